@@ -1,0 +1,40 @@
+# syntax=docker/dockerfile:1
+
+# The build tools have a layer of their own: they take minutes and change seldom. The versions are those of
+# xtask/src/tools/mod.rs; `cargo xtask test` compares them.
+FROM rust:1.95-bookworm AS builder
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends nodejs npm \
+    && rm -rf /var/lib/apt/lists/*
+RUN npm install --global --no-audit --no-fund binaryen@132
+WORKDIR /build
+COPY rust-toolchain.toml .
+RUN rustup toolchain install \
+    && rustup target add wasm32-unknown-unknown \
+    && CARGO_TARGET_DIR=/tmp/tools \
+       CARGO_PROFILE_RELEASE_LTO=off \
+       CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+       CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+       cargo install --locked trunk@0.21.14 wasm-bindgen-cli@0.2.129 \
+    && rm -rf /tmp/tools
+COPY . .
+RUN cargo run --package xtask -- build \
+    && install -D target/release/throughline /out/throughline \
+    && install -d -o 10001 -g 10001 /out/data
+
+FROM debian:bookworm-slim
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends ca-certificates \
+    && rm -rf /var/lib/apt/lists/* \
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin throughline
+COPY --from=builder /out/throughline /usr/local/bin/throughline
+# A new volume takes its owner from the folder in the image.
+COPY --from=builder --chown=10001:10001 /out/data /data
+ENV THROUGHLINE_LISTEN=0.0.0.0:3000 \
+    THROUGHLINE_DATA_DIR=/data
+USER 10001:10001
+WORKDIR /data
+VOLUME /data
+EXPOSE 3000
+HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["throughline", "healthcheck"]
+ENTRYPOINT ["throughline"]

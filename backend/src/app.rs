@@ -1,0 +1,207 @@
+//! Everything put together: which address leads where.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
+    response::Response,
+    routing::get,
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use throughline_axum::TraceLayer;
+use throughline_intake::{Intake, TICKET_HEADER};
+use throughline_store::Store;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
+
+use crate::{
+    assets,
+    cruddur::{self, Database},
+    error,
+    inspector::{self, Gate},
+    settings::Settings,
+};
+
+/// Of a request body of the API; telemetry has limits of its own.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What the pages and the health checks need.
+#[derive(Clone, Debug)]
+struct Site {
+    intake: Intake,
+    gate: Gate,
+    database: Database,
+    store: Store,
+}
+
+/// All that is served to browsers.
+pub(crate) fn router(settings: &Settings, instance: &str, database: Database, store: Store, intake: Intake) -> Router {
+    let gate = Gate::new(&settings.access);
+    let site =
+        Arc::new(Site { intake: intake.clone(), gate: gate.clone(), database: database.clone(), store: store.clone() });
+    let pages = Router::new()
+        .route("/", get(page))
+        .route("/notifications", get(page))
+        .route("/search", get(page))
+        .route("/crud/{uuid}", get(page))
+        .route("/traces", get(page))
+        .route("/traces/{trace_id}", get(page))
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .fallback(fallback)
+        .with_state(site);
+    let mut trace = TraceLayer::new(instance).filter(is_traced).route(route);
+    for origin in &settings.allowed_origins {
+        trace = trace.timing_allow_origin(origin);
+    }
+    let api = cruddur::router(database).layer(DefaultBodyLimit::max(MAX_BODY_BYTES));
+    Router::new()
+        .merge(pages)
+        .merge(api)
+        .merge(inspector::router(store, gate))
+        .merge(throughline_intake::public_router(intake))
+        .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(trace)
+        .layer(cors(&settings.allowed_origins))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+}
+
+/// What becomes a span: the application. Telemetry, the inspector, health checks and files do not.
+fn is_traced(request: &Parts) -> bool {
+    let path = request.uri.path();
+    let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    !(below("/v1") || below("/api/traces") || below("/traces") || below("/livez") || below("/readyz") || assets::is_file(path))
+}
+
+/// The template of an address, where the router's own says less than there is to know.
+fn route(matched: Option<&str>, request: &Parts) -> Option<String> {
+    let path = request.uri.path();
+    match matched {
+        // One pattern of the router stands for two addresses.
+        Some("/api/activities/{uuid}") if path.starts_with("/api/activities/@") => {
+            Some("/api/activities/@{handle}".to_owned())
+        }
+        // A catch-all is no route.
+        Some("/api" | "/api/{*rest}") => None,
+        // A profile's page is known by its first character alone.
+        None if path.strip_prefix("/@").is_some_and(|handle| !handle.is_empty() && !handle.contains('/')) => {
+            Some("/@{handle}".to_owned())
+        }
+        matched => matched.map(str::to_owned),
+    }
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            HeaderName::from_static("traceparent"),
+            HeaderName::from_static("tracestate"),
+            HeaderName::from_static("baggage"),
+            HeaderName::from_static(TICKET_HEADER),
+        ])
+        .expose_headers([HeaderName::from_static("server-timing"), header::RETRY_AFTER])
+        .max_age(std::time::Duration::from_secs(3600))
+}
+
+/// The page, with a ticket for its telemetry.
+async fn page(State(site): State<Arc<Site>>, request: Request) -> Response {
+    if let Some(entered) = inspector::enter(&site.gate, request.uri()) {
+        return entered;
+    }
+    with_ticket(&site, assets::page(request.headers()))
+}
+
+async fn fallback(State(site): State<Arc<Site>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let response = assets::serve(parts.method, parts.uri, parts.headers).await;
+    let is_page = response.headers().contains_key(header::CONTENT_SECURITY_POLICY);
+    if is_page { with_ticket(&site, response) } else { response }
+}
+
+/// The ticket comes with the page and is kept in memory: on `Server-Timing`, so that the page's bytes stay the same.
+fn with_ticket(site: &Site, mut response: Response) -> Response {
+    if let Ok(issued) = site.intake.issue_ticket(None)
+        && let Ok(value) = HeaderValue::from_str(&format!("ticket;desc=\"{}\"", issued.ticket))
+    {
+        response.headers_mut().append("server-timing", value);
+    }
+    response
+}
+
+/// Whether requests can be served: both databases answer.
+async fn ready(State(site): State<Arc<Site>>) -> (StatusCode, &'static str) {
+    use throughline_store::SpanStore as _;
+    if !site.database.is_ready().await {
+        return (StatusCode::SERVICE_UNAVAILABLE, "cruddur.db does not answer\n");
+    }
+    match site.store.counts().await {
+        Ok(_) => (StatusCode::OK, "ok\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the store of traces does not answer\n"),
+    }
+}
+
+/// The trusted door: telemetry of programs on this machine, and nothing else.
+pub(crate) fn trusted_router(intake: Intake) -> Router {
+    throughline_intake::trusted_router(intake)
+        .layer(middleware::from_fn(no_browsers))
+        .layer(CatchPanicLayer::custom(error::panicked))
+}
+
+/// A page of any site can reach a loopback address; the door believes what it is told, so it does not listen to pages.
+async fn no_browsers(request: Request, next: Next) -> Response {
+    use axum::response::IntoResponse as _;
+    if request.headers().contains_key(header::ORIGIN) {
+        return error::ApiError::new(StatusCode::FORBIDDEN, "no_browsers", "this door is for programs, not for pages")
+            .into_response();
+    }
+    next.run(request).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(path: &str) -> Parts {
+        http::Request::get(path).body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn telemetry_and_the_inspector_are_not_traced() {
+        for path in ["/v1/traces", "/v1/ticket", "/api/traces", "/api/traces/live", "/traces/abc", "/livez", "/readyz"] {
+            assert!(!is_traced(&parts(path)), "{path}");
+        }
+        for path in ["/", "/api/activities/home", "/api/tracesx", "/@traces", "/v1x"] {
+            assert!(is_traced(&parts(path)), "{path}");
+        }
+    }
+
+    #[test]
+    fn routes_are_templates() {
+        let route = |matched, path| route(matched, &parts(path));
+        assert_eq!(
+            route(Some("/api/activities/{uuid}"), "/api/activities/@yuki").as_deref(),
+            Some("/api/activities/@{handle}")
+        );
+        assert_eq!(
+            route(Some("/api/activities/{uuid}"), "/api/activities/0").as_deref(),
+            Some("/api/activities/{uuid}")
+        );
+        assert_eq!(route(None, "/@yuki").as_deref(), Some("/@{handle}"));
+        assert_eq!(route(None, "/else"), None);
+        assert_eq!(route(Some("/api/{*rest}"), "/api/else"), None);
+    }
+}

@@ -1,0 +1,29 @@
+//! `throughline healthcheck`: whether a server lives, without a tool for it in the image.
+
+use std::{
+    io::{Read, Write},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    time::Duration,
+};
+
+use anyhow::{Context, ensure};
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Asks `/livez` of the server that listens on `listen`.
+pub(crate) fn run(listen: SocketAddr) -> anyhow::Result<()> {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    let address = SocketAddr::new(ip, listen.port());
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("nobody listens on {address}"))?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    write!(stream, "GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut head = [0; 12];
+    stream.read_exact(&mut head).context("it does not answer")?;
+    ensure!(head == *b"HTTP/1.1 200", "it answers {}", String::from_utf8_lossy(&head));
+    Ok(())
+}

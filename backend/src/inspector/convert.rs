@@ -1,0 +1,100 @@
+//! From the store's model to what the inspector is told.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
+use throughline_otlp::{self as otlp, KeyValue, Value};
+use throughline_shared::inspector::{
+    Attribute, AttributeValue, Bands, Event, Link, Span, SpanKind, StatusCode, Trace, TraceSummary,
+};
+use throughline_store::Summary;
+
+use super::align::{Placed, place};
+
+pub(super) fn trace(trace_id: throughline_context::TraceId, spans: &[otlp::Span]) -> Trace {
+    let mut spans: Vec<Span> = place(spans).into_iter().zip(spans).map(|(placed, model)| span(model, placed)).collect();
+    spans.sort_by_key(|span| (i128::from(span.start_ns) + i128::from(span.align_ns), span.parent_span_id.is_some()));
+    Trace { trace_id: trace_id.to_string(), spans }
+}
+
+pub(super) fn summary(summary: Summary) -> TraceSummary {
+    TraceSummary {
+        trace_id: summary.trace_id.to_string(),
+        root_name: summary.root_name,
+        root_service: summary.root_service,
+        has_root: summary.has_root,
+        start_ns: summary.start_ns,
+        duration_ns: summary.duration_ns,
+        span_count: summary.span_count,
+        error_count: summary.error_count,
+        services: summary.services,
+        user: summary.user,
+        bands: summary.bands.map(|bands| Bands {
+            network_ms: bands.network_ms,
+            uplink_ms: bands.uplink_ms,
+            downlink_ms: bands.downlink_ms,
+            error_ms: bands.error_ms,
+            server_ms: bands.server_ms,
+        }),
+    }
+}
+
+fn span(span: &otlp::Span, placed: Placed) -> Span {
+    Span {
+        trace_id: span.trace_id.to_string(),
+        span_id: span.span_id.to_string(),
+        parent_span_id: span.parent_span_id.map(|id| id.to_string()),
+        name: span.name.clone(),
+        kind: match span.kind {
+            otlp::SpanKind::Unspecified => SpanKind::Unspecified,
+            otlp::SpanKind::Internal => SpanKind::Internal,
+            otlp::SpanKind::Server => SpanKind::Server,
+            otlp::SpanKind::Client => SpanKind::Client,
+            otlp::SpanKind::Producer => SpanKind::Producer,
+            otlp::SpanKind::Consumer => SpanKind::Consumer,
+        },
+        service: span.resource.service_name().to_owned(),
+        start_ns: span.start_ns,
+        duration_ns: span.end_ns.saturating_sub(span.start_ns),
+        align_ns: placed.align_ns,
+        status: match span.status.code {
+            otlp::StatusCode::Unset => StatusCode::Unset,
+            otlp::StatusCode::Ok => StatusCode::Ok,
+            otlp::StatusCode::Error => StatusCode::Error,
+        },
+        status_message: span.status.message.clone(),
+        attributes: attributes(&span.attributes),
+        resource: attributes(&span.resource.attributes),
+        scope: span.scope.name.clone(),
+        events: span
+            .events
+            .iter()
+            .map(|event| Event { time_ns: event.time_ns, name: event.name.clone(), attributes: attributes(&event.attributes) })
+            .collect(),
+        links: span
+            .links
+            .iter()
+            .map(|link| Link {
+                trace_id: link.trace_id.to_string(),
+                span_id: link.span_id.to_string(),
+                attributes: attributes(&link.attributes),
+            })
+            .collect(),
+        warnings: placed.warnings,
+    }
+}
+
+fn attributes(pairs: &[KeyValue]) -> Vec<Attribute> {
+    pairs.iter().map(|pair| Attribute { key: pair.key.clone(), value: value(&pair.value) }).collect()
+}
+
+fn value(model: &Value) -> AttributeValue {
+    match model {
+        Value::Empty => AttributeValue::Empty,
+        Value::String(text) => AttributeValue::String(text.clone()),
+        Value::Bool(truth) => AttributeValue::Bool(*truth),
+        Value::Int(number) => AttributeValue::Int(*number),
+        Value::Double(number) => AttributeValue::Double(*number),
+        Value::Bytes(bytes) => AttributeValue::Bytes(BASE64.encode(bytes)),
+        Value::Array(values) => AttributeValue::Array(values.iter().map(value).collect()),
+        Value::Map(pairs) => AttributeValue::Map(attributes(pairs)),
+    }
+}

@@ -1,0 +1,10 @@
+//! The inspector's API: traces as people look at them.
+
+mod access;
+mod align;
+mod convert;
+mod live;
+mod routes;
+
+pub(crate) use access::{Gate, enter};
+pub(crate) use routes::router;

@@ -1,0 +1,52 @@
+//! The binary `throughline`: Cruddur's API, the doors for telemetry, the store, the inspector's API and the pages, in one
+//! process.
+
+mod app;
+mod assets;
+mod cruddur;
+mod error;
+mod healthcheck;
+mod inspector;
+mod serve;
+mod settings;
+mod telemetry;
+
+use std::process::ExitCode;
+
+use settings::Command;
+
+/// BSD's `EX_USAGE`: a setting is wrong, and nothing was started.
+const EXIT_USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let cli = match settings::parse(std::env::args_os()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; nobody is left to tell if the output is gone.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    if let Some(Command::Settings) = cli.command {
+        print!("{}", settings::markdown());
+        return ExitCode::SUCCESS;
+    }
+    let settings = match cli.args.resolve() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("throughline: a setting is wrong: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    let result = match cli.command {
+        Some(Command::Healthcheck) => healthcheck::run(settings.listen),
+        Some(Command::Settings) | None => serve::run(settings),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("throughline: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! Settings in two stages: what was typed ([`Args`]), then what it means here ([`Settings`]). Everything is checked before
+//! any socket is bound.
+
+use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+use thiserror::Error;
+use throughline_forward::{Secret, parse_headers, traces_endpoint};
+use url::Url;
+
+const HONEYCOMB: &str = "https://api.honeycomb.io";
+const DEFAULT_SERVICE_NAME: &str = "cruddur";
+
+/// End-to-end tracing for Rust web applications, with Cruddur as the application that is traced.
+#[derive(Debug, Parser)]
+#[command(name = "throughline", version, about, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) args: Args,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Asks a running server whether it lives; exit code 0 if so. For container health checks.
+    Healthcheck,
+    /// Prints every setting as a Markdown table.
+    Settings,
+}
+
+/// Who may look at traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InspectorAccess {
+    /// Open on loopback, by token on any other address
+    Auto,
+    /// Open to whoever reaches the address
+    Open,
+    /// By token everywhere
+    Token,
+}
+
+/// What was typed. An empty value is no value.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Args {
+    /// Where pages, API and inspector are served
+    #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    listen: String,
+    /// The trusted door: OTLP/HTTP from programs on this machine; loopback only
+    #[arg(long, env = "THROUGHLINE_TRUSTED_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:4318")]
+    trusted_listen: String,
+    /// Where the data is kept; made if it is not there
+    #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// An origin whose pages may call the API and the telemetry door from elsewhere; may be given more than once
+    #[arg(long, env = "FRONTEND_URL", value_name = "ORIGIN", value_delimiter = ',')]
+    allow_origin: Vec<String>,
+    /// Who may look at traces
+    #[arg(long, env = "THROUGHLINE_INSPECTOR_ACCESS", value_name = "WHO", default_value = "auto")]
+    inspector_access: String,
+    /// The token for the inspector, at least 16 characters; made anew at each start if it is needed and not given
+    #[arg(long, env = "THROUGHLINE_ACCESS_TOKEN", value_name = "TOKEN", hide_env_values = true)]
+    access_token: Option<String>,
+    /// `service.name` of this server
+    #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME")]
+    service_name: Option<String>,
+    /// `service.name` of the pages, whatever they claim; `<service name>-web` by default
+    #[arg(long, env = "THROUGHLINE_BROWSER_SERVICE_NAME", value_name = "NAME")]
+    browser_service_name: Option<String>,
+    /// More resource attributes: `key=value,key=value`
+    #[arg(long, env = "OTEL_RESOURCE_ATTRIBUTES", value_name = "LIST")]
+    resource_attributes: Option<String>,
+    /// Where the pipe ends: base URL of an OTLP/HTTP endpoint; nowhere by default
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// Headers for that endpoint: `key=value,key=value`, values percent-encoded
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", value_name = "LIST", hide_env_values = true)]
+    otlp_headers: Option<String>,
+    /// Honeycomb's key: enough by itself to send everything to Honeycomb
+    #[arg(long, env = "HONEYCOMB_API_KEY", value_name = "KEY", hide_env_values = true)]
+    honeycomb_api_key: Option<String>,
+    /// Honeycomb's address for that key; `https://api.eu1.honeycomb.io` in Europe
+    #[arg(long, env = "HONEYCOMB_API_ENDPOINT", value_name = "URL", default_value = HONEYCOMB)]
+    honeycomb_api_endpoint: String,
+    /// What is logged, as `tracing` filters say it
+    #[arg(long, env = "THROUGHLINE_LOG", value_name = "FILTER", default_value = "info")]
+    log: String,
+}
+
+/// A setting that cannot be.
+#[derive(Debug, Error)]
+#[error("{setting}: {reason}")]
+pub(crate) struct SettingError {
+    setting: &'static str,
+    reason: String,
+}
+
+fn wrong(setting: &'static str, reason: impl Into<String>) -> SettingError {
+    SettingError { setting, reason: reason.into() }
+}
+
+/// Where the pipe ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    pub(crate) name: &'static str,
+    /// The full URL of the traces path.
+    pub(crate) endpoint: Url,
+    pub(crate) headers: Vec<(String, Secret)>,
+}
+
+/// Who may look at traces, resolved.
+#[derive(Clone, Debug)]
+pub(crate) enum Access {
+    Open,
+    Token(Secret),
+}
+
+/// What it means here.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) listen: SocketAddr,
+    pub(crate) trusted_listen: SocketAddr,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) allowed_origins: Vec<String>,
+    pub(crate) access: Access,
+    /// Whether the token was made here and has to be told.
+    pub(crate) token_is_new: bool,
+    pub(crate) service_name: String,
+    pub(crate) browser_service_name: String,
+    pub(crate) resource_attributes: Vec<(String, String)>,
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) log: String,
+}
+
+/// The command line, with empty values of settings taken as absent: `.env` files name what they do not set.
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let empty = Cli::command()
+        .get_arguments()
+        .filter_map(|argument| argument.get_env().map(|name| (argument.get_id().clone(), name.to_owned())))
+        .filter(|(_, name)| std::env::var_os(name).is_some_and(|value| value.is_empty()))
+        .map(|(id, _)| id)
+        .collect::<Vec<_>>();
+    let command = Cli::command().mut_args(|argument| {
+        if empty.contains(argument.get_id()) { argument.env(None::<&'static str>) } else { argument }
+    });
+    let matches = command.try_get_matches_from(arguments)?;
+    <Cli as clap::FromArgMatches>::from_arg_matches(&matches)
+}
+
+impl Args {
+    /// Checks and completes what was typed.
+    pub(crate) fn resolve(self) -> Result<Settings, SettingError> {
+        let listen = address("--listen / THROUGHLINE_LISTEN", &self.listen)?;
+        let trusted_setting = "--trusted-listen / THROUGHLINE_TRUSTED_LISTEN";
+        let trusted_listen = address(trusted_setting, &self.trusted_listen)?;
+        if !trusted_listen.ip().is_loopback() {
+            return Err(wrong(trusted_setting, format!("`{trusted_listen}` is not a loopback address; whoever reaches this door is believed")));
+        }
+        if listen == trusted_listen && listen.port() != 0 {
+            return Err(wrong(trusted_setting, format!("`{trusted_listen}` is where pages are served already")));
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(wrong("--data-dir / THROUGHLINE_DATA_DIR", "it is empty"));
+        }
+        if self.data_dir.exists() && !self.data_dir.is_dir() {
+            return Err(wrong("--data-dir / THROUGHLINE_DATA_DIR", format!("`{}` is not a directory", self.data_dir.display())));
+        }
+        let allowed_origins = self
+            .allow_origin
+            .iter()
+            .map(|origin| origin.trim())
+            .filter(|origin| !origin.is_empty())
+            .map(origin)
+            .collect::<Result<_, _>>()?;
+        let access_setting = "--inspector-access / THROUGHLINE_INSPECTOR_ACCESS";
+        let wish = InspectorAccess::from_str(&self.inspector_access, true)
+            .map_err(|_| wrong(access_setting, format!("`{}` is none of auto, open, token", self.inspector_access)))?;
+        let token = self.access_token.filter(|token| !token.is_empty());
+        if token.as_ref().is_some_and(|token| token.len() < 16 || !token.bytes().all(|byte| byte.is_ascii_graphic())) {
+            return Err(wrong("--access-token / THROUGHLINE_ACCESS_TOKEN", "it needs at least 16 printable ASCII characters without spaces"));
+        }
+        let token_needed = match wish {
+            InspectorAccess::Open => false,
+            InspectorAccess::Token => true,
+            InspectorAccess::Auto => !listen.ip().is_loopback(),
+        };
+        let token_is_new = token_needed && token.is_none();
+        let access = if token_needed {
+            Access::Token(Secret::new(token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string())))
+        } else {
+            Access::Open
+        };
+        let mut resource_attributes = resource_attributes(self.resource_attributes.as_deref().unwrap_or_default())?;
+        // OTEL_SERVICE_NAME wins over a service.name among the attributes, as the specification says.
+        let named = resource_attributes.iter().position(|(key, _)| key == "service.name").map(|n| resource_attributes.remove(n).1);
+        let service_name =
+            non_empty(self.service_name).or(named).unwrap_or_else(|| DEFAULT_SERVICE_NAME.to_owned());
+        let browser_service_name =
+            non_empty(self.browser_service_name).unwrap_or_else(|| format!("{service_name}-web"));
+        let upstream = upstream(
+            non_empty(self.otlp_endpoint).as_deref(),
+            non_empty(self.otlp_headers).as_deref(),
+            non_empty(self.honeycomb_api_key),
+            &self.honeycomb_api_endpoint,
+        )?;
+        if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
+            return Err(wrong("--log / THROUGHLINE_LOG", error.to_string()));
+        }
+        Ok(Settings {
+            listen,
+            trusted_listen,
+            data_dir: self.data_dir,
+            allowed_origins,
+            access,
+            token_is_new,
+            service_name,
+            browser_service_name,
+            resource_attributes,
+            upstream,
+            log: self.log,
+        })
+    }
+}
+
+fn non_empty(value: Option<String>) -> Option<String> {
+    value.filter(|value| !value.trim().is_empty())
+}
+
+fn address(setting: &'static str, text: &str) -> Result<SocketAddr, SettingError> {
+    let text = text.trim();
+    // `localhost` is what people type; a name that needs a resolver is not what is meant.
+    let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    numeric
+        .as_deref()
+        .unwrap_or(text)
+        .parse()
+        .map_err(|_| wrong(setting, format!("`{text}` is not an address and port such as 127.0.0.1:3000")))
+}
+
+fn origin(text: &str) -> Result<String, SettingError> {
+    let setting = "--allow-origin / FRONTEND_URL";
+    let url = Url::parse(text).map_err(|error| wrong(setting, format!("`{text}` is not a URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(wrong(setting, format!("`{text}` is not an http or https origin")));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || !url.username().is_empty() {
+        return Err(wrong(setting, format!("`{text}` is more than an origin: scheme, host and port are all of it")));
+    }
+    Ok(url.origin().ascii_serialization())
+}
+
+fn resource_attributes(text: &str) -> Result<Vec<(String, String)>, SettingError> {
+    let setting = "--resource-attributes / OTEL_RESOURCE_ATTRIBUTES";
+    text.split(',')
+        .map(str::trim)
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| {
+            let (key, value) = pair.split_once('=').ok_or_else(|| wrong(setting, format!("`{pair}` has no `=`")))?;
+            if key.trim().is_empty() {
+                return Err(wrong(setting, format!("`{pair}` has no key")));
+            }
+            let value = percent_encoding::percent_decode_str(value.trim())
+                .decode_utf8()
+                .map_err(|_| wrong(setting, format!("the value of `{}` is not UTF-8", key.trim())))?;
+            Ok((key.trim().to_owned(), value.into_owned()))
+        })
+        .collect()
+}
+
+fn upstream(
+    endpoint: Option<&str>,
+    headers: Option<&str>,
+    honeycomb_key: Option<String>,
+    honeycomb_endpoint: &str,
+) -> Result<Option<Upstream>, SettingError> {
+    // What the parser says holds positions, never values.
+    let mut headers = parse_headers(headers.unwrap_or_default())
+        .map_err(|error| wrong("--otlp-headers / OTEL_EXPORTER_OTLP_HEADERS", error.to_string()))?;
+    let (name, setting, base) = match (endpoint, &honeycomb_key) {
+        (Some(endpoint), _) => ("otlp", "--otlp-endpoint / OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        (None, Some(_)) => ("honeycomb", "--honeycomb-api-endpoint / HONEYCOMB_API_ENDPOINT", honeycomb_endpoint),
+        (None, None) => return Ok(None),
+    };
+    let endpoint = traces_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
+    if let Some(key) = honeycomb_key
+        && (name == "honeycomb" || endpoint.host_str().is_some_and(|host| host.ends_with("honeycomb.io")))
+        && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("x-honeycomb-team"))
+    {
+        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(wrong("--honeycomb-api-key / HONEYCOMB_API_KEY", "it holds characters that no key has"));
+        }
+        headers.push(("x-honeycomb-team".to_owned(), Secret::new(key)));
+    }
+    Ok(Some(Upstream { name, endpoint, headers }))
+}
+
+/// The settings as a Markdown table, for the README.
+pub(crate) fn markdown() -> String {
+    let mut table = String::from("| flag | environment | default | meaning |\n| --- | --- | --- | --- |\n");
+    for argument in Cli::command().get_arguments() {
+        let (Some(flag), Some(environment)) = (argument.get_long(), argument.get_env()) else { continue };
+        let default = argument.get_default_values().first().map(|value| format!("`{}`", value.to_string_lossy()));
+        let meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
+        table.push_str(&format!(
+            "| `--{flag}` | `{}` | {} | {meaning} |\n",
+            environment.to_string_lossy(),
+            default.unwrap_or_default()
+        ));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(arguments: &[&str]) -> Result<Settings, SettingError> {
+        let arguments = std::iter::once("throughline").chain(arguments.iter().copied());
+        Cli::try_parse_from(arguments).unwrap().args.resolve()
+    }
+
+    #[test]
+    fn the_defaults_stand() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!(settings.listen.to_string(), "127.0.0.1:3000");
+        assert_eq!(settings.trusted_listen.to_string(), "127.0.0.1:4318");
+        assert_eq!(settings.service_name, "cruddur");
+        assert_eq!(settings.browser_service_name, "cruddur-web");
+        assert!(settings.upstream.is_none());
+        assert!(matches!(settings.access, Access::Open));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_the_name_of_the_setting() {
+        for (arguments, part) in [
+            (&["--listen", "nonsense"][..], "--listen"),
+            (&["--listen", "127.0.0.1:70000"], "--listen"),
+            (&["--trusted-listen", "0.0.0.0:4318"], "loopback"),
+            (&["--listen", "127.0.0.1:4318"], "--trusted-listen"),
+            (&["--allow-origin", "localhost:3000"], "--allow-origin"),
+            (&["--allow-origin", "https://a.example/path"], "more than an origin"),
+            (&["--inspector-access", "maybe"], "--inspector-access"),
+            (&["--access-token", "short"], "--access-token"),
+            (&["--resource-attributes", "novalue"], "--resource-attributes"),
+            (&["--otlp-endpoint", "ftp://x"], "--otlp-endpoint"),
+            (&["--otlp-headers", "broken"], "--otlp-headers"),
+            (&["--log", "a=b=c"], "--log"),
+        ] {
+            let error = settings(arguments).unwrap_err().to_string();
+            assert!(error.contains(part), "{arguments:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_honeycomb_key_is_enough_and_never_printed() {
+        let settings = settings(&["--honeycomb-api-key", "hcaik_secret"]).unwrap();
+        let upstream = settings.upstream.as_ref().unwrap();
+        assert_eq!(upstream.endpoint.as_str(), "https://api.honeycomb.io/v1/traces");
+        assert_eq!(upstream.headers[0].0, "x-honeycomb-team");
+        assert!(!format!("{settings:?}").contains("hcaik_secret"));
+    }
+
+    #[test]
+    fn an_endpoint_of_ones_own_does_not_get_honeycombs_key() {
+        let settings =
+            settings(&["--honeycomb-api-key", "k", "--otlp-endpoint", "http://127.0.0.1:9/base", "--otlp-headers", "a=b%20c"]).unwrap();
+        let upstream = settings.upstream.unwrap();
+        assert_eq!(upstream.endpoint.as_str(), "http://127.0.0.1:9/base/v1/traces");
+        assert_eq!(upstream.headers.len(), 1);
+    }
+
+    #[test]
+    fn a_public_address_wants_a_token() {
+        let settings = settings(&["--listen", "0.0.0.0:3000"]).unwrap();
+        assert!(matches!(settings.access, Access::Token(_)) && settings.token_is_new);
+        let settings = self::settings(&["--listen", "0.0.0.0:3000", "--inspector-access", "open"]).unwrap();
+        assert!(matches!(settings.access, Access::Open));
+    }
+
+    #[test]
+    fn names_come_from_the_attributes_unless_they_are_given() {
+        let settings = settings(&["--resource-attributes", "service.name=a,deployment.environment.name=x%20y"]).unwrap();
+        assert_eq!(settings.service_name, "a");
+        assert_eq!(settings.resource_attributes, [("deployment.environment.name".to_owned(), "x y".to_owned())]);
+        let settings = self::settings(&["--resource-attributes", "service.name=a", "--service-name", "b"]).unwrap();
+        assert_eq!(settings.service_name, "b");
+    }
+}

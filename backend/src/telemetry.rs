@@ -1,0 +1,45 @@
+//! The server's own spans: `tracing` → OpenTelemetry → OTLP → the trusted door, like any other program's.
+
+use std::net::SocketAddr;
+
+use opentelemetry::{KeyValue, trace::TracerProvider as _};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_sdk::{Resource, trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider}};
+use opentelemetry_semantic_conventions::resource;
+use tracing::Level;
+use tracing_subscriber::{EnvFilter, Layer as _, filter, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::settings::Settings;
+
+/// How long a span waits for company. The inspector is live: the SDK's 5 s would be felt.
+const EXPORT_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// Sets logging and tracing up; the provider is to be shut down at the end, so that nothing is lost.
+pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> anyhow::Result<SdkTracerProvider> {
+    let mut attributes = vec![
+        KeyValue::new(resource::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
+        KeyValue::new(resource::SERVICE_INSTANCE_ID, instance.to_owned()),
+    ];
+    attributes.extend(settings.resource_attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
+    let resource =
+        Resource::builder_empty().with_service_name(settings.service_name.clone()).with_attributes(attributes).build();
+    // The endpoint is given in code: OTEL_EXPORTER_OTLP_ENDPOINT names where the pipe ends, not where it begins.
+    let exporter = SpanExporter::builder().with_http().with_endpoint(format!("http://{door}/v1/traces")).build()?;
+    let processor = BatchSpanProcessor::builder(exporter)
+        .with_batch_config(BatchConfigBuilder::default().with_scheduled_delay(EXPORT_INTERVAL).build())
+        .build();
+    let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
+
+    // What becomes a span is not what becomes a log line: a quiet log does not hide spans.
+    let ours = filter::Targets::new().with_target("throughline", Level::INFO);
+    let spans = tracing_opentelemetry::layer()
+        .with_tracer(provider.tracer("throughline"))
+        .with_location(false)
+        .with_threads(false)
+        .with_target(false)
+        .with_tracked_inactivity(false)
+        .with_filter(ours);
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(EnvFilter::try_new(&settings.log)?);
+    tracing_subscriber::registry().with(spans).with(log).try_init()?;
+    Ok(provider)
+}

@@ -1,0 +1,169 @@
+//! The context in which code runs: set at each poll of a wrapped future, so that it follows every `.await`.
+
+use std::{
+    cell::RefCell,
+    fmt,
+    pin::Pin,
+    rc::Rc,
+    task::{self, Poll},
+};
+
+use crate::span::SpanContext;
+
+/// What a root span that waits for its requests wants to hear of them.
+pub(crate) trait Scope {
+    /// A request began within it.
+    fn begin(&self);
+    /// A request within it ended.
+    fn end(&self);
+}
+
+/// A captured context: the span that is the parent of what is done in it, or none.
+#[derive(Clone, Default)]
+pub struct Context {
+    pub(crate) span: Option<SpanContext>,
+    pub(crate) scope: Option<Rc<dyn Scope>>,
+}
+
+impl fmt::Debug for Context {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Context").field(&self.span).finish()
+    }
+}
+
+thread_local! {
+    static STACK: RefCell<Vec<Context>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The context that is set right now by [`Context::wrap`] or [`Context::run`], if any.
+pub(crate) fn attached() -> Option<Context> {
+    STACK.try_with(|stack| stack.try_borrow().ok()?.last().cloned()).ok().flatten()
+}
+
+impl Context {
+    /// The span that is the parent of what is done in this context.
+    #[must_use]
+    pub const fn span(&self) -> Option<SpanContext> {
+        self.span
+    }
+
+    /// Runs `f` in this context.
+    pub fn run<T>(&self, f: impl FnOnce() -> T) -> T {
+        let _attached = Attached::new(self.clone());
+        f()
+    }
+
+    /// `future`, polled in this context each time, whatever runs between two polls.
+    pub const fn wrap<F: Future>(self, future: F) -> InContext<F> {
+        InContext { context: self, future }
+    }
+}
+
+/// Takes the context off again when it goes, on unwinding too.
+struct Attached;
+
+impl Attached {
+    fn new(context: Context) -> Self {
+        STACK.with(|stack| stack.borrow_mut().push(context));
+        Self
+    }
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        // Taken out of the borrow first: dropping a context may run code of its own.
+        let _context = STACK.with(|stack| stack.borrow_mut().pop());
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A future that runs in a [`Context`].
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct InContext<F> {
+        context: Context,
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for InContext<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let future = this.future;
+        this.context.run(|| future.poll(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, task::Waker};
+
+    use throughline_context::{SpanId, TraceFlags, TraceId};
+
+    use super::*;
+
+    fn context(n: u8) -> Context {
+        Context {
+            span: Some(SpanContext {
+                trace_id: TraceId::from_bytes([n; 16]).unwrap(),
+                span_id: SpanId::from_bytes([n; 8]).unwrap(),
+                flags: TraceFlags::SAMPLED,
+            }),
+            scope: None,
+        }
+    }
+
+    fn here() -> Option<u8> {
+        attached().and_then(|context| context.span).map(|span| span.span_id.to_bytes()[0])
+    }
+
+    /// Pending once, then ready: a place where another task can run.
+    async fn step() {
+        let first = Cell::new(true);
+        std::future::poll_fn(|_| if first.replace(false) { Poll::Pending } else { Poll::Ready(()) }).await;
+    }
+
+    #[test]
+    fn two_interleaved_tasks_keep_their_own_parents() {
+        async fn task(seen: &RefCell<Vec<Option<u8>>>) {
+            for _ in 0..3 {
+                seen.borrow_mut().push(here());
+                step().await;
+            }
+            seen.borrow_mut().push(here());
+        }
+        let (seen_a, seen_b) = (RefCell::default(), RefCell::default());
+        let mut a = Box::pin(context(1).wrap(task(&seen_a)));
+        let mut b = Box::pin(context(2).wrap(task(&seen_b)));
+        let mut cx = task::Context::from_waker(Waker::noop());
+        let (mut a_done, mut b_done) = (false, false);
+        while !(a_done && b_done) {
+            a_done = a_done || a.as_mut().poll(&mut cx).is_ready();
+            assert_eq!(here(), None);
+            b_done = b_done || b.as_mut().poll(&mut cx).is_ready();
+            assert_eq!(here(), None);
+        }
+        assert_eq!(seen_a.into_inner(), [Some(1); 4]);
+        assert_eq!(seen_b.into_inner(), [Some(2); 4]);
+    }
+
+    #[test]
+    fn contexts_nest() {
+        context(1).run(|| {
+            assert_eq!(here(), Some(1));
+            context(2).run(|| assert_eq!(here(), Some(2)));
+            assert_eq!(here(), Some(1));
+        });
+        assert_eq!(here(), None);
+    }
+
+    #[test]
+    fn a_panic_leaves_no_context_behind() {
+        let result = std::panic::catch_unwind(|| context(1).run(|| panic!("boom")));
+        assert!(result.is_err());
+        assert_eq!(here(), None);
+    }
+}

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+// wasm-bindgen's integer conversions are between JavaScript's numbers and ours.
+#![allow(clippy::module_name_repetitions)]
+
+mod config;
+mod context;
+mod encode;
+mod measure;
+mod queue;
+mod redact;
+mod span;
+mod summary;
+mod web;
+
+pub use config::Config;
+pub use context::{Context, InContext};
+pub use redact::redact_url;
+pub use span::{Attributes, SpanContext, Value};
+pub use summary::{Network, RequestSummary, Status};
+pub use throughline_context::{self as trace_context, keys};
+pub use throughline_timing as timing;
+pub use web::{
+    action::{Action, action},
+    app_ready, current, flush, http, init, navigation, on_request, on_status, set_user_id,
+};

@@ -1,0 +1,62 @@
+//! What the application hears of its requests and of the telemetry itself.
+
+use throughline_timing::Phase;
+
+/// The network figures of one request, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Network {
+    /// Up and down together; measured.
+    pub total_ms: f64,
+    /// Up; an estimate, ± `error_ms`.
+    pub uplink_ms: f64,
+    /// Down; an estimate, ± `error_ms`.
+    pub downlink_ms: f64,
+    /// Half the width of the interval in which the true uplink lies.
+    pub error_ms: f64,
+    /// How the split came about: `measured`, `bounded`, `assumed_symmetric`.
+    pub method: &'static str,
+    /// From request received to response head sent, by the server's clock.
+    pub server_ms: f64,
+}
+
+/// A finished request of this page, with its timing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestSummary {
+    /// 32 hex digits.
+    pub trace_id: String,
+    /// 16 hex digits.
+    pub span_id: String,
+    /// The HTTP method.
+    pub method: String,
+    /// The path of the URL, without the query.
+    pub path: String,
+    /// The status code, if a response came.
+    pub status: Option<u16>,
+    /// `error.type`, if there was an error.
+    pub error: Option<String>,
+    /// Start, Unix milliseconds.
+    pub start_ms: f64,
+    /// From the call to the body's delivery, milliseconds.
+    pub total_ms: f64,
+    /// The phases in order, milliseconds; they sum to `total_ms`.
+    pub segments: Vec<(Phase, f64)>,
+    /// How good the timing is: `fine`, `unsynced`, `coarse`.
+    pub quality: &'static str,
+    /// The network figures, where the server sent its times.
+    pub network: Option<Network>,
+}
+
+/// Whether telemetry gets through.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Nothing has been sent yet.
+    Starting,
+    /// The last batch was accepted.
+    Ok,
+    /// It is not on, and why.
+    Off(String),
+    /// The door answered and refused, and why. What it refused is dropped and counted.
+    Refused(String),
+    /// The door cannot be reached, and why. Spans wait, within the queue's bound.
+    Unreachable(String),
+}

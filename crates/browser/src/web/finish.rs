@@ -1,0 +1,176 @@
+//! From a request that has ended to its span, once the browser has told its timing.
+
+use std::rc::Rc;
+
+use throughline_timing::server_timing::ServerTimes;
+
+use super::{Tracer, clock, observer::{self, Entry}};
+use crate::{
+    measure::{Measured, measure, ms},
+    redact::redact_url,
+    span::{SpanData, Value},
+    summary::RequestSummary,
+};
+
+/// At most so many requests wait for their timing; the oldest then goes without.
+const MAX_AWAITING: usize = 256;
+
+/// How far the browser's start of a request may lie before ours: both are rounded.
+const START_SLACK_MS: f64 = 1.0;
+
+/// A request that has ended and whose timing is not known yet.
+pub(super) struct Awaiting {
+    pub(super) span: SpanData,
+    /// Absolute, as the performance timeline spells it.
+    pub(super) url: String,
+    pub(super) anchor_ms: f64,
+    pub(super) start_page_ms: f64,
+    pub(super) end_page_ms: f64,
+    /// The response's `Server-Timing`, where the page may read it.
+    pub(super) server_timing: Option<String>,
+}
+
+/// Takes a request that has ended.
+pub(super) fn ended(tracer: &Rc<Tracer>, awaiting: Awaiting) {
+    let oldest = {
+        let mut all = tracer.awaiting.borrow_mut();
+        all.push(awaiting);
+        (all.len() > MAX_AWAITING).then(|| all.remove(0))
+    };
+    if let Some(oldest) = oldest {
+        complete(tracer, oldest, None);
+    }
+    // The entry may be there already; else the observer is called when it is. The flush is the last resort.
+    if let Some(observer) = tracer.observer.borrow().as_ref() {
+        observer.drain();
+    }
+    super::delivery::schedule(tracer, tracer.config.flush_interval_ms);
+}
+
+pub(super) fn could_match(tracer: &Tracer, url: &str, start_page_ms: f64) -> bool {
+    tracer
+        .awaiting
+        .borrow()
+        .iter()
+        .any(|one| one.url == url && start_page_ms >= one.start_page_ms - START_SLACK_MS)
+}
+
+/// Gives an entry to the request that it is about.
+///
+/// The server returns the id of the client's span, which decides even when the same URL is fetched many times at once.
+/// Without that, the first request to the URL within whose time the entry lies has it.
+pub(super) fn matched(tracer: &Rc<Tracer>, entry: &Entry) {
+    let found = {
+        let mut all = tracer.awaiting.borrow_mut();
+        let named = entry.server.as_ref().and_then(|server| server.client_span.as_deref());
+        let index = match named {
+            Some(span_id) => all.iter().position(|one| one.span.context.span_id.to_string() == span_id),
+            None => all.iter().position(|one| {
+                one.url == entry.url
+                    && entry.start_ms >= one.start_page_ms - START_SLACK_MS
+                    && entry.start_ms <= one.end_page_ms
+            }),
+        };
+        index.map(|index| all.remove(index))
+    };
+    if let Some(found) = found {
+        complete(tracer, found, Some(entry));
+    }
+}
+
+/// Completes requests that ended before `before_page_ms` and whose timing never came.
+pub(super) fn give_up(tracer: &Rc<Tracer>, before_page_ms: f64) {
+    loop {
+        let stale = {
+            let mut all = tracer.awaiting.borrow_mut();
+            let index = all.iter().position(|one| one.end_page_ms <= before_page_ms);
+            index.map(|index| all.remove(index))
+        };
+        match stale {
+            Some(stale) => complete(tracer, stale, None),
+            None => return,
+        }
+    }
+}
+
+/// The span of the document's request, which the performance timeline alone has seen.
+pub(super) fn finish_document(tracer: &Rc<Tracer>, mut span: SpanData, entry: &Entry) {
+    let url = entry.url.clone();
+    span.attributes.set("http.request.method", "GET");
+    super::http::describe_url(&mut span.attributes, &url);
+    if let Some(status) = entry.number("responseStatus").filter(|status| *status > 0.0) {
+        span.attributes.set("http.response.status_code", status as i64);
+        span.error = status >= 400.0;
+    }
+    let awaiting = Awaiting {
+        anchor_ms: tracer.clock.anchor_ms(),
+        start_page_ms: entry.start_ms,
+        end_page_ms: entry.end_ms(),
+        url,
+        span,
+        server_timing: None,
+    };
+    complete(tracer, awaiting, Some(entry));
+}
+
+fn complete(tracer: &Rc<Tracer>, awaiting: Awaiting, entry: Option<&Entry>) {
+    let Awaiting { mut span, anchor_ms, end_page_ms, server_timing, url, .. } = awaiting;
+    span.end_ns = clock::unix_ns(anchor_ms, end_page_ms);
+    let timing = entry.map(|entry| entry.timing_ns(anchor_ms));
+    let server: Option<ServerTimes> = entry
+        .and_then(|entry| entry.server.clone())
+        .or_else(|| observer::server_times(server_timing.as_deref()?));
+    let measured = measure(
+        span.start_ns,
+        span.end_ns,
+        timing.as_ref(),
+        server.as_ref(),
+        &mut tracer.clocks.borrow_mut(),
+        tracer.clock.quantum_ns(),
+    );
+    measured.describe(&mut span.attributes);
+    if let Some(entry) = entry {
+        if let Some(version) = protocol_version(&entry.next_hop_protocol()) {
+            span.attributes.set("network.protocol.version", version);
+        }
+        if let Some(bytes) = entry.number("encodedBodySize").filter(|bytes| *bytes > 0.0) {
+            span.attributes.set("http.response.body.size", bytes as i64);
+        }
+    }
+    tracer.announce(&summary(&span, &measured, &url));
+    tracer.record(span);
+}
+
+fn summary(span: &SpanData, measured: &Measured, url: &str) -> RequestSummary {
+    let text = |key| match span.attributes.get(key) {
+        Some(Value::Str(text)) => Some(text.clone().into_owned()),
+        _ => None,
+    };
+    RequestSummary {
+        trace_id: span.context.trace_id.to_string(),
+        span_id: span.context.span_id.to_string(),
+        method: text("http.request.method").unwrap_or_default(),
+        path: web_sys::Url::new(url).map_or_else(|_| redact_url(url), |url| url.pathname()),
+        status: match span.attributes.get("http.response.status_code") {
+            Some(Value::Int(status)) => u16::try_from(*status).ok(),
+            _ => None,
+        },
+        error: text("error.type"),
+        start_ms: ms(span.start_ns),
+        total_ms: ms(span.end_ns - span.start_ns),
+        segments: measured.segments_ms(),
+        quality: measured.decomposition.quality.as_str(),
+        network: measured.network(),
+    }
+}
+
+/// The version by the conventions for `network.protocol.version`, from an ALPN id.
+fn protocol_version(alpn: &str) -> Option<&'static str> {
+    match alpn {
+        "http/1.0" => Some("1.0"),
+        "http/1.1" => Some("1.1"),
+        "h2" | "h2c" => Some("2"),
+        "h3" => Some("3"),
+        _ => None,
+    }
+}

@@ -1,0 +1,106 @@
+//! Trace ids and span ids.
+
+use crate::hex::{self, Case};
+use std::{fmt, str::FromStr};
+use thiserror::Error;
+
+/// Why something is not an id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum IdError {
+    /// Not the right number of bytes or digits.
+    #[error("id has length {actual}, {expected} is right")]
+    Length {
+        /// What would be right, in bytes or digits, as given.
+        expected: usize,
+        /// What it was.
+        actual: usize,
+    },
+    /// Something other than hexadecimal digits, or upper-case ones where only lower case is allowed.
+    #[error("id has something other than hexadecimal digits in it")]
+    NotHex,
+    /// All zero, which W3C Trace Context and OpenTelemetry both declare invalid.
+    #[error("id is all zero")]
+    AllZero,
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal, $integer:ty) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name([u8; $bytes]);
+
+        impl $name {
+            /// The id with these bytes, most significant first; `None` if all are zero.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; $bytes]) -> Option<Self> {
+                if <$integer>::from_ne_bytes(bytes) == 0 { None } else { Some(Self(bytes)) }
+            }
+
+            /// The bytes, most significant first.
+            #[must_use]
+            pub const fn to_bytes(self) -> [u8; $bytes] {
+                self.0
+            }
+
+            /// The id with these bytes, as OTLP carries them.
+            ///
+            /// # Errors
+            /// [`IdError::Length`], [`IdError::AllZero`].
+            pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
+                let length = IdError::Length { expected: $bytes, actual: bytes.len() };
+                Self::from_bytes(bytes.try_into().map_err(|_| length)?).ok_or(IdError::AllZero)
+            }
+
+            /// Reads hexadecimal digits of either case, as OTLP/JSON and people write them.
+            ///
+            /// # Errors
+            /// See [`IdError`].
+            pub fn from_hex(digits: &str) -> Result<Self, IdError> {
+                Self::parse(digits.as_bytes(), Case::Either)
+            }
+
+            pub(crate) fn parse(digits: &[u8], case: Case) -> Result<Self, IdError> {
+                if digits.len() != 2 * $bytes {
+                    return Err(IdError::Length { expected: 2 * $bytes, actual: digits.len() });
+                }
+                let bytes = hex::decode(digits, case).ok_or(IdError::NotHex)?;
+                Self::from_bytes(bytes).ok_or(IdError::AllZero)
+            }
+        }
+
+        /// Reads lower-case hexadecimal digits, as W3C headers write them.
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(digits: &str) -> Result<Self, IdError> {
+                Self::parse(digits.as_bytes(), Case::Lower)
+            }
+        }
+
+        /// Lower-case hexadecimal digits.
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                let mut text = [0; 2 * $bytes];
+                hex::encode(&self.0, &mut text);
+                hex::pad(&text, f)
+            }
+        }
+
+        /// Lower-case hexadecimal digits.
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+    };
+}
+
+id! {
+    /// Which trace: 16 bytes, never all zero (W3C Trace Context §3.2.2.3).
+    TraceId, 16, u128
+}
+
+id! {
+    /// Which span of a trace: 8 bytes, never all zero (W3C Trace Context §3.2.2.4).
+    SpanId, 8, u64
+}

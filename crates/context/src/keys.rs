@@ -1,0 +1,39 @@
+//! Every attribute key that is ours. All other keys are OpenTelemetry semantic conventions.
+
+/// Network up and down together, without the server's time, in milliseconds; measured.
+pub const NETWORK_TOTAL_MS: &str = "throughline.network.total_ms";
+/// Network from the browser to the server, in milliseconds; an estimate, ± [`NETWORK_ERROR_MS`].
+pub const NETWORK_UPLINK_MS: &str = "throughline.network.uplink_ms";
+/// Network from the server to the browser, in milliseconds; an estimate, ± [`NETWORK_ERROR_MS`].
+pub const NETWORK_DOWNLINK_MS: &str = "throughline.network.downlink_ms";
+/// Half the width of the interval in which the true uplink lies, in milliseconds.
+pub const NETWORK_ERROR_MS: &str = "throughline.network.error_ms";
+/// How the split came about: `measured`, `bounded`, `assumed_symmetric`.
+pub const NETWORK_METHOD: &str = "throughline.network.method";
+/// How good the browser's timing of the request is: `fine`, `unsynced`, `coarse`.
+pub const NETWORK_QUALITY: &str = "throughline.network.quality";
+/// From request received to response head sent, by the server's own clock, in milliseconds.
+pub const SERVER_DURATION_MS: &str = "throughline.server.duration_ms";
+/// Server clock minus browser clock, in milliseconds.
+pub const CLOCK_OFFSET_MS: &str = "throughline.clock.offset_ms";
+/// Half the width of the interval in which the true offset lies, in milliseconds.
+pub const CLOCK_ERROR_MS: &str = "throughline.clock.error_ms";
+/// Prefix of the length of each phase of a request, in milliseconds: `throughline.phase.dns_ms` and so on.
+pub const PHASE_PREFIX: &str = "throughline.phase.";
+/// Whether a browser said it (and the server can vouch for joins and bounds only).
+pub const CLIENT_REPORTED: &str = "throughline.client_reported";
+/// When the server received a browser's span, Unix nanoseconds.
+pub const RECEIVED_NS: &str = "throughline.received_ns";
+/// What a user action was: `click`, `submit`, `key`.
+pub const ACTION_KIND: &str = "throughline.action.kind";
+/// The stable name of what was acted upon.
+pub const ACTION_NAME: &str = "throughline.action.name";
+
+/// Who acted, in Cruddur.
+pub const APP_USER_ID: &str = "app.user_id";
+/// The moment for which the home feed was made.
+pub const APP_NOW: &str = "app.now";
+/// How many activities a feed holds.
+pub const APP_RESULT_LENGTH: &str = "app.result_length";
+/// How many bytes a feed's JSON takes.
+pub const APP_RESULT_LENGTH_BYTES: &str = "app.result_length_bytes";

@@ -1,0 +1,25 @@
+#![doc = include_str!("../README.md")]
+
+mod baggage;
+mod flags;
+mod hex;
+mod id;
+pub mod keys;
+#[cfg(feature = "serde")]
+mod serde;
+mod traceparent;
+mod tracestate;
+
+pub use baggage::{Baggage, BaggageError, Entry, Property};
+pub use flags::TraceFlags;
+pub use id::{IdError, SpanId, TraceId};
+pub use traceparent::{TraceParent, TraceParentError};
+pub use tracestate::{TraceState, TraceStateError};
+
+/// Blank space that surrounds a field value or a list member without being part of it: `OWS` of RFC 9110 §5.6.3.
+fn trim_ows(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}

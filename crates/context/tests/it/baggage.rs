@@ -1,0 +1,158 @@
+use proptest::prelude::*;
+use throughline_context::{Baggage, BaggageError as E, Property};
+
+fn parse(headers: &[&str]) -> Baggage {
+    Baggage::parse_headers(headers.iter().map(|header| header.as_bytes()))
+}
+
+fn pairs(baggage: &Baggage) -> Vec<(&str, &str)> {
+    baggage.entries().iter().map(|entry| (entry.key(), entry.value())).collect()
+}
+
+#[test]
+fn the_examples_of_the_specification() {
+    let header = "key1=value1;property1;property2, key2 = value2, key3=value3; propertyKey=propertyValue";
+    let baggage = parse(&[header]);
+    assert_eq!(pairs(&baggage), [("key1", "value1"), ("key2", "value2"), ("key3", "value3")]);
+    let properties = |index: usize| -> Vec<_> {
+        let properties = baggage.entries()[index].properties().iter();
+        properties.map(|property: &Property| (property.key(), property.value())).collect()
+    };
+    assert_eq!(properties(0), [("property1", None), ("property2", None)]);
+    assert_eq!(properties(1), []);
+    assert_eq!(properties(2), [("propertyKey", Some("propertyValue"))]);
+    assert_eq!(
+        baggage.to_string(),
+        "key1=value1;property1;property2,key2=value2,key3=value3;propertyKey=propertyValue"
+    );
+}
+
+#[test]
+fn headers_are_one_list() {
+    assert_eq!(pairs(&parse(&["a=1,b=2", "", "c=3"])), [("a", "1"), ("b", "2"), ("c", "3")]);
+    assert!(parse(&[]).is_empty());
+    assert!(parse(&["", " ,\t, "]).is_empty());
+}
+
+#[test]
+fn values_are_percent_decoded() {
+    for (text, value) in [
+        ("Am%C3%A9lie", "Amélie"),
+        ("%20%2c%3B%5C%22%25", " ,;\\\"%"),
+        ("a=b==", "a=b=="),
+        ("", ""),
+        ("50%", "50%"),
+        ("%zz%2", "%zz%2"),
+        ("%%41", "%A"),
+        ("%ff", "\u{fffd}"),
+    ] {
+        assert_eq!(parse(&[&format!("k={text}")]).get("k"), Some(value), "{text}");
+    }
+}
+
+#[test]
+fn values_are_percent_encoded() {
+    let mut baggage = Baggage::default();
+    baggage.insert("k", "é ,;\\\"%\r\n=!~").unwrap();
+    assert_eq!(baggage.to_string(), "k=%C3%A9%20%2C%3B%5C%22%25%0D%0A=!~");
+}
+
+#[test]
+fn properties_are_kept_as_they_came() {
+    let header = "k=v;p=%41;q;r=a=b";
+    assert_eq!(parse(&[header]).to_string(), header);
+    assert_eq!(parse(&["k=v ; p = 1 ;; q\t;"]).to_string(), "k=v;p=1;q");
+}
+
+#[test]
+fn malformed_members_are_dropped_and_others_kept() {
+    for bad in
+        ["k", "=v", "k y=v", "k\"=v", "ké=v", "k=v w", "k=\"v\"", "k=\\", "k=é", "k=v;p q", "k=v;=1", "k=v;p=\"1\""]
+    {
+        assert_eq!(pairs(&parse(&[&format!("a=1,{bad},b=2")])), [("a", "1"), ("b", "2")], "{bad}");
+    }
+    assert!(Baggage::parse_headers([b"k=\xff".as_slice()]).is_empty());
+}
+
+#[test]
+fn keys_are_tokens_and_case_sensitive() {
+    let key = "!#$%&'*+-.^_`|~09azAZ";
+    let baggage = parse(&[&format!("{key}=1,K=2,k=3")]);
+    assert_eq!((baggage.get(key), baggage.get("K"), baggage.get("k")), (Some("1"), Some("2"), Some("3")));
+}
+
+#[test]
+fn duplicates_keep_their_order_and_the_last_one_counts() {
+    let mut baggage = parse(&["a=1,b=2,a=3"]);
+    assert_eq!(pairs(&baggage), [("a", "1"), ("b", "2"), ("a", "3")]);
+    assert_eq!(baggage.get("a"), Some("3"));
+    baggage.insert("a", "4").unwrap();
+    assert_eq!(baggage.to_string(), "b=2,a=4");
+}
+
+#[test]
+fn at_most_64_members() {
+    let header = (0..70).map(|n| format!("k{n}={n}")).collect::<Vec<_>>().join(",");
+    let mut baggage = parse(&[&header]);
+    assert_eq!(baggage.entries().len(), 64);
+    assert_eq!(baggage.get("k63"), Some("63"));
+    assert_eq!(baggage.insert("new", "1"), Err(E::TooManyMembers));
+    assert_eq!(baggage.insert("k0", "new"), Ok(()));
+    assert_eq!((baggage.entries().len(), baggage.get("k0")), (64, Some("new")));
+}
+
+#[test]
+fn at_most_8192_bytes_and_never_part_of_a_member() {
+    let fits = format!("k={}", "v".repeat(8190));
+    assert_eq!(parse(&[&fits]).to_string(), fits);
+    assert!(parse(&[&format!("{fits}v")]).is_empty());
+    // The comma counts; a shorter member that still fits is kept.
+    let half = format!("k={}", "v".repeat(4093));
+    let baggage = parse(&[&half, &half, "a=1"]);
+    assert_eq!(baggage.to_string(), format!("{half},a=1"));
+    // What counts is what would be sent.
+    assert!(parse(&[&format!("k={}", "%".repeat(8190))]).is_empty());
+}
+
+#[test]
+fn what_does_not_fit_is_not_inserted() {
+    let mut baggage = parse(&["a=1"]);
+    assert_eq!(baggage.insert("b c", "1"), Err(E::Key));
+    assert_eq!(baggage.insert("", "1"), Err(E::Key));
+    assert_eq!(baggage.insert("b", &" ".repeat(2730)), Err(E::TooLong));
+    assert_eq!(baggage.insert("a", &"v".repeat(8191)), Err(E::TooLong));
+    assert_eq!(baggage, parse(&["a=1"]));
+    assert_eq!(baggage.insert("a", &"v".repeat(8190)), Ok(()));
+    assert_eq!(baggage.to_string().len(), 8192);
+}
+
+/// What holds of every baggage: within the limits, and the same when printed and read.
+fn check(baggage: &Baggage) -> Result<(), TestCaseError> {
+    let text = baggage.to_string();
+    prop_assert!(text.len() <= 8192 && baggage.entries().len() <= 64);
+    prop_assert_eq!(&parse(&[&text]), baggage);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn any_value_comes_back(
+        entries in prop::collection::vec(("[a-c!|~]{1,3}", any::<String>()), 0..80), long in 0..3_000_usize,
+    ) {
+        let mut baggage = Baggage::default();
+        for (key, value) in &entries {
+            if baggage.insert(key, &value.repeat(1 + long % 7)).is_ok() {
+                prop_assert_eq!(baggage.entries().last().map(|entry| entry.key()), Some(&**key));
+            }
+            check(&baggage)?;
+        }
+        let _ = baggage.insert("long", &"é".repeat(long));
+        check(&baggage)?;
+    }
+
+    #[test]
+    fn any_bytes_are_read(headers: Vec<Vec<u8>>, near in prop::collection::vec("[ab=;,% \t2Cé]{0,80}", 0..4)) {
+        check(&Baggage::parse_headers(headers.iter().map(Vec::as_slice)))?;
+        check(&Baggage::parse_headers(near.iter().map(String::as_bytes)))?;
+    }
+}

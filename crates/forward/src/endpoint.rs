@@ -1,0 +1,77 @@
+//! Where to send (OpenTelemetry Protocol Exporter, "Endpoint URLs for OTLP/HTTP").
+
+use url::Url;
+
+/// Why a text is no endpoint. The text is not repeated: it may hold a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EndpointError {
+    /// It is no URL.
+    #[error("the endpoint is not a URL: {0}")]
+    Url(#[source] url::ParseError),
+    /// Only `http` and `https` are spoken.
+    #[error("the endpoint must begin with http:// or https://")]
+    Scheme,
+}
+
+/// The address of the traces signal below a base, as `OTEL_EXPORTER_OTLP_ENDPOINT` means it: the base's path, then
+/// `v1/traces`. A fragment is left out.
+///
+/// # Errors
+/// See [`EndpointError`].
+pub fn traces_endpoint(base: &str) -> Result<Url, EndpointError> {
+    let mut url = Url::parse(base.trim()).map_err(EndpointError::Url)?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(EndpointError::Scheme);
+    }
+    let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
+    url.set_path(&path);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// The address as people may see it: no user, no password, no query.
+pub(crate) fn shown(url: &Url) -> String {
+    let mut url = url.clone();
+    // Both fail only where there is no host, and then there is nothing to take away.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    url.set_query(None);
+    url.set_fragment(None);
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_is_appended() {
+        for (base, full) in [
+            ("https://api.honeycomb.io", "https://api.honeycomb.io/v1/traces"),
+            ("https://api.honeycomb.io/", "https://api.honeycomb.io/v1/traces"),
+            ("https://api.eu1.honeycomb.io:443/", "https://api.eu1.honeycomb.io/v1/traces"),
+            (" http://127.0.0.1:4318 ", "http://127.0.0.1:4318/v1/traces"),
+            ("http://collector:4318/mycollector", "http://collector:4318/mycollector/v1/traces"),
+            ("http://collector:4318/mycollector/", "http://collector:4318/mycollector/v1/traces"),
+            ("http://collector/otlp?token=a#b", "http://collector/otlp/v1/traces?token=a"),
+        ] {
+            assert_eq!(traces_endpoint(base).unwrap().as_str(), full);
+        }
+    }
+
+    #[test]
+    fn what_is_no_endpoint() {
+        for base in ["", "api.honeycomb.io", "/v1/traces", "http://", "https://exa mple"] {
+            assert!(matches!(traces_endpoint(base), Err(EndpointError::Url(_))), "{base}");
+        }
+        for base in ["grpc://localhost:4317", "localhost:4318", "file:///etc/passwd", "unix:/run/otlp"] {
+            assert_eq!(traces_endpoint(base), Err(EndpointError::Scheme), "{base}");
+        }
+    }
+
+    #[test]
+    fn what_people_see_holds_no_secret() {
+        let url = traces_endpoint("https://user:secret@example.com/otlp?token=secret").unwrap();
+        assert_eq!(shown(&url), "https://example.com/otlp/v1/traces");
+    }
+}

@@ -1,0 +1,49 @@
+//! What a sink is doing.
+
+/// What a sink is doing, in one word.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SinkState {
+    /// Everything is delivered.
+    #[default]
+    Idle,
+    /// A batch is under way.
+    Delivering,
+    /// The upstream does not take anything at present; it will be tried again.
+    Backoff,
+    /// The upstream refuses the key. It is tried again now and then.
+    Stopped,
+}
+
+impl SinkState {
+    /// `idle`, `delivering`, `backoff`, `stopped`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Delivering => "delivering",
+            Self::Backoff => "backoff",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// The state of a sink. It holds no secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// The sink's name.
+    pub name: String,
+    /// Where it delivers to, without user, password and query.
+    pub endpoint: String,
+    /// What it is doing.
+    pub state: SinkState,
+    /// Spans that the upstream took since the start.
+    pub delivered: u64,
+    /// Spans that are committed and not yet dealt with.
+    pub waiting: u64,
+    /// Spans that the upstream refused since the start: they were set aside, and are still in the store.
+    pub rejected: u64,
+    /// What went wrong last; nothing since the last success.
+    pub last_error: Option<String>,
+    /// Why the upstream refused a span last.
+    pub last_rejection: Option<String>,
+}

@@ -1,0 +1,223 @@
+//! One request to the upstream, and what its answer means (OTLP/HTTP, "Response" and "Failures").
+
+use crate::{
+    ForwardConfig, OtlpSink, Secret, endpoint,
+    response::{self, Partial},
+    secret::scrub,
+};
+use bytes::Bytes;
+use reqwest::{
+    Client, Response, StatusCode,
+    header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    redirect,
+};
+use rustls::crypto::{CryptoProvider, ring};
+use std::{
+    error::Error,
+    time::{Duration, SystemTime},
+};
+use url::{Host, Url};
+
+/// An answer longer than this is not read to its end.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// Why requests cannot be made at all.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// A header's name or value cannot be sent. Its value is not shown.
+    #[error("header {0} cannot be sent")]
+    Header(String),
+    /// The HTTP client cannot be made: for `https` most often because the system has no certificates.
+    #[error("cannot set up HTTPS (are the system's CA certificates installed?): {0}")]
+    Client(#[source] reqwest::Error),
+}
+
+/// What an answer means for a batch.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It was taken, but for some spans.
+    Taken(Partial),
+    /// There is something in it that will never be taken.
+    Refused(String),
+    /// It may be taken later.
+    Unavailable { reason: String, retry_after: Option<Duration> },
+    /// The key is not accepted.
+    Unauthorized(String),
+}
+
+/// The way to one upstream.
+#[derive(Debug)]
+pub(crate) struct Upstream {
+    client: Client,
+    endpoint: Url,
+    headers: HeaderMap,
+    secrets: Vec<Secret>,
+}
+
+impl Upstream {
+    pub(crate) fn new(sink: &OtlpSink, config: &ForwardConfig) -> Result<Self, ClientError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &sink.headers {
+            let header = || ClientError::Header(name.clone());
+            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| header())?;
+            value.set_sensitive(true);
+            headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| header())?, value);
+        }
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        let mut secrets: Vec<_> = sink.headers.iter().map(|(_, value)| value.clone()).collect();
+        secrets.extend(sink.endpoint.password().map(Secret::new));
+        Ok(Self {
+            client: client(&sink.endpoint, config).map_err(ClientError::Client)?,
+            endpoint: sink.endpoint.clone(),
+            headers,
+            secrets,
+        })
+    }
+
+    /// Sends a body that is protobuf, compressed with gzip.
+    pub(crate) async fn send(&self, body: Bytes) -> Outcome {
+        let request = self.client.post(self.endpoint.clone()).headers(self.headers.clone()).body(body);
+        let outcome = match request.send().await {
+            Ok(response) => outcome(response).await,
+            Err(error) => Outcome::Unavailable { reason: in_words(error), retry_after: None },
+        };
+        let scrub = |text| scrub(text, self.secrets.iter());
+        match outcome {
+            Outcome::Taken(partial) => Outcome::Taken(Partial { message: scrub(partial.message), ..partial }),
+            Outcome::Refused(reason) => Outcome::Refused(scrub(reason)),
+            Outcome::Unavailable { reason, retry_after } => {
+                Outcome::Unavailable { reason: scrub(reason), retry_after }
+            }
+            Outcome::Unauthorized(reason) => Outcome::Unauthorized(scrub(reason)),
+        }
+    }
+
+    pub(crate) fn shown_endpoint(&self) -> String {
+        endpoint::shown(&self.endpoint)
+    }
+}
+
+fn client(endpoint: &Url, config: &ForwardConfig) -> reqwest::Result<Client> {
+    if CryptoProvider::get_default().is_none() {
+        // Another thread may have been faster, and that is as good.
+        let _ = ring::default_provider().install_default();
+    }
+    let mut builder = Client::builder()
+        .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(config.connect_timeout)
+        .timeout(config.request_timeout)
+        // The key would follow to wherever the redirect points.
+        .redirect(redirect::Policy::none());
+    if endpoint.scheme() == "http" {
+        // No certificates are looked for: a machine without any can still reach a collector beside it.
+        builder = builder.tls_certs_only([]);
+    }
+    if is_loopback(endpoint) {
+        builder = builder.no_proxy();
+    }
+    builder.build()
+}
+
+fn is_loopback(endpoint: &Url) -> bool {
+    match endpoint.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+/// What the status means. What says something about the batch (400, 413, 422) is told apart from what says something
+/// about the endpoint: a wrong path must not throw a whole store away, one span after another.
+async fn outcome(mut response: Response) -> Outcome {
+    let status = response.status();
+    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let content_type = content_type.unwrap_or_default().to_owned();
+    let body = match read(&mut response).await {
+        Ok(body) => body,
+        // A failure is one without its words, too.
+        Err(_) if !status.is_success() => Vec::new(),
+        Err(error) => return Outcome::Unavailable { reason: in_words(error), retry_after },
+    };
+    if status.is_success() {
+        return match response::success(&content_type, &body) {
+            Some(partial) => Outcome::Taken(partial),
+            None => {
+                let reason = format!("answered {status} with a body that is no OTLP answer");
+                Outcome::Unavailable { reason, retry_after }
+            }
+        };
+    }
+    let words = response::failure(&content_type, &body);
+    let reason = if words.is_empty() { format!("answered {status}") } else { format!("answered {status}: {words}") };
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Unauthorized(reason),
+        StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
+            Outcome::Refused(reason)
+        }
+        _ => Outcome::Unavailable { reason, retry_after },
+    }
+}
+
+async fn read(response: &mut Response) -> reqwest::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = MAX_ANSWER_BYTES - body.len();
+        body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+        if body.len() == MAX_ANSWER_BYTES {
+            break;
+        }
+    }
+    Ok(body)
+}
+
+/// Seconds or a date (RFC 9110, section 10.2.3).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match text.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()),
+    }
+}
+
+/// An error and its causes, without the address, which may hold a password.
+fn in_words(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !words.ends_with(&text) {
+            words = format!("{words}: {text}");
+        }
+        cause = error.source();
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_in_seconds_and_as_a_date() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 30);
+        let header = |text| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
+        assert_eq!(retry_after(&header("7"), now), Some(Duration::from_secs(7)));
+        assert_eq!(retry_after(&header("Sun, 06 Nov 1994 08:49:37 GMT"), now), Some(Duration::from_secs(30)));
+        assert_eq!(retry_after(&header("Sun, 06 Nov 1993 08:49:37 GMT"), now), Some(Duration::ZERO));
+        assert_eq!(retry_after(&header("soon"), now), None);
+        assert_eq!(retry_after(&header("-1"), now), None);
+    }
+
+    #[test]
+    fn a_header_that_cannot_be_sent_is_named_and_its_value_is_not() {
+        let mut sink = OtlpSink::new("a", "http://127.0.0.1:1/v1/traces".parse().unwrap());
+        sink.headers = vec![("x-key".to_owned(), Secret::new("s3cret\n"))];
+        let error = Upstream::new(&sink, &ForwardConfig::default()).unwrap_err();
+        assert_eq!(error.to_string(), "header x-key cannot be sent");
+    }
+}

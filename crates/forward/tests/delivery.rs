@@ -1,0 +1,312 @@
+//! Delivery against an upstream that is strict, slow, broken or away.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    time::Duration,
+};
+use throughline_forward::{
+    BackoffConfig, ForwardConfig, Forwarder, OtlpSink, Secret, SinkState, SinkStatus, spawn, traces_endpoint,
+};
+use throughline_otlp::{
+    KeyValue, Resource, Span,
+    context::{SpanId, TraceId},
+};
+use throughline_store::{SpanStore as _, Store};
+use throughline_testkit::{Behaviour, FakeHoneycomb};
+
+const KEY: &str = "hcaik_not_to_be_seen";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn config() -> ForwardConfig {
+    ForwardConfig {
+        linger: Duration::from_millis(1),
+        backoff: BackoffConfig { initial: Duration::from_millis(2), max: Duration::from_millis(10) },
+        max_retry_after: Duration::from_millis(10),
+        auth_probe: Duration::from_millis(5),
+        ..ForwardConfig::default()
+    }
+}
+
+fn sink(addr: SocketAddr) -> OtlpSink {
+    let mut sink = OtlpSink::new("honeycomb", traces_endpoint(&format!("http://{addr}")).unwrap());
+    sink.headers = vec![("x-honeycomb-team".to_owned(), Secret::new(KEY))];
+    sink
+}
+
+fn span(number: u64) -> Span {
+    let resource = Resource { attributes: vec![KeyValue::new("service.name", "web")], ..Resource::default() };
+    let mut trace_id = [1; 16];
+    trace_id[8..].copy_from_slice(&(number / 10 + 1).to_be_bytes());
+    let mut span = Span::new(
+        TraceId::from_bytes(trace_id).unwrap(),
+        SpanId::from_bytes((number + 1).to_be_bytes()).unwrap(),
+        Arc::new(resource),
+        Arc::default(),
+    );
+    span.name = format!("span {number}");
+    (span.start_ns, span.end_ns) = (1_000_000 * number, 1_000_000 * number + 500);
+    span.attributes = vec![KeyValue::new("number", i64::try_from(number).unwrap())];
+    span
+}
+
+fn poison(number: u64) -> Span {
+    let mut span = span(number);
+    span.attributes.push(KeyValue::new("poison", "x".repeat(70_000)));
+    span
+}
+
+fn numbers(spans: &[Span]) -> Vec<i64> {
+    spans.iter().map(|span| span.attribute("number").unwrap().as_i64().unwrap()).collect()
+}
+
+struct Bench {
+    dir: tempfile::TempDir,
+    store: Store,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        Self { dir, store }
+    }
+
+    async fn append(&self, numbers: std::ops::Range<u64>) {
+        self.store.append(numbers.map(span).collect()).await.unwrap();
+    }
+
+    fn spawn(&self, addr: SocketAddr) -> Forwarder {
+        spawn(self.store.clone(), sink(addr), config()).unwrap()
+    }
+}
+
+async fn until(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
+    let mut status = forwarder.status();
+    let seen = tokio::time::timeout(PATIENCE, status.wait_for(done)).await;
+    match seen {
+        Ok(status) => status.unwrap().clone(),
+        Err(_) => panic!("the status is still {:?}", forwarder.status().borrow()),
+    }
+}
+
+/// A port that nobody listens on.
+fn free_addr() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn everything_arrives_once_and_in_order() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..700).await;
+    let forwarder = bench.spawn(upstream.addr());
+    upstream.wait_for(700, PATIENCE).await.unwrap();
+    bench.append(700..1_300).await;
+    upstream.wait_for(1_300, PATIENCE).await.unwrap();
+    let status = until(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 1_300).await;
+    assert_eq!((status.waiting, status.rejected, status.last_error), (0, 0, None));
+    assert_eq!(numbers(&upstream.spans()), (0..1_300).collect::<Vec<_>>());
+    assert_eq!(upstream.spans()[42], span(42), "as it was");
+}
+
+#[tokio::test]
+async fn nothing_but_the_needed_headers_is_sent() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..1).await;
+    let _forwarder = bench.spawn(upstream.addr());
+    upstream.wait_for(1, PATIENCE).await.unwrap();
+    let headers = upstream.requests()[0].headers.clone();
+    let mut names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["accept", "content-encoding", "content-length", "content-type", "host", "user-agent", "x-honeycomb-team"]
+    );
+    assert_eq!(headers["content-encoding"], "gzip");
+    assert_eq!(headers["content-type"], "application/x-protobuf");
+}
+
+#[tokio::test]
+async fn an_upstream_that_is_away_gets_everything_when_it_is_back() {
+    let addr = free_addr();
+    let bench = Bench::new();
+    bench.append(0..20).await;
+    let forwarder = bench.spawn(addr);
+    let status = until(&forwarder, |status| status.state == SinkState::Backoff).await;
+    assert_eq!((status.delivered, status.waiting), (0, 20));
+    assert!(status.last_error.is_some());
+    bench.append(20..40).await;
+    let upstream = FakeHoneycomb::start_on(addr, KEY).await.unwrap();
+    upstream.wait_for(40, PATIENCE).await.unwrap();
+    until(&forwarder, |status| status.state == SinkState::Idle && status.last_error.is_none()).await;
+    assert_eq!(numbers(&upstream.spans()), (0..40).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn an_upstream_that_misbehaves_gets_everything_when_it_is_well() {
+    for behaviour in [
+        Behaviour::Status(429, Some(1)),
+        Behaviour::Status(429, None),
+        Behaviour::Status(500, None),
+        Behaviour::Status(503, Some(1)),
+        Behaviour::Status(404, None),
+        Behaviour::Status(302, None),
+        Behaviour::Garbage,
+        Behaviour::CutMidway,
+    ] {
+        let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+        upstream.set_response(behaviour.clone());
+        let bench = Bench::new();
+        bench.append(0..20).await;
+        let forwarder = bench.spawn(upstream.addr());
+        upstream.wait_for_requests(3, PATIENCE).await.unwrap();
+        let status = until(&forwarder, |status| status.state == SinkState::Backoff).await;
+        assert_eq!((status.delivered, status.rejected), (0, 0), "{behaviour:?}");
+        assert!(status.last_error.is_some(), "{behaviour:?}");
+        upstream.set_response(Behaviour::Ok);
+        let status = until(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 20).await;
+        assert_eq!((status.rejected, status.last_error), (0, None), "{behaviour:?}");
+        upstream.wait_for(20, PATIENCE).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_takes_too_long_is_tried_again() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_response(Behaviour::Slow(Duration::from_secs(3600)));
+    let bench = Bench::new();
+    bench.append(0..5).await;
+    let config = ForwardConfig { request_timeout: Duration::from_millis(50), ..config() };
+    let forwarder = spawn(bench.store.clone(), sink(upstream.addr()), config).unwrap();
+    until(&forwarder, |status| status.state == SinkState::Backoff).await;
+    upstream.set_response(Behaviour::Ok);
+    upstream.wait_for(5, PATIENCE).await.unwrap();
+}
+
+#[tokio::test]
+async fn spans_that_spoil_a_batch_are_set_aside_and_the_others_arrive() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    let spans = (0..100).map(|number| if [0, 37, 38, 99].contains(&number) { poison(number) } else { span(number) });
+    bench.store.append(spans.collect()).await.unwrap();
+    let forwarder = bench.spawn(upstream.addr());
+    let status = until(&forwarder, |status| status.state == SinkState::Idle && status.rejected > 0).await;
+    assert_eq!((status.delivered, status.rejected, status.waiting), (96, 4, 0));
+    assert!(status.last_rejection.unwrap().contains("value of poison is too long"));
+    let expected: Vec<_> = (0..100).filter(|number| ![0, 37, 38, 99].contains(number)).collect();
+    assert_eq!(numbers(&upstream.spans()), expected);
+}
+
+#[tokio::test]
+async fn a_partial_success_is_counted_and_not_repeated() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_response(Behaviour::Partial(3));
+    let bench = Bench::new();
+    bench.append(0..10).await;
+    let forwarder = bench.spawn(upstream.addr());
+    let status = until(&forwarder, |status| status.state == SinkState::Idle && status.rejected > 0).await;
+    assert_eq!((status.delivered, status.rejected), (7, 3));
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn batches_keep_to_the_limit_on_bytes() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    let spans = (0..50).map(|number| {
+        let mut span = span(number);
+        span.attributes.push(KeyValue::new("ballast", "x".repeat(60_000)));
+        span
+    });
+    bench.store.append(spans.collect()).await.unwrap();
+    let _forwarder = bench.spawn(upstream.addr());
+    upstream.wait_for(50, PATIENCE).await.unwrap();
+    // 3 MB under a limit of 1 MB.
+    assert!(upstream.requests().len() >= 4, "{} requests", upstream.requests().len());
+    assert_eq!(numbers(&upstream.spans()), (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_refused_key_stops_until_it_is_accepted_and_is_never_shown() {
+    let upstream = FakeHoneycomb::start("another key").await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..5).await;
+    let forwarder = bench.spawn(upstream.addr());
+    let status = until(&forwarder, |status| status.state == SinkState::Stopped).await;
+    assert_eq!(status.waiting, 5);
+    assert!(status.last_error.as_ref().unwrap().contains("unknown API key"), "{status:?}");
+    assert!(!format!("{status:?} {forwarder:?}").contains(KEY));
+    upstream.set_key(KEY);
+    upstream.wait_for(5, PATIENCE).await.unwrap();
+    until(&forwarder, |status| status.state == SinkState::Idle).await;
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_at_the_cursor() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..30).await;
+    let forwarder = bench.spawn(upstream.addr());
+    upstream.wait_for(30, PATIENCE).await.unwrap();
+    forwarder.shutdown().await;
+    let Bench { dir, store } = bench;
+    drop(store);
+
+    let bench = Bench { store: Store::open(dir.path()).unwrap(), dir };
+    bench.append(30..60).await;
+    let forwarder = bench.spawn(upstream.addr());
+    upstream.wait_for(60, PATIENCE).await.unwrap();
+    until(&forwarder, |status| status.state == SinkState::Idle).await;
+    assert_eq!(numbers(&upstream.spans()), (0..60).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn shutdown_delivers_what_is_waiting() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    let config = ForwardConfig { linger: Duration::from_secs(3600), ..config() };
+    let forwarder = spawn(bench.store.clone(), sink(upstream.addr()), config).unwrap();
+    bench.append(0..10).await;
+    forwarder.shutdown().await;
+    assert_eq!(upstream.spans().len(), 10);
+}
+
+#[tokio::test]
+async fn shutdown_does_not_wait_for_an_upstream_that_is_away() {
+    let bench = Bench::new();
+    bench.append(0..10).await;
+    let config = ForwardConfig {
+        backoff: BackoffConfig { initial: Duration::from_secs(3600), max: Duration::from_secs(3600) },
+        shutdown_timeout: Duration::from_secs(3600),
+        ..config()
+    };
+    let forwarder = spawn(bench.store.clone(), sink(free_addr()), config).unwrap();
+    until(&forwarder, |status| status.state == SinkState::Backoff).await;
+    tokio::time::timeout(PATIENCE, forwarder.shutdown()).await.unwrap();
+    assert_eq!(bench.store.cursor("honeycomb").await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn two_sinks_do_not_wait_for_each_other() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..10).await;
+    let mut away = sink(free_addr());
+    away.name = "away".to_owned();
+    let away = spawn(bench.store.clone(), away, config()).unwrap();
+    let _forwarder = bench.spawn(upstream.addr());
+    upstream.wait_for(10, PATIENCE).await.unwrap();
+    assert_eq!(until(&away, |status| status.state == SinkState::Backoff).await.delivered, 0);
+}
+
+#[tokio::test]
+async fn https_can_be_set_up() {
+    let bench = Bench::new();
+    let sink = OtlpSink::new("tls", traces_endpoint("https://localhost:1").unwrap());
+    // On a machine without certificates this is an error, not a panic.
+    if let Ok(forwarder) = spawn(bench.store.clone(), sink, config()) {
+        forwarder.shutdown().await;
+    }
+}

@@ -1,0 +1,275 @@
+//! The network inside a fetch span: what its attributes say, as bands between its ends.
+
+use throughline_browser::{keys, timing::Phase};
+use throughline_shared::inspector::{Attribute, AttributeValue};
+
+use crate::format;
+
+/// What a band stands for; the same colours and letters everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Waiting in the browser's queue.
+    Stall,
+    /// Redirects, name look-up, TCP and TLS.
+    Setup,
+    /// On the way to the server; an estimate.
+    Uplink,
+    /// In the server, by its own clock.
+    Server,
+    /// On the way back; an estimate.
+    Downlink,
+    /// Network and server together, where they cannot be told apart.
+    Wait,
+    /// The rest of the body; measured.
+    Download,
+    /// Within the browser.
+    Browser,
+}
+
+impl Kind {
+    /// The kind of a phase.
+    #[must_use]
+    pub const fn of(phase: Phase) -> Self {
+        match phase {
+            Phase::Stall => Self::Stall,
+            Phase::Redirect | Phase::Dns | Phase::Connect | Phase::Tls => Self::Setup,
+            Phase::Uplink => Self::Uplink,
+            Phase::Server => Self::Server,
+            Phase::Downlink => Self::Downlink,
+            Phase::Wait => Self::Wait,
+            Phase::Download => Self::Download,
+            Phase::Delivery => Self::Browser,
+        }
+    }
+
+    /// The CSS class that gives colour and pattern.
+    #[must_use]
+    pub const fn class(self) -> &'static str {
+        match self {
+            Self::Stall => "band band-stall",
+            Self::Setup => "band band-setup",
+            Self::Uplink => "band band-uplink",
+            Self::Server => "band band-server",
+            Self::Downlink => "band band-downlink",
+            Self::Wait => "band band-wait",
+            Self::Download => "band band-download",
+            Self::Browser => "band band-browser",
+        }
+    }
+
+    /// The letter for a band too narrow for its word.
+    #[must_use]
+    pub const fn letter(self) -> &'static str {
+        match self {
+            Self::Stall => "q",
+            Self::Setup => "c",
+            Self::Uplink => "u",
+            Self::Server => "s",
+            Self::Downlink => "d",
+            Self::Wait => "w",
+            Self::Download => "l",
+            Self::Browser => "b",
+        }
+    }
+
+    /// The word in a band.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Stall => "queue",
+            Self::Setup => "connect",
+            Self::Uplink => "up",
+            Self::Server => "server",
+            Self::Downlink => "down",
+            Self::Wait => "wait",
+            Self::Download => "load",
+            Self::Browser => "browser",
+        }
+    }
+
+    /// Whether its length is an estimate, which is drawn hatched.
+    #[must_use]
+    pub const fn is_estimate(self) -> bool {
+        matches!(self, Self::Uplink | Self::Downlink)
+    }
+}
+
+/// What a phase is, in words.
+#[must_use]
+pub const fn phase_words(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Stall => "waiting in the browser",
+        Phase::Redirect => "redirects",
+        Phase::Dns => "name look-up",
+        Phase::Connect => "TCP connection",
+        Phase::Tls => "TLS handshake",
+        Phase::Uplink => "uplink",
+        Phase::Server => "server",
+        Phase::Downlink => "downlink",
+        Phase::Wait => "network and server together",
+        Phase::Download => "download of the body",
+        Phase::Delivery => "delivery to the program",
+    }
+}
+
+/// What a method of splitting the network time is, in words.
+#[must_use]
+pub fn method_words(method: &str) -> &str {
+    match method {
+        "measured" => "measured: the clocks are known to within a millisecond",
+        "bounded" => "bounded: several requests narrow the clock offset",
+        "assumed_symmetric" => "assumed symmetric: half of the total each way, give or take all of it",
+        other => other,
+    }
+}
+
+/// One piece of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Segment {
+    /// What it is.
+    pub phase: Phase,
+    /// From the start of the span, milliseconds.
+    pub start_ms: f64,
+    /// Its length, milliseconds.
+    pub ms: f64,
+}
+
+/// The network figures of a fetch span, milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figures {
+    /// Up and down together; measured.
+    pub total_ms: f64,
+    /// Up; an estimate.
+    pub uplink_ms: f64,
+    /// Down; an estimate.
+    pub downlink_ms: f64,
+    /// Half the width of the interval in which the uplink lies.
+    pub error_ms: f64,
+    /// In the server, if it said so.
+    pub server_ms: Option<f64>,
+    /// How the split came about.
+    pub method: String,
+}
+
+impl Figures {
+    /// The line beside the bar: `up 21±2 · 34 · down 20±2`.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let up = format::estimate(self.uplink_ms, self.error_ms);
+        let down = format::estimate(self.downlink_ms, self.error_ms);
+        match self.server_ms {
+            Some(server) => format!("up {up} · {} · down {down}", format::ms(server)),
+            None => format!("up {up} · down {down}"),
+        }
+    }
+}
+
+/// The pieces that a span's attributes tell of, in order; empty for a span without any.
+#[must_use]
+pub fn segments(attributes: &[Attribute]) -> Vec<Segment> {
+    let mut at = 0.0;
+    let mut segments = Vec::new();
+    for phase in Phase::ALL {
+        let length = attributes
+            .iter()
+            .find(|attribute| {
+                attribute
+                    .key
+                    .strip_prefix(keys::PHASE_PREFIX)
+                    .and_then(|rest| rest.strip_suffix("_ms"))
+                    .is_some_and(|name| name == phase.as_str())
+            })
+            .and_then(number)
+            .filter(|ms| *ms > 0.0);
+        if let Some(ms) = length {
+            segments.push(Segment { phase, start_ms: at, ms });
+            at += ms;
+        }
+    }
+    segments
+}
+
+/// The network figures that a span's attributes tell of.
+#[must_use]
+pub fn figures(attributes: &[Attribute]) -> Option<Figures> {
+    let get = |key: &str| attributes.iter().find(|attribute| attribute.key == key);
+    let ms = |key: &str| get(key).and_then(number);
+    Some(Figures {
+        total_ms: ms(keys::NETWORK_TOTAL_MS)?,
+        uplink_ms: ms(keys::NETWORK_UPLINK_MS)?,
+        downlink_ms: ms(keys::NETWORK_DOWNLINK_MS)?,
+        error_ms: ms(keys::NETWORK_ERROR_MS)?,
+        server_ms: ms(keys::SERVER_DURATION_MS),
+        method: match get(keys::NETWORK_METHOD).map(|attribute| &attribute.value) {
+            Some(AttributeValue::String(method)) => method.clone(),
+            _ => String::new(),
+        },
+    })
+}
+
+fn number(attribute: &Attribute) -> Option<f64> {
+    match attribute.value {
+        AttributeValue::Double(value) if value.is_finite() => Some(value),
+        AttributeValue::Int(value) => Some(value as f64),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn double(key: impl Into<String>, value: f64) -> Attribute {
+        Attribute { key: key.into(), value: AttributeValue::Double(value) }
+    }
+
+    fn phase(phase: Phase, ms: f64) -> Attribute {
+        double(format!("{}{}_ms", keys::PHASE_PREFIX, phase.as_str()), ms)
+    }
+
+    #[test]
+    fn segments_touch_and_keep_their_order_whatever_the_order_of_the_attributes() {
+        let segments = segments(&[
+            phase(Phase::Download, 3.0),
+            phase(Phase::Server, 34.0),
+            phase(Phase::Downlink, 20.0),
+            phase(Phase::Uplink, 21.0),
+            phase(Phase::Stall, 6.0),
+            phase(Phase::Dns, 0.0),
+            phase(Phase::Tls, f64::NAN),
+        ]);
+        let seen: Vec<_> = segments.iter().map(|s| (s.phase, s.start_ms)).collect();
+        assert_eq!(
+            seen,
+            [
+                (Phase::Stall, 0.0),
+                (Phase::Uplink, 6.0),
+                (Phase::Server, 27.0),
+                (Phase::Downlink, 61.0),
+                (Phase::Download, 81.0)
+            ]
+        );
+    }
+
+    #[test]
+    fn every_phase_has_its_place() {
+        for known in Phase::ALL {
+            let drawn = segments(&[phase(known, 1.0)]);
+            assert_eq!(drawn, [Segment { phase: known, start_ms: 0.0, ms: 1.0 }]);
+        }
+    }
+
+    #[test]
+    fn figures_say_the_line_beside_the_bar() {
+        let mut attributes = vec![
+            double(keys::NETWORK_TOTAL_MS, 41.0),
+            double(keys::NETWORK_UPLINK_MS, 21.2),
+            double(keys::NETWORK_DOWNLINK_MS, 19.8),
+            double(keys::NETWORK_ERROR_MS, 1.7),
+            double(keys::SERVER_DURATION_MS, 34.0),
+        ];
+        assert_eq!(figures(&attributes).unwrap().line(), "up 21±2 · 34 · down 20±2");
+        attributes.remove(0);
+        assert_eq!(figures(&attributes), None);
+    }
+}

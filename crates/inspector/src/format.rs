@@ -1,0 +1,210 @@
+//! Numbers in words: durations, estimates, ages, counts.
+
+const SECOND_MS: f64 = 1000.0;
+const MINUTE_MS: f64 = 60.0 * SECOND_MS;
+const HOUR_MS: f64 = 60.0 * MINUTE_MS;
+const DAY_MS: f64 = 24.0 * HOUR_MS;
+
+/// A length in nanoseconds with its unit, three significant digits: `12.3 µs`, `84 ms`, `1.23 s`, `2 min 05 s`.
+#[must_use]
+pub fn duration(ns: u64) -> String {
+    let value = ns as f64;
+    if ns < 1_000 {
+        format!("{ns} ns")
+    } else if value < 999_500.0 {
+        format!("{} µs", significant(value / 1e3))
+    } else if value < 999_500_000.0 {
+        format!("{} ms", significant(value / 1e6))
+    } else if value < 59_950_000_000.0 {
+        format!("{} s", significant(value / 1e9))
+    } else {
+        let seconds = (ns / 1_000_000_000).saturating_add(u64::from(ns % 1_000_000_000 >= 500_000_000));
+        if seconds < 3600 {
+            format!("{} min {:02} s", seconds / 60, seconds % 60)
+        } else {
+            format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60)
+        }
+    }
+}
+
+/// A length in milliseconds with its unit, as [`duration`]; `?` for what is no number.
+#[must_use]
+pub fn duration_ms(ms: f64) -> String {
+    if !ms.is_finite() {
+        return "?".to_owned();
+    }
+    let text = duration((ms.abs() * 1e6).round() as u64);
+    if ms < 0.0 && !text.starts_with("0 ") { format!("−{text}") } else { text }
+}
+
+/// Milliseconds without the unit: one decimal below 10, none above; `?` for what is no number.
+#[must_use]
+pub fn ms(value: f64) -> String {
+    if !value.is_finite() {
+        "?".to_owned()
+    } else if value.abs() < 9.95 {
+        trim(format!("{value:.1}"))
+    } else {
+        trim(format!("{value:.0}"))
+    }
+}
+
+/// An estimate with its error, both in milliseconds: `21±2`, `0.4±0.3`. The error is rounded up.
+#[must_use]
+pub fn estimate(value_ms: f64, error_ms: f64) -> String {
+    if !value_ms.is_finite() || !error_ms.is_finite() {
+        return format!("{}±?", ms(value_ms));
+    }
+    let error = error_ms.abs();
+    if error <= 0.95 && value_ms.abs() < 99.95 {
+        let error = trim(format!("{:.1}", (error * 10.0 - 1e-6).ceil().max(0.0) / 10.0));
+        format!("{}±{error}", trim(format!("{value_ms:.1}")))
+    } else {
+        let error = trim(format!("{:.0}", (error - 1e-6).ceil().max(0.0)));
+        format!("{}±{error}", trim(format!("{value_ms:.0}")))
+    }
+}
+
+/// How long ago `then_ms` was, both Unix milliseconds: `now`, `3 min`, `2 h`, `5 d`, `4 mo`, `2 y`.
+///
+/// A moment in the future is `now`: clocks differ a little.
+#[must_use]
+pub fn ago(now_ms: f64, then_ms: f64) -> String {
+    span_of_time(now_ms - then_ms).unwrap_or_else(|| "now".to_owned())
+}
+
+/// How long it is until `then_ms`, both Unix milliseconds: `in 3 h`; `now` when it has passed.
+#[must_use]
+pub fn until(now_ms: f64, then_ms: f64) -> String {
+    span_of_time(then_ms - now_ms).map_or_else(|| "now".to_owned(), |text| format!("in {text}"))
+}
+
+fn span_of_time(ms: f64) -> Option<String> {
+    let (unit_ms, name) = match ms {
+        ms if ms < 45.0 * SECOND_MS || ms.is_nan() => return None,
+        ms if ms < 59.5 * MINUTE_MS => (MINUTE_MS, "min"),
+        ms if ms < 23.5 * HOUR_MS => (HOUR_MS, "h"),
+        ms if ms < 29.5 * DAY_MS => (DAY_MS, "d"),
+        ms if ms < 360.0 * DAY_MS => (30.0 * DAY_MS, "mo"),
+        _ => (365.0 * DAY_MS, "y"),
+    };
+    Some(format!("{:.0} {name}", (ms / unit_ms).round().max(1.0)))
+}
+
+/// A count with its noun: `1 span`, `20,000 spans`.
+#[must_use]
+pub fn count(n: usize, noun: &str) -> String {
+    let plural = if n == 1 { "" } else { "s" };
+    format!("{} {noun}{plural}", thousands(n))
+}
+
+/// A number with a comma at each thousand.
+#[must_use]
+pub fn thousands(n: usize) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn significant(value: f64) -> String {
+    if value < 9.995 {
+        trim(format!("{value:.2}"))
+    } else if value < 99.95 {
+        trim(format!("{value:.1}"))
+    } else {
+        format!("{value:.0}")
+    }
+}
+
+/// Without the zeros that say nothing, and without a minus before a zero.
+fn trim(text: String) -> String {
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_take_the_unit_that_fits() {
+        for (ns, text) in [
+            (0, "0 ns"),
+            (999, "999 ns"),
+            (1_000, "1 µs"),
+            (12_345, "12.3 µs"),
+            (999_499, "999 µs"),
+            (999_500, "1 ms"),
+            (8_420_000, "8.42 ms"),
+            (84_000_000, "84 ms"),
+            (842_400_000, "842 ms"),
+            (999_600_000, "1 s"),
+            (1_234_000_000, "1.23 s"),
+            (59_940_000_000, "59.9 s"),
+            (59_990_000_000, "1 min 00 s"),
+            (125_000_000_000, "2 min 05 s"),
+            (3_720_000_000_000, "1 h 02 min"),
+        ] {
+            assert_eq!(duration(ns), text);
+        }
+        assert_eq!(duration_ms(-0.5), "−500 µs");
+        assert_eq!(duration_ms(f64::NAN), "?");
+    }
+
+    #[test]
+    fn estimates_never_look_better_than_they_are() {
+        assert_eq!(estimate(21.4, 1.6), "21±2");
+        assert_eq!(estimate(21.4, 2.0), "21±2");
+        assert_eq!(estimate(21.4, 2.1), "21±3");
+        assert_eq!(estimate(0.42, 0.21), "0.4±0.3");
+        assert_eq!(estimate(0.0, 0.0), "0±0");
+        assert_eq!(estimate(-0.01, 0.3), "0±0.3");
+        assert_eq!(estimate(5.0, f64::NAN), "5±?");
+    }
+
+    #[test]
+    fn ages_are_short() {
+        let minute = 60_000.0;
+        assert_eq!(ago(10.0, 20.0), "now");
+        assert_eq!(ago(minute, 0.0), "1 min");
+        assert_eq!(ago(3.4 * minute, 0.0), "3 min");
+        assert_eq!(ago(59.6 * minute, 0.0), "1 h");
+        assert_eq!(ago(23.6 * 60.0 * minute, 0.0), "1 d");
+        assert_eq!(ago(400.0 * 24.0 * 60.0 * minute, 0.0), "1 y");
+        assert_eq!(until(0.0, 180.0 * minute), "in 3 h");
+        assert_eq!(until(5.0, 0.0), "now");
+    }
+
+    #[test]
+    fn counts_have_commas_and_plurals() {
+        assert_eq!(count(1, "span"), "1 span");
+        assert_eq!(count(20_000, "span"), "20,000 spans");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+    }
+
+    proptest! {
+        #[test]
+        fn the_error_is_rounded_up(value in 0.0_f64..1e6, error in 0.0_f64..1e5) {
+            let text = estimate(value, error);
+            let shown: f64 = text.split('±').nth(1).unwrap().parse().unwrap();
+            prop_assert!(shown >= error - 1e-5, "{text} for {error}");
+            prop_assert!(shown <= error + 1.0, "{text} for {error}");
+        }
+
+        #[test]
+        fn every_duration_is_within_half_a_percent(ns in 0_u64..59_000_000_000) {
+            let text = duration(ns);
+            let (number, unit) = text.split_once(' ').unwrap();
+            let scale = match unit { "ns" => 1.0, "µs" => 1e3, "ms" => 1e6, _ => 1e9 };
+            let shown = number.parse::<f64>().unwrap() * scale;
+            prop_assert!((shown - ns as f64).abs() <= 0.0051 * ns as f64, "{text} for {ns}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! A trace as it is drawn: its tree, its services, its times, its network.
+
+use std::collections::HashMap;
+
+use throughline_browser::keys;
+use throughline_shared::inspector::{AttributeValue, Span, SpanKind, StatusCode, Trace, Warning};
+
+use crate::{
+    band::{self, Figures, Segment},
+    timeline::Window,
+    tree::Tree,
+};
+
+/// Which clock times are shown in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clock {
+    /// As each maker's clock said.
+    Raw,
+    /// In the clock of the trace's root.
+    Aligned,
+}
+
+/// What is drawn inside a fetch span.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Network {
+    /// The pieces of the request.
+    pub segments: Vec<Segment>,
+    /// The figures, where the server sent its times.
+    pub figures: Option<Figures>,
+}
+
+/// A trace and all that follows from it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Model {
+    /// 32 hex digits.
+    pub trace_id: String,
+    /// As they came.
+    pub spans: Vec<Span>,
+    /// Who is whose child.
+    pub tree: Tree,
+    /// The spans from top to bottom with nothing folded.
+    pub order: Vec<u32>,
+    /// For each span, its place in `order`.
+    pub rank: Vec<usize>,
+    /// In order of first appearance.
+    pub services: Vec<String>,
+    /// For each span, the index of its service.
+    pub service_of: Vec<usize>,
+    /// For each span, what is drawn inside it.
+    pub network: Vec<Network>,
+    /// The sum of the measured network times, milliseconds, where there is any.
+    pub network_ms: Option<f64>,
+    /// How many spans have failed.
+    pub errors: usize,
+    /// `app.user_id`, where a span carries it.
+    pub user: Option<String>,
+    by_id: HashMap<String, usize>,
+}
+
+impl Model {
+    /// All that follows from `trace`.
+    #[must_use]
+    pub fn new(trace: Trace) -> Self {
+        let Trace { trace_id, spans } = trace;
+        let tree = Tree::new(spans.iter().map(|span| (span.span_id.as_str(), span.parent_span_id.as_deref())));
+        let order: Vec<u32> = tree.rows(|_| false).iter().map(|row| row.span).collect();
+        let mut rank = vec![0; spans.len()];
+        for (place, span) in order.iter().enumerate() {
+            rank[*span as usize] = place;
+        }
+        let mut by_id = HashMap::with_capacity(spans.len());
+        for (index, span) in spans.iter().enumerate() {
+            by_id.entry(span.span_id.clone()).or_insert(index);
+        }
+        let mut services: Vec<String> = Vec::new();
+        let service_of = spans
+            .iter()
+            .map(|span| {
+                services.iter().position(|service| *service == span.service).unwrap_or_else(|| {
+                    services.push(span.service.clone());
+                    services.len() - 1
+                })
+            })
+            .collect();
+        let network: Vec<Network> = spans
+            .iter()
+            .map(|span| match span.kind {
+                SpanKind::Client => Network {
+                    segments: band::segments(&span.attributes),
+                    figures: band::figures(&span.attributes),
+                },
+                _ => Network::default(),
+            })
+            .collect();
+        let network_ms =
+            network.iter().filter_map(|network| Some(network.figures.as_ref()?.total_ms)).reduce(|a, b| a + b);
+        let user = spans.iter().find_map(|span| {
+            span.attributes.iter().find(|attribute| attribute.key == keys::APP_USER_ID).and_then(|attribute| {
+                match &attribute.value {
+                    AttributeValue::String(user) if !user.is_empty() => Some(user.clone()),
+                    _ => None,
+                }
+            })
+        });
+        let errors = spans.iter().filter(|span| is_error(span)).count();
+        Self { trace_id, spans, tree, order, rank, services, service_of, network, network_ms, errors, user, by_id }
+    }
+
+    /// The span that names the trace: the first root that has no parent, or the first root of all.
+    #[must_use]
+    pub fn root(&self) -> Option<&Span> {
+        let roots = || self.tree.roots().iter().filter_map(|root| self.spans.get(*root as usize));
+        roots().find(|span| span.parent_span_id.is_none()).or_else(|| roots().next())
+    }
+
+    /// Start and end of a span, Unix nanoseconds.
+    #[must_use]
+    pub fn times(&self, span: usize, clock: Clock) -> (i64, i64) {
+        self.spans.get(span).map_or((0, 0), |span| times(span, clock))
+    }
+
+    /// From the first start to the last end.
+    #[must_use]
+    pub fn window(&self, clock: Clock) -> Window {
+        Window::around(self.spans.iter().map(|span| times(span, clock)))
+    }
+
+    /// The index of a span.
+    #[must_use]
+    pub fn position(&self, span_id: &str) -> Option<usize> {
+        self.by_id.get(span_id).copied()
+    }
+
+    /// What to know about a span before believing it, in words.
+    #[must_use]
+    pub fn warnings(&self, span: usize) -> Vec<&'static str> {
+        let Some(span) = self.spans.get(span) else { return Vec::new() };
+        let mut words: Vec<&'static str> = span.warnings.iter().copied().map(warning_words).collect();
+        if self.spans.iter().filter(|other| other.span_id == span.span_id).count() > 1 {
+            words.push("Duplicate: another span of this trace has the same id.");
+        }
+        words
+    }
+}
+
+/// Start and end of a span, Unix nanoseconds; the end is never before the start.
+#[must_use]
+pub fn times(span: &Span, clock: Clock) -> (i64, i64) {
+    let align = match clock {
+        Clock::Raw => 0,
+        Clock::Aligned => span.align_ns,
+    };
+    let start = i64::try_from(span.start_ns).unwrap_or(i64::MAX).saturating_add(align);
+    (start, start.saturating_add_unsigned(span.duration_ns))
+}
+
+/// Whether a span has failed.
+#[must_use]
+pub fn is_error(span: &Span) -> bool {
+    span.status == StatusCode::Error
+}
+
+/// A warning as a sentence.
+#[must_use]
+pub const fn warning_words(warning: Warning) -> &'static str {
+    match warning {
+        Warning::Orphan => "Orphan: its parent has not arrived.",
+        Warning::ClockInconsistent => "Clock inconsistent: it ends before it starts, or its clock is far from the time it was received.",
+        Warning::UnverifiedJoin => "Unverified join: after alignment it does not fit inside the fetch that claims it.",
+    }
+}
+
+/// The kind of a span in a word.
+#[must_use]
+pub const fn kind_words(kind: SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Unspecified => "unspecified",
+        SpanKind::Internal => "internal",
+        SpanKind::Server => "server",
+        SpanKind::Client => "client",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use throughline_shared::inspector::Attribute;
+
+    pub(crate) fn span(id: &str, parent: Option<&str>, start_ns: u64, duration_ns: u64) -> Span {
+        Span {
+            trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
+            span_id: id.into(),
+            parent_span_id: parent.map(Into::into),
+            name: id.into(),
+            kind: SpanKind::Internal,
+            service: "web".into(),
+            start_ns,
+            duration_ns,
+            align_ns: 0,
+            status: StatusCode::Unset,
+            status_message: String::new(),
+            attributes: Vec::new(),
+            resource: Vec::new(),
+            scope: String::new(),
+            events: Vec::new(),
+            links: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn model(spans: Vec<Span>) -> Model {
+        Model::new(Trace { trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(), spans })
+    }
+
+    #[test]
+    fn services_are_in_the_order_of_their_first_span() {
+        let mut spans = vec![span("a", None, 0, 9), span("b", Some("a"), 1, 5), span("c", Some("b"), 2, 1), span("d", Some("a"), 3, 1)];
+        spans[1].service = "api".into();
+        spans[2].service = "sqlite".into();
+        spans[3].service = "api".into();
+        let model = model(spans);
+        assert_eq!(model.services, ["web", "api", "sqlite"]);
+        assert_eq!(model.service_of, [0, 1, 2, 1]);
+    }
+
+    #[test]
+    fn alignment_moves_the_window() {
+        let mut spans = vec![span("a", None, 1_000_000, 80_000), span("b", Some("a"), 9_000_000, 10_000)];
+        spans[1].align_ns = -7_980_000;
+        let model = model(spans);
+        assert_eq!(model.window(Clock::Raw).width_ns(), 8_010_000);
+        assert_eq!(model.window(Clock::Aligned).width_ns(), 80_000);
+        assert_eq!(model.times(1, Clock::Aligned), (1_020_000, 1_030_000));
+    }
+
+    #[test]
+    fn an_orphan_does_not_name_a_trace_that_has_a_root() {
+        let model = model(vec![span("a", Some("gone"), 0, 1), span("b", None, 5, 1)]);
+        assert_eq!(model.root().map(|span| span.name.as_str()), Some("b"));
+    }
+
+    #[test]
+    fn network_times_add_up_and_a_trace_without_any_says_none() {
+        let mut fetch = span("a", None, 0, 100);
+        fetch.kind = SpanKind::Client;
+        for (key, value) in [
+            (keys::NETWORK_TOTAL_MS, 40.0),
+            (keys::NETWORK_UPLINK_MS, 20.0),
+            (keys::NETWORK_DOWNLINK_MS, 20.0),
+            (keys::NETWORK_ERROR_MS, 1.0),
+        ] {
+            fetch.attributes.push(Attribute { key: key.into(), value: AttributeValue::Double(value) });
+        }
+        let mut other = fetch.clone();
+        other.span_id = "b".into();
+        assert_eq!(model(vec![fetch, other]).network_ms, Some(80.0));
+        assert_eq!(model(vec![span("a", None, 0, 1)]).network_ms, None);
+    }
+
+    #[test]
+    fn a_duplicate_is_said_in_words() {
+        let model = model(vec![span("a", None, 0, 1), span("a", None, 0, 1)]);
+        assert!(model.warnings(1)[0].starts_with("Duplicate"));
+    }
+}

@@ -1,0 +1,222 @@
+//! One span in the waterfall.
+
+use leptos::prelude::*;
+use web_sys::MouseEvent;
+
+use super::{
+    header::swatch,
+    page::{Page, ROW_PX},
+};
+use crate::{
+    band::{self, Figures, Kind, Segment},
+    format,
+    model::is_error,
+    timeline::{Bar, Window},
+    tree::Row,
+};
+
+/// Deeper levels are not moved further to the right: the name has to stay readable.
+const DEEPEST: u32 = 24;
+
+/// Where the words of a bar stand.
+fn label_place(bar: Bar) -> (&'static str, Option<String>, Option<String>) {
+    let right = bar.left + bar.width;
+    if right <= 62.0 {
+        ("wf-label", Some(format!("{right:.3}%")), None)
+    } else if bar.left >= 38.0 {
+        ("wf-label wf-label-before", None, Some(format!("{:.3}%", 100.0 - bar.left)))
+    } else {
+        ("wf-label wf-label-inside", None, Some(format!("{:.3}%", (100.0 - right).max(0.0))))
+    }
+}
+
+/// The words beside a fetch's bar: the measured total, then the estimates.
+fn network_label(figures: &Figures) -> impl IntoView + use<> {
+    view! {
+        <b>{format!("network {}", format::ms(figures.total_ms))}</b>
+        " "
+        {figures.line()}
+    }
+}
+
+/// What hover and focus say of a fetch.
+fn network_title(figures: &Figures) -> String {
+    format!(
+        "network {} measured; {}; split {}",
+        format::duration_ms(figures.total_ms),
+        figures.line(),
+        band::method_words(&figures.method)
+    )
+}
+
+fn segment_title(segment: &Segment, figures: Option<&Figures>) -> String {
+    let words = band::phase_words(segment.phase);
+    match figures {
+        Some(figures) if Kind::of(segment.phase).is_estimate() => {
+            let estimate = format::estimate(segment.ms, figures.error_ms);
+            format!("{words}: {estimate} ms, {}", band::method_words(&figures.method))
+        }
+        _ => format!("{words}: {}", format::duration_ms(segment.ms)),
+    }
+}
+
+fn bands(segments: &[Segment], figures: Option<&Figures>, start_ns: i64, window: Window) -> impl IntoView + use<> {
+    let at = |ms: f64| start_ns.saturating_add((ms * 1e6).round() as i64);
+    segments
+        .iter()
+        .filter_map(|segment| {
+            let bar = window.bar(at(segment.start_ms), at(segment.start_ms + segment.ms))?;
+            let kind = Kind::of(segment.phase);
+            Some(view! {
+                <i
+                    class=format!("wf-band {}", kind.class())
+                    title=segment_title(segment, figures)
+                    style:left=format!("{:.3}%", bar.left)
+                    style:width=format!("{:.3}%", bar.width)
+                >
+                    <span aria-hidden="true">{kind.letter()}</span>
+                </i>
+            })
+        })
+        .collect_view()
+}
+
+#[component]
+pub(crate) fn SpanRow(
+    page: Page,
+    /// Its line, from 0.
+    place: usize,
+    row: Row,
+) -> impl IntoView {
+    let index = row.span as usize;
+    let model = page.model.get_untracked();
+    let Some(span) = model.spans.get(index) else { return ().into_any() };
+    let failed = is_error(span);
+    let warned = !span.warnings.is_empty();
+    let id = StoredValue::new(span.span_id.clone());
+    let service = model.service_of.get(index).copied().unwrap_or_default();
+    let name = if span.name.is_empty() { "(no name)".to_owned() } else { span.name.clone() };
+    let length = format::duration(span.duration_ns);
+    let service_name = span.service.clone();
+    let said = format!(
+        "{name}, {service_name}, {length}{}{}",
+        if failed { ", error" } else { "" },
+        if warned { ", has a warning" } else { "" },
+    );
+    let rank = model.rank.get(index).copied().unwrap_or_default();
+    let is_cursor = move || page.cursor.with(|cursor| cursor.as_ref().is_some_and(|cursor| id.with_value(|id| id == cursor)));
+    let is_selected =
+        move || page.view.with(|view| view.span.as_ref().is_some_and(|span| id.with_value(|id| id == span)));
+    let is_dim = move || {
+        page.needle.with(|needle| !needle.trim().is_empty()) && page.hits.with(|hits| hits.binary_search(&rank).is_err())
+    };
+    let twist = move |event: MouseEvent| {
+        event.stop_propagation();
+        page.fold(index, !row.folded);
+    };
+    let drawn = {
+        let model = model.clone();
+        let length = length.clone();
+        move || {
+            let window = page.window.get();
+            let (start, end) = model.times(index, page.clock.get());
+            let network = model.network.get(index)?;
+            let span = model.spans.get(index)?;
+            let Some(bar) = window.bar(start, end) else {
+                let (class, sign) = if end < window.start_ns() { ("wf-off", "◂") } else { ("wf-off wf-off-right", "▸") };
+                return Some(view! { <span class=class title="Outside the range in view">{sign}</span> }.into_any());
+            };
+            let (label_class, left, right) = label_place(bar);
+            let figures = network.figures.as_ref();
+            let label = match figures {
+                Some(figures) => network_label(figures).into_any(),
+                None => length.clone().into_any(),
+            };
+            let offset = if page.view.with(|view| view.raw) { 0 } else { span.align_ns };
+            let events = span
+                .events
+                .iter()
+                .filter_map(|event| {
+                    let at = i64::try_from(event.time_ns).ok()?.saturating_add(offset);
+                    let bar = window.bar(at, at)?;
+                    Some(view! {
+                        <i class="wf-event" title=event.name.clone() style:left=format!("{:.3}%", bar.left)></i>
+                    })
+                })
+                .collect_view();
+            let class = match (failed, network.segments.is_empty()) {
+                (true, true) => format!("wf-bar service-{} wf-bar-error", service % super::header::SERVICE_COLOURS),
+                (false, true) => format!("wf-bar service-{}", service % super::header::SERVICE_COLOURS),
+                (true, false) => "wf-bar wf-bar-fetch wf-bar-error".to_owned(),
+                (false, false) => "wf-bar wf-bar-fetch".to_owned(),
+            };
+            let title = figures.map_or_else(|| length.clone(), network_title);
+            Some(view! {
+                <i
+                    class=class
+                    title=title
+                    style:left=format!("{:.3}%", bar.left)
+                    style:width=format!("{:.3}%", bar.width)
+                ></i>
+                {bands(&network.segments, figures, start, window)}
+                {events}
+                <span class=label_class style:left=left style:right=right>
+                    {label}
+                </span>
+            }.into_any())
+        }
+    };
+    let method = model.network.get(index).and_then(|network| network.figures.as_ref()).map(network_title);
+    let twisty = (row.descendants > 0).then(|| {
+        let below = format::count(row.descendants as usize, "span");
+        view! {
+            <button
+                type="button"
+                class="twisty"
+                tabindex="-1"
+                aria-label=if row.folded { format!("Unfold {below}") } else { format!("Fold {below}") }
+                on:click=twist
+            >
+                {if row.folded { "▸" } else { "▾" }}
+            </button>
+        }
+    });
+    let below = row.folded.then(|| view! { <span class="wf-below">{format!("+{}", format::thousands(row.descendants as usize))}</span> });
+    view! {
+        <div
+            class="wf-row wf-grid"
+            role="row"
+            id=format!("span-{index}")
+            attr:aria-level=(row.depth + 1).to_string()
+            aria-posinset=row.position.to_string()
+            aria-setsize=row.siblings.to_string()
+            aria-rowindex=(place + 2).to_string()
+            aria-expanded=(row.descendants > 0).then_some(if row.folded { "false" } else { "true" })
+            aria-selected=move || if is_selected() { "true" } else { "false" }
+            aria-label=said
+            class:wf-cursor=is_cursor
+            class:wf-selected=is_selected
+            class:wf-dim=is_dim
+            class:wf-failed=failed
+            style:transform=format!("translateY({}px)", place as f64 * ROW_PX)
+            on:click=move |_| page.select(index)
+        >
+            <div class="wf-name" role="gridcell" style:padding-left=format!("{}px", 4 + 14 * row.depth.min(DEEPEST))>
+                <span class="wf-twist">{twisty}</span>
+                {failed.then(|| view! { <span class="error-icon" title="Error" aria-hidden="true">"!"</span> })}
+                {warned.then(|| view! { <span class="warning-icon" title="Has a warning: see its details" aria-hidden="true">"△"</span> })}
+                <span class="wf-text" title=name.clone()>{name.clone()}</span>
+                {below}
+            </div>
+            <div class="wf-service" role="gridcell">
+                <i class=swatch(service) aria-hidden="true"></i>
+                <span class="wf-text" title=service_name.clone()>{service_name.clone()}</span>
+            </div>
+            <div class="wf-time" role="gridcell">
+                {drawn}
+                {method.map(|method| view! { <span class="wf-method" aria-hidden="true">{method}</span> })}
+            </div>
+        </div>
+    }
+    .into_any()
+}

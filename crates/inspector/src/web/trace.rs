@@ -1,0 +1,305 @@
+//! `/traces/{id}`: the waterfall.
+
+use std::{sync::Arc, time::Duration};
+
+use leptos::{ev, prelude::*, task::spawn_local};
+use leptos_router::{
+    NavigateOptions,
+    hooks::{use_location, use_navigate, use_params_map},
+};
+use throughline_shared::inspector::{Trace, TraceSummary};
+use web_sys::KeyboardEvent;
+
+use super::{
+    backend::Backend,
+    copy::copy,
+    details::Details,
+    focus::{is_on_control, is_typing},
+    header::Header,
+    live::listen,
+    minimap::Minimap,
+    page::Page,
+    problem_view::ProblemView,
+    waterfall::Waterfall,
+};
+use crate::{
+    address::{View, is_trace_id},
+    model::Model,
+    problem::Problem,
+};
+
+/// What the page has.
+#[derive(Clone, PartialEq)]
+enum Phase {
+    Loading,
+    Ready,
+    Failed(Problem),
+}
+
+/// The waterfall of the trace that the address names.
+#[component]
+pub fn TracePage() -> impl IntoView {
+    let params = use_params_map();
+    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    move || {
+        let id = id.get();
+        if is_trace_id(&id) {
+            view! { <Loaded id=id.to_ascii_lowercase()/> }.into_any()
+        } else {
+            view! {
+                <div class="trace-none">
+                    <h1 tabindex="-1">"Not the id of a trace"</h1>
+                    <p>
+                        "An id is 32 hexadecimal digits, not all of them zero. This is not one: "
+                        <code class="breakable">{id}</code>
+                    </p>
+                    <p>
+                        <a class="button" href="/traces">"All traces"</a>
+                    </p>
+                </div>
+            }
+                .into_any()
+        }
+    }
+}
+
+/// A trace, fetched, and fetched again while it grows.
+#[component]
+fn Loaded(id: String) -> impl IntoView {
+    let backend = StoredValue::new(Backend::current());
+    let phase = RwSignal::new(Phase::Loading);
+    let model = RwSignal::new(None::<Arc<Model>>);
+    let busy = StoredValue::new(false);
+    let dirty = StoredValue::new(false);
+    let id = StoredValue::new(id);
+    let load = move || {
+        if busy.try_update_value(|busy| std::mem::replace(busy, true)) != Some(false) {
+            dirty.try_set_value(true);
+            return;
+        }
+        spawn_local(async move {
+            loop {
+                dirty.try_set_value(false);
+                let (Some(backend), Some(path)) =
+                    (backend.try_get_value(), id.try_with_value(|id| format!("/api/traces/{id}")))
+                else {
+                    return;
+                };
+                match backend.get::<Trace>(&path).await {
+                    Ok(trace) if trace.spans.is_empty() => {
+                        phase.try_set(Phase::Failed(Problem::Unreadable { status: 200, reason: "the trace has no spans".to_owned() }));
+                    }
+                    Ok(trace) => {
+                        model.try_set(Some(Arc::new(Model::new(trace))));
+                        phase.try_set(Phase::Ready);
+                    }
+                    // What is on the screen stays there when only a refetch fails.
+                    Err(problem) if model.try_with_untracked(Option::is_none) == Some(true) => {
+                        phase.try_set(Phase::Failed(problem));
+                    }
+                    Err(_) => {}
+                }
+                if dirty.try_get_value() != Some(true) {
+                    busy.try_set_value(false);
+                    return;
+                }
+            }
+        });
+    };
+    load();
+    // Spans come in batches: one request for what arrives within 300 ms.
+    let due = StoredValue::new(false);
+    let grown = move |summary: TraceSummary| {
+        if id.try_with_value(|id| *id == summary.trace_id) == Some(true)
+            && due.try_update_value(|due| std::mem::replace(due, true)) == Some(false)
+        {
+            set_timeout(
+                move || {
+                    if due.try_set_value(false).is_none() {
+                        load();
+                    }
+                },
+                Duration::from_millis(300),
+            );
+        }
+    };
+    listen(&Backend::current(), grown, load);
+    let phase_now = Memo::new(move |_| phase.get());
+    move || match phase_now.get() {
+        Phase::Loading => view! {
+            <div class="skeleton trace-skeleton" role="status">
+                <span class="sr-only">"Loading the trace"</span>
+                {(0..10).map(|_| view! { <div class="skeleton-line"></div> }).collect_view()}
+            </div>
+        }
+        .into_any(),
+        Phase::Failed(problem) if problem.is_missing() => view! {
+            <div class="trace-none">
+                <h1 tabindex="-1">"No such trace"</h1>
+                <p>"Nothing is stored under " <code class="breakable">{id.get_value()}</code> "."</p>
+                <p class="quiet">"If it is new, it appears here by itself as soon as its first spans arrive."</p>
+                <p>
+                    <a class="button" href="/traces">"All traces"</a>
+                </p>
+            </div>
+        }
+        .into_any(),
+        Phase::Failed(problem) => {
+            let again = Callback::new(move |()| {
+                phase.set(Phase::Loading);
+                load();
+            });
+            view! {
+                <div class="trace-none">
+                    <h1 tabindex="-1">"The trace could not be loaded"</h1>
+                    <ProblemView problem retry=again/>
+                </div>
+            }
+            .into_any()
+        }
+        Phase::Ready => match model.get_untracked() {
+            Some(first) => view! { <Shown first model/> }.into_any(),
+            None => ().into_any(),
+        },
+    }
+}
+
+/// A trace that is here.
+#[component]
+fn Shown(
+    first: Arc<Model>,
+    /// What it grows into.
+    model: RwSignal<Option<Arc<Model>>>,
+) -> impl IntoView {
+    let query = use_location().query;
+    let read = move || query.with(|query| View::read(|key| query.get(key)));
+    let navigate = use_navigate();
+    let path = format!("/traces/{}", first.trace_id);
+    let show = Callback::new(move |view: View| {
+        let options = NavigateOptions { resolve: false, replace: true, scroll: false, ..Default::default() };
+        navigate(&format!("{path}{}", view.query()), options);
+    });
+    let page = Page::new(first, untrack(read), show);
+    Effect::new(move |_| {
+        if let Some(model) = model.get() {
+            page.model.set(model);
+        }
+    });
+    // From outside: back, forward, a link within the trace.
+    Effect::new(move |before: Option<()>| {
+        let view = read();
+        let changed = page.view.with_untracked(|now| *now != view);
+        if changed {
+            page.view.set(view);
+        }
+        if (changed || before.is_none())
+            && let Some(span) = untrack(move || page.selected())
+        {
+            page.go_to(span);
+        }
+    });
+    let search = NodeRef::<leptos::html::Input>::new();
+    let said = RwSignal::new("");
+    let keys = window_event_listener(ev::keydown, move |event| {
+        if !is_typing(&event) && on_key(page, search, said, &event) {
+            event.prevent_default();
+        }
+    });
+    on_cleanup(move || keys.remove());
+    let is_open = Memo::new(move |_| page.selected().is_some());
+    view! {
+        <div class="trace-page">
+            <Header page search/>
+            <Minimap page/>
+            <div class="trace-body" class:with-details=move || is_open.get()>
+                <Waterfall page/>
+                {move || is_open.get().then(|| view! { <Details page/> })}
+            </div>
+            <span class="sr-only" role="status">{move || said.get()}</span>
+        </div>
+    }
+}
+
+/// Whether the key meant something.
+fn on_key(
+    page: Page,
+    search: NodeRef<leptos::html::Input>,
+    said: RwSignal<&'static str>,
+    event: &KeyboardEvent,
+) -> bool {
+    match event.key().as_str() {
+        "e" => page.next_error(),
+        "c" => {
+            said.set("");
+            let Ok(href) = window().location().href() else { return false };
+            spawn_local(async move {
+                said.try_set(if copy(&href).await { "Link copied" } else { "The link could not be copied" });
+            });
+        }
+        "/" => {
+            let Some(field) = search.get_untracked() else { return false };
+            // Fails only for an element that cannot have the focus.
+            let _ = field.focus();
+            field.select();
+        }
+        "z" => match page.cursor_index() {
+            Some(span) => page.zoom_to(span),
+            None => return false,
+        },
+        "0" => page.set_view(|view| view.range_ns = None),
+        "Escape" => page.close(),
+        // Buttons and links have their own use for the others.
+        _ if is_on_control(event) => return false,
+        key => return on_arrow(page, key),
+    }
+    true
+}
+
+fn on_arrow(page: Page, key: &str) -> bool {
+    const LEAP: usize = 15;
+    let rows = page.rows.get_untracked();
+    let last = rows.len().saturating_sub(1);
+    let here = page.cursor_index().and_then(|span| page.row_of(span));
+    let to = match (key, here) {
+        ("ArrowDown", Some(row)) => (row + 1).min(last),
+        ("ArrowUp", Some(row)) => row.saturating_sub(1),
+        ("PageDown", Some(row)) => (row + LEAP).min(last),
+        ("PageUp", Some(row)) => row.saturating_sub(LEAP),
+        ("ArrowDown" | "ArrowUp" | "PageDown" | "PageUp" | "Home", _) => 0,
+        ("End", _) => last,
+        ("ArrowLeft" | "ArrowRight" | "Enter" | " ", Some(row)) => {
+            let Some(row) = rows.get(row) else { return false };
+            let span = row.span as usize;
+            let tree = |look: &dyn Fn(&crate::tree::Tree) -> Option<u32>| {
+                page.model.with_untracked(|model| look(&model.tree))
+            };
+            match key {
+                "ArrowLeft" if row.descendants > 0 && !row.folded => page.fold(span, true),
+                "ArrowLeft" => {
+                    if let Some(parent) = tree(&|tree| tree.parent(row.span)) {
+                        page.move_to(parent as usize);
+                    }
+                }
+                "ArrowRight" if row.folded => page.fold(span, false),
+                "ArrowRight" => {
+                    if let Some(child) = tree(&|tree| tree.children(row.span).first().copied()) {
+                        page.move_to(child as usize);
+                    }
+                }
+                _ => page.select(span),
+            }
+            return true;
+        }
+        _ => return false,
+    };
+    if let Some(row) = rows.get(to) {
+        page.move_to(row.span as usize);
+        if let Some(grid) = page.scroller.get_untracked() {
+            // So that a screen reader hears the row; fails only for an element that cannot have the focus.
+            let options = web_sys::FocusOptions::new();
+            options.set_prevent_scroll(true);
+            let _ = grid.focus_with_options(&options);
+        }
+    }
+    true
+}

@@ -1,0 +1,138 @@
+//! Settings and limits.
+
+use crate::TicketKey;
+use std::time::Duration;
+use throughline_otlp::KeyValue;
+
+/// What an [`Intake`](crate::Intake) is told.
+#[derive(Clone, Debug)]
+pub struct IntakeConfig {
+    /// What tickets are signed with.
+    pub ticket_key: TicketKey,
+    /// How long a ticket is good; whole seconds.
+    pub ticket_ttl: Duration,
+    /// `service.name` of every span from a browser.
+    pub browser_service_name: String,
+    /// What else every span from a browser has in its resource, such as `deployment.environment.name`.
+    pub resource_attributes: Vec<KeyValue>,
+    /// Origins other than the server's own whose pages may send, such as `https://shop.example`.
+    pub allowed_origins: Vec<String>,
+    /// How much is taken.
+    pub limits: Limits,
+}
+
+impl IntakeConfig {
+    /// Tickets for 15 minutes, no other origins, default limits.
+    #[must_use]
+    pub fn new(ticket_key: TicketKey, browser_service_name: impl Into<String>) -> Self {
+        Self {
+            ticket_key,
+            ticket_ttl: Duration::from_mins(15),
+            browser_service_name: browser_service_name.into(),
+            resource_attributes: Vec::new(),
+            allowed_origins: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// How much is taken.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Of bodies on the public door: 1 MiB on the wire, 4 MiB decompressed, 30 s, 32 MiB for all at once.
+    pub public_body: BodyLimits,
+    /// Of bodies on the trusted door: 16 MiB on the wire, 64 MiB decompressed, 30 s, 256 MiB for all at once.
+    pub trusted_body: BodyLimits,
+    /// Spans in one batch on the public door; those beyond are rejected. 512.
+    pub spans_per_batch: usize,
+    /// Of a span on the public door.
+    pub span: SpanLimits,
+    /// Spans of one session: 200 a second, 2,000 at once.
+    pub session_rate: RateLimit,
+    /// Spans of all browsers together: 5,000 a second, 20,000 at once.
+    pub public_rate: RateLimit,
+    /// How many sessions are told apart at once by rate; the one that was quiet longest is forgotten. 10,000.
+    pub tracked_sessions: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        const MIB: usize = 1 << 20;
+        let timeout = Duration::from_secs(30);
+        Self {
+            public_body: BodyLimits {
+                wire_bytes: MIB,
+                inflated_bytes: 4 * MIB,
+                timeout,
+                total_bytes: 32 * MIB,
+            },
+            trusted_body: BodyLimits {
+                wire_bytes: 16 * MIB,
+                inflated_bytes: 64 * MIB,
+                timeout,
+                total_bytes: 256 * MIB,
+            },
+            spans_per_batch: 512,
+            span: SpanLimits::default(),
+            session_rate: RateLimit { per_second: 200, burst: 2_000 },
+            public_rate: RateLimit { per_second: 5_000, burst: 20_000 },
+            tracked_sessions: 10_000,
+        }
+    }
+}
+
+/// Of request bodies at one door.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Bytes as they arrive; more is 413.
+    pub wire_bytes: usize,
+    /// Bytes after decompression; more is 413.
+    pub inflated_bytes: usize,
+    /// From the head of a request to the end of its body; longer is 408.
+    pub timeout: Duration,
+    /// Bytes of all bodies that are held at once; beyond, requests get 503 with `Retry-After`. Raised to
+    /// `inflated_bytes` if it is less.
+    pub total_bytes: usize,
+}
+
+/// Of one span from a browser. What is beyond is left out or cut short, and counted; the span stays.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanLimits {
+    /// Attributes of a span, an event, a link or a scope. 128.
+    pub attributes: usize,
+    /// Bytes of a key; an attribute with a longer one is left out. 256.
+    pub key_bytes: usize,
+    /// Bytes of a text or bytes value; longer ones are cut, text at a character's boundary. 4,096.
+    pub value_bytes: usize,
+    /// Entries of a list or map inside a value. 128.
+    pub items: usize,
+    /// Bytes of a name (span, event, scope) or version. 1,024.
+    pub name_bytes: usize,
+    /// Events of a span. 128.
+    pub events: usize,
+    /// Links of a span. 128.
+    pub links: usize,
+}
+
+impl Default for SpanLimits {
+    fn default() -> Self {
+        Self {
+            attributes: 128,
+            key_bytes: 256,
+            value_bytes: 4_096,
+            items: 128,
+            name_bytes: 1_024,
+            events: 128,
+            links: 128,
+        }
+    }
+}
+
+/// A token bucket, in spans; a request costs one at least.
+#[derive(Clone, Copy, Debug)]
+pub struct RateLimit {
+    /// What flows in.
+    pub per_second: u32,
+    /// What it holds.
+    pub burst: u32,
+}

@@ -1,0 +1,311 @@
+//! The two doors.
+
+use crate::{
+    IntakeConfig, SessionId, Stats, Ticket, TicketError,
+    body::{self, Buffered, Memory},
+    config::BodyLimits,
+    decode::{self, Taken},
+    origin::AllowedOrigins,
+    rate::RateLimiter,
+    refusal::Refusal,
+    session::SessionIdError,
+    stamp::Stamp,
+    stats::Counters,
+};
+use axum::{
+    Router,
+    extract::{ConnectInfo, Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use http::{HeaderMap, Uri, header, request::Parts};
+use serde::{Deserialize, Serialize};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+use throughline_otlp::{Encoding, encode_response};
+use throughline_store::{SpanStore as _, Store};
+use tokio::sync::Semaphore;
+
+/// The header in which a browser sends its ticket. What cannot set headers (`sendBeacon`) uses the query `?ticket=`.
+pub const TICKET_HEADER: &str = "x-throughline-ticket";
+
+/// How many bodies are decoded at once at one door: decoded, a small hostile body may take many times its size.
+const DECODERS: usize = 2;
+/// Up to so many bytes are decoded where they were read; more would hold other tasks up.
+const DECODE_INLINE_BYTES: usize = 16 * 1024;
+const TICKET_REQUEST: BodyLimits =
+    BodyLimits { wire_bytes: 1024, inflated_bytes: 1024, timeout: Duration::from_secs(5), total_bytes: 64 * 1024 };
+
+/// Who sent a request, for the public door: put into its extensions by whoever knows which forwarding header to trust.
+/// Without it, axum's connect info is used; without that, `client.address` is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(pub IpAddr);
+
+/// A ticket and what its holder should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct IssuedTicket {
+    /// To be sent with every batch.
+    pub ticket: String,
+    /// 32 hex digits: `session.id` of every span sent with it.
+    pub session_id: String,
+    /// How long it is good, seconds.
+    pub expires_in_s: u64,
+}
+
+/// What both doors share. Clones are the same intake.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    store: Store,
+    config: IntakeConfig,
+    origins: AllowedOrigins,
+    rate: RateLimiter,
+    public: Door,
+    trusted: Door,
+    ticket: Door,
+    counters: Counters,
+}
+
+#[derive(Debug)]
+struct Door {
+    limits: BodyLimits,
+    memory: Memory,
+    decoders: Semaphore,
+}
+
+impl Door {
+    fn new(limits: BodyLimits) -> Self {
+        Self { limits, memory: Memory::new(&limits), decoders: Semaphore::new(DECODERS) }
+    }
+}
+
+impl Intake {
+    /// What comes in goes into `store`.
+    #[must_use]
+    pub fn new(store: Store, config: IntakeConfig) -> Self {
+        let limits = &config.limits;
+        let rate =
+            RateLimiter::new(limits.session_rate, limits.public_rate, limits.tracked_sessions, Instant::now());
+        let shared = Shared {
+            store,
+            origins: AllowedOrigins::new(&config.allowed_origins),
+            rate,
+            public: Door::new(limits.public_body),
+            trusted: Door::new(limits.trusted_body),
+            ticket: Door::new(TICKET_REQUEST),
+            counters: Counters::default(),
+            config,
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// A ticket for this session (32 lower-case hex digits), or for a new one.
+    ///
+    /// # Errors
+    /// The session id is not of that form. Where the system has no randomness for a new one, the error is the same:
+    /// there is no session id to be had.
+    pub fn issue_ticket(&self, session_id: Option<&str>) -> Result<IssuedTicket, SessionIdError> {
+        let config = &self.shared.config;
+        let session_id = match session_id {
+            Some(text) => text.parse()?,
+            None => SessionId::random().map_err(|error| {
+                tracing::error!(%error, "no randomness for a session id");
+                SessionIdError
+            })?,
+        };
+        let ticket = Ticket::issue(
+            &config.ticket_key,
+            session_id,
+            &config.browser_service_name,
+            unix_now().as_secs(),
+            config.ticket_ttl,
+        );
+        Ok(IssuedTicket { ticket, session_id: session_id.to_string(), expires_in_s: config.ticket_ttl.as_secs() })
+    }
+
+    /// What came in so far, and what did not.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.snapshot()
+    }
+}
+
+/// The door for browsers: `POST /v1/traces` with a ticket, `POST /v1/ticket`. CORS headers are the caller's to add.
+pub fn public_router(intake: Intake) -> Router {
+    Router::new()
+        .route("/v1/traces", post(public_traces))
+        .route("/v1/ticket", post(issue))
+        .with_state(intake)
+}
+
+/// The door for programs of the same machine: `POST /v1/traces`. It must not be reachable from elsewhere.
+pub fn trusted_router(intake: Intake) -> Router {
+    Router::new().route("/v1/traces", post(trusted_traces)).with_state(intake)
+}
+
+async fn public_traces(State(intake): State<Intake>, request: Request) -> Response {
+    let encoding = encoding_of(request.headers());
+    let taken = intake.shared.take_public(request, encoding).await;
+    intake.shared.answer(taken, encoding)
+}
+
+async fn trusted_traces(State(intake): State<Intake>, request: Request) -> Response {
+    let encoding = encoding_of(request.headers());
+    let taken = intake.shared.take_trusted(request, encoding).await;
+    intake.shared.answer(taken, encoding)
+}
+
+fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
+    headers.get(header::CONTENT_TYPE)?.to_str().ok().and_then(Encoding::from_content_type)
+}
+
+impl Shared {
+    /// The answer mirrors the request's encoding; it is JSON where that is neither.
+    fn answer(&self, taken: Result<Taken, Refusal>, encoding: Option<Encoding>) -> Response {
+        let encoding = encoding.unwrap_or(Encoding::Json);
+        match taken {
+            Ok(taken) => {
+                let body = encode_response(&taken.rejections, encoding);
+                ([(header::CONTENT_TYPE, encoding.content_type())], body).into_response()
+            }
+            Err(refusal) => self.refuse(refusal, encoding),
+        }
+    }
+
+    fn refuse(&self, refusal: Refusal, encoding: Encoding) -> Response {
+        self.counters.refused(&refusal);
+        refusal.into_response(encoding)
+    }
+
+    async fn take_trusted(&self, request: Request, encoding: Option<Encoding>) -> Result<Taken, Refusal> {
+        let (parts, body) = request.into_parts();
+        // No page has business here, and a browser on this machine would reach the port.
+        if parts.headers.contains_key(header::ORIGIN) {
+            return Err(Refusal::Origin);
+        }
+        let encoding = encoding.ok_or(Refusal::ContentType)?;
+        let door = &self.trusted;
+        let body = body::read(body, &parts.headers, &door.limits, &door.memory, &self.counters).await?;
+        let taken = door.decode(&body, || decode::trusted(body.bytes(), encoding)).await?;
+        self.store(taken).await
+    }
+
+    async fn take_public(&self, request: Request, encoding: Option<Encoding>) -> Result<Taken, Refusal> {
+        let (parts, body) = request.into_parts();
+        if !self.origins.admit(&parts.headers, &parts.uri) {
+            return Err(Refusal::Origin);
+        }
+        let received = unix_now();
+        let ticket = ticket_of(&parts.headers, &parts.uri).ok_or(TicketError::Missing)?;
+        let service_name = &self.config.browser_service_name;
+        let claims = Ticket::verify(&self.config.ticket_key, service_name, ticket, received.as_secs())?;
+        self.rate.admit(claims.session_id, Instant::now()).map_err(|wait| Refusal::Rate { wait })?;
+        let encoding = encoding.ok_or(Refusal::ContentType)?;
+        let door = &self.public;
+        let body = body::read(body, &parts.headers, &door.limits, &door.memory, &self.counters).await?;
+        let stamp = Stamp {
+            service_name,
+            resource_attributes: &self.config.resource_attributes,
+            session_id: claims.session_id,
+            client_address: client_address(&parts),
+            received_ns: i64::try_from(received.as_nanos()).unwrap_or(i64::MAX),
+        };
+        let limits = &self.config.limits;
+        let taken = door.decode(&body, || decode::public(body.bytes(), encoding, limits, &stamp)).await?;
+        self.rate.charge(claims.session_id, taken.spans.len() + taken.rejections.len());
+        self.store(taken).await
+    }
+
+    /// Resolves when the spans are committed.
+    async fn store(&self, mut taken: Taken) -> Result<Taken, Refusal> {
+        let spans = std::mem::take(&mut taken.spans);
+        let (stored, duplicates) = if spans.is_empty() {
+            (0, 0)
+        } else {
+            let appended = self.store.append(spans).await?;
+            (appended.stored, appended.duplicates)
+        };
+        self.counters.accepted(stored, duplicates, taken.rejected, taken.cut);
+        Ok(taken)
+    }
+}
+
+impl Door {
+    /// Decodes, few at a time.
+    async fn decode(
+        &self,
+        body: &Buffered,
+        decode: impl FnOnce() -> Result<Taken, Refusal>,
+    ) -> Result<Taken, Refusal> {
+        // The semaphore is never closed.
+        let _turn = self.decoders.acquire().await.map_err(|_| Refusal::Failed)?;
+        let long = body.bytes().len() > DECODE_INLINE_BYTES;
+        match tokio::runtime::Handle::current().runtime_flavor() {
+            tokio::runtime::RuntimeFlavor::MultiThread if long => tokio::task::block_in_place(decode),
+            _ => decode(),
+        }
+    }
+}
+
+/// The header's, else the query's.
+fn ticket_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    match headers.get(TICKET_HEADER) {
+        // What is not text is no ticket either.
+        Some(ticket) => Some(ticket.to_str().unwrap_or_default()),
+        None => uri.query()?.split('&').find_map(|pair| pair.strip_prefix("ticket=")),
+    }
+}
+
+fn client_address(parts: &Parts) -> Option<IpAddr> {
+    let address = parts.extensions.get::<ClientAddress>().map(|address| address.0).or_else(|| {
+        parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
+    })?;
+    // An IPv4 peer of an IPv6 socket is still an IPv4 peer.
+    Some(address.to_canonical())
+}
+
+fn unix_now() -> Duration {
+    // A clock before 1970 is no clock: tickets then neither expire nor are good for long.
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+#[derive(Default, Deserialize)]
+struct TicketRequest {
+    session_id: Option<String>,
+}
+
+async fn issue(State(intake): State<Intake>, request: Request) -> Response {
+    match intake.issue(request).await {
+        Ok(ticket) => ([(header::CACHE_CONTROL, "no-store")], axum::Json(ticket)).into_response(),
+        Err(refusal) => intake.shared.refuse(refusal, Encoding::Json),
+    }
+}
+
+impl Intake {
+    async fn issue(&self, request: Request) -> Result<IssuedTicket, Refusal> {
+        let shared = &self.shared;
+        let (parts, body) = request.into_parts();
+        if !shared.origins.admit(&parts.headers, &parts.uri) {
+            return Err(Refusal::Origin);
+        }
+        let door = &shared.ticket;
+        let body = body::read(body, &parts.headers, &door.limits, &door.memory, &shared.counters).await?;
+        let asked: TicketRequest = if body.bytes().is_empty() {
+            TicketRequest::default()
+        } else {
+            serde_json::from_slice(body.bytes()).map_err(|error| Refusal::Malformed(error.to_string()))?
+        };
+        let session_id = asked.session_id;
+        self.issue_ticket(session_id.as_deref()).map_err(|error| match session_id {
+            Some(_) => Refusal::Malformed(error.to_string()),
+            None => Refusal::Failed,
+        })
+    }
+}

@@ -1,0 +1,24 @@
+#![doc = include_str!("../README.md")]
+
+mod body;
+mod bounds;
+mod config;
+mod decode;
+mod doors;
+mod origin;
+mod rate;
+mod refusal;
+mod session;
+mod stamp;
+mod stats;
+mod ticket;
+mod ticket_key;
+
+pub use crate::{
+    config::{BodyLimits, IntakeConfig, Limits, RateLimit, SpanLimits},
+    doors::{ClientAddress, Intake, IssuedTicket, TICKET_HEADER, public_router, trusted_router},
+    session::{SessionId, SessionIdError},
+    stats::{RefusedRequests, RejectedSpans, Stats},
+    ticket::{Claims, Ticket, TicketError},
+    ticket_key::{TicketKey, TicketKeyError},
+};

@@ -1,0 +1,135 @@
+//! Requests that are refused as a whole, and how that is said (OTLP/HTTP, "Failures").
+
+use crate::TicketError;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use std::time::Duration;
+use throughline_otlp::{DecodeError, Encoding, encode_status};
+use throughline_store::StoreError;
+
+/// Why a request is refused. The message goes to the sender's developer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("requests from pages of this origin are not allowed")]
+    Origin,
+    #[error(transparent)]
+    Ticket(#[from] TicketError),
+    #[error("the content type must be application/x-protobuf or application/json")]
+    ContentType,
+    #[error("the content encoding must be gzip or identity")]
+    ContentEncoding,
+    #[error("the body is larger than {limit_bytes} bytes{}", if *.inflated { " after decompression" } else { "" })]
+    TooLarge { limit_bytes: usize, inflated: bool },
+    #[error("{0}")]
+    Malformed(String),
+    #[error("the body did not arrive in time")]
+    Slow,
+    #[error("too many spans: slow down")]
+    Rate { wait: Duration },
+    #[error("{0}: try again")]
+    Busy(&'static str),
+    #[error("the spans could not be stored")]
+    Failed,
+}
+
+// google.rpc.Code
+const INVALID_ARGUMENT: i32 = 3;
+const DEADLINE_EXCEEDED: i32 = 4;
+const PERMISSION_DENIED: i32 = 7;
+const RESOURCE_EXHAUSTED: i32 = 8;
+const INTERNAL: i32 = 13;
+const UNAVAILABLE: i32 = 14;
+const UNAUTHENTICATED: i32 = 16;
+
+/// When a busy server is worth asking again.
+const BUSY_WAIT: Duration = Duration::from_secs(1);
+
+impl Refusal {
+    /// HTTP status and `google.rpc.Code`.
+    fn codes(&self) -> (StatusCode, i32) {
+        match self {
+            Self::Origin => (StatusCode::FORBIDDEN, PERMISSION_DENIED),
+            Self::Ticket(_) => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED),
+            Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_ARGUMENT),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID_ARGUMENT),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, INVALID_ARGUMENT),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, DEADLINE_EXCEEDED),
+            Self::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, RESOURCE_EXHAUSTED),
+            Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
+            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL),
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Rate { wait } => Some(*wait),
+            Self::Busy(_) => Some(BUSY_WAIT),
+            _ => None,
+        }
+    }
+
+    /// The answer, in the encoding of the request.
+    pub(crate) fn into_response(self, encoding: Encoding) -> Response {
+        let (status, code) = self.codes();
+        let body = encode_status(code, &self.to_string(), encoding);
+        let mut response = (status, [(header::CONTENT_TYPE, encoding.content_type())], body).into_response();
+        if let Some(wait) = self.retry_after() {
+            // Rounded up: who comes back early is refused again.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}
+
+impl From<DecodeError> for Refusal {
+    fn from(error: DecodeError) -> Self {
+        Self::Malformed(error.to_string())
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Busy("the store's queue is full"),
+            StoreError::Closed => Self::Busy("the server is about to stop"),
+            StoreError::Full => Self::Busy("the disk is full"),
+            // What is wrong with our disk is not the sender's business.
+            error => {
+                tracing::error!(%error, "the store did not take a batch");
+                Self::Failed
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_is_busy_asks_for_patience() {
+        for error in [StoreError::Busy, StoreError::Closed, StoreError::Full] {
+            let response = Refusal::from(error).into_response(Encoding::Json);
+            assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        }
+    }
+
+    #[test]
+    fn waiting_times_are_rounded_up() {
+        for (millis, said) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2")] {
+            let refusal = Refusal::Rate { wait: Duration::from_millis(millis) };
+            let response = refusal.into_response(Encoding::Protobuf);
+            assert_eq!(response.headers()[header::RETRY_AFTER], said);
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-protobuf");
+        }
+    }
+
+    #[test]
+    fn what_will_not_help_to_repeat_has_no_retry_after() {
+        for refusal in [Refusal::Origin, Refusal::ContentType, Refusal::Slow, Refusal::Failed] {
+            assert!(!refusal.into_response(Encoding::Json).headers().contains_key(header::RETRY_AFTER));
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Identity: what a browser says about itself is replaced by what the server knows.
+
+use crate::{SessionId, bounds::Cut, config::SpanLimits};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use throughline_context::keys;
+use throughline_otlp::{KeyValue, Resource, Scope, Span, Value};
+
+/// `client.address` (semantic conventions, client attributes).
+const CLIENT_ADDRESS: &str = "client.address";
+const SERVICE_NAME: &str = "service.name";
+/// `session.id` (semantic conventions, session).
+pub(crate) const SESSION_ID: &str = "session.id";
+/// Upstreams multiply by it; a stranger has no say in that.
+const SAMPLE_RATE: &str = "SampleRate";
+
+/// What of its resource a browser may say: what it is, not whose.
+const RESOURCE_PREFIXES: [&str; 5] = ["browser.", "device.", "os.", "telemetry.sdk.", "user_agent."];
+
+/// What the server knows about one request of a browser.
+#[derive(Debug)]
+pub(crate) struct Stamp<'a> {
+    pub(crate) service_name: &'a str,
+    pub(crate) resource_attributes: &'a [KeyValue],
+    pub(crate) session_id: SessionId,
+    pub(crate) client_address: Option<IpAddr>,
+    /// Unix nanoseconds.
+    pub(crate) received_ns: i64,
+}
+
+/// Resources and scopes already replaced. The old ones are kept, so that an address means one of them only.
+#[derive(Debug, Default)]
+pub(crate) struct Replaced {
+    resources: HashMap<*const Resource, (Arc<Resource>, Arc<Resource>)>,
+    scopes: HashMap<*const Scope, (Arc<Scope>, Arc<Scope>)>,
+}
+
+impl Stamp<'_> {
+    /// Whether the span's `session.id`, if it has one, is the ticket's.
+    pub(crate) fn owns(&self, span: &Span) -> bool {
+        let session_id = self.session_id.to_string();
+        span.attributes
+            .iter()
+            .filter(|attribute| attribute.key == SESSION_ID)
+            .all(|attribute| attribute.value.as_str() == Some(&session_id))
+    }
+
+    /// Cuts the span down to size and stamps it. The stamps come after the limits: none of them is ever left out.
+    pub(crate) fn apply(&self, span: &mut Span, limits: &SpanLimits, replaced: &mut Replaced, cut: &mut Cut) {
+        limits.apply(span, cut);
+        let (_, resource) = replaced
+            .resources
+            .entry(Arc::as_ptr(&span.resource))
+            .or_insert_with(|| (Arc::clone(&span.resource), self.resource(&span.resource, limits, cut)));
+        span.resource = Arc::clone(resource);
+        let (_, scope) = replaced
+            .scopes
+            .entry(Arc::as_ptr(&span.scope))
+            .or_insert_with(|| (Arc::clone(&span.scope), limits.scope(&span.scope, cut)));
+        span.scope = Arc::clone(scope);
+
+        let ours = [CLIENT_ADDRESS, SESSION_ID, keys::CLIENT_REPORTED, keys::RECEIVED_NS, SAMPLE_RATE];
+        span.attributes.retain(|attribute| !ours.contains(&attribute.key.as_str()));
+        if let Some(address) = self.client_address {
+            span.attributes.push(KeyValue::new(CLIENT_ADDRESS, address.to_string()));
+        }
+        span.attributes.push(KeyValue::new(SESSION_ID, self.session_id.to_string()));
+        span.attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
+        span.attributes.push(KeyValue::new(keys::RECEIVED_NS, self.received_ns));
+    }
+
+    fn resource(&self, said: &Resource, limits: &SpanLimits, cut: &mut Cut) -> Arc<Resource> {
+        let allowed = |attribute: &&KeyValue| {
+            RESOURCE_PREFIXES.iter().any(|prefix| attribute.key.starts_with(prefix))
+                && !self.resource_attributes.iter().any(|ours| ours.key == attribute.key)
+        };
+        let mut attributes: Vec<_> = said.attributes.iter().filter(allowed).cloned().collect();
+        let mut dropped_attributes_count = 0;
+        limits.attributes(&mut attributes, &mut dropped_attributes_count, cut);
+        let ours = self.resource_attributes.iter().filter(|attribute| attribute.key != SERVICE_NAME);
+        attributes.extend(ours.cloned());
+        attributes.push(KeyValue { key: SERVICE_NAME.to_owned(), value: Value::from(self.service_name) });
+        Arc::new(Resource { attributes, dropped_attributes_count, schema_url: String::new() })
+    }
+}

@@ -1,0 +1,140 @@
+//! What came in, and what did not.
+
+use crate::{bounds::Cut, refusal::Refusal};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+/// Counts since the start, both doors together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Spans that were committed, each for the first time.
+    pub accepted_spans: u64,
+    /// Spans that came again.
+    pub duplicate_spans: u64,
+    /// Spans of accepted requests that were not taken.
+    pub rejected_spans: RejectedSpans,
+    /// Attributes of browsers' spans that were left out by a limit.
+    pub cut_attributes: u64,
+    /// Values of browsers' spans that were cut short by a limit.
+    pub cut_values: u64,
+    /// Bytes of bodies as they arrived.
+    pub wire_bytes: u64,
+    /// Bytes of bodies after decompression.
+    pub inflated_bytes: u64,
+    /// Requests that were answered with a success.
+    pub accepted_requests: u64,
+    /// Requests that were not.
+    pub refused_requests: RefusedRequests,
+}
+
+/// Spans of accepted requests that were not taken, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RejectedSpans {
+    /// They break a rule of OTLP.
+    pub invalid: u64,
+    /// They claim a session that is not the ticket's.
+    pub foreign_session: u64,
+    /// Their batch had too many before them.
+    pub batch_limit: u64,
+}
+
+/// Requests that were refused, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RefusedRequests {
+    /// From another site's page (403).
+    pub origin: u64,
+    /// No good ticket (401).
+    pub ticket: u64,
+    /// Neither protobuf nor JSON, or compressed in an unknown way (415).
+    pub media_type: u64,
+    /// Beyond a limit on bytes (413).
+    pub too_large: u64,
+    /// Not what it says it is (400).
+    pub malformed: u64,
+    /// The body did not arrive in time (408).
+    pub slow: u64,
+    /// Beyond a rate (429).
+    pub rate: u64,
+    /// Too much at once here, or the store is not able to take more now (503).
+    pub busy: u64,
+    /// The store failed, or we did (500).
+    pub failed: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    accepted_spans: AtomicU64,
+    duplicate_spans: AtomicU64,
+    invalid: AtomicU64,
+    foreign_session: AtomicU64,
+    batch_limit: AtomicU64,
+    cut_attributes: AtomicU64,
+    cut_values: AtomicU64,
+    pub(crate) wire_bytes: AtomicU64,
+    pub(crate) inflated_bytes: AtomicU64,
+    accepted_requests: AtomicU64,
+    origin: AtomicU64,
+    ticket: AtomicU64,
+    media_type: AtomicU64,
+    too_large: AtomicU64,
+    malformed: AtomicU64,
+    slow: AtomicU64,
+    rate: AtomicU64,
+    busy: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Counters {
+    pub(crate) fn accepted(&self, stored: usize, duplicates: usize, rejected: RejectedSpans, cut: Cut) {
+        self.accepted_requests.fetch_add(1, Relaxed);
+        self.accepted_spans.fetch_add(stored as u64, Relaxed);
+        self.duplicate_spans.fetch_add(duplicates as u64, Relaxed);
+        self.invalid.fetch_add(rejected.invalid, Relaxed);
+        self.foreign_session.fetch_add(rejected.foreign_session, Relaxed);
+        self.batch_limit.fetch_add(rejected.batch_limit, Relaxed);
+        self.cut_attributes.fetch_add(cut.attributes, Relaxed);
+        self.cut_values.fetch_add(cut.values, Relaxed);
+    }
+
+    pub(crate) fn refused(&self, refusal: &Refusal) {
+        let counter = match refusal {
+            Refusal::Origin => &self.origin,
+            Refusal::Ticket(_) => &self.ticket,
+            Refusal::ContentType | Refusal::ContentEncoding => &self.media_type,
+            Refusal::TooLarge { .. } => &self.too_large,
+            Refusal::Malformed(_) => &self.malformed,
+            Refusal::Slow => &self.slow,
+            Refusal::Rate { .. } => &self.rate,
+            Refusal::Busy(_) => &self.busy,
+            Refusal::Failed => &self.failed,
+        };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn snapshot(&self) -> Stats {
+        Stats {
+            accepted_spans: self.accepted_spans.load(Relaxed),
+            duplicate_spans: self.duplicate_spans.load(Relaxed),
+            rejected_spans: RejectedSpans {
+                invalid: self.invalid.load(Relaxed),
+                foreign_session: self.foreign_session.load(Relaxed),
+                batch_limit: self.batch_limit.load(Relaxed),
+            },
+            cut_attributes: self.cut_attributes.load(Relaxed),
+            cut_values: self.cut_values.load(Relaxed),
+            wire_bytes: self.wire_bytes.load(Relaxed),
+            inflated_bytes: self.inflated_bytes.load(Relaxed),
+            accepted_requests: self.accepted_requests.load(Relaxed),
+            refused_requests: RefusedRequests {
+                origin: self.origin.load(Relaxed),
+                ticket: self.ticket.load(Relaxed),
+                media_type: self.media_type.load(Relaxed),
+                too_large: self.too_large.load(Relaxed),
+                malformed: self.malformed.load(Relaxed),
+                slow: self.slow.load(Relaxed),
+                rate: self.rate.load(Relaxed),
+                busy: self.busy.load(Relaxed),
+                failed: self.failed.load(Relaxed),
+            },
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Tickets: what a browser shows to be let in.
+
+use crate::{SessionId, TicketKey};
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use std::time::Duration;
+
+/// What is signed begins with this, so that the key's signatures are good for nothing else.
+const DOMAIN: &[u8] = b"throughline ticket v1";
+const VERSION: &str = "v1";
+/// Unix seconds have so many digits until the year 33658.
+const MAX_EXPIRY_DIGITS: usize = 12;
+
+/// Making and checking of tickets.
+///
+/// A ticket is `v1.<expiry>.<session>.<mac>`: Unix seconds in decimal, 32 hex digits, and the HMAC-SHA-256 of what
+/// stands before it and of the service's name, in base64url without padding. There is one way only to write each.
+#[derive(Clone, Copy, Debug)]
+pub struct Ticket;
+
+/// What a good ticket says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// Whom it was issued to.
+    pub session_id: SessionId,
+    /// From when on it is no longer good, Unix seconds.
+    pub expires_at_s: u64,
+}
+
+/// Why a ticket is no good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TicketError {
+    /// There is none.
+    #[error("no ticket: ask for one at /v1/ticket and send it as x-throughline-ticket")]
+    Missing,
+    /// It does not look like one.
+    #[error("the ticket is malformed")]
+    Malformed,
+    /// It was not made with this key for this service.
+    #[error("the ticket was not issued here")]
+    Forged,
+    /// Its time is over.
+    #[error("the ticket has expired: ask for a new one at /v1/ticket")]
+    Expired,
+}
+
+impl Ticket {
+    /// A ticket for this session and service, good for `ttl` from `now_s` (Unix seconds) on.
+    #[must_use]
+    pub fn issue(key: &TicketKey, session_id: SessionId, service: &str, now_s: u64, ttl: Duration) -> String {
+        let expires_at_s = now_s.saturating_add(ttl.as_secs());
+        let claims = format!("{VERSION}.{expires_at_s}.{session_id}");
+        let mac = URL_SAFE_NO_PAD.encode(mac(key, service, &claims).finalize().into_bytes());
+        format!("{claims}.{mac}")
+    }
+
+    /// What the ticket says, if it was made with this key for this service and is still good at `now_s` (Unix
+    /// seconds). The signature is compared in constant time, and before anything that it vouches for.
+    ///
+    /// # Errors
+    /// See [`TicketError`].
+    pub fn verify(key: &TicketKey, service: &str, ticket: &str, now_s: u64) -> Result<Claims, TicketError> {
+        let (claims, signature) = ticket.rsplit_once('.').ok_or(TicketError::Malformed)?;
+        let parsed = parse(claims).ok_or(TicketError::Malformed)?;
+        let mut signature_bytes = [0; 32];
+        match URL_SAFE_NO_PAD.decode_slice(signature, &mut signature_bytes) {
+            Ok(32) => {}
+            _ => return Err(TicketError::Malformed),
+        }
+        mac(key, service, claims).verify_slice(&signature_bytes).map_err(|_| TicketError::Forged)?;
+        if now_s >= parsed.expires_at_s {
+            return Err(TicketError::Expired);
+        }
+        Ok(parsed)
+    }
+}
+
+fn parse(claims: &str) -> Option<Claims> {
+    let (expiry, session) = claims.strip_prefix(VERSION)?.strip_prefix('.')?.split_once('.')?;
+    let canonical = expiry == "0" || !expiry.starts_with('0');
+    if expiry.len() > MAX_EXPIRY_DIGITS || !canonical || !expiry.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    Some(Claims { session_id: session.parse().ok()?, expires_at_s: expiry.parse().ok()? })
+}
+
+fn mac(key: &TicketKey, service: &str, claims: &str) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new(key.as_bytes().into());
+    mac.update(DOMAIN);
+    // The length keeps service and claims apart.
+    mac.update(&service.len().to_be_bytes());
+    mac.update(service.as_bytes());
+    mac.update(claims.as_bytes());
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const TTL: Duration = Duration::from_secs(900);
+
+    fn session() -> SessionId {
+        SessionId::from_bytes(*b"0123456789abcdef")
+    }
+
+    fn key() -> TicketKey {
+        TicketKey::from_bytes([42; 32])
+    }
+
+    #[test]
+    fn good_until_it_expires() {
+        let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
+        let claims = Claims { session_id: session(), expires_at_s: 1_900 };
+        assert_eq!(Ticket::verify(&key(), "web", &ticket, 1_000), Ok(claims));
+        assert_eq!(Ticket::verify(&key(), "web", &ticket, 1_899), Ok(claims));
+        assert_eq!(Ticket::verify(&key(), "web", &ticket, 1_900), Err(TicketError::Expired));
+    }
+
+    #[test]
+    fn its_form_is_as_documented() {
+        let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
+        let parts: Vec<_> = ticket.split('.').collect();
+        assert_eq!(parts[..3], ["v1", "1900", "30313233343536373839616263646566"]);
+        assert_eq!(parts[3].len(), 43);
+        assert_eq!(parts.len(), 4);
+    }
+
+    #[test]
+    fn of_another_key_or_service() {
+        let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
+        let other = TicketKey::from_bytes([43; 32]);
+        assert_eq!(Ticket::verify(&other, "web", &ticket, 1_000), Err(TicketError::Forged));
+        assert_eq!(Ticket::verify(&key(), "shop", &ticket, 1_000), Err(TicketError::Forged));
+    }
+
+    #[test]
+    fn a_forged_ticket_is_not_called_expired() {
+        let ticket = Ticket::issue(&TicketKey::from_bytes([43; 32]), session(), "web", 0, TTL);
+        assert_eq!(Ticket::verify(&key(), "web", &ticket, 5_000), Err(TicketError::Forged));
+    }
+
+    #[test]
+    fn a_changed_claim_is_found_out() {
+        let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
+        let longer = ticket.replace("v1.1900.", "v1.9900.");
+        assert_eq!(Ticket::verify(&key(), "web", &longer, 1_000), Err(TicketError::Forged));
+        let other = ticket.replace(".3031", ".3032");
+        assert_eq!(Ticket::verify(&key(), "web", &other, 1_000), Err(TicketError::Forged));
+    }
+
+    proptest! {
+        #[test]
+        fn no_other_text_is_good(at in any::<prop::sample::Index>(), byte in b' '..=b'~') {
+            let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
+            let mut bytes = ticket.clone().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let changed = String::from_utf8(bytes).unwrap();
+            prop_assert_eq!(Ticket::verify(&key(), "web", &changed, 1_000).is_ok(), changed == ticket);
+        }
+
+        #[test]
+        fn any_text_gets_an_answer(text in "\\PC{0,120}") {
+            prop_assert!(Ticket::verify(&key(), "web", &text, 1_000).is_err());
+        }
+
+        #[test]
+        fn any_text_of_the_right_form_is_forged(expiry in 0_u64..999_999_999_999, session: [u8; 16], mac: [u8; 32]) {
+            let session = SessionId::from_bytes(session);
+            let text = format!("v1.{expiry}.{session}.{}", URL_SAFE_NO_PAD.encode(mac));
+            prop_assert_eq!(Ticket::verify(&key(), "web", &text, 1_000), Err(TicketError::Forged));
+        }
+    }
+}

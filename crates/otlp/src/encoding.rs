@@ -1,0 +1,44 @@
+//! The two encodings of OTLP/HTTP.
+
+/// How a body is encoded (OTLP/HTTP, "Binary Protobuf Encoding" and "JSON Protobuf Encoding").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// `application/x-protobuf`.
+    Protobuf,
+    /// `application/json`.
+    Json,
+}
+
+impl Encoding {
+    /// Reads a `Content-Type` header; parameters such as `charset` are ignored. `None` for any other type.
+    #[must_use]
+    pub fn from_content_type(header: &str) -> Option<Self> {
+        let essence = header.split(';').next().unwrap_or_default().trim();
+        [Self::Protobuf, Self::Json].into_iter().find(|encoding| essence.eq_ignore_ascii_case(encoding.content_type()))
+    }
+
+    /// The value of the `Content-Type` header.
+    #[must_use]
+    pub const fn content_type(self) -> &'static str {
+        match self {
+            Self::Protobuf => "application/x-protobuf",
+            Self::Json => "application/json",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn content_types() {
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            assert_eq!(Encoding::from_content_type(encoding.content_type()), Some(encoding));
+        }
+        assert_eq!(Encoding::from_content_type(" Application/JSON ; charset=utf-8"), Some(Encoding::Json));
+        for other in ["", "text/plain", "application/jsonl", "application/grpc"] {
+            assert_eq!(Encoding::from_content_type(other), None, "{other}");
+        }
+    }
+}

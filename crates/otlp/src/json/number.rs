@@ -1,0 +1,143 @@
+//! Scalars as ProtoJSON allows them: numbers as strings, enumerations by name, `null` for the default.
+
+use std::{fmt, marker::PhantomData};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Visitor},
+};
+
+/// Reads `null` as the default.
+pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+/// A whole number that may be written as a string, or with a fraction of zero.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Whole<T>(pub(crate) T);
+
+impl<'de, T: TryFrom<i128>> Deserialize<'de> for Whole<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WholeVisitor(PhantomData))
+    }
+}
+
+struct WholeVisitor<T>(PhantomData<T>);
+
+impl<T: TryFrom<i128>> WholeVisitor<T> {
+    fn narrow<E: de::Error>(number: i128) -> Result<Whole<T>, E> {
+        T::try_from(number).map(Whole).map_err(|_| E::custom(format_args!("integer {number} is out of range")))
+    }
+}
+
+impl<T: TryFrom<i128>> Visitor<'_> for WholeVisitor<T> {
+    type Value = Whole<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an integer, as a number or a string")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        Self::narrow(number.into())
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        Self::narrow(number.into())
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self::Value, E> {
+        // Within ±2⁶⁴ the conversion is exact; the range of the type is checked after it.
+        if number.fract() == 0.0 && number.abs() <= 18_446_744_073_709_551_616.0 {
+            Self::narrow(number as i128)
+        } else {
+            Err(E::custom(format_args!("{number} is not an integer")))
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        match text.parse::<i128>() {
+            Ok(number) => Self::narrow(number),
+            Err(_) => Err(E::custom("a string that is not an integer")),
+        }
+    }
+}
+
+/// A floating-point number that may be written as a string, among them `NaN`, `Infinity`, `-Infinity`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Float(pub(crate) f64);
+
+impl<'de> Deserialize<'de> for Float {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FloatVisitor)
+    }
+}
+
+struct FloatVisitor;
+
+impl Visitor<'_> for FloatVisitor {
+    type Value = Float;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number, as such or as a string")
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Float, E> {
+        Ok(Float(number))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Float, E> {
+        Ok(Float(number as f64))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Float, E> {
+        Ok(Float(number as f64))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Float, E> {
+        // Rust's own parser knows all three special names.
+        text.parse().map(Float).map_err(|_| E::custom("a string that is not a number"))
+    }
+}
+
+/// An enumeration, by number or by its name in the `.proto` file; what is unknown is 0.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Enumeration<N>(pub(crate) i32, PhantomData<N>);
+
+/// How an enumeration's values are called.
+pub(crate) trait Named {
+    /// The number of the value with that name.
+    fn number(name: &str) -> Option<i32>;
+}
+
+impl<'de, N: Named> Deserialize<'de> for Enumeration<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(EnumerationVisitor(PhantomData))
+    }
+}
+
+struct EnumerationVisitor<N>(PhantomData<N>);
+
+impl<N: Named> Visitor<'_> for EnumerationVisitor<N> {
+    type Value = Enumeration<N>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an enumeration, as a number or a name")
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Enumeration(i32::try_from(number).unwrap_or_default(), PhantomData))
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(Enumeration(i32::try_from(number).unwrap_or_default(), PhantomData))
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        let number = N::number(name).or_else(|| name.parse().ok());
+        Ok(Enumeration(number.unwrap_or_default(), PhantomData))
+    }
+}

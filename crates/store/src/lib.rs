@@ -1,0 +1,29 @@
+//! The durable store of spans: the truth, and the queue of everything that is passed on.
+//!
+//! [`Store`] is `SQLite` in WAL mode with `synchronous=FULL`, one file in a directory of its own. One thread
+//! writes, and commits together whatever has queued up meanwhile; a few connections read. [`SpanStore::append`]
+//! resolves after the commit, so that what was acknowledged survives a crash. Each span has a place in the order of
+//! commits: a sink is a cursor over it ([`SpanStore::after`], [`SpanStore::set_cursor`]).
+//!
+//! Everything is bounded: the queue, the readers, what one call returns.
+
+mod append;
+mod error;
+mod fold;
+mod list;
+mod pool;
+mod read;
+mod schema;
+mod span_store;
+mod sqlite;
+mod summary;
+mod writer;
+
+pub use crate::{
+    error::StoreError,
+    list::{Before, ListFilter, MAX_LIST},
+    read::{MAX_AFTER_BYTES, MAX_TRACE_SPANS},
+    span_store::{Appended, Counts, SpanStore},
+    sqlite::Store,
+    summary::{Bands, Summary},
+};

@@ -1,0 +1,158 @@
+//! The list of traces: filters, order, pages.
+
+use rusqlite::{Connection, params_from_iter, types::Value};
+use throughline_otlp::context::TraceId;
+
+use crate::{
+    StoreError, Summary,
+    fold::{Fold, column_ns},
+    read::{FOLD_COLUMNS, fold, fold_of, trace_id},
+};
+
+/// How many traces one list has at most.
+pub const MAX_LIST: u32 = 500;
+/// How many services one summary names at most.
+const MAX_SERVICES: u32 = 64;
+
+/// Which traces, and how many. The default is the latest 50 of all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ListFilter {
+    /// How many, 1 to [`MAX_LIST`]; what is outside is brought inside.
+    pub limit: u32,
+    /// Only with this text, in whatever case, in a span's name, its service or its user, or as the beginning of the
+    /// trace id. Surrounding space does not count; empty text is no filter. Texts are looked at as far as they are
+    /// kept for it, 512 characters.
+    pub text: Option<String>,
+    /// Only with (`true`) or without (`false`) a failed span.
+    pub error: Option<bool>,
+    /// Only of at least this duration, in milliseconds.
+    pub min_ms: Option<f64>,
+    /// Only what comes after this place in the order of the list.
+    pub before: Option<Before>,
+}
+
+impl Default for ListFilter {
+    fn default() -> Self {
+        Self { limit: 50, text: None, error: None, min_ms: None, before: None }
+    }
+}
+
+/// A place in the list: that of the last trace of a page, for the next one. Traces of equal start are ordered by id, so
+/// that none is lost or shown twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Before {
+    /// [`Summary::start_ns`] of that trace.
+    pub start_ns: u64,
+    /// Its id.
+    pub trace_id: TraceId,
+}
+
+pub(crate) fn list(connection: &Connection, filter: &ListFilter) -> Result<Vec<Summary>, StoreError> {
+    let (select, values) = statement(filter);
+    let mut select = connection.prepare_cached(&select)?;
+    let mut rows = select.query(params_from_iter(values))?;
+    let mut summaries = Vec::new();
+    while let Some(row) = rows.next()? {
+        summaries.push(summary_of(connection, trace_id(row, 0)?, fold_of(row)?)?);
+    }
+    Ok(summaries)
+}
+
+pub(crate) fn summary(connection: &Connection, trace_id: TraceId) -> Result<Option<Summary>, StoreError> {
+    match fold(connection, trace_id)? {
+        Some(fold) => summary_of(connection, trace_id, fold).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn statement(filter: &ListFilter) -> (String, Vec<Value>) {
+    // The index is named: it gives the order, so that a page is read without sorting all that match.
+    let mut select = format!("SELECT {FOLD_COLUMNS} FROM traces INDEXED BY traces_by_start WHERE true");
+    let mut values = Vec::new();
+    if let Some(before) = filter.before {
+        select.push_str(" AND (start_ns, trace_id) < (?, ?)");
+        values.push(Value::Integer(column_ns(before.start_ns)));
+        values.push(Value::Blob(before.trace_id.to_bytes().to_vec()));
+    }
+    if let Some(error) = filter.error {
+        select.push_str(if error { " AND error_count > 0" } else { " AND error_count = 0" });
+    }
+    if let Some(min_ms) = filter.min_ms {
+        // The conversion saturates, and makes 0 of NaN.
+        select.push_str(" AND duration_ns >= ?");
+        values.push(Value::Integer((min_ms * 1e6).ceil() as i64));
+    }
+    let text = filter.text.as_deref().unwrap_or_default().trim();
+    if !text.is_empty() {
+        // The terms that match are found once; `+` keeps SQLite from looking up each of them in each trace, which
+        // has few. `instr` knows no wildcards, so nothing needs escaping.
+        select.push_str(
+            " AND (EXISTS (SELECT 1 FROM trace_terms WHERE trace_terms.trace_id = traces.trace_id
+                 AND +term_id IN (SELECT id FROM terms WHERE instr(text, ?) > 0))",
+        );
+        values.push(Value::Text(text.to_lowercase()));
+        if let Some((least, greatest)) = id_range(text) {
+            select.push_str(" OR traces.trace_id BETWEEN ? AND ?");
+            values.push(Value::Blob(least.to_vec()));
+            values.push(Value::Blob(greatest.to_vec()));
+        }
+        select.push(')');
+    }
+    select.push_str(" ORDER BY start_ns DESC, trace_id DESC LIMIT ?");
+    values.push(Value::Integer(filter.limit.clamp(1, MAX_LIST).into()));
+    (select, values)
+}
+
+/// The least and the greatest id that begin with these hexadecimal digits.
+fn id_range(digits: &str) -> Option<([u8; 16], [u8; 16])> {
+    if digits.len() > 32 {
+        return None;
+    }
+    let (mut least, mut greatest) = ([0; 16], [0xff; 16]);
+    for (place, digit) in digits.chars().enumerate() {
+        let digit = u8::try_from(digit.to_digit(16)?).ok()?;
+        let (shift, byte) = (if place % 2 == 0 { 4 } else { 0 }, place / 2);
+        least[byte] |= digit << shift;
+        greatest[byte] &= !((0xf ^ digit) << shift);
+    }
+    Some((least, greatest))
+}
+
+fn summary_of(connection: &Connection, trace_id: TraceId, fold: Fold) -> Result<Summary, StoreError> {
+    let mut select = connection
+        .prepare_cached("SELECT service FROM trace_services WHERE trace_id = ?1 ORDER BY first_ns, service LIMIT ?2")?;
+    let services =
+        select.query_map((trace_id.to_bytes(), MAX_SERVICES), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    // Times are not negative: they were u64 before they became columns.
+    let unsigned = |ns| u64::try_from(ns).unwrap_or_default();
+    Ok(Summary {
+        trace_id,
+        start_ns: unsigned(fold.start_ns),
+        duration_ns: unsigned(fold.duration_ns()),
+        root_name: fold.head.name,
+        root_service: fold.head.service,
+        has_root: fold.head.is_root,
+        span_count: fold.span_count,
+        error_count: fold.error_count,
+        services,
+        user: fold.user.map(|user| user.name),
+        bands: fold.bands,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_ids() {
+        let (least, greatest) = id_range("aB3").unwrap();
+        assert_eq!(least[..3], [0xab, 0x30, 0]);
+        assert_eq!(greatest[..3], [0xab, 0x3f, 0xff]);
+        let whole = "0123456789abcdef0123456789abcdef";
+        let (least, greatest) = id_range(whole).unwrap();
+        assert_eq!(least, greatest);
+        assert_eq!(id_range(&format!("{whole}0")), None);
+        assert_eq!(id_range("abg"), None);
+    }
+}

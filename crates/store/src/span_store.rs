@@ -1,0 +1,84 @@
+//! What a store of spans does, whichever it is.
+
+use std::future::Future;
+
+use throughline_otlp::{Span, context::TraceId};
+use tokio::sync::broadcast;
+
+use crate::{ListFilter, StoreError, Summary};
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Appended {
+    /// How many spans are new.
+    pub stored: usize,
+    /// How many were there already, and were left as they were.
+    pub duplicates: usize,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Spans.
+    pub spans: u64,
+    /// Traces.
+    pub traces: u64,
+}
+
+/// A durable store of spans. All futures may be dropped at any time; what was begun is then finished unseen.
+pub trait SpanStore: Send + Sync + 'static {
+    /// Stores a batch, whole or not at all, and resolves once it is on disk. A span with the trace id and span id of
+    /// one that is stored is a duplicate: the first stays.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] if too much is queued, [`StoreError::Closed`], [`StoreError::Full`], or the database's.
+    fn append(&self, spans: Vec<Span>) -> impl Future<Output = Result<Appended, StoreError>> + Send;
+
+    /// All spans of a trace, by start; none if there is no such trace. At most
+    /// [`MAX_TRACE_SPANS`](crate::MAX_TRACE_SPANS), the earliest.
+    ///
+    /// # Errors
+    /// The database's.
+    fn trace(&self, trace_id: TraceId) -> impl Future<Output = Result<Vec<Span>, StoreError>> + Send;
+
+    /// What a list shows of one trace; `None` if there is no such trace.
+    ///
+    /// # Errors
+    /// The database's.
+    fn summary(&self, trace_id: TraceId) -> impl Future<Output = Result<Option<Summary>, StoreError>> + Send;
+
+    /// Traces that the filter lets through, latest start first.
+    ///
+    /// # Errors
+    /// The database's.
+    fn list(&self, filter: ListFilter) -> impl Future<Output = Result<Vec<Summary>, StoreError>> + Send;
+
+    /// Spans in the order in which they were committed, each with its place, beginning after `cursor`; 0 is before
+    /// the first. It may return fewer than `limit` though there are more: only an empty answer means the end.
+    ///
+    /// # Errors
+    /// The database's.
+    fn after(&self, cursor: u64, limit: usize) -> impl Future<Output = Result<Vec<(u64, Span)>, StoreError>> + Send;
+
+    /// How far a sink has come; 0 if it never said.
+    ///
+    /// # Errors
+    /// The database's.
+    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Notes how far a sink has come, and resolves once that is on disk. It waits if the queue is full.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`], [`StoreError::Full`], or the database's.
+    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// How much is stored.
+    ///
+    /// # Errors
+    /// The database's.
+    fn counts(&self) -> impl Future<Output = Result<Counts, StoreError>> + Send;
+
+    /// The traces that get new spans from now on: each once per commit, after it. A receiver that does not keep up
+    /// is told that it lags, and should read the list again.
+    fn subscribe(&self) -> broadcast::Receiver<TraceId>;
+}

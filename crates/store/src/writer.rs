@@ -1,0 +1,206 @@
+//! The thread that writes: whatever is queued goes into one transaction.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use rusqlite::{Connection, TransactionBehavior, params};
+use throughline_otlp::{Span, context::TraceId};
+use tokio::sync::{broadcast, mpsc, oneshot};
+
+use crate::{Appended, StoreError, append::append, fold::column_ns};
+
+/// How many jobs one transaction takes in.
+const MAX_GROUP_JOBS: usize = 64;
+/// After how many spans a transaction takes in no more jobs.
+const MAX_GROUP_SPANS: usize = 8192;
+
+type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// Something to be written. Who asked may be gone by the time it is answered.
+pub(crate) enum Job {
+    Append {
+        spans: Vec<Span>,
+        reply: Reply<Appended>,
+    },
+    SetCursor {
+        sink: String,
+        cursor: u64,
+        reply: Reply<()>,
+    },
+    /// Take no more jobs, finish those that are queued, close the file, then answer.
+    Close {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+impl Job {
+    fn span_count(&self) -> usize {
+        match self {
+            Self::Append { spans, .. } => spans.len(),
+            Self::SetCursor { .. } | Self::Close { .. } => 0,
+        }
+    }
+
+    fn answer(self, result: Result<Appended, StoreError>) {
+        match self {
+            Self::Append { reply, .. } => drop(reply.send(result)),
+            Self::SetCursor { reply, .. } => drop(reply.send(result.map(|_| ()))),
+            Self::Close { reply } => drop(reply.send(())),
+        }
+    }
+}
+
+/// The writer's end of everything.
+pub(crate) struct Writer {
+    pub(crate) connection: Connection,
+    pub(crate) jobs: mpsc::Receiver<Job>,
+    /// How many spans are queued; the store counts up, the writer down.
+    pub(crate) queued_spans: Arc<AtomicUsize>,
+    pub(crate) changes: broadcast::Sender<TraceId>,
+}
+
+impl Writer {
+    /// Works until all handles are gone or one says that it is enough, and the queue is empty.
+    pub(crate) fn run(mut self) {
+        let mut closing = Vec::new();
+        while let Some(job) = self.jobs.blocking_recv() {
+            let mut group = Vec::new();
+            let mut next = Some(job);
+            let mut spans = 0;
+            while let Some(job) = next {
+                spans += job.span_count();
+                if matches!(job, Job::Close { .. }) {
+                    self.jobs.close();
+                    closing.push(job);
+                } else {
+                    group.push(job);
+                }
+                next = if group.len() < MAX_GROUP_JOBS && spans < MAX_GROUP_SPANS {
+                    self.jobs.try_recv().ok()
+                } else {
+                    None
+                };
+            }
+            self.queued_spans.fetch_sub(spans, Ordering::Relaxed);
+            write(&mut self.connection, group, &self.changes);
+        }
+        if let Err((_, error)) = self.connection.close() {
+            tracing::warn!(%error, "the store's file was not closed cleanly");
+        }
+        for job in closing {
+            job.answer(Ok(Appended::default()));
+        }
+    }
+}
+
+/// Writes a group in one transaction; if that fails, each job in its own, so that none suffers for another.
+fn write(connection: &mut Connection, group: Vec<Job>, changes: &broadcast::Sender<TraceId>) {
+    match commit(connection, &group) {
+        Ok((results, changed)) => {
+            publish(changes, changed);
+            for (job, appended) in group.into_iter().zip(results) {
+                job.answer(Ok(appended));
+            }
+        }
+        Err(error) if group.len() == 1 => {
+            for job in group {
+                tracing::error!(%error, "the store cannot write");
+                job.answer(Err(error));
+                return;
+            }
+        }
+        Err(error) => {
+            tracing::debug!(%error, "writing the jobs of a group one by one");
+            for job in group {
+                write(connection, vec![job], changes);
+            }
+        }
+    }
+}
+
+fn publish(changes: &broadcast::Sender<TraceId>, changed: BTreeSet<TraceId>) {
+    for trace_id in changed {
+        // That nobody listens is fine.
+        let _ = changes.send(trace_id);
+    }
+}
+
+type Committed = (Vec<Appended>, BTreeSet<TraceId>);
+
+/// All or nothing: a transaction that is not committed is rolled back when it is dropped.
+fn commit(connection: &mut Connection, group: &[Job]) -> Result<Committed, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut changed = BTreeSet::new();
+    let mut results = Vec::with_capacity(group.len());
+    for job in group {
+        results.push(match job {
+            Job::Append { spans, .. } => append(&transaction, spans, &mut changed)?,
+            Job::SetCursor { sink, cursor, .. } => {
+                transaction
+                    .prepare_cached("REPLACE INTO sinks (name, cursor) VALUES (?1, ?2)")?
+                    .execute(params![sink, column_ns(*cursor)])?;
+                Appended::default()
+            }
+            Job::Close { .. } => Appended::default(),
+        });
+    }
+    transaction.commit()?;
+    Ok((results, changed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{read, schema};
+    use throughline_otlp::{Resource, Scope, context::SpanId};
+
+    fn batch(number: u8, name: &str) -> (Job, oneshot::Receiver<Result<Appended, StoreError>>) {
+        let mut span = Span::new(
+            TraceId::from_bytes([number; 16]).unwrap(),
+            SpanId::from_bytes([1; 8]).unwrap(),
+            Arc::new(Resource::default()),
+            Arc::new(Scope::default()),
+        );
+        name.clone_into(&mut span.name);
+        let (reply, result) = oneshot::channel();
+        let spans = vec![span];
+        (Job::Append { spans, reply }, result)
+    }
+
+    /// A batch that does not fit on the disk fails alone: those before and after it in its group are stored, and
+    /// nothing of it is.
+    #[test]
+    fn one_batch_in_a_group_fails_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("traces.db");
+        schema::make_file(dir.path(), &file).unwrap();
+        let mut connection = schema::open_writer(&file).unwrap();
+        let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        let _: i64 = connection.pragma_update_and_check(None, "max_page_count", pages + 16, |row| row.get(0)).unwrap();
+        let (changes, mut changed) = broadcast::channel(16);
+
+        let (first, mut first_result) = batch(1, "small");
+        let (large, mut large_result) = batch(2, &"x".repeat(1 << 20));
+        let (last, mut last_result) = batch(3, "small");
+        write(&mut connection, vec![first, large, last], &changes);
+
+        let stored = Appended { stored: 1, duplicates: 0 };
+        assert_eq!(first_result.try_recv().unwrap().unwrap(), stored);
+        assert!(matches!(large_result.try_recv().unwrap(), Err(StoreError::Full)));
+        assert_eq!(last_result.try_recv().unwrap().unwrap(), stored);
+        assert_eq!(changed.try_recv().unwrap().to_bytes(), [1; 16]);
+        assert_eq!(changed.try_recv().unwrap().to_bytes(), [3; 16]);
+        assert!(changed.try_recv().is_err());
+
+        let counts = read::counts(&connection).unwrap();
+        assert_eq!((counts.spans, counts.traces), (2, 2));
+        let large = TraceId::from_bytes([2; 16]).unwrap();
+        assert_eq!(read::trace(&connection, large).unwrap(), vec![]);
+        assert!(read::fold(&connection, large).unwrap().is_none());
+    }
+}

@@ -1,0 +1,237 @@
+//! The list: order, pages, filters, and what it says of a trace.
+
+mod support;
+
+use std::sync::Arc;
+
+use support::{child, failed, root, service, span_id, store, trace_id};
+use throughline_otlp::{
+    KeyValue, Span,
+    context::{TraceId, keys},
+};
+use throughline_store::{Bands, Before, ListFilter, SpanStore, Store, Summary};
+
+async fn ids(store: &Store, filter: ListFilter) -> Vec<TraceId> {
+    let list = store.list(filter).await.unwrap();
+    list.into_iter().map(|summary| summary.trace_id).collect()
+}
+
+async fn with_text(store: &Store, text: &str) -> Vec<TraceId> {
+    let text = Some(text.to_owned());
+    ids(store, ListFilter { text, ..ListFilter::default() }).await
+}
+
+fn named(mut span: Span, name: &str) -> Span {
+    name.clone_into(&mut span.name);
+    span
+}
+
+#[tokio::test]
+async fn a_late_root_joins() {
+    let (_dir, store) = store();
+    store.append(vec![failed(child(1, 2, 11, 1)), child(1, 3, 12, 2)]).await.unwrap();
+    let expected = Summary {
+        trace_id: trace_id(1),
+        root_name: "child 2".to_owned(),
+        root_service: "api".to_owned(),
+        has_root: false,
+        start_ns: 11_000_000_000,
+        duration_ns: 2_000_000_000,
+        span_count: 2,
+        error_count: 1,
+        services: vec!["api".to_owned()],
+        user: None,
+        bands: None,
+    };
+    assert_eq!(store.summary(trace_id(1)).await.unwrap(), Some(expected.clone()));
+
+    let mut late = root(1, 1, 10);
+    late.end_ns = late.start_ns + 5_000_000_000;
+    late.attributes = vec![KeyValue::new(keys::APP_USER_ID, "andrew")];
+    store.append(vec![late]).await.unwrap();
+    let expected = Summary {
+        root_name: "root 1".to_owned(),
+        root_service: "web".to_owned(),
+        has_root: true,
+        start_ns: 10_000_000_000,
+        duration_ns: 5_000_000_000,
+        span_count: 3,
+        services: vec!["web".to_owned(), "api".to_owned()],
+        user: Some("andrew".to_owned()),
+        ..expected
+    };
+    assert_eq!(store.list(ListFilter::default()).await.unwrap(), [expected]);
+    assert_eq!(store.summary(trace_id(2)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn bands_are_sums_over_measured_requests() {
+    let (_dir, store) = store();
+    let measured = |number, total: f64| {
+        let mut span = child(1, number, 1, 1);
+        span.attributes = vec![
+            KeyValue::new(keys::NETWORK_TOTAL_MS, total),
+            KeyValue::new(keys::NETWORK_UPLINK_MS, 1.5),
+            KeyValue::new(keys::NETWORK_DOWNLINK_MS, 2.0),
+            KeyValue::new(keys::NETWORK_ERROR_MS, 0.25),
+            KeyValue::new(keys::SERVER_DURATION_MS, 4_i64),
+        ];
+        span
+    };
+    store.append(vec![root(1, 1, 1), measured(2, 3.5)]).await.unwrap();
+    store.append(vec![measured(3, 4.0), measured(4, f64::NAN)]).await.unwrap();
+    let summary = store.summary(trace_id(1)).await.unwrap().unwrap();
+    let expected = Bands { network_ms: 7.5, uplink_ms: 3.0, downlink_ms: 4.0, error_ms: 0.5, server_ms: 8.0 };
+    assert_eq!(summary.bands, Some(expected));
+}
+
+#[tokio::test]
+async fn pages_lose_and_repeat_nothing_though_starts_are_equal() {
+    let (_dir, store) = store();
+    // Three traces per second; the order of arrival is none.
+    let spans: Vec<Span> = (0..30_u8).map(|n| (n * 7) % 30).map(|n| root(n + 1, 1, u64::from(n / 3))).collect();
+    store.append(spans).await.unwrap();
+    for limit in [1, 2, 7, 30, 500] {
+        let mut seen = Vec::new();
+        let mut before = None;
+        loop {
+            let filter = ListFilter { limit, before, ..ListFilter::default() };
+            let page = store.list(filter).await.unwrap();
+            assert!(page.len() <= limit as usize);
+            let Some(last) = page.last() else { break };
+            before = Some(Before { start_ns: last.start_ns, trace_id: last.trace_id });
+            seen.extend(page.iter().map(|summary| summary.trace_id));
+        }
+        let expected: Vec<TraceId> = (1..=30).rev().map(trace_id).collect();
+        assert_eq!(seen, expected, "limit {limit}");
+    }
+    for (limit, length) in [(0, 1), (10_000, 30)] {
+        let filter = ListFilter { limit, ..ListFilter::default() };
+        assert_eq!(ids(&store, filter).await.len(), length);
+    }
+}
+
+#[tokio::test]
+async fn errors_and_duration() {
+    let (_dir, store) = store();
+    let mut slow = failed(root(2, 1, 1));
+    slow.end_ns = slow.start_ns + 3_000_000_001;
+    store.append(vec![root(1, 1, 1), slow, failed(child(3, 2, 1, 1)), root(3, 1, 1)]).await.unwrap();
+    let filter = |error, min_ms| ListFilter { error, min_ms, ..ListFilter::default() };
+    let of = |numbers: &[u8]| -> Vec<TraceId> { numbers.iter().copied().map(trace_id).collect() };
+    for (error, min_ms, expected) in [
+        (Some(true), None, &[3, 2][..]),
+        (Some(false), None, &[1]),
+        (None, Some(1000.0), &[3, 2, 1]),
+        (None, Some(1000.000_001), &[2]),
+        (None, Some(3000.000_001), &[2]),
+        (None, Some(3000.000_002), &[]),
+        (None, Some(f64::INFINITY), &[]),
+        (None, Some(f64::NAN), &[3, 2, 1]),
+        (None, Some(-1.0), &[3, 2, 1]),
+        (Some(false), Some(2000.0), &[]),
+    ] {
+        let found = ids(&store, filter(error, min_ms)).await;
+        assert_eq!(found, of(expected), "{error:?} {min_ms:?}");
+    }
+}
+
+#[tokio::test]
+async fn text_matches_names_services_users_and_ids() {
+    let (_dir, store) = store();
+    let mut with_user = root(0xab, 1, 3);
+    with_user.attributes = vec![KeyValue::new(keys::APP_USER_ID, "Bayko")];
+    let mut other_service = child(0x22, 2, 2, 1);
+    other_service.resource = service("Ledger-ÄÖ");
+    store
+        .append(vec![with_user, root(0x22, 1, 2), other_service, named(root(0x33, 1, 1), "GET /api/Über/{handle}")])
+        .await
+        .unwrap();
+    let (a, b, c) = (trace_id(0xab), trace_id(0x22), trace_id(0x33));
+    for (text, expected) in [
+        ("bayko", vec![a]),
+        ("LEDGER-äö", vec![b]),
+        ("über", vec![c]),
+        ("WEB", vec![a, b, c]),
+        ("root 1", vec![a, b]),
+        ("  child 2 ", vec![b]),
+        ("", vec![a, b, c]),
+        ("aBa", vec![a]),
+        ("bab", vec![]),
+        ("22222222222222222222222222222222", vec![b]),
+        ("222222222222222222222222222222222", vec![]),
+        ("nothing like it", vec![]),
+    ] {
+        assert_eq!(with_text(&store, text).await, expected, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn text_has_no_wildcards() {
+    let (_dir, store) = store();
+    store
+        .append(vec![
+            named(root(1, 1, 1), "100% a_b"),
+            named(root(2, 1, 2), "100 axb"),
+            named(root(3, 1, 3), r"back\slash 'quoted'"),
+        ])
+        .await
+        .unwrap();
+    for (text, expected) in [
+        ("%", vec![trace_id(1)]),
+        ("_", vec![trace_id(1)]),
+        ("a_b", vec![trace_id(1)]),
+        ("1%b", vec![]),
+        ("*", vec![]),
+        (r"\", vec![trace_id(3)]),
+        ("'", vec![trace_id(3)]),
+    ] {
+        assert_eq!(with_text(&store, text).await, expected, "{text:?}");
+    }
+}
+
+#[tokio::test]
+async fn filters_and_pages_go_together() {
+    let (_dir, store) = store();
+    let spans = (1..=20).map(|n| {
+        let span = named(root(n, 1, 1), if n % 2 == 0 { "even" } else { "odd" });
+        if n % 4 == 0 { failed(span) } else { span }
+    });
+    store.append(spans.collect()).await.unwrap();
+    let filter = ListFilter {
+        limit: 2,
+        text: Some("EVEN".to_owned()),
+        error: Some(true),
+        min_ms: Some(1.0),
+        before: Some(Before { start_ns: 1_000_000_000, trace_id: trace_id(16) }),
+    };
+    assert_eq!(ids(&store, filter).await, [trace_id(12), trace_id(8)]);
+}
+
+#[tokio::test]
+async fn services_are_in_the_order_of_their_first_spans() {
+    let (_dir, store) = store();
+    let of = |number, start_s, name: &str| {
+        let mut span = child(1, number, start_s, 1);
+        span.resource = service(name);
+        span
+    };
+    store.append(vec![of(2, 5, "late"), of(3, 3, "middle")]).await.unwrap();
+    store.append(vec![of(4, 1, "late"), of(5, 2, "early")]).await.unwrap();
+    let summary = store.summary(trace_id(1)).await.unwrap().unwrap();
+    assert_eq!(summary.services, ["late", "early", "middle"]);
+}
+
+#[tokio::test]
+async fn very_long_names_are_kept_but_cut_in_lists() {
+    let (_dir, store) = store();
+    let name = "é".repeat(100_000);
+    let mut span = named(root(1, 1, 1), &name);
+    span.span_id = span_id(7);
+    span.resource = Arc::clone(&service(&name));
+    store.append(vec![span]).await.unwrap();
+    assert_eq!(store.trace(trace_id(1)).await.unwrap()[0].name, name);
+    let summary = store.summary(trace_id(1)).await.unwrap().unwrap();
+    assert_eq!(summary.root_name.chars().count(), 512);
+    assert_eq!(summary.services[0].chars().count(), 512);
+}

@@ -1,0 +1,52 @@
+//! Spans to put into a store.
+
+use std::sync::Arc;
+
+use tempfile::TempDir;
+use throughline_otlp::{
+    KeyValue, Resource, Scope, Span, Status, StatusCode,
+    context::{SpanId, TraceId},
+};
+use throughline_store::Store;
+
+/// A store in a directory that goes away with it.
+pub(crate) fn store() -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    (dir, store)
+}
+
+pub(crate) fn trace_id(number: u8) -> TraceId {
+    TraceId::from_bytes([number; 16]).unwrap()
+}
+
+pub(crate) fn span_id(number: u64) -> SpanId {
+    SpanId::from_bytes(number.to_be_bytes()).unwrap()
+}
+
+/// A root of service `web` that lasts one second, from second `start_s` on.
+pub(crate) fn root(trace: u8, span: u64, start_s: u64) -> Span {
+    let mut root = Span::new(trace_id(trace), span_id(span), service("web"), Arc::new(Scope::default()));
+    root.name = format!("root {span}");
+    root.start_ns = start_s * 1_000_000_000;
+    root.end_ns = root.start_ns + 1_000_000_000;
+    root
+}
+
+/// As [`root`], but with a parent, and of service `api`.
+pub(crate) fn child(trace: u8, span: u64, start_s: u64, parent: u64) -> Span {
+    let mut child = root(trace, span, start_s);
+    child.name = format!("child {span}");
+    child.parent_span_id = Some(span_id(parent));
+    child.resource = service("api");
+    child
+}
+
+pub(crate) fn failed(mut span: Span) -> Span {
+    span.status = Status { code: StatusCode::Error, message: "it broke".to_owned() };
+    span
+}
+
+pub(crate) fn service(name: &str) -> Arc<Resource> {
+    Arc::new(Resource { attributes: vec![KeyValue::new("service.name", name)], ..Resource::default() })
+}

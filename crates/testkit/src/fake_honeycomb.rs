@@ -1,0 +1,349 @@
+//! An OTLP upstream that is as strict as Honeycomb, keeps what it gets, and misbehaves when told to.
+
+use anyhow::Context as _;
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use flate2::read::GzDecoder;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use std::{
+    collections::HashSet,
+    io::Read as _,
+    net::{Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
+use throughline_otlp::{Encoding, KeyValue, Span, Value, decode_traces, encode_response, encode_status, encode_traces};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+
+/// The header that carries the key.
+const KEY_HEADER: &str = "x-honeycomb-team";
+const MAX_BODY_BYTES: usize = 15 * 1024 * 1024;
+const MAX_EVENT_BYTES: usize = 1024 * 1024;
+const MAX_FIELDS: usize = 2000;
+const MAX_STRING_BYTES: usize = 64 * 1024;
+
+// google.rpc.Code
+const INVALID_ARGUMENT: i32 = 3;
+const RESOURCE_EXHAUSTED: i32 = 8;
+const UNAVAILABLE: i32 = 14;
+const UNAUTHENTICATED: i32 = 16;
+
+/// What the fake does with a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Checks it, keeps its spans, says so.
+    #[default]
+    Ok,
+    /// Answers with this status and, where given, `Retry-After` in seconds; keeps nothing.
+    Status(u16, Option<u64>),
+    /// Answers 200 with a page of HTML; keeps nothing.
+    Garbage,
+    /// As [`Behaviour::Ok`], so much later.
+    Slow(Duration),
+    /// Keeps the spans, then breaks the connection in the middle of the answer.
+    CutMidway,
+    /// Keeps all spans but says of so many that it rejected them (partial success).
+    Partial(u64),
+}
+
+/// One request, as it came.
+#[derive(Clone, Debug)]
+pub struct RecordedRequest {
+    /// Every header.
+    pub headers: HeaderMap,
+    /// How many bytes the body had on the wire.
+    pub body_bytes: usize,
+    /// What was answered.
+    pub status: u16,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    behaviour: Behaviour,
+    key: String,
+    spans: Vec<Span>,
+    distinct: HashSet<([u8; 16], [u8; 8])>,
+    requests: Vec<RecordedRequest>,
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    kept: Mutex<Kept>,
+    changed: Notify,
+}
+
+impl Shared {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        // Every change is one push: a panic elsewhere leaves nothing half done.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A server on 127.0.0.1 that takes `POST /v1/traces`. It stops when dropped.
+#[derive(Debug)]
+pub struct FakeHoneycomb {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    server: JoinHandle<()>,
+}
+
+impl FakeHoneycomb {
+    /// On a free port; requests must carry `key` in `x-honeycomb-team`.
+    ///
+    /// # Errors
+    /// Where no port is to be had.
+    pub async fn start(key: &str) -> anyhow::Result<Self> {
+        Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), key).await
+    }
+
+    /// On this address: an upstream that comes back where it was.
+    ///
+    /// # Errors
+    /// Where the address is taken.
+    pub async fn start_on(addr: SocketAddr, key: &str) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr}"))?;
+        let addr = listener.local_addr()?;
+        let shared = Arc::new(Shared::default());
+        key.clone_into(&mut shared.kept().key);
+        let router = Router::new().route("/v1/traces", post(traces)).with_state(Arc::clone(&shared));
+        let server = tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "fake upstream ended");
+            }
+        });
+        Ok(Self { addr, shared, server })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// What one would set `OTEL_EXPORTER_OTLP_ENDPOINT` to: no path.
+    #[must_use]
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.addr)
+    }
+
+    /// From the next request on.
+    pub fn set_response(&self, behaviour: Behaviour) {
+        self.shared.kept().behaviour = behaviour;
+    }
+
+    /// The key that is right from the next request on.
+    pub fn set_key(&self, key: &str) {
+        key.clone_into(&mut self.shared.kept().key);
+    }
+
+    /// Every span that was kept, in order of arrival, repetitions included.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Span> {
+        self.shared.kept().spans.clone()
+    }
+
+    /// Every request that came, whatever was answered.
+    #[must_use]
+    pub fn requests(&self) -> Vec<RecordedRequest> {
+        self.shared.kept().requests.clone()
+    }
+
+    /// Waits until `count` different spans have been kept.
+    ///
+    /// # Errors
+    /// Where they have not come within `timeout`; says how many have.
+    pub async fn wait_for(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
+        self.wait_until(timeout, |kept| kept.distinct.len() >= count).await
+    }
+
+    /// Waits until `count` requests have been answered, whatever the answer.
+    ///
+    /// # Errors
+    /// Where they have not come within `timeout`.
+    pub async fn wait_for_requests(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
+        self.wait_until(timeout, |kept| kept.requests.len() >= count).await
+    }
+
+    async fn wait_until(&self, timeout: Duration, done: impl Fn(&Kept) -> bool) -> anyhow::Result<()> {
+        let waited = tokio::time::timeout(timeout, async {
+            loop {
+                // Registered before the look, so that a change in between is not missed.
+                let changed = self.shared.changed.notified();
+                tokio::pin!(changed);
+                changed.as_mut().enable();
+                if done(&self.shared.kept()) {
+                    return;
+                }
+                changed.await;
+            }
+        });
+        if waited.await.is_err() {
+            let kept = self.shared.kept();
+            anyhow::bail!(
+                "after {timeout:?} the fake upstream holds {} different spans of {} requests",
+                kept.distinct.len(),
+                kept.requests.len()
+            );
+        }
+        Ok(())
+    }
+}
+
+impl Drop for FakeHoneycomb {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn traces(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let behaviour = shared.kept().behaviour.clone();
+    let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
+    if let Behaviour::Slow(delay) = behaviour {
+        tokio::time::sleep(delay).await;
+    }
+    let body_bytes = body.as_ref().map_or(0, Bytes::len);
+    let response = answer(&shared, behaviour, &parts.headers, body.ok());
+    let status = response.status().as_u16();
+    shared.kept().requests.push(RecordedRequest { headers: parts.headers, body_bytes, status });
+    shared.changed.notify_waiters();
+    response
+}
+
+fn answer(shared: &Shared, behaviour: Behaviour, headers: &HeaderMap, body: Option<Bytes>) -> Response {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let Some(encoding) = Encoding::from_content_type(content_type) else {
+        return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type").into_response();
+    };
+    let rejected = match behaviour {
+        Behaviour::Status(status, retry_after) => return status_response(status, retry_after, encoding),
+        Behaviour::Garbage => {
+            let html = [(header::CONTENT_TYPE, "text/html")];
+            return (html, "<!doctype html><title>Welcome to the hotel's network</title>").into_response();
+        }
+        Behaviour::Partial(rejected) => rejected,
+        Behaviour::Ok | Behaviour::Slow(_) | Behaviour::CutMidway => 0,
+    };
+    if headers.get(KEY_HEADER).map(HeaderValue::as_bytes) != Some(shared.kept().key.as_bytes()) {
+        let message = "unknown API key - check your credentials, region, and API URL";
+        return reply(401, encode_status(UNAUTHENTICATED, message, encoding), encoding);
+    }
+    let Some(body) = body else {
+        let message = "request body is too large";
+        return reply(413, encode_status(INVALID_ARGUMENT, message, encoding), encoding);
+    };
+    let decoded = match decode(headers, &body, encoding) {
+        Ok(spans) => spans,
+        Err(message) => return reply(400, encode_status(INVALID_ARGUMENT, &message, encoding), encoding),
+    };
+    let mut kept = shared.kept();
+    for span in decoded {
+        kept.distinct.insert((span.trace_id.to_bytes(), span.span_id.to_bytes()));
+        kept.spans.push(span);
+    }
+    drop(kept);
+    if behaviour == Behaviour::CutMidway {
+        return Response::new(Body::new(Cut { half: Some(Bytes::from_static(b"\x0a")) }));
+    }
+    let body = if rejected > 0 { partial_success(rejected, encoding) } else { encode_response(&[], encoding) };
+    reply(200, body, encoding)
+}
+
+/// The spans of a body that keeps every rule; what is wrong otherwise.
+fn decode(headers: &HeaderMap, body: &Bytes, encoding: Encoding) -> Result<Vec<Span>, String> {
+    let body = match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
+        None | Some(b"identity") => body.to_vec(),
+        Some(b"gzip") => {
+            let mut inflated = Vec::new();
+            let limit = u64::try_from(MAX_BODY_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+            GzDecoder::new(body.as_ref())
+                .take(limit)
+                .read_to_end(&mut inflated)
+                .map_err(|error| format!("bad gzip: {error}"))?;
+            inflated
+        }
+        Some(_) => return Err("unsupported content encoding".to_owned()),
+    };
+    if body.len() > MAX_BODY_BYTES {
+        return Err("request body is too large".to_owned());
+    }
+    let decoded = decode_traces(&body, encoding).map_err(|error| error.to_string())?;
+    if !decoded.rejections.is_empty() {
+        return Err(format!("{} spans with bad ids", decoded.rejections.len()));
+    }
+    for span in &decoded.spans {
+        check(span)?;
+    }
+    Ok(decoded.spans)
+}
+
+fn check(span: &Span) -> Result<(), String> {
+    let event_bytes = encode_traces(std::slice::from_ref(span), Encoding::Protobuf).len();
+    if event_bytes >= MAX_EVENT_BYTES {
+        return Err(format!("span {}: event of {event_bytes} bytes is too large", span.span_id));
+    }
+    let attributes = || span.attributes.iter().chain(&span.resource.attributes).chain(&span.scope.attributes);
+    let fields = attributes().count();
+    if fields > MAX_FIELDS {
+        return Err(format!("span {}: {fields} fields are too many", span.span_id));
+    }
+    let long = |attribute: &&KeyValue| matches!(&attribute.value, Value::String(text) if text.len() > MAX_STRING_BYTES);
+    if let Some(attribute) = attributes().find(long) {
+        return Err(format!("span {}: value of {} is too long", span.span_id, attribute.key));
+    }
+    Ok(())
+}
+
+fn reply(status: u16, body: Vec<u8>, encoding: Encoding) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    (status, [(header::CONTENT_TYPE, encoding.content_type())], body).into_response()
+}
+
+fn status_response(status: u16, retry_after: Option<u64>, encoding: Encoding) -> Response {
+    let code = match status {
+        401 | 403 => UNAUTHENTICATED,
+        429 => RESOURCE_EXHAUSTED,
+        400..=499 => INVALID_ARGUMENT,
+        _ => UNAVAILABLE,
+    };
+    let mut response = reply(status, encode_status(code, "told to say so", encoding), encoding);
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+/// `ExportTraceServiceResponse` with `rejected_spans` below 128, which is one byte on the wire.
+fn partial_success(rejected: u64, encoding: Encoding) -> Vec<u8> {
+    match encoding {
+        Encoding::Protobuf => vec![0x0a, 2, 0x08, u8::try_from(rejected).unwrap_or(0x7f) & 0x7f],
+        Encoding::Json => format!(r#"{{"partialSuccess":{{"rejectedSpans":"{rejected}"}}}}"#).into_bytes(),
+    }
+}
+
+/// A body that breaks after its first bytes.
+struct Cut {
+    half: Option<Bytes>,
+}
+
+impl http_body::Body for Cut {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+        Poll::Ready(Some(match self.half.take() {
+            Some(bytes) => Ok(http_body::Frame::data(bytes)),
+            None => Err(std::io::ErrorKind::ConnectionReset.into()),
+        }))
+    }
+}

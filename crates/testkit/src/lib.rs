@@ -1,0 +1,7 @@
+//! Fakes for the tests of this workspace: an upstream that is as strict as the real one, and a network with known delays.
+
+mod delay_proxy;
+mod fake_honeycomb;
+
+pub use delay_proxy::DelayProxy;
+pub use fake_honeycomb::{Behaviour, FakeHoneycomb, RecordedRequest};

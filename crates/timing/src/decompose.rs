@@ -1,0 +1,148 @@
+//! From the browser's marks to phases.
+
+use crate::{Decomposition, Exchange, Phase, Quality, Segment, Split};
+
+/// `PerformanceResourceTiming` (W3C Resource Timing §4), in nanoseconds since the Unix epoch by the client's clock.
+/// Zero means absent, as in the browser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourceTiming {
+    /// `startTime`.
+    pub start_ns: i64,
+    /// `workerStart`.
+    pub worker_start_ns: i64,
+    /// `redirectStart`.
+    pub redirect_start_ns: i64,
+    /// `redirectEnd`.
+    pub redirect_end_ns: i64,
+    /// `fetchStart`.
+    pub fetch_start_ns: i64,
+    /// `domainLookupStart`; equal to `fetchStart` on a connection that was there before.
+    pub domain_lookup_start_ns: i64,
+    /// `domainLookupEnd`, likewise.
+    pub domain_lookup_end_ns: i64,
+    /// `connectStart`, likewise.
+    pub connect_start_ns: i64,
+    /// `secureConnectionStart`, likewise; between `connectStart` and `connectEnd` otherwise.
+    pub secure_connection_start_ns: i64,
+    /// `connectEnd`; equal to `fetchStart` on a connection that was there before.
+    pub connect_end_ns: i64,
+    /// `requestStart`.
+    pub request_start_ns: i64,
+    /// `finalResponseHeadersStart` if there, else `responseStart`.
+    pub response_start_ns: i64,
+    /// `responseEnd`.
+    pub response_end_ns: i64,
+}
+
+impl ResourceTiming {
+    /// Whether the marks that are there stand in the order of Resource Timing §4.5. `workerStart` is left out: what
+    /// it marks the beginning of lies in the stall, and a redirect may put it anywhere there.
+    fn is_ordered(&self) -> bool {
+        [
+            self.start_ns,
+            self.redirect_start_ns,
+            self.redirect_end_ns,
+            self.fetch_start_ns,
+            self.domain_lookup_start_ns,
+            self.domain_lookup_end_ns,
+            self.connect_start_ns,
+            self.secure_connection_start_ns,
+            self.connect_end_ns,
+            self.request_start_ns,
+            self.response_start_ns,
+            self.response_end_ns,
+        ]
+        .into_iter()
+        .filter(|mark_ns| *mark_ns != 0)
+        .is_sorted()
+    }
+
+    /// Whether they say anything about the inside of a request from `start_ns` to `end_ns`: another origin may
+    /// hide them, and a clock that was set while the request ran puts them elsewhere.
+    fn is_usable(&self, start_ns: i64, end_ns: i64) -> bool {
+        self.request_start_ns != 0
+            && self.response_start_ns != 0
+            && self.request_start_ns <= end_ns
+            && self.response_start_ns >= start_ns
+            && self.is_ordered()
+    }
+}
+
+/// Divides a request from `start_ns` to `end_ns`, by the client's clock, into its phases.
+///
+/// `server` is the exchange made of the same `timing`, and its split: with it, the wait for the response is uplink,
+/// server and downlink; without it, one piece. Marks outside of the request are moved to its ends. Whatever the
+/// marks are, the parts add up to the whole and none is negative; a request that ends before it starts has none.
+#[must_use]
+pub fn decompose(
+    start_ns: i64,
+    end_ns: i64,
+    timing: Option<&ResourceTiming>,
+    server: Option<(&Exchange, &Split)>,
+) -> Decomposition {
+    let mut parts = Parts { segments: Vec::new(), at_ns: start_ns, end_ns };
+    let Some(timing) = timing.filter(|timing| timing.is_usable(start_ns, end_ns)) else {
+        parts.until(Phase::Wait, end_ns);
+        return Decomposition { segments: parts.segments, quality: Quality::Coarse };
+    };
+
+    parts.between(Phase::Redirect, timing.redirect_start_ns, timing.redirect_end_ns);
+    parts.between(Phase::Dns, timing.domain_lookup_start_ns, timing.domain_lookup_end_ns);
+    match timing.secure_connection_start_ns {
+        0 => parts.between(Phase::Connect, timing.connect_start_ns, timing.connect_end_ns),
+        secure_ns => {
+            parts.between(Phase::Connect, timing.connect_start_ns, secure_ns);
+            parts.between(Phase::Tls, secure_ns, timing.connect_end_ns);
+        }
+    }
+
+    let (request_ns, response_ns) = (timing.request_start_ns, timing.response_start_ns);
+    parts.until(Phase::Stall, request_ns);
+    let quality = if let Some((exchange, split)) = server {
+        let received_ns = request_ns.saturating_add(split.uplink_ns.max(0)).min(response_ns);
+        let sent_ns = received_ns.saturating_add(exchange.server_ns()).min(response_ns);
+        parts.until(Phase::Uplink, received_ns);
+        parts.until(Phase::Server, sent_ns);
+        parts.until(Phase::Downlink, response_ns);
+        Quality::Fine
+    } else {
+        parts.until(Phase::Wait, response_ns);
+        Quality::Unsynced
+    };
+
+    let response_end_ns = if timing.response_end_ns == 0 { end_ns } else { timing.response_end_ns };
+    parts.until(Phase::Download, response_end_ns);
+    parts.until(Phase::Delivery, end_ns);
+    Decomposition { segments: parts.segments, quality }
+}
+
+/// Segments up to `at_ns`. What is added never begins before that, nor ends after `end_ns`.
+struct Parts {
+    segments: Vec<Segment>,
+    at_ns: i64,
+    end_ns: i64,
+}
+
+impl Parts {
+    /// What began where the last part ended. Two of the same phase are one.
+    fn until(&mut self, phase: Phase, to_ns: i64) {
+        let to_ns = to_ns.min(self.end_ns);
+        if to_ns <= self.at_ns {
+            return;
+        }
+        match self.segments.last_mut() {
+            Some(last) if last.phase == phase => last.end_ns = to_ns,
+            _ => self.segments.push(Segment { phase, start_ns: self.at_ns, end_ns: to_ns }),
+        }
+        self.at_ns = to_ns;
+    }
+
+    /// A phase with marks of its own; the time before it was a stall. Nothing, unless both marks are there and
+    /// some time lies between.
+    fn between(&mut self, phase: Phase, from_ns: i64, to_ns: i64) {
+        if from_ns != 0 && from_ns < to_ns {
+            self.until(Phase::Stall, from_ns);
+            self.until(phase, to_ns);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+#![doc = include_str!("../README.md")]
+
+mod decompose;
+mod exchange;
+mod interval;
+mod phase;
+pub mod server_timing;
+mod split;
+mod sync;
+
+pub use decompose::{ResourceTiming, decompose};
+pub use exchange::{Exchange, ExchangeError};
+pub use interval::Interval;
+pub use phase::{Decomposition, Phase, Quality, Segment};
+pub use split::{Method, Split};
+pub use sync::{ClockSync, DEFAULT_DRIFT_PPM, Offset};

@@ -1,0 +1,109 @@
+//! The two instants of a server, on their way to the browser.
+
+/// The metric that carries [`ServerTimes`] in its description.
+pub const METRIC: &str = "throughline";
+
+const MAX_INSTANCE: usize = 64;
+const CLIENT_SPAN_DIGITS: usize = 16;
+/// Longer than any description that can be valid, unless it is full of unknown keys.
+const MAX_DESC: usize = 512;
+
+/// When a server received a request and sent the head of its response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerTimes {
+    /// Which instance said so, that is, whose clock: `service.instance.id`, 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    pub instance: String,
+    /// Request received, nanoseconds since the Unix epoch.
+    pub received_ns: i64,
+    /// Head of the response sent, likewise.
+    pub sent_ns: i64,
+    /// The span that the server made up for the browser to use as its own, 16 lower-case hexadecimal digits: set
+    /// where the request came without a context, as a page load does.
+    pub client_span: Option<String>,
+}
+
+impl ServerTimes {
+    /// The metric as it stands in the header: `throughline;desc="i=…;r=…;s=…;c=…"`. An instance that is not valid
+    /// is made so, and a client span that is not valid is left out: neither can break the header.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut instance: String = self
+            .instance
+            .chars()
+            .take(MAX_INSTANCE)
+            .map(|char| if char.is_ascii() && is_instance_byte(char as u8) { char } else { '_' })
+            .collect();
+        if instance.is_empty() {
+            instance.push('_');
+        }
+        let Self { received_ns, sent_ns, .. } = self;
+        let mut metric = format!("{METRIC};desc=\"i={instance};r={received_ns};s={sent_ns}");
+        if let Some(client_span) = self.client_span.as_deref().filter(|span| is_client_span(span)) {
+            metric.extend([";c=", client_span]);
+        }
+        metric.push('"');
+        metric
+    }
+
+    /// Reads the description of a metric [`METRIC`]. Unknown keys are ignored; anything else that [`encode`]
+    /// would not write is `None`: a number with a plus sign, blanks or leading zeros, a key twice, a missing one.
+    ///
+    /// [`encode`]: Self::encode
+    #[must_use]
+    pub fn parse(desc: &str) -> Option<Self> {
+        if desc.len() > MAX_DESC {
+            return None;
+        }
+        let (mut instance, mut received, mut sent, mut client_span) = (None, None, None, None);
+        for part in desc.split(';') {
+            let (key, value) = part.split_once('=')?;
+            let place = match key {
+                "i" => &mut instance,
+                "r" => &mut received,
+                "s" => &mut sent,
+                "c" => &mut client_span,
+                _ => continue,
+            };
+            if place.replace(value).is_some() {
+                return None;
+            }
+        }
+        let client_span = match client_span {
+            Some(span) if is_client_span(span) => Some(span.to_owned()),
+            Some(_) => return None,
+            None => None,
+        };
+        Some(Self {
+            instance: instance.filter(|instance| is_instance(instance))?.to_owned(),
+            received_ns: number(received?)?,
+            sent_ns: number(sent?)?,
+            client_span,
+        })
+    }
+}
+
+const fn is_instance_byte(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')
+}
+
+fn is_instance(text: &str) -> bool {
+    (1..=MAX_INSTANCE).contains(&text.len()) && text.bytes().all(is_instance_byte)
+}
+
+/// Digits as in `traceparent`, and not all zero.
+fn is_client_span(text: &str) -> bool {
+    text.len() == CLIENT_SPAN_DIGITS
+        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && text.bytes().any(|byte| byte != b'0')
+}
+
+/// An integer in the one form that is printed for it.
+fn number(text: &str) -> Option<i64> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let canonical = match digits.as_bytes() {
+        [b'0'] => digits.len() == text.len(),
+        [b'1'..=b'9', ..] => true,
+        _ => false,
+    };
+    if canonical { text.parse().ok() } else { None }
+}

@@ -1,0 +1,166 @@
+//! Build, run and test tasks of the workspace: `cargo xtask help` lists them.
+//!
+//! Everything here uses the standard library and the tools that it installs; nothing assumes a shell.
+
+mod chromium;
+mod compress;
+mod dist;
+mod process;
+mod progress;
+mod server;
+mod settings;
+mod stamp;
+mod tally;
+mod test;
+mod tidy;
+mod tools;
+mod workspace;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{
+    dist::Profile,
+    progress::Progress,
+    server::{Settings, default_settings},
+    tools::pass_through,
+    workspace::Workspace,
+};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build whatever changed and start the server
+    Run(Run),
+    /// Build the frontend and the server
+    Build(Build),
+    /// Build the frontend only, with its compressed copies
+    Dist(Build),
+    /// Install the build tools that are missing
+    Tools,
+    /// Run every check and every test
+    Test(Test),
+}
+
+#[derive(Args)]
+struct Build {
+    /// Build quickly, without optimisation
+    #[arg(long)]
+    dev: bool,
+}
+
+#[derive(Args)]
+struct Run {
+    #[command(flatten)]
+    build: Build,
+    /// Listen on this port of 127.0.0.1
+    #[arg(long, conflicts_with = "listen")]
+    port: Option<u16>,
+    /// Listen on this address, `host:port`
+    #[arg(long)]
+    listen: Option<String>,
+    /// Keep the data here [default: data in the repository's root]
+    #[arg(long)]
+    data_dir: Option<PathBuf>,
+    /// Arguments for the server
+    #[arg(last = true)]
+    server: Vec<String>,
+}
+
+#[derive(Args)]
+struct Test {
+    /// Run this step alone
+    #[arg(long, value_name = "STEP")]
+    only: Option<String>,
+    /// List the steps
+    #[arg(long, conflicts_with = "only")]
+    list: bool,
+}
+
+fn main() -> ExitCode {
+    // Trunk finds a copy of this program under the name of wasm-opt where there is no real one.
+    if let Some(code) = pass_through::main() {
+        return code;
+    }
+    match dispatch(Cli::parse().task) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<ExitCode> {
+    let workspace = Workspace::load()?;
+    match task {
+        Task::Run(run) => {
+            let profile = Profile::from_dev(run.build.dev);
+            let settings = Settings {
+                listen: run.listen.or(run.port.map(|port| format!("127.0.0.1:{port}"))),
+                data_dir: run.data_dir,
+                rest: run.server,
+            };
+            let arguments = default_settings(&workspace.root, settings, |name| {
+                std::env::var_os(name).is_some_and(|value| !value.is_empty())
+            });
+            let mut progress = Progress::new(dist::STEPS + server::STEPS + 1);
+            dist::build(&workspace, profile, &mut progress)?;
+            let binary = server::build(&workspace, profile, &mut progress)?;
+            server::start(&binary, &arguments, &mut progress)
+        }
+        Task::Build(Build { dev }) => {
+            let profile = Profile::from_dev(dev);
+            let mut progress = Progress::new(dist::STEPS + server::STEPS);
+            dist::build(&workspace, profile, &mut progress)?;
+            let binary = server::build(&workspace, profile, &mut progress)?;
+            println!("{}", binary.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Dist(Build { dev }) => {
+            dist::build(&workspace, Profile::from_dev(dev), &mut Progress::new(dist::STEPS))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Tools => {
+            tools::ensure(&workspace)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Test(Test { list: true, .. }) => {
+            test::list();
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Test(Test { only, .. }) => test::run(&workspace, only.as_deref()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn what_follows_two_dashes_goes_to_the_server() {
+        let cli = Cli::parse_from(["xtask", "run", "--port", "4000", "--", "--trusted-listen", "x"]);
+        let Task::Run(run) = cli.task else { panic!("not run") };
+        assert_eq!(run.port, Some(4000));
+        assert_eq!(run.server, ["--trusted-listen", "x"]);
+    }
+
+    #[test]
+    fn port_and_listen_exclude_each_other() {
+        assert!(Cli::try_parse_from(["xtask", "run", "--port", "1", "--listen", "[::1]:2"]).is_err());
+    }
+}

@@ -1,0 +1,155 @@
+//! A record of what a build was made from, to tell whether it has to be made again.
+//!
+//! The record is a plain listing (path, size, time of modification), not a digest: it costs nothing more to compare and
+//! it can say which file changed.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+use anyhow::{Context, Result};
+
+/// Folders that hold what is built, not what it is built from.
+const PRODUCTS: [&str; 3] = ["dist", "node_modules", "target"];
+
+/// A listing of files with one heading line, comparable with an earlier one.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Stamp(String);
+
+impl Stamp {
+    /// Lists `inputs` (files or folders below `root`, without the products in them) and everything in `output`.
+    /// `heading` stands for what is no file, such as the profile. What does not exist is left out, so that its
+    /// appearing is a change.
+    pub(crate) fn take(root: &Path, heading: &str, inputs: &[&str], output: &Path) -> Result<Self> {
+        let mut text = format!("{heading}\n");
+        for input in inputs {
+            list(root, &root.join(input), &PRODUCTS, &mut text)?;
+        }
+        list(root, output, &[], &mut text)?;
+        Ok(Self(text))
+    }
+
+    /// The one that `write` left in `file`, if there is one.
+    pub(crate) fn read(file: &Path) -> Option<Self> {
+        fs::read_to_string(file).ok().map(Self)
+    }
+
+    /// Keeps this one in `file`.
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        if let Some(folder) = file.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(file, &self.0).with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// What is different from `earlier`: the first path that was changed, added or removed, or the heading.
+    pub(crate) fn difference<'a>(&'a self, earlier: &'a Self) -> Option<&'a str> {
+        let ours = self.0.lines().find(|line| !earlier.0.lines().any(|other| other == *line));
+        let theirs = || earlier.0.lines().find(|line| !self.0.lines().any(|other| other == *line));
+        ours.or_else(theirs).map(|line| line.split('\t').next().unwrap_or(line))
+    }
+}
+
+fn list(root: &Path, path: &Path, leave_out: &[&str], text: &mut String) -> Result<()> {
+    let Ok(meta) = fs::metadata(path) else {
+        return Ok(());
+    };
+    if meta.is_dir() {
+        for entry in entries(path)? {
+            let name = entry.file_name().unwrap_or_default();
+            if !leave_out.iter().any(|product| name == *product) {
+                list(root, &entry, leave_out, text)?;
+            }
+        }
+    } else {
+        let modified = meta.modified()?.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
+        let name = path.strip_prefix(root).unwrap_or(path).display();
+        writeln!(text, "{name}\t{}\t{modified}", meta.len())?;
+    }
+    Ok(())
+}
+
+/// The entries of a folder, in the order of their names.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let read = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut entries = read.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    entries.sort();
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Tree(tempfile::TempDir);
+
+    impl Tree {
+        fn new() -> Self {
+            let tree = Self(tempfile::tempdir().unwrap());
+            tree.write("src/lib.rs", "one");
+            tree.write("src/dist/old.js", "left out of the inputs");
+            tree.write("out/page.js", "built");
+            tree
+        }
+
+        fn write(&self, path: &str, text: &str) {
+            let path = self.0.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+
+        fn stamp(&self, heading: &str) -> Stamp {
+            Stamp::take(self.0.path(), heading, &["src", "absent.toml"], &self.0.path().join("out")).unwrap()
+        }
+    }
+
+    #[test]
+    fn nothing_changed_is_no_difference() {
+        let tree = Tree::new();
+        let file = tree.0.path().join("state/stamp");
+        tree.stamp("release").write(&file).unwrap();
+        assert_eq!(tree.stamp("release").difference(&Stamp::read(&file).unwrap()), None);
+    }
+
+    #[test]
+    fn every_kind_of_change_is_named() {
+        let tree = Tree::new();
+        let before = tree.stamp("release");
+        assert_eq!(tree.stamp("dev").difference(&before), Some("dev"));
+
+        tree.write("src/lib.rs", "three");
+        assert_eq!(tree.stamp("release").difference(&before).map(slashes), Some("src/lib.rs".to_owned()));
+
+        let before = tree.stamp("release");
+        tree.write("absent.toml", "");
+        assert_eq!(tree.stamp("release").difference(&before), Some("absent.toml"));
+
+        let before = tree.stamp("release");
+        fs::remove_file(tree.0.path().join("out/page.js")).unwrap();
+        assert_eq!(tree.stamp("release").difference(&before).map(slashes), Some("out/page.js".to_owned()));
+    }
+
+    #[test]
+    fn a_file_touched_without_a_change_of_size_counts() {
+        let tree = Tree::new();
+        let before = tree.stamp("release");
+        let file = fs::File::options().write(true).open(tree.0.path().join("src/lib.rs")).unwrap();
+        file.set_modified(UNIX_EPOCH).unwrap();
+        assert!(tree.stamp("release").difference(&before).is_some());
+    }
+
+    #[test]
+    fn what_is_built_among_the_inputs_does_not_count() {
+        let tree = Tree::new();
+        let before = tree.stamp("release");
+        tree.write("src/dist/new.js", "");
+        assert_eq!(tree.stamp("release").difference(&before), None);
+    }
+
+    fn slashes(path: &str) -> String {
+        path.replace('\\', "/")
+    }
+}

@@ -1,0 +1,228 @@
+//! `cargo xtask test`: every check and every test, in the order in which they are cheap to fail.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    chromium,
+    dist::{self, Profile},
+    process,
+    progress::{Progress, show},
+    server, settings,
+    tally::Tally,
+    tidy, tools,
+    workspace::Workspace,
+};
+
+/// One step: its name, what it does in words, and its work.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    work: fn(&Workspace, &mut Tally) -> Result<()>,
+}
+
+const STEPS: [Step; 14] = [
+    Step { name: "fmt", what: "formatting", work: fmt },
+    Step { name: "tidy", what: "rules of the repository", work: |workspace, _| tidy::check(workspace) },
+    Step { name: "tools", what: "build tools and browser", work: tools },
+    Step { name: "clippy", what: "clippy, natively", work: clippy },
+    Step { name: "clippy-wasm", what: "clippy, for the page", work: clippy_wasm },
+    Step { name: "dist", what: "the page", work: dist },
+    Step { name: "unit", what: "unit, property and integration tests", work: unit },
+    Step { name: "doctest", what: "tests in the documentation", work: doctest },
+    Step { name: "doc", what: "documentation", work: doc },
+    Step { name: "fuzz", what: "fuzz targets compile", work: fuzz },
+    Step { name: "wasm", what: "tests of the browser crate in Chromium", work: wasm },
+    Step { name: "server", what: "the server", work: server },
+    Step { name: "settings", what: "settings are documented", work: settings },
+    Step { name: "e2e", what: "end-to-end tests in Chromium", work: e2e },
+];
+
+/// Prints the steps.
+pub(crate) fn list() {
+    for step in &STEPS {
+        println!("{:<12} {}", step.name, step.what);
+    }
+}
+
+/// Runs all steps, or `only` one; stops at the first that fails. The last line is the sum of all tests that ran.
+pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode> {
+    let steps: Vec<&Step> = STEPS.iter().filter(|step| only.is_none_or(|only| only == step.name)).collect();
+    ensure!(!steps.is_empty(), "there is no step `{}`; `cargo xtask test --list` shows them", only.unwrap_or_default());
+    let mut progress = Progress::new(steps.len());
+    let mut tally = Tally::default();
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    let mut failure = None;
+    for step in steps {
+        let start = Instant::now();
+        let result = progress.step(step.what, || (step.work)(workspace, &mut tally));
+        times.push((step.name, start.elapsed()));
+        if let Err(error) = result {
+            failure = Some((step.name, error));
+            break;
+        }
+    }
+    println!();
+    for (name, time) in &times {
+        println!("{name:<12} {:>12}", show(*time));
+    }
+    println!("{:<12} {:>12}", "together", show(times.iter().map(|(_, time)| *time).sum()));
+    if let Some((name, error)) = &failure {
+        println!("\nfailed at {name}: {error:#}");
+        println!("again with: cargo xtask test --only {name}\n");
+    }
+    println!("{tally}");
+    Ok(if failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn fmt(workspace: &Workspace, _: &mut Tally) -> Result<()> {
+    process::run(&mut workspace.cargo(&["fmt", "--all", "--check"]))?;
+    process::run(&mut workspace.cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+}
+
+fn tools(workspace: &Workspace, _: &mut Tally) -> Result<()> {
+    chromium::ensure()?;
+    tools::ensure(workspace).map(drop)
+}
+
+/// The server embeds the folder of the page, so the folder has to be there before anything compiles it.
+fn embedded_folder(workspace: &Workspace) -> Result<()> {
+    fs::create_dir_all(workspace.root.join("frontend/dist")).context("cannot make frontend/dist")
+}
+
+fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<()> {
+    embedded_folder(workspace)?;
+    process::run(&mut workspace.cargo(&[
+        "clippy",
+        "--workspace",
+        "--exclude=throughline-frontend",
+        "--all-targets",
+        "--",
+        "-Dwarnings",
+    ]))
+}
+
+fn clippy_wasm(workspace: &Workspace, _: &mut Tally) -> Result<()> {
+    tools::wasm_target(workspace)?;
+    let mut cargo = workspace.cargo(&[
+        "clippy",
+        "--target=wasm32-unknown-unknown",
+        "--package=throughline-browser",
+        "--package=throughline-inspector",
+        "--package=throughline-frontend",
+        "--lib",
+        "--bins",
+        "--",
+        "-Dwarnings",
+    ]);
+    // A configuration of its own: clocks of the standard library panic there.
+    cargo.env("CLIPPY_CONF_DIR", workspace.root.join(".config/clippy-wasm"));
+    process::run(&mut cargo)
+}
+
+fn dist(workspace: &Workspace, _: &mut Tally) -> Result<()> {
+    dist::build(workspace, Profile::Release, &mut Progress::new(dist::STEPS))
+}
+
+fn unit(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    embedded_folder(workspace)?;
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
+    counted(cargo.args(NATIVE).args(["--lib", "--bins", "--tests"]), tally)
+}
+
+fn doctest(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--doc"]);
+    counted(cargo.args(NATIVE), tally)
+}
+
+/// One selection of packages for all native tests: another one would unify features differently and compile again.
+const NATIVE: [&str; 2] = ["--workspace", "--exclude=throughline-e2e"];
+
+fn doc(workspace: &Workspace, _: &mut Tally) -> Result<()> {
+    process::run(workspace.cargo(&["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-Dwarnings"))
+}
+
+fn fuzz(workspace: &Workspace, _: &mut Tally) -> Result<()> {
+    let mut cargo = workspace.cargo(&["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--bins"]);
+    // In the folder of the workspace, to share what the two have in common.
+    process::run(cargo.env("CARGO_TARGET_DIR", &workspace.target))
+}
+
+fn wasm(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let chromium = chromium::ensure()?;
+    let toolbox = tools::ensure(workspace)?;
+    let mut cargo = workspace.cargo(&[
+        "test",
+        "--no-fail-fast",
+        "--target=wasm32-unknown-unknown",
+        "--package=throughline-browser",
+        "--lib",
+        "--tests",
+    ]);
+    toolbox.lend(&mut cargo)?;
+    cargo
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUNNER", "wasm-bindgen-test-runner")
+        .env("CHROMEDRIVER", chromium.chromedriver)
+        .env("WASM_BINDGEN_TEST_TIMEOUT", "120")
+        .env("WASM_BINDGEN_TEST_DRIVER_TIMEOUT", "30");
+    let before = tally.passed;
+    counted(&mut cargo, tally)?;
+    ensure!(tally.passed > before, "no test ran in the browser");
+    Ok(())
+}
+
+fn server(workspace: &Workspace, _: &mut Tally) -> Result<()> {
+    dist(workspace, &mut Tally::default())?;
+    server::build(workspace, Profile::Release, &mut Progress::new(server::STEPS)).map(drop)
+}
+
+fn settings(workspace: &Workspace, _: &mut Tally) -> Result<()> {
+    settings::check(workspace, &built(workspace)?)
+}
+
+fn e2e(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let chromium = chromium::ensure()?;
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--package=throughline-e2e", "--lib", "--tests"]);
+    cargo
+        .args(["--", "--test-threads=1"])
+        .env("THROUGHLINE_E2E_BIN", built(workspace)?)
+        .env("THROUGHLINE_E2E_CHROMEDRIVER", chromium.chromedriver)
+        .env("THROUGHLINE_E2E_FAKETIME", chromium.faketime);
+    let before = tally.passed;
+    counted(&mut cargo, tally)?;
+    ensure!(tally.passed > before, "no end-to-end test ran");
+    Ok(())
+}
+
+fn built(workspace: &Workspace) -> Result<std::path::PathBuf> {
+    let binary = server::binary(workspace, Profile::Release);
+    ensure!(Path::new(&binary).exists(), "{} is missing: run `cargo xtask build` first", binary.display());
+    Ok(binary)
+}
+
+/// Runs tests and adds them to `tally`. A test that was left out is a failure.
+fn counted(command: &mut Command, tally: &mut Tally) -> Result<()> {
+    let ignored = tally.ignored;
+    process::watch(command, |line| tally.add(line))?;
+    ensure!(tally.ignored == ignored, "{} tests were ignored", tally.ignored - ignored);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_have_names_of_their_own() {
+        let mut names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), STEPS.len());
+    }
+}

@@ -1,0 +1,87 @@
+//! Which version of a program stands where.
+
+use std::{ffi::OsStr, path::PathBuf, process::Command};
+
+use crate::process;
+
+/// What a search came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// All programs, in the version that is wanted; the folder of the first.
+    Right(PathBuf),
+    /// The first of the programs that is of another version, which it says.
+    Other(String),
+    /// A program is not there, or does not run.
+    Missing,
+}
+
+/// Looks for all of `programs` in the folders of `path`.
+pub(super) fn look(programs: &[&str], wanted: &str, path: &OsStr) -> Found {
+    let mut folder = None;
+    for program in programs {
+        match version(program, path) {
+            None => return Found::Missing,
+            Some((_, version)) if version != wanted => return Found::Other(version),
+            Some((found, _)) => _ = folder.get_or_insert(found),
+        }
+    }
+    folder.map_or(Found::Missing, Found::Right)
+}
+
+/// The folder and the version of the first `program` in the folders of `path`.
+pub(super) fn version(program: &str, path: &OsStr) -> Option<(PathBuf, String)> {
+    let program = process::find_in(path, program)?;
+    let output = Command::new(&program).arg("--version").output().ok().filter(|output| output.status.success())?;
+    let version = parse_version(&String::from_utf8_lossy(&output.stdout))?.to_owned();
+    Some((program.parent()?.to_owned(), version))
+}
+
+/// The version in what a program prints about itself: its first word that starts with a digit.
+fn parse_version(text: &str) -> Option<&str> {
+    text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_as_the_programs_print_them() {
+        assert_eq!(parse_version("trunk 0.21.14\n"), Some("0.21.14"));
+        assert_eq!(parse_version("wasm-bindgen 0.2.129 (3b1cb9c)\n"), Some("0.2.129"));
+        assert_eq!(parse_version("wasm-opt version 132 (version_132)\n"), Some("132"));
+        assert_eq!(parse_version("no version here\n"), None);
+    }
+
+    #[cfg(unix)]
+    mod programs {
+        use super::*;
+        use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+
+        fn program(folder: &Path, name: &str, says: &str) {
+            let file = folder.join(name);
+            fs::write(&file, format!("#!/bin/sh\necho {says}\n")).unwrap();
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+
+        #[test]
+        fn all_programs_have_to_be_of_the_wanted_version() {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().as_os_str();
+            assert_eq!(look(&["one", "two"], "1.0.0", path), Found::Missing);
+            program(folder.path(), "one", "one 1.0.0");
+            assert_eq!(look(&["one", "two"], "1.0.0", path), Found::Missing);
+            program(folder.path(), "two", "two 0.9.0");
+            assert_eq!(look(&["one", "two"], "1.0.0", path), Found::Other("0.9.0".to_owned()));
+            program(folder.path(), "two", "two 1.0.0");
+            assert_eq!(look(&["one", "two"], "1.0.0", path), Found::Right(folder.path().to_owned()));
+        }
+
+        #[test]
+        fn a_program_that_fails_is_missing() {
+            let folder = tempfile::tempdir().unwrap();
+            program(folder.path(), "one", "one 1.0.0; exit 3");
+            assert_eq!(look(&["one"], "1.0.0", folder.path().as_os_str()), Found::Missing);
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The tools that build the page: found, or installed in the versions pinned here.
+
+mod find;
+pub(crate) mod pass_through;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+
+use crate::{process, workspace::Workspace};
+use find::{Found, look};
+
+/// Trunk, the newest that the pinned toolchain compiles.
+pub(crate) const TRUNK_VERSION: &str = "0.21.14";
+/// wasm-bindgen's command line; it must be of the same version as the library in Cargo.lock.
+pub(crate) const WASM_BINDGEN_VERSION: &str = "0.2.129";
+/// The npm package that brings wasm-opt.
+pub(crate) const BINARYEN_VERSION: &str = "132";
+/// The oldest wasm-opt that takes what rustc makes.
+const WASM_OPT_AT_LEAST: u32 = 120;
+
+const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// A program that cargo installs.
+struct CargoTool {
+    package: &'static str,
+    version: &'static str,
+    programs: &'static [&'static str],
+}
+
+const TRUNK: CargoTool = CargoTool { package: "trunk", version: TRUNK_VERSION, programs: &["trunk"] };
+const WASM_BINDGEN: CargoTool = CargoTool {
+    package: "wasm-bindgen-cli",
+    version: WASM_BINDGEN_VERSION,
+    programs: &["wasm-bindgen", "wasm-bindgen-test-runner"],
+};
+
+/// Where the tools are that are not on `PATH`, or stand behind another version there.
+pub(crate) struct Toolbox {
+    folders: Vec<PathBuf>,
+}
+
+impl Toolbox {
+    /// A command that finds the tools, and whose children find them too.
+    pub(crate) fn command(&self, program: &str) -> Result<Command> {
+        let path = process::path_with(&self.folders)?;
+        let program = process::find_in(&path, program).with_context(|| format!("{program} is not installed"))?;
+        let mut command = Command::new(program);
+        command.env("PATH", path);
+        Ok(command)
+    }
+
+    /// Lets `command` find the tools.
+    pub(crate) fn lend(&self, command: &mut Command) -> Result<()> {
+        command.env("PATH", process::path_with(&self.folders)?);
+        Ok(())
+    }
+}
+
+/// Finds every tool and installs what is missing. What cannot be installed is an error with the command that would do
+/// it, but for wasm-opt, without which the page is only larger.
+pub(crate) fn ensure(workspace: &Workspace) -> Result<Toolbox> {
+    let locked = workspace.locked_version("wasm-bindgen")?;
+    ensure!(
+        locked == WASM_BINDGEN_VERSION,
+        "Cargo.lock has wasm-bindgen {locked}, but xtask/src/tools/mod.rs pins its command line to \
+         {WASM_BINDGEN_VERSION}: the two must be equal"
+    );
+    wasm_target(workspace)?;
+    let mut folders = Vec::new();
+    for tool in [&TRUNK, &WASM_BINDGEN] {
+        folders.extend(cargo_tool(workspace, tool)?);
+    }
+    folders.extend(wasm_opt(workspace)?);
+    Ok(Toolbox { folders })
+}
+
+/// The standard library for the page.
+pub(crate) fn wasm_target(workspace: &Workspace) -> Result<()> {
+    let installed = || -> Result<bool> {
+        let mut rustc = Command::new("rustc");
+        let sysroot = process::output(rustc.args(["--print", "sysroot"]).current_dir(&workspace.root))?;
+        Ok(Path::new(sysroot.trim()).join("lib/rustlib").join(WASM_TARGET).join("lib").is_dir())
+    };
+    if installed()? {
+        return Ok(());
+    }
+    let command = format!("rustup target add {WASM_TARGET}");
+    println!("installing the target {WASM_TARGET}: {command}");
+    process::run(Command::new("rustup").args(["target", "add", WASM_TARGET]).current_dir(&workspace.root))
+        .with_context(|| {
+            format!("the target {WASM_TARGET} is missing and could not be installed; it takes: {command}")
+        })?;
+    ensure!(installed()?, "the target {WASM_TARGET} is still missing after `{command}`");
+    Ok(())
+}
+
+/// The folder to put on `PATH` for `tool`, if it takes one.
+fn cargo_tool(workspace: &Workspace, tool: &CargoTool) -> Result<Option<PathBuf>> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let on_path = look(tool.programs, tool.version, &path);
+    if matches!(on_path, Found::Right(_)) {
+        return Ok(None);
+    }
+    let own_root = cache()?.join(format!("{}-{}", tool.package, tool.version));
+    for folder in [own_root.join("bin")].into_iter().chain(cargo_bins()) {
+        if let Found::Right(folder) = look(tool.programs, tool.version, folder.as_os_str()) {
+            return Ok(Some(folder));
+        }
+    }
+    // Another version on PATH is the user's and stays; then this one gets a folder of its own.
+    let root = match &on_path {
+        Found::Other(version) => {
+            println!("{} is here in version {version}, {} is wanted", tool.package, tool.version);
+            Some(own_root.as_path())
+        }
+        _ => None,
+    };
+    install(workspace, tool, root)?;
+    let candidates = root.map(|root| root.join("bin")).into_iter().chain(cargo_bins()).chain(env::split_paths(&path));
+    candidates
+        .filter_map(|folder| match look(tool.programs, tool.version, folder.as_os_str()) {
+            Found::Right(folder) => Some(folder),
+            _ => None,
+        })
+        .next()
+        .map(Some)
+        .with_context(|| format!("{} {} was installed, but is not found", tool.package, tool.version))
+}
+
+/// Installs with cargo-binstall if it is there and can, otherwise from source.
+fn install(workspace: &Workspace, tool: &CargoTool, root: Option<&Path>) -> Result<()> {
+    let wanted = format!("{}@{}", tool.package, tool.version);
+    let cargo = |arguments: &[&str]| {
+        let mut command = workspace.cargo(arguments);
+        if let Some(root) = root {
+            command.arg("--root").arg(root);
+        }
+        command.arg(&wanted);
+        command
+    };
+    if process::find("cargo-binstall").is_some() {
+        let mut binstall = cargo(&["binstall", "--no-confirm"]);
+        println!("installing {wanted}: {}", process::show(&binstall));
+        match process::run(&mut binstall) {
+            Ok(()) => return Ok(()),
+            Err(error) => println!("{error:#}; building it from source instead"),
+        }
+    }
+    let mut from_source = cargo(&["install", "--locked"]);
+    let by_hand = process::show(&from_source);
+    println!("installing {wanted}, which takes some minutes: {by_hand}");
+    from_source
+        .env("CARGO_TARGET_DIR", workspace.target.join("tools"))
+        // A build tool runs for seconds; optimising it would take longer than it ever saves.
+        .env("CARGO_PROFILE_RELEASE_LTO", "off")
+        .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
+        .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    process::run(&mut from_source)
+        .with_context(|| format!("{wanted} is missing and could not be installed; it takes: {by_hand}"))
+}
+
+/// The folder to put on `PATH` for wasm-opt, if it takes one. Without a usable one, a stand-in that changes nothing.
+fn wasm_opt(workspace: &Workspace) -> Result<Option<PathBuf>> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let usable = |path: &std::ffi::OsStr| {
+        find::version("wasm-opt", path)
+            .and_then(|(folder, version)| (version.parse::<u32>().ok()? >= WASM_OPT_AT_LEAST).then_some(folder))
+    };
+    if usable(&path).is_some() {
+        return Ok(None);
+    }
+    let prefix = cache()?.join(format!("binaryen-{BINARYEN_VERSION}"));
+    let bin = prefix.join("node_modules").join(".bin");
+    if let Some(folder) = usable(bin.as_os_str()) {
+        return Ok(Some(folder));
+    }
+    let package = format!("binaryen@{BINARYEN_VERSION}");
+    let problem = match process::find("npm") {
+        None => anyhow!("npm is not installed"),
+        Some(npm) => {
+            fs::create_dir_all(&prefix)?;
+            let mut npm = Command::new(npm);
+            npm.args(["install", "--no-audit", "--no-fund"])
+                // Without a network it would go on trying for more than a minute.
+                .args(["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--prefix"])
+                .arg(&prefix)
+                .arg(&package);
+            println!("installing wasm-opt: {}", process::show(&npm));
+            match process::run(&mut npm) {
+                Ok(()) => match usable(bin.as_os_str()) {
+                    Some(folder) => return Ok(Some(folder)),
+                    None => anyhow!("{package} was installed, but its wasm-opt does not run"),
+                },
+                Err(error) => error,
+            }
+        }
+    };
+    println!(
+        "going on without wasm-opt, so the page gets larger ({problem:#}); it takes: npm install --global {package}"
+    );
+    pass_through::install(&workspace.state().join("no-wasm-opt")).map(Some)
+}
+
+/// Where `cargo install` may put programs.
+fn cargo_bins() -> impl Iterator<Item = PathBuf> {
+    let install_root = env::var_os("CARGO_INSTALL_ROOT").map(PathBuf::from);
+    let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
+    install_root.into_iter().chain(home).map(|root| root.join("bin"))
+}
+
+/// The folder for tools that must not get in the user's way.
+fn cache() -> Result<PathBuf> {
+    let base = match env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
+        // The specification says that a relative path there is invalid.
+        Some(folder) if folder.is_absolute() => folder,
+        _ => match env::home_dir() {
+            Some(home) => home.join(".cache"),
+            None => bail!("neither XDG_CACHE_HOME nor a home folder is known"),
+        },
+    };
+    Ok(base.join("throughline").join("tools"))
+}
