@@ -1,5 +1,3 @@
-# syntax=docker/dockerfile:1
-
 # The build tools have a layer of their own: they take minutes and change seldom. The versions are those of
 # xtask/src/tools/mod.rs; `cargo xtask test` compares them.
 FROM rust:1.95-bookworm AS builder
@@ -9,8 +7,7 @@ RUN apt-get update \
 RUN npm install --global --no-audit --no-fund binaryen@132
 WORKDIR /build
 COPY rust-toolchain.toml .
-RUN rustup toolchain install \
-    && rustup target add wasm32-unknown-unknown \
+RUN rustup target add wasm32-unknown-unknown \
     && CARGO_TARGET_DIR=/tmp/tools \
        CARGO_PROFILE_RELEASE_LTO=off \
        CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \

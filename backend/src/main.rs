@@ -38,6 +38,8 @@ fn main() -> ExitCode {
             return ExitCode::from(EXIT_USAGE);
         }
     };
+    // Before any client is made: reqwest is built without a provider of its own. A second call would be an error of no account.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match cli.command {
         Some(Command::Healthcheck) => healthcheck::run(settings.listen),
         Some(Command::Settings) | None => serve::run(settings),

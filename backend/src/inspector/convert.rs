@@ -23,8 +23,8 @@ pub(super) fn summary(summary: Summary) -> TraceSummary {
         has_root: summary.has_root,
         start_ns: summary.start_ns,
         duration_ns: summary.duration_ns,
-        span_count: summary.span_count,
-        error_count: summary.error_count,
+        span_count: u32::try_from(summary.span_count).unwrap_or(u32::MAX),
+        error_count: u32::try_from(summary.error_count).unwrap_or(u32::MAX),
         services: summary.services,
         user: summary.user,
         bands: summary.bands.map(|bands| Bands {

@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{
+    IntoResponse, Response,
+    sse::{Event, KeepAlive, Sse},
+};
 use throughline_context::TraceId;
 use throughline_store::{SpanStore, Store};
 use tokio::sync::{broadcast::error::RecvError, mpsc};
@@ -17,8 +20,8 @@ const GATHER: Duration = Duration::from_millis(100);
 const BUFFER: usize = 64;
 
 /// An event `trace` with a `TraceSummary` whenever a trace changes; `lagged` when the watcher has missed some.
-pub(super) fn stream(store: Store) -> Sse<ReceiverStream<Result<Event, Infallible>>> {
-    let (sender, receiver) = mpsc::channel(BUFFER);
+pub(super) fn stream(store: Store) -> Response {
+    let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(BUFFER);
     let mut changes = store.subscribe();
     tokio::spawn(async move {
         loop {
@@ -57,5 +60,5 @@ pub(super) fn stream(store: Store) -> Sse<ReceiverStream<Result<Event, Infallibl
             }
         }
     });
-    Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
 }

@@ -1,6 +1,4 @@
 #![doc = include_str!("../README.md")]
-// wasm-bindgen's integer conversions are between JavaScript's numbers and ours.
-#![allow(clippy::module_name_repetitions)]
 
 mod config;
 mod context;
@@ -21,5 +19,5 @@ pub use throughline_context::{self as trace_context, keys};
 pub use throughline_timing as timing;
 pub use web::{
     action::{Action, action},
-    app_ready, current, flush, http, init, navigation, on_request, on_status, set_user_id,
+    app_ready, current, dropped, flush, http, init, navigation, on_request, on_status, set_user_id,
 };

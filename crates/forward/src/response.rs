@@ -47,10 +47,7 @@ pub(crate) fn success(content_type: &str, body: &[u8]) -> Option<Partial> {
         return None;
     }
     let partial = ExportTraceServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
-    Some(Partial {
-        rejected_spans: u64::try_from(partial.rejected_spans).unwrap_or(0),
-        message: partial.error_message,
-    })
+    Some(Partial { rejected_spans: u64::try_from(partial.rejected_spans).unwrap_or(0), message: partial.error_message })
 }
 
 fn json_success(body: &[u8]) -> Option<Partial> {

@@ -86,9 +86,7 @@ impl Upstream {
         match outcome {
             Outcome::Taken(partial) => Outcome::Taken(Partial { message: scrub(partial.message), ..partial }),
             Outcome::Refused(reason) => Outcome::Refused(scrub(reason)),
-            Outcome::Unavailable { reason, retry_after } => {
-                Outcome::Unavailable { reason: scrub(reason), retry_after }
-            }
+            Outcome::Unavailable { reason, retry_after } => Outcome::Unavailable { reason: scrub(reason), retry_after },
             Outcome::Unauthorized(reason) => Outcome::Unauthorized(scrub(reason)),
         }
     }
@@ -208,7 +206,7 @@ mod tests {
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
         assert_eq!(retry_after(&header("7"), now), Some(Duration::from_secs(7)));
         assert_eq!(retry_after(&header("Sun, 06 Nov 1994 08:49:37 GMT"), now), Some(Duration::from_secs(30)));
-        assert_eq!(retry_after(&header("Sun, 06 Nov 1993 08:49:37 GMT"), now), Some(Duration::ZERO));
+        assert_eq!(retry_after(&header("Sat, 06 Nov 1993 08:49:37 GMT"), now), Some(Duration::ZERO));
         assert_eq!(retry_after(&header("soon"), now), None);
         assert_eq!(retry_after(&header("-1"), now), None);
     }

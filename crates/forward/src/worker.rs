@@ -35,6 +35,15 @@ enum Verdict {
     Refused(String),
 }
 
+/// What became of an attempt to make a request's body.
+enum Encoded {
+    Body(Bytes),
+    /// It can be made of fewer spans at best.
+    Not(&'static str),
+    /// The runtime is ending.
+    Never,
+}
+
 /// Whether to go on; `Stop` while shutting down.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
@@ -125,12 +134,11 @@ impl Worker {
         let mut pieces = vec![0..spans.len()];
         while let Some(piece) = pieces.pop() {
             let verdict = match self.encode(&spans, piece.clone()).await {
-                Some(body) => match self.send(body).await {
-                    Some(verdict) => verdict,
-                    None => return Flow::Stop,
-                },
-                None => Verdict::Refused("larger than a request may be".to_owned()),
+                Encoded::Body(body) => self.send(body).await,
+                Encoded::Not(reason) => Some(Verdict::Refused(reason.to_owned())),
+                Encoded::Never => None,
             };
+            let Some(verdict) = verdict else { return Flow::Stop };
             match verdict {
                 Verdict::Taken(partial) => self.taken(piece.len(), partial),
                 Verdict::Refused(_) if piece.len() > 1 => {
@@ -147,8 +155,8 @@ impl Worker {
         Flow::GoOn
     }
 
-    /// A body within the limit on bytes; `None` if there are several spans and they are too much together.
-    async fn encode(&self, spans: &Arc<Vec<Span>>, piece: Range<usize>) -> Option<Bytes> {
+    /// Makes a body within the limit on bytes; a single span may be beyond it.
+    async fn encode(&self, spans: &Arc<Vec<Span>>, piece: Range<usize>) -> Encoded {
         let limit = if piece.len() > 1 { self.sink.max_bytes } else { usize::MAX };
         let spans = Arc::clone(spans);
         // A megabyte takes milliseconds to compress, which are not to be taken from the application's requests.
@@ -157,11 +165,13 @@ impl Worker {
             (body.len() <= limit).then(|| gzip(&body))
         });
         match encoded.await {
-            Ok(body) => body,
-            Err(error) => {
+            Ok(Some(body)) => Encoded::Body(body),
+            Ok(None) => Encoded::Not("larger than a request may be"),
+            Err(error) if error.is_panic() => {
                 tracing::error!(%error, "a batch could not be encoded");
-                None
+                Encoded::Not("could not be encoded")
             }
+            Err(_) => Encoded::Never,
         }
     }
 
@@ -185,7 +195,7 @@ impl Worker {
     }
 
     async fn begin(&self, at_least: usize) {
-        // Places are numbered without gaps, so the total and the cursor tell how many are still to come.
+        // Places are numbered nearly without gaps, so the total and the cursor tell how many are still to come.
         let total = self.store.counts().await.map_or(0, |counts| counts.spans);
         let waiting = total.saturating_sub(self.cursor).max(at_least as u64);
         self.status.send_modify(|status| {
@@ -244,7 +254,9 @@ impl Worker {
                 sink = %name, %reason,
                 "the upstream refuses the key: delivery is stopped until it is accepted; spans are kept",
             ),
-            _ => tracing::warn!(sink = %name, %reason, "the upstream does not take spans: they are kept and sent later"),
+            _ => {
+                tracing::warn!(sink = %name, %reason, "the upstream does not take spans: they are kept and sent later")
+            }
         }
         self.status.send_modify(|status| {
             status.state = state;

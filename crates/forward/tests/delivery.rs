@@ -1,7 +1,7 @@
 //! Delivery against an upstream that is strict, slow, broken or away.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::Arc,
     time::Duration,
 };
@@ -90,9 +90,11 @@ async fn until(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> 
     }
 }
 
-/// A port that nobody listens on.
+/// A port that nobody listens on. Where there is a second loopback address it is there, so that no other test is given
+/// it meanwhile.
 fn free_addr() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    let last = if cfg!(target_os = "linux") { 2 } else { 1 };
+    TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), 0)).unwrap().local_addr().unwrap()
 }
 
 #[tokio::test]

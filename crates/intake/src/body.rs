@@ -74,7 +74,8 @@ pub(crate) async fn read(
     if announced.is_some_and(|length| length > limits.wire_bytes as u64) {
         return Err(Refusal::TooLarge { limit_bytes: limits.wire_bytes, inflated: false });
     }
-    let buffer = Buffer { bytes: Vec::new(), limit: limits.inflated_bytes, memory: memory.clone(), held: None, full: None };
+    let buffer =
+        Buffer { bytes: Vec::new(), limit: limits.inflated_bytes, memory: memory.clone(), held: None, full: None };
     let read = tokio::time::timeout(limits.timeout, receive(body, compression, limits.wire_bytes, buffer, counters));
     let buffer = read.await.map_err(|_| Refusal::Slow)??;
     counters.inflated_bytes.fetch_add(buffer.bytes.len() as u64, Relaxed);
@@ -171,7 +172,8 @@ impl Buffer {
         if length <= self.bytes.capacity() {
             return Ok(());
         }
-        let capacity = length.max(self.bytes.capacity().saturating_mul(2)).clamp(SMALLEST_BUFFER.min(self.limit), self.limit);
+        let capacity =
+            length.max(self.bytes.capacity().saturating_mul(2)).clamp(SMALLEST_BUFFER.min(self.limit), self.limit);
         let held = self.held.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let missing = capacity.div_ceil(PAGE_BYTES).saturating_sub(held);
         let busy = |_: TryAcquireError| Refusal::Busy("too many requests at once");
@@ -210,8 +212,12 @@ mod tests {
     use proptest::prelude::*;
     use std::time::Duration;
 
-    const LIMITS: BodyLimits =
-        BodyLimits { wire_bytes: 20_000, inflated_bytes: 50_000, timeout: Duration::from_secs(30), total_bytes: 100_000 };
+    const LIMITS: BodyLimits = BodyLimits {
+        wire_bytes: 20_000,
+        inflated_bytes: 50_000,
+        timeout: Duration::from_secs(30),
+        total_bytes: 100_000,
+    };
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Level::default());

@@ -60,12 +60,7 @@ impl Default for Limits {
         const MIB: usize = 1 << 20;
         let timeout = Duration::from_secs(30);
         Self {
-            public_body: BodyLimits {
-                wire_bytes: MIB,
-                inflated_bytes: 4 * MIB,
-                timeout,
-                total_bytes: 32 * MIB,
-            },
+            public_body: BodyLimits { wire_bytes: MIB, inflated_bytes: 4 * MIB, timeout, total_bytes: 32 * MIB },
             trusted_body: BodyLimits {
                 wire_bytes: 16 * MIB,
                 inflated_bytes: 64 * MIB,

@@ -91,8 +91,7 @@ impl Intake {
     #[must_use]
     pub fn new(store: Store, config: IntakeConfig) -> Self {
         let limits = &config.limits;
-        let rate =
-            RateLimiter::new(limits.session_rate, limits.public_rate, limits.tracked_sessions, Instant::now());
+        let rate = RateLimiter::new(limits.session_rate, limits.public_rate, limits.tracked_sessions, Instant::now());
         let shared = Shared {
             store,
             origins: AllowedOrigins::new(&config.allowed_origins),
@@ -139,10 +138,7 @@ impl Intake {
 
 /// The door for browsers: `POST /v1/traces` with a ticket, `POST /v1/ticket`. CORS headers are the caller's to add.
 pub fn public_router(intake: Intake) -> Router {
-    Router::new()
-        .route("/v1/traces", post(public_traces))
-        .route("/v1/ticket", post(issue))
-        .with_state(intake)
+    Router::new().route("/v1/traces", post(public_traces)).route("/v1/ticket", post(issue)).with_state(intake)
 }
 
 /// The door for programs of the same machine: `POST /v1/traces`. It must not be reachable from elsewhere.
@@ -239,11 +235,7 @@ impl Shared {
 
 impl Door {
     /// Decodes, few at a time.
-    async fn decode(
-        &self,
-        body: &Buffered,
-        decode: impl FnOnce() -> Result<Taken, Refusal>,
-    ) -> Result<Taken, Refusal> {
+    async fn decode(&self, body: &Buffered, decode: impl FnOnce() -> Result<Taken, Refusal>) -> Result<Taken, Refusal> {
         // The semaphore is never closed.
         let _turn = self.decoders.acquire().await.map_err(|_| Refusal::Failed)?;
         let long = body.bytes().len() > DECODE_INLINE_BYTES;
@@ -264,9 +256,11 @@ fn ticket_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
 }
 
 fn client_address(parts: &Parts) -> Option<IpAddr> {
-    let address = parts.extensions.get::<ClientAddress>().map(|address| address.0).or_else(|| {
-        parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip())
-    })?;
+    let address = parts
+        .extensions
+        .get::<ClientAddress>()
+        .map(|address| address.0)
+        .or_else(|| parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip()))?;
     // An IPv4 peer of an IPv6 socket is still an IPv4 peer.
     Some(address.to_canonical())
 }

@@ -96,9 +96,7 @@ impl State {
     /// Makes room: whoever's bucket is full again is as good as new; else the one that was quiet longest goes.
     fn forget(&mut self, limit: RateLimit, now: Instant) {
         let before = self.sessions.len();
-        self.sessions.retain(|_, bucket| {
-            bucket.fill_level(limit, now) < f64::from(limit.burst.max(1))
-        });
+        self.sessions.retain(|_, bucket| bucket.fill_level(limit, now) < f64::from(limit.burst.max(1)));
         if self.sessions.len() == before {
             let oldest = self.sessions.iter().min_by_key(|(_, bucket)| bucket.at).map(|(session, _)| *session);
             if let Some(oldest) = oldest {

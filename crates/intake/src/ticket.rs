@@ -86,7 +86,10 @@ fn parse(claims: &str) -> Option<Claims> {
 }
 
 fn mac(key: &TicketKey, service: &str, claims: &str) -> Hmac<Sha256> {
-    let mut mac = Hmac::<Sha256>::new(key.as_bytes().into());
+    // HMAC fills a key up to the block of its hash with zeros (RFC 2104, section 2).
+    let mut block = [0; 64];
+    block[..32].copy_from_slice(key.as_bytes());
+    let mut mac = Hmac::<Sha256>::new(&block.into());
     mac.update(DOMAIN);
     // The length keeps service and claims apart.
     mac.update(&service.len().to_be_bytes());

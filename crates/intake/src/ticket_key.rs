@@ -156,7 +156,8 @@ mod tests {
     fn all_who_make_it_at_once_get_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let keys: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| TicketKey::load_or_create(dir.path()).unwrap())).collect();
+            let threads: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| TicketKey::load_or_create(dir.path()).unwrap())).collect();
             threads.into_iter().map(|thread| *thread.join().unwrap().as_bytes()).collect()
         });
         assert!(keys.iter().all(|key| *key == keys[0]));

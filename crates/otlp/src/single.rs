@@ -14,7 +14,7 @@ pub fn encode_span(span: &Span) -> Vec<u8> {
 ///
 /// # Errors
 /// The bytes are no `Span` message, or the span breaks a rule ([`DecodeError::Span`]).
-pub fn decode_span(body: &[u8], resource: Arc<Resource>, scope: Arc<Scope>) -> Result<Span, DecodeError> {
+pub fn decode_span(body: &[u8], resource: &Arc<Resource>, scope: &Arc<Scope>) -> Result<Span, DecodeError> {
     protobuf::decode_span(body, resource, scope)
 }
 

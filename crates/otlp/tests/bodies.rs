@@ -1,5 +1,7 @@
 //! Bodies as senders write them, good and bad.
 
+#![allow(clippy::unwrap_used, reason = "functions beside the tests, where the lint does not know that it is in a test")]
+
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
     common::v1::{AnyValue, ArrayValue, KeyValue as KeyValueMessage, any_value},

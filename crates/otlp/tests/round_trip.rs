@@ -41,7 +41,7 @@ proptest! {
         for span in spans {
             let shared = encode_resource_scope(&span.resource, &span.scope);
             let (resource, scope) = decode_resource_scope(&shared).unwrap();
-            let read = decode_span(&encode_span(&span), resource, scope).unwrap();
+            let read = decode_span(&encode_span(&span), &resource, &scope).unwrap();
             prop_assert_eq!(format!("{read:?}"), format!("{span:?}"));
         }
     }

@@ -1,12 +1,16 @@
 //! Putting a batch into the tables, inside of a transaction that is somebody else's.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
     sync::Arc,
 };
 
 use rusqlite::{Connection, OptionalExtension, params};
-use throughline_otlp::{Resource, Scope, Span, context::TraceId, encode_resource_scope, encode_span};
+use throughline_otlp::{
+    Resource, Scope, Span,
+    context::{SpanId, TraceId},
+    encode_resource_scope, encode_span,
+};
 
 use crate::{
     Appended,
@@ -43,7 +47,7 @@ pub(crate) fn append(
         let inserted = insert.execute(params![
             span.trace_id.to_bytes(),
             span.span_id.to_bytes(),
-            span.parent_span_id.map(|id| id.to_bytes()),
+            span.parent_span_id.map(SpanId::to_bytes),
             span.name,
             span.service_name(),
             span.kind.number(),
@@ -59,10 +63,10 @@ pub(crate) fn append(
         }
         appended.stored += 1;
         match additions.entry(span.trace_id) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
+            Entry::Vacant(entry) => {
                 entry.insert(Addition::of(span));
             }
-            std::collections::btree_map::Entry::Occupied(mut entry) => entry.get_mut().add(span),
+            Entry::Occupied(mut entry) => entry.get_mut().add(span),
         }
     }
     let mut new_traces = 0_i64;
@@ -86,7 +90,7 @@ impl Addition {
     }
 
     fn add(&mut self, span: &Span) {
-        self.fold = self.fold.clone().merge(Fold::of(span));
+        self.fold.absorb(Fold::of(span));
         self.note(span);
     }
 
@@ -103,12 +107,12 @@ impl Addition {
 
 /// Adds to a trace's rows; whether it is a new trace.
 fn save(connection: &Connection, trace_id: TraceId, addition: Addition) -> rusqlite::Result<bool> {
+    let mut fold = addition.fold;
     let before = read::fold(connection, trace_id)?;
     let is_new = before.is_none();
-    let fold = match before {
-        Some(before) => before.merge(addition.fold),
-        None => addition.fold,
-    };
+    if let Some(before) = before {
+        fold.absorb(before);
+    }
     let id = trace_id.to_bytes();
     let user = fold.user.as_ref();
     let bands = fold.bands;

@@ -63,17 +63,17 @@ impl Fold {
         }
     }
 
-    /// What both know together.
-    pub(crate) fn merge(self, other: Self) -> Self {
-        Self {
-            start_ns: self.start_ns.min(other.start_ns),
-            end_ns: self.end_ns.max(other.end_ns),
-            head: least(self.head, other.head, Head::order),
-            span_count: self.span_count.saturating_add(other.span_count),
-            error_count: self.error_count.saturating_add(other.error_count),
-            user: either(self.user, other.user, |a, b| least(a, b, User::order)),
-            bands: either(self.bands, other.bands, sum),
+    /// Takes in what another knows.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        self.start_ns = self.start_ns.min(other.start_ns);
+        self.end_ns = self.end_ns.max(other.end_ns);
+        if other.head.order() < self.head.order() {
+            self.head = other.head;
         }
+        self.span_count = self.span_count.saturating_add(other.span_count);
+        self.error_count = self.error_count.saturating_add(other.error_count);
+        self.user = either(self.user.take(), other.user, |a, b| if b.order() < a.order() { b } else { a });
+        self.bands = either(self.bands, other.bands, sum);
     }
 
     /// The root's own duration, or from first start to last end; never negative.
@@ -136,10 +136,6 @@ fn sum(a: Bands, b: Bands) -> Bands {
     }
 }
 
-fn least<T, K: Ord>(a: T, b: T, key: impl Fn(&T) -> K) -> T {
-    if key(&b) < key(&a) { b } else { a }
-}
-
 fn either<T>(a: Option<T>, b: Option<T>, both: impl FnOnce(T, T) -> T) -> Option<T> {
     match (a, b) {
         (Some(a), Some(b)) => Some(both(a, b)),
@@ -191,7 +187,10 @@ mod tests {
     }
 
     fn fold(spans: &[Span]) -> Fold {
-        spans.iter().map(Fold::of).reduce(Fold::merge).unwrap()
+        let mut spans = spans.iter().map(Fold::of);
+        let mut fold = spans.next().unwrap();
+        spans.for_each(|span| fold.absorb(span));
+        fold
     }
 
     proptest! {
@@ -201,7 +200,9 @@ mod tests {
             prop_assert_eq!(&fold(&shuffled), &whole);
             let (left, right) = shuffled.split_at(at.index(shuffled.len()));
             if !left.is_empty() {
-                prop_assert_eq!(fold(left).merge(fold(right)), whole);
+                let mut joined = fold(left);
+                joined.absorb(fold(right));
+                prop_assert_eq!(joined, whole);
             }
         }
 

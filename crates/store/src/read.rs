@@ -130,18 +130,15 @@ struct Resources {
 
 impl Resources {
     fn span(&mut self, connection: &Connection, id: i64, body: &[u8]) -> Result<Span, StoreError> {
-        let (resource, scope) = match self.by_id.get(&id) {
-            Some(shared) => shared.clone(),
-            None => {
-                let bytes: Vec<u8> = connection
-                    .prepare_cached("SELECT body FROM resources WHERE id = ?1")?
-                    .query_row([id], |row| row.get(0))?;
-                let shared = decode_resource_scope(&bytes).map_err(damaged)?;
-                self.by_id.insert(id, shared.clone());
-                shared
-            }
-        };
-        decode_span(body, resource, scope).map_err(damaged)
+        if let Some((resource, scope)) = self.by_id.get(&id) {
+            return decode_span(body, resource, scope).map_err(damaged);
+        }
+        let bytes: Vec<u8> =
+            connection.prepare_cached("SELECT body FROM resources WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
+        let (resource, scope) = decode_resource_scope(&bytes).map_err(damaged)?;
+        let span = decode_span(body, &resource, &scope).map_err(damaged)?;
+        self.by_id.insert(id, (resource, scope));
+        Ok(span)
     }
 }
 

@@ -100,6 +100,9 @@ impl Writer {
 
 /// Writes a group in one transaction; if that fails, each job in its own, so that none suffers for another.
 fn write(connection: &mut Connection, group: Vec<Job>, changes: &broadcast::Sender<TraceId>) {
+    if group.is_empty() {
+        return;
+    }
     match commit(connection, &group) {
         Ok((results, changed)) => {
             publish(changes, changed);
@@ -107,19 +110,18 @@ fn write(connection: &mut Connection, group: Vec<Job>, changes: &broadcast::Send
                 job.answer(Ok(appended));
             }
         }
-        Err(error) if group.len() == 1 => {
-            for job in group {
+        Err(error) => match <[Job; 1]>::try_from(group) {
+            Ok([job]) => {
                 tracing::error!(%error, "the store cannot write");
                 job.answer(Err(error));
-                return;
             }
-        }
-        Err(error) => {
-            tracing::debug!(%error, "writing the jobs of a group one by one");
-            for job in group {
-                write(connection, vec![job], changes);
+            Err(group) => {
+                tracing::debug!(%error, "writing the jobs of a group one by one");
+                for job in group {
+                    write(connection, vec![job], changes);
+                }
             }
-        }
+        },
     }
 }
 

@@ -192,7 +192,12 @@ fn connect(client: &TcpStream, upstream: SocketAddr, shared: &Arc<Shared>) -> an
 }
 
 /// Starts the two threads that carry `from` to `to`.
-fn pump(from: &TcpStream, to: &TcpStream, direction: Direction, shared: &Arc<Shared>) -> anyhow::Result<[JoinHandle<()>; 2]> {
+fn pump(
+    from: &TcpStream,
+    to: &TcpStream,
+    direction: Direction,
+    shared: &Arc<Shared>,
+) -> anyhow::Result<[JoinHandle<()>; 2]> {
     let (sender, receiver) = sync_channel(CHUNKS_IN_FLIGHT);
     let (reader_from, reader_to) = (from.try_clone()?, to.try_clone()?);
     let (writer_from, writer_to) = (from.try_clone()?, to.try_clone()?);
@@ -211,7 +216,12 @@ fn pump(from: &TcpStream, to: &TcpStream, direction: Direction, shared: &Arc<Sha
     Ok([reader, writer])
 }
 
-fn read(mut from: &TcpStream, sender: &SyncSender<Piece>, direction: Direction, shared: &Shared) -> std::io::Result<()> {
+fn read(
+    mut from: &TcpStream,
+    sender: &SyncSender<Piece>,
+    direction: Direction,
+    shared: &Shared,
+) -> std::io::Result<()> {
     let mut buffer = vec![0; CHUNK_BYTES];
     loop {
         let length = match from.read(&mut buffer) {
@@ -301,7 +311,8 @@ mod tests {
     #[test]
     fn chunks_travel_together_and_in_order() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let proxy = DelayProxy::start(listener.local_addr().unwrap(), Duration::from_millis(20), Duration::ZERO).unwrap();
+        let proxy =
+            DelayProxy::start(listener.local_addr().unwrap(), Duration::from_millis(20), Duration::ZERO).unwrap();
         let (client, server) = pair(&proxy, &listener);
         let sent: Vec<u8> = (0..3_000_000_u32).map(|i| u8::try_from(i % 251).unwrap()).collect();
         let writer = thread::spawn({
@@ -319,7 +330,8 @@ mod tests {
     fn a_half_close_is_carried_and_the_other_half_stays_open() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy =
-            DelayProxy::start(listener.local_addr().unwrap(), Duration::from_millis(5), Duration::from_millis(5)).unwrap();
+            DelayProxy::start(listener.local_addr().unwrap(), Duration::from_millis(5), Duration::from_millis(5))
+                .unwrap();
         let (mut client, mut server) = pair(&proxy, &listener);
         client.write_all(b"last words").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
@@ -344,7 +356,8 @@ mod tests {
     #[test]
     fn stop_closes_what_is_open() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let proxy = DelayProxy::start(listener.local_addr().unwrap(), Duration::from_secs(3600), Duration::ZERO).unwrap();
+        let proxy =
+            DelayProxy::start(listener.local_addr().unwrap(), Duration::from_secs(3600), Duration::ZERO).unwrap();
         let (mut client, _server) = pair(&proxy, &listener);
         // A round trip from the upstream, so that the connection is known to the proxy.
         (&_server).write_all(b"x").unwrap();

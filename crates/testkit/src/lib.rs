@@ -2,6 +2,8 @@
 
 mod delay_proxy;
 mod fake_honeycomb;
+mod server_process;
 
 pub use delay_proxy::DelayProxy;
 pub use fake_honeycomb::{Behaviour, FakeHoneycomb, RecordedRequest};
+pub use server_process::{ServerOptions, ServerProcess};

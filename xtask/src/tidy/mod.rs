@@ -11,13 +11,10 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, stamp::entries, workspace::Workspace};
+use crate::{stamp::entries, workspace::Workspace};
 
 /// Checks everything and tells all that is wrong at once.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
-    // Also that the lock file belongs to the manifests.
-    process::output(&mut workspace.cargo(&["metadata", "--locked", "--format-version=1"]))?;
-
     let mut problems = imports::check(&workspace.metadata);
     problems.extend(graph::check(workspace)?);
     problems.extend(fuzz::check(workspace)?);

@@ -147,6 +147,12 @@ pub fn on_status(listener: impl Fn(&Status) + 'static) {
     tracer.on_status.borrow_mut().push(Rc::new(listener));
 }
 
+/// How many finished spans this page lost so far, because the queue was full or the door refused them.
+#[must_use]
+pub fn dropped() -> u64 {
+    tracer().map_or(0, |tracer| tracer.queue.borrow().dropped())
+}
+
 /// Sends what is waiting, now.
 pub fn flush() {
     if let Some(tracer) = tracer() {

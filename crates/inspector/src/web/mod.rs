@@ -1,5 +1,8 @@
 //! The components: the only part that touches the browser.
 
+// `#[component]` makes `pub` items out of private ones.
+#![allow(unreachable_pub)]
+
 pub(crate) mod backend;
 pub mod clock;
 mod copy;

@@ -162,7 +162,7 @@ impl Serialize for ValueOut<'_> {
             Value::Double(number) => map.serialize_entry("doubleValue", special(*number))?,
             Value::Bytes(bytes) => map.serialize_entry("bytesValue", &STANDARD.encode(bytes))?,
             Value::Array(values) => {
-                map.serialize_entry("arrayValue", &ListOut { values: values.iter().map(ValueOut).collect() })?
+                map.serialize_entry("arrayValue", &ListOut { values: values.iter().map(ValueOut).collect() })?;
             }
             Value::Map(entries) => map.serialize_entry("kvlistValue", &ListOut { values: attributes_out(entries) })?,
         }

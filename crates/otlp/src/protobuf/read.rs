@@ -69,9 +69,9 @@ pub(crate) fn decode_traces(body: &[u8]) -> Result<Decoded, DecodeError> {
     Ok(decoded)
 }
 
-pub(crate) fn decode_span(body: &[u8], resource: Arc<Resource>, scope: Arc<Scope>) -> Result<Span, DecodeError> {
+pub(crate) fn decode_span(body: &[u8], resource: &Arc<Resource>, scope: &Arc<Scope>) -> Result<Span, DecodeError> {
     let message = trace::Span::decode(body)?;
-    span_of(message, &resource, &scope).map_err(|rejection| DecodeError::Span(rejection.reason))
+    span_of(message, resource, scope).map_err(|rejection| DecodeError::Span(rejection.reason))
 }
 
 pub(crate) fn decode_resource_scope(body: &[u8]) -> Result<(Arc<Resource>, Arc<Scope>), DecodeError> {

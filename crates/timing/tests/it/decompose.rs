@@ -43,7 +43,7 @@ fn lengths(decomposition: &Decomposition) -> Vec<(Phase, i64)> {
 
 /// 50 up, 120 in the server, 80 down, by a clock that knows nothing else.
 fn server() -> (Exchange, Split) {
-    let exchange = Exchange::new(1_250, 9_050, 9_170, 1_500, 0).unwrap();
+    let exchange = Exchange::new(1_250, 9_050, 9_170, 1_500, 0).expect("an exchange");
     let split = Split::of(&exchange, &ClockSync::new(0).observe("a", &exchange));
     (exchange, split)
 }

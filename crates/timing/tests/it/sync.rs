@@ -7,7 +7,7 @@ const HOUR: i64 = 3_600_000 * MS;
 /// Sent at `at` by a client, 10 ms each way and none in a server that is `ahead`.
 fn ping(at: i64, ahead: i64) -> Exchange {
     let received = at + 10 * MS + ahead;
-    Exchange::new(at, received, received, at + 20 * MS, 0).unwrap()
+    Exchange::new(at, received, received, at + 20 * MS, 0).expect("an exchange")
 }
 
 #[test]

@@ -1,11 +1,9 @@
 //! Files that are not what they should be.
 
-mod support;
-
 use std::fs;
 
+use crate::support::{root, store};
 use rusqlite::Connection;
-use support::{root, store};
 use throughline_otlp::KeyValue;
 use throughline_store::{SpanStore, Store, StoreError};
 

@@ -1,10 +1,8 @@
 //! What is stored is found again: by trace, in order, after a restart, once.
 
-mod support;
-
 use std::fs;
 
-use support::{child, root, service, span_id, store, trace_id};
+use crate::support::{child, root, service, span_id, store, trace_id};
 use throughline_otlp::{Event, KeyValue, Link, Scope, Span, SpanKind, Value};
 use throughline_store::{Appended, Counts, MAX_AFTER_BYTES, SpanStore, Store, StoreError};
 use tokio::{sync::broadcast::error::TryRecvError, task::JoinSet};
@@ -37,7 +35,7 @@ fn full(trace: u8, number: u64) -> Span {
     span.scope = Scope { name: "scope".to_owned(), version: "1".to_owned(), ..Scope::default() }.into();
     // More than SQLite's integers hold.
     span.end_ns = u64::MAX;
-    support::failed(span)
+    crate::support::failed(span)
 }
 
 #[tokio::test]
@@ -164,7 +162,7 @@ async fn dropping_the_store_loses_nothing() {
     for number in 1..=20 {
         let mut append = Box::pin(store.append(vec![root(number, 1, 1)]));
         // One poll queues it; then nobody waits for it any more.
-        let _ = futures_poll_once(&mut append).await;
+        let _ = poll_once(&mut append).await;
     }
     drop(store);
     // The channel ends when the writer does.
@@ -177,7 +175,7 @@ async fn dropping_the_store_loses_nothing() {
     assert_eq!(store.counts().await.unwrap().traces, 20);
 }
 
-async fn futures_poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
+async fn poll_once<F: Future + Unpin>(future: &mut F) -> Option<F::Output> {
     std::future::poll_fn(|context| {
         std::task::Poll::Ready(match std::pin::Pin::new(&mut *future).poll(context) {
             std::task::Poll::Ready(output) => Some(output),

@@ -1,10 +1,8 @@
 //! The list: order, pages, filters, and what it says of a trace.
 
-mod support;
-
 use std::sync::Arc;
 
-use support::{child, failed, root, service, span_id, store, trace_id};
+use crate::support::{child, failed, root, service, span_id, store, trace_id};
 use throughline_otlp::{
     KeyValue, Span,
     context::{TraceId, keys},
@@ -123,9 +121,9 @@ async fn errors_and_duration() {
         (Some(true), None, &[3, 2][..]),
         (Some(false), None, &[1]),
         (None, Some(1000.0), &[3, 2, 1]),
-        (None, Some(1000.000_001), &[2]),
-        (None, Some(3000.000_001), &[2]),
-        (None, Some(3000.000_002), &[]),
+        (None, Some(1_000.000_001), &[2]),
+        (None, Some(3_000.000_001), &[2]),
+        (None, Some(3_000.000_002), &[]),
         (None, Some(f64::INFINITY), &[]),
         (None, Some(f64::NAN), &[3, 2, 1]),
         (None, Some(-1.0), &[3, 2, 1]),

@@ -1,0 +1,565 @@
+//! Both doors, driven through their routers, over a real store.
+
+use axum::{Router, body::Body, response::Response};
+use flate2::{Compression, write::GzEncoder};
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt as _;
+use std::{
+    io::Write as _,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use throughline_context::{SpanId, TraceId, keys};
+use throughline_intake::{
+    ClientAddress, Intake, IntakeConfig, RateLimit, SessionId, TICKET_HEADER, Ticket, TicketKey, public_router,
+    trusted_router,
+};
+use throughline_otlp::{
+    Encoding, KeyValue, Resource, Scope, Span, Value, encode_response, encode_status, encode_traces,
+};
+use throughline_store::{SpanStore as _, Store};
+use tower::ServiceExt as _;
+
+const SERVICE: &str = "cruddur-web";
+const SESSION: &str = "0123456789abcdef0123456789abcdef";
+const BOTH: [Encoding; 2] = [Encoding::Protobuf, Encoding::Json];
+
+struct Bench {
+    _dir: tempfile::TempDir,
+    store: Store,
+    intake: Intake,
+}
+
+fn key() -> TicketKey {
+    TicketKey::from_bytes([42; 32])
+}
+
+fn bench() -> Bench {
+    bench_with(|_| {})
+}
+
+fn bench_with(change: impl FnOnce(&mut IntakeConfig)) -> Bench {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let mut config = IntakeConfig::new(key(), SERVICE);
+    config.resource_attributes = vec![KeyValue::new("deployment.environment.name", "test")];
+    change(&mut config);
+    Bench { _dir: dir, intake: Intake::new(store.clone(), config), store }
+}
+
+impl Bench {
+    fn public(&self) -> Router {
+        public_router(self.intake.clone())
+    }
+
+    fn trusted(&self) -> Router {
+        trusted_router(self.intake.clone())
+    }
+
+    fn ticket(&self) -> String {
+        self.intake.issue_ticket(Some(SESSION)).unwrap().ticket
+    }
+
+    async fn stored(&self) -> Vec<Span> {
+        self.store.trace(trace_id()).await.unwrap()
+    }
+}
+
+fn trace_id() -> TraceId {
+    TraceId::from_bytes([7; 16]).unwrap()
+}
+
+fn span(number: u64) -> Span {
+    let resource = Resource {
+        attributes: vec![
+            KeyValue::new("service.name", "bank"),
+            KeyValue::new("host.name", "vault"),
+            KeyValue::new("deployment.environment.name", "production"),
+            KeyValue::new("browser.language", "en"),
+            KeyValue::new("user_agent.original", "Mozilla/5.0"),
+        ],
+        ..Resource::default()
+    };
+    let scope = Scope { name: "scope".to_owned(), ..Scope::default() };
+    let span_id = SpanId::from_bytes((number + 1).to_be_bytes()).unwrap();
+    let mut span = Span::new(trace_id(), span_id, Arc::new(resource), Arc::new(scope));
+    span.name = format!("span {number}");
+    (span.start_ns, span.end_ns) = (1_000 + number, 2_000 + number);
+    span
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn post(encoding: Encoding, body: impl Into<Body>) -> Request<Body> {
+    Request::post("/v1/traces").header(header::CONTENT_TYPE, encoding.content_type()).body(body.into()).unwrap()
+}
+
+fn with(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
+    request.headers_mut().insert(name, value.parse().unwrap());
+    request
+}
+
+async fn send(router: Router, request: Request<Body>) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let response: Response = router.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    (parts.status, parts.headers, body.collect().await.unwrap().to_bytes().to_vec())
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers[header::CONTENT_TYPE].to_str().unwrap()
+}
+
+/// Sends and asserts a `google.rpc.Status` in the encoding of the request.
+async fn refused(
+    router: Router,
+    request: Request<Body>,
+    encoding: Encoding,
+    status: u16,
+    code: i32,
+    words: &str,
+) -> HeaderMap {
+    let (answered, headers, body) = send(router, request).await;
+    assert_eq!(answered.as_u16(), status, "{words}: {}", String::from_utf8_lossy(&body));
+    assert_eq!(content_type(&headers), encoding.content_type(), "{words}");
+    match encoding {
+        Encoding::Json => {
+            let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(body["code"], code);
+            assert!(body["message"].as_str().unwrap().contains(words), "{words}: {body}");
+        }
+        Encoding::Protobuf => {
+            let text = String::from_utf8_lossy(&body).into_owned();
+            assert!(text.contains(words), "{words}: {text}");
+            assert_eq!(body[..2], encode_status(code, "x", encoding)[..2], "the code");
+        }
+    }
+    headers
+}
+
+#[tokio::test]
+async fn the_trusted_door_takes_both_encodings_plain_and_compressed_as_they_are() {
+    let bench = bench();
+    for (number, (encoding, compressed)) in
+        [(BOTH[0], false), (BOTH[0], true), (BOTH[1], false), (BOTH[1], true)].into_iter().enumerate()
+    {
+        let body = encode_traces(&[span(number as u64)], encoding);
+        let request = if compressed {
+            with(post(encoding, gzip(&body)), "content-encoding", "gzip")
+        } else {
+            post(encoding, body)
+        };
+        let (status, headers, body) = send(bench.trusted(), request).await;
+        assert_eq!(status, StatusCode::OK);
+        assert_eq!(content_type(&headers), encoding.content_type());
+        assert_eq!(body, encode_response(&[], encoding));
+    }
+    assert_eq!(bench.stored().await, (0..4).map(span).collect::<Vec<_>>());
+    assert_eq!(bench.intake.stats().accepted_spans, 4);
+}
+
+#[tokio::test]
+async fn a_content_type_may_have_parameters() {
+    let bench = bench();
+    let body = encode_traces(&[span(0)], Encoding::Json);
+    let request = with(post(Encoding::Json, body), "content-type", "application/json; charset=utf-8");
+    assert_eq!(send(bench.trusted(), request).await.0, StatusCode::OK);
+    assert_eq!(bench.stored().await.len(), 1);
+}
+
+#[tokio::test]
+async fn nothing_is_a_success() {
+    let bench = bench();
+    for encoding in BOTH {
+        for router in [bench.trusted(), bench.public()] {
+            let request = with(post(encoding, Body::empty()), TICKET_HEADER, &bench.ticket());
+            let (status, headers, body) = send(router, request).await;
+            assert_eq!((status, content_type(&headers)), (StatusCode::OK, encoding.content_type()));
+            assert_eq!(body, encode_response(&[], encoding));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_retry_is_stored_once() {
+    let bench = bench();
+    for _ in 0..2 {
+        let request = post(Encoding::Protobuf, encode_traces(&[span(0)], Encoding::Protobuf));
+        assert_eq!(send(bench.trusted(), request).await.0, StatusCode::OK);
+    }
+    let stats = bench.intake.stats();
+    assert_eq!((stats.accepted_spans, stats.duplicate_spans, stats.accepted_requests), (1, 1, 2));
+}
+
+#[tokio::test]
+async fn bad_ids_are_a_partial_success() {
+    let bench = bench();
+    let body = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[
+        {"traceId":"07070707070707070707070707070707","spanId":"0000000000000001","name":"good"},
+        {"traceId":"0707","spanId":"0000000000000002","name":"bad"}]}]}]}"#;
+    let (status, _, body) = send(bench.trusted(), post(Encoding::Json, body.as_slice())).await;
+    assert_eq!(status, StatusCode::OK);
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["partialSuccess"]["rejectedSpans"], "1");
+    assert!(body["partialSuccess"]["errorMessage"].as_str().unwrap().contains("bad"), "{body}");
+    assert_eq!(bench.stored().await.len(), 1);
+    assert_eq!(bench.intake.stats().rejected_spans.invalid, 1);
+}
+
+#[tokio::test]
+async fn every_refusal_mirrors_the_content_type() {
+    const KIB: usize = 1 << 10;
+    let bench = bench_with(|config| {
+        let limits = &mut config.limits;
+        (limits.trusted_body.wire_bytes, limits.trusted_body.inflated_bytes) = (40 * KIB, 200 * KIB);
+        (limits.public_body.wire_bytes, limits.public_body.inflated_bytes) = (10 * KIB, 50 * KIB);
+    });
+    for encoding in BOTH {
+        let ticket = bench.ticket();
+        for (router, wire, inflated) in [(bench.trusted(), 40 * KIB, 200 * KIB), (bench.public(), 10 * KIB, 50 * KIB)] {
+            let post = |body: Vec<u8>| with(post(encoding, body), TICKET_HEADER, &ticket);
+            let garbage = vec![0xff; 10];
+            refused(router.clone(), post(garbage.clone()), encoding, 400, 3, "the body is not OTLP").await;
+            let request = with(post(garbage), "content-encoding", "gzip");
+            refused(router.clone(), request, encoding, 400, 3, "the body is not gzip").await;
+            let request = with(post(Vec::new()), "content-encoding", "br");
+            refused(router.clone(), request, encoding, 415, 3, "content encoding").await;
+            let words = format!("larger than {wire} bytes");
+            refused(router.clone(), post(vec![0; wire + 1]), encoding, 413, 3, &words).await;
+            let request = with(post(gzip(&vec![0; inflated + 1])), "content-encoding", "gzip");
+            let words = format!("larger than {inflated} bytes after decompression");
+            refused(router.clone(), request, encoding, 413, 3, &words).await;
+            let broken = with(
+                Request::post("/v1/traces").body(Body::new(Broken)).unwrap(),
+                "content-type",
+                encoding.content_type(),
+            );
+            let broken = with(broken, TICKET_HEADER, &ticket);
+            refused(router, broken, encoding, 400, 3, "the body broke off").await;
+        }
+    }
+    let stats = bench.intake.stats();
+    assert_eq!((stats.accepted_requests, stats.inflated_bytes), (0, 4 * 10));
+    assert_eq!(bench.store.counts().await.unwrap().spans, 0);
+}
+
+#[tokio::test]
+async fn other_content_types_are_refused_in_json() {
+    let bench = bench();
+    for other in ["text/plain", "application/grpc", ""] {
+        let request = with(post(Encoding::Json, "{}"), "content-type", other);
+        refused(bench.trusted(), request, Encoding::Json, 415, 3, "content type").await;
+    }
+    assert_eq!(bench.intake.stats().refused_requests.media_type, 3);
+}
+
+#[tokio::test]
+async fn only_post() {
+    let bench = bench();
+    for router in [bench.trusted(), bench.public()] {
+        let request = Request::get("/v1/traces").body(Body::empty()).unwrap();
+        assert_eq!(send(router, request).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    }
+}
+
+#[tokio::test]
+async fn a_page_does_not_get_through_the_trusted_door() {
+    let bench = bench();
+    let request = with(post(Encoding::Json, "{}"), "origin", "http://127.0.0.1:4318");
+    refused(bench.trusted(), request, Encoding::Json, 403, 7, "origin").await;
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_not_waited_for() {
+    let bench = bench_with(|config| config.limits.trusted_body.timeout = Duration::from_millis(20));
+    let request = Request::post("/v1/traces").header(header::CONTENT_TYPE, "application/json");
+    let request = request.body(Body::new(Silent { head: Some(b"{\"resource".as_slice().into()) })).unwrap();
+    refused(bench.trusted(), request, Encoding::Json, 408, 4, "in time").await;
+}
+
+#[tokio::test]
+async fn a_bomb_without_an_end_is_stopped_at_the_limit() {
+    let bench = bench();
+    let request = with(post(Encoding::Protobuf, Body::new(Bomb)), "content-encoding", "gzip");
+    let words = format!("larger than {} bytes after decompression", 4 << 20);
+    refused(bench.public(), with(request, TICKET_HEADER, &bench.ticket()), Encoding::Protobuf, 413, 3, &words).await;
+    // 4 MiB are about 4 KiB of deflate: no more than that was read of it.
+    assert!(bench.intake.stats().wire_bytes < 10_000, "{:?}", bench.intake.stats());
+}
+
+#[tokio::test]
+async fn identity_is_the_servers_to_tell() {
+    let bench = bench();
+    let mut lying = span(0);
+    lying.attributes = vec![
+        KeyValue::new("client.address", "192.0.2.1"),
+        KeyValue::new(keys::CLIENT_REPORTED, false),
+        KeyValue::new(keys::RECEIVED_NS, 1),
+        KeyValue::new("session.id", SESSION),
+        KeyValue::new("SampleRate", 1_000_000),
+        KeyValue::new("http.request.method", "GET"),
+    ];
+    let before = now_ns();
+    let mut request = with(
+        post(Encoding::Protobuf, encode_traces(&[lying, span(1)], Encoding::Protobuf)),
+        TICKET_HEADER,
+        &bench.ticket(),
+    );
+    request.extensions_mut().insert(ClientAddress(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9))));
+    assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+
+    let stored = bench.stored().await;
+    assert_eq!(stored.len(), 2);
+    for span in &stored {
+        let only = |key: &str| {
+            let mut values = span.attributes.iter().filter(|attribute| attribute.key == key);
+            let value = values.next().map(|attribute| attribute.value.clone());
+            assert!(values.next().is_none(), "{key} twice");
+            value
+        };
+        assert_eq!(only("client.address"), Some(Value::from("203.0.113.9")));
+        assert_eq!(only(keys::CLIENT_REPORTED), Some(Value::Bool(true)));
+        assert_eq!(only("session.id"), Some(Value::from(SESSION)));
+        assert_eq!(only("SampleRate"), None);
+        let received = only(keys::RECEIVED_NS).unwrap().as_i64().unwrap();
+        assert!((before..=now_ns()).contains(&received));
+
+        assert_eq!(span.service_name(), SERVICE);
+        let mut resource: Vec<_> = span.resource.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+        resource.sort_unstable();
+        assert_eq!(
+            resource,
+            ["browser.language", "deployment.environment.name", "service.name", "user_agent.original"]
+        );
+        assert_eq!(span.resource.attribute("deployment.environment.name"), Some(&Value::from("test")));
+        assert_eq!(span.scope.name, "scope");
+    }
+    assert_eq!(stored[0].attribute("http.request.method"), Some(&Value::from("GET")));
+}
+
+#[tokio::test]
+async fn the_peer_is_the_client_where_nobody_knows_better() {
+    let bench = bench();
+    let body = || encode_traces(&[span(0)], Encoding::Protobuf);
+    let mut request = with(post(Encoding::Protobuf, body()), TICKET_HEADER, &bench.ticket());
+    let peer: SocketAddr = "[::ffff:198.51.100.7]:5000".parse().unwrap();
+    request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
+    assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+    assert_eq!(bench.stored().await[0].attribute("client.address"), Some(&Value::from("198.51.100.7")));
+
+    let mut other = span(1);
+    other.attributes = vec![KeyValue::new("client.address", "192.0.2.1")];
+    let body = encode_traces(&[other], Encoding::Protobuf);
+    let request = with(post(Encoding::Protobuf, body), TICKET_HEADER, &bench.ticket());
+    assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+    assert_eq!(bench.stored().await[1].attribute("client.address"), None, "not known, so not said");
+}
+
+#[tokio::test]
+async fn no_good_ticket_no_entry() {
+    let bench = bench();
+    let now_s = u64::try_from(now_ns() / 1_000_000_000).unwrap();
+    let session: SessionId = SESSION.parse().unwrap();
+    let ttl = Duration::from_secs(900);
+    let foreign_key = Ticket::issue(&TicketKey::from_bytes([1; 32]), session, SERVICE, now_s, ttl);
+    let foreign_service = Ticket::issue(&key(), session, "bank", now_s, ttl);
+    let expired = Ticket::issue(&key(), session, SERVICE, now_s - 901, ttl);
+    for encoding in BOTH {
+        let post = || post(encoding, encode_traces(&[span(0)], encoding));
+        refused(bench.public(), post(), encoding, 401, 16, "no ticket").await;
+        for (ticket, words) in [
+            ("", "malformed"),
+            ("v1.1.2.3", "malformed"),
+            (foreign_key.as_str(), "not issued here"),
+            (foreign_service.as_str(), "not issued here"),
+            (expired.as_str(), "expired"),
+        ] {
+            let request = with(post(), TICKET_HEADER, ticket);
+            refused(bench.public(), request, encoding, 401, 16, words).await;
+            let mut request = post();
+            *request.uri_mut() = format!("/v1/traces?ticket={ticket}").parse().unwrap();
+            refused(bench.public(), request, encoding, 401, 16, words).await;
+        }
+    }
+    assert_eq!(bench.store.counts().await.unwrap().spans, 0);
+    assert_eq!(bench.intake.stats().refused_requests.ticket, 2 * (1 + 2 * 5));
+}
+
+#[tokio::test]
+async fn a_beacon_has_its_ticket_in_the_query() {
+    let bench = bench();
+    let mut request = post(Encoding::Json, encode_traces(&[span(0)], Encoding::Json));
+    *request.uri_mut() = format!("/v1/traces?a=b&ticket={}", bench.ticket()).parse().unwrap();
+    assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+    assert_eq!(bench.stored().await.len(), 1);
+}
+
+#[tokio::test]
+async fn spans_of_another_session_are_rejected_alone() {
+    let bench = bench();
+    let claiming = |number, session: Value| {
+        let mut span = span(number);
+        span.attributes = vec![KeyValue { key: "session.id".to_owned(), value: session }];
+        span
+    };
+    let spans = [
+        claiming(0, Value::from(SESSION)),
+        claiming(1, Value::from("fedcba9876543210fedcba9876543210")),
+        claiming(2, Value::from(7)),
+        span(3),
+    ];
+    let request = post(Encoding::Json, encode_traces(&spans, Encoding::Json));
+    let (status, _, body) = send(bench.public(), with(request, TICKET_HEADER, &bench.ticket())).await;
+    assert_eq!(status, StatusCode::OK);
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["partialSuccess"]["rejectedSpans"], "2");
+    let names: Vec<_> = bench.stored().await.into_iter().map(|span| span.name).collect();
+    assert_eq!(names, ["span 0", "span 3"]);
+    assert_eq!(bench.intake.stats().rejected_spans.foreign_session, 2);
+}
+
+#[tokio::test]
+async fn limits_of_the_public_door() {
+    let bench = bench_with(|config| config.limits.spans_per_batch = 3);
+    let mut long = span(0);
+    long.attributes = (0..200).map(|number| KeyValue::new(format!("k{number}"), "x".repeat(5_000))).collect();
+    let spans: Vec<_> = std::iter::once(long).chain((1..5).map(span)).collect();
+    let request = post(Encoding::Json, encode_traces(&spans, Encoding::Json));
+    let (status, _, body) = send(bench.public(), with(request, TICKET_HEADER, &bench.ticket())).await;
+    assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(body["partialSuccess"]["rejectedSpans"], "2");
+    let stored = bench.stored().await;
+    assert_eq!(stored.len(), 3);
+    assert_eq!(stored[0].dropped_attributes_count, 72);
+    assert_eq!(stored[0].attribute("k127"), Some(&Value::from("x".repeat(4_096))));
+    assert_eq!(stored[0].attribute("k128"), None);
+    assert_eq!(stored[0].attribute(keys::CLIENT_REPORTED), Some(&Value::Bool(true)), "never the one left out");
+    let stats = bench.intake.stats();
+    assert_eq!((stats.rejected_spans.batch_limit, stats.cut_attributes, stats.cut_values), (2, 72, 128));
+}
+
+#[tokio::test]
+async fn a_session_that_floods_is_asked_to_wait() {
+    let bench = bench_with(|config| config.limits.session_rate = RateLimit { per_second: 1, burst: 4 });
+    let spans: Vec<_> = (0..10).map(span).collect();
+    let flood = || with(post(Encoding::Json, encode_traces(&spans, Encoding::Json)), TICKET_HEADER, &bench.ticket());
+    assert_eq!(send(bench.public(), flood()).await.0, StatusCode::OK);
+    let headers = refused(bench.public(), flood(), Encoding::Json, 429, 8, "slow down").await;
+    let wait: u64 = headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
+    assert!((1..=7).contains(&wait), "{wait}");
+
+    let other = bench.intake.issue_ticket(None).unwrap().ticket;
+    let request = with(post(Encoding::Json, encode_traces(&[span(20)], Encoding::Json)), TICKET_HEADER, &other);
+    assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn other_sites_get_neither_ticket_nor_entry() {
+    let bench = bench_with(|config| config.allowed_origins = vec!["https://shop.example".to_owned()]);
+    let body = encode_traces(&[span(0)], Encoding::Json);
+    let traces =
+        || with(with(post(Encoding::Json, body.clone()), TICKET_HEADER, &bench.ticket()), "host", "app.example");
+    let ticket = || with(Request::post("/v1/ticket").body(Body::empty()).unwrap(), "host", "app.example");
+    for request in [&traces, &ticket] as [&dyn Fn() -> Request<Body>; 2] {
+        for origin in ["https://evil.example", "null"] {
+            refused(bench.public(), with(request(), "origin", origin), Encoding::Json, 403, 7, "origin").await;
+        }
+        let request_from_elsewhere = with(request(), "sec-fetch-site", "cross-site");
+        refused(bench.public(), request_from_elsewhere, Encoding::Json, 403, 7, "origin").await;
+        for origin in ["https://app.example", "https://shop.example"] {
+            assert_eq!(send(bench.public(), with(request(), "origin", origin)).await.0, StatusCode::OK);
+        }
+    }
+}
+
+async fn ask_for_ticket(bench: &Bench, body: &str) -> (StatusCode, HeaderMap, serde_json::Value) {
+    let request = Request::post("/v1/ticket").header(header::CONTENT_TYPE, "application/json");
+    let (status, headers, body) = send(bench.public(), request.body(Body::from(body.to_owned())).unwrap()).await;
+    (status, headers, serde_json::from_slice(&body).unwrap())
+}
+
+#[tokio::test]
+async fn tickets_are_issued_for_old_and_new_sessions() {
+    let bench = bench();
+    let mut sessions = Vec::new();
+    for body in ["", "{}", r#"{"session_id":null}"#, &format!(r#"{{"session_id":"{SESSION}"}}"#)] {
+        let (status, headers, ticket) = ask_for_ticket(&bench, body).await;
+        assert_eq!(status, StatusCode::OK, "{ticket}");
+        assert_eq!(headers[header::CACHE_CONTROL], "no-store");
+        assert_eq!(ticket["expires_in_s"], 900);
+        let session = ticket["session_id"].as_str().unwrap().to_owned();
+        let ticket = ticket["ticket"].as_str().unwrap();
+        let now_s = u64::try_from(now_ns() / 1_000_000_000).unwrap();
+        let claims = Ticket::verify(&key(), SERVICE, ticket, now_s).unwrap();
+        assert_eq!(claims.session_id.to_string(), session);
+        sessions.push(session);
+    }
+    assert_eq!(sessions[3], SESSION);
+    sessions.sort();
+    sessions.dedup();
+    assert_eq!(sessions.len(), 4, "each is new");
+}
+
+#[tokio::test]
+async fn a_ticket_is_not_issued_for_just_anything() {
+    let bench = bench();
+    for body in [r#"{"session_id":"me"}"#, r#"{"session_id":7}"#, "[", "\"\""] {
+        let (status, _, answer) = ask_for_ticket(&bench, body).await;
+        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &3.into()), "{body}");
+    }
+    let (status, ..) = ask_for_ticket(&bench, &" ".repeat(2_000)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+}
+
+fn now_ns() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
+}
+
+/// A body that breaks off at once.
+struct Broken;
+
+/// A body that begins and does not go on.
+struct Silent {
+    head: Option<axum::body::Bytes>,
+}
+
+/// Zeros in gzip, for ever.
+struct Bomb;
+
+type Frame = Poll<Option<Result<http_body::Frame<axum::body::Bytes>, std::io::Error>>>;
+
+impl http_body::Body for Broken {
+    type Data = axum::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Frame {
+        Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
+    }
+}
+
+impl http_body::Body for Silent {
+    type Data = axum::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Frame {
+        self.head.take().map_or(Poll::Pending, |head| Poll::Ready(Some(Ok(http_body::Frame::data(head)))))
+    }
+}
+
+impl http_body::Body for Bomb {
+    type Data = axum::body::Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Frame {
+        // One member after the other, each a megabyte of zeros.
+        let member = gzip(&vec![0; 1 << 20]);
+        Poll::Ready(Some(Ok(http_body::Frame::data(member.into()))))
+    }
+}

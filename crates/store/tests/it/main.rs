@@ -1,0 +1,8 @@
+//! The store from outside, as one test program.
+
+#![allow(clippy::unwrap_used, reason = "functions beside the tests, where the lint does not know that it is in a test")]
+
+mod files;
+mod list;
+mod store;
+mod support;

@@ -1,0 +1,140 @@
+//! The application: routes, keys, and what surrounds them.
+
+use leptos::{ev, html::Dialog, prelude::*};
+use leptos_router::{
+    components::{FlatRoutes, Route, Router},
+    hooks::{use_location, use_navigate, use_params_map},
+    path,
+};
+use throughline_inspector::{Backend, TraceListPage, TracePage, is_typing};
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, HtmlInputElement};
+
+use crate::{
+    api::Api,
+    chrome::Head,
+    composer,
+    dock::{Dock, DockState},
+    help::Help,
+    page::use_untraced_page,
+    pages::{
+        home::HomePage, missing::MissingPage, notifications::NotificationsPage, profile::ProfilePage, search::SearchPage,
+        thread::ThreadPage,
+    },
+    search_form,
+    session::Session,
+    time::Now,
+};
+
+#[component]
+pub(crate) fn App(backend: Backend) -> impl IntoView {
+    provide_context(backend.clone());
+    provide_context(Now::start());
+    Session::start(Api::new(backend));
+    let dock = DockState::start();
+    view! {
+        <Router>
+            <Shell dock/>
+        </Router>
+    }
+}
+
+/// Whether the composer should have the focus once its page is there.
+#[derive(Clone, Copy)]
+pub(crate) struct WantsComposer(pub(crate) StoredValue<bool>);
+
+#[component]
+fn Shell(dock: DockState) -> impl IntoView {
+    let help = NodeRef::<Dialog>::new();
+    let show_help = Callback::new(move |()| {
+        if let Some(dialog) = help.get_untracked()
+            && !dialog.open()
+        {
+            // Fails only for a dialog that is open or not in the document.
+            let _ = dialog.show_modal();
+        }
+    });
+    let wants_composer = WantsComposer(StoredValue::new(false));
+    provide_context(wants_composer);
+    let location = use_location();
+    let in_traces = Memo::new(move |_| location.pathname.with(|path| path == "/traces" || path.starts_with("/traces/")));
+    let navigate = use_navigate();
+    let keys = window_event_listener(ev::keydown, move |event| {
+        if is_typing(&event) {
+            return;
+        }
+        let in_cruddur = !in_traces.get_untracked();
+        match event.key().as_str() {
+            "?" => show_help.run(()),
+            "t" if in_cruddur => dock.toggle(),
+            "n" if in_cruddur => {
+                if !focus_composer() {
+                    wants_composer.0.set_value(true);
+                    navigate("/", Default::default());
+                }
+            }
+            "/" if in_cruddur => {
+                if !focus_search() {
+                    navigate("/search", Default::default());
+                }
+            }
+            _ => return,
+        }
+        event.prevent_default();
+    });
+    on_cleanup(move || keys.remove());
+    view! {
+        <a class="skip" href="#main" rel="external">"Skip to the content"</a>
+        <Head help=show_help/>
+        <main id="main" tabindex="-1" class=move || if in_traces.get() { "inspector" } else { "cruddur" }>
+            <FlatRoutes fallback=|| view! { <MissingPage/> }>
+                <Route path=path!("/") view=HomePage/>
+                <Route path=path!("/notifications") view=NotificationsPage/>
+                <Route path=path!("/search") view=SearchPage/>
+                <Route path=path!("/crud/:uuid") view=ThreadPage/>
+                <Route path=path!("/traces") view=Traces/>
+                <Route path=path!("/traces/:id") view=OneTrace/>
+                <Route path=path!("/:handle") view=ProfilePage/>
+            </FlatRoutes>
+        </main>
+        <Show when=move || !in_traces.get()>
+            <Dock state=dock/>
+        </Show>
+        <Help dialog=help/>
+    }
+}
+
+#[component]
+fn Traces() -> impl IntoView {
+    use_untraced_page("Traces");
+    view! { <TraceListPage/> }
+}
+
+#[component]
+fn OneTrace() -> impl IntoView {
+    let params = use_params_map();
+    // Again for each trace: a link leads from one to another without leaving the route.
+    Effect::new(move |_| {
+        let id = params.with(|params| params.get("id").unwrap_or_default());
+        use_untraced_page(&format!("Trace {}", id.get(..8).unwrap_or(&id)));
+    });
+    view! { <TracePage/> }
+}
+
+/// Whether there is a composer to write in.
+pub(crate) fn focus_composer() -> bool {
+    let field = document().get_element_by_id(composer::FIELD_ID).and_then(|element| element.dyn_into::<HtmlElement>().ok());
+    field.is_some_and(|field| field.focus().is_ok())
+}
+
+/// Whether there is a search field that can be seen.
+pub(crate) fn focus_search() -> bool {
+    let Ok(fields) = document().query_selector_all(search_form::FIELDS) else { return false };
+    let seen = (0..fields.length())
+        .filter_map(|i| fields.item(i)?.dyn_into::<HtmlInputElement>().ok())
+        .find(|field| field.offset_width() > 0);
+    seen.is_some_and(|field| {
+        field.select();
+        field.focus().is_ok()
+    })
+}

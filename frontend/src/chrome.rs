@@ -1,0 +1,63 @@
+//! What stands around every page.
+
+use leptos::prelude::*;
+use leptos_router::{components::A, hooks::use_location};
+
+use crate::{search_form::SearchForm, session::Session, theme::ThemeSwitch, user_menu::UserMenu};
+
+/// The head of the page, with the ways to the other pages.
+#[component]
+pub(crate) fn Head(
+    /// Shows the keys.
+    help: Callback<()>,
+) -> impl IntoView {
+    let session = Session::current();
+    let path = use_location().pathname;
+    let in_traces = Memo::new(move |_| path.with(|path| path == "/traces" || path.starts_with("/traces/")));
+    view! {
+        <header class="head">
+            <div class="head-in">
+                <A href="/" attr:class="brand" exact=true>
+                    <svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true">
+                        <path d="M2 12h5l3-7 4 14 3-7h5" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linejoin="round" stroke-linecap="round"></path>
+                    </svg>
+                    <span>"Cruddur"</span>
+                </A>
+                <nav class="nav" aria-label="Pages">
+                    <A href="/" exact=true>"Home"</A>
+                    <A href="/notifications">
+                        <span class="wide-only">"Notifications"</span>
+                        <span class="narrow-only" aria-hidden="true">"Inbox"</span>
+                    </A>
+                    {move || {
+                        session
+                            .current
+                            .get()
+                            .map(|user| view! { <A href=format!("/@{}", user.handle)>"Profile"</A> }.into_any())
+                            .unwrap_or_else(|| view! { <span class="nav-wait">"Profile"</span> }.into_any())
+                    }}
+                    <span class="narrow-only">
+                        <A href="/search">"Search"</A>
+                    </span>
+                    <A href="/traces">"Traces"</A>
+                </nav>
+                <div class="head-end">
+                    <Show when=move || !in_traces.get()>
+                        <SearchForm/>
+                    </Show>
+                    <button
+                        type="button"
+                        class="icon-button wide-only"
+                        aria-label="Keys"
+                        title="Keys (?)"
+                        on:click=move |_| help.run(())
+                    >
+                        "?"
+                    </button>
+                    <ThemeSwitch/>
+                    <UserMenu/>
+                </div>
+            </div>
+        </header>
+    }
+}

@@ -1,0 +1,240 @@
+//! The dock: the last requests of this page as bars.
+
+use std::collections::VecDeque;
+
+use leptos::prelude::*;
+use throughline_browser::{Network, RequestSummary, Status, timing::Phase};
+use throughline_inspector::{
+    band::{self, Kind},
+    format,
+};
+
+use crate::storage::{self, Key};
+
+/// How many requests are kept.
+const KEPT: usize = 20;
+
+/// A request in the dock.
+#[derive(Clone)]
+struct Line {
+    number: u64,
+    request: RequestSummary,
+}
+
+/// What the dock shows, and whether it is open.
+#[derive(Clone, Copy)]
+pub(crate) struct DockState {
+    open: RwSignal<bool>,
+    lines: RwSignal<VecDeque<Line>>,
+    status: RwSignal<Status>,
+}
+
+impl DockState {
+    /// Begins to listen.
+    pub(crate) fn start() -> Self {
+        let open = match storage::recall(Key::Dock).as_deref() {
+            Some("open") => true,
+            Some("closed") => false,
+            // A phone has little room.
+            _ => window().inner_width().ok().and_then(|width| width.as_f64()).is_some_and(|width| width >= 700.0),
+        };
+        let state = Self { open: RwSignal::new(open), lines: RwSignal::new(VecDeque::new()), status: RwSignal::new(Status::Starting) };
+        let number = StoredValue::new(0_u64);
+        throughline_browser::on_request(move |request| {
+            let Some(number) = number.try_update_value(|n| {
+                *n += 1;
+                *n
+            }) else {
+                return;
+            };
+            state.lines.update(|lines| {
+                lines.push_front(Line { number, request: request.clone() });
+                lines.truncate(KEPT);
+            });
+        });
+        throughline_browser::on_status(move |status| state.status.set(status.clone()));
+        state
+    }
+
+    /// Opens it, or leaves one line of it.
+    pub(crate) fn toggle(self) {
+        let open = !self.open.get_untracked();
+        self.open.set(open);
+        storage::remember(Key::Dock, if open { "open" } else { "closed" });
+    }
+}
+
+/// Whether telemetry gets through, in words; nothing while all is well.
+fn status_words(status: &Status) -> Option<String> {
+    match status {
+        Status::Starting | Status::Ok => None,
+        Status::Off(why) => Some(format!("Telemetry is off: {why}.")),
+        Status::Refused(why) => Some(format!("The server refuses telemetry: {why}.")),
+        Status::Unreachable(why) => Some(format!("Telemetry cannot be delivered, and waits: {why}.")),
+    }
+}
+
+/// The pieces of a request's bar; phases of the same kind are one piece.
+fn pieces(segments: &[(Phase, f64)]) -> Vec<(Kind, f64, Vec<Phase>)> {
+    let mut pieces: Vec<(Kind, f64, Vec<Phase>)> = Vec::new();
+    for (phase, ms) in segments.iter().filter(|(_, ms)| *ms > 0.0) {
+        let kind = Kind::of(*phase);
+        match pieces.last_mut() {
+            Some((last, length, phases)) if *last == kind => {
+                *length += ms;
+                phases.push(*phase);
+            }
+            _ => pieces.push((kind, *ms, vec![*phase])),
+        }
+    }
+    pieces
+}
+
+/// `up 21±2`, `server 34`.
+fn piece_words(kind: Kind, ms: f64, network: Option<&Network>) -> String {
+    let number = match network {
+        Some(network) if kind.is_estimate() => format::estimate(ms, network.error_ms),
+        _ => format::ms(ms),
+    };
+    format!("{} {number}", kind.word())
+}
+
+#[component]
+pub(crate) fn Dock(state: DockState) -> impl IntoView {
+    let shown = move || {
+        let most = if state.open.get() { KEPT } else { 1 };
+        state.lines.with(|lines| lines.iter().take(most).cloned().collect::<Vec<_>>())
+    };
+    let is_empty = Memo::new(move |_| state.lines.with(VecDeque::is_empty));
+    let label = move || if state.open.get() { "Show only the last request (t)" } else { "Show the last requests (t)" };
+    view! {
+        <section class="dock" class:dock-open=move || state.open.get() aria-label="Last requests">
+            <div class="dock-head">
+                <button
+                    type="button"
+                    class="dock-toggle"
+                    aria-expanded=move || if state.open.get() { "true" } else { "false" }
+                    aria-label=label
+                    title=label
+                    on:click=move |_| state.toggle()
+                >
+                    <span aria-hidden="true">{move || if state.open.get() { "▾" } else { "▴" }}</span>
+                    <span class="dock-title">"Requests"</span>
+                </button>
+                <span class="dock-status" role="status">
+                    {move || state.status.with(status_words)}
+                </span>
+                <span class="dock-key" aria-hidden="true">
+                    <i class="band band-browser"></i>"browser"
+                    <i class="band band-setup"></i>"connect"
+                    <i class="band band-uplink"></i>"up"
+                    <i class="band band-server"></i>"server"
+                    <i class="band band-downlink"></i>"down"
+                    <span class="quiet">"hatched: estimated"</span>
+                </span>
+            </div>
+            <Show when=move || is_empty.get()>
+                <p class="dock-empty quiet">"No requests yet."</p>
+            </Show>
+            <ol class="dock-lines">
+                <For each=shown key=|line| line.number let:line>
+                    <DockLine request=line.request/>
+                </For>
+            </ol>
+        </section>
+    }
+}
+
+#[component]
+fn DockLine(request: RequestSummary) -> impl IntoView {
+    let RequestSummary { trace_id, method, path, status, error, total_ms, segments, quality, network, .. } = request;
+    let whole = total_ms.max(f64::MIN_POSITIVE);
+    let title = network.as_ref().map_or_else(
+        || format!("timing is {quality}"),
+        |network| {
+            format!(
+                "network {} measured; split {}",
+                format::duration_ms(network.total_ms),
+                band::method_words(network.method)
+            )
+        },
+    );
+    let bands = pieces(&segments)
+        .into_iter()
+        .map(|(kind, ms, phases)| {
+            let words = piece_words(kind, ms, network.as_ref());
+            let parts: Vec<&str> = phases.into_iter().map(band::phase_words).collect();
+            view! {
+                <span
+                    class=format!("dock-band {}", kind.class())
+                    style:width=format!("{:.3}%", (100.0 * ms / whole).min(100.0))
+                    title=format!("{words} ms: {}", parts.join(", "))
+                >
+                    <span class="band-long">{words}</span>
+                    <span class="band-short" aria-hidden="true">{kind.letter()}</span>
+                </span>
+            }
+        })
+        .collect_view();
+    let failure = match (error, status) {
+        (_, Some(status)) if status >= 400 => Some(status.to_string()),
+        (Some(error), _) => Some(error),
+        _ => None,
+    };
+    view! {
+        <li class="dock-line" class:dock-failed=failure.is_some()>
+            <span class="dock-what" title=format!("{method} {path}")>
+                <b>{method}</b>
+                " "
+                {path.clone()}
+            </span>
+            <span class="dock-bar" title=title>{bands}</span>
+            {failure
+                .map(|why| {
+                    view! {
+                        <span class="dock-error">
+                            <span class="error-icon" aria-hidden="true">"!"</span>
+                            {why}
+                        </span>
+                    }
+                })}
+            <span class="dock-total">{format::duration_ms(total_ms)}</span>
+            <a class="dock-trace" href=format!("/traces/{trace_id}") aria-label=format!("Trace of {path}")>
+                "→ trace"
+            </a>
+        </li>
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phases_of_one_kind_are_one_piece() {
+        let pieces = pieces(&[
+            (Phase::Stall, 2.0),
+            (Phase::Dns, 1.0),
+            (Phase::Connect, 3.0),
+            (Phase::Tls, 0.0),
+            (Phase::Uplink, 21.0),
+        ]);
+        let seen: Vec<_> = pieces.iter().map(|(kind, ms, _)| (*kind, *ms)).collect();
+        assert_eq!(seen, [(Kind::Stall, 2.0), (Kind::Setup, 4.0), (Kind::Uplink, 21.0)]);
+    }
+
+    #[test]
+    fn only_estimates_say_how_good_they_are() {
+        let network =
+            Network { total_ms: 41.0, uplink_ms: 21.0, downlink_ms: 20.0, error_ms: 1.6, method: "bounded", server_ms: 34.0 };
+        assert_eq!(piece_words(Kind::Uplink, 21.0, Some(&network)), "up 21±2");
+        assert_eq!(piece_words(Kind::Server, 34.0, Some(&network)), "server 34");
+        assert_eq!(piece_words(Kind::Wait, 40.0, None), "wait 40");
+    }
+
+    #[test]
+    fn telemetry_that_does_not_get_through_is_said() {
+        assert_eq!(status_words(&Status::Ok), None);
+        assert!(status_words(&Status::Refused("no ticket".into())).is_some_and(|words| words.contains("no ticket")));
+    }
+}

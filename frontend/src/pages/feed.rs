@@ -1,0 +1,26 @@
+//! A list of cruds.
+
+use leptos::prelude::*;
+use throughline_shared::cruddur::Activity;
+
+use crate::crud::{self, Crud};
+
+/// The cruds, or `empty` when there are none.
+#[component]
+pub(crate) fn FeedList(
+    #[prop(into)] activities: Signal<Vec<Activity>>,
+    /// What to show and do when there are none.
+    #[prop(into)]
+    empty: ViewFn,
+) -> impl IntoView {
+    let is_empty = Memo::new(move |_| activities.with(Vec::is_empty));
+    view! {
+        <Show when=move || !is_empty.get() fallback=move || empty.run()>
+            <div class="feed" role="feed">
+                <For each=move || activities.get() key=crud::key let:activity>
+                    <Crud activity/>
+                </For>
+            </div>
+        </Show>
+    }
+}

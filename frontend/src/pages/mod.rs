@@ -1,0 +1,9 @@
+//! One page in each module.
+
+pub(crate) mod feed;
+pub(crate) mod home;
+pub(crate) mod missing;
+pub(crate) mod notifications;
+pub(crate) mod profile;
+pub(crate) mod search;
+pub(crate) mod thread;

@@ -1,0 +1,18 @@
+//! Whatever is read is printed as what it said, in version 00.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use throughline_context::TraceParent;
+
+fuzz_target!(|value: &[u8]| {
+    if let Ok(parent) = TraceParent::parse(value) {
+        let printed = parent.to_bytes();
+        // All but version and flags, of which unknown ones are cleared.
+        assert_eq!(printed[2..53], value[2..53]);
+        assert_ne!(&value[..2], b"ff");
+        assert!(value.len() == 55 || (&value[..2] != b"00" && value[55] == b'-'));
+        assert_eq!(TraceParent::parse(&printed), Ok(parent));
+        assert_eq!(TraceParent::from_headers([value]), Some(parent));
+        assert_eq!(TraceParent::from_headers([value, value]), None);
+    }
+});
