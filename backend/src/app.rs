@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
-    middleware::{self, Next},
     response::Response,
     routing::get,
 };
@@ -157,18 +156,7 @@ async fn ready(State(site): State<Arc<Site>>) -> (StatusCode, &'static str) {
 /// The trusted door: telemetry of programs on this machine, and nothing else.
 pub(crate) fn trusted_router(intake: Intake) -> Router {
     throughline_intake::trusted_router(intake)
-        .layer(middleware::from_fn(no_browsers))
         .layer(CatchPanicLayer::custom(error::panicked))
-}
-
-/// A page of any site can reach a loopback address; the door believes what it is told, so it does not listen to pages.
-async fn no_browsers(request: Request, next: Next) -> Response {
-    use axum::response::IntoResponse as _;
-    if request.headers().contains_key(header::ORIGIN) {
-        return error::ApiError::new(StatusCode::FORBIDDEN, "no_browsers", "this door is for programs, not for pages")
-            .into_response();
-    }
-    next.run(request).await
 }
 
 #[cfg(test)]

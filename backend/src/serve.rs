@@ -1,8 +1,9 @@
 //! From settings to a running server, and back down without losing anything.
 
 use std::{
-    fs,
+    fs::{DirBuilder, File, TryLockError},
     net::SocketAddr,
+    path::Path,
     time::Duration,
 };
 
@@ -33,8 +34,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
-    fs::create_dir_all(&settings.data_dir)
-        .with_context(|| format!("the data directory `{}` cannot be made", settings.data_dir.display()))?;
+    let _lock = lock(&settings.data_dir)?;
     let store = Store::open(&settings.data_dir).context("the store of traces cannot be opened")?;
     let database = Database::open(&settings.data_dir).context("Cruddur's database cannot be opened")?;
     let ticket_key = TicketKey::load_or_create(&settings.data_dir).context("the key for tickets cannot be read or made")?;
@@ -73,6 +73,26 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         forwarder.shutdown().await;
     }
     Ok(())
+}
+
+/// Takes the data directory for this process, until the file is closed.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(data_dir)
+        .with_context(|| format!("the data directory `{}` cannot be made", data_dir.display()))?;
+    let path = data_dir.join("throughline.lock");
+    let file = File::create(&path).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            anyhow::anyhow!("another instance uses the data directory `{}`; choose another with --data-dir", data_dir.display())
+        }
+        TryLockError::Error(error) => anyhow::Error::new(error).context(format!("`{}` cannot be locked", path.display())),
+    })?;
+    Ok(file)
 }
 
 async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {

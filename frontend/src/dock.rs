@@ -164,11 +164,12 @@ fn DockLine(request: RequestSummary) -> impl IntoView {
         .map(|(kind, ms, phases)| {
             let words = piece_words(kind, ms, network.as_ref());
             let parts: Vec<&str> = phases.into_iter().map(band::phase_words).collect();
+            let title = format!("{words} ms: {}", parts.join(", "));
             view! {
                 <span
                     class=format!("dock-band {}", kind.class())
                     style:width=format!("{:.3}%", (100.0 * ms / whole).min(100.0))
-                    title=format!("{words} ms: {}", parts.join(", "))
+                    title=title
                 >
                     <span class="band-long">{words}</span>
                     <span class="band-short" aria-hidden="true">{kind.letter()}</span>
@@ -181,12 +182,15 @@ fn DockLine(request: RequestSummary) -> impl IntoView {
         (Some(error), _) => Some(error),
         _ => None,
     };
+    let class = if failure.is_some() { "dock-line dock-failed" } else { "dock-line" };
+    let what = format!("{method} {path}");
+    let link = format!("Trace of {what}");
     view! {
-        <li class="dock-line" class:dock-failed=failure.is_some()>
-            <span class="dock-what" title=format!("{method} {path}")>
+        <li class=class>
+            <span class="dock-what" title=what>
                 <b>{method}</b>
                 " "
-                {path.clone()}
+                {path}
             </span>
             <span class="dock-bar" title=title>{bands}</span>
             {failure
@@ -199,7 +203,7 @@ fn DockLine(request: RequestSummary) -> impl IntoView {
                     }
                 })}
             <span class="dock-total">{format::duration_ms(total_ms)}</span>
-            <a class="dock-trace" href=format!("/traces/{trace_id}") aria-label=format!("Trace of {path}")>
+            <a class="dock-trace" href=format!("/traces/{trace_id}") aria-label=link>
                 "→ trace"
             </a>
         </li>

@@ -108,6 +108,8 @@ fn received_oddly(span: &Span, browser_offset_ns: Option<i64>) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use throughline_context::TraceId;
     use throughline_otlp::KeyValue;
 
@@ -124,7 +126,12 @@ mod tests {
             kind,
             start_ns: start_ms * MS,
             end_ns: end_ms * MS,
-            ..Span::empty(TraceId::from_bytes([7; 16]).unwrap(), SpanId::from_bytes([id; 8]).unwrap())
+            ..Span::new(
+                TraceId::from_bytes([7; 16]).unwrap(),
+                SpanId::from_bytes([id; 8]).unwrap(),
+                Arc::default(),
+                Arc::default(),
+            )
         }
     }
 

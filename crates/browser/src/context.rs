@@ -146,8 +146,8 @@ mod tests {
             b_done = b_done || b.as_mut().poll(&mut cx).is_ready();
             assert_eq!(here(), None);
         }
-        assert_eq!(seen_a.into_inner(), [Some(1); 4]);
-        assert_eq!(seen_b.into_inner(), [Some(2); 4]);
+        assert_eq!(seen_a.take(), [Some(1); 4]);
+        assert_eq!(seen_b.take(), [Some(2); 4]);
     }
 
     #[test]

@@ -136,7 +136,8 @@ fn message(out: &mut Vec<u8>, field: u32, body: impl FnOnce(&mut Vec<u8>)) {
     out.splice(start..start, length);
 }
 
-#[cfg(test)]
+// The peers of these tests do not build for the browser.
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use std::borrow::Cow;
 

@@ -53,7 +53,8 @@ pub fn redact_url(url: &str) -> String {
     out
 }
 
-#[cfg(test)]
+// The peers of these tests do not build for the browser.
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use proptest::prelude::*;
 
@@ -83,7 +84,7 @@ mod tests {
 
         #[test]
         fn it_takes_any_text(url in ".{0,200}") {
-            redact_url(&url);
+            prop_assert!(redact_url(&url).len() <= 3 * url.len() + 32);
         }
     }
 }

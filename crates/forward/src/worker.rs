@@ -70,9 +70,11 @@ impl Worker {
         }
         let max_spans = self.sink.max_spans.max(1);
         loop {
-            // Before the read, so that what is committed after it wakes us.
+            // Both before the read: what is committed after it wakes us, and what was before the end is not left behind.
+            let stopping = self.is_stopping();
             let committed = self.store.subscribe();
             let flow = match self.store.after(self.cursor, max_spans).await {
+                Ok(batch) if batch.is_empty() && stopping => Flow::Stop,
                 Ok(batch) if batch.is_empty() => self.idle(committed).await,
                 Ok(batch) => self.deliver(batch).await,
                 Err(error) => self.store_failed(&error).await,
@@ -110,9 +112,6 @@ impl Worker {
             status.waiting = 0;
             !idle
         });
-        if self.is_stopping() {
-            return Flow::Stop;
-        }
         tokio::select! {
             received = committed.recv() => match received {
                 // Having missed some only means that there is more.
@@ -131,7 +130,7 @@ impl Worker {
         let spans = Arc::new(spans);
         self.begin(spans.len()).await;
         // A stack, the earliest on top: the cursor only ever advances.
-        let mut pieces = vec![0..spans.len()];
+        let mut pieces = Vec::from([Range { start: 0, end: spans.len() }]);
         while let Some(piece) = pieces.pop() {
             let verdict = match self.encode(&spans, piece.clone()).await {
                 Encoded::Body(body) => self.send(body).await,
@@ -255,7 +254,7 @@ impl Worker {
                 "the upstream refuses the key: delivery is stopped until it is accepted; spans are kept",
             ),
             _ => {
-                tracing::warn!(sink = %name, %reason, "the upstream does not take spans: they are kept and sent later")
+                tracing::warn!(sink = %name, %reason, "the upstream does not take spans: they are kept and sent later");
             }
         }
         self.status.send_modify(|status| {

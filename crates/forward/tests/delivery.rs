@@ -1,4 +1,5 @@
 //! Delivery against an upstream that is strict, slow, broken or away.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -120,7 +121,7 @@ async fn nothing_but_the_needed_headers_is_sent() {
     let _forwarder = bench.spawn(upstream.addr());
     upstream.wait_for(1, PATIENCE).await.unwrap();
     let headers = upstream.requests()[0].headers.clone();
-    let mut names: Vec<_> = headers.keys().map(|name| name.as_str()).collect();
+    let mut names: Vec<_> = headers.keys().map(reqwest::header::HeaderName::as_str).collect();
     names.sort_unstable();
     assert_eq!(
         names,

@@ -22,14 +22,22 @@ impl AllowedOrigins {
             (Some(origin), None) => {
                 // Not text is no origin.
                 let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
-                self.0.contains(&origin) || (is_own(&origin, headers, uri) && !is_cross_site(headers))
+                // A proxy before us may change `Host`; what the browser itself says of the site it does not change, and no
+                // page can set it.
+                self.0.contains(&origin)
+                    || site_is(headers, "same-origin")
+                    || (is_own(&origin, headers, uri) && !is_cross_site(headers))
             }
         }
     }
 }
 
 fn is_cross_site(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|site| site == HeaderValue::from_static("cross-site"))
+    site_is(headers, "cross-site")
+}
+
+fn site_is(headers: &HeaderMap, site: &str) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|said| said == site)
 }
 
 /// Whether host and port of the origin are those that the request was sent to: `Host`, in HTTP/2 `:authority`.
@@ -66,6 +74,9 @@ mod tests {
         assert!(admit(&[host, ("origin", "http://app.example:3000"), ("sec-fetch-site", "same-origin")]));
         assert!(admit(&[("host", "APP.example:443"), ("origin", "https://app.example")]));
         assert!(admit(&[host, ("origin", "https://shop.example"), ("sec-fetch-site", "cross-site")]));
+        let behind_a_proxy = ("host", "127.0.0.1");
+        assert!(admit(&[behind_a_proxy, ("origin", "http://app.example:3000"), ("sec-fetch-site", "same-origin")]));
+        assert!(!admit(&[behind_a_proxy, ("origin", "http://app.example:3000"), ("sec-fetch-site", "same-site")]));
     }
 
     #[test]

@@ -1,4 +1,5 @@
 //! Both doors, driven through their routers, over a real store.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use axum::{Router, body::Body, response::Response};
 use flate2::{Compression, write::GzEncoder};

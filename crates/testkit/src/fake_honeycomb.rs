@@ -210,19 +210,19 @@ async fn traces(State(shared): State<Arc<Shared>>, request: Request) -> Response
         tokio::time::sleep(delay).await;
     }
     let body_bytes = body.as_ref().map_or(0, Bytes::len);
-    let response = answer(&shared, behaviour, &parts.headers, body.ok());
+    let response = answer(&shared, &behaviour, &parts.headers, body.ok());
     let status = response.status().as_u16();
     shared.kept().requests.push(RecordedRequest { headers: parts.headers, body_bytes, status });
     shared.changed.notify_waiters();
     response
 }
 
-fn answer(shared: &Shared, behaviour: Behaviour, headers: &HeaderMap, body: Option<Bytes>) -> Response {
+fn answer(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, body: Option<Bytes>) -> Response {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(encoding) = Encoding::from_content_type(content_type) else {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type").into_response();
     };
-    let rejected = match behaviour {
+    let rejected = match *behaviour {
         Behaviour::Status(status, retry_after) => return status_response(status, retry_after, encoding),
         Behaviour::Garbage => {
             let html = [(header::CONTENT_TYPE, "text/html")];
@@ -249,7 +249,7 @@ fn answer(shared: &Shared, behaviour: Behaviour, headers: &HeaderMap, body: Opti
         kept.spans.push(span);
     }
     drop(kept);
-    if behaviour == Behaviour::CutMidway {
+    if *behaviour == Behaviour::CutMidway {
         return Response::new(Body::new(Cut { half: Some(Bytes::from_static(b"\x0a")) }));
     }
     let body = if rejected > 0 { partial_success(rejected, encoding) } else { encode_response(&[], encoding) };

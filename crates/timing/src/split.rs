@@ -62,11 +62,19 @@ impl Split {
         let possible = Interval::between(shortest_ns.clamp(0, total_ns), longest_ns.clamp(0, total_ns));
         let uplink_ns = possible.midpoint_ns();
 
-        // The total is itself only known to the timer's quantum, and so is t1: the truth may lie a little outside
-        // of what the estimate was chosen from.
-        let below_ns = uplink_ns - shortest_ns.saturating_sub(quantum_ns).clamp(0, uplink_ns);
-        let above_ns = longest_ns.saturating_add(quantum_ns).max(uplink_ns).saturating_sub(uplink_ns);
-        let error_ns = below_ns.max(above_ns);
+        // The total is only known to the timer's quantum, and so is t1: the truth may lie a little outside of what
+        // the estimate was chosen from. It never lies farther below the estimate than above: below, zero is the limit.
+        let error_ns = longest_ns.saturating_add(quantum_ns).saturating_sub(uplink_ns).max(0);
+
+        // The offset that goes with this uplink, not the middle of its interval: a span that is moved by it must land where
+        // the figures say, inside of its fetch.
+        let offset_ns = raw_ns - uplink_ns;
+        let offset_error_ns = offset
+            .interval
+            .hi_ns()
+            .saturating_sub(offset_ns)
+            .max(offset_ns.saturating_sub(offset.interval.lo_ns()))
+            .max(0);
 
         let method = if error_ns <= MEASURED_NS {
             Method::Measured
@@ -80,8 +88,8 @@ impl Split {
             uplink_ns,
             downlink_ns: total_ns - uplink_ns,
             error_ns,
-            offset_ns: offset.interval.midpoint_ns(),
-            offset_error_ns: offset.interval.half_width_ns(),
+            offset_ns,
+            offset_error_ns,
             method,
         }
     }

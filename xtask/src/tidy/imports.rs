@@ -29,7 +29,10 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
             "throughline-timing",
         ],
     ),
-    ("throughline-e2e", &["throughline-shared", "throughline-testkit"]),
+    (
+        "throughline-e2e",
+        &["throughline-context", "throughline-otlp", "throughline-shared", "throughline-testkit", "throughline-timing"],
+    ),
 ];
 
 /// Packages that stay free of nearly everything, with what they may use of others.

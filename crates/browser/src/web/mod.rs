@@ -28,6 +28,9 @@ use crate::{
     summary::{RequestSummary, Status},
 };
 
+/// How many requests are kept for a listener that may come.
+const MAX_UNHEARD: usize = 20;
+
 type Listener<T> = Rc<dyn Fn(&T)>;
 
 /// One page's tracer.
@@ -46,6 +49,8 @@ pub(crate) struct Tracer {
     delivery: Delivery,
     observer: RefCell<Option<observer::Observer>>,
     on_request: RefCell<Vec<Listener<RequestSummary>>>,
+    /// Requests that ended before anybody listened: that of the document always does.
+    unheard: RefCell<Vec<RequestSummary>>,
     on_status: RefCell<Vec<Listener<Status>>>,
     status: RefCell<Status>,
 }
@@ -84,6 +89,7 @@ pub fn init(config: Config) {
         delivery: Delivery::default(),
         observer: RefCell::default(),
         on_request: RefCell::default(),
+        unheard: RefCell::default(),
         on_status: RefCell::default(),
         status: RefCell::new(Status::Starting),
         clock,
@@ -128,9 +134,13 @@ pub fn current() -> Context {
         .unwrap_or_default()
 }
 
-/// Calls `listener` with each finished request once its timing is known.
+/// Calls `listener` with each finished request once its timing is known; the first listener also gets the few that ended
+/// before it listened, that of the document among them.
 pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
     if let Some(tracer) = tracer() {
+        for summary in tracer.unheard.take() {
+            listener(&summary);
+        }
         tracer.on_request.borrow_mut().push(Rc::new(listener));
     }
 }
@@ -212,6 +222,12 @@ impl Tracer {
     fn announce(&self, summary: &RequestSummary) {
         // Cloned first: a listener may add a listener.
         let listeners = self.on_request.borrow().clone();
+        if listeners.is_empty() {
+            let mut unheard = self.unheard.borrow_mut();
+            if unheard.len() < MAX_UNHEARD {
+                unheard.push(summary.clone());
+            }
+        }
         for listener in listeners {
             listener(summary);
         }

@@ -5,7 +5,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 
 use crate::span::Attributes;
 
-const SESSION_KEY: &str = "throughline.session";
+const SESSION_KEY: &str = "throughline:session";
 
 /// Random bytes: of `crypto` where there is one, else of `Math.random`.
 pub(super) fn random<const N: usize>() -> [u8; N] {

@@ -34,8 +34,7 @@ fn label_place(bar: Bar) -> (&'static str, Option<String>, Option<String>) {
 fn network_label(figures: &Figures) -> impl IntoView + use<> {
     view! {
         <b>{format!("network {}", format::ms(figures.total_ms))}</b>
-        " "
-        {figures.line()}
+        <span class="wf-net-line">" " {figures.line()}</span>
     }
 }
 

@@ -145,6 +145,22 @@ fn a_server_slower_than_the_wait_takes_all_of_it() {
 }
 
 #[test]
+fn one_mark_of_two_makes_no_phase() {
+    for half in [
+        ResourceTiming { redirect_start_ns: 0, ..FULL },
+        ResourceTiming { redirect_end_ns: 0, ..FULL },
+        ResourceTiming { domain_lookup_start_ns: 0, ..FULL },
+        ResourceTiming { connect_start_ns: 0, ..FULL },
+    ] {
+        let whole = decompose(1_000, 1_700, Some(&half), None);
+        assert_eq!(whole.quality, Quality::Unsynced);
+        let found = Phase::ALL.iter().filter(|phase| whole.segments.iter().any(|part| part.phase == **phase));
+        // All but the three that only the server's times make, and the one whose mark is missing.
+        assert_eq!(found.count(), Phase::ALL.len() - 4, "{half:?}");
+    }
+}
+
+#[test]
 fn no_time_has_no_parts() {
     assert_eq!(decompose(5, 5, Some(&FULL), None).segments, []);
     assert_eq!(decompose(2_000, 1_000, Some(&FULL), None).segments, []);

@@ -48,6 +48,17 @@ fn quanta() -> impl Strategy<Value = i64> {
     prop_oneof![Just(1), Just(5 * US), Just(100 * US), Just(MS), Just(16_667 * US)]
 }
 
+/// What a browser's timer says: the quantum that has begun or, with jitter, from a moment in it that is as good as
+/// random on, the next one. It never goes back.
+fn read(ns: i64, quantum: i64, jitter: Option<u64>) -> i64 {
+    let begun = ns.div_euclid(quantum);
+    let next = jitter.is_some_and(|seed| {
+        let moment = (begun as u64 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        ns.rem_euclid(quantum) as u64 > moment % quantum as u64
+    });
+    (begun + i64::from(next)) * quantum
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
@@ -56,11 +67,12 @@ proptest! {
         ahead_ns in prop_oneof![Just(0), Just(3 * S), Just(-3_600 * S), -S..S],
         drift_ppm in -i64::from(DEFAULT_DRIFT_PPM)..=i64::from(DEFAULT_DRIFT_PPM),
         quantum in quanta(),
+        jitter in prop::option::of(any::<u64>()),
         late in any::<bool>(),
         requests in prop::collection::vec(requests(), 1..24),
     ) {
         let server = Server { ahead_ns, drift_ppm };
-        let timer = |ns: i64| ns.div_euclid(quantum) * quantum;
+        let timer = |ns| read(ns, quantum, jitter);
         let mut at = EPOCH;
         let mut seen = Vec::new();
         for request in requests {

@@ -1,0 +1,162 @@
+//! The server's API, as a program uses it.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use reqwest::StatusCode;
+use serde::de::DeserializeOwned;
+use throughline_shared::inspector::{AttributeValue, Span, Trace, TraceList, TraceSummary};
+
+/// How long something may take to come true on a slow machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A client of the server.
+#[derive(Clone, Debug)]
+pub struct Api {
+    base: String,
+    client: reqwest::Client,
+}
+
+impl Api {
+    /// For the server at `base`, such as `http://127.0.0.1:3000`.
+    ///
+    /// # Errors
+    /// No HTTP client can be made.
+    pub fn new(base: String) -> anyhow::Result<Self> {
+        Ok(Self { base, client: reqwest::Client::builder().no_proxy().build()? })
+    }
+
+    /// The JSON at `path`.
+    ///
+    /// # Errors
+    /// Anything but 200 with that JSON.
+    pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let response = self.client.get(format!("{}{path}", self.base)).send().await?;
+        let status = response.status();
+        if status != StatusCode::OK {
+            bail!("GET {path}: {status}: {}", response.text().await?);
+        }
+        response.json().await.with_context(|| format!("GET {path}"))
+    }
+
+    /// The text at `path`.
+    ///
+    /// # Errors
+    /// Anything but 200.
+    pub async fn text(&self, path: &str) -> anyhow::Result<String> {
+        Ok(self.client.get(format!("{}{path}", self.base)).send().await?.error_for_status()?.text().await?)
+    }
+
+    /// The newest traces.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn traces(&self) -> anyhow::Result<Vec<TraceSummary>> {
+        Ok(self.get::<TraceList>("/api/traces?limit=200").await?.traces)
+    }
+
+    /// A trace, once `complete` says that all of it has arrived.
+    ///
+    /// # Errors
+    /// It never is; what has arrived is part of the error.
+    pub async fn trace_when(&self, trace_id: &str, complete: impl Fn(&Trace) -> bool) -> anyhow::Result<Trace> {
+        let path = format!("/api/traces/{trace_id}");
+        let mut last = None;
+        let found = eventually(async || {
+            let Ok(trace) = self.get::<Trace>(&path).await else { return None };
+            if complete(&trace) {
+                return Some(trace);
+            }
+            last = Some(outline(&trace));
+            None
+        })
+        .await;
+        found.with_context(|| format!("trace {trace_id} stays incomplete:\n{}", last.unwrap_or_default()))
+    }
+
+    /// The newest trace whose root has this name, once it is there.
+    ///
+    /// # Errors
+    /// It never is.
+    pub async fn trace_named(&self, root_name: &str) -> anyhow::Result<TraceSummary> {
+        let mut names = Vec::new();
+        let found = eventually(async || {
+            let traces = self.traces().await.ok()?;
+            names = traces.iter().map(|trace| trace.root_name.clone()).collect();
+            traces.into_iter().find(|trace| trace.has_root && trace.root_name == root_name)
+        })
+        .await;
+        found.with_context(|| format!("no trace `{root_name}`; there are {names:?}"))
+    }
+}
+
+/// Asks again until there is an answer.
+pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return Some(answer);
+        }
+        if begin.elapsed() > PATIENCE {
+            return None;
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// A trace as a person would note it, one span a line.
+#[must_use]
+pub fn outline(trace: &Trace) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    for span in &trace.spans {
+        let parent = span.parent_span_id.as_deref().unwrap_or("-");
+        let _ = writeln!(
+            text,
+            "{} <- {parent:16} {:?} {} {:?} {:.3} ms{}",
+            span.span_id,
+            span.kind,
+            span.service,
+            span.name,
+            span.duration_ns as f64 / 1e6,
+            if span.warnings.is_empty() { String::new() } else { format!(" {:?}", span.warnings) }
+        );
+    }
+    text
+}
+
+/// What tests ask of spans.
+pub trait SpanExt {
+    /// An attribute's text; panics if it is not there or no text.
+    fn text(&self, key: &str) -> &str;
+    /// An attribute's number; panics if it is not there or no number.
+    fn number(&self, key: &str) -> f64;
+    /// Whether the attribute is there.
+    fn has(&self, key: &str) -> bool;
+}
+
+impl SpanExt for Span {
+    fn text(&self, key: &str) -> &str {
+        match find(self, key) {
+            Some(AttributeValue::String(text)) => text,
+            other => panic!("{} has no text {key}: {other:?}; it has {:#?}", self.name, self.attributes),
+        }
+    }
+
+    fn number(&self, key: &str) -> f64 {
+        match find(self, key) {
+            Some(AttributeValue::Double(number)) => *number,
+            Some(AttributeValue::Int(number)) => *number as f64,
+            other => panic!("{} has no number {key}: {other:?}; it has {:#?}", self.name, self.attributes),
+        }
+    }
+
+    fn has(&self, key: &str) -> bool {
+        find(self, key).is_some()
+    }
+}
+
+fn find<'s>(span: &'s Span, key: &str) -> Option<&'s AttributeValue> {
+    span.attributes.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
+}

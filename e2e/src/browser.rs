@@ -1,0 +1,164 @@
+//! A real Chromium, driven by WebDriver.
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    process::Stdio,
+    time::Duration,
+};
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, extensions::cdp::ChromeDevTools};
+use tokio::process::{Child, Command};
+
+use crate::{api::eventually, required};
+
+/// What the page is asked to look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Theme {
+    /// `prefers-color-scheme: light`.
+    Light,
+    /// `prefers-color-scheme: dark`.
+    Dark,
+}
+
+/// A browser with one tab. Its processes end when it is dropped.
+#[derive(Debug)]
+pub struct Browser {
+    /// The tab.
+    pub driver: WebDriver,
+    chromedriver: Child,
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts Chromium by the chromedriver that `THROUGHLINE_E2E_CHROMEDRIVER` names.
+    ///
+    /// # Errors
+    /// It does not start.
+    pub async fn start() -> anyhow::Result<Self> {
+        let program = required("THROUGHLINE_E2E_CHROMEDRIVER")?;
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let chromedriver = Command::new(&program)
+            .arg(format!("--port={port}"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("{} cannot be started", program.display()))?;
+        let profile = TempDir::new()?;
+        let mut capabilities = DesiredCapabilities::chrome();
+        for argument in [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--window-size=1280,800",
+        ] {
+            capabilities.add_arg(argument)?;
+        }
+        capabilities.add_arg(&format!("--user-data-dir={}", profile.path().display()))?;
+        let url = format!("http://127.0.0.1:{port}");
+        let mut error = None;
+        let driver = eventually(async || match WebDriver::new(&url, capabilities.clone()).await {
+            Ok(driver) => Some(driver),
+            Err(failed) => {
+                error = Some(failed);
+                None
+            }
+        })
+        .await;
+        let driver = driver.with_context(|| format!("Chromium does not start: {error:?}"))?;
+        driver.set_script_timeout(Duration::from_secs(60)).await?;
+        let browser = Self { driver, chromedriver, _profile: profile };
+        browser.watch_security().await?;
+        Ok(browser)
+    }
+
+    /// Notes every violation of the content security policy, from each document's first script on.
+    async fn watch_security(&self) -> anyhow::Result<()> {
+        let source = "window.__violations = []; document.addEventListener('securitypolicyviolation', \
+                      e => window.__violations.push(e.violatedDirective + ' ' + e.blockedURI));";
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source })).await?;
+        Ok(())
+    }
+
+    /// A Chrome DevTools Protocol command.
+    ///
+    /// # Errors
+    /// The browser refuses it.
+    pub async fn cdp(&self, command: &str, parameters: Value) -> anyhow::Result<Value> {
+        let tools = ChromeDevTools::new(self.driver.handle().clone());
+        Ok(tools.execute_cdp_with_params(command, parameters).await?)
+    }
+
+    /// What `script` (the body of a function) returns.
+    ///
+    /// # Errors
+    /// It throws.
+    pub async fn eval(&self, script: &str) -> anyhow::Result<Value> {
+        Ok(self.driver.execute(script, Vec::new()).await?.json().clone())
+    }
+
+    /// Waits until the JavaScript expression is true.
+    ///
+    /// # Errors
+    /// It never is; the page's text is part of the error.
+    pub async fn until(&self, expression: &str) -> anyhow::Result<()> {
+        let script = format!("return Boolean({expression})");
+        let found = eventually(async || self.eval(&script).await.ok().filter(|value| *value == json!(true))).await;
+        if found.is_some() {
+            return Ok(());
+        }
+        let text = self.eval("return location.href + '\\n' + document.body.innerText").await?;
+        anyhow::bail!("`{expression}` never comes true on {}", text.as_str().unwrap_or_default())
+    }
+
+    /// Emulates a screen and a colour scheme.
+    ///
+    /// # Errors
+    /// The browser refuses it.
+    pub async fn look(&self, width: u32, height: u32, theme: Theme) -> anyhow::Result<()> {
+        let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
+        self.cdp("Emulation.setDeviceMetricsOverride", metrics).await?;
+        let value = if theme == Theme::Dark { "dark" } else { "light" };
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
+        self.cdp("Emulation.setEmulatedMedia", features).await?;
+        Ok(())
+    }
+
+    /// Writes what the tab shows as a PNG.
+    ///
+    /// # Errors
+    /// No picture, or no file.
+    pub async fn screenshot(&self, path: &Path) -> anyhow::Result<()> {
+        self.driver.screenshot(path).await?;
+        Ok(())
+    }
+
+    /// What broke the content security policy since the document began.
+    ///
+    /// # Errors
+    /// The tab does not answer.
+    pub async fn violations(&self) -> anyhow::Result<Value> {
+        self.eval("return window.__violations").await
+    }
+
+    /// Ends the browser.
+    ///
+    /// # Errors
+    /// It does not end by itself; it is killed then.
+    pub async fn quit(mut self) -> anyhow::Result<()> {
+        let ended = self.driver.quit().await;
+        self.chromedriver.kill().await?;
+        Ok(ended?)
+    }
+}

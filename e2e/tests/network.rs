@@ -1,0 +1,164 @@
+//! The network figures against a network whose delays are known, and clocks that are known to be wrong.
+
+use std::{fmt::Write as _, time::Duration};
+
+use anyhow::Context;
+use throughline_e2e::{Browser, DelayProxy, ServerOptions, Site, SpanExt, outline, required};
+use throughline_shared::inspector::{Span, Trace};
+
+const DELAYS_MS: [(u64, u64); 5] = [(0, 0), (20, 20), (100, 20), (20, 100), (300, 50)];
+const CLOCKS_OFF_S: [i64; 3] = [0, 3, -3600];
+const REQUESTS: usize = 20;
+/// Of the median of the measured totals.
+const TOTAL_TOLERANCE_MS: f64 = 3.0;
+/// How well the test itself knows the offset of the page's clock: `Date.now()` counts milliseconds.
+const TRUTH_TOLERANCE_MS: f64 = 0.25;
+
+/// One traced request, as it arrived in the store.
+struct Measured {
+    total_ms: f64,
+    uplink_ms: f64,
+    error_ms: f64,
+    true_uplink_ms: f64,
+    method: String,
+}
+
+fn ms(span: &Span, key: &str) -> f64 {
+    span.number(&format!("throughline.{key}"))
+}
+
+/// How far the page's clock is from the machine's, in milliseconds: the smallest of many differences to `Date.now()`, which
+/// is rounded down.
+async fn page_clock_off_ms(browser: &Browser) -> anyhow::Result<f64> {
+    let script = "let least = Infinity; const end = performance.now() + 60; \
+                  while (performance.now() < end) { \
+                      least = Math.min(least, performance.timeOrigin + performance.now() - Date.now()); \
+                  } return least;";
+    browser.eval(script).await?.as_f64().context("a number")
+}
+
+fn pairs(trace: &Trace) -> Vec<(&Span, &Span)> {
+    let fetches = trace.spans.iter().filter(|span| span.has("throughline.network.total_ms"));
+    fetches
+        .filter_map(|fetch| {
+            let server = trace.spans.iter().find(|span| span.parent_span_id.as_deref() == Some(&fetch.span_id))?;
+            Some((fetch, server))
+        })
+        .collect()
+}
+
+/// The aligned view: the server span lies inside the fetch span.
+fn is_inside(fetch: &Span, server: &Span, trace: &Trace) {
+    let at = |span: &Span| i128::from(span.start_ns) + i128::from(span.align_ns);
+    let end = |span: &Span| at(span) + i128::from(span.duration_ns);
+    assert!(at(server) >= at(fetch) && end(server) <= end(fetch), "{} sticks out of\n{}", server.name, outline(trace));
+    assert!(server.warnings.is_empty() && fetch.warnings.is_empty(), "{}", outline(trace));
+}
+
+async fn like_often(browser: &Browser) -> anyhow::Result<()> {
+    let count = "document.querySelectorAll('.dock-line').length";
+    for n in 0..REQUESTS {
+        let pressed = browser.eval("return document.querySelector('button.like').getAttribute('aria-pressed')").await?;
+        browser
+            .eval("window.__lines = new Set([...document.querySelectorAll('.dock-line a')].map(a => a.href)); \
+                   document.querySelector('button.like').click()")
+            .await?;
+        // A new line in the dock: the request has ended and its timing is known.
+        browser
+            .until("[...document.querySelectorAll('.dock-line a')].some(a => !window.__lines.has(a.href))")
+            .await
+            .with_context(|| format!("request {n}, pressed {pressed}, {count}"))?;
+    }
+    Ok(())
+}
+
+async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<String> {
+    let mut options = ServerOptions::default();
+    if clock_off_s != 0 {
+        options.clock_off = Some((clock_off_s, required("THROUGHLINE_E2E_FAKETIME")?));
+    }
+    let site = Site::start(&options)?;
+    let proxy =
+        DelayProxy::start(site.server.addr(), Duration::from_millis(up_ms), Duration::from_millis(down_ms))?;
+    let browser = Browser::start().await?;
+    browser.driver.goto(format!("http://{}/", proxy.addr())).await?;
+    browser.until("document.querySelector('button.like')").await?;
+    let page_off_ms = page_clock_off_ms(&browser).await?;
+    like_often(&browser).await?;
+    browser.quit().await?;
+
+    // The page's last spans were sent when it went.
+    let mut measured = Vec::new();
+    let found = throughline_e2e::eventually(async || {
+        let traces = site.api.traces().await.ok()?;
+        let actions: Vec<_> = traces.into_iter().filter(|t| t.root_name.ends_with("ike") && t.span_count >= 5).collect();
+        (actions.len() >= REQUESTS).then_some(actions)
+    })
+    .await
+    .context("the traces do not arrive")?;
+    let true_offset_ms = clock_off_s as f64 * 1e3 - page_off_ms;
+    for summary in found {
+        let trace = site.api.trace_when(&summary.trace_id, |trace| !pairs(trace).is_empty()).await?;
+        let [(fetch, server)] = pairs(&trace)[..] else { anyhow::bail!("not one pair in\n{}", outline(&trace)) };
+        is_inside(fetch, server, &trace);
+        for attribute in fetch.attributes.iter().filter(|a| a.key.starts_with("throughline.phase.")) {
+            assert!(fetch.number(&attribute.key) >= 0.0, "{attribute:?}");
+        }
+        assert_eq!(fetch.text("throughline.network.quality"), "fine");
+        measured.push(Measured {
+            total_ms: ms(fetch, "network.total_ms"),
+            uplink_ms: ms(fetch, "network.uplink_ms"),
+            error_ms: ms(fetch, "network.error_ms"),
+            // What was sent at t1 was received at t2 by a clock whose offset is known here.
+            true_uplink_ms: ms(fetch, "network.uplink_ms") + ms(fetch, "clock.offset_ms") - true_offset_ms,
+            method: fetch.text("throughline.network.method").to_owned(),
+        });
+    }
+
+    measured.sort_by(|a, b| a.total_ms.total_cmp(&b.total_ms));
+    let median = measured[measured.len() / 2].total_ms;
+    let truth = (up_ms + down_ms) as f64;
+    let mut table = String::new();
+    let widest = measured.iter().map(|m| m.error_ms).fold(0.0, f64::max);
+    let worst = measured.iter().map(|m| (m.true_uplink_ms - m.uplink_ms).abs()).fold(0.0, f64::max);
+    let narrowest = measured.iter().map(|m| m.error_ms).fold(f64::INFINITY, f64::min);
+    write!(
+        table,
+        "| {up_ms} / {down_ms} | {clock_off_s:+} s | {truth} | {median:.2} | {:+.2} | ±{narrowest:.1}…{widest:.1} | {worst:.1} |",
+        median - truth
+    )?;
+    println!("{table}");
+    assert!((median - truth).abs() <= TOTAL_TOLERANCE_MS, "{table}");
+    for m in &measured {
+        assert!(
+            (m.true_uplink_ms - m.uplink_ms).abs() <= m.error_ms + TRUTH_TOLERANCE_MS,
+            "true uplink {:.3}, reported {:.3} ± {:.3} ({})",
+            m.true_uplink_ms,
+            m.uplink_ms,
+            m.error_ms,
+            m.method
+        );
+        // The truth is the proxy's: nothing goes up faster than it lets it.
+        assert!(m.true_uplink_ms >= up_ms as f64 - TRUTH_TOLERANCE_MS, "{:.3} < {up_ms}", m.true_uplink_ms);
+    }
+    Ok(table)
+}
+
+#[tokio::test]
+async fn the_network_is_measured_whatever_the_clocks_say() -> anyhow::Result<()> {
+    let mut tables = Vec::new();
+    for clock_off_s in CLOCKS_OFF_S {
+        for (up_ms, down_ms) in DELAYS_MS {
+            let table = measure(up_ms, down_ms, clock_off_s)
+                .await
+                .with_context(|| format!("up {up_ms} ms, down {down_ms} ms, clock {clock_off_s:+} s"))?;
+            tables.push(table);
+        }
+    }
+    println!(
+        "| up / down, ms | server clock | true total, ms | median of {REQUESTS}, ms | difference, ms | reported ± of uplink, ms | \
+         worst true error of uplink, ms |\n| --- | --- | --- | --- | --- | --- | --- |\n{}",
+        tables.join("\n")
+    );
+    Ok(())
+}
