@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, extensions::cdp::ChromeDevTools};
+use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
 use tokio::process::{Child, Command};
 
 use crate::{api::eventually, required};
@@ -96,8 +96,7 @@ impl Browser {
     /// # Errors
     /// The browser refuses it.
     pub async fn cdp(&self, command: &str, parameters: Value) -> anyhow::Result<Value> {
-        let tools = ChromeDevTools::new(self.driver.handle().clone());
-        Ok(tools.execute_cdp_with_params(command, parameters).await?)
+        Ok(self.driver.cdp().send_raw(command, parameters).await?)
     }
 
     /// What `script` (the body of a function) returns.

@@ -35,7 +35,7 @@ pub(crate) fn Help(dialog: NodeRef<Dialog>) -> impl IntoView {
         <dialog class="help" node_ref=dialog aria-labelledby="help-title">
             <div class="help-head">
                 <h2 id="help-title">"Keys"</h2>
-                <button type="button" class="icon-button" aria-label="Close" on:click=close>"✕"</button>
+                <button type="button" class="icon-button" aria-label="Close" on:click=close>"×"</button>
             </div>
             {KEYS
                 .into_iter()

@@ -1,6 +1,6 @@
 //! Which pages may send (Fetch, section 3.1 `Origin`; Fetch Metadata, `Sec-Fetch-Site`).
 
-use http::{HeaderMap, HeaderValue, Uri, header};
+use http::{HeaderMap, Uri, header};
 
 /// Origins in the form that a browser sends: no trailing slash, lower case.
 #[derive(Clone, Debug)]
@@ -56,6 +56,8 @@ fn is_own(origin: &str, headers: &HeaderMap, uri: &Uri) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn admit(pairs: &[(&'static str, &'static str)]) -> bool {

@@ -14,6 +14,11 @@ pub(crate) async fn copy(text: &str) -> bool {
     there && JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok()
 }
 
+/// Two sheets, one behind the other.
+const SHEETS: &str = "M6 6h7v7H6z M10 6V3H3v7h3";
+/// A tick.
+const DONE: &str = "M3 8.5l3.2 3.2L13 5";
+
 /// A button that copies and says so.
 #[component]
 pub(crate) fn CopyButton(
@@ -44,7 +49,15 @@ pub(crate) fn CopyButton(
         <button type="button" class=if icon { "copy copy-icon" } else { "copy button" } title=label on:click=click>
             {if icon {
                 view! {
-                    <span aria-hidden="true">{move || if said.get().is_some() { "✓" } else { "⧉" }}</span>
+                    <svg viewBox="0 0 16 16" width="14" height="14" aria-hidden="true">
+                        <path
+                            d=move || if said.get().is_some() { DONE } else { SHEETS }
+                            fill="none"
+                            stroke="currentColor"
+                            stroke-width="1.4"
+                            stroke-linejoin="round"
+                        ></path>
+                    </svg>
                     <span class="sr-only" role="status">{move || said.get().unwrap_or(label)}</span>
                 }
                     .into_any()

@@ -40,7 +40,7 @@ pub(crate) fn Details(page: Page) -> impl IntoView {
                         title="Close (Esc)"
                         on:click=move |_| page.close()
                     >
-                        "✕"
+                        "×"
                     </button>
                 </div>
                 {(!warnings.is_empty())

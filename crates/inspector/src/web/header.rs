@@ -70,6 +70,7 @@ pub(crate) fn Header(page: Page, search: NodeRef<Input>) -> impl IntoView {
                 </span>
                 {errors}
             </div>
+            <Legend page/>
             <div class="trace-tools">
                 <Search page search/>
                 <ClockSwitch page/>
@@ -79,7 +80,6 @@ pub(crate) fn Header(page: Page, search: NodeRef<Input>) -> impl IntoView {
                     label="Copy link"
                 />
             </div>
-            <Legend page/>
         </header>
     }
 }
@@ -137,7 +137,7 @@ fn Search(page: Page, search: NodeRef<Input>) -> impl IntoView {
             <input
                 type="search"
                 node_ref=search
-                placeholder="Search in this trace"
+                placeholder="Search this trace"
                 autocomplete="off"
                 spellcheck="false"
                 prop:value=move || page.needle.get()

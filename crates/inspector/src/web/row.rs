@@ -11,24 +11,9 @@ use crate::{
     band::{self, Figures, Kind, Segment},
     format,
     model::is_error,
-    timeline::{Bar, Window},
+    timeline::Window,
     tree::Row,
 };
-
-/// Deeper levels are not moved further to the right: the name has to stay readable.
-const DEEPEST: u32 = 24;
-
-/// Where the words of a bar stand.
-fn label_place(bar: Bar) -> (&'static str, Option<String>, Option<String>) {
-    let right = bar.left + bar.width;
-    if right <= 62.0 {
-        ("wf-label", Some(format!("{right:.3}%")), None)
-    } else if bar.left >= 38.0 {
-        ("wf-label wf-label-before", None, Some(format!("{:.3}%", 100.0 - bar.left)))
-    } else {
-        ("wf-label wf-label-inside", None, Some(format!("{:.3}%", (100.0 - right).max(0.0))))
-    }
-}
 
 /// The words beside a fetch's bar: the measured total, then the estimates.
 fn network_label(figures: &Figures) -> impl IntoView + use<> {
@@ -125,7 +110,6 @@ pub(crate) fn SpanRow(
                 let (class, sign) = if end < window.start_ns() { ("wf-off", "◂") } else { ("wf-off wf-off-right", "▸") };
                 return Some(view! { <span class=class title="Outside the range in view">{sign}</span> }.into_any());
             };
-            let (label_class, left, right) = label_place(bar);
             let figures = network.figures.as_ref();
             let label = match figures {
                 Some(figures) => network_label(figures).into_any(),
@@ -159,13 +143,15 @@ pub(crate) fn SpanRow(
                 ></i>
                 {bands(&network.segments, figures, start, window)}
                 {events}
-                <span class=label_class style:left=left style:right=right>
+                <span class="wf-label" style:left=format!("{:.3}%", bar.left + bar.width)>
                     {label}
                 </span>
             }.into_any())
         }
     };
     let method = model.network.get(index).and_then(|network| network.figures.as_ref()).map(network_title);
+    // However deep it is, more than half of the column is left for the name.
+    let indent = format!("min({}px, 45%)", row.depth.saturating_mul(14).saturating_add(4));
     let twisty = (row.descendants > 0).then(|| {
         let below = format::count(row.descendants as usize, "span");
         view! {
@@ -200,7 +186,7 @@ pub(crate) fn SpanRow(
             style:transform=format!("translateY({}px)", place as f64 * ROW_PX)
             on:click=move |_| page.select(index)
         >
-            <div class="wf-name" role="gridcell" style:padding-left=format!("{}px", 4 + 14 * row.depth.min(DEEPEST))>
+            <div class="wf-name" role="gridcell" style:padding-left=indent>
                 <span class="wf-twist">{twisty}</span>
                 {failed.then(|| view! { <span class="error-icon" title="Error" aria-hidden="true">"!"</span> })}
                 {warned.then(|| view! { <span class="warning-icon" title="Has a warning: see its details" aria-hidden="true">"△"</span> })}

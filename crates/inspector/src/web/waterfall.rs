@@ -18,14 +18,17 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
     let scroller: NodeRef<Div> = page.scroller;
     let top = RwSignal::new(0.0);
     let height = RwSignal::new(600.0);
-    let width = RwSignal::new(1000.0);
+    let time = NodeRef::<Div>::new();
+    let time_width = RwSignal::new(600.0);
     Effect::new(move |_| {
         let Some(element) = scroller.get() else { return };
         let measure = {
             let element = element.clone();
             move || {
                 height.try_set(f64::from(element.client_height()));
-                width.try_set(f64::from(element.client_width()));
+                if let Some(Some(time)) = time.try_get_untracked() {
+                    time_width.try_set(f64::from(time.client_width()));
+                }
                 top.try_set(f64::from(element.scroll_top()));
             }
         };
@@ -56,8 +59,8 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
         })
     };
     let ticks = Memo::new(move |_| {
-        // About one tick in 90 pixels of the time column.
-        let most = (width.get() * 0.5 / 90.0).clamp(3.0, 10.0) as usize;
+        // At least 72 pixels for each.
+        let most = (time_width.get() / 72.0).clamp(3.0, 12.0) as usize;
         page.window.get().ticks(page.whole.get().start_ns(), most)
     });
     let active = move || {
@@ -81,15 +84,14 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
             <div class="wf-head wf-grid" role="row" aria-rowindex="1">
                 <div class="wf-name" role="columnheader">"name"</div>
                 <div class="wf-service" role="columnheader">"service"</div>
-                <div class="wf-time" role="columnheader" aria-label="time">
+                <div class="wf-time" role="columnheader" aria-label="time" node_ref=time>
                     {move || {
                         ticks
                             .get()
                             .into_iter()
                             .map(|tick| {
-                                let place = if tick.left > 94.0 { "wf-tick wf-tick-end" } else { "wf-tick" };
                                 view! {
-                                    <span class=place style:left=format!("{:.3}%", tick.left)>
+                                    <span class="wf-tick" style:left=format!("{:.3}%", tick.left)>
                                         {tick.label}
                                     </span>
                                 }
