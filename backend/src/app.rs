@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{DefaultBodyLimit, Request, State},
+    middleware,
     response::Response,
     routing::get,
 };
@@ -50,6 +51,7 @@ pub(crate) fn router(settings: &Settings, instance: &str, database: Database, st
         .route("/crud/{uuid}", get(page))
         .route("/traces", get(page))
         .route("/traces/{trace_id}", get(page))
+        .layer(middleware::from_fn(cruddur::identify))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .fallback(fallback)

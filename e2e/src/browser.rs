@@ -46,7 +46,8 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            .kill_on_drop(true)
+            // Chromium is its child: both are in one group, and end together.
+            .process_group(0)
             .spawn()
             .with_context(|| format!("{} cannot be started", program.display()))?;
         let profile = TempDir::new()?;
@@ -155,9 +156,18 @@ impl Browser {
     ///
     /// # Errors
     /// It does not end by itself; it is killed then.
-    pub async fn quit(mut self) -> anyhow::Result<()> {
-        let ended = self.driver.quit().await;
-        self.chromedriver.kill().await?;
-        Ok(ended?)
+    pub async fn quit(self) -> anyhow::Result<()> {
+        Ok(self.driver.clone().quit().await?)
+    }
+}
+
+/// A test that failed left the session open: its processes are ended, without asking them.
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Otherwise the driver's own drop waits for an answer that this thread can no longer receive.
+        let _ = self.driver.clone().leak();
+        if let Some(group) = self.chromedriver.id() {
+            let _ = std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
+        }
     }
 }

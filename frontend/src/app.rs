@@ -18,8 +18,8 @@ use crate::{
     help::Help,
     page::use_untraced_page,
     pages::{
-        home::HomePage, missing::MissingPage, notifications::NotificationsPage, profile::ProfilePage, search::SearchPage,
-        thread::ThreadPage,
+        home::HomePage, missing::MissingPage, notifications::NotificationsPage, profile::ProfilePage,
+        search::SearchPage, thread::ThreadPage,
     },
     search_form,
     session::Session,
@@ -57,7 +57,8 @@ fn Shell(dock: DockState) -> impl IntoView {
     let wants_composer = WantsComposer(StoredValue::new(false));
     provide_context(wants_composer);
     let location = use_location();
-    let in_traces = Memo::new(move |_| location.pathname.with(|path| path == "/traces" || path.starts_with("/traces/")));
+    let in_traces =
+        Memo::new(move |_| location.pathname.with(|path| path == "/traces" || path.starts_with("/traces/")));
     let navigate = use_navigate();
     let keys = window_event_listener(ev::keydown, move |event| {
         if is_typing(&event) {
@@ -123,7 +124,8 @@ fn OneTrace() -> impl IntoView {
 
 /// Whether there is a composer to write in.
 pub(crate) fn focus_composer() -> bool {
-    let field = document().get_element_by_id(composer::FIELD_ID).and_then(|element| element.dyn_into::<HtmlElement>().ok());
+    let field =
+        document().get_element_by_id(composer::FIELD_ID).and_then(|element| element.dyn_into::<HtmlElement>().ok());
     field.is_some_and(|field| field.focus().is_ok())
 }
 

@@ -8,7 +8,11 @@ const COLOURS: u32 = 8;
 /// The first letters of the first two words; of the handle where the name has none.
 fn initials(display_name: &str, handle: &str) -> String {
     let of = |text: &str| -> String {
-        text.split_whitespace().filter_map(|word| word.chars().find(|c| c.is_alphanumeric())).take(2).flat_map(char::to_uppercase).collect()
+        text.split_whitespace()
+            .filter_map(|word| word.chars().find(|c| c.is_alphanumeric()))
+            .take(2)
+            .flat_map(char::to_uppercase)
+            .collect()
     };
     match of(display_name) {
         text if text.is_empty() => of(handle),

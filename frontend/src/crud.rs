@@ -22,8 +22,18 @@ pub(crate) fn Crud(
     #[prop(optional)]
     main: bool,
 ) -> impl IntoView {
-    let Activity { uuid, handle, display_name, message, created_at, expires_at, reply_to_uuid, replies_count, likes_count, liked } =
-        activity;
+    let Activity {
+        uuid,
+        handle,
+        display_name,
+        message,
+        created_at,
+        expires_at,
+        reply_to_uuid,
+        replies_count,
+        likes_count,
+        liked,
+    } = activity;
     let profile = format!("/@{handle}");
     let thread = format!("/crud/{uuid}");
     let replies = match replies_count {

@@ -38,7 +38,11 @@ impl DockState {
             // A phone has little room.
             _ => window().inner_width().ok().and_then(|width| width.as_f64()).is_some_and(|width| width >= 700.0),
         };
-        let state = Self { open: RwSignal::new(open), lines: RwSignal::new(VecDeque::new()), status: RwSignal::new(Status::Starting) };
+        let state = Self {
+            open: RwSignal::new(open),
+            lines: RwSignal::new(VecDeque::new()),
+            status: RwSignal::new(Status::Starting),
+        };
         let number = StoredValue::new(0_u64);
         throughline_browser::on_request(move |request| {
             let Some(number) = number.try_update_value(|n| {
@@ -229,8 +233,14 @@ mod tests {
 
     #[test]
     fn only_estimates_say_how_good_they_are() {
-        let network =
-            Network { total_ms: 41.0, uplink_ms: 21.0, downlink_ms: 20.0, error_ms: 1.6, method: "bounded", server_ms: 34.0 };
+        let network = Network {
+            total_ms: 41.0,
+            uplink_ms: 21.0,
+            downlink_ms: 20.0,
+            error_ms: 1.6,
+            method: "bounded",
+            server_ms: 34.0,
+        };
         assert_eq!(piece_words(Kind::Uplink, 21.0, Some(&network)), "up 21±2");
         assert_eq!(piece_words(Kind::Server, 34.0, Some(&network)), "server 34");
         assert_eq!(piece_words(Kind::Wait, 40.0, None), "wait 40");

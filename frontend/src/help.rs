@@ -6,7 +6,13 @@ use leptos::{html::Dialog, prelude::*};
 const KEYS: [(&str, &[(&str, &str)]); 3] = [
     (
         "Cruddur",
-        &[("n", "write a crud"), ("Ctrl Enter", "send it"), ("/", "search"), ("t", "open or close the dock"), ("?", "this help")],
+        &[
+            ("n", "write a crud"),
+            ("Ctrl Enter", "send it"),
+            ("/", "search"),
+            ("t", "open or close the dock"),
+            ("?", "this help"),
+        ],
     ),
     ("Traces", &[("/", "filter"), ("↑ ↓", "move among traces"), ("Enter", "open")]),
     (

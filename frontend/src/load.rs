@@ -91,7 +91,9 @@ impl<T: Send + Sync + 'static> Load<T> {
                 </p>
             }
             .into_any(),
-            Phase::Failed(problem) => view! { <ProblemView problem retry=Callback::new(move |()| self.retry())/> }.into_any(),
+            Phase::Failed(problem) => {
+                view! { <ProblemView problem retry=Callback::new(move |()| self.retry())/> }.into_any()
+            }
         }
     }
 

@@ -2,6 +2,8 @@
 
 // `#[component]` makes `pub` items out of private ones.
 #![allow(unreachable_pub)]
+// Components own what they are given, as callers of `view!` expect.
+#![allow(clippy::needless_pass_by_value)]
 
 mod api;
 mod app;
@@ -38,11 +40,21 @@ fn main() {
     throughline_browser::app_ready();
 }
 
+const FLUSH_INTERVAL_MS: u32 = 1_000;
+
+/// The inspector does not trace itself.
+fn is_inspector(path: &str) -> bool {
+    path == "/traces" || path.starts_with("/traces/")
+}
+
 fn telemetry(backend: &Backend) -> Config {
     let config = Config::new()
         .endpoint(backend.url("/v1/traces"))
         .ticket_endpoint(backend.url("/v1/ticket"))
-        .scope("cruddur", env!("CARGO_PKG_VERSION"));
+        .scope("cruddur", env!("CARGO_PKG_VERSION"))
+        // The inspector is live: the usual 5 s would be felt.
+        .flush_interval_ms(FLUSH_INTERVAL_MS)
+        .page_load(!is_inspector(&window().location().pathname().unwrap_or_default()));
     let base = backend.url("");
     if base.is_empty() { config } else { config.propagate_to(base) }
 }

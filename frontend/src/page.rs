@@ -73,8 +73,11 @@ fn settle(title: &str) -> bool {
 }
 
 fn focus_heading() {
-    let heading = document().query_selector("main h1, main").ok().flatten();
-    if let Some(heading) = heading.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+    let find = |selector| document().query_selector(selector).ok().flatten();
+    // A page without a heading yet: the place where it will be.
+    if let Some(heading) =
+        find("main h1").or_else(|| find("main")).and_then(|element| element.dyn_into::<HtmlElement>().ok())
+    {
         // Fails only for an element that cannot have the focus.
         let _ = heading.focus();
     }

@@ -98,7 +98,8 @@ impl Session {
 
     /// Loads again what the open page shows.
     pub(crate) async fn reload(self) {
-        let reloads: Vec<Reload> = self.reloads.with_value(|reloads| reloads.iter().filter_map(Weak::upgrade).collect());
+        let reloads: Vec<Reload> =
+            self.reloads.with_value(|reloads| reloads.iter().filter_map(Weak::upgrade).collect());
         let running: Vec<_> = reloads.iter().map(|reload| reload()).collect();
         for reload in running {
             reload.await;

@@ -27,7 +27,8 @@ impl Theme {
     }
 
     fn of_the_system() -> Self {
-        let dark = window().match_media("(prefers-color-scheme: dark)").ok().flatten().is_some_and(|query| query.matches());
+        let dark =
+            window().match_media("(prefers-color-scheme: dark)").ok().flatten().is_some_and(|query| query.matches());
         if dark { Self::Dark } else { Self::Light }
     }
 

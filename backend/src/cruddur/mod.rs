@@ -8,3 +8,4 @@ mod session;
 
 pub(crate) use database::Database;
 pub(crate) use routes::router;
+pub(crate) use session::identify;

@@ -46,7 +46,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Me {
 }
 
 /// Says on the server span who asks.
-pub(super) async fn identify(mut request: Request, next: Next) -> Response {
+pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
     let me = Me::of(request.headers());
     tracing::Span::current().set_attribute(keys::APP_USER_ID, me.0.clone());
     request.extensions_mut().insert(me);

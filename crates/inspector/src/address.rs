@@ -51,7 +51,9 @@ impl Filter {
     /// also looked for in the names of its spans.
     #[must_use]
     pub fn admits(&self, summary: &TraceSummary) -> Option<bool> {
-        if self.errors && summary.error_count == 0 || self.min_ms.is_some_and(|ms| (summary.duration_ns as f64) < ms * 1e6) {
+        if self.errors && summary.error_count == 0
+            || self.min_ms.is_some_and(|ms| (summary.duration_ns as f64) < ms * 1e6)
+        {
             return Some(false);
         }
         let needle = self.text.to_lowercase();

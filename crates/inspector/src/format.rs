@@ -43,9 +43,9 @@ pub fn ms(value: f64) -> String {
     if !value.is_finite() {
         "?".to_owned()
     } else if value.abs() < 9.95 {
-        trim(format!("{value:.1}"))
+        trim(&format!("{value:.1}"))
     } else {
-        trim(format!("{value:.0}"))
+        trim(&format!("{value:.0}"))
     }
 }
 
@@ -57,11 +57,11 @@ pub fn estimate(value_ms: f64, error_ms: f64) -> String {
     }
     let error = error_ms.abs();
     if error <= 0.95 && value_ms.abs() < 99.95 {
-        let error = trim(format!("{:.1}", (error * 10.0 - 1e-6).ceil().max(0.0) / 10.0));
-        format!("{}±{error}", trim(format!("{value_ms:.1}")))
+        let error = trim(&format!("{:.1}", (error * 10.0 - 1e-6).ceil().max(0.0) / 10.0));
+        format!("{}±{error}", trim(&format!("{value_ms:.1}")))
     } else {
-        let error = trim(format!("{:.0}", (error - 1e-6).ceil().max(0.0)));
-        format!("{}±{error}", trim(format!("{value_ms:.0}")))
+        let error = trim(&format!("{:.0}", (error - 1e-6).ceil().max(0.0)));
+        format!("{}±{error}", trim(&format!("{value_ms:.0}")))
     }
 }
 
@@ -114,17 +114,17 @@ pub fn thousands(n: usize) -> String {
 
 fn significant(value: f64) -> String {
     if value < 9.995 {
-        trim(format!("{value:.2}"))
+        trim(&format!("{value:.2}"))
     } else if value < 99.95 {
-        trim(format!("{value:.1}"))
+        trim(&format!("{value:.1}"))
     } else {
         format!("{value:.0}")
     }
 }
 
 /// Without the zeros that say nothing, and without a minus before a zero.
-fn trim(text: String) -> String {
-    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+fn trim(text: &str) -> String {
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
 }
 

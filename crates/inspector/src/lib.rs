@@ -19,10 +19,5 @@ pub mod viewport;
 mod web;
 
 pub use web::{
-    clock,
-    backend::Backend,
-    focus::is_typing,
-    list::TraceListPage,
-    problem_view::ProblemView,
-    trace::TracePage,
+    backend::Backend, clock, focus::is_typing, list::TraceListPage, problem_view::ProblemView, trace::TracePage,
 };

@@ -85,10 +85,9 @@ impl Model {
         let network: Vec<Network> = spans
             .iter()
             .map(|span| match span.kind {
-                SpanKind::Client => Network {
-                    segments: band::segments(&span.attributes),
-                    figures: band::figures(&span.attributes),
-                },
+                SpanKind::Client => {
+                    Network { segments: band::segments(&span.attributes), figures: band::figures(&span.attributes) }
+                }
                 _ => Network::default(),
             })
             .collect();
@@ -165,7 +164,9 @@ pub fn is_error(span: &Span) -> bool {
 pub const fn warning_words(warning: Warning) -> &'static str {
     match warning {
         Warning::Orphan => "Orphan: its parent has not arrived.",
-        Warning::ClockInconsistent => "Clock inconsistent: it ends before it starts, or its clock is far from the time it was received.",
+        Warning::ClockInconsistent => {
+            "Clock inconsistent: it ends before it starts, or its clock is far from the time it was received."
+        }
         Warning::UnverifiedJoin => "Unverified join: after alignment it does not fit inside the fetch that claims it.",
     }
 }
@@ -216,7 +217,12 @@ pub(crate) mod tests {
 
     #[test]
     fn services_are_in_the_order_of_their_first_span() {
-        let mut spans = vec![span("a", None, 0, 9), span("b", Some("a"), 1, 5), span("c", Some("b"), 2, 1), span("d", Some("a"), 3, 1)];
+        let mut spans = vec![
+            span("a", None, 0, 9),
+            span("b", Some("a"), 1, 5),
+            span("c", Some("b"), 2, 1),
+            span("d", Some("a"), 3, 1),
+        ];
         spans[1].service = "api".into();
         spans[2].service = "sqlite".into();
         spans[3].service = "api".into();

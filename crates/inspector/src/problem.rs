@@ -88,7 +88,10 @@ mod tests {
 
     #[test]
     fn the_servers_own_words_are_kept() {
-        let problem = Problem::from_body(404, r#"{"error":{"code":"unknown_handle","message":"nobody is called @x","trace_id":"ab"}}"#);
+        let problem = Problem::from_body(
+            404,
+            r#"{"error":{"code":"unknown_handle","message":"nobody is called @x","trace_id":"ab"}}"#,
+        );
         assert_eq!(problem.sentence(), "Nobody is called @x.");
         assert_eq!(problem.code(), "unknown_handle");
         assert_eq!(problem.trace_id(), Some("ab"));

@@ -150,7 +150,8 @@ mod tests {
     fn a_plain_trace() {
         let tree = Tree::new([("a", None), ("b", Some("a")), ("c", Some("b")), ("d", Some("a"))]);
         assert_eq!(shape(&tree), [(0, 0), (1, 1), (2, 2), (3, 1)]);
-        let folded: Vec<_> = tree.rows(|span| span == 1).iter().map(|row| (row.span, row.folded, row.descendants)).collect();
+        let folded: Vec<_> =
+            tree.rows(|span| span == 1).iter().map(|row| (row.span, row.folded, row.descendants)).collect();
         assert_eq!(folded, [(0, false, 3), (1, true, 1), (3, false, 0)]);
         assert_eq!(tree.parent(2), Some(1));
     }
@@ -165,7 +166,8 @@ mod tests {
     fn circles_are_cut_at_their_first_span() {
         let tree = Tree::new([("a", Some("a"))]);
         assert_eq!(shape(&tree), [(0, 0)]);
-        let tree = Tree::new([("x", Some("c")), ("a", Some("b")), ("b", Some("c")), ("c", Some("a")), ("y", Some("x"))]);
+        let tree =
+            Tree::new([("x", Some("c")), ("a", Some("b")), ("b", Some("c")), ("c", Some("a")), ("y", Some("x"))]);
         assert_eq!(shape(&tree), [(1, 0), (3, 1), (0, 2), (4, 3), (2, 2)]);
     }
 
@@ -178,7 +180,8 @@ mod tests {
     #[test]
     fn a_very_deep_trace_does_not_exhaust_the_stack() {
         let ids: Vec<String> = (0..200_000).map(|i| i.to_string()).collect();
-        let tree = Tree::new(ids.iter().enumerate().map(|(i, id)| (id.as_str(), i.checked_sub(1).map(|i| ids[i].as_str()))));
+        let tree =
+            Tree::new(ids.iter().enumerate().map(|(i, id)| (id.as_str(), i.checked_sub(1).map(|i| ids[i].as_str()))));
         assert_eq!(tree.rows(|_| false).last().map(|row| row.depth), Some(199_999));
     }
 

@@ -35,7 +35,9 @@ pub(crate) fn HomePage() -> impl IntoView {
             });
         });
     }
-    let activities = Signal::derive(move || load.data.with(|feed| feed.as_ref().map(|feed| feed.activities.clone()).unwrap_or_default()));
+    let activities = Signal::derive(move || {
+        load.data.with(|feed| feed.as_ref().map(|feed| feed.activities.clone()).unwrap_or_default())
+    });
     let empty = || {
         view! {
             <div class="empty">

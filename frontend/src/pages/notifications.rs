@@ -13,8 +13,10 @@ pub(crate) fn NotificationsPage() -> impl IntoView {
         let api = session.api();
         async move { api.notifications().await }
     });
-    let notifications = move || load.data.with(|data| data.as_ref().map(|data| data.notifications.clone()).unwrap_or_default());
-    let is_empty = Memo::new(move |_| load.data.with(|data| data.as_ref().is_none_or(|data| data.notifications.is_empty())));
+    let notifications =
+        move || load.data.with(|data| data.as_ref().map(|data| data.notifications.clone()).unwrap_or_default());
+    let is_empty =
+        Memo::new(move |_| load.data.with(|data| data.as_ref().is_none_or(|data| data.notifications.is_empty())));
     let empty = || {
         view! {
             <div class="empty">

@@ -28,13 +28,15 @@ fn OneProfile(handle: String) -> impl IntoView {
             async move { api.profile(&handle).await }
         })
     };
-    let activities =
-        Signal::derive(move || load.data.with(|profile| profile.as_ref().map(|profile| profile.activities.clone()).unwrap_or_default()));
+    let activities = Signal::derive(move || {
+        load.data.with(|profile| profile.as_ref().map(|profile| profile.activities.clone()).unwrap_or_default())
+    });
     let head = {
         let handle = handle.clone();
         move || {
             let user = load.data.with(|profile: &Option<Profile>| profile.as_ref().map(|profile| profile.user.clone()));
-            let (name, bio) = user.map_or_else(|| (format!("@{handle}"), String::new()), |user| (user.display_name, user.bio));
+            let (name, bio) =
+                user.map_or_else(|| (format!("@{handle}"), String::new()), |user| (user.display_name, user.bio));
             view! {
                 <Avatar handle=handle.clone() display_name=name.clone()/>
                 <div>
@@ -48,7 +50,9 @@ fn OneProfile(handle: String) -> impl IntoView {
     let empty = {
         let handle = StoredValue::new(handle);
         move || {
-            let is_you = session.current.with(|you| you.as_ref().is_some_and(|you| handle.with_value(|handle| you.handle == *handle)));
+            let is_you = session
+                .current
+                .with(|you| you.as_ref().is_some_and(|you| handle.with_value(|handle| you.handle == *handle)));
             if is_you {
                 view! {
                     <div class="empty">

@@ -9,7 +9,9 @@ use crate::{app::focus_search, load::use_load, page::use_page, search_form::Sear
 #[component]
 pub(crate) fn SearchPage() -> impl IntoView {
     let query = use_location().query;
-    let term = Memo::new(move |_| query.with(|query| query.get("term")).map(|term| term.trim().to_owned()).unwrap_or_default());
+    let term = Memo::new(move |_| {
+        query.with(|query| query.get("term")).map(|term| term.trim().to_owned()).unwrap_or_default()
+    });
     view! {
         <h1 tabindex="-1">"Search"</h1>
         <SearchForm main=true/>
@@ -48,8 +50,9 @@ fn Results(term: String) -> impl IntoView {
             async move { api.search(&term).await }
         })
     };
-    let activities =
-        Signal::derive(move || load.data.with(|feed| feed.as_ref().map(|feed| feed.activities.clone()).unwrap_or_default()));
+    let activities = Signal::derive(move || {
+        load.data.with(|feed| feed.as_ref().map(|feed| feed.activities.clone()).unwrap_or_default())
+    });
     let empty = move || {
         view! {
             <div class="empty">

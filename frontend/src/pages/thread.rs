@@ -40,8 +40,12 @@ fn OneThread(uuid: String) -> impl IntoView {
             }
         });
     });
-    let activity = Memo::new(move |_| load.data.with(|thread: &Option<Thread>| thread.as_ref().map(|thread| thread.activity.clone())));
-    let replies = Signal::derive(move || load.data.with(|thread| thread.as_ref().map(|thread| thread.replies.clone()).unwrap_or_default()));
+    let activity = Memo::new(move |_| {
+        load.data.with(|thread: &Option<Thread>| thread.as_ref().map(|thread| thread.activity.clone()))
+    });
+    let replies = Signal::derive(move || {
+        load.data.with(|thread| thread.as_ref().map(|thread| thread.replies.clone()).unwrap_or_default())
+    });
     let empty = || {
         view! {
             <div class="empty">

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use throughline_context::SpanId;
 use throughline_timing::server_timing::ServerTimes;
 
 use super::{Tracer, clock, observer::{self, Entry}};
@@ -15,8 +16,18 @@ use crate::{
 /// At most so many requests wait for their timing; the oldest then goes without.
 const MAX_AWAITING: usize = 256;
 
+/// At most so many entries wait for their request to end; the oldest is then forgotten.
+const MAX_EARLY: usize = 64;
+
 /// How far the browser's start of a request may lie before ours: both are rounded.
 const START_SLACK_MS: f64 = 1.0;
+
+/// A request whose body the program has not read yet.
+pub(super) struct UnderWay {
+    pub(super) span_id: SpanId,
+    pub(super) url: String,
+    pub(super) start_page_ms: f64,
+}
 
 /// A request that has ended and whose timing is not known yet.
 pub(super) struct Awaiting {
@@ -40,26 +51,31 @@ pub(super) fn ended(tracer: &Rc<Tracer>, awaiting: Awaiting) {
     if let Some(oldest) = oldest {
         complete(tracer, oldest, None);
     }
-    // The entry may be there already; else the observer is called when it is. The flush is the last resort.
+    // The entry may have been told before the program heard of the body, or be there untold; else the observer is called when
+    // it is. The flush is the last resort.
+    for entry in tracer.early.take() {
+        matched(tracer, entry);
+    }
     if let Some(observer) = tracer.observer.borrow().as_ref() {
         observer.drain();
     }
     super::delivery::schedule(tracer, tracer.config.flush_interval_ms);
 }
 
+/// Whether an entry may be about a request of ours, ended or under way.
 pub(super) fn could_match(tracer: &Tracer, url: &str, start_page_ms: f64) -> bool {
-    tracer
-        .awaiting
-        .borrow()
-        .iter()
-        .any(|one| one.url == url && start_page_ms >= one.start_page_ms - START_SLACK_MS)
+    let is_it = |known: &str, start: f64| known == url && start_page_ms >= start - START_SLACK_MS;
+    tracer.awaiting.borrow().iter().any(|one| is_it(&one.url, one.start_page_ms))
+        || tracer.under_way.borrow().iter().any(|one| is_it(&one.url, one.start_page_ms))
 }
 
 /// Gives an entry to the request that it is about.
 ///
 /// The server returns the id of the client's span, which decides even when the same URL is fetched many times at once.
 /// Without that, the first request to the URL within whose time the entry lies has it.
-pub(super) fn matched(tracer: &Rc<Tracer>, entry: &Entry) {
+///
+/// An entry whose request has not ended, as far as the program knows, is kept for that.
+pub(super) fn matched(tracer: &Rc<Tracer>, entry: Entry) {
     let found = {
         let mut all = tracer.awaiting.borrow_mut();
         let named = entry.server.as_ref().and_then(|server| server.client_span.as_deref());
@@ -73,8 +89,16 @@ pub(super) fn matched(tracer: &Rc<Tracer>, entry: &Entry) {
         };
         index.map(|index| all.remove(index))
     };
-    if let Some(found) = found {
-        complete(tracer, found, Some(entry));
+    match found {
+        Some(found) => complete(tracer, found, Some(&entry)),
+        None if !tracer.under_way.borrow().is_empty() => {
+            let mut early = tracer.early.borrow_mut();
+            if early.len() == MAX_EARLY {
+                early.remove(0);
+            }
+            early.push(entry);
+        }
+        None => {}
     }
 }
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use throughline_context::TraceParent;
 use wasm_bindgen::JsValue;
 
-use super::{Tracer, current, finish::{self, Awaiting}, platform, tracer};
+use super::{Tracer, current, finish::{self, Awaiting, UnderWay}, platform, tracer};
 use crate::{
     context::Scope,
     redact::redact_url,
@@ -166,12 +166,15 @@ impl Call {
         if let Some(scope) = &parent.scope {
             scope.begin();
         }
+        let start_page_ms = tracer.clock.page_ms();
+        let under_way = UnderWay { span_id: span.context.span_id, url: url.clone(), start_page_ms };
+        tracer.under_way.borrow_mut().push(under_way);
         Self {
             span: Some(span),
             scope: parent.scope,
             url,
             anchor_ms: tracer.clock.anchor_ms(),
-            start_page_ms: tracer.clock.page_ms(),
+            start_page_ms,
             server_timing: None,
             tracer: Rc::clone(tracer),
         }
@@ -207,6 +210,7 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let Some(span) = self.span.take() else { return };
+        self.tracer.under_way.borrow_mut().retain(|one| one.span_id != span.context.span_id);
         let awaiting = Awaiting {
             span,
             url: std::mem::take(&mut self.url),

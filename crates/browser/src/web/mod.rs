@@ -18,7 +18,7 @@ use std::{
 use throughline_context::{SpanId, TraceFlags, TraceId, keys};
 use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
 
-use self::{clock::Clock, delivery::Delivery, finish::Awaiting, scope::RootScope};
+use self::{clock::Clock, delivery::Delivery, finish::{Awaiting, UnderWay}, observer::Entry, scope::RootScope};
 use crate::{
     config::Config,
     context::{self, Context},
@@ -45,7 +45,10 @@ pub(crate) struct Tracer {
     user_id: RefCell<Option<String>>,
     session_id: RefCell<Option<String>>,
     ambient: RefCell<Option<Rc<RootScope>>>,
+    under_way: RefCell<Vec<UnderWay>>,
     awaiting: RefCell<Vec<Awaiting>>,
+    /// Timing of requests that are under way still, as far as the program knows.
+    early: RefCell<Vec<Entry>>,
     delivery: Delivery,
     observer: RefCell<Option<observer::Observer>>,
     on_request: RefCell<Vec<Listener<RequestSummary>>>,
@@ -85,7 +88,9 @@ pub fn init(config: Config) {
         user_id: RefCell::new(WAITING_USER.take()),
         session_id: RefCell::new(platform::stored_session()),
         ambient: RefCell::default(),
+        under_way: RefCell::default(),
         awaiting: RefCell::default(),
+        early: RefCell::default(),
         delivery: Delivery::default(),
         observer: RefCell::default(),
         on_request: RefCell::default(),
@@ -237,11 +242,11 @@ impl Tracer {
         if *self.status.borrow() == status {
             return;
         }
-        self.status.replace(status.clone());
         let listeners = self.on_status.borrow().clone();
         for listener in listeners {
             listener(&status);
         }
+        self.status.replace(status);
     }
 
     /// Whether a URL may be sent `traceparent`: the page's own origin, or one that the application named.

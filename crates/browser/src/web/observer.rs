@@ -38,7 +38,7 @@ fn take(entries: &js_sys::Array) {
         if let Some(entry) = entry.dyn_ref::<PerformanceResourceTiming>() {
             // Our own deliveries and the page's scripts are among them: cheap tests first.
             if finish::could_match(&tracer, &entry.name(), entry.start_time()) {
-                finish::matched(&tracer, &Entry::read(entry));
+                finish::matched(&tracer, Entry::read(entry));
             }
         }
     }

@@ -24,7 +24,7 @@ const TICKET_METRIC: &str = "ticket";
 pub(super) fn start(tracer: &Rc<Tracer>) {
     let Some(entry) = navigation_entry(tracer) else { return };
     if let Some(ticket) = entry.metric(TICKET_METRIC) {
-        tracer.delivery.page_ticket(tracer, &ticket);
+        tracer.delivery.page_ticket(tracer, ticket);
     }
     if !tracer.config.page_load {
         return;
@@ -39,7 +39,7 @@ pub(super) fn start(tracer: &Rc<Tracer>) {
     };
     let root = SpanContext { trace_id, span_id: new_span_id(), flags };
     let at = |page_ms| tracer.clock.unix_ns(page_ms);
-    let mut load = SpanData {
+    let load = SpanData {
         context: root,
         parent: None,
         name: "documentLoad".into(),
@@ -50,7 +50,6 @@ pub(super) fn start(tracer: &Rc<Tracer>) {
         events: Vec::new(),
         error: false,
     };
-    load.attributes.set("url.path", platform::path());
     let fetch = SpanData {
         context: SpanContext { trace_id, span_id: fetch_id, flags },
         parent: Some(root.span_id),

@@ -92,6 +92,8 @@ impl RootScope {
                 span.events.push(EventData { time_ns: clock::unix_ns(self.anchor_ms, page_ms), name });
             }
         }
+        // A router changes the address after it has built the page: now it is the right one.
+        span.attributes.set("url.path", platform::path());
         span.end_ns = clock::unix_ns(self.anchor_ms, last_ms);
         tracer.record(span);
     }
@@ -117,7 +119,6 @@ impl Scope for RootScope {
 /// Begins the span of a route change.
 pub(super) fn navigate(tracer: &Rc<Tracer>, route: &str) {
     let mut span = tracer.start(&Context::default(), format!("navigate {route}"), Kind::Internal);
-    span.attributes.set("url.path", platform::path());
     span.attributes.set("url.template", route.to_owned());
     RootScope::start(tracer, span, false).release_soon();
 }

@@ -50,8 +50,7 @@ impl Backend {
     /// Fetches without a trace: looking at traces must not make any.
     pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
         let request: Request = self.request(Method::GET, path).build().map_err(|_| Problem::Unreachable)?;
-        let response =
-            throughline_browser::http::send_untraced(request).await.map_err(|_| Problem::Unreachable)?;
+        let response = throughline_browser::http::send_untraced(request).await.map_err(|_| Problem::Unreachable)?;
         let status = response.status();
         let body = response.text().await.map_err(|_| Problem::Unreachable)?;
         if !response.ok() {

@@ -10,7 +10,8 @@ use wasm_bindgen_futures::JsFuture;
 pub(crate) async fn copy(text: &str) -> bool {
     let navigator = window().navigator();
     // Outside a secure context there is no clipboard at all.
-    let there = js_sys::Reflect::get(&navigator, &JsValue::from_str("clipboard")).is_ok_and(|value| !value.is_undefined());
+    let there =
+        js_sys::Reflect::get(&navigator, &JsValue::from_str("clipboard")).is_ok_and(|value| !value.is_undefined());
     there && JsFuture::from(navigator.clipboard().write_text(text)).await.is_ok()
 }
 

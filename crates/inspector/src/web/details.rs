@@ -101,6 +101,9 @@ impl Times {
 
     fn since_origin(self, at: i64) -> String {
         let offset = at.saturating_sub(self.origin);
+        if offset == 0 {
+            return "+0".to_owned();
+        }
         format!("{}{}", if offset < 0 { "−" } else { "+" }, format::duration(offset.unsigned_abs()))
     }
 }
@@ -220,7 +223,11 @@ fn Attributes(title: &'static str, attributes: Vec<Attribute>, needle: RwSignal<
     let shown = move || {
         let needle = needle.get().trim().to_lowercase();
         attributes.with_value(|attributes| {
-            attributes.iter().filter(|attribute| find::attribute_matches(attribute, &needle)).cloned().collect::<Vec<_>>()
+            attributes
+                .iter()
+                .filter(|attribute| find::attribute_matches(attribute, &needle))
+                .cloned()
+                .collect::<Vec<_>>()
         })
     };
     view! {

@@ -18,9 +18,7 @@ pub fn is_typing(event: &KeyboardEvent) -> bool {
 
 /// Whether the focus is on something that has its own use for arrows, Enter and space.
 pub(crate) fn is_on_control(event: &KeyboardEvent) -> bool {
-    target(event).is_some_and(|element| {
-        element.closest("a, button, summary, .details").ok().flatten().is_some()
-    })
+    target(event).is_some_and(|element| element.closest("a, button, summary, .details").ok().flatten().is_some())
 }
 
 fn target(event: &KeyboardEvent) -> Option<Element> {

@@ -1,205 +1,22 @@
 //! `/traces`: the live list.
 
-use std::{cmp::Reverse, collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use gloo_net::http::Method;
 use leptos::{ev, prelude::*, task::spawn_local};
-use leptos_router::{
-    NavigateOptions,
-    hooks::{use_location, use_navigate},
-};
-use throughline_shared::inspector::{TraceList, TraceSummary};
+use leptos_router::hooks::use_location;
 use wasm_bindgen::JsCast;
-use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
+use web_sys::{HtmlElement, KeyboardEvent};
 
 use super::{
     backend::Backend,
-    focus::is_typing,
+    filter_bar::FilterBar,
     list_row::TraceRow,
+    list_state::{List, Phase, is_at_top},
     live::{Live, listen},
     problem_view::ProblemView,
 };
 use crate::{address::Filter, format, problem::Problem};
-
-/// How many traces one request brings.
-const PAGE: u32 = 50;
-/// How many lines the list holds before the oldest go.
-const MOST: usize = 1000;
-
-/// A line of the list. Its content changes while its trace grows.
-#[derive(Clone)]
-pub(crate) struct Entry {
-    id: String,
-    start_ns: u64,
-    pub(crate) summary: ArcRwSignal<TraceSummary>,
-    /// Whether it came by itself, which is shown for a moment.
-    pub(crate) arrived: bool,
-}
-
-/// What the list does right now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Phase {
-    Loading,
-    Ready,
-    Failed(Problem),
-}
-
-/// The state of the page.
-#[derive(Clone, Copy)]
-struct List {
-    backend: StoredValue<Backend>,
-    filter: Memo<Filter>,
-    phase: RwSignal<Phase>,
-    entries: RwSignal<Vec<Entry>>,
-    /// New traces that are not shown yet, newest last.
-    waiting: RwSignal<Vec<TraceSummary>>,
-    next_before: RwSignal<Option<String>>,
-    /// The oldest lines have gone, so that `next_before` would leave a gap.
-    cut: RwSignal<bool>,
-    older: RwSignal<bool>,
-    /// Counts requests for the first page: the answer to an old one is thrown away.
-    generation: StoredValue<u64>,
-    refresh_due: StoredValue<bool>,
-}
-
-impl List {
-    /// Starts over from the newest.
-    fn load(self) {
-        let Some(generation) = self.generation.try_update_value(|n| {
-            *n += 1;
-            *n
-        }) else {
-            return;
-        };
-        let (backend, path) = (self.backend.get_value(), self.filter.get_untracked().api(PAGE, None));
-        spawn_local(async move {
-            let result = backend.get::<TraceList>(&path).await;
-            if self.generation.try_get_value() != Some(generation) {
-                return;
-            }
-            match result {
-                Ok(list) => {
-                    self.entries.set(list.traces.into_iter().map(|summary| entry(summary, false)).collect());
-                    self.waiting.set(Vec::new());
-                    self.next_before.set(list.next_before);
-                    self.cut.set(false);
-                    self.phase.set(Phase::Ready);
-                }
-                Err(problem) => self.phase.set(Phase::Failed(problem)),
-            }
-        });
-    }
-
-    fn load_older(self) {
-        let Some(before) = self.next_before.get_untracked() else { return };
-        let generation = self.generation.get_value();
-        let (backend, path) = (self.backend.get_value(), self.filter.get_untracked().api(PAGE, Some(&before)));
-        self.older.set(true);
-        spawn_local(async move {
-            let result = backend.get::<TraceList>(&path).await;
-            self.older.try_set(false);
-            if self.generation.try_get_value() != Some(generation) {
-                return;
-            }
-            match result {
-                Ok(list) => {
-                    for summary in list.traces {
-                        self.put(summary, false);
-                    }
-                    self.next_before.set(list.next_before);
-                }
-                Err(problem) => self.phase.set(Phase::Failed(problem)),
-            }
-        });
-    }
-
-    /// Asks for the first page again and shows what is new in it; several wishes within a second are one request.
-    fn refresh(self) {
-        if self.refresh_due.try_update_value(|due| std::mem::replace(due, true)) != Some(false) {
-            return;
-        }
-        set_timeout(
-            move || {
-                if self.refresh_due.try_set_value(false).is_some() {
-                    return;
-                }
-                let generation = self.generation.get_value();
-                let (backend, path) = (self.backend.get_value(), self.filter.get_untracked().api(PAGE, None));
-                spawn_local(async move {
-                    let Ok(list) = backend.get::<TraceList>(&path).await else { return };
-                    if self.generation.try_get_value() == Some(generation) {
-                        for summary in list.traces.into_iter().rev() {
-                            self.arrive(summary);
-                        }
-                    }
-                });
-            },
-            Duration::from_secs(1),
-        );
-    }
-
-    /// A trace came by itself, new or changed.
-    fn heard(self, summary: TraceSummary) {
-        match self.filter.try_get_untracked().and_then(|filter| filter.admits(&summary)) {
-            Some(true) => self.arrive(summary),
-            Some(false) => {}
-            None => self.refresh(),
-        }
-    }
-
-    fn arrive(self, summary: TraceSummary) {
-        let known = self
-            .entries
-            .try_with_untracked(|entries| entries.iter().any(|entry| entry.id == summary.trace_id))
-            .unwrap_or(true);
-        if known || is_at_top() {
-            self.put(summary, true);
-        } else {
-            self.waiting.update(|waiting| {
-                waiting.retain(|other| other.trace_id != summary.trace_id);
-                waiting.push(summary);
-                if waiting.len() > MOST {
-                    waiting.remove(0);
-                }
-            });
-        }
-    }
-
-    fn show_waiting(self) {
-        for summary in self.waiting.try_update(std::mem::take).unwrap_or_default() {
-            self.put(summary, true);
-        }
-    }
-
-    /// Changes the line of a trace, or gives it one.
-    fn put(self, summary: TraceSummary, arrived: bool) {
-        let line = self.entries.try_with_untracked(|entries| {
-            entries.iter().find(|entry| entry.id == summary.trace_id).map(|entry| entry.summary.clone())
-        });
-        match line {
-            None => {}
-            Some(Some(line)) => line.set(summary),
-            Some(None) => self.entries.update(|entries| {
-                let new = entry(summary, arrived);
-                let key = |entry: &Entry| (Reverse(entry.start_ns), Reverse(entry.id.clone()));
-                let at = entries.partition_point(|entry| key(entry) < key(&new));
-                entries.insert(at, new);
-                if arrived && entries.len() > MOST {
-                    entries.truncate(MOST);
-                    self.cut.set(true);
-                }
-            }),
-        }
-    }
-}
-
-fn entry(summary: TraceSummary, arrived: bool) -> Entry {
-    Entry { id: summary.trace_id.clone(), start_ns: summary.start_ns, summary: ArcRwSignal::new(summary), arrived }
-}
-
-fn is_at_top() -> bool {
-    window().scroll_y().is_ok_and(|y| y <= 8.0)
-}
 
 /// The live list of traces, with its filter.
 #[component]
@@ -207,18 +24,7 @@ pub fn TraceListPage() -> impl IntoView {
     let location = use_location();
     let query = location.query;
     let filter = Memo::new(move |_| query.with(|query| Filter::read(|key| query.get(key))));
-    let list = List {
-        backend: StoredValue::new(Backend::current()),
-        filter,
-        phase: RwSignal::new(Phase::Loading),
-        entries: RwSignal::new(Vec::new()),
-        waiting: RwSignal::new(Vec::new()),
-        next_before: RwSignal::new(None),
-        cut: RwSignal::new(false),
-        older: RwSignal::new(false),
-        generation: StoredValue::new(0),
-        refresh_due: StoredValue::new(false),
-    };
+    let list = List::new(filter);
     Effect::new(move |before: Option<Filter>| {
         let filter = filter.get();
         if before.as_ref() != Some(&filter) {
@@ -298,9 +104,8 @@ fn Table(list: List) -> impl IntoView {
             return;
         };
         let active = document().active_element();
-        let at = (0..links.length()).find(|i| {
-            links.item(*i).as_ref() == active.as_ref().map(AsRef::<web_sys::Node>::as_ref)
-        });
+        let at = (0..links.length())
+            .find(|i| links.item(*i).as_ref() == active.as_ref().map(AsRef::<web_sys::Node>::as_ref));
         let Some(at) = at else { return };
         let last = links.length().saturating_sub(1);
         let to = match event.key().as_str() {
@@ -367,138 +172,6 @@ fn Table(list: List) -> impl IntoView {
     }
 }
 
-/// The fields, kept in the address bar.
-#[component]
-fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
-    let field = NodeRef::<leptos::html::Input>::new();
-    let navigate = use_navigate();
-    let show = StoredValue::new_local(move |filter: &Filter| {
-        let to = format!("/traces{}", filter.query());
-        navigate(&to, NavigateOptions { resolve: false, replace: true, scroll: false, ..Default::default() });
-    });
-    let text = RwSignal::new(filter.get_untracked().text);
-    let min = RwSignal::new(filter.get_untracked().min_ms.map(|ms| ms.to_string()).unwrap_or_default());
-    // From outside: back, forward, a link. What is being typed stays as it is.
-    Effect::new(move |_| {
-        let filter = filter.get();
-        if text.with_untracked(|text| text.trim() != filter.text) {
-            text.set(filter.text);
-        }
-        let typed = min.with_untracked(|min| min.trim().parse::<f64>().ok().filter(|ms| *ms > 0.0));
-        if typed != filter.min_ms {
-            min.set(filter.min_ms.map(|ms| ms.to_string()).unwrap_or_default());
-        }
-    });
-    let apply = move |change: &dyn Fn(&mut Filter)| {
-        let mut next = filter.get_untracked();
-        change(&mut next);
-        if next != filter.get_untracked() {
-            show.with_value(|show| show(&next));
-        }
-    };
-    // A request for each letter would be one too many: 200 ms after the last one.
-    let timer = StoredValue::new(None::<TimeoutHandle>);
-    let soon = move || {
-        let handle = set_timeout_with_handle(
-            move || {
-                let (Some(text), Some(min)) = (text.try_get_untracked(), min.try_get_untracked()) else { return };
-                apply(&|filter| {
-                    filter.text = text.trim().to_owned();
-                    filter.min_ms = min.trim().parse().ok().filter(|ms: &f64| ms.is_finite() && *ms > 0.0);
-                });
-            },
-            Duration::from_millis(200),
-        );
-        if let Some(Some(old)) = timer.try_update_value(|timer| std::mem::replace(timer, handle.ok())) {
-            old.clear();
-        }
-    };
-    on_cleanup(move || {
-        if let Some(Some(old)) = timer.try_update_value(Option::take) {
-            old.clear();
-        }
-    });
-    let keys = window_event_listener(ev::keydown, move |event| {
-        if event.key() == "/"
-            && !is_typing(&event)
-            && let Some(field) = field.get_untracked()
-        {
-            event.prevent_default();
-            // Fails only for an element that cannot have the focus.
-            let _ = field.focus();
-            field.select();
-        }
-    });
-    on_cleanup(move || keys.remove());
-    let field_key = move |event: KeyboardEvent| match event.key().as_str() {
-        "Escape" => {
-            if let Some(field) = field.get_untracked() {
-                let _ = field.blur();
-            }
-        }
-        "ArrowDown" => {
-            let first = document().query_selector("a.trace-link").ok().flatten();
-            if let Some(link) = first.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
-                event.prevent_default();
-                let _ = link.focus();
-            }
-        }
-        _ => {}
-    };
-    view! {
-        <form class="filter" role="search" on:submit=move |event| event.prevent_default()>
-            <label class="filter-text">
-                <span class="sr-only">"Filter by name, service, user or trace id"</span>
-                <input
-                    type="search"
-                    node_ref=field
-                    placeholder="Filter: span name, service, user, trace id"
-                    autocomplete="off"
-                    spellcheck="false"
-                    prop:value=move || text.get()
-                    on:input=move |event| {
-                        text.set(event_target_value(&event));
-                        soon();
-                    }
-                    on:keydown=field_key
-                />
-                <kbd aria-hidden="true">"/"</kbd>
-            </label>
-            <label class="filter-min">
-                "at least"
-                <input
-                    type="text"
-                    inputmode="decimal"
-                    size="5"
-                    aria-label="Least duration in milliseconds"
-                    placeholder="0"
-                    autocomplete="off"
-                    prop:value=move || min.get()
-                    on:input=move |event| {
-                        min.set(event_target_value(&event));
-                        soon();
-                    }
-                />
-                "ms"
-            </label>
-            <label class="filter-errors">
-                <input
-                    type="checkbox"
-                    prop:checked=move || filter.get().errors
-                    on:change=move |event| {
-                        let checked = event
-                            .target()
-                            .and_then(|target| target.dyn_into::<HtmlInputElement>().ok())
-                            .is_some_and(|input| input.checked());
-                        apply(&|filter| filter.errors = checked);
-                    }
-                />
-                "errors only"
-            </label>
-        </form>
-    }
-}
-
 #[component]
 fn LiveSign(live: RwSignal<Live>) -> impl IntoView {
     let words = move || match live.get() {
@@ -527,7 +200,9 @@ fn Empty(filter: Memo<Filter>) -> impl IntoView {
             const HOME: &str = "/api/activities/home";
             let request = backend.get_value().request(Method::GET, HOME).build();
             let problem = match request {
-                Ok(request) => throughline_browser::http::send(request, Some(HOME)).await.err().map(|_| Problem::Unreachable),
+                Ok(request) => {
+                    throughline_browser::http::send(request, Some(HOME)).await.err().map(|_| Problem::Unreachable)
+                }
                 Err(_) => Some(Problem::Unreachable),
             };
             busy.try_set(false);
@@ -559,7 +234,7 @@ fn Empty(filter: Memo<Filter>) -> impl IntoView {
                     {move || failed.get().map(|problem| view! { <ProblemView problem/> })}
                 </div>
             }
-                .into_any()
+            .into_any()
         } else {
             view! {
                 <div class="empty">
@@ -570,7 +245,7 @@ fn Empty(filter: Memo<Filter>) -> impl IntoView {
                     </p>
                 </div>
             }
-                .into_any()
+            .into_any()
         }
     }
 }

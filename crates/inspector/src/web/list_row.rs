@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use throughline_shared::inspector::{Bands, TraceSummary};
 
-use super::{clock, list::Entry};
+use super::{clock, list_state::Entry};
 use crate::{band::Kind, format};
 
 /// The pieces of a trace's bar, in per cent of its width.
@@ -79,8 +79,8 @@ pub(crate) fn TraceRow(entry: Entry) -> impl IntoView {
             </td>
             <td class="num duration">{format::duration(summary.duration_ns)}</td>
             <td class="bands">{bar}</td>
-            <td class="num spans" data-label="spans">{format::thousands(summary.span_count as usize)}</td>
-            <td class="num errors-cell" data-label="errors">{errors}</td>
+            <td class="num spans" data-label=if summary.span_count == 1 { "span" } else { "spans" }>{format::thousands(summary.span_count as usize)}</td>
+            <td class="num errors-cell" data-label=if summary.error_count == 1 { "error" } else { "errors" }>{errors}</td>
             <td class="user">{user}</td>
         }
     };

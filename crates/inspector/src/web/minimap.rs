@@ -131,8 +131,7 @@ pub(crate) fn Minimap(page: Page) -> impl IntoView {
 /// Draws every span as a line, in the order of the rows.
 fn draw(canvas: &HtmlCanvasElement, page: Page) {
     let ratio = window().device_pixel_ratio().clamp(1.0, 3.0);
-    let (width, height) =
-        (f64::from(canvas.client_width()) * ratio, f64::from(canvas.client_height()) * ratio);
+    let (width, height) = (f64::from(canvas.client_width()) * ratio, f64::from(canvas.client_height()) * ratio);
     canvas.set_width(width as u32);
     canvas.set_height(height as u32);
     let Some(context) =

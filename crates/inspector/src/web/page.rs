@@ -56,7 +56,8 @@ impl Page {
         let rows = Memo::new(move |_| {
             model.with(|model| {
                 folded.with(|folded| {
-                    let is_folded = |span: u32| model.spans.get(span as usize).is_some_and(|span| folded.contains(&span.span_id));
+                    let is_folded =
+                        |span: u32| model.spans.get(span as usize).is_some_and(|span| folded.contains(&span.span_id));
                     Arc::new(model.tree.rows(is_folded))
                 })
             })
@@ -85,7 +86,8 @@ impl Page {
 
     /// The index of the span where the keyboard is.
     pub(crate) fn cursor_index(self) -> Option<usize> {
-        self.cursor.with_untracked(|id| id.as_ref().and_then(|id| self.model.with_untracked(|model| model.position(id))))
+        self.cursor
+            .with_untracked(|id| id.as_ref().and_then(|id| self.model.with_untracked(|model| model.position(id))))
     }
 
     fn id_of(self, span: usize) -> Option<String> {
@@ -126,9 +128,11 @@ impl Page {
             above
         });
         if self.folded.with_untracked(|folded| above.iter().any(|id| folded.contains(id))) {
-            self.folded.update(|folded| above.iter().for_each(|id| {
-                folded.remove(id);
-            }));
+            self.folded.update(|folded| {
+                for id in &above {
+                    folded.remove(id);
+                }
+            });
         }
         self.select(span);
         self.reveal(span);
@@ -172,7 +176,9 @@ impl Page {
     fn reveal(self, span: usize) {
         // After the rows have taken their new places.
         request_animation_frame(move || {
-            let (Some(Some(scroller)), Some(row)) = (self.scroller.try_get_untracked(), self.row_of(span)) else { return };
+            let (Some(Some(scroller)), Some(row)) = (self.scroller.try_get_untracked(), self.row_of(span)) else {
+                return;
+            };
             let height = f64::from(scroller.client_height()) - ROW_PX;
             let to = viewport::reveal(row, f64::from(scroller.scroll_top()), height, ROW_PX);
             if let Some(to) = to {

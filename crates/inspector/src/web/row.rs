@@ -26,10 +26,10 @@ fn network_label(figures: &Figures) -> impl IntoView + use<> {
 /// What hover and focus say of a fetch.
 fn network_title(figures: &Figures) -> String {
     format!(
-        "network {} measured; {}; split {}",
+        "{}. Network {} in all, measured; {}",
+        band::method_words(&figures.method),
         format::duration_ms(figures.total_ms),
         figures.line(),
-        band::method_words(&figures.method)
     )
 }
 
@@ -88,11 +88,13 @@ pub(crate) fn SpanRow(
         if warned { ", has a warning" } else { "" },
     );
     let rank = model.rank.get(index).copied().unwrap_or_default();
-    let is_cursor = move || page.cursor.with(|cursor| cursor.as_ref().is_some_and(|cursor| id.with_value(|id| id == cursor)));
+    let is_cursor =
+        move || page.cursor.with(|cursor| cursor.as_ref().is_some_and(|cursor| id.with_value(|id| id == cursor)));
     let is_selected =
         move || page.view.with(|view| view.span.as_ref().is_some_and(|span| id.with_value(|id| id == span)));
     let is_dim = move || {
-        page.needle.with(|needle| !needle.trim().is_empty()) && page.hits.with(|hits| hits.binary_search(&rank).is_err())
+        page.needle.with(|needle| !needle.trim().is_empty())
+            && page.hits.with(|hits| hits.binary_search(&rank).is_err())
     };
     let twist = move |event: MouseEvent| {
         event.stop_propagation();
@@ -107,7 +109,8 @@ pub(crate) fn SpanRow(
             let network = model.network.get(index)?;
             let span = model.spans.get(index)?;
             let Some(bar) = window.bar(start, end) else {
-                let (class, sign) = if end < window.start_ns() { ("wf-off", "◂") } else { ("wf-off wf-off-right", "▸") };
+                let (class, sign) =
+                    if end < window.start_ns() { ("wf-off", "◂") } else { ("wf-off wf-off-right", "▸") };
                 return Some(view! { <span class=class title="Outside the range in view">{sign}</span> }.into_any());
             };
             let figures = network.figures.as_ref();
@@ -134,19 +137,22 @@ pub(crate) fn SpanRow(
                 (false, false) => "wf-bar wf-bar-fetch".to_owned(),
             };
             let title = figures.map_or_else(|| length.clone(), network_title);
-            Some(view! {
-                <i
-                    class=class
-                    title=title
-                    style:left=format!("{:.3}%", bar.left)
-                    style:width=format!("{:.3}%", bar.width)
-                ></i>
-                {bands(&network.segments, figures, start, window)}
-                {events}
-                <span class="wf-label" style:left=format!("{:.3}%", bar.left + bar.width)>
-                    {label}
-                </span>
-            }.into_any())
+            Some(
+                view! {
+                    <i
+                        class=class
+                        title=title
+                        style:left=format!("{:.3}%", bar.left)
+                        style:width=format!("{:.3}%", bar.width)
+                    ></i>
+                    {bands(&network.segments, figures, start, window)}
+                    {events}
+                    <span class="wf-label" style:left=format!("{:.3}%", bar.left + bar.width)>
+                        {label}
+                    </span>
+                }
+                .into_any(),
+            )
         }
     };
     let method = model.network.get(index).and_then(|network| network.figures.as_ref()).map(network_title);
@@ -166,7 +172,9 @@ pub(crate) fn SpanRow(
             </button>
         }
     });
-    let below = row.folded.then(|| view! { <span class="wf-below">{format!("+{}", format::thousands(row.descendants as usize))}</span> });
+    let below = row
+        .folded
+        .then(|| view! { <span class="wf-below">{format!("+{}", format::thousands(row.descendants as usize))}</span> });
     view! {
         <div
             class="wf-row wf-grid"

@@ -58,7 +58,7 @@ pub fn TracePage() -> impl IntoView {
                     </p>
                 </div>
             }
-                .into_any()
+            .into_any()
         }
     }
 }
@@ -87,7 +87,10 @@ fn Loaded(id: String) -> impl IntoView {
                 };
                 match backend.get::<Trace>(&path).await {
                     Ok(trace) if trace.spans.is_empty() => {
-                        phase.try_set(Phase::Failed(Problem::Unreadable { status: 200, reason: "the trace has no spans".to_owned() }));
+                        phase.try_set(Phase::Failed(Problem::Unreadable {
+                            status: 200,
+                            reason: "the trace has no spans".to_owned(),
+                        }));
                     }
                     Ok(trace) => {
                         model.try_set(Some(Arc::new(Model::new(trace))));
@@ -270,9 +273,8 @@ fn on_arrow(page: Page, key: &str) -> bool {
         ("ArrowLeft" | "ArrowRight" | "Enter" | " ", Some(row)) => {
             let Some(row) = rows.get(row) else { return false };
             let span = row.span as usize;
-            let tree = |look: &dyn Fn(&crate::tree::Tree) -> Option<u32>| {
-                page.model.with_untracked(|model| look(&model.tree))
-            };
+            let tree =
+                |look: &dyn Fn(&crate::tree::Tree) -> Option<u32>| page.model.with_untracked(|model| look(&model.tree));
             match key {
                 "ArrowLeft" if row.descendants > 0 && !row.folded => page.fold(span, true),
                 "ArrowLeft" => {

@@ -1,0 +1,143 @@
+//! The filter of the list.
+
+use std::time::Duration;
+
+use leptos::{ev, leptos_dom::helpers::TimeoutHandle, prelude::*};
+use leptos_router::{NavigateOptions, hooks::use_navigate};
+use wasm_bindgen::JsCast;
+use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
+
+use super::focus::is_typing;
+use crate::address::Filter;
+
+/// The fields, kept in the address bar.
+#[component]
+pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
+    let field = NodeRef::<leptos::html::Input>::new();
+    let navigate = use_navigate();
+    let show = StoredValue::new_local(move |filter: &Filter| {
+        let to = format!("/traces{}", filter.query());
+        navigate(&to, NavigateOptions { resolve: false, replace: true, scroll: false, ..Default::default() });
+    });
+    let text = RwSignal::new(filter.get_untracked().text);
+    let min = RwSignal::new(filter.get_untracked().min_ms.map(|ms| ms.to_string()).unwrap_or_default());
+    // From outside: back, forward, a link. What is being typed stays as it is.
+    Effect::new(move |_| {
+        let filter = filter.get();
+        if text.with_untracked(|text| text.trim() != filter.text) {
+            text.set(filter.text);
+        }
+        let typed = min.with_untracked(|min| min.trim().parse::<f64>().ok().filter(|ms| *ms > 0.0));
+        if typed != filter.min_ms {
+            min.set(filter.min_ms.map(|ms| ms.to_string()).unwrap_or_default());
+        }
+    });
+    let apply = move |change: &dyn Fn(&mut Filter)| {
+        let mut next = filter.get_untracked();
+        change(&mut next);
+        if next != filter.get_untracked() {
+            show.with_value(|show| show(&next));
+        }
+    };
+    // A request for each letter would be one too many: 200 ms after the last one.
+    let timer = StoredValue::new(None::<TimeoutHandle>);
+    let soon = move || {
+        let handle = set_timeout_with_handle(
+            move || {
+                let (Some(text), Some(min)) = (text.try_get_untracked(), min.try_get_untracked()) else { return };
+                apply(&|filter| {
+                    filter.text = text.trim().to_owned();
+                    filter.min_ms = min.trim().parse().ok().filter(|ms: &f64| ms.is_finite() && *ms > 0.0);
+                });
+            },
+            Duration::from_millis(200),
+        );
+        if let Some(Some(old)) = timer.try_update_value(|timer| std::mem::replace(timer, handle.ok())) {
+            old.clear();
+        }
+    };
+    on_cleanup(move || {
+        if let Some(Some(old)) = timer.try_update_value(Option::take) {
+            old.clear();
+        }
+    });
+    let keys = window_event_listener(ev::keydown, move |event| {
+        if event.key() == "/"
+            && !is_typing(&event)
+            && let Some(field) = field.get_untracked()
+        {
+            event.prevent_default();
+            // Fails only for an element that cannot have the focus.
+            let _ = field.focus();
+            field.select();
+        }
+    });
+    on_cleanup(move || keys.remove());
+    let field_key = move |event: KeyboardEvent| match event.key().as_str() {
+        "Escape" => {
+            if let Some(field) = field.get_untracked() {
+                let _ = field.blur();
+            }
+        }
+        "ArrowDown" => {
+            let first = document().query_selector("a.trace-link").ok().flatten();
+            if let Some(link) = first.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
+                event.prevent_default();
+                let _ = link.focus();
+            }
+        }
+        _ => {}
+    };
+    view! {
+        <form class="filter" role="search" on:submit=move |event| event.prevent_default()>
+            <label class="filter-text">
+                <span class="sr-only">"Filter by name, service, user or trace id"</span>
+                <input
+                    type="search"
+                    node_ref=field
+                    placeholder="Filter: span name, service, user, trace id"
+                    autocomplete="off"
+                    spellcheck="false"
+                    prop:value=move || text.get()
+                    on:input=move |event| {
+                        text.set(event_target_value(&event));
+                        soon();
+                    }
+                    on:keydown=field_key
+                />
+                <kbd aria-hidden="true">"/"</kbd>
+            </label>
+            <label class="filter-min">
+                "at least"
+                <input
+                    type="text"
+                    inputmode="decimal"
+                    size="5"
+                    aria-label="Least duration in milliseconds"
+                    placeholder="0"
+                    autocomplete="off"
+                    prop:value=move || min.get()
+                    on:input=move |event| {
+                        min.set(event_target_value(&event));
+                        soon();
+                    }
+                />
+                "ms"
+            </label>
+            <label class="filter-errors">
+                <input
+                    type="checkbox"
+                    prop:checked=move || filter.get().errors
+                    on:change=move |event| {
+                        let checked = event
+                            .target()
+                            .and_then(|target| target.dyn_into::<HtmlInputElement>().ok())
+                            .is_some_and(|input| input.checked());
+                        apply(&|filter| filter.errors = checked);
+                    }
+                />
+                "errors only"
+            </label>
+        </form>
+    }
+}
