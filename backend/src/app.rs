@@ -79,7 +79,12 @@ pub(crate) fn router(settings: &Settings, instance: &str, database: Database, st
 fn is_traced(request: &Parts) -> bool {
     let path = request.uri.path();
     let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    !(below("/v1") || below("/api/traces") || below("/traces") || below("/livez") || below("/readyz") || assets::is_file(path))
+    !(below("/v1")
+        || below("/api/traces")
+        || below("/traces")
+        || below("/livez")
+        || below("/readyz")
+        || assets::is_file(path))
 }
 
 /// The template of an address, where the router's own says less than there is to know.
@@ -157,8 +162,7 @@ async fn ready(State(site): State<Arc<Site>>) -> (StatusCode, &'static str) {
 
 /// The trusted door: telemetry of programs on this machine, and nothing else.
 pub(crate) fn trusted_router(intake: Intake) -> Router {
-    throughline_intake::trusted_router(intake)
-        .layer(CatchPanicLayer::custom(error::panicked))
+    throughline_intake::trusted_router(intake).layer(CatchPanicLayer::custom(error::panicked))
 }
 
 #[cfg(test)]
@@ -171,7 +175,8 @@ mod tests {
 
     #[test]
     fn telemetry_and_the_inspector_are_not_traced() {
-        for path in ["/v1/traces", "/v1/ticket", "/api/traces", "/api/traces/live", "/traces/abc", "/livez", "/readyz"] {
+        for path in ["/v1/traces", "/v1/ticket", "/api/traces", "/api/traces/live", "/traces/abc", "/livez", "/readyz"]
+        {
             assert!(!is_traced(&parts(path)), "{path}");
         }
         for path in ["/", "/api/activities/home", "/api/tracesx", "/@traces", "/v1x"] {

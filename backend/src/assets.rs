@@ -56,14 +56,19 @@ pub(crate) fn is_file(path: &str) -> bool {
 /// Any address that is no API: a file, or the page where a person asks for one.
 pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if !matches!(method, Method::GET | Method::HEAD) {
-        return ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not take that method")
-            .into_response();
+        return ApiError::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            "this address does not take that method",
+        )
+        .into_response();
     }
     if is_file(uri.path()) {
         return file(uri.path().trim_start_matches('/'), &headers);
     }
     // A file that is missing stays missing: a page in place of a script hides the mistake.
-    let looks_like_file = uri.path().rsplit('/').next().is_some_and(|last| last.contains('.') && !last.starts_with('@'));
+    let looks_like_file =
+        uri.path().rsplit('/').next().is_some_and(|last| last.contains('.') && !last.starts_with('@'));
     if accepts_html(&headers) && !looks_like_file {
         return page(&headers);
     }
@@ -73,8 +78,10 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
 /// The page of the application, whatever its route.
 pub(crate) fn page(headers: &HeaderMap) -> Response {
     if Dist::get(INDEX).is_none() {
-        let text = "The frontend is not built into this program. Build it with `cargo xtask build`, or run `trunk serve`.\n";
-        return (StatusCode::SERVICE_UNAVAILABLE, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text).into_response();
+        let text =
+            "The frontend is not built into this program. Build it with `cargo xtask build`, or run `trunk serve`.\n";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::CONTENT_TYPE, "text/plain; charset=utf-8")], text)
+            .into_response();
     }
     let mut response = file(INDEX, headers);
     let fixed = [
@@ -93,7 +100,10 @@ pub(crate) fn page(headers: &HeaderMap) -> Response {
 }
 
 fn accepts_html(headers: &HeaderMap) -> bool {
-    headers.get_all(header::ACCEPT).iter().any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")))
+    headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")))
 }
 
 fn file(name: &str, headers: &HeaderMap) -> Response {
@@ -192,7 +202,8 @@ mod tests {
 
     #[test]
     fn only_scripts_without_a_source_are_inline() {
-        let html = r#"<script type="module">import a from '/a.js';</script><script src="/b.js"></script><script>x()</script>"#;
+        let html =
+            r#"<script type="module">import a from '/a.js';</script><script src="/b.js"></script><script>x()</script>"#;
         assert_eq!(inline_scripts(html).collect::<Vec<_>>(), ["import a from '/a.js';", "x()"]);
     }
 

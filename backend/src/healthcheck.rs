@@ -18,7 +18,8 @@ pub(crate) fn run(listen: SocketAddr) -> anyhow::Result<()> {
         ip => ip,
     };
     let address = SocketAddr::new(ip, listen.port());
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("nobody listens on {address}"))?;
+    let mut stream =
+        TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("nobody listens on {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     write!(stream, "GET /livez HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;

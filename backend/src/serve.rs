@@ -37,7 +37,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _lock = lock(&settings.data_dir)?;
     let store = Store::open(&settings.data_dir).context("the store of traces cannot be opened")?;
     let database = Database::open(&settings.data_dir).context("Cruddur's database cannot be opened")?;
-    let ticket_key = TicketKey::load_or_create(&settings.data_dir).context("the key for tickets cannot be read or made")?;
+    let ticket_key =
+        TicketKey::load_or_create(&settings.data_dir).context("the key for tickets cannot be read or made")?;
 
     let listener = bind("--listen", settings.listen).await?;
     let trusted = bind("--trusted-listen", settings.trusted_listen).await?;
@@ -81,16 +82,19 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(data_dir)
-        .with_context(|| format!("the data directory `{}` cannot be made", data_dir.display()))?;
+    builder.create(data_dir).with_context(|| format!("the data directory `{}` cannot be made", data_dir.display()))?;
     let path = data_dir.join("throughline.lock");
     let file = File::create(&path).with_context(|| format!("`{}` cannot be written", path.display()))?;
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {
-            anyhow::anyhow!("another instance uses the data directory `{}`; choose another with --data-dir", data_dir.display())
+            anyhow::anyhow!(
+                "another instance uses the data directory `{}`; choose another with --data-dir",
+                data_dir.display()
+            )
         }
-        TryLockError::Error(error) => anyhow::Error::new(error).context(format!("`{}` cannot be locked", path.display())),
+        TryLockError::Error(error) => {
+            anyhow::Error::new(error).context(format!("`{}` cannot be locked", path.display()))
+        }
     })?;
     Ok(file)
 }

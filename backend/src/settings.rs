@@ -154,7 +154,10 @@ impl Args {
         let trusted_setting = "--trusted-listen / THROUGHLINE_TRUSTED_LISTEN";
         let trusted_listen = address(trusted_setting, &self.trusted_listen)?;
         if !trusted_listen.ip().is_loopback() {
-            return Err(wrong(trusted_setting, format!("`{trusted_listen}` is not a loopback address; whoever reaches this door is believed")));
+            return Err(wrong(
+                trusted_setting,
+                format!("`{trusted_listen}` is not a loopback address; whoever reaches this door is believed"),
+            ));
         }
         if listen == trusted_listen && listen.port() != 0 {
             return Err(wrong(trusted_setting, format!("`{trusted_listen}` is where pages are served already")));
@@ -163,7 +166,10 @@ impl Args {
             return Err(wrong("--data-dir / THROUGHLINE_DATA_DIR", "it is empty"));
         }
         if self.data_dir.exists() && !self.data_dir.is_dir() {
-            return Err(wrong("--data-dir / THROUGHLINE_DATA_DIR", format!("`{}` is not a directory", self.data_dir.display())));
+            return Err(wrong(
+                "--data-dir / THROUGHLINE_DATA_DIR",
+                format!("`{}` is not a directory", self.data_dir.display()),
+            ));
         }
         let allowed_origins = self
             .allow_origin
@@ -177,7 +183,10 @@ impl Args {
             .map_err(|_| wrong(access_setting, format!("`{}` is none of auto, open, token", self.inspector_access)))?;
         let token = self.access_token.filter(|token| !token.is_empty());
         if token.as_ref().is_some_and(|token| token.len() < 16 || !token.bytes().all(|byte| byte.is_ascii_graphic())) {
-            return Err(wrong("--access-token / THROUGHLINE_ACCESS_TOKEN", "it needs at least 16 printable ASCII characters without spaces"));
+            return Err(wrong(
+                "--access-token / THROUGHLINE_ACCESS_TOKEN",
+                "it needs at least 16 printable ASCII characters without spaces",
+            ));
         }
         let token_needed = match wish {
             InspectorAccess::Open => false,
@@ -192,9 +201,11 @@ impl Args {
         };
         let mut resource_attributes = resource_attributes(self.resource_attributes.as_deref().unwrap_or_default())?;
         // OTEL_SERVICE_NAME wins over a service.name among the attributes, as the specification says.
-        let named = resource_attributes.iter().position(|(key, _)| key == "service.name").map(|n| resource_attributes.remove(n).1);
-        let service_name =
-            non_empty(self.service_name).or(named).unwrap_or_else(|| DEFAULT_SERVICE_NAME.to_owned());
+        let named = resource_attributes
+            .iter()
+            .position(|(key, _)| key == "service.name")
+            .map(|n| resource_attributes.remove(n).1);
+        let service_name = non_empty(self.service_name).or(named).unwrap_or_else(|| DEFAULT_SERVICE_NAME.to_owned());
         let browser_service_name =
             non_empty(self.browser_service_name).unwrap_or_else(|| format!("{service_name}-web"));
         let upstream = upstream(
@@ -362,8 +373,15 @@ mod tests {
 
     #[test]
     fn an_endpoint_of_ones_own_does_not_get_honeycombs_key() {
-        let settings =
-            settings(&["--honeycomb-api-key", "k", "--otlp-endpoint", "http://127.0.0.1:9/base", "--otlp-headers", "a=b%20c"]).unwrap();
+        let settings = settings(&[
+            "--honeycomb-api-key",
+            "k",
+            "--otlp-endpoint",
+            "http://127.0.0.1:9/base",
+            "--otlp-headers",
+            "a=b%20c",
+        ])
+        .unwrap();
         let upstream = settings.upstream.unwrap();
         assert_eq!(upstream.endpoint.as_str(), "http://127.0.0.1:9/base/v1/traces");
         assert_eq!(upstream.headers.len(), 1);
@@ -379,7 +397,8 @@ mod tests {
 
     #[test]
     fn names_come_from_the_attributes_unless_they_are_given() {
-        let settings = settings(&["--resource-attributes", "service.name=a,deployment.environment.name=x%20y"]).unwrap();
+        let settings =
+            settings(&["--resource-attributes", "service.name=a,deployment.environment.name=x%20y"]).unwrap();
         assert_eq!(settings.service_name, "a");
         assert_eq!(settings.resource_attributes, [("deployment.environment.name".to_owned(), "x y".to_owned())]);
         let settings = self::settings(&["--resource-attributes", "service.name=a", "--service-name", "b"]).unwrap();

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig};
-use opentelemetry_sdk::{Resource, trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider}};
+use opentelemetry_sdk::{
+    Resource,
+    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
+};
 use opentelemetry_semantic_conventions::resource;
 use tracing::Level;
 use tracing_subscriber::{EnvFilter, Layer as _, filter, layer::SubscriberExt, util::SubscriberInitExt};
@@ -20,7 +23,8 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
         KeyValue::new(resource::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
         KeyValue::new(resource::SERVICE_INSTANCE_ID, instance.to_owned()),
     ];
-    attributes.extend(settings.resource_attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
+    attributes
+        .extend(settings.resource_attributes.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
     let resource =
         Resource::builder_empty().with_service_name(settings.service_name.clone()).with_attributes(attributes).build();
     // The endpoint is given in code: OTEL_EXPORTER_OTLP_ENDPOINT names where the pipe ends, not where it begins.
@@ -39,7 +43,8 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
         .with_target(false)
         .with_tracked_inactivity(false)
         .with_filter(ours);
-    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(EnvFilter::try_new(&settings.log)?);
+    let log =
+        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(EnvFilter::try_new(&settings.log)?);
     tracing_subscriber::registry().with(spans).with(log).try_init()?;
     Ok(provider)
 }

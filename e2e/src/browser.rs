@@ -1,11 +1,6 @@
 //! A real Chromium, driven by WebDriver.
 
-use std::{
-    net::TcpListener,
-    path::Path,
-    process::Stdio,
-    time::Duration,
-};
+use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
 
 use anyhow::Context;
 use serde_json::{Value, json};

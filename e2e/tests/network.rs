@@ -27,13 +27,14 @@ fn ms(span: &Span, key: &str) -> f64 {
     span.number(&format!("throughline.{key}"))
 }
 
-/// How far the page's clock is from the machine's, in milliseconds: the smallest of many differences to `Date.now()`, which
-/// is rounded down.
+/// How far the page's clock is from the machine's, in milliseconds. `Date.now()` is rounded down to milliseconds, so the
+/// difference to it is this plus 0 to 1; the largest of many is this plus 1, for a pause between the two readings only makes
+/// the difference smaller.
 async fn page_clock_off_ms(browser: &Browser) -> anyhow::Result<f64> {
-    let script = "let least = Infinity; const end = performance.now() + 60; \
+    let script = "let most = -Infinity; const end = performance.now() + 60; \
                   while (performance.now() < end) { \
-                      least = Math.min(least, performance.timeOrigin + performance.now() - Date.now()); \
-                  } return least;";
+                      most = Math.max(most, performance.timeOrigin + performance.now() - Date.now()); \
+                  } return most - 1;";
     browser.eval(script).await?.as_f64().context("a number")
 }
 
@@ -60,8 +61,10 @@ async fn like_often(browser: &Browser) -> anyhow::Result<()> {
     for n in 0..REQUESTS {
         let pressed = browser.eval("return document.querySelector('button.like').getAttribute('aria-pressed')").await?;
         browser
-            .eval("window.__lines = new Set([...document.querySelectorAll('.dock-line a')].map(a => a.href)); \
-                   document.querySelector('button.like').click()")
+            .eval(
+                "window.__lines = new Set([...document.querySelectorAll('.dock-line a')].map(a => a.href)); \
+                   document.querySelector('button.like').click()",
+            )
             .await?;
         // A new line in the dock: the request has ended and its timing is known.
         browser
@@ -78,24 +81,22 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<S
         options.clock_off = Some((clock_off_s, required("THROUGHLINE_E2E_FAKETIME")?));
     }
     let site = Site::start(&options)?;
-    let proxy =
-        DelayProxy::start(site.server.addr(), Duration::from_millis(up_ms), Duration::from_millis(down_ms))?;
+    let proxy = DelayProxy::start(site.server.addr(), Duration::from_millis(up_ms), Duration::from_millis(down_ms))?;
     let browser = Browser::start().await?;
     browser.driver.goto(format!("http://{}/", proxy.addr())).await?;
     browser.until("document.querySelector('button.like')").await?;
     let page_off_ms = page_clock_off_ms(&browser).await?;
     like_often(&browser).await?;
-    browser.quit().await?;
 
-    // The page's last spans were sent when it went.
     let mut measured = Vec::new();
     let found = throughline_e2e::eventually(async || {
         let traces = site.api.traces().await.ok()?;
-        let actions: Vec<_> = traces.into_iter().filter(|t| t.root_name.ends_with("ike") && t.span_count >= 5).collect();
+        let actions: Vec<_> = traces.into_iter().filter(|t| t.has_root && t.root_name.ends_with("ike")).collect();
         (actions.len() >= REQUESTS).then_some(actions)
     })
     .await
     .context("the traces do not arrive")?;
+    browser.quit().await?;
     let true_offset_ms = clock_off_s as f64 * 1e3 - page_off_ms;
     for summary in found {
         let trace = site.api.trace_when(&summary.trace_id, |trace| !pairs(trace).is_empty()).await?;

@@ -92,7 +92,10 @@ async fn opening_home_is_one_trace_with_the_page_load_as_its_root() -> anyhow::R
         .trace_when(&found.trace_id, |trace| {
             trace.spans.iter().any(|span| span.name == "home-activities")
                 && trace.spans.iter().any(|span| span.name == "GET /api/users" && span.service == "cruddur-web")
-                && trace.spans.iter().any(|span| span.name == "GET /api/activities/home" && span.service == "cruddur-web")
+                && trace
+                    .spans
+                    .iter()
+                    .any(|span| span.name == "GET /api/activities/home" && span.service == "cruddur-web")
                 && trace.spans.iter().any(|span| span.name == "GET /")
         })
         .await?;
@@ -169,7 +172,9 @@ async fn writing_a_crud_is_one_trace_from_the_click_to_the_row() -> anyhow::Resu
     browser.driver.find(thirtyfour::By::Css(".dock-line a")).await?.click().await?;
     browser.until("location.pathname.startsWith('/traces/')").await?;
     browser.driver.goto(format!("{}/traces/{trace_id}", site.server.base())).await?;
-    browser.until("[...document.querySelectorAll('[role=row]')].some(r => r.innerText.includes('INSERT activities'))").await?;
+    browser
+        .until("[...document.querySelectorAll('[role=row]')].some(r => r.innerText.includes('INSERT activities'))")
+        .await?;
     assert_eq!(browser.violations().await?, serde_json::json!([]));
 
     // What nobody asked about leaves no trace: neither the door nor the inspector.

@@ -54,8 +54,12 @@ async fn one_trace_arrives_upstream_and_the_key_nowhere_else() -> anyhow::Result
     // Where a key could show: pages, files, API, log.
     let files = browser.eval("return performance.getEntriesByType('resource').map(e => e.name).join('\\n')").await?;
     let base = site.server.base();
-    let mut paths: Vec<String> =
-        files.as_str().unwrap_or_default().lines().filter_map(|url| url.strip_prefix(&base).map(str::to_owned)).collect();
+    let mut paths: Vec<String> = files
+        .as_str()
+        .unwrap_or_default()
+        .lines()
+        .filter_map(|url| url.strip_prefix(&base).map(str::to_owned))
+        .collect();
     paths.retain(|path| !path.starts_with("/v1/") && !path.ends_with("/live") && !path.ends_with("/like"));
     paths.extend(["/", "/traces", "/livez", "/readyz", "/api/traces"].map(str::to_owned));
     paths.push(format!("/api/traces/{}", fetch.trace_id));

@@ -34,7 +34,10 @@ pub(crate) fn Head(
                             .current
                             .get()
                             .map(|user| view! { <A href=format!("/@{}", user.handle)>"Profile"</A> }.into_any())
-                            .unwrap_or_else(|| view! { <span class="nav-wait">"Profile"</span> }.into_any())
+                            .or_else(|| {
+                                // It is on its way, but not in the inspector: nobody asks for it there.
+                                (!in_traces.get()).then(|| view! { <span class="nav-wait">"Profile"</span> }.into_any())
+                            })
                     }}
                     <span class="narrow-only">
                         <A href="/search">"Search"</A>
@@ -55,7 +58,9 @@ pub(crate) fn Head(
                         "?"
                     </button>
                     <ThemeSwitch/>
-                    <UserMenu/>
+                    <Show when=move || !in_traces.get()>
+                        <UserMenu/>
+                    </Show>
                 </div>
             </div>
         </header>

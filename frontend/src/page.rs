@@ -12,6 +12,8 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::HtmlElement;
 
+use crate::session::Session;
+
 thread_local! {
     /// Whether a page has been opened yet. The first belongs to the load of the document, not to a change of route.
     static OPENED: Cell<bool> = const { Cell::new(false) };
@@ -46,13 +48,17 @@ pub(crate) struct Opened {
 pub(crate) fn use_page(route: &str, title: &str) -> Opened {
     let hand_over = HANDED_OVER.take();
     let first = settle(title);
-    if let Some(hand_over) = hand_over {
-        return Opened { context: hand_over.context.clone(), hand_over: Some(hand_over) };
-    }
-    if !first {
-        throughline_browser::navigation(route);
-    }
-    Opened { context: throughline_browser::current(), hand_over: None }
+    let opened = match hand_over {
+        Some(hand_over) => Opened { context: hand_over.context.clone(), hand_over: Some(hand_over) },
+        None => {
+            if !first {
+                throughline_browser::navigation(route);
+            }
+            Opened { context: throughline_browser::current(), hand_over: None }
+        }
+    };
+    opened.context.run(|| Session::current().begin());
+    opened
 }
 
 /// Opens a page of the inspector, which makes no traces.

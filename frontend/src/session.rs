@@ -20,23 +20,31 @@ pub(crate) struct Session {
     pub(crate) current: RwSignal<Option<User>>,
     pub(crate) problem: RwSignal<Option<Problem>>,
     api: StoredValue<Api>,
+    begun: StoredValue<bool>,
     /// What depends on who you are. Gone pages leave nothing behind.
     reloads: StoredValue<Vec<Weak<Running>>, LocalStorage>,
 }
 
 impl Session {
-    /// Starts by asking for the users.
+    /// With nobody known yet.
     pub(crate) fn start(api: Api) -> Self {
         let session = Self {
             users: RwSignal::new(Vec::new()),
             current: RwSignal::new(None),
             problem: RwSignal::new(None),
             api: StoredValue::new(api),
+            begun: StoredValue::new(false),
             reloads: StoredValue::new_local(Vec::new()),
         };
         provide_context(session);
-        spawn_in_context(throughline_browser::current(), session.load());
         session
+    }
+
+    /// Asks for the users, unless they are known or asked for already. The inspector needs none: a page of it makes no trace.
+    pub(crate) fn begin(self) {
+        if !self.begun.try_update_value(|begun| std::mem::replace(begun, true)).unwrap_or(true) {
+            spawn_in_context(throughline_browser::current(), self.load());
+        }
     }
 
     /// The one provided as context.

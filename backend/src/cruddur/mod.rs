@@ -1,8 +1,8 @@
 //! Cruddur: a small social feed, the application that is traced.
 
 mod database;
-mod rows;
 mod routes;
+mod rows;
 mod schema;
 mod session;
 

@@ -2,7 +2,10 @@
 
 use axum::{
     Json, Router,
-    extract::{Path, Query, State, rejection::{JsonRejection, QueryRejection}},
+    extract::{
+        Path, Query, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
     middleware,
     response::{IntoResponse, Response},
     routing::{get, post, put},
@@ -15,8 +18,8 @@ use throughline_context::keys;
 use throughline_shared::{
     CRUD_MAX_CHARS,
     cruddur::{
-        Activity, ChooseUser, Expiry, Feed, NewActivity, NewReply, Notification, NotificationKind, Notifications, Profile, Thread,
-        User, Users,
+        Activity, ChooseUser, Expiry, Feed, NewActivity, NewReply, Notification, NotificationKind, Notifications,
+        Profile, Thread, User, Users,
     },
 };
 use tracing::Span;
@@ -113,7 +116,10 @@ async fn search(
         return Err(ApiError::invalid("term_missing", "say what to search for: `?term=…`"));
     }
     if term.chars().count() > CRUD_MAX_CHARS {
-        return Err(ApiError::invalid("term_too_long", format!("a search term has at most {CRUD_MAX_CHARS} characters")));
+        return Err(ApiError::invalid(
+            "term_too_long",
+            format!("a search term has at most {CRUD_MAX_CHARS} characters"),
+        ));
     }
     let activities = list(&database, rows::SEARCH, me, now_ms(), Some(rows::anywhere(&term))).await?;
     Ok(Json(Feed { activities }))
@@ -232,7 +238,8 @@ async fn write(
         }
     }
     let now_ms = now_ms();
-    let expires_at_ms = ttl.seconds().and_then(|seconds| i64::try_from(seconds).ok()).map(|seconds| now_ms + seconds * 1000);
+    let expires_at_ms =
+        ttl.seconds().and_then(|seconds| i64::try_from(seconds).ok()).map(|seconds| now_ms + seconds * 1000);
     let activity = database
         .call(move |session| {
             known_user(session, &me)?;
@@ -249,12 +256,20 @@ async fn write(
 }
 
 #[tracing::instrument(name = "like-activity", skip_all)]
-async fn like(State(database): State<Database>, Me(me): Me, Path(uuid): Path<String>) -> Result<Json<Activity>, ApiError> {
+async fn like(
+    State(database): State<Database>,
+    Me(me): Me,
+    Path(uuid): Path<String>,
+) -> Result<Json<Activity>, ApiError> {
     set_like(database, me, &uuid, true).await
 }
 
 #[tracing::instrument(name = "unlike-activity", skip_all)]
-async fn unlike(State(database): State<Database>, Me(me): Me, Path(uuid): Path<String>) -> Result<Json<Activity>, ApiError> {
+async fn unlike(
+    State(database): State<Database>,
+    Me(me): Me,
+    Path(uuid): Path<String>,
+) -> Result<Json<Activity>, ApiError> {
     set_like(database, me, &uuid, false).await
 }
 

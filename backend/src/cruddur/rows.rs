@@ -34,13 +34,13 @@ pub(super) const SEARCH: Statement = select(activities!(
     "AND (a.message LIKE ?3 ESCAPE '\\' OR a.handle LIKE ?3 ESCAPE '\\') ORDER BY a.created_at_ms DESC, a.id DESC LIMIT 50"
 ));
 pub(super) const BY_UUID: Statement = select(activities!("AND a.uuid = ?3"));
-pub(super) const REPLIES: Statement = select(activities!("AND a.reply_to = ?3 ORDER BY a.created_at_ms, a.id LIMIT 200"));
+pub(super) const REPLIES: Statement =
+    select(activities!("AND a.reply_to = ?3 ORDER BY a.created_at_ms, a.id LIMIT 200"));
 pub(super) const REPLIES_TO_AUTHOR: Statement = select(activities!(
     "AND a.handle <> ?1 AND a.reply_to IN (SELECT id FROM activities WHERE handle = ?1) ORDER BY a.created_at_ms DESC LIMIT 50"
 ));
-pub(super) const LIKED_OF_AUTHOR: Statement = select(activities!(
-    "AND a.handle = ?1 AND a.id IN (SELECT l.activity FROM likes l WHERE l.handle <> ?1)"
-));
+pub(super) const LIKED_OF_AUTHOR: Statement =
+    select(activities!("AND a.handle = ?1 AND a.id IN (SELECT l.activity FROM likes l WHERE l.handle <> ?1)"));
 pub(super) const LIKES_OF_AUTHOR: Statement = Statement {
     operation: "SELECT",
     table: "likes",
@@ -48,8 +48,11 @@ pub(super) const LIKES_OF_AUTHOR: Statement = Statement {
           JOIN activities a ON a.id = l.activity JOIN users u ON u.handle = l.handle \
           WHERE a.handle = ?1 AND l.handle <> ?1 ORDER BY l.created_at_ms DESC LIMIT 50",
 };
-pub(super) const USERS: Statement =
-    Statement { operation: "SELECT", table: "users", sql: "SELECT handle, display_name, bio FROM users ORDER BY handle" };
+pub(super) const USERS: Statement = Statement {
+    operation: "SELECT",
+    table: "users",
+    sql: "SELECT handle, display_name, bio FROM users ORDER BY handle",
+};
 pub(super) const USER: Statement = Statement {
     operation: "SELECT",
     table: "users",

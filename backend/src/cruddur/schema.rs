@@ -74,7 +74,10 @@ pub(super) fn prepare(connection: &mut Connection) -> anyhow::Result<()> {
     connection.pragma_update(None, "foreign_keys", true)?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
     let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    anyhow::ensure!(version <= VERSION, "cruddur.db has schema {version}, made by a newer version; this one knows {VERSION}");
+    anyhow::ensure!(
+        version <= VERSION,
+        "cruddur.db has schema {version}, made by a newer version; this one knows {VERSION}"
+    );
     if version < VERSION {
         transaction.execute_batch(TABLES)?;
         inhabit(&transaction, Timestamp::now())?;
@@ -94,13 +97,21 @@ fn inhabit(connection: &Connection, now: Timestamp) -> anyhow::Result<()> {
         connection.execute(
             "INSERT INTO activities (id, uuid, handle, message, created_at_ms, expires_at_ms, reply_to)
              VALUES (?1, ?2, ?3, ?4, ?5, NULL, ?6)",
-            params![n as i64 + 1, uuid::Uuid::new_v4().to_string(), handle, message, created.as_millisecond(), reply_to],
+            params![
+                n as i64 + 1,
+                uuid::Uuid::new_v4().to_string(),
+                handle,
+                message,
+                created.as_millisecond(),
+                reply_to
+            ],
         )?;
     }
     for (n, handle) in LIKES {
         let minutes_ago = CRUDS[n].1 / 2;
         let at = now - SignedDuration::from_mins(minutes_ago);
-        connection.execute("INSERT INTO likes VALUES (?1, ?2, ?3)", params![n as i64 + 1, handle, at.as_millisecond()])?;
+        connection
+            .execute("INSERT INTO likes VALUES (?1, ?2, ?3)", params![n as i64 + 1, handle, at.as_millisecond()])?;
     }
     Ok(())
 }

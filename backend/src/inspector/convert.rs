@@ -67,7 +67,11 @@ fn span(span: &otlp::Span, placed: Placed) -> Span {
         events: span
             .events
             .iter()
-            .map(|event| Event { time_ns: event.time_ns, name: event.name.clone(), attributes: attributes(&event.attributes) })
+            .map(|event| Event {
+                time_ns: event.time_ns,
+                name: event.name.clone(),
+                attributes: attributes(&event.attributes),
+            })
             .collect(),
         links: span
             .links

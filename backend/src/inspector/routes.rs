@@ -14,7 +14,10 @@ use throughline_otlp::{Encoding, encode_traces};
 use throughline_shared::inspector::{Trace, TraceList};
 use throughline_store::{Before, ListFilter, SpanStore, Store};
 
-use super::{access::{Gate, guard}, convert, live};
+use super::{
+    access::{Gate, guard},
+    convert, live,
+};
 use crate::error::{ApiError, wrong_method};
 
 const DEFAULT_LIMIT: u32 = 50;

@@ -89,9 +89,10 @@ async fn a_crud_goes_away_after_the_time_that_was_chosen() {
     for ttl in Expiry::ALL {
         let new = NewActivity { message: format!("gone after {}", ttl.as_str()), ttl };
         let crud: Activity = read(bench.request("POST", "/api/activities").json(&new)).await;
-        let lives_ms = crud.expires_at.as_deref().map(|expires_at| {
-            expires_at.parse::<Timestamp>().unwrap().as_millisecond() - written_ms(&crud)
-        });
+        let lives_ms = crud
+            .expires_at
+            .as_deref()
+            .map(|expires_at| expires_at.parse::<Timestamp>().unwrap().as_millisecond() - written_ms(&crud));
         assert_eq!(lives_ms, ttl.seconds().map(|seconds| i64::try_from(seconds).unwrap() * 1000), "{ttl:?}");
     }
 }
@@ -191,7 +192,7 @@ async fn search_takes_percent_and_underscore_as_they_are() {
     bench.crud("", "1000 of it, and a snakeXcase").await;
     for (term, expected) in [("%", &percent), ("0% o", &percent), ("e_c", &underscore), (r":\q", &backslash)] {
         let found: Feed = read(bench.get_with("/api/activities/search", &[("term", term)])).await;
-        assert_eq!(found.activities, [expected.clone()], "{term}");
+        assert_eq!(found.activities.as_slice(), std::slice::from_ref(expected), "{term}");
     }
 }
 

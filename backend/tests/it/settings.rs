@@ -57,16 +57,14 @@ fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
 struct Nowhere {
     _dir: tempfile::TempDir,
     path: PathBuf,
-    _taken: TcpListener,
-    /// An address that is taken: who tries to bind it says so instead of naming the setting.
-    addr: String,
+    /// Addresses that are taken: who tries to bind one says so instead of naming the setting.
+    taken: [TcpListener; 2],
 }
 
 fn nowhere() -> Nowhere {
     let dir = tempfile::tempdir().unwrap();
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let addr = taken.local_addr().unwrap().to_string();
-    Nowhere { path: dir.path().join("data"), _dir: dir, _taken: taken, addr }
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    Nowhere { path: dir.path().join("data"), _dir: dir, taken }
 }
 
 /// The value is refused as a flag and as a variable, with both names, before anything is bound or made.
@@ -78,12 +76,13 @@ fn assert_refused(flag: &str, variable: &str, value: &str) {
 
 fn assert_wrong(args: &[&str], env: &[(&str, &str)], flag: &str, variable: &str) -> Ended {
     let nowhere = nowhere();
+    let addrs = nowhere.taken.each_ref().map(|listener| listener.local_addr().unwrap().to_string());
     let mut all = vec!["--data-dir", nowhere.path.to_str().unwrap()];
     if flag != "--listen" {
-        all.extend(["--listen", &nowhere.addr]);
+        all.extend(["--listen", &addrs[0]]);
     }
     if flag != "--trusted-listen" {
-        all.extend(["--trusted-listen", &nowhere.addr]);
+        all.extend(["--trusted-listen", &addrs[1]]);
     }
     all.extend(args);
     let ended = run(&all, env);
@@ -116,6 +115,14 @@ fn a_trusted_address_off_loopback_is_refused() {
 }
 
 #[test]
+fn one_address_for_both_doors_is_refused() {
+    let ended =
+        run(&["--listen=127.0.0.1:4999", "--trusted-listen=127.0.0.1:4999", "--data-dir=/nonexistent/data"], &[]);
+    assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
+    assert!(ended.stderr.contains("THROUGHLINE_TRUSTED_LISTEN"), "{ended:?}");
+}
+
+#[test]
 fn an_origin_that_is_none_is_refused() {
     for value in ["nonsense", "*", "ftp://pages.test", "https://", "https://pages.test,nonsense"] {
         assert_refused("--allow-origin", "FRONTEND_URL", value);
@@ -142,10 +149,9 @@ fn headers_that_are_no_list_are_refused_and_never_shown() {
     let (flag, variable) = ("--otlp-headers", "OTEL_EXPORTER_OTLP_HEADERS");
     for value in ["s3cr3t-without-a-name", "x-team=s3cr3t-1,s3cr3t-2", "x team=s3cr3t", "x-team=s3cr3t%0d%0ax: y"] {
         let with_flag = format!("{flag}={value}");
-        for ended in [
-            assert_wrong(&[&with_flag], &[], flag, variable),
-            assert_wrong(&[], &[(variable, value)], flag, variable),
-        ] {
+        for ended in
+            [assert_wrong(&[&with_flag], &[], flag, variable), assert_wrong(&[], &[(variable, value)], flag, variable)]
+        {
             assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
         }
     }

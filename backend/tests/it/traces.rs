@@ -6,9 +6,7 @@ use throughline_shared::{
     inspector::{Span, SpanKind, StatusCode, Trace},
 };
 
-use crate::support::{
-    Bench, eventually, is_hex, metric, new_span_id, new_trace_id, read, text, traceparent,
-};
+use crate::support::{Bench, eventually, is_hex, metric, new_span_id, new_trace_id, read, text, traceparent};
 
 /// Sends a request as part of a trace; the ids of that trace and of the span that sends it, and the answer.
 async fn send(request: RequestBuilder) -> (String, String, Response) {
@@ -85,12 +83,16 @@ async fn a_crud_that_is_written_is_traced_down_to_the_insert() {
     let (trace_id, _, response) = send(bench.request("POST", "/api/activities").json(&new)).await;
     assert_eq!(response.status(), 201);
     let server = bench.server_span(&trace_id).await;
-    assert_eq!((server.name.as_str(), attribute(&server, "http.response.status_code").as_str()), ("POST /api/activities", "201"));
+    assert_eq!(
+        (server.name.as_str(), attribute(&server, "http.response.status_code").as_str()),
+        ("POST /api/activities", "201")
+    );
 
     let trace = bench.find_trace(&trace_id).await.unwrap();
-    let insert = trace.spans.iter().find(|span| {
-        text(&span.attributes, "db.operation.name").is_some_and(|operation| operation == "INSERT")
-    });
+    let insert = trace
+        .spans
+        .iter()
+        .find(|span| text(&span.attributes, "db.operation.name").is_some_and(|operation| operation == "INSERT"));
     assert!(attribute(insert.expect("a span of the insert"), "db.query.text").starts_with("INSERT "));
     assert!(!format!("{trace:?}").contains(&message), "a query's text holds no values");
     for span in &trace.spans {

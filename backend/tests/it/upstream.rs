@@ -38,7 +38,8 @@ async fn arrived(upstream: &FakeHoneycomb, trace_id: &str) -> Vec<Span> {
 
 fn assert_joined(spans: &[Span]) {
     assert_eq!(spans.len(), 4, "{spans:?}");
-    let of = |kind, service: &str| spans.iter().find(|span| span.kind == kind && span.service_name() == service).unwrap();
+    let of =
+        |kind, service: &str| spans.iter().find(|span| span.kind == kind && span.service_name() == service).unwrap();
     let (fetch, server) = (of(SpanKind::Client, "shop-web"), of(SpanKind::Server, "shop"));
     assert_eq!(fetch.parent_span_id, None);
     assert_eq!(server.parent_span_id, Some(fetch.span_id));
@@ -229,7 +230,7 @@ async fn the_key_is_nowhere_to_be_seen() {
     let output = bench.server().output();
     assert!(!output.is_empty());
     assert!(!output.contains(KEY), "the log shows the key");
-    drop(tokio::task::block_in_place(|| bench.stop()));
+    assert!(tokio::task::block_in_place(|| bench.stop()).success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

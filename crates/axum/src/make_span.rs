@@ -71,7 +71,10 @@ pub(crate) fn make_span(request: &Parts, settings: &Settings) -> (Span, Caller) 
 }
 
 fn describe(span: &Span, request: &Parts, known: bool, route: Option<&str>) {
-    span.set_attribute(attribute::HTTP_REQUEST_METHOD, if known { request.method.to_string() } else { "_OTHER".to_owned() });
+    span.set_attribute(
+        attribute::HTTP_REQUEST_METHOD,
+        if known { request.method.to_string() } else { "_OTHER".to_owned() },
+    );
     if !known {
         span.set_attribute(attribute::HTTP_REQUEST_METHOD_ORIGINAL, request.method.to_string());
     }

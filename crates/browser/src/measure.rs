@@ -44,7 +44,8 @@ pub(crate) fn measure(
         let split = Split::of(&exchange, &offset);
         Some((exchange, split))
     });
-    let decomposition = decompose(start_ns, end_ns, timing, figures.as_ref().map(|(exchange, split)| (exchange, split)));
+    let decomposition =
+        decompose(start_ns, end_ns, timing, figures.as_ref().map(|(exchange, split)| (exchange, split)));
     Measured { decomposition, figures }
 }
 
@@ -166,14 +167,8 @@ mod tests {
     #[test]
     fn without_server_times_nothing_is_claimed_about_the_network() {
         let mut clocks = ClockSync::new(100);
-        let measured = measure(
-            EPOCH,
-            EPOCH + 60 * MS,
-            Some(&timing(2 * MS, 52 * MS, 58 * MS)),
-            None,
-            &mut clocks,
-            100_000,
-        );
+        let measured =
+            measure(EPOCH, EPOCH + 60 * MS, Some(&timing(2 * MS, 52 * MS, 58 * MS)), None, &mut clocks, 100_000);
         assert!(measured.network().is_none());
         let mut attributes = Attributes::default();
         measured.describe(&mut attributes);

@@ -103,7 +103,8 @@ async fn an_intentional_abort_is_no_error() {
     let heard = heard();
     let controller = web_sys::AbortController::new().unwrap();
     controller.abort();
-    let request = RequestBuilder::new("/aborted").method(Method::GET).abort_signal(Some(&controller.signal())).build().unwrap();
+    let request =
+        RequestBuilder::new("/aborted").method(Method::GET).abort_signal(Some(&controller.signal())).build().unwrap();
     assert!(http::send(request, None).await.is_err());
     until(|| heard.borrow().iter().any(|summary| summary.path == "/aborted")).await;
     let summary = heard.borrow().iter().find(|summary| summary.path == "/aborted").cloned().unwrap();
@@ -174,7 +175,8 @@ async fn a_door_that_refuses_is_told_in_words_and_disturbs_nobody() {
     let into = Rc::clone(&statuses);
     on_status(move |status| into.borrow_mut().push(status.clone()));
     action("click", "Nothing", async {}).await;
-    until(|| statuses.borrow().iter().any(|status| matches!(status, Status::Refused(why) if why.contains("answered")))).await;
+    until(|| statuses.borrow().iter().any(|status| matches!(status, Status::Refused(why) if why.contains("answered"))))
+        .await;
     assert!(throughline_browser::dropped() > 0);
     let request = Request::get(&own("/")).build().unwrap();
     assert!(http::send(request, None).await.unwrap().ok());

@@ -83,14 +83,6 @@ impl Split {
         } else {
             Method::AssumedSymmetric
         };
-        Self {
-            total_ns,
-            uplink_ns,
-            downlink_ns: total_ns - uplink_ns,
-            error_ns,
-            offset_ns,
-            offset_error_ns,
-            method,
-        }
+        Self { total_ns, uplink_ns, downlink_ns: total_ns - uplink_ns, error_ns, offset_ns, offset_error_ns, method }
     }
 }

@@ -30,10 +30,7 @@ pub(crate) fn binary() -> &'static Path {
 }
 
 /// Asks `probe` until it has an answer.
-pub(crate) async fn eventually<T, F>(what: &str, mut probe: impl FnMut() -> F) -> T
-where
-    F: Future<Output = Option<T>>,
-{
+pub(crate) async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = probe().await {

@@ -25,8 +25,8 @@ impl Clock {
     pub(super) fn new() -> Option<Self> {
         let window = web_sys::window()?;
         let performance = window.performance()?;
-        let isolated = js_sys::Reflect::get(&window, &"crossOriginIsolated".into())
-            .is_ok_and(|isolated| isolated.is_truthy());
+        let isolated =
+            js_sys::Reflect::get(&window, &"crossOriginIsolated".into()).is_ok_and(|isolated| isolated.is_truthy());
         Some(Self {
             anchor_ms: Cell::new(performance.time_origin()),
             performance,

@@ -1,6 +1,9 @@
 //! Batches on their way to the door: one at a time, retried where that helps, all at once when the page goes.
 
-use std::{cell::{Cell, RefCell}, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
 
 use js_sys::{JSON, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
@@ -8,7 +11,11 @@ use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{RequestInit, Response, VisibilityState};
 
 use super::{Tracer, finish, http::bytes, platform, tracer};
-use crate::{encode::{export_request, export_requests_within}, span::SpanData, summary::Status};
+use crate::{
+    encode::{export_request, export_requests_within},
+    span::SpanData,
+    summary::Status,
+};
 
 const TICKET_HEADER: &str = "x-throughline-ticket";
 const CONTENT_TYPE: &str = "application/x-protobuf";
@@ -152,7 +159,8 @@ fn answer(response: Option<Response>) -> Sent {
         200..=299 => Sent::Accepted,
         401 => Sent::NoTicket(why()),
         408 | 429 | 502 | 503 | 504 => {
-            let seconds = response.headers().get("retry-after").ok().flatten().and_then(|text| text.parse::<u32>().ok());
+            let seconds =
+                response.headers().get("retry-after").ok().flatten().and_then(|text| text.parse::<u32>().ok());
             Sent::Later(Status::Unreachable(why()), seconds.map(|seconds| seconds.saturating_mul(1000)))
         }
         _ => Sent::Refused(why()),
@@ -161,14 +169,16 @@ fn answer(response: Option<Response>) -> Sent {
 
 /// Asks the door for a ticket for this tab's session.
 async fn ask_ticket(tracer: &Tracer, endpoint: &str) -> Result<String, Sent> {
-    let body = match tracer.session_id.borrow().as_deref().filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit())) {
+    let body = match tracer.session_id.borrow().as_deref().filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    {
         Some(session_id) => format!("{{\"session_id\":\"{session_id}\"}}"),
         None => "{}".to_owned(),
     };
     let init = RequestInit::new();
     init.set_method("POST");
     init.set_body(&JsValue::from_str(&body));
-    let headers = web_sys::Headers::new().and_then(|headers| headers.set("content-type", "application/json").map(|()| headers));
+    let headers =
+        web_sys::Headers::new().and_then(|headers| headers.set("content-type", "application/json").map(|()| headers));
     if let Ok(headers) = headers {
         init.set_headers(&headers);
     }

@@ -5,7 +5,10 @@ use std::rc::Rc;
 use throughline_context::SpanId;
 use throughline_timing::server_timing::ServerTimes;
 
-use super::{Tracer, clock, observer::{self, Entry}};
+use super::{
+    Tracer, clock,
+    observer::{self, Entry},
+};
 use crate::{
     measure::{Measured, measure, ms},
     redact::redact_url,
@@ -141,9 +144,8 @@ fn complete(tracer: &Rc<Tracer>, awaiting: Awaiting, entry: Option<&Entry>) {
     let Awaiting { mut span, anchor_ms, end_page_ms, server_timing, url, .. } = awaiting;
     span.end_ns = clock::unix_ns(anchor_ms, end_page_ms);
     let timing = entry.map(|entry| entry.timing_ns(anchor_ms));
-    let server: Option<ServerTimes> = entry
-        .and_then(|entry| entry.server.clone())
-        .or_else(|| observer::server_times(server_timing.as_deref()?));
+    let server: Option<ServerTimes> =
+        entry.and_then(|entry| entry.server.clone()).or_else(|| observer::server_times(server_timing.as_deref()?));
     let measured = measure(
         span.start_ns,
         span.end_ns,

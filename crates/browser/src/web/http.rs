@@ -7,7 +7,11 @@ use serde::de::DeserializeOwned;
 use throughline_context::TraceParent;
 use wasm_bindgen::JsValue;
 
-use super::{Tracer, current, finish::{self, Awaiting, UnderWay}, platform, tracer};
+use super::{
+    Tracer, current,
+    finish::{self, Awaiting, UnderWay},
+    platform, tracer,
+};
 use crate::{
     context::Scope,
     redact::redact_url,

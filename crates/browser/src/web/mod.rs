@@ -18,7 +18,13 @@ use std::{
 use throughline_context::{SpanId, TraceFlags, TraceId, keys};
 use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
 
-use self::{clock::Clock, delivery::Delivery, finish::{Awaiting, UnderWay}, observer::Entry, scope::RootScope};
+use self::{
+    clock::Clock,
+    delivery::Delivery,
+    finish::{Awaiting, UnderWay},
+    observer::Entry,
+    scope::RootScope,
+};
 use crate::{
     config::Config,
     context::{self, Context},

@@ -1,9 +1,13 @@
 //! The browser's own timing of each request, as it becomes known.
 
-use throughline_timing::{ResourceTiming, server_timing::{self, METRIC, ServerTimes}};
+use throughline_timing::{
+    ResourceTiming,
+    server_timing::{self, METRIC, ServerTimes},
+};
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{
-    PerformanceObserver, PerformanceObserverEntryList, PerformanceObserverInit, PerformanceResourceTiming, PerformanceServerTiming,
+    PerformanceObserver, PerformanceObserverEntryList, PerformanceObserverInit, PerformanceResourceTiming,
+    PerformanceServerTiming,
 };
 
 use super::{clock, finish, platform, tracer};
@@ -81,7 +85,10 @@ impl Entry {
 
     /// The description of a Server-Timing metric.
     pub(super) fn metric(&self, name: &str) -> Option<&str> {
-        self.metrics.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, description)| description.as_str())
+        self.metrics
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, description)| description.as_str())
     }
 
     /// When the response was there, or else when the request began.

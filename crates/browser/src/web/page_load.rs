@@ -6,13 +6,8 @@ use throughline_context::{SpanId, TraceFlags, TraceParent};
 use throughline_timing::server_timing::TRACE_METRICS;
 use web_sys::PerformanceResourceTiming;
 
-use super::{
-    Tracer, finish::finish_document, new_span_id, new_trace_id,
-    observer::Entry, platform, scope::RootScope,
-};
-use crate::{
-    span::{Attributes, Kind, SpanContext, SpanData},
-};
+use super::{Tracer, finish::finish_document, new_span_id, new_trace_id, observer::Entry, platform, scope::RootScope};
+use crate::span::{Attributes, Kind, SpanContext, SpanData};
 
 /// The metric with which the page's ticket comes.
 const TICKET_METRIC: &str = "ticket";
@@ -29,9 +24,7 @@ pub(super) fn start(tracer: &Rc<Tracer>) {
     if !tracer.config.page_load {
         return;
     }
-    let server = TRACE_METRICS
-        .iter()
-        .find_map(|metric| TraceParent::parse(entry.metric(metric)?.as_bytes()).ok());
+    let server = TRACE_METRICS.iter().find_map(|metric| TraceParent::parse(entry.metric(metric)?.as_bytes()).ok());
     let fetch_id = entry.server.as_ref().and_then(|server| server.client_span.as_ref()?.parse::<SpanId>().ok());
     let (trace_id, fetch_id, flags) = match (server, fetch_id) {
         (Some(server), Some(fetch_id)) => (server.trace_id, fetch_id, server.flags),
