@@ -13,6 +13,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use throughline_axum::TraceLayer;
 use throughline_intake::{Intake, TICKET_HEADER};
 use throughline_store::Store;
+use tokio::sync::watch;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -40,7 +41,14 @@ struct Site {
 }
 
 /// All that is served to browsers.
-pub(crate) fn router(settings: &Settings, instance: &str, database: Database, store: Store, intake: Intake) -> Router {
+pub(crate) fn router(
+    settings: &Settings,
+    instance: &str,
+    database: Database,
+    store: Store,
+    intake: Intake,
+    stopping: watch::Receiver<bool>,
+) -> Router {
     let gate = Gate::new(&settings.access);
     let site =
         Arc::new(Site { intake: intake.clone(), gate: gate.clone(), database: database.clone(), store: store.clone() });
@@ -64,8 +72,9 @@ pub(crate) fn router(settings: &Settings, instance: &str, database: Database, st
     Router::new()
         .merge(pages)
         .merge(api)
-        .merge(inspector::router(store, gate))
+        .merge(inspector::router(store, gate, stopping))
         .merge(throughline_intake::public_router(intake))
+        .method_not_allowed_fallback(error::wrong_method)
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(trace)
         .layer(cors(&settings.allowed_origins))
@@ -162,7 +171,10 @@ async fn ready(State(site): State<Arc<Site>>) -> (StatusCode, &'static str) {
 
 /// The trusted door: telemetry of programs on this machine, and nothing else.
 pub(crate) fn trusted_router(intake: Intake) -> Router {
-    throughline_intake::trusted_router(intake).layer(CatchPanicLayer::custom(error::panicked))
+    throughline_intake::trusted_router(intake)
+        .fallback(error::no_such_api)
+        .method_not_allowed_fallback(error::wrong_method)
+        .layer(CatchPanicLayer::custom(error::panicked))
 }
 
 #[cfg(test)]

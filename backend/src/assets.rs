@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use rust_embed::{Embed, EmbeddedFile};
 use sha2::{Digest, Sha256};
 
@@ -99,11 +99,9 @@ pub(crate) fn page(headers: &HeaderMap) -> Response {
     response
 }
 
+/// RFC 9110, section 12.5.1, as far as `text/html` by name is concerned: a program that takes anything wants no page.
 fn accepts_html(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::ACCEPT)
-        .iter()
-        .any(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")))
+    accepts(headers, &header::ACCEPT, "text/html")
 }
 
 fn file(name: &str, headers: &HeaderMap) -> Response {
@@ -159,19 +157,21 @@ fn matches(headers: &HeaderMap, tag: &str) -> bool {
 
 /// RFC 9110, section 12.5.3, as far as `q=0` is concerned: order is ours.
 fn accepts_encoding(headers: &HeaderMap, encoding: &str) -> bool {
-    headers
-        .get_all(header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .any(|item| {
+    accepts(headers, &header::ACCEPT_ENCODING, encoding)
+}
+
+/// Whether a list of a negotiating header names `wanted` and does not refuse it by `q=0`.
+fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
+    headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
+        |item| {
             let mut parts = item.split(';').map(str::trim);
-            let name = parts.next().unwrap_or_default();
+            let named = parts.next().unwrap_or_default();
             let refused = parts.any(|parameter| {
                 parameter.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok()).is_some_and(|q| q == 0.0)
             });
-            name.eq_ignore_ascii_case(encoding) && !refused
-        })
+            named.eq_ignore_ascii_case(wanted) && !refused
+        },
+    )
 }
 
 /// Whether Trunk put a hash of the content into the name, as in `app-1a2b3c4d5e6f7a8b.js` or `app-1a2b3c4d5e6f7a8b_bg.wasm`.

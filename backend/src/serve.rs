@@ -50,7 +50,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let forwarder = forwarder(&settings, &store)?;
 
     let (stop, stopping) = watch::channel(false);
-    let pages = app::router(&settings, &instance, database, store.clone(), intake.clone());
+    let pages = app::router(&settings, &instance, database, store.clone(), intake.clone(), stopping.clone());
     let pages = tokio::spawn(listen(listener, pages, stopping.clone()));
     // The door stays open until the server's own last spans have come through it.
     let (close, closing) = watch::channel(false);

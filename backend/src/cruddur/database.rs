@@ -1,6 +1,7 @@
 //! SQLite, one span a statement.
 
 use std::{
+    fs::OpenOptions,
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -36,7 +37,9 @@ pub(super) struct Statement {
 impl Database {
     /// Opens or makes `cruddur.db` in `directory`.
     pub(crate) fn open(directory: &Path) -> anyhow::Result<Self> {
-        let mut connection = Connection::open(directory.join("cruddur.db"))?;
+        let path = directory.join("cruddur.db");
+        private(&path)?;
+        let mut connection = Connection::open(path)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         schema::prepare(&mut connection)?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
@@ -70,6 +73,15 @@ impl Database {
             Err(error) => std::panic::resume_unwind(error.into_panic()),
         }
     }
+}
+
+/// Makes the file, if it is not there, for this user alone; SQLite gives its companions the same mode.
+fn private(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
 }
 
 /// A poisoned lock is taken all the same: the transaction of the one that panicked was rolled back.

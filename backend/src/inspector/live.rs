@@ -8,7 +8,7 @@ use axum::response::{
 };
 use throughline_context::TraceId;
 use throughline_store::{SpanStore, Store};
-use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::convert;
@@ -20,7 +20,7 @@ const GATHER: Duration = Duration::from_millis(100);
 const BUFFER: usize = 64;
 
 /// An event `trace` with a `TraceSummary` whenever a trace changes; `lagged` when the watcher has missed some.
-pub(super) fn stream(store: Store) -> Response {
+pub(super) fn stream(store: Store, mut stopping: watch::Receiver<bool>) -> Response {
     let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(BUFFER);
     let mut changes = store.subscribe();
     tokio::spawn(async move {
@@ -29,6 +29,7 @@ pub(super) fn stream(store: Store) -> Response {
             let mut lagged = false;
             let first = tokio::select! {
                 () = sender.closed() => return,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
                 first = changes.recv() => first,
             };
             match first {

@@ -13,6 +13,7 @@ use throughline_context::TraceId;
 use throughline_otlp::{Encoding, encode_traces};
 use throughline_shared::inspector::{Trace, TraceList};
 use throughline_store::{Before, ListFilter, SpanStore, Store};
+use tokio::sync::watch;
 
 use super::{
     access::{Gate, guard},
@@ -25,10 +26,15 @@ const MAX_LIMIT: u32 = 500;
 const MAX_TEXT_CHARS: usize = 200;
 
 /// The inspector's API, behind the gate.
-pub(crate) fn router(store: Store, gate: Gate) -> Router {
+///
+/// Live streams end when `stopping` becomes true: they would hold the server up.
+pub(crate) fn router(store: Store, gate: Gate, stopping: watch::Receiver<bool>) -> Router {
     Router::new()
         .route("/api/traces", get(list))
-        .route("/api/traces/live", get(|State(store): State<Store>| async move { live::stream(store) }))
+        .route(
+            "/api/traces/live",
+            get(move |State(store): State<Store>| async move { live::stream(store, stopping.clone()) }),
+        )
         .route("/api/traces/{trace_id}", get(show))
         .route("/api/traces/{trace_id}/otlp", get(download))
         .method_not_allowed_fallback(wrong_method)
@@ -98,11 +104,14 @@ async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<TraceList>, ApiError> {
     let Query(query) = query?;
-    let filter = query.filter()?;
-    let limit = filter.limit;
-    let found = store.list(filter).await?;
-    let full = u32::try_from(found.len()).is_ok_and(|found| found >= limit);
-    let next_before = found.last().filter(|_| full).map(|last| format!("{}-{}", last.start_ns, last.trace_id));
+    let mut filter = query.filter()?;
+    let limit = filter.limit as usize;
+    // One more than asked for: it says whether there is another page.
+    filter.limit += 1;
+    let mut found = store.list(filter).await?;
+    let is_last = found.len() <= limit;
+    found.truncate(limit);
+    let next_before = found.last().filter(|_| !is_last).map(|last| format!("{}-{}", last.start_ns, last.trace_id));
     Ok(Json(TraceList { traces: found.into_iter().map(convert::summary).collect(), next_before }))
 }
 

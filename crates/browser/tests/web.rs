@@ -15,7 +15,7 @@ wasm_bindgen_test_configure!(run_in_browser);
 
 /// The page of the test runner serves no spans' door: what is sent there is refused, which must not disturb anybody.
 fn start() {
-    throughline_browser::init(Config::new().endpoint("/no/such/door").flush_interval_ms(50));
+    throughline_browser::init(Config::new().endpoint("/no/such/door").flush_interval_ms(50).page_load(false));
 }
 
 fn own(path: &str) -> String {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How many traces one list has at most.
-pub const MAX_LIST: u32 = 500;
+pub const MAX_LIST: u32 = 1000;
 /// How many services one summary names at most.
 const MAX_SERVICES: u32 = 64;
 
