@@ -83,7 +83,7 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(data_dir).with_context(|| format!("the data directory `{}` cannot be made", data_dir.display()))?;
-    let path = data_dir.join("throughline.lock");
+    let path = data_dir.join("in-use.lock");
     let file = File::create(&path).with_context(|| format!("`{}` cannot be written", path.display()))?;
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {

@@ -91,7 +91,7 @@ pub(super) fn flush_now(tracer: &Rc<Tracer>) {
     spawn_local(async move {
         let again_ms = deliver(&tracer).await;
         tracer.delivery.in_flight.set(false);
-        if !tracer.queue.borrow().is_empty() {
+        if !tracer.queue.borrow().is_empty() || !tracer.awaiting.borrow().is_empty() {
             schedule(&tracer, again_ms.max(1));
         }
     });
