@@ -9,7 +9,7 @@ use axum::{
     response::Response,
     routing::get,
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use throughline_axum::TraceLayer;
 use throughline_intake::{Intake, TICKET_HEADER};
 use throughline_store::Store;
@@ -31,6 +31,11 @@ use crate::{
 /// Of a request body of the API; telemetry has limits of its own.
 const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// Holds the session of the pages' telemetry from one page to the next.
+const SESSION_COOKIE: &str = "throughline_session";
+/// A session ends when nobody opens a page for so long, seconds.
+const SESSION_IDLE_S: u32 = 15 * 60;
+
 /// What the pages and the health checks need.
 #[derive(Clone, Debug)]
 struct Site {
@@ -49,7 +54,7 @@ pub(crate) fn router(
     intake: Intake,
     stopping: watch::Receiver<bool>,
 ) -> Router {
-    let gate = Gate::new(&settings.access);
+    let gate = Gate::new(&settings.access, &settings.allowed_origins);
     let site =
         Arc::new(Site { intake: intake.clone(), gate: gate.clone(), database: database.clone(), store: store.clone() });
     let pages = Router::new()
@@ -59,12 +64,12 @@ pub(crate) fn router(
         .route("/crud/{uuid}", get(page))
         .route("/traces", get(page))
         .route("/traces/{trace_id}", get(page))
-        .layer(middleware::from_fn(cruddur::identify))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
         .fallback(fallback)
+        .layer(middleware::from_fn(cruddur::identify))
         .with_state(site);
-    let mut trace = TraceLayer::new(instance).filter(is_traced).route(route);
+    let mut trace = TraceLayer::new(instance).filter(is_traced).route(route).documents(is_page);
     for origin in &settings.allowed_origins {
         trace = trace.timing_allow_origin(origin);
     }
@@ -94,6 +99,12 @@ fn is_traced(request: &Parts) -> bool {
         || below("/livez")
         || below("/readyz")
         || assets::is_file(path))
+}
+
+/// What may be the page: the API is not, whoever asks.
+fn is_page(request: &Parts) -> bool {
+    let path = request.uri.path();
+    path != "/api" && !path.starts_with("/api/")
 }
 
 /// The template of an address, where the router's own says less than there is to know.
@@ -137,22 +148,34 @@ async fn page(State(site): State<Arc<Site>>, request: Request) -> Response {
     if let Some(entered) = inspector::enter(&site.gate, request.uri()) {
         return entered;
     }
-    with_ticket(&site, assets::page(request.headers()))
+    with_ticket(&site, request.headers(), assets::page(request.headers()))
 }
 
 async fn fallback(State(site): State<Arc<Site>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let response = assets::serve(parts.method, parts.uri, parts.headers).await;
+    let response = assets::serve(&parts.method, &parts.uri, &parts.headers);
     let is_page = response.headers().contains_key(header::CONTENT_SECURITY_POLICY);
-    if is_page { with_ticket(&site, response) } else { response }
+    if is_page { with_ticket(&site, &parts.headers, response) } else { response }
 }
 
-/// The ticket comes with the page and is kept in memory: on `Server-Timing`, so that the page's bytes stay the same.
-fn with_ticket(site: &Site, mut response: Response) -> Response {
-    if let Ok(issued) = site.intake.issue_ticket(None)
-        && let Ok(value) = HeaderValue::from_str(&format!("ticket;desc=\"{}\"", issued.ticket))
-    {
-        response.headers_mut().append("server-timing", value);
+/// The ticket comes with the page and is kept in memory: on `Server-Timing`, so that the page's bytes stay the same. The session
+/// that it is for is that of the page before, by a cookie, so that every page has a good ticket from its first span on.
+fn with_ticket(site: &Site, headers: &HeaderMap, mut response: Response) -> Response {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let session = cookies
+        .flat_map(|value| value.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(name, _)| *name == SESSION_COOKIE)
+        .map(|(_, value)| value);
+    let issued = site.intake.issue_ticket(session).or_else(|_| site.intake.issue_ticket(None));
+    let Ok(issued) = issued else { return response };
+    let cookie =
+        format!("{SESSION_COOKIE}={}; Path=/; Max-Age={SESSION_IDLE_S}; SameSite=Lax; HttpOnly", issued.session_id);
+    let timing = format!("ticket;desc=\"{}\"", issued.ticket);
+    for (name, value) in [(header::SET_COOKIE, cookie), (HeaderName::from_static("server-timing"), timing)] {
+        if let Ok(value) = HeaderValue::from_str(&value) {
+            response.headers_mut().append(name, value);
+        }
     }
     response
 }

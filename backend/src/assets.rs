@@ -54,8 +54,8 @@ pub(crate) fn is_file(path: &str) -> bool {
 }
 
 /// Any address that is no API: a file, or the page where a person asks for one.
-pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Response {
-    if !matches!(method, Method::GET | Method::HEAD) {
+pub(crate) fn serve(method: &Method, uri: &Uri, headers: &HeaderMap) -> Response {
+    if !matches!(*method, Method::GET | Method::HEAD) {
         return ApiError::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
@@ -64,13 +64,13 @@ pub(crate) async fn serve(method: Method, uri: Uri, headers: HeaderMap) -> Respo
         .into_response();
     }
     if is_file(uri.path()) {
-        return file(uri.path().trim_start_matches('/'), &headers);
+        return file(uri.path().trim_start_matches('/'), headers);
     }
     // A file that is missing stays missing: a page in place of a script hides the mistake.
     let looks_like_file =
         uri.path().rsplit('/').next().is_some_and(|last| last.contains('.') && !last.starts_with('@'));
-    if accepts_html(&headers) && !looks_like_file {
-        return page(&headers);
+    if accepts_html(headers) && !looks_like_file {
+        return page(headers);
     }
     ApiError::not_found("no_such_address", "there is nothing at this address").into_response()
 }

@@ -42,7 +42,13 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match cli.command {
         Some(Command::Healthcheck) => healthcheck::run(settings.listen),
-        Some(Command::Settings) | None => serve::run(settings),
+        Some(Command::Settings) | None => {
+            if let Err(error) = settings.make_data_dir() {
+                eprintln!("throughline: a setting is wrong: {error}");
+                return ExitCode::from(EXIT_USAGE);
+            }
+            serve::run(settings)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

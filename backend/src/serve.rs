@@ -1,7 +1,7 @@
 //! From settings to a running server, and back down without losing anything.
 
 use std::{
-    fs::{DirBuilder, File, TryLockError},
+    fs::{File, TryLockError},
     net::SocketAddr,
     path::Path,
     time::Duration,
@@ -78,11 +78,6 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
 /// Takes the data directory for this process, until the file is closed.
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(data_dir).with_context(|| format!("the data directory `{}` cannot be made", data_dir.display()))?;
     let path = data_dir.join("in-use.lock");
     let file = File::create(&path).with_context(|| format!("`{}` cannot be written", path.display()))?;
     file.try_lock().map_err(|error| match error {

@@ -1,7 +1,7 @@
 //! Settings in two stages: what was typed ([`Args`]), then what it means here ([`Settings`]). Everything is checked before
 //! any socket is bound.
 
-use std::{ffi::OsString, net::SocketAddr, path::PathBuf};
+use std::{ffi::OsString, fs::DirBuilder, net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
@@ -145,6 +145,19 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
     });
     let matches = command.try_get_matches_from(arguments)?;
     <Cli as clap::FromArgMatches>::from_arg_matches(&matches)
+}
+
+impl Settings {
+    /// Makes the data directory, for this user alone, if it is not there.
+    pub(crate) fn make_data_dir(&self) -> Result<(), SettingError> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(&self.data_dir).map_err(|error| {
+            wrong("--data-dir / THROUGHLINE_DATA_DIR", format!("`{}` cannot be made: {error}", self.data_dir.display()))
+        })
+    }
 }
 
 impl Args {

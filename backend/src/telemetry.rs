@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use opentelemetry::{KeyValue, trace::TracerProvider as _};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
     trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
@@ -14,8 +14,16 @@ use tracing_subscriber::{EnvFilter, Layer as _, filter, layer::SubscriberExt, ut
 
 use crate::settings::Settings;
 
+const EXPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long a span waits for company. The inspector is live: the SDK's 5 s would be felt.
 const EXPORT_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
+
+/// To ourselves, on this machine: a proxy of the environment is not asked. Made on a thread of its own, because a blocking client
+/// must not be made where futures run.
+fn client() -> anyhow::Result<reqwest::blocking::Client> {
+    let made = std::thread::spawn(|| reqwest::blocking::Client::builder().no_proxy().timeout(EXPORT_TIMEOUT).build());
+    Ok(made.join().map_err(|_| anyhow::anyhow!("the exporter's client cannot be made"))??)
+}
 
 /// Sets logging and tracing up; the provider is to be shut down at the end, so that nothing is lost.
 pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> anyhow::Result<SdkTracerProvider> {
@@ -28,7 +36,11 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
     let resource =
         Resource::builder_empty().with_service_name(settings.service_name.clone()).with_attributes(attributes).build();
     // The endpoint is given in code: OTEL_EXPORTER_OTLP_ENDPOINT names where the pipe ends, not where it begins.
-    let exporter = SpanExporter::builder().with_http().with_endpoint(format!("http://{door}/v1/traces")).build()?;
+    let exporter = SpanExporter::builder()
+        .with_http()
+        .with_http_client(client()?)
+        .with_endpoint(format!("http://{door}/v1/traces"))
+        .build()?;
     let processor = BatchSpanProcessor::builder(exporter)
         .with_batch_config(BatchConfigBuilder::default().with_scheduled_delay(EXPORT_INTERVAL).build())
         .build();

@@ -70,7 +70,11 @@ impl Database {
         });
         match task.await {
             Ok(result) => result,
-            Err(error) => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // Only when the server is going down.
+                Err(_) => Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping")),
+            },
         }
     }
 }

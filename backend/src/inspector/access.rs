@@ -1,6 +1,6 @@
 //! Who may look at traces: everybody on loopback, elsewhere whoever has the token.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use axum::{
     extract::{Request, State},
@@ -10,7 +10,7 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 use subtle::ConstantTimeEq;
 use throughline_forward::Secret;
-use url::form_urlencoded;
+use url::{Url, form_urlencoded};
 
 use crate::{error::ApiError, settings::Access};
 
@@ -21,14 +21,34 @@ const PARAMETER: &str = "access_token";
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     token: Option<Arc<Secret>>,
+    /// Names under which an open inspector answers, besides `localhost` and addresses.
+    hosts: Arc<[String]>,
 }
 
 impl Gate {
-    pub(crate) fn new(access: &Access) -> Self {
-        match access {
-            Access::Open => Self { token: None },
-            Access::Token(token) => Self { token: Some(Arc::new(token.clone())) },
+    /// `origins` are those that may call from elsewhere.
+    pub(crate) fn new(access: &Access, origins: &[String]) -> Self {
+        let hosts = origins.iter().filter_map(|origin| Some(Url::parse(origin).ok()?.host_str()?.to_owned())).collect();
+        let token = match access {
+            Access::Open => None,
+            Access::Token(token) => Some(Arc::new(token.clone())),
+        };
+        Self { token, hosts }
+    }
+
+    /// Whether a request was sent to a name that is meant for this server.
+    ///
+    /// Where no token is asked for, a page of another site must not get in by a name of its own that it lets point here (DNS
+    /// rebinding). Addresses and `localhost` are no such names.
+    fn knows_host(&self, headers: &HeaderMap) -> bool {
+        if self.token.is_some() {
+            return true;
         }
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        // HTTP/2 has it in the address, and axum puts it there; a program without either is no browser.
+        let Some(host) = host.and_then(|host| host.parse::<http::uri::Authority>().ok()) else { return true };
+        let host = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+        host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
@@ -56,6 +76,14 @@ fn same(given: &str, token: &Secret) -> bool {
 
 /// Lets an API request through, or refuses it.
 pub(super) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    if !gate.knows_host(request.headers()) {
+        return ApiError::new(
+            StatusCode::FORBIDDEN,
+            "unknown_host",
+            "traces are shown without a token under localhost or an address only, not under this name",
+        )
+        .into_response();
+    }
     if gate.admits(request.headers()) {
         return next.run(request).await;
     }
@@ -97,7 +125,7 @@ mod tests {
     const TOKEN: &str = "0123456789abcdef";
 
     fn gate() -> Gate {
-        Gate::new(&Access::Token(Secret::new(TOKEN.to_owned())))
+        Gate::new(&Access::Token(Secret::new(TOKEN.to_owned())), &[])
     }
 
     fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
@@ -112,7 +140,19 @@ mod tests {
         assert!(!gate.admits(&HeaderMap::new()));
         assert!(!gate.admits(&headers(header::AUTHORIZATION, "Bearer 0123456789abcdeF")));
         assert!(!gate.admits(&headers(header::COOKIE, &format!("x{COOKIE}={TOKEN}"))));
-        assert!(Gate::new(&Access::Open).admits(&HeaderMap::new()));
+        assert!(Gate::new(&Access::Open, &[]).admits(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn an_open_inspector_answers_to_its_own_names_only() {
+        let gate = Gate::new(&Access::Open, &["https://dev.example:8443".to_owned()]);
+        for host in ["127.0.0.1:3000", "localhost", "LOCALHOST:3000", "[::1]:3000", "192.168.1.7:80", "dev.example:3000"] {
+            assert!(gate.knows_host(&headers(header::HOST, host)), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example:3000", "127.0.0.1.evil.example"] {
+            assert!(!gate.knows_host(&headers(header::HOST, host)), "{host}");
+        }
+        assert!(self::gate().knows_host(&headers(header::HOST, "app.example")));
     }
 
     #[test]

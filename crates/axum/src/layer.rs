@@ -7,6 +7,7 @@ use http::{HeaderValue, request::Parts};
 use tower_layer::Layer;
 
 use crate::{
+    make_span::asks_for_document,
     policy::{Filter, RemoteParent, RouteTemplate},
     service::TraceService,
 };
@@ -23,6 +24,7 @@ pub(crate) struct Settings {
     pub(crate) remote_parent: RemoteParent,
     pub(crate) filter: Arc<dyn Filter>,
     pub(crate) route: Arc<dyn RouteTemplate>,
+    pub(crate) documents: Arc<dyn Filter>,
     pub(crate) timing_allow_origins: Vec<HeaderValue>,
 }
 
@@ -55,6 +57,7 @@ impl TraceLayer {
                 remote_parent: RemoteParent::default(),
                 filter: Arc::new(|_: &Parts| true),
                 route: Arc::new(|matched: Option<&str>, _: &Parts| matched.map(str::to_owned)),
+                documents: Arc::new(asks_for_document),
                 timing_allow_origins: Vec::new(),
             }),
         }
@@ -76,6 +79,16 @@ impl TraceLayer {
     #[must_use]
     pub fn route(self, route: impl RouteTemplate) -> Self {
         self.with(|settings| settings.route = Arc::new(route))
+    }
+
+    /// Which requests without `traceparent` are for a page that traces itself: their parent is made up here and taken over by
+    /// the page. Default: every GET with `Sec-Fetch-Dest: document`, or that accepts `text/html` where a browser does not say.
+    /// `documents` narrows that.
+    #[must_use]
+    pub fn documents(self, documents: impl Filter) -> Self {
+        self.with(|settings| {
+            settings.documents = Arc::new(move |request: &Parts| asks_for_document(request) && documents.traces(request));
+        })
     }
 
     /// One more origin whose pages may see the timing of their requests here (`Timing-Allow-Origin`). Default: none but the

@@ -9,7 +9,7 @@ use opentelemetry::{
     trace::{SpanContext, TraceContextExt, TraceFlags, TraceState as OtelTraceState},
 };
 use opentelemetry_semantic_conventions::attribute;
-use throughline_context::{SpanId, TraceFlags as Flags, TraceId, TraceParent, TraceState};
+use throughline_context::{SpanId, TraceFlags as Flags, TraceId, TraceParent, TraceState, redact_query};
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
@@ -58,7 +58,7 @@ pub(crate) fn make_span(request: &Parts, settings: &Settings) -> (Span, Caller) 
             let _ = span.set_parent(Context::new().with_remote_span_context(remote));
         }
         (Some((remote, _)), RemoteParent::Never) => span.add_link(remote),
-        (None, _) if asks_for_document(request) => {
+        (None, _) if settings.documents.traces(request) => {
             if let Some((remote, parent_id)) = made_up_parent() {
                 caller.client_span = Some(parent_id);
                 let _ = span.set_parent(Context::new().with_remote_span_context(remote));
@@ -84,7 +84,7 @@ fn describe(span: &Span, request: &Parts, known: bool, route: Option<&str>) {
     span.set_attribute(attribute::URL_PATH, request.uri.path().to_owned());
     span.set_attribute(attribute::URL_SCHEME, request.uri.scheme_str().unwrap_or("http").to_owned());
     if let Some(query) = request.uri.query() {
-        span.set_attribute(attribute::URL_QUERY, query.to_owned());
+        span.set_attribute(attribute::URL_QUERY, redact_query(query));
     }
     let authority = request
         .uri
@@ -130,7 +130,7 @@ fn remote_context(request: &Parts) -> Option<(SpanContext, SpanId)> {
 }
 
 /// Whether a browser asks for a page: the one request that cannot carry a context, because the page is not there yet.
-fn asks_for_document(request: &Parts) -> bool {
+pub(crate) fn asks_for_document(request: &Parts) -> bool {
     if request.method != Method::GET {
         return false;
     }

@@ -3,6 +3,8 @@
 //! Written by hand because a protobuf library costs the page tens of kilobytes; what it writes is decoded with
 //! `opentelemetry-proto` in the tests. Field numbers are those of opentelemetry-proto 1.x, `trace/v1/trace.proto`.
 
+use std::ops::Range;
+
 use crate::span::{Attributes, SpanData, Value};
 
 /// Who speaks: the resource and the instrumentation scope.
@@ -21,6 +23,9 @@ const FIXED32: u8 = 5;
 /// OTLP's bits in `Span.flags` that say "it is known whether the parent is remote"; a browser's never is.
 const FLAGS_HAS_IS_REMOTE: u32 = 0x100;
 const STATUS_CODE_ERROR: u64 = 2;
+
+/// A request, and which of the spans it carries.
+pub(crate) type Part = (Range<usize>, Vec<u8>);
 
 /// The request that carries `spans`.
 pub(crate) fn export_request<'a>(origin: &Origin, spans: impl Iterator<Item = &'a SpanData>) -> Vec<u8> {
@@ -41,13 +46,19 @@ pub(crate) fn export_request<'a>(origin: &Origin, spans: impl Iterator<Item = &'
 }
 
 /// The requests that carry `spans`, none longer than `limit_bytes`; and how many spans are too large to be sent so.
-pub(crate) fn export_requests_within(origin: &Origin, spans: &[SpanData], limit_bytes: usize) -> (Vec<Vec<u8>>, usize) {
+///
+/// Each comes with the range of `spans` that it carries.
+pub(crate) fn export_requests_within(
+    origin: &Origin,
+    spans: &[SpanData],
+    limit_bytes: usize,
+) -> (Vec<Part>, usize) {
     if spans.is_empty() {
         return (Vec::new(), 0);
     }
     let request = export_request(origin, spans.iter());
     if request.len() <= limit_bytes {
-        return (vec![request], 0);
+        return (vec![(0..spans.len(), request)], 0);
     }
     if spans.len() == 1 {
         return (Vec::new(), 1);
@@ -55,7 +66,8 @@ pub(crate) fn export_requests_within(origin: &Origin, spans: &[SpanData], limit_
     let (first, second) = spans.split_at(spans.len() / 2);
     let (mut requests, mut too_large) = export_requests_within(origin, first, limit_bytes);
     let (more, more_too_large) = export_requests_within(origin, second, limit_bytes);
-    requests.extend(more);
+    let middle = first.len();
+    requests.extend(more.into_iter().map(|(range, request)| (range.start + middle..range.end + middle, request)));
     too_large += more_too_large;
     (requests, too_large)
 }
@@ -221,10 +233,13 @@ mod tests {
             limit_bytes in 100_usize..4000,
         ) {
             let (requests, too_large) = export_requests_within(&Origin::default(), &spans, limit_bytes);
-            prop_assert!(requests.iter().all(|request| request.len() <= limit_bytes));
+            prop_assert!(requests.iter().all(|(_, request)| request.len() <= limit_bytes));
+            for (range, request) in &requests {
+                prop_assert_eq!(request, &export_request(&Origin::default(), spans[range.clone()].iter()));
+            }
             let got: Vec<_> = requests
                 .iter()
-                .flat_map(|request| ExportTraceServiceRequest::decode(request.as_slice()).unwrap().resource_spans)
+                .flat_map(|(_, request)| ExportTraceServiceRequest::decode(request.as_slice()).unwrap().resource_spans)
                 .flat_map(|group| group.scope_spans.into_iter().next().unwrap().spans)
                 .map(|span| span.span_id)
                 .collect();

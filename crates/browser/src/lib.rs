@@ -5,17 +5,15 @@ mod context;
 mod encode;
 mod measure;
 mod queue;
-mod redact;
 mod span;
 mod summary;
 mod web;
 
 pub use config::Config;
 pub use context::{Context, InContext};
-pub use redact::redact_url;
 pub use span::{Attributes, SpanContext, Value};
 pub use summary::{Network, RequestSummary, Status};
-pub use throughline_context::{self as trace_context, keys};
+pub use throughline_context::{self as trace_context, keys, redact_url};
 pub use throughline_timing as timing;
 pub use web::{
     action::{Action, action},

@@ -42,6 +42,13 @@ impl Queue {
         }
     }
 
+    /// Sets an attribute on those spans that lack it.
+    pub(crate) fn set_missing(&mut self, key: &'static str, value: &str) {
+        for span in self.spans.iter_mut().filter(|span| span.attributes.get(key).is_none()) {
+            span.attributes.set(key, value.to_owned());
+        }
+    }
+
     pub(crate) fn count_dropped(&mut self, spans: usize) {
         self.dropped += spans as u64;
     }

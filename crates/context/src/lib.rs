@@ -7,12 +7,14 @@ mod id;
 pub mod keys;
 #[cfg(feature = "serde")]
 mod serde;
+mod redact;
 mod traceparent;
 mod tracestate;
 
 pub use baggage::{Baggage, BaggageError, Entry, Property};
 pub use flags::TraceFlags;
 pub use id::{IdError, SpanId, TraceId};
+pub use redact::{redact_query, redact_url};
 pub use traceparent::{TraceParent, TraceParentError};
 pub use tracestate::{TraceState, TraceStateError};
 

@@ -23,13 +23,21 @@ const CONTENT_TYPE: &str = "application/x-protobuf";
 const KEEPALIVE_LIMIT_BYTES: usize = 60_000;
 const FIRST_RETRY_MS: u32 = 1_000;
 const LAST_RETRY_MS: u32 = 60_000;
+/// A `Retry-After` is honoured up to this.
+const LONGEST_WAIT_MS: u32 = 300_000;
 
 /// The state of the way out.
 #[derive(Default)]
 pub(super) struct Delivery {
-    in_flight: Cell<bool>,
-    scheduled: Cell<bool>,
-    retry_ms: Cell<u32>,
+    /// The batch under way: if the page goes, it is sent again, and the door keeps each span once.
+    under_way: RefCell<Option<Rc<[SpanData]>>>,
+    /// When the next flush is due, page milliseconds; one timer at a time counts.
+    due_page_ms: Cell<Option<f64>>,
+    /// Before this the door wants to hear nothing, page milliseconds.
+    not_before_page_ms: Cell<f64>,
+    backoff_ms: Cell<u32>,
+    /// Whether a timer runs that completes requests whose timing does not come.
+    gives_up_later: Cell<bool>,
     ticket: RefCell<Option<String>>,
 }
 
@@ -45,90 +53,126 @@ enum Sent {
 }
 
 impl Delivery {
-    /// Takes the ticket that came with the page, unless this tab has a session that the ticket is not for.
+    /// Takes the ticket that came with the page, and the session that it is for.
     pub(super) fn page_ticket(&self, tracer: &Tracer, ticket: &str) {
-        let Some(session_id) = ticket.split('.').nth(2).filter(|session_id| !session_id.is_empty()) else { return };
-        let mut session = tracer.session_id.borrow_mut();
-        match session.as_deref() {
-            None => {
-                platform::store_session(session_id);
-                *session = Some(session_id.to_owned());
-            }
-            Some(mine) if mine != session_id => return,
-            Some(_) => {}
-        }
+        let Some(session_id) = ticket.split('.').nth(2).filter(|session_id| is_session_id(session_id)) else { return };
+        platform::store_session(session_id);
+        tracer.session_id.replace(Some(session_id.to_owned()));
         self.ticket.replace(Some(ticket.to_owned()));
     }
 }
 
-/// Sends what waits, in `delay_ms` at the latest.
+/// 32 lower-case hex digits: anything else in the storage is not ours.
+pub(super) fn is_session_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Sends what waits in `delay_ms`, or earlier if that was said before; later if the door wants it so.
 pub(super) fn schedule(tracer: &Rc<Tracer>, delay_ms: u32) {
-    if tracer.delivery.in_flight.get() || (delay_ms > 0 && tracer.delivery.scheduled.replace(true)) {
+    let delivery = &tracer.delivery;
+    if delivery.under_way.borrow().is_some() {
+        // It sees to what waits when it has ended.
         return;
     }
-    let delay_ms = delay_ms.max(tracer.delivery.retry_ms.get());
+    let now = tracer.clock.page_ms();
+    let due = (now + f64::from(delay_ms)).max(delivery.not_before_page_ms.get());
+    if delivery.due_page_ms.get().is_some_and(|known| known <= due) {
+        return;
+    }
+    delivery.due_page_ms.set(Some(due));
     let tracer = Rc::clone(tracer);
-    platform::after(delay_ms, move || {
-        tracer.delivery.scheduled.set(false);
-        flush_now(&tracer);
+    platform::after((due - now).ceil() as u32, move || {
+        // An earlier flush may have taken this one's place.
+        if tracer.delivery.due_page_ms.get() == Some(due) {
+            flush_now(&tracer);
+        }
     });
+}
+
+/// Completes requests whose timing has not come after an interval, whatever the door says.
+pub(super) fn give_up_later(tracer: &Rc<Tracer>) {
+    if tracer.delivery.gives_up_later.replace(true) {
+        return;
+    }
+    let tracer = Rc::clone(tracer);
+    let interval_ms = tracer.config.flush_interval_ms;
+    platform::after(interval_ms, move || {
+        tracer.delivery.gives_up_later.set(false);
+        drain(&tracer);
+        finish::give_up(&tracer, tracer.clock.page_ms() - f64::from(interval_ms) / 2.0);
+        if !tracer.awaiting.borrow().is_empty() {
+            give_up_later(&tracer);
+        }
+    });
+}
+
+fn drain(tracer: &Tracer) {
+    if let Some(observer) = tracer.observer.borrow().as_ref() {
+        observer.drain();
+    }
 }
 
 /// Begins to send what waits, unless a batch is on its way already.
 pub(super) fn flush_now(tracer: &Rc<Tracer>) {
-    if let Some(observer) = tracer.observer.borrow().as_ref() {
-        observer.drain();
-    }
-    // A whole interval has gone by since these ended: their timing will not come any more.
-    finish::give_up(tracer, tracer.clock.page_ms() - f64::from(tracer.config.flush_interval_ms) / 2.0);
-    if !tracer.awaiting.borrow().is_empty() {
-        schedule(tracer, tracer.config.flush_interval_ms);
-    }
-    if tracer.delivery.in_flight.replace(true) {
+    drain(tracer);
+    tracer.delivery.due_page_ms.set(None);
+    if tracer.delivery.under_way.borrow().is_some() {
         return;
     }
+    // Nothing, but something: nobody begins a second time.
+    tracer.delivery.under_way.replace(Some(Rc::from([])));
     let tracer = Rc::clone(tracer);
     spawn_local(async move {
-        let again_ms = deliver(&tracer).await;
-        tracer.delivery.in_flight.set(false);
-        if !tracer.queue.borrow().is_empty() || !tracer.awaiting.borrow().is_empty() {
-            schedule(&tracer, again_ms.max(1));
+        deliver(&tracer).await;
+        tracer.delivery.under_way.take();
+        if !tracer.queue.borrow().is_empty() {
+            schedule(&tracer, tracer.config.flush_interval_ms);
         }
     });
 }
 
-/// Sends batch after batch until nothing waits or the door says no. Gives the delay before the next try.
-async fn deliver(tracer: &Rc<Tracer>) -> u32 {
+/// Sends batch after batch until nothing waits or the door says no.
+async fn deliver(tracer: &Rc<Tracer>) {
     loop {
-        let batch = tracer.queue.borrow_mut().take(tracer.config.max_batch);
+        let batch: Rc<[SpanData]> = tracer.queue.borrow_mut().take(tracer.config.max_batch).into();
         if batch.is_empty() {
-            return tracer.config.flush_interval_ms;
+            return;
         }
+        tracer.delivery.under_way.replace(Some(Rc::clone(&batch)));
         let mut sent = try_batch(tracer, &batch).await;
         if matches!(sent, Sent::NoTicket(_)) {
             // Once with a fresh one; if that is not good either, the door means it.
             tracer.delivery.ticket.take();
             sent = try_batch(tracer, &batch).await;
         }
-        match sent {
-            Sent::Accepted => {
-                tracer.delivery.retry_ms.set(0);
-                tracer.set_status(Status::Ok);
-            }
-            Sent::Refused(why) | Sent::NoTicket(why) => {
-                tracer.queue.borrow_mut().count_dropped(batch.len());
-                tracer.delivery.retry_ms.set(0);
-                tracer.set_status(Status::Refused(why));
-            }
-            Sent::Later(status, retry_after_ms) => {
-                tracer.queue.borrow_mut().put_back(batch);
-                let backoff = tracer.delivery.retry_ms.get();
-                let next = (backoff * 2).clamp(FIRST_RETRY_MS, LAST_RETRY_MS);
-                let next = retry_after_ms.map_or(next, |asked| asked.max(next).min(LAST_RETRY_MS * 5));
-                tracer.delivery.retry_ms.set(next);
-                tracer.set_status(status);
-                return next;
-            }
+        if !settle(tracer, &batch, sent) {
+            return;
+        }
+    }
+}
+
+/// Takes note of what became of a batch; whether the door is open for the next.
+fn settle(tracer: &Tracer, batch: &[SpanData], sent: Sent) -> bool {
+    match sent {
+        Sent::Accepted => {
+            tracer.delivery.backoff_ms.set(0);
+            tracer.set_status(Status::Ok);
+            true
+        }
+        Sent::Refused(why) | Sent::NoTicket(why) => {
+            tracer.queue.borrow_mut().count_dropped(batch.len());
+            tracer.delivery.backoff_ms.set(0);
+            tracer.set_status(Status::Refused(why));
+            true
+        }
+        Sent::Later(status, retry_after_ms) => {
+            tracer.queue.borrow_mut().put_back(batch.to_vec());
+            let backoff_ms = (tracer.delivery.backoff_ms.get() * 2).clamp(FIRST_RETRY_MS, LAST_RETRY_MS);
+            tracer.delivery.backoff_ms.set(backoff_ms);
+            let wait_ms = retry_after_ms.map_or(backoff_ms, |asked| asked.max(backoff_ms).min(LONGEST_WAIT_MS));
+            tracer.delivery.not_before_page_ms.set(tracer.clock.page_ms() + f64::from(wait_ms));
+            tracer.set_status(status);
+            false
         }
     }
 }
@@ -169,7 +213,7 @@ fn answer(response: Option<Response>) -> Sent {
 
 /// Asks the door for a ticket for this tab's session.
 async fn ask_ticket(tracer: &Tracer, endpoint: &str) -> Result<String, Sent> {
-    let body = match tracer.session_id.borrow().as_deref().filter(|id| id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    let body = match tracer.session_id.borrow().as_deref().filter(|id| is_session_id(id))
     {
         Some(session_id) => format!("{{\"session_id\":\"{session_id}\"}}"),
         None => "{}".to_owned(),
@@ -236,27 +280,56 @@ pub(super) fn flush_at_exit() {
     platform::listen(&window, "pagehide", exit);
 }
 
+/// Everything that has ended, and the load of the page, which ends with it.
 fn exit() {
     let Some(tracer) = tracer() else { return };
-    if let Some(observer) = tracer.observer.borrow().as_ref() {
-        observer.drain();
-    }
+    drain(&tracer);
     finish::give_up(&tracer, f64::INFINITY);
     let ambient = tracer.ambient.borrow().clone();
     if let Some(scope) = ambient {
         scope.finish();
     }
-    let spans = tracer.queue.borrow_mut().take(usize::MAX);
+    // A batch under way may not survive the page: it goes again, and the door keeps each span once.
+    let mut spans = tracer.delivery.under_way.borrow().as_deref().map(<[SpanData]>::to_vec).unwrap_or_default();
+    let again = spans.len();
+    spans.extend(tracer.queue.borrow_mut().take(usize::MAX));
     let (requests, too_large) = export_requests_within(&tracer.origin, &spans, KEEPALIVE_LIMIT_BYTES);
     tracer.queue.borrow_mut().count_dropped(too_large);
-    for request in requests {
-        let Ok(init) = post(&tracer, &request) else { return };
-        // web-sys has no name for it; without it the request would die with the page.
-        let _ = Reflect::set(&init, &"keepalive".into(), &JsValue::TRUE);
-        if let Some(window) = web_sys::window() {
-            let promise = window.fetch_with_str_and_init(&tracer.config.endpoint, &init);
-            // Nobody may be left to hear of it; if somebody is, a failure is not theirs.
-            spawn_local(async move { drop(JsFuture::from(promise).await) });
+    let mut left_bytes = KEEPALIVE_LIMIT_BYTES;
+    for (range, request) in requests {
+        // What is beyond the browser's budget is sent all the same: the page may only be hidden.
+        let keepalive = request.len() <= left_bytes;
+        if keepalive {
+            left_bytes -= request.len();
         }
+        send_at_exit(&tracer, spans.get(range.start.max(again)..range.end).unwrap_or_default().to_vec(), &request, keepalive);
     }
+}
+
+/// Sends a request without waiting for what becomes of it. If the page lives on and it did not arrive, `batch` waits again.
+fn send_at_exit(tracer: &Rc<Tracer>, batch: Vec<SpanData>, request: &[u8], keepalive: bool) {
+    let init = post(tracer, request);
+    let promise = init.and_then(|init| {
+        if keepalive {
+            // web-sys has no name for it; without it the request would die with the page.
+            Reflect::set(&init, &"keepalive".into(), &JsValue::TRUE)?;
+        }
+        let window = web_sys::window().ok_or(JsValue::UNDEFINED)?;
+        Ok(window.fetch_with_str_and_init(&tracer.config.endpoint, &init))
+    });
+    let Ok(promise) = promise else { return };
+    let tracer = Rc::clone(tracer);
+    spawn_local(async move {
+        let response = JsFuture::from(promise).await.ok().and_then(|response| response.dyn_into().ok());
+        let sent = match answer(response) {
+            Sent::NoTicket(why) => {
+                tracer.delivery.ticket.take();
+                Sent::Later(Status::Unreachable(why), None)
+            }
+            sent => sent,
+        };
+        if !settle(&tracer, &batch, sent) {
+            schedule(&tracer, 0);
+        }
+    });
 }

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use throughline_context::SpanId;
-use throughline_timing::server_timing::ServerTimes;
+use throughline_context::{SpanId, redact_url};
+use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM, server_timing::ServerTimes};
 
 use super::{
     Tracer, clock,
@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     measure::{Measured, measure, ms},
-    redact::redact_url,
     span::{SpanData, Value},
     summary::RequestSummary,
 };
@@ -62,7 +61,9 @@ pub(super) fn ended(tracer: &Rc<Tracer>, awaiting: Awaiting) {
     if let Some(observer) = tracer.observer.borrow().as_ref() {
         observer.drain();
     }
-    super::delivery::schedule(tracer, tracer.config.flush_interval_ms);
+    if !tracer.awaiting.borrow().is_empty() {
+        super::delivery::give_up_later(tracer);
+    }
 }
 
 /// Whether an entry may be about a request of ours, ended or under way.
@@ -75,7 +76,7 @@ pub(super) fn could_match(tracer: &Tracer, url: &str, start_page_ms: f64) -> boo
 /// Gives an entry to the request that it is about.
 ///
 /// The server returns the id of the client's span, which decides even when the same URL is fetched many times at once.
-/// Without that, the first request to the URL within whose time the entry lies has it.
+/// Without that, the last request to the URL that began before the entry, and within whose time it lies, has it.
 ///
 /// An entry whose request has not ended, as far as the program knows, is kept for that.
 pub(super) fn matched(tracer: &Rc<Tracer>, entry: Entry) {
@@ -84,11 +85,16 @@ pub(super) fn matched(tracer: &Rc<Tracer>, entry: Entry) {
         let named = entry.server.as_ref().and_then(|server| server.client_span.as_deref());
         let index = match named {
             Some(span_id) => all.iter().position(|one| one.span.context.span_id.to_string() == span_id),
-            None => all.iter().position(|one| {
-                one.url == entry.url
-                    && entry.start_ms >= one.start_page_ms - START_SLACK_MS
-                    && entry.start_ms <= one.end_page_ms
-            }),
+            None => all
+                .iter()
+                .enumerate()
+                .filter(|(_, one)| {
+                    one.url == entry.url
+                        && entry.start_ms >= one.start_page_ms - START_SLACK_MS
+                        && entry.start_ms <= one.end_page_ms
+                })
+                .max_by(|(_, a), (_, b)| a.start_page_ms.total_cmp(&b.start_page_ms))
+                .map(|(index, _)| index),
         };
         index.map(|index| all.remove(index))
     };
@@ -127,7 +133,10 @@ pub(super) fn finish_document(tracer: &Rc<Tracer>, mut span: SpanData, entry: &E
     super::http::describe_url(&mut span.attributes, &url);
     if let Some(status) = entry.number("responseStatus").filter(|status| *status > 0.0) {
         span.attributes.set("http.response.status_code", status as i64);
-        span.error = status >= 400.0;
+        if status >= 400.0 {
+            span.error = true;
+            span.attributes.set("error.type", status.to_string());
+        }
     }
     let awaiting = Awaiting {
         anchor_ms: tracer.clock.anchor_ms(),
@@ -146,14 +155,18 @@ fn complete(tracer: &Rc<Tracer>, awaiting: Awaiting, entry: Option<&Entry>) {
     let timing = entry.map(|entry| entry.timing_ns(anchor_ms));
     let server: Option<ServerTimes> =
         entry.and_then(|entry| entry.server.clone()).or_else(|| observer::server_times(server_timing.as_deref()?));
+    // A request that began before the clock was set teaches nothing about the clock as it is now.
+    let mut of_then = ClockSync::new(DEFAULT_DRIFT_PPM);
+    let mut of_now = tracer.clocks.borrow_mut();
     let measured = measure(
         span.start_ns,
         span.end_ns,
         timing.as_ref(),
         server.as_ref(),
-        &mut tracer.clocks.borrow_mut(),
+        if anchor_ms == tracer.clock.anchor_ms() { &mut of_now } else { &mut of_then },
         tracer.clock.quantum_ns(),
     );
+    drop(of_now);
     measured.describe(&mut span.attributes);
     if let Some(entry) = entry {
         if let Some(version) = protocol_version(&entry.next_hop_protocol()) {

@@ -3,9 +3,11 @@
 use std::rc::Rc;
 
 use gloo_net::{Error, http::Request};
+use gloo_utils::errors::JsError;
 use serde::de::DeserializeOwned;
-use throughline_context::TraceParent;
-use wasm_bindgen::JsValue;
+use throughline_context::{TraceParent, redact_url};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
 
 use super::{
     Tracer, current,
@@ -14,7 +16,6 @@ use super::{
 };
 use crate::{
     context::Scope,
-    redact::redact_url,
     span::{Attributes, Kind, SpanData},
 };
 
@@ -35,7 +36,7 @@ pub async fn send(request: Request, route: Option<&str>) -> Result<Response, Err
         return send_untraced(request).await.map(|inner| Response { inner, call: None });
     };
     let mut call = Call::begin(&tracer, &request, route);
-    match request.send().await {
+    match fetch(request).await {
         Ok(inner) => {
             call.answered(&inner);
             Ok(Response { inner, call: Some(call) })
@@ -52,7 +53,20 @@ pub async fn send(request: Request, route: Option<&str>) -> Result<Response, Err
 /// # Errors
 /// As gloo-net's `Request::send`.
 pub async fn send_untraced(request: Request) -> Result<gloo_net::http::Response, Error> {
-    request.send().await
+    fetch(request).await
+}
+
+/// As gloo-net sends, but for an abort with a reason that is no `Error`: that would be a panic there.
+async fn fetch(request: Request) -> Result<gloo_net::http::Response, Error> {
+    let window = web_sys::window().ok_or_else(|| Error::GlooError("there is no window to fetch with".to_owned()))?;
+    let request: web_sys::Request = request.into();
+    match JsFuture::from(window.fetch_with_request(&request)).await {
+        Ok(response) => Ok(response.unchecked_into::<web_sys::Response>().into()),
+        Err(error) => Err(match JsError::try_from(error) {
+            Ok(error) => Error::JsError(error),
+            Err(reason) => Error::GlooError(reason.to_string()),
+        }),
+    }
 }
 
 /// A response whose body is still to be read; reading it, or dropping this, ends the span.
@@ -201,7 +215,8 @@ impl Call {
         let Some(span) = &mut self.span else { return };
         let name = match error {
             Error::JsError(error) => error.name.clone(),
-            _ => "_OTHER".to_owned(),
+            // Only an abort rejects with something that is no `Error`: the reason that was given for it.
+            _ => "AbortError".to_owned(),
         };
         // Somebody meant it to stop: that is no failure.
         if name != "AbortError" {

@@ -127,13 +127,18 @@ pub fn navigation(route: &str) {
     }
 }
 
-/// Who uses the page: `app.user_id` on every span that ends from now on.
+/// Who uses the page: `app.user_id` on every span that is not sent yet.
 pub fn set_user_id(user_id: Option<&str>) {
     let user_id = user_id.map(str::to_owned);
-    match tracer() {
-        Some(tracer) => drop(tracer.user_id.replace(user_id)),
-        None => WAITING_USER.set(user_id),
+    let Some(tracer) = tracer() else {
+        WAITING_USER.set(user_id);
+        return;
+    };
+    if let Some(user_id) = &user_id {
+        // Until now nobody knew; what has ended and waits is theirs as well.
+        tracer.queue.borrow_mut().set_missing(keys::APP_USER_ID, user_id);
     }
+    tracer.user_id.replace(user_id);
 }
 
 /// The context in which this code runs: that of the wrapped future or closure, else that of the page load or route change

@@ -83,6 +83,17 @@ impl Entry {
         }
     }
 
+    /// Whether nothing came over the network: with a revalidation at least the headers do.
+    pub(super) fn is_from_cache(&self) -> bool {
+        self.number("transferSize") == Some(0.0) && self.number("encodedBodySize").is_some_and(|bytes| bytes > 0.0)
+    }
+
+    /// Without what the server said of this request.
+    pub(super) fn forget_server(&mut self) {
+        self.metrics.clear();
+        self.server = None;
+    }
+
     /// The description of a Server-Timing metric.
     pub(super) fn metric(&self, name: &str) -> Option<&str> {
         self.metrics

@@ -17,7 +17,11 @@ const TICKET_METRIC: &str = "ticket";
 /// The server made up the id of the span that asked for the document, and says so on `Server-Timing`: `documentFetch` takes
 /// that id, so that the server's span is its child. `documentLoad` is the root above it.
 pub(super) fn start(tracer: &Rc<Tracer>) {
-    let Some(entry) = navigation_entry(tracer) else { return };
+    let Some(mut entry) = navigation_entry(tracer) else { return };
+    if entry.is_from_cache() {
+        // What the server said, it said to an earlier page.
+        entry.forget_server();
+    }
     if let Some(ticket) = entry.metric(TICKET_METRIC) {
         tracer.delivery.page_ticket(tracer, ticket);
     }

@@ -66,7 +66,7 @@ fn session_storage() -> Option<web_sys::Storage> {
 
 /// The session of this tab, where an earlier page of it began one.
 pub(super) fn stored_session() -> Option<String> {
-    session_storage()?.get_item(SESSION_KEY).ok()?
+    session_storage()?.get_item(SESSION_KEY).ok()?.filter(|session_id| super::delivery::is_session_id(session_id))
 }
 
 pub(super) fn store_session(session_id: &str) {

@@ -20,6 +20,7 @@ pub(super) struct RootScope {
     released: Cell<bool>,
     /// Only the load of a page waits for the `load` event.
     awaits_load: bool,
+    listens: Cell<bool>,
     last_page_ms: Cell<f64>,
     anchor_ms: f64,
     this: Weak<RootScope>,
@@ -39,6 +40,7 @@ impl RootScope {
             pending: Cell::new(0),
             released: Cell::new(false),
             awaits_load,
+            listens: Cell::new(false),
             last_page_ms: Cell::new(tracer.clock.page_ms()),
             anchor_ms: tracer.clock.anchor_ms(),
             this: this.clone(),
@@ -67,7 +69,9 @@ impl RootScope {
         }
         let loaded = || web_sys::window().and_then(|w| w.document()).is_none_or(|d| d.ready_state() == "complete");
         if self.awaits_load && !loaded() {
-            if let (Some(window), Some(scope)) = (web_sys::window(), self.this.upgrade()) {
+            if let (Some(window), Some(scope), false) =
+                (web_sys::window(), self.this.upgrade(), self.listens.replace(true))
+            {
                 // In a task after the event's, so that `loadEventEnd` is known.
                 platform::listen(&window, "load", move || {
                     let scope = Rc::clone(&scope);

@@ -1,7 +1,8 @@
-//! What must not leave the page in a URL.
+//! What must not be recorded of a URL.
 
-/// Query parameters whose values are credentials (OpenTelemetry semantic conventions, `url.full`).
-const SECRET_PARAMETERS: [&str; 7] = [
+/// Query parameters whose values are credentials: those of the OpenTelemetry semantic conventions for `url.full` and
+/// `url.query`, and those in which OAuth and our own inspector carry theirs.
+const SECRET_PARAMETERS: [&str; 9] = [
     "X-Amz-Signature",
     "X-Amz-Credential",
     "X-Amz-Security-Token",
@@ -9,6 +10,8 @@ const SECRET_PARAMETERS: [&str; 7] = [
     "Signature",
     "sig",
     "X-Goog-Signature",
+    "access_token",
+    "ticket",
 ];
 
 /// `url` with its userinfo and the values of signature parameters replaced by `REDACTED`, and without its fragment.
@@ -39,26 +42,42 @@ pub fn redact_url(url: &str) -> String {
         None => out.push_str(before_query),
     }
     if let Some(query) = query {
-        for (n, pair) in query.split('&').enumerate() {
-            out.push(if n == 0 { '?' } else { '&' });
-            match pair.split_once('=') {
-                Some((key, _)) if SECRET_PARAMETERS.iter().any(|secret| key.eq_ignore_ascii_case(secret)) => {
-                    out.push_str(key);
-                    out.push_str("=REDACTED");
-                }
-                _ => out.push_str(pair),
-            }
-        }
+        out.push('?');
+        push_query(&mut out, query);
     }
     out
 }
 
-// The peers of these tests do not build for the browser.
-#[cfg(all(test, not(target_arch = "wasm32")))]
+/// `query` (without its `?`) with the values of credentials replaced by `REDACTED`.
+///
+/// Follows the OpenTelemetry semantic conventions for `url.query`.
+#[must_use]
+pub fn redact_query(query: &str) -> String {
+    let mut out = String::with_capacity(query.len());
+    push_query(&mut out, query);
+    out
+}
+
+fn push_query(out: &mut String, query: &str) {
+    for (n, pair) in query.split('&').enumerate() {
+        if n > 0 {
+            out.push('&');
+        }
+        match pair.split_once('=') {
+            Some((key, _)) if SECRET_PARAMETERS.iter().any(|secret| key.eq_ignore_ascii_case(secret)) => {
+                out.push_str(key);
+                out.push_str("=REDACTED");
+            }
+            _ => out.push_str(pair),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::redact_url;
+    use super::{redact_query, redact_url};
 
     #[test]
     fn secrets_are_replaced_and_the_rest_stays() {
@@ -80,6 +99,8 @@ mod tests {
         fn no_secret_survives(key in proptest::sample::select(&super::SECRET_PARAMETERS[..]), secret in "[a-z]{12}", before in "[a-z=&]{0,9}") {
             let url = format!("https://u:{secret}@h/p?{before}&{key}={secret}&more=1");
             prop_assert!(!redact_url(&url).contains(&secret));
+            let query = format!("{before}&{key}={secret}");
+            prop_assert!(!redact_query(&query).contains(&secret));
         }
 
         #[test]
