@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, TryLockError},
+    io::Write,
     net::SocketAddr,
     path::Path,
     time::Duration,
@@ -134,18 +135,22 @@ fn forwarder(settings: &Settings, store: &Store) -> anyhow::Result<Option<Forwar
 }
 
 fn announce(settings: &Settings, address: SocketAddr, door: SocketAddr) {
-    println!("Cruddur    http://{address}");
-    match &settings.access {
-        Access::Token(token) if settings.token_is_new => {
-            println!("inspector  http://{address}/traces?access_token={}", token.expose());
-        }
-        Access::Token(_) => println!("inspector  http://{address}/traces?access_token=<your token>"),
-        Access::Open => println!("inspector  http://{address}/traces"),
-    }
-    println!("OTLP       http://{door} (from this machine)");
+    let inspector = match &settings.access {
+        Access::Token(token) if settings.token_is_new => format!("?access_token={}", token.expose()),
+        Access::Token(_) => "?access_token=<your token>".to_owned(),
+        Access::Open => String::new(),
+    };
+    let mut text = format!(
+        "Cruddur    http://{address}\n\
+         inspector  http://{address}/traces{inspector}\n\
+         OTLP       http://{door} (from this machine)\n"
+    );
     if let Some(upstream) = &settings.upstream {
-        println!("upstream   {} ({})", upstream.name, upstream.endpoint.host_str().unwrap_or("?"));
+        let host = upstream.endpoint.host_str().unwrap_or("?");
+        text.push_str(&format!("upstream   {} ({host})\n", upstream.name));
     }
+    // A server whose output nobody reads any more serves all the same: `println!` would panic.
+    let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
 async fn stop_signal() {

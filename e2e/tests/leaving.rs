@@ -41,7 +41,8 @@ async fn pages_that_are_reloaded_at_once_lose_nothing() -> anyhow::Result<()> {
     }
     browser.until("document.querySelector('article.crud')").await?;
     for summary in page_loads(&site, RELOADS + 1).await {
-        let trace = site.api.trace_when(&summary.trace_id, |trace| trace.spans.iter().any(|s| s.name == "GET /")).await?;
+        let trace =
+            site.api.trace_when(&summary.trace_id, |trace| trace.spans.iter().any(|s| s.name == "GET /")).await?;
         assert_eq!(roots(&trace), 1, "{}", outline(&trace));
         assert!(trace.spans.iter().all(|span| span.warnings.is_empty()), "{}", outline(&trace));
     }

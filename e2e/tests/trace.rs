@@ -55,6 +55,7 @@ fn is_fetch(span: &Span, method: &str, status: f64) {
         .sum();
     assert!((phases - span.duration_ns as f64 / 1e6).abs() < 1e-3, "phases sum to {phases}");
     assert!(span.has("session.id") && span.has("client.address"));
+    assert_eq!(span.text("app.user_id"), "andrewbrown");
 }
 
 fn is_server(span: &Span, method: &str, route: &str, status: f64) {

@@ -73,7 +73,9 @@ impl Database {
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
                 // Only when the server is going down.
-                Err(_) => Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping")),
+                Err(_) => {
+                    Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping"))
+                }
             },
         }
     }

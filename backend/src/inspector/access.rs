@@ -146,7 +146,9 @@ mod tests {
     #[test]
     fn an_open_inspector_answers_to_its_own_names_only() {
         let gate = Gate::new(&Access::Open, &["https://dev.example:8443".to_owned()]);
-        for host in ["127.0.0.1:3000", "localhost", "LOCALHOST:3000", "[::1]:3000", "192.168.1.7:80", "dev.example:3000"] {
+        for host in
+            ["127.0.0.1:3000", "localhost", "LOCALHOST:3000", "[::1]:3000", "192.168.1.7:80", "dev.example:3000"]
+        {
             assert!(gate.knows_host(&headers(header::HOST, host)), "{host}");
         }
         for host in ["evil.example", "localhost.evil.example:3000", "127.0.0.1.evil.example"] {

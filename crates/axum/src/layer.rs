@@ -87,7 +87,8 @@ impl TraceLayer {
     #[must_use]
     pub fn documents(self, documents: impl Filter) -> Self {
         self.with(|settings| {
-            settings.documents = Arc::new(move |request: &Parts| asks_for_document(request) && documents.traces(request));
+            settings.documents =
+                Arc::new(move |request: &Parts| asks_for_document(request) && documents.traces(request));
         })
     }
 

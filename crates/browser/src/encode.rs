@@ -48,11 +48,7 @@ pub(crate) fn export_request<'a>(origin: &Origin, spans: impl Iterator<Item = &'
 /// The requests that carry `spans`, none longer than `limit_bytes`; and how many spans are too large to be sent so.
 ///
 /// Each comes with the range of `spans` that it carries.
-pub(crate) fn export_requests_within(
-    origin: &Origin,
-    spans: &[SpanData],
-    limit_bytes: usize,
-) -> (Vec<Part>, usize) {
+pub(crate) fn export_requests_within(origin: &Origin, spans: &[SpanData], limit_bytes: usize) -> (Vec<Part>, usize) {
     if spans.is_empty() {
         return (Vec::new(), 0);
     }

@@ -122,8 +122,15 @@ async fn many_requests_to_one_url_each_find_their_own_timing() {
     };
     futures_join(vec![Box::pin(one()), Box::pin(one()), Box::pin(one()), Box::pin(one())]).await;
     until(|| heard.borrow().iter().filter(|summary| summary.segments.len() > 1).count() >= 4).await;
-    let ids: std::collections::HashSet<_> = heard.borrow().iter().map(|summary| summary.span_id.clone()).collect();
+    let heard = heard.borrow();
+    let ids: std::collections::HashSet<_> = heard.iter().map(|summary| summary.span_id.clone()).collect();
     assert!(ids.len() >= 4);
+    for summary in heard.iter().filter(|summary| summary.segments.len() > 1) {
+        // A timing that belongs to another request would not fit.
+        assert_eq!(summary.quality, "unsynced");
+        let sum: f64 = summary.segments.iter().map(|(_, length)| length).sum();
+        assert!((sum - summary.total_ms).abs() < 1e-3);
+    }
 }
 
 /// Polls all until all are ready.

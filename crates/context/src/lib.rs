@@ -5,9 +5,9 @@ mod flags;
 mod hex;
 mod id;
 pub mod keys;
+mod redact;
 #[cfg(feature = "serde")]
 mod serde;
-mod redact;
 mod traceparent;
 mod tracestate;
 

@@ -213,8 +213,7 @@ fn answer(response: Option<Response>) -> Sent {
 
 /// Asks the door for a ticket for this tab's session.
 async fn ask_ticket(tracer: &Tracer, endpoint: &str) -> Result<String, Sent> {
-    let body = match tracer.session_id.borrow().as_deref().filter(|id| is_session_id(id))
-    {
+    let body = match tracer.session_id.borrow().as_deref().filter(|id| is_session_id(id)) {
         Some(session_id) => format!("{{\"session_id\":\"{session_id}\"}}"),
         None => "{}".to_owned(),
     };
@@ -302,7 +301,12 @@ fn exit() {
         if keepalive {
             left_bytes -= request.len();
         }
-        send_at_exit(&tracer, spans.get(range.start.max(again)..range.end).unwrap_or_default().to_vec(), &request, keepalive);
+        send_at_exit(
+            &tracer,
+            spans.get(range.start.max(again)..range.end).unwrap_or_default().to_vec(),
+            &request,
+            keepalive,
+        );
     }
 }
 

@@ -34,6 +34,9 @@ use crate::{
     summary::{RequestSummary, Status},
 };
 
+/// How long the spans of a page that is loading wait for its end, milliseconds.
+const LOADING_MS: u32 = 5_000;
+
 /// How many requests are kept for a listener that may come.
 const MAX_UNHEARD: usize = 20;
 
@@ -228,11 +231,14 @@ impl Tracer {
             queue.push(span);
             queue.len()
         };
-        if waiting >= self.config.max_batch {
-            delivery::schedule(self, 0);
-        } else {
-            delivery::schedule(self, self.config.flush_interval_ms);
-        }
+        let interval_ms = self.config.flush_interval_ms;
+        // While a page loads, its spans wait for each other, and for who it is that loads it.
+        let delay_ms = match self.ambient.borrow().is_some() {
+            _ if waiting >= self.config.max_batch => 0,
+            true => interval_ms.max(LOADING_MS),
+            false => interval_ms,
+        };
+        delivery::schedule(self, delay_ms);
     }
 
     fn announce(&self, summary: &RequestSummary) {
