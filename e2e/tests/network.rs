@@ -9,6 +9,9 @@ use throughline_shared::inspector::{Span, Trace};
 const DELAYS_MS: [(u64, u64); 5] = [(0, 0), (20, 20), (100, 20), (20, 100), (300, 50)];
 const CLOCKS_OFF_S: [i64; 3] = [0, 3, -3600];
 const REQUESTS: usize = 20;
+/// A machine that is busy with something else delays packets itself, for a while; an error in the figures stays. So a median
+/// that is off is measured again, this often at most.
+const TRIES: usize = 3;
 /// Of the median of the measured totals.
 const TOTAL_TOLERANCE_MS: f64 = 3.0;
 /// How well the test itself knows the offset of the page's clock: `Date.now()` counts milliseconds.
@@ -75,7 +78,8 @@ async fn like_often(browser: &Browser) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<String> {
+/// A line of the table, and how far the median of the measured totals is from the truth, milliseconds.
+async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(String, f64)> {
     let mut options = ServerOptions::default();
     if clock_off_s != 0 {
         options.clock_off = Some((clock_off_s, required("THROUGHLINE_E2E_FAKETIME")?));
@@ -129,7 +133,6 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<S
         median - truth
     )?;
     println!("{table}");
-    assert!((median - truth).abs() <= TOTAL_TOLERANCE_MS, "{table}");
     for m in &measured {
         assert!(
             (m.true_uplink_ms - m.uplink_ms).abs() <= m.error_ms + TRUTH_TOLERANCE_MS,
@@ -142,7 +145,7 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<S
         // The truth is the proxy's: nothing goes up faster than it lets it.
         assert!(m.true_uplink_ms >= up_ms as f64 - TRUTH_TOLERANCE_MS, "{:.3} < {up_ms}", m.true_uplink_ms);
     }
-    Ok(table)
+    Ok((table, (median - truth).abs()))
 }
 
 #[tokio::test]
@@ -150,9 +153,17 @@ async fn the_network_is_measured_whatever_the_clocks_say() -> anyhow::Result<()>
     let mut tables = Vec::new();
     for clock_off_s in CLOCKS_OFF_S {
         for (up_ms, down_ms) in DELAYS_MS {
-            let table = measure(up_ms, down_ms, clock_off_s)
-                .await
-                .with_context(|| format!("up {up_ms} ms, down {down_ms} ms, clock {clock_off_s:+} s"))?;
+            let mut tries = 0;
+            let table = loop {
+                let (table, off_ms) = measure(up_ms, down_ms, clock_off_s)
+                    .await
+                    .with_context(|| format!("up {up_ms} ms, down {down_ms} ms, clock {clock_off_s:+} s"))?;
+                tries += 1;
+                if off_ms <= TOTAL_TOLERANCE_MS {
+                    break table;
+                }
+                assert!(tries < TRIES, "off by {off_ms:.2} ms in each of {TRIES} tries, the last: {table}");
+            };
             tables.push(table);
         }
     }
