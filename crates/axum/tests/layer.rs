@@ -1,5 +1,7 @@
 //! The layer around a real router, and the spans that come out of the real SDK.
 
+#![allow(clippy::unwrap_used, reason = "all of this is a test")]
+
 use std::time::Duration;
 
 use axum::{Router, body::Body, http::StatusCode, routing::get};
