@@ -21,7 +21,7 @@ use tower_http::{
 };
 
 use crate::{
-    assets,
+    assets, cookie,
     cruddur::{self, Database},
     error,
     inspector::{self, Gate},
@@ -161,12 +161,7 @@ async fn fallback(State(site): State<Arc<Site>>, request: Request) -> Response {
 /// The ticket comes with the page and is kept in memory: on `Server-Timing`, so that the page's bytes stay the same. The session
 /// that it is for is that of the page before, by a cookie, so that every page has a good ticket from its first span on.
 fn with_ticket(site: &Site, headers: &HeaderMap, mut response: Response) -> Response {
-    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let session = cookies
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(name, _)| *name == SESSION_COOKIE)
-        .map(|(_, value)| value);
+    let session = cookie::values(headers, SESSION_COOKIE).next();
     let issued = site.intake.issue_ticket(session).or_else(|_| site.intake.issue_ticket(None));
     let Ok(issued) = issued else { return response };
     let cookie =

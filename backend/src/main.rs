@@ -3,6 +3,7 @@
 
 mod app;
 mod assets;
+mod cookie;
 mod cruddur;
 mod error;
 mod healthcheck;

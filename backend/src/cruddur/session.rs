@@ -5,9 +5,11 @@ use axum::{
     middleware::Next,
     response::Response,
 };
-use http::{HeaderMap, header, request::Parts};
+use http::{HeaderMap, request::Parts};
 use throughline_context::keys;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::cookie;
 
 pub(super) const COOKIE: &str = "cruddur_handle";
 /// Who you are before you choose.
@@ -19,15 +21,7 @@ pub(super) struct Me(pub(super) String);
 
 impl Me {
     fn of(headers: &HeaderMap) -> Self {
-        let handle = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .find(|(name, _)| *name == COOKIE)
-            .map(|(_, handle)| handle)
-            .filter(|handle| is_handle(handle));
+        let handle = cookie::values(headers, COOKIE).next().filter(|handle| is_handle(handle));
         Self(handle.unwrap_or(DEFAULT_HANDLE).to_owned())
     }
 }
@@ -55,6 +49,8 @@ pub(crate) async fn identify(mut request: Request, next: Next) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use http::header;
+
     use super::*;
 
     #[test]

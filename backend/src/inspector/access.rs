@@ -12,7 +12,7 @@ use subtle::ConstantTimeEq;
 use throughline_forward::Secret;
 use url::{Url, form_urlencoded};
 
-use crate::{error::ApiError, settings::Access};
+use crate::{cookie, error::ApiError, settings::Access};
 
 const COOKIE: &str = "throughline_access";
 const PARAMETER: &str = "access_token";
@@ -57,15 +57,7 @@ impl Gate {
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
-        let cookies = headers
-            .get_all(header::COOKIE)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(';'))
-            .filter_map(|pair| pair.trim().split_once('='))
-            .filter(|(name, _)| *name == COOKIE)
-            .map(|(_, value)| value);
-        bearer.into_iter().chain(cookies).any(|given| same(given, token))
+        bearer.into_iter().chain(cookie::values(headers, COOKIE)).any(|given| same(given, token))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use throughline_context::keys;
 use throughline_timing::{
-    ClockSync, Decomposition, Exchange, Method, ResourceTiming, Segment, Split, decompose, server_timing::ServerTimes,
+    ClockSync, Decomposition, Exchange, ResourceTiming, Segment, Split, decompose, server_timing::ServerTimes,
 };
 
 use crate::{
@@ -84,16 +84,12 @@ impl Measured {
             attributes.set(keys::NETWORK_UPLINK_MS, ms(split.uplink_ns));
             attributes.set(keys::NETWORK_DOWNLINK_MS, ms(split.downlink_ns));
             attributes.set(keys::NETWORK_ERROR_MS, ms(split.error_ns));
-            attributes.set(keys::NETWORK_METHOD, method_name(split.method));
+            attributes.set(keys::NETWORK_METHOD, split.method.as_str());
             attributes.set(keys::SERVER_DURATION_MS, ms(exchange.server_ns()));
             attributes.set(keys::CLOCK_OFFSET_MS, ms(split.offset_ns));
             attributes.set(keys::CLOCK_ERROR_MS, ms(split.offset_error_ns));
         }
     }
-}
-
-const fn method_name(method: Method) -> &'static str {
-    method.as_str()
 }
 
 fn length_ms(segment: &Segment) -> f64 {
@@ -160,7 +156,7 @@ mod tests {
         let mut attributes = Attributes::default();
         measured.describe(&mut attributes);
         assert_eq!(attributes.get(keys::NETWORK_TOTAL_MS), Some(&Value::Double(40.0)));
-        assert_eq!(attributes.get("throughline.phase.server_ms"), Some(&Value::Double(10.0)));
+        assert_eq!(attributes.get(&format!("{}server_ms", keys::PHASE_PREFIX)), Some(&Value::Double(10.0)));
         assert_eq!(attributes.get(keys::NETWORK_METHOD), Some(&Value::from("assumed_symmetric")));
     }
 
