@@ -103,6 +103,8 @@ proptest! {
             let split = Split::of(&exchange, &offset);
             prop_assert!((split.uplink_ns - request.uplink_ns).abs() <= split.error_ns);
             prop_assert!((split.offset_ns - server.offset_at(t2)).abs() <= split.offset_error_ns);
+            // The figures belong together: sent at t1 and up for so long is received at t2 by a clock that is off by so much.
+            prop_assert_eq!(split.offset_ns + split.uplink_ns, exchange.t2_ns() - exchange.t1_ns());
             let drift = request.server_ns / 10_000 + 1;
             let total = request.uplink_ns + request.downlink_ns;
             prop_assert!((split.total_ns - total).abs() <= 2 * quantum + drift);
