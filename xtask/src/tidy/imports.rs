@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 /// Each of our packages with those of ours that it may depend on. Dependencies of tests do not count.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 19] = [
     ("throughline-context", &[]),
     ("throughline-timing", &[]),
     ("throughline-shared", &[]),
@@ -33,6 +33,11 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
         "throughline-e2e",
         &["throughline-context", "throughline-otlp", "throughline-shared", "throughline-testkit", "throughline-timing"],
     ),
+    ("throughline-bench-tracer", &["throughline-browser"]),
+    ("throughline-bench-bare", &["throughline-bench-tracer"]),
+    ("throughline-bench-leptos", &["throughline-bench-tracer"]),
+    ("throughline-bench-probe", &["throughline-bench-tracer"]),
+    ("throughline-bench-browser", &["throughline-e2e"]),
 ];
 
 /// Packages that stay free of nearly everything, with what they may use of others.
