@@ -9,6 +9,12 @@ pub fn start(base: &str, flush_interval_ms: u32) {
     tracer::start_at(base, flush_interval_ms);
 }
 
+/// Whether `window.fetch` itself is traced then; else [`get`] is.
+#[wasm_bindgen]
+pub fn patches_fetch() -> bool {
+    tracer::PATCHES_FETCH
+}
+
 /// Says that the page is there.
 #[wasm_bindgen]
 pub fn ready() {

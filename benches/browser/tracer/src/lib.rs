@@ -7,6 +7,9 @@ use gloo_net::{Error, http::Request};
 use throughline_browser::{Config, action, http, init};
 pub use throughline_browser::{app_ready, dropped, flush, http::Response};
 
+/// Whether `window.fetch` itself is traced once the tracer has started.
+pub const PATCHES_FETCH: bool = false;
+
 /// Starts the tracer as an application does that has nothing to say.
 pub fn start() {
     init(Config::new());
