@@ -47,6 +47,11 @@ enum Section {
 impl Section {
     const ALL: [Self; 5] = [Self::Bytes, Self::Time, Self::Start, Self::Exit, Self::Life];
 
+    /// Whether other tracers are measured too.
+    fn compares(self) -> bool {
+        matches!(self, Self::Bytes | Self::Time | Self::Start)
+    }
+
     /// As it is called on the runner's command line.
     fn name(self) -> &'static str {
         match self {
@@ -64,11 +69,13 @@ pub(super) fn run(workspace: &Workspace, browser: &Browser) -> Result<ExitCode> 
     let sections: Vec<_> =
         Section::ALL.into_iter().filter(|section| browser.only.is_none_or(|only| only == *section)).collect();
     let in_chromium = sections.iter().any(|section| *section != Section::Bytes);
-    let mut progress = Progress::new(sections.len() + 1 + 2 * usize::from(in_chromium));
+    let with_peers = sections.iter().any(|section| section.compares());
+    let mut progress = Progress::new(sections.len() + usize::from(with_peers) + 2 * usize::from(in_chromium));
     let folder = bytes::folder(workspace)?;
-    let peers = progress.step("other tracers", || Peers::install(workspace, &folder))?;
+    let peers =
+        if with_peers { Some(progress.step("other tracers", || Peers::install(workspace, &folder))?) } else { None };
     let runner = if in_chromium {
-        progress.step("pages", || pages(workspace, &peers, &folder))?;
+        progress.step("pages", || pages(workspace, peers.as_ref(), &folder))?;
         Some(progress.step("runner", || Runner::build(workspace, &folder))?)
     } else {
         None
@@ -78,7 +85,7 @@ pub(super) fn run(workspace: &Workspace, browser: &Browser) -> Result<ExitCode> 
     for section in sections {
         let (text, met) = progress.step(section.name(), || match (&runner, section) {
             (Some(runner), section) if section != Section::Bytes => runner.run(section),
-            _ => bytes::measure(workspace, &peers),
+            _ => bytes::measure(workspace, peers.as_ref().context("the other tracers are not there")?),
         })?;
         let text = align(&text);
         println!("\n{text}");
@@ -100,9 +107,9 @@ pub(super) fn run(workspace: &Workspace, browser: &Browser) -> Result<ExitCode> 
 }
 
 /// What Chromium loads: our tracer for JavaScript to call, and the others.
-fn pages(workspace: &Workspace, peers: &Peers, folder: &Path) -> Result<()> {
+fn pages(workspace: &Workspace, peers: Option<&Peers>, folder: &Path) -> Result<()> {
     apps::build(workspace, &tools::ensure(workspace)?, App::PROBE, folder)?;
-    for peer in &PEERS {
+    for (peers, peer) in peers.into_iter().flat_map(|peers| PEERS.iter().map(move |peer| (peers, peer))) {
         peers.bundle(peer, &folder.join("peers").join(format!("{}.js", peer.name)))?;
     }
     Ok(())

@@ -4,6 +4,7 @@
 mod fuzz;
 mod graph;
 mod imports;
+mod peers;
 mod pins;
 mod source;
 
@@ -18,6 +19,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let mut problems = imports::check(&workspace.metadata);
     problems.extend(graph::check(workspace)?);
     problems.extend(fuzz::check(workspace)?);
+    problems.extend(peers::check(workspace)?);
     problems.extend(pins::check(workspace)?);
     let files = sources(&workspace.root)?;
     for (path, text) in &files {

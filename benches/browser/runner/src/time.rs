@@ -124,8 +124,9 @@ fn report(all: &[Series], rounds: usize, requests: u64) -> Result<Outcome> {
     let otel = find(OTEL).map(added);
     let mut text = format!(
         "## Main-thread time\n\n{requests} requests, 8 at a time, until their spans have arrived; the main thread's own time, \
-         medians of {rounds} rounds in turn. What is added is compared with the untraced page of the same round; between \
-         brackets its quartiles.\n\n\
+         medians of {rounds} rounds in turn. What is added is compared with the untraced page of the same round, with its \
+         quartiles beside it. Script is what Chromium calls so: promises' reactions are tasks, but no script. Dash0 sends \
+         at most 128 spans in 10 s, and the time to send the others is not in its figure.\n\n\
          | tracer | tasks, ms | script, ms | added, ms | quartiles | µs a request | of OpenTelemetry JS | arrived |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
     );
@@ -161,13 +162,13 @@ fn report(all: &[Series], rounds: usize, requests: u64) -> Result<Outcome> {
     if let (Some(ours), Some(dash0)) = (ours, find(DASH0).map(added)) {
         let ratio = ours / dash0;
         met &= ratio < 1.0;
-        writeln!(text, "Ours is {ratio:.2} of Dash0; the target is below 1.")?;
+        writeln!(text, "\nOurs is {ratio:.2} of Dash0; the target is below 1.")?;
     }
     if let Some(ours) = find(OURS) {
         let whole = ours.samples.iter().all(|sample| sample.arrived == requests);
         met &= whole;
         if !whole {
-            writeln!(text, "Spans of ours are missing.")?;
+            writeln!(text, "\nSpans of ours are missing.")?;
         }
     }
     Ok(Outcome { text, met })
