@@ -49,12 +49,12 @@ fn is_inspector(path: &str) -> bool {
 
 fn telemetry(backend: &Backend) -> Config {
     let config = Config::new()
-        .endpoint(backend.url("/v1/traces"))
+        .endpoint(backend.url(""))
         .ticket_endpoint(backend.url("/v1/ticket"))
         .scope("cruddur", env!("CARGO_PKG_VERSION"))
         // The inspector is live: the usual 5 s would be felt.
         .flush_interval_ms(FLUSH_INTERVAL_MS)
-        .page_load(!is_inspector(&window().location().pathname().unwrap_or_default()));
+        .ignore_page(is_inspector);
     let base = backend.url("");
     if base.is_empty() { config } else { config.propagate_to(base) }
 }

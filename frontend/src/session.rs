@@ -78,7 +78,7 @@ impl Session {
     }
 
     fn become_user(self, user: User) {
-        throughline_browser::set_user_id(Some(&user.handle));
+        throughline_browser::set_attribute(throughline_browser::keys::APP_USER_ID, user.handle.clone());
         self.current.set(Some(user));
     }
 

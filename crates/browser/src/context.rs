@@ -8,14 +8,16 @@ use std::{
     task::{self, Poll},
 };
 
-use crate::span::SpanContext;
+use crate::record::SpanContext;
 
 /// What a root span that waits for its requests wants to hear of them.
 pub(crate) trait Scope {
-    /// A request began within it.
+    /// A request, or another span that it has to outlast, began within it.
     fn begin(&self);
-    /// A request within it ended.
+    /// It ended.
     fn end(&self);
+    /// Something happened in it that is worth its being told of.
+    fn keep(&self);
 }
 
 /// A captured context: the span that is the parent of what is done in it, or none.
@@ -35,6 +37,26 @@ thread_local! {
     static STACK: RefCell<Vec<Context>> = const { RefCell::new(Vec::new()) };
 }
 
+/// Sets a context until [`exit`], for what is entered and left without a future or a closure of ours around it.
+#[cfg(feature = "tracing")]
+pub(crate) fn enter(number: u64, context: Context) {
+    ENTERED.with_borrow_mut(|entered| entered.push(number));
+    STACK.with_borrow_mut(|stack| stack.push(context));
+}
+
+/// Takes what was set by [`enter`] off again, if it is what was set last.
+#[cfg(feature = "tracing")]
+pub(crate) fn exit(number: u64) {
+    if ENTERED.with_borrow_mut(|entered| entered.pop_if(|last| *last == number)).is_some() {
+        drop(STACK.with_borrow_mut(Vec::pop));
+    }
+}
+
+#[cfg(feature = "tracing")]
+thread_local! {
+    static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The context that is set right now by [`Context::wrap`] or [`Context::run`], if any.
 pub(crate) fn attached() -> Option<Context> {
     STACK.try_with(|stack| stack.try_borrow().ok()?.last().cloned()).ok().flatten()
@@ -51,6 +73,11 @@ impl Context {
     pub fn run<T>(&self, f: impl FnOnce() -> T) -> T {
         let _attached = Attached::new(self.clone());
         f()
+    }
+
+    /// `f`, to be run in this context each time it is called: for the handlers of events and timers.
+    pub fn bind<A, T>(self, mut f: impl FnMut(A) -> T) -> impl FnMut(A) -> T {
+        move |argument| self.run(|| f(argument))
     }
 
     /// `future`, polled in this context each time, whatever runs between two polls.
@@ -158,6 +185,33 @@ mod tests {
             assert_eq!(here(), Some(1));
         });
         assert_eq!(here(), None);
+    }
+
+    #[test]
+    fn what_is_bound_runs_where_it_was_bound() {
+        let mut seen = context(3).bind(|add: u8| here().map(|n| n + add));
+        assert_eq!((seen(1), seen(2)), (Some(4), Some(5)));
+        assert_eq!(here(), None);
+    }
+
+    #[test]
+    fn a_future_within_a_future_has_its_own_and_gives_it_back() {
+        let seen = RefCell::new(Vec::new());
+        let inner = async {
+            seen.borrow_mut().push(here());
+            step().await;
+            seen.borrow_mut().push(here());
+        };
+        let mut outer = Box::pin(context(1).wrap(async {
+            context(2).wrap(inner).await;
+            seen.borrow_mut().push(here());
+        }));
+        let mut cx = task::Context::from_waker(Waker::noop());
+        while outer.as_mut().poll(&mut cx).is_pending() {
+            assert_eq!(here(), None);
+        }
+        drop(outer);
+        assert_eq!(seen.take(), [Some(2), Some(2), Some(1)]);
     }
 
     #[test]

@@ -1,21 +1,44 @@
 #![doc = include_str!("../README.md")]
 
+mod attributes;
+mod clock;
 mod config;
 mod context;
-mod encode;
+mod delivery;
+pub mod guide;
 mod measure;
-mod queue;
-mod span;
+mod offline;
+mod protobuf;
+mod record;
+mod repeat;
+mod request;
+mod session;
 mod summary;
+#[cfg(feature = "tracing")]
+pub mod tracing;
+mod vitals;
 mod web;
 
+pub use attributes::{Attributes, Value};
 pub use config::Config;
 pub use context::{Context, InContext};
-pub use span::{Attributes, SpanContext, Value};
+pub use record::SpanContext;
 pub use summary::{Network, RequestSummary, Status};
 pub use throughline_context::{self as trace_context, keys, redact_url};
 pub use throughline_timing as timing;
 pub use web::{
-    action::{Action, action},
-    app_ready, current, dropped, flush, http, init, navigation, on_request, on_status, set_user_id,
+    action::{InSpan, action, span},
+    app_ready, current, dropped, event, flush, http, init, navigation, on_request, on_status, record_error, session_id,
+    set_attribute, set_baggage, set_user_id,
 };
+
+#[doc(hidden)]
+pub mod fuzzing {
+    //! What the fuzz targets call.
+
+    /// Reads what an earlier page left, and says how many records that were.
+    #[must_use]
+    pub fn stored_records(text: &str) -> usize {
+        crate::offline::restore(text).len()
+    }
+}

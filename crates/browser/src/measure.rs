@@ -5,10 +5,7 @@ use throughline_timing::{
     ClockSync, Decomposition, Exchange, ResourceTiming, Segment, Split, decompose, server_timing::ServerTimes,
 };
 
-use crate::{
-    span::{Attributes, Value},
-    summary::Network,
-};
+use crate::{attributes::Attributes, summary::Network};
 
 /// Everything that is known about the time of one request.
 #[derive(Clone, Debug)]
@@ -69,25 +66,29 @@ impl Measured {
 
     /// Puts phases and figures on the fetch span.
     pub(crate) fn describe(&self, attributes: &mut Attributes) {
-        attributes.set(keys::NETWORK_QUALITY, self.decomposition.quality.as_str());
-        for segment in &self.decomposition.segments {
-            let key = format!("{}{}_ms", keys::PHASE_PREFIX, segment.phase.as_str());
-            // Stall comes in more than one piece; its lengths add up.
-            let before = match attributes.get(&key) {
-                Some(Value::Double(before)) => *before,
-                _ => 0.0,
-            };
-            attributes.set(key, before + length_ms(segment));
+        attributes.word(keys::NETWORK_QUALITY, self.decomposition.quality.as_str());
+        let segments = &self.decomposition.segments;
+        for (index, segment) in segments.iter().enumerate() {
+            // Stall comes in more than one piece; its lengths add up, where the first of them stands.
+            if segments.iter().take(index).any(|before| before.phase == segment.phase) {
+                continue;
+            }
+            let length: f64 = segments.iter().filter(|one| one.phase == segment.phase).map(length_ms).sum();
+            attributes.double(keys::phase_ms(segment.phase.as_str()).as_str(), length);
         }
         if let Some((exchange, split)) = &self.figures {
-            attributes.set(keys::NETWORK_TOTAL_MS, ms(split.total_ns));
-            attributes.set(keys::NETWORK_UPLINK_MS, ms(split.uplink_ns));
-            attributes.set(keys::NETWORK_DOWNLINK_MS, ms(split.downlink_ns));
-            attributes.set(keys::NETWORK_ERROR_MS, ms(split.error_ns));
-            attributes.set(keys::NETWORK_METHOD, split.method.as_str());
-            attributes.set(keys::SERVER_DURATION_MS, ms(exchange.server_ns()));
-            attributes.set(keys::CLOCK_OFFSET_MS, ms(split.offset_ns));
-            attributes.set(keys::CLOCK_ERROR_MS, ms(split.offset_error_ns));
+            for (key, ns) in [
+                (keys::NETWORK_TOTAL_MS, split.total_ns),
+                (keys::NETWORK_UPLINK_MS, split.uplink_ns),
+                (keys::NETWORK_DOWNLINK_MS, split.downlink_ns),
+                (keys::NETWORK_ERROR_MS, split.error_ns),
+                (keys::SERVER_DURATION_MS, exchange.server_ns()),
+                (keys::CLOCK_OFFSET_MS, split.offset_ns),
+                (keys::CLOCK_ERROR_MS, split.offset_error_ns),
+            ] {
+                attributes.double(key, ms(ns));
+            }
+            attributes.word(keys::NETWORK_METHOD, split.method.as_str());
         }
     }
 }
@@ -101,9 +102,30 @@ pub(crate) fn ms(ns: i64) -> f64 {
     ns as f64 / 1e6
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
+    use opentelemetry_proto::tonic::common::v1::any_value::Value;
+
     use super::*;
+    use crate::attributes::tests::decode;
+
+    fn value(attributes: &Attributes, key: &str) -> Option<Value> {
+        decode(attributes).into_iter().find(|known| known.key == key)?.value?.value
+    }
+
+    fn double(attributes: &Attributes, key: &str) -> Option<f64> {
+        match value(attributes, key)? {
+            Value::DoubleValue(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn text(attributes: &Attributes, key: &str) -> Option<String> {
+        match value(attributes, key)? {
+            Value::StringValue(text) => Some(text),
+            _ => None,
+        }
+    }
 
     const MS: i64 = 1_000_000;
     const EPOCH: i64 = 1_700_000_000_000 * MS;
@@ -155,9 +177,9 @@ mod tests {
 
         let mut attributes = Attributes::default();
         measured.describe(&mut attributes);
-        assert_eq!(attributes.get(keys::NETWORK_TOTAL_MS), Some(&Value::Double(40.0)));
-        assert_eq!(attributes.get(&format!("{}server_ms", keys::PHASE_PREFIX)), Some(&Value::Double(10.0)));
-        assert_eq!(attributes.get(keys::NETWORK_METHOD), Some(&Value::from("assumed_symmetric")));
+        assert_eq!(double(&attributes, keys::NETWORK_TOTAL_MS), Some(40.0));
+        assert_eq!(double(&attributes, &keys::phase_ms("server")), Some(10.0));
+        assert_eq!(text(&attributes, keys::NETWORK_METHOD).as_deref(), Some("assumed_symmetric"));
     }
 
     #[test]
@@ -168,8 +190,8 @@ mod tests {
         assert!(measured.network().is_none());
         let mut attributes = Attributes::default();
         measured.describe(&mut attributes);
-        assert_eq!(attributes.get(keys::NETWORK_QUALITY), Some(&Value::from("unsynced")));
-        assert_eq!(attributes.get(keys::NETWORK_TOTAL_MS), None);
+        assert_eq!(text(&attributes, keys::NETWORK_QUALITY).as_deref(), Some("unsynced"));
+        assert_eq!(double(&attributes, keys::NETWORK_TOTAL_MS), None);
     }
 
     #[test]
@@ -185,7 +207,7 @@ mod tests {
         );
         let mut attributes = Attributes::default();
         measured.describe(&mut attributes);
-        assert_eq!(attributes.get(keys::NETWORK_QUALITY), Some(&Value::from("coarse")));
+        assert_eq!(text(&attributes, keys::NETWORK_QUALITY).as_deref(), Some("coarse"));
         assert!(measured.network().is_none());
     }
 }

@@ -1,5 +1,7 @@
 //! What the application hears of its requests and of the telemetry itself.
 
+use std::fmt;
+
 use throughline_timing::Phase;
 
 /// The network figures of one request, in milliseconds.
@@ -46,7 +48,7 @@ pub struct RequestSummary {
     pub network: Option<Network>,
 }
 
-/// Whether telemetry gets through.
+/// Whether telemetry gets through. Its [`Display`](fmt::Display) says why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     /// Nothing has been sent yet.
@@ -54,9 +56,23 @@ pub enum Status {
     /// The last batch was accepted.
     Ok,
     /// It is not on, and why.
-    Off(String),
-    /// The door answered and refused, and why. What it refused is dropped and counted.
-    Refused(String),
-    /// The door cannot be reached, and why. Spans wait, within the queue's bound.
-    Unreachable(String),
+    Off(&'static str),
+    /// The door answered with this status code, and will not take it. What it refused is dropped and counted.
+    Refused(u16),
+    /// The door cannot be reached, or answered with this status code for now. Records wait, within the queue's bound.
+    Unreachable(Option<u16>),
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Starting => f.write_str("nothing has been sent yet"),
+            Self::Ok => f.write_str("the last batch was accepted"),
+            Self::Off(why) => f.write_str(why),
+            Self::Refused(status) | Self::Unreachable(Some(status)) => {
+                write!(f, "the telemetry endpoint answered {status}")
+            }
+            Self::Unreachable(None) => f.write_str("the telemetry endpoint cannot be reached"),
+        }
+    }
 }

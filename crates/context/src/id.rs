@@ -51,6 +51,14 @@ macro_rules! id {
                 Self::from_bytes(bytes.try_into().map_err(|_| length)?).ok_or(IdError::AllZero)
             }
 
+            /// Lower-case hexadecimal digits.
+            #[must_use]
+            pub fn to_hex(self) -> [u8; 2 * $bytes] {
+                let mut digits = [0; 2 * $bytes];
+                hex::encode(&self.0, &mut digits);
+                digits
+            }
+
             /// Reads hexadecimal digits of either case, as OTLP/JSON and people write them.
             ///
             /// # Errors
@@ -80,9 +88,7 @@ macro_rules! id {
         /// Lower-case hexadecimal digits.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let mut text = [0; 2 * $bytes];
-                hex::encode(&self.0, &mut text);
-                hex::pad(&text, f)
+                hex::pad(&self.to_hex(), f)
             }
         }
 

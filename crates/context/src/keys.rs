@@ -20,6 +20,26 @@ pub const CLOCK_OFFSET_MS: &str = "throughline.clock.offset_ms";
 pub const CLOCK_ERROR_MS: &str = "throughline.clock.error_ms";
 /// Prefix of the length of each phase of a request, in milliseconds: `throughline.phase.dns_ms` and so on.
 pub const PHASE_PREFIX: &str = "throughline.phase.";
+
+/// The key of the length of a phase: `phase_ms("dns")` is `throughline.phase.dns_ms`.
+#[must_use]
+pub fn phase_ms(phase: &str) -> String {
+    let mut key = String::with_capacity(PHASE_PREFIX.len() + phase.len() + 3);
+    key.push_str(PHASE_PREFIX);
+    key.push_str(phase);
+    key.push_str("_ms");
+    key
+}
+
+/// Set on a span that had not ended when its page went away; its end is that moment.
+pub const UNFINISHED: &str = "throughline.unfinished";
+/// How often an error has happened in its page so far; it is told the first time and at each doubling.
+pub const ERROR_COUNT: &str = "throughline.error.count";
+/// Where an error comes from: `panic`, `error`, `unhandledrejection`, `resource`, `csp`, `console`, `application`.
+pub const ERROR_SOURCE: &str = "throughline.error.source";
+/// Why a session ended: `idle`, `age`.
+pub const SESSION_END: &str = "throughline.session.end_reason";
+
 /// Whether a browser said it (and the server can vouch for joins and bounds only).
 pub const CLIENT_REPORTED: &str = "throughline.client_reported";
 /// When the server received a browser's span, Unix nanoseconds.

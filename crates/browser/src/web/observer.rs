@@ -1,49 +1,79 @@
-//! The browser's own timing of each request, as it becomes known.
+//! The browser's performance timeline, as it becomes known.
+
+use std::rc::Rc;
 
 use throughline_timing::{
     ResourceTiming,
-    server_timing::{self, METRIC, ServerTimes},
+    server_timing::{METRIC, ServerTimes},
 };
-use wasm_bindgen::{JsCast, closure::Closure};
-use web_sys::{
-    PerformanceObserver, PerformanceObserverEntryList, PerformanceObserverInit, PerformanceResourceTiming,
-    PerformanceServerTiming,
+use wasm_bindgen::JsValue;
+
+use super::{
+    Tracer, finish,
+    js::{self, Name, Tag},
+    vitals,
 };
+use crate::clock;
 
-use super::{clock, finish, platform, tracer};
-
-/// Watches the performance timeline for as long as the page lives.
-pub(super) struct Observer {
-    observer: PerformanceObserver,
-    _callback: Closure<dyn FnMut(PerformanceObserverEntryList)>,
+/// What watches the timeline.
+#[derive(Default)]
+pub(super) struct Watch {
+    observer: JsValue,
+    tells_requests: bool,
 }
 
-impl Observer {
-    /// `None` where the browser has no such timeline: requests are then timed coarsely.
-    pub(super) fn start() -> Option<Self> {
-        let callback = Closure::<dyn FnMut(PerformanceObserverEntryList)>::new(|list: PerformanceObserverEntryList| {
-            take(&list.get_entries());
-        });
-        let observer = PerformanceObserver::new(callback.as_ref().unchecked_ref()).ok()?;
-        let options = PerformanceObserverInit::new(&js_sys::Array::of1(&"resource".into()));
-        observer.observe(&options);
-        Some(Self { observer, _callback: callback })
-    }
-
-    /// Hands over what has been seen and not yet been told.
-    pub(super) fn drain(&self) {
-        take(&self.observer.take_records());
+impl Watch {
+    /// Whether the timing of requests is told: some browsers have no such timeline, and all is coarse there.
+    pub(super) const fn tells_requests(&self) -> bool {
+        self.tells_requests
     }
 }
 
-fn take(entries: &js_sys::Array) {
-    let Some(tracer) = tracer() else { return };
-    for entry in entries.iter() {
-        if let Some(entry) = entry.dyn_ref::<PerformanceResourceTiming>() {
-            // Our own deliveries and the page's scripts are among them: cheap tests first.
-            if finish::could_match(&tracer, &entry.name(), entry.start_time()) {
-                finish::matched(&tracer, Entry::read(entry));
-            }
+pub(super) fn start(tracer: &Tracer) {
+    let Ok(observer) = js::new(Name::ObserverClass, &[&js::function(Tag::Observed, 0)]) else { return };
+    let known: Vec<String> = js::items(&js::get2(&js::window(), Name::ObserverClass, Name::SupportedEntryTypes))
+        .filter_map(|kind| kind.as_string())
+        .collect();
+    let observe = |kind: &str, buffered: bool| {
+        if !known.iter().any(|known| known == kind) {
+            return false;
+        }
+        let options = js::object(Name::Type, &kind.into());
+        js::set(&options, Name::Buffered, &buffered.into());
+        js::set(&options, Name::DurationThreshold, &vitals::EVENT_THRESHOLD_MS.into());
+        js::call(&observer, Name::Observe, &[&options]).is_ok()
+    };
+    let tells_requests = observe("resource", false);
+    if tracer.config.vitals {
+        for kind in ["largest-contentful-paint", "paint", "layout-shift", "event", "first-input"] {
+            observe(kind, true);
+        }
+    }
+    if tracer.config.long_frame_ms.is_finite() && !observe("long-animation-frame", true) {
+        observe("longtask", true);
+    }
+    tracer.watch.replace(Watch { observer, tells_requests });
+}
+
+/// The timeline calls back with a list of entries.
+pub(super) fn observed(tracer: &Rc<Tracer>, list: &JsValue) {
+    take(tracer, &js::call(list, Name::GetEntries, &[]).unwrap_or_default());
+}
+
+/// Takes what has been seen and not yet been told.
+pub(super) fn drain(tracer: &Rc<Tracer>) {
+    let observer = tracer.watch.borrow().observer.clone();
+    if observer.is_object() {
+        take(tracer, &js::call(&observer, Name::TakeRecords, &[]).unwrap_or_default());
+    }
+}
+
+fn take(tracer: &Rc<Tracer>, entries: &JsValue) {
+    for entry in js::items(entries) {
+        match js::text(&entry, Name::EntryType).as_deref() {
+            Some("resource") => finish::matched(tracer, &entry),
+            Some(kind) => vitals::seen(tracer, kind, &entry),
+            None => {}
         }
     }
 }
@@ -52,98 +82,77 @@ fn take(entries: &js_sys::Array) {
 pub(super) struct Entry {
     pub(super) url: String,
     pub(super) start_ms: f64,
-    pub(super) response_end_ms: f64,
-    timing: PerformanceResourceTiming,
-    metrics: Vec<(String, String)>,
+    pub(super) timing: JsValue,
     pub(super) server: Option<ServerTimes>,
 }
 
 impl Entry {
-    pub(super) fn read(timing: &PerformanceResourceTiming) -> Self {
-        let metrics: Vec<_> = platform::property(timing, "serverTiming")
-            .map(|list| {
-                js_sys::Array::from(&list)
-                    .iter()
-                    .filter_map(|metric| metric.dyn_into::<PerformanceServerTiming>().ok())
-                    .map(|metric| (metric.name(), metric.description()))
-                    .collect()
-            })
-            .unwrap_or_default();
-        let server = metrics
-            .iter()
-            .find(|(name, _)| name.eq_ignore_ascii_case(METRIC))
-            .and_then(|(_, description)| ServerTimes::parse(description));
+    pub(super) fn read(timing: &JsValue) -> Self {
         Self {
-            url: timing.name(),
-            start_ms: timing.start_time(),
-            response_end_ms: timing.response_end(),
+            url: js::text(timing, Name::NameOf).unwrap_or_default(),
+            start_ms: js::number(timing, Name::StartTime),
             timing: timing.clone(),
-            metrics,
-            server,
+            server: metric(timing, METRIC).as_deref().and_then(ServerTimes::parse),
         }
+    }
+
+    /// The description of a Server-Timing metric.
+    pub(super) fn metric(&self, name: &str) -> Option<String> {
+        metric(&self.timing, name)
     }
 
     /// Whether nothing came over the network: with a revalidation at least the headers do.
     pub(super) fn is_from_cache(&self) -> bool {
-        self.number("transferSize") == Some(0.0) && self.number("encodedBodySize").is_some_and(|bytes| bytes > 0.0)
-    }
-
-    /// Without what the server said of this request.
-    pub(super) fn forget_server(&mut self) {
-        self.metrics.clear();
-        self.server = None;
-    }
-
-    /// The description of a Server-Timing metric.
-    pub(super) fn metric(&self, name: &str) -> Option<&str> {
-        self.metrics
-            .iter()
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, description)| description.as_str())
+        js::get(&self.timing, Name::TransferSize).as_f64() == Some(0.0) && self.number(Name::EncodedBodySize) > 0.0
     }
 
     /// When the response was there, or else when the request began.
     pub(super) fn end_ms(&self) -> f64 {
-        self.response_end_ms.max(self.start_ms)
+        self.number(Name::ResponseEnd).max(self.start_ms)
     }
 
-    /// A number that web-sys has no name for.
-    pub(super) fn number(&self, name: &str) -> Option<f64> {
-        platform::number(&self.timing, name)
+    /// When the head of the response was there; 0 where that is hidden.
+    pub(super) fn head_ms(&self) -> f64 {
+        let last = self.number(Name::FinalResponseHeadersStart);
+        if last > 0.0 { last } else { self.number(Name::ResponseStart) }
     }
 
-    pub(super) fn next_hop_protocol(&self) -> String {
-        self.timing.next_hop_protocol()
+    pub(super) fn number(&self, name: Name) -> f64 {
+        js::number(&self.timing, name)
     }
 
     /// The phases as Unix nanoseconds under an anchor.
     pub(super) fn timing_ns(&self, anchor_ms: f64) -> ResourceTiming {
-        let at = |page_ms: f64| if page_ms > 0.0 { clock::unix_ns(anchor_ms, page_ms) } else { 0 };
-        let timing = &self.timing;
-        let final_headers = self.number("finalResponseHeadersStart").filter(|page_ms| *page_ms > 0.0);
+        let unix_ns = |page_ms: f64| if page_ms > 0.0 { clock::unix_ns(anchor_ms, page_ms) } else { 0 };
+        let at = |name| unix_ns(self.number(name));
         ResourceTiming {
             // The document itself begins at 0, which is a time there and not an absence.
             start_ns: clock::unix_ns(anchor_ms, self.start_ms),
-            worker_start_ns: at(timing.worker_start()),
-            redirect_start_ns: at(timing.redirect_start()),
-            redirect_end_ns: at(timing.redirect_end()),
-            fetch_start_ns: at(timing.fetch_start()),
-            domain_lookup_start_ns: at(timing.domain_lookup_start()),
-            domain_lookup_end_ns: at(timing.domain_lookup_end()),
-            connect_start_ns: at(timing.connect_start()),
-            secure_connection_start_ns: at(timing.secure_connection_start()),
-            connect_end_ns: at(timing.connect_end()),
-            request_start_ns: at(timing.request_start()),
-            response_start_ns: at(final_headers.unwrap_or_else(|| timing.response_start())),
-            response_end_ns: at(timing.response_end()),
+            worker_start_ns: at(Name::WorkerStart),
+            redirect_start_ns: at(Name::RedirectStart),
+            redirect_end_ns: at(Name::RedirectEnd),
+            fetch_start_ns: at(Name::FetchStart),
+            domain_lookup_start_ns: at(Name::DomainLookupStart),
+            domain_lookup_end_ns: at(Name::DomainLookupEnd),
+            connect_start_ns: at(Name::ConnectStart),
+            secure_connection_start_ns: at(Name::SecureConnectionStart),
+            connect_end_ns: at(Name::ConnectEnd),
+            request_start_ns: at(Name::RequestStart),
+            response_start_ns: unix_ns(self.head_ms()),
+            response_end_ns: at(Name::ResponseEnd),
         }
     }
 }
 
-/// The server's times of a response whose headers the page may read.
+fn metric(timing: &JsValue, name: &str) -> Option<String> {
+    js::items(&js::get(timing, Name::ServerTiming))
+        .find(|metric| js::text(metric, Name::NameOf).is_some_and(|known| known.eq_ignore_ascii_case(name)))
+        .and_then(|metric| js::text(&metric, Name::Description))
+}
+
+/// The server's times of a response whose headers the page may read: in `throughline;desc="…"`.
 pub(super) fn server_times(header: &str) -> Option<ServerTimes> {
-    server_timing::parse(header)
-        .into_iter()
-        .find(|metric| metric.name.eq_ignore_ascii_case(METRIC))
-        .and_then(|metric| ServerTimes::parse(&metric.desc?))
+    let (_, after) = header.split_once(METRIC)?;
+    let (desc, _) = after.strip_prefix(";desc=\"")?.split_once('"')?;
+    ServerTimes::parse(desc)
 }

@@ -1,0 +1,237 @@
+//! The page's time and randomness, over what the browser gives.
+
+use std::cell::{Cell, RefCell};
+
+use throughline_context::{SpanId, TraceId};
+
+/// Where time comes from.
+pub(crate) trait Clock {
+    /// Milliseconds since the page began, as the entries of the performance timeline count them. Never goes back.
+    fn page_ms(&self) -> f64;
+    /// Unix milliseconds by the wall clock, which may be set.
+    fn wall_ms(&self) -> f64;
+}
+
+/// Where ids come from.
+pub(crate) trait Random {
+    /// Fills `bytes` with random ones.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// `performance.now()` stands still while a laptop sleeps, and the wall clock may be set: past this distance between the two
+/// the anchor is taken anew, milliseconds.
+const STEP_MS: f64 = 20.0;
+
+/// Unix time that is monotonic between two looks at the wall clock.
+#[derive(Debug)]
+pub(crate) struct Timeline<C> {
+    clock: C,
+    /// Unix milliseconds at page millisecond 0.
+    anchor_ms: Cell<f64>,
+}
+
+impl<C: Clock> Timeline<C> {
+    /// `origin_ms` is the page's time origin in Unix milliseconds.
+    pub(crate) const fn new(clock: C, origin_ms: f64) -> Self {
+        Self { clock, anchor_ms: Cell::new(origin_ms) }
+    }
+
+    pub(crate) fn page_ms(&self) -> f64 {
+        self.clock.page_ms()
+    }
+
+    pub(crate) fn wall_ms(&self) -> f64 {
+        self.clock.wall_ms()
+    }
+
+    /// The anchor that holds now. A span keeps the one it started with, so that its length is monotonic.
+    pub(crate) const fn anchor_ms(&self) -> f64 {
+        self.anchor_ms.get()
+    }
+
+    /// A moment of the performance timeline as Unix nanoseconds.
+    pub(crate) fn unix_ns(&self, page_ms: f64) -> i64 {
+        unix_ns(self.anchor_ms.get(), page_ms)
+    }
+
+    pub(crate) fn now_ns(&self) -> i64 {
+        self.unix_ns(self.page_ms())
+    }
+
+    /// Looks at the wall clock; whether it had moved against the monotonic one, and the anchor is new.
+    pub(crate) fn stepped(&self) -> bool {
+        let anchor_ms = self.clock.wall_ms() - self.clock.page_ms();
+        let moved_ms = anchor_ms - self.anchor_ms.get();
+        // A clock that says no number is not looked at.
+        if moved_ms.is_nan() || moved_ms.abs() < STEP_MS {
+            return false;
+        }
+        self.anchor_ms.set(anchor_ms);
+        true
+    }
+}
+
+/// Unix nanoseconds of a moment of the performance timeline under an anchor.
+///
+/// The anchor and the moment are rounded apart: their sum in milliseconds as one double would lose 200 ns.
+pub(crate) fn unix_ns(anchor_ms: f64, page_ms: f64) -> i64 {
+    ((anchor_ms * 1e6 + 0.5) as i64).saturating_add((page_ms * 1e6 + 0.5) as i64)
+}
+
+/// So many random bytes are fetched at once: each call into the browser costs more than the bytes.
+const POOL_BYTES: usize = 512;
+
+/// Trace and span ids.
+#[derive(Debug)]
+pub(crate) struct Ids<R> {
+    random: R,
+    pool: RefCell<Vec<u8>>,
+}
+
+impl<R: Random> Ids<R> {
+    pub(crate) const fn new(random: R) -> Self {
+        Self { random, pool: RefCell::new(Vec::new()) }
+    }
+
+    /// Random bytes, none of them given out twice.
+    pub(crate) fn bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        let mut pool = self.pool.borrow_mut();
+        if pool.len() < N {
+            pool.resize(POOL_BYTES, 0);
+            self.random.fill(&mut pool);
+        }
+        for byte in &mut bytes {
+            *byte = pool.pop().unwrap_or_default();
+        }
+        bytes
+    }
+
+    pub(crate) fn trace_id(&self) -> TraceId {
+        // All zero is invalid; the loop ends because a source that gives nothing else is replaced by its caller.
+        loop {
+            if let Some(id) = TraceId::from_bytes(self.bytes()) {
+                return id;
+            }
+        }
+    }
+
+    pub(crate) fn span_id(&self) -> SpanId {
+        loop {
+            if let Some(id) = SpanId::from_bytes(self.bytes()) {
+                return id;
+            }
+        }
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use std::collections::HashSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Fake {
+        page_ms: Cell<f64>,
+        wall_ms: Cell<f64>,
+    }
+
+    impl Clock for &Fake {
+        fn page_ms(&self) -> f64 {
+            self.page_ms.get()
+        }
+
+        fn wall_ms(&self) -> f64 {
+            self.wall_ms.get()
+        }
+    }
+
+    impl Fake {
+        fn at(origin_ms: f64) -> Self {
+            Self { page_ms: Cell::new(0.0), wall_ms: Cell::new(origin_ms) }
+        }
+
+        fn pass(&self, page_ms: f64, wall_ms: f64) {
+            self.page_ms.set(self.page_ms.get() + page_ms);
+            self.wall_ms.set(self.wall_ms.get() + wall_ms);
+        }
+    }
+
+    const ORIGIN: f64 = 1.75e12;
+
+    #[test]
+    fn while_both_clocks_agree_nothing_happens() {
+        let fake = Fake::at(ORIGIN);
+        let timeline = Timeline::new(&fake, ORIGIN);
+        fake.pass(10_000.0, 10_000.0 + STEP_MS / 2.0);
+        assert!(!timeline.stepped());
+        assert_eq!(timeline.now_ns(), (ORIGIN as i64 + 10_000) * 1_000_000);
+    }
+
+    #[test]
+    fn after_sleep_the_wall_clock_counts() {
+        let fake = Fake::at(ORIGIN);
+        let timeline = Timeline::new(&fake, ORIGIN);
+        // An hour of sleep, in which the monotonic clock stood still.
+        fake.pass(5.0, 3_600_005.0);
+        assert!(timeline.stepped());
+        assert_eq!(timeline.now_ns(), (ORIGIN as i64 + 3_600_005) * 1_000_000);
+        assert!(!timeline.stepped(), "once");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_span_negative() {
+        let fake = Fake::at(ORIGIN);
+        let timeline = Timeline::new(&fake, ORIGIN);
+        let (anchor_ms, start_ms) = (timeline.anchor_ms(), timeline.page_ms());
+        fake.pass(7.0, -60_000.0);
+        assert!(timeline.stepped());
+        let length_ns = unix_ns(anchor_ms, timeline.page_ms()) - unix_ns(anchor_ms, start_ms);
+        assert_eq!(length_ns, 7_000_000, "a span keeps the anchor that it began with");
+    }
+
+    #[test]
+    fn a_broken_clock_is_not_believed() {
+        let fake = Fake::at(ORIGIN);
+        let timeline = Timeline::new(&fake, ORIGIN);
+        fake.wall_ms.set(f64::NAN);
+        assert!(!timeline.stepped());
+        assert_eq!(timeline.now_ns(), ORIGIN as i64 * 1_000_000);
+    }
+
+    proptest! {
+        #[test]
+        fn moments_keep_their_order(origin in 1.6e12..2e12, a in 0.0..1e9, b in 0.0..1e9) {
+            prop_assert_eq!(unix_ns(origin, a) <= unix_ns(origin, b), a <= b || unix_ns(origin, a) == unix_ns(origin, b));
+        }
+
+        #[test]
+        fn any_number_is_a_time(anchor: f64, page: f64) {
+            unix_ns(anchor, page);
+        }
+    }
+
+    /// Counts, so that every byte sequence is new; begins with zeros.
+    struct Counting(Cell<u64>);
+
+    impl Random for Counting {
+        fn fill(&self, bytes: &mut [u8]) {
+            for eight in bytes.chunks_mut(8) {
+                let number = self.0.replace(self.0.get() + 1);
+                eight.copy_from_slice(&number.to_be_bytes()[..eight.len()]);
+            }
+        }
+    }
+
+    #[test]
+    fn ids_are_never_zero_and_never_the_same() {
+        let ids = Ids::new(Counting(Cell::new(0)));
+        let spans: HashSet<_> = (0..2_000).map(|_| ids.span_id()).collect();
+        assert_eq!(spans.len(), 2_000);
+        let traces: HashSet<_> = (0..2_000).map(|_| ids.trace_id()).collect();
+        assert_eq!(traces.len(), 2_000);
+    }
+}

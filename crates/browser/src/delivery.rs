@@ -1,0 +1,400 @@
+//! What waits to be sent, and what is to be done next about it. Nothing here sends: the page's side does as it is told, and
+//! says what came of it.
+
+use std::rc::Rc;
+
+use crate::{
+    attributes::Attributes,
+    protobuf,
+    record::{Origin, Signal, add_attributes},
+    summary::Status,
+};
+
+const FIRST_RETRY_MS: f64 = 1_000.0;
+const LAST_RETRY_MS: f64 = 60_000.0;
+/// A `Retry-After` is honoured up to this.
+const LONGEST_WAIT_MS: f64 = 300_000.0;
+/// More than this waits in a page of its own accord never, bytes.
+const MAX_QUEUE_BYTES: usize = 4 << 20;
+/// A request that is not under pressure is not larger than this, bytes: what doors take at the least.
+const MAX_REQUEST_BYTES: usize = 512 << 10;
+
+/// A record, encoded, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) session: Rc<str>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Records of one signal and one session, to go in one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    pub(crate) signal: Signal,
+    pub(crate) session: Rc<str>,
+    pub(crate) records: Vec<Record>,
+}
+
+impl Batch {
+    pub(crate) fn request(&self, origin: &Origin) -> Vec<u8> {
+        origin.request(self.records.iter().map(|record| record.body.as_slice()))
+    }
+}
+
+/// What a door lets records in for: it is for one session, and not for long.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Ticket {
+    pub(crate) session: Rc<str>,
+    pub(crate) text: String,
+    /// Unix milliseconds.
+    pub(crate) expires_ms: f64,
+}
+
+/// Tickets of so many sessions are kept: this one's, and those of what earlier ones left.
+const MAX_TICKETS: usize = 4;
+
+/// What is to be done now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing, until something is pushed or answered.
+    Rest,
+    /// Come again when it is [due](Delivery::due_ms).
+    Wait,
+    /// Ask for a ticket for this session, and say [`Delivery::ticket`].
+    AskTicket(Rc<str>),
+    /// Send what is [under way](Delivery::under_way), and say [`Delivery::answered`].
+    Send,
+}
+
+/// What a door said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Answer {
+    /// The status code; `None` if nothing came back.
+    pub(crate) status: Option<u16>,
+    /// `Retry-After`, seconds.
+    pub(crate) retry_after_s: Option<f64>,
+}
+
+/// What that means for a batch.
+#[derive(Clone, Debug, PartialEq)]
+enum Outcome {
+    Accepted,
+    NoTicket(Status),
+    /// It will never be accepted.
+    Refused(Status),
+    /// It may be accepted later, not before so many milliseconds if the door said so.
+    Later(Status, Option<f64>),
+}
+
+impl Answer {
+    fn outcome(self) -> Outcome {
+        let Some(status) = self.status else {
+            return Outcome::Later(Status::Unreachable(None), None);
+        };
+        match status {
+            200..=299 => Outcome::Accepted,
+            401 => Outcome::NoTicket(Status::Refused(status)),
+            408 | 429 | 502..=504 => {
+                let wait_ms = self.retry_after_s.map(|seconds| seconds * 1_000.0);
+                Outcome::Later(Status::Unreachable(Some(status)), wait_ms)
+            }
+            _ => Outcome::Refused(Status::Refused(status)),
+        }
+    }
+}
+
+/// Two bounded queues, one request under way at a time, retries.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    traces: Vec<Record>,
+    logs: Vec<Record>,
+    bytes: usize,
+    max_records: usize,
+    max_batch: usize,
+    under_way: Option<Batch>,
+    /// Whether a ticket is needed at all.
+    ticketed: bool,
+    /// The tickets that are at hand.
+    tickets: Vec<Ticket>,
+    /// Whether the batch under way was refused its ticket before.
+    second_try: bool,
+    /// When what waits is to be sent, page milliseconds.
+    due_ms: f64,
+    /// Before this the door wants to hear nothing.
+    not_before_ms: f64,
+    backoff_ms: f64,
+    dropped: u64,
+}
+
+impl Delivery {
+    pub(crate) const fn new(max_records: usize, max_batch: usize, ticketed: bool) -> Self {
+        Self {
+            traces: Vec::new(),
+            logs: Vec::new(),
+            bytes: 0,
+            max_records,
+            max_batch,
+            under_way: None,
+            ticketed,
+            tickets: Vec::new(),
+            second_try: false,
+            due_ms: f64::INFINITY,
+            not_before_ms: 0.0,
+            backoff_ms: 0.0,
+            dropped: 0,
+        }
+    }
+
+    const fn queue(&mut self, signal: Signal) -> &mut Vec<Record> {
+        match signal {
+            Signal::Traces => &mut self.traces,
+            Signal::Logs => &mut self.logs,
+        }
+    }
+
+    /// Takes a record, to be sent at `due_ms` at the latest. The oldest stay; what does not fit is dropped and counted.
+    pub(crate) fn push(&mut self, signal: Signal, record: Record, due_ms: f64) {
+        if self.waiting() >= self.max_records || self.bytes + record.body.len() > MAX_QUEUE_BYTES {
+            self.dropped += 1;
+            return;
+        }
+        self.bytes += record.body.len();
+        self.queue(signal).push(record);
+        self.due_ms = if self.waiting() >= self.max_batch { 0.0 } else { self.due_ms.min(due_ms) };
+    }
+
+    /// Sends what waits at `due_ms` at the latest.
+    pub(crate) const fn hurry(&mut self, due_ms: f64) {
+        self.due_ms = self.due_ms.min(due_ms);
+    }
+
+    /// Forgets what the door wanted: the network is there again.
+    pub(crate) const fn forget_backoff(&mut self) {
+        self.not_before_ms = 0.0;
+        self.backoff_ms = 0.0;
+        self.due_ms = 0.0;
+    }
+
+    /// When [`next`](Self::next) has something to do, page milliseconds; `None` before something is pushed or answered.
+    pub(crate) fn due_ms(&self) -> Option<f64> {
+        (self.under_way.is_none() && self.waiting() > 0).then(|| self.due_ms.max(self.not_before_ms))
+    }
+
+    /// What is to be done at `now_ms`.
+    pub(crate) fn next(&mut self, now_ms: f64) -> Step {
+        if self.under_way.is_some() {
+            return Step::Rest;
+        }
+        if self.waiting() == 0 {
+            self.due_ms = f64::INFINITY;
+            return Step::Rest;
+        }
+        if now_ms < self.due_ms.max(self.not_before_ms) {
+            return Step::Wait;
+        }
+        let signal = if self.traces.is_empty() { Signal::Logs } else { Signal::Traces };
+        let Some(batch) = self.take(signal, self.max_batch, MAX_REQUEST_BYTES) else { return Step::Rest };
+        let session = Rc::clone(&batch.session);
+        self.under_way = Some(batch);
+        if self.is_admitted(&session, 0.0) { Step::Send } else { Step::AskTicket(session) }
+    }
+
+    /// The oldest records of a signal that are of one session: so many, and at most so many bytes, but one at least.
+    fn take(&mut self, signal: Signal, max_records: usize, max_bytes: usize) -> Option<Batch> {
+        let queue = self.queue(signal);
+        let session = Rc::clone(&queue.first()?.session);
+        let mut bytes = 0;
+        let mut count = 0;
+        for record in queue.iter().take(max_records) {
+            let framed = protobuf::framed_len(record.body.len());
+            if record.session != session || (count > 0 && bytes + framed > max_bytes) {
+                break;
+            }
+            bytes += framed;
+            count += 1;
+        }
+        let records: Vec<_> = queue.drain(..count).collect();
+        self.bytes -= records.iter().map(|record| record.body.len()).sum::<usize>();
+        Some(Batch { signal, session, records })
+    }
+
+    /// What is being sent.
+    pub(crate) const fn under_way(&self) -> Option<&Batch> {
+        self.under_way.as_ref()
+    }
+
+    /// The ticket for a session, if there is one at hand.
+    pub(crate) fn ticket_for(&self, session: &str) -> Option<&str> {
+        self.tickets.iter().find(|ticket| *ticket.session == *session).map(|ticket| ticket.text.as_str())
+    }
+
+    /// Whether records of a session can be sent as they are: they need no ticket, or one is at hand that is good at
+    /// `wall_ms` (Unix milliseconds).
+    pub(crate) fn is_admitted(&self, session: &str, wall_ms: f64) -> bool {
+        !self.ticketed || self.tickets.iter().any(|ticket| *ticket.session == *session && ticket.expires_ms > wall_ms)
+    }
+
+    /// Keeps a ticket.
+    pub(crate) fn set_ticket(&mut self, ticket: Ticket) {
+        self.forget_ticket(&Rc::clone(&ticket.session));
+        if self.tickets.len() >= MAX_TICKETS {
+            self.tickets.remove(0);
+        }
+        self.tickets.push(ticket);
+    }
+
+    fn forget_ticket(&mut self, session: &str) {
+        self.tickets.retain(|ticket| *ticket.session != *session);
+    }
+
+    /// A ticket came, or none: then `answer` is what came instead.
+    ///
+    /// What is under way is to be sent afterwards, if there still is [something](Self::under_way).
+    pub(crate) fn ticket(&mut self, ticket: Option<(String, f64)>, answer: Answer, now_ms: f64) -> Option<Status> {
+        let batch = self.under_way.take()?;
+        if let Some((text, expires_ms)) = ticket {
+            self.set_ticket(Ticket { session: Rc::clone(&batch.session), text, expires_ms });
+            self.under_way = Some(batch);
+            return None;
+        }
+        let outcome = match answer.outcome() {
+            // Something else than a ticket.
+            Outcome::Accepted => Outcome::Refused(Status::Refused(answer.status.unwrap_or_default())),
+            outcome => outcome,
+        };
+        self.settle(batch, outcome, now_ms)
+    }
+
+    /// What was under way has been answered.
+    pub(crate) fn answered(&mut self, answer: Answer, now_ms: f64) -> Option<Status> {
+        let batch = self.under_way.take()?;
+        let mut outcome = answer.outcome();
+        if let Outcome::NoTicket(status) = &outcome {
+            let again = self.ticketed && !self.second_try;
+            // Once with a fresh one; if that is not good either, the door means it.
+            outcome = if again { Outcome::Later(status.clone(), Some(0.0)) } else { Outcome::Refused(status.clone()) };
+            self.forget_ticket(&batch.session);
+            self.second_try = again;
+            if again {
+                self.put_back(batch);
+                self.due_ms = now_ms;
+                return None;
+            }
+        }
+        self.second_try = false;
+        self.settle(batch, outcome, now_ms)
+    }
+
+    /// What was sent while the page went away has been answered after all.
+    pub(crate) fn answered_late(&mut self, batch: Batch, answer: Answer, now_ms: f64) -> Option<Status> {
+        let mut outcome = answer.outcome();
+        if let Outcome::NoTicket(status) = outcome {
+            self.forget_ticket(&batch.session);
+            outcome = Outcome::Later(status, None);
+        }
+        self.settle(batch, outcome, now_ms)
+    }
+
+    fn settle(&mut self, batch: Batch, outcome: Outcome, now_ms: f64) -> Option<Status> {
+        match outcome {
+            Outcome::Accepted => {
+                self.backoff_ms = 0.0;
+                Some(Status::Ok)
+            }
+            Outcome::Refused(status) | Outcome::NoTicket(status) => {
+                self.dropped += batch.records.len() as u64;
+                self.backoff_ms = 0.0;
+                Some(status)
+            }
+            Outcome::Later(status, asked_ms) => {
+                self.put_back(batch);
+                self.backoff_ms = (self.backoff_ms * 2.0).clamp(FIRST_RETRY_MS, LAST_RETRY_MS);
+                let wait_ms = asked_ms.unwrap_or(0.0).max(self.backoff_ms).min(LONGEST_WAIT_MS);
+                self.not_before_ms = now_ms + wait_ms;
+                self.due_ms = now_ms;
+                Some(status)
+            }
+        }
+    }
+
+    /// Puts records that could not be sent back at the front; what no longer fits is dropped from their end.
+    pub(crate) fn put_back(&mut self, batch: Batch) {
+        let mut records = batch.records;
+        let room = self.max_records.saturating_sub(self.waiting());
+        if records.len() > room {
+            self.dropped += (records.len() - room) as u64;
+            records.truncate(room);
+        }
+        self.bytes += records.iter().map(|record| record.body.len()).sum::<usize>();
+        self.queue(batch.signal).splice(..0, records);
+    }
+
+    /// Everything that waits, in batches none of which is larger than `limit_bytes` as a request; what was under way is sent
+    /// again, because it may not survive the page, and the door keeps each record once.
+    ///
+    /// With each batch comes how many of its records are such repetitions; they stand first. A record that is larger than the
+    /// limit by itself is left to [`next`](Self::next).
+    pub(crate) fn take_all(&mut self, origin: &Origin, limit_bytes: usize) -> Vec<(Batch, usize)> {
+        let room = limit_bytes.saturating_sub(origin.overhead_bytes());
+        let mut batches = Vec::new();
+        let mut again = 0;
+        if let Some(batch) = self.under_way.clone() {
+            again = batch.records.len();
+            let signal = batch.signal;
+            self.bytes += batch.records.iter().map(|record| record.body.len()).sum::<usize>();
+            self.queue(signal).splice(..0, batch.records);
+        }
+        let first = self.under_way.as_ref().map_or(Signal::Traces, |batch| batch.signal);
+        let second = if first == Signal::Traces { Signal::Logs } else { Signal::Traces };
+        for signal in [first, second] {
+            let mut too_large = Vec::new();
+            while let Some(batch) = self.take(signal, usize::MAX, room) {
+                let repeated = again.min(batch.records.len());
+                again -= repeated;
+                if batch.records.iter().any(|record| protobuf::framed_len(record.body.len()) > room) {
+                    too_large.extend(batch.records.into_iter().skip(repeated));
+                } else {
+                    batches.push((batch, repeated));
+                }
+            }
+            for record in too_large {
+                self.bytes += record.body.len();
+                self.queue(signal).push(record);
+            }
+        }
+        batches
+    }
+
+    /// Adds attributes to all that waits and lacks `key`; what is under way has gone.
+    pub(crate) fn describe_waiting(&mut self, attributes: &Attributes, key: &str) {
+        for signal in Signal::ALL {
+            let mut more = 0;
+            for record in self.queue(signal).iter_mut() {
+                if record.body.windows(key.len().max(1)).any(|bytes| bytes == key.as_bytes()) {
+                    continue;
+                }
+                let before = record.body.len();
+                add_attributes(&mut record.body, signal, attributes);
+                more += record.body.len() - before;
+            }
+            self.bytes += more;
+        }
+    }
+
+    pub(crate) const fn count_dropped(&mut self, records: usize) {
+        self.dropped += records as u64;
+    }
+
+    /// How many records wait.
+    pub(crate) const fn waiting(&self) -> usize {
+        self.traces.len() + self.logs.len()
+    }
+
+    /// How many records were lost since the page began.
+    pub(crate) const fn dropped(&self) -> u64 {
+        self.dropped
+    }
+}
+
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

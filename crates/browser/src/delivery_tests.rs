@@ -1,0 +1,263 @@
+use super::*;
+
+const TICKETED: bool = true;
+
+fn record(session: &str, n: u8) -> Record {
+    Record { session: Rc::from(session), body: vec![n; 10] }
+}
+
+fn numbers(batch: &Batch) -> Vec<u8> {
+    batch.records.iter().map(|record| record.body[0]).collect()
+}
+
+fn filled(max_records: usize, max_batch: usize, count: u8) -> Delivery {
+    let mut delivery = Delivery::new(max_records, max_batch, !TICKETED);
+    for n in 0..count {
+        delivery.push(Signal::Traces, record("s", n), 100.0);
+    }
+    delivery
+}
+
+fn status(status: u16) -> Answer {
+    Answer { status: Some(status), retry_after_s: None }
+}
+
+fn under_way(delivery: &Delivery) -> Vec<u8> {
+    numbers(delivery.under_way().expect("something under way"))
+}
+
+#[test]
+fn what_is_pushed_waits_for_its_time_and_for_company() {
+    let mut delivery = filled(100, 10, 1);
+    assert_eq!((delivery.next(0.0), delivery.due_ms()), (Step::Wait, Some(100.0)));
+    delivery.push(Signal::Traces, record("s", 1), 50.0);
+    assert_eq!((delivery.next(0.0), delivery.due_ms()), (Step::Wait, Some(50.0)), "the earliest counts");
+    assert_eq!(delivery.next(50.0), Step::Send);
+    assert_eq!(under_way(&delivery), [0, 1]);
+    assert_eq!(delivery.next(50.0), Step::Rest, "one at a time");
+    assert_eq!(delivery.answered(status(200), 60.0), Some(Status::Ok));
+    assert_eq!(delivery.next(60.0), Step::Rest);
+    assert_eq!(delivery.dropped(), 0);
+}
+
+#[test]
+fn a_full_batch_goes_at_once_and_what_follows_behind_it() {
+    let mut delivery = filled(100, 3, 4);
+    assert_eq!(delivery.next(0.0), Step::Send);
+    assert_eq!(under_way(&delivery), [0, 1, 2]);
+    delivery.answered(status(200), 0.0);
+    assert_eq!(delivery.next(0.0), Step::Send);
+    assert_eq!(under_way(&delivery), [3]);
+}
+
+#[test]
+fn the_queue_is_bounded_and_counts_what_it_drops() {
+    let delivery = filled(3, 10, 5);
+    assert_eq!((delivery.waiting(), delivery.dropped()), (3, 2));
+    let mut delivery = Delivery::new(100, 10, !TICKETED);
+    for _ in 0..5 {
+        delivery.push(Signal::Logs, Record { session: Rc::from("s"), body: vec![0; 1 << 20] }, 0.0);
+    }
+    assert_eq!((delivery.waiting(), delivery.dropped()), (4, 1), "in bytes too");
+}
+
+#[test]
+fn signals_and_sessions_go_apart() {
+    let mut delivery = Delivery::new(100, 10, !TICKETED);
+    delivery.push(Signal::Logs, record("a", 0), 0.0);
+    delivery.push(Signal::Traces, record("a", 1), 0.0);
+    delivery.push(Signal::Traces, record("b", 2), 0.0);
+    let mut sent = Vec::new();
+    while delivery.next(0.0) == Step::Send {
+        let batch = delivery.under_way().unwrap();
+        sent.push((batch.signal, batch.session.to_string(), numbers(batch)));
+        delivery.answered(status(200), 0.0);
+    }
+    let expected = [(Signal::Traces, "a", 1), (Signal::Traces, "b", 2), (Signal::Logs, "a", 0)];
+    assert_eq!(sent, expected.map(|(signal, session, n)| (signal, session.to_owned(), vec![n])));
+}
+
+#[test]
+fn a_request_is_not_larger_than_doors_take() {
+    let mut delivery = Delivery::new(100, 100, !TICKETED);
+    for _ in 0..3 {
+        delivery.push(Signal::Traces, Record { session: Rc::from("s"), body: vec![0; 300 << 10] }, 0.0);
+    }
+    assert_eq!(delivery.next(0.0), Step::Send);
+    assert_eq!(delivery.under_way().unwrap().records.len(), 1);
+}
+
+#[test]
+fn what_is_refused_for_now_comes_again_later_each_time() {
+    let mut delivery = filled(100, 10, 2);
+    let mut now = 100.0;
+    for wait in [1_000.0, 2_000.0, 4_000.0, 8_000.0, 16_000.0, 32_000.0, 60_000.0, 60_000.0] {
+        assert_eq!(delivery.next(now), Step::Send);
+        let said = delivery.answered(Answer { status: None, retry_after_s: None }, now);
+        assert_eq!(said, Some(Status::Unreachable(None)));
+        assert_eq!((delivery.next(now), delivery.due_ms()), (Step::Wait, Some(now + wait)));
+        now += wait;
+    }
+    assert_eq!(delivery.next(now), Step::Send);
+    assert_eq!(under_way(&delivery), [0, 1], "whole and in order");
+    delivery.answered(status(200), now);
+    delivery.push(Signal::Traces, record("s", 9), now);
+    assert_eq!(delivery.next(now), Step::Send, "success forgets the backoff");
+}
+
+#[test]
+fn retry_after_is_honoured_within_reason() {
+    for (asked_s, waited_ms) in [(0.5, 1_000.0), (30.0, 30_000.0), (1e9, 300_000.0), (-5.0, 1_000.0)] {
+        for code in [408, 429, 502, 503, 504] {
+            let mut delivery = filled(100, 10, 1);
+            assert_eq!(delivery.next(100.0), Step::Send);
+            let answer = Answer { status: Some(code), retry_after_s: Some(asked_s) };
+            assert_eq!(delivery.answered(answer, 100.0), Some(Status::Unreachable(Some(code))));
+            assert_eq!((delivery.next(100.0), delivery.due_ms()), (Step::Wait, Some(100.0 + waited_ms)));
+        }
+    }
+}
+
+#[test]
+fn what_is_refused_for_good_is_dropped_and_counted() {
+    for code in [400, 403, 404, 413, 415, 500] {
+        let mut delivery = filled(100, 2, 3);
+        assert_eq!(delivery.next(100.0), Step::Send);
+        assert_eq!(delivery.answered(status(code), 100.0), Some(Status::Refused(code)));
+        assert_eq!(delivery.dropped(), 2);
+        assert_eq!(delivery.next(100.0), Step::Send, "the next batch is tried");
+    }
+}
+
+#[test]
+fn without_a_ticket_one_is_asked_for_first() {
+    let mut delivery = Delivery::new(100, 10, TICKETED);
+    delivery.push(Signal::Traces, record("s", 0), 0.0);
+    assert_eq!(delivery.next(0.0), Step::AskTicket(Rc::from("s")));
+    assert_eq!(delivery.next(0.0), Step::Rest);
+    assert_eq!(delivery.ticket(Some(("t".to_owned(), 9e9)), status(200), 0.0), None);
+    assert_eq!((delivery.ticket_for("s"), delivery.ticket_for("other")), (Some("t"), None));
+    assert_eq!(under_way(&delivery), [0], "now it can be sent");
+    delivery.answered(status(200), 0.0);
+    delivery.push(Signal::Traces, record("s", 1), 0.0);
+    assert_eq!(delivery.next(0.0), Step::Send, "the ticket is kept");
+    delivery.answered(status(200), 0.0);
+    delivery.push(Signal::Traces, record("other", 2), 0.0);
+    assert_eq!(delivery.next(0.0), Step::AskTicket(Rc::from("other")));
+}
+
+#[test]
+fn a_ticket_that_ran_out_is_renewed_once() {
+    let mut delivery = Delivery::new(100, 10, TICKETED);
+    delivery.set_ticket(Ticket { session: Rc::from("s"), text: "old".to_owned(), expires_ms: 9e9 });
+    delivery.push(Signal::Traces, record("s", 0), 0.0);
+    assert_eq!(delivery.next(0.0), Step::Send);
+    assert_eq!(delivery.answered(status(401), 0.0), None);
+    assert_eq!(delivery.next(0.0), Step::AskTicket(Rc::from("s")));
+    delivery.ticket(Some(("new".to_owned(), 9e9)), status(200), 0.0);
+    assert_eq!(delivery.answered(status(401), 0.0), Some(Status::Refused(401)), "the door means it");
+    assert_eq!(delivery.dropped(), 1);
+}
+
+#[test]
+fn a_ticket_that_is_not_to_be_had() {
+    let ask = || {
+        let mut delivery = Delivery::new(100, 10, TICKETED);
+        delivery.push(Signal::Traces, record("s", 0), 0.0);
+        assert_eq!(delivery.next(0.0), Step::AskTicket(Rc::from("s")));
+        delivery
+    };
+    let mut delivery = ask();
+    assert_eq!(delivery.ticket(None, status(503), 0.0), Some(Status::Unreachable(Some(503))));
+    assert_eq!((delivery.next(0.0), delivery.due_ms(), delivery.waiting()), (Step::Wait, Some(1_000.0), 1));
+    let mut delivery = ask();
+    assert_eq!(delivery.ticket(None, status(403), 0.0), Some(Status::Refused(403)));
+    assert_eq!((delivery.waiting(), delivery.dropped()), (0, 1));
+    let mut delivery = ask();
+    assert_eq!(delivery.ticket(None, status(200), 0.0), Some(Status::Refused(200)), "something that is no ticket");
+}
+
+#[test]
+fn when_the_network_is_back_nothing_waits() {
+    let mut delivery = filled(100, 10, 1);
+    assert_eq!(delivery.next(100.0), Step::Send);
+    delivery.answered(Answer { status: None, retry_after_s: None }, 100.0);
+    delivery.forget_backoff();
+    assert_eq!(delivery.next(101.0), Step::Send);
+}
+
+#[test]
+fn at_exit_everything_goes_in_requests_within_the_limit() {
+    let origin = Origin::default();
+    let mut delivery = filled(100, 2, 5);
+    delivery.push(Signal::Logs, record("s", 7), 100.0);
+    assert_eq!(delivery.next(100.0), Step::Send);
+    let limit = origin.overhead_bytes() + 2 * protobuf::framed_len(10);
+    let all = delivery.take_all(&origin, limit);
+    let seen: Vec<_> = all.iter().map(|(batch, again)| (batch.signal, numbers(batch), *again)).collect();
+    let expected = [
+        (Signal::Traces, vec![0, 1], 2),
+        (Signal::Traces, vec![2, 3], 0),
+        (Signal::Traces, vec![4], 0),
+        (Signal::Logs, vec![7], 0),
+    ];
+    assert_eq!(seen, expected, "what was under way first, marked as sent before");
+    assert!(all.iter().all(|(batch, _)| batch.request(&origin).len() <= limit));
+    assert_eq!(delivery.waiting(), 0);
+    assert_eq!(delivery.bytes, 0);
+}
+
+#[test]
+fn what_is_too_large_for_exit_is_not_lost_if_the_page_lives_on() {
+    let origin = Origin::default();
+    let mut delivery = filled(100, 10, 1);
+    delivery.push(Signal::Traces, Record { session: Rc::from("s"), body: vec![1; 5_000] }, 100.0);
+    let all = delivery.take_all(&origin, 1_000);
+    assert_eq!(all.len(), 1);
+    assert_eq!((delivery.waiting(), delivery.bytes), (1, 5_000));
+}
+
+#[test]
+fn what_was_sent_at_exit_and_did_not_arrive_waits_again() {
+    let mut delivery = filled(100, 10, 2);
+    delivery.push(Signal::Traces, record("s", 2), 100.0);
+    let mut all = delivery.take_all(&Origin::default(), 60_000);
+    let (batch, _) = all.pop().unwrap();
+    delivery.push(Signal::Traces, record("s", 3), 200.0);
+    delivery.answered_late(batch, Answer { status: None, retry_after_s: None }, 100.0);
+    assert_eq!(delivery.next(1_100.0), Step::Send);
+    assert_eq!(under_way(&delivery), [0, 1, 2, 3]);
+}
+
+#[test]
+fn what_is_put_back_beyond_the_bound_is_counted() {
+    let mut delivery = filled(3, 3, 3);
+    assert_eq!(delivery.next(100.0), Step::Send);
+    delivery.push(Signal::Traces, record("s", 8), 100.0);
+    delivery.push(Signal::Traces, record("s", 9), 100.0);
+    delivery.answered(Answer { status: None, retry_after_s: None }, 100.0);
+    assert_eq!((delivery.waiting(), delivery.dropped()), (3, 2));
+}
+
+#[test]
+fn tickets_are_kept_for_a_few_sessions_while_they_are_good() {
+    let mut delivery = Delivery::new(100, 10, TICKETED);
+    for n in 0..6 {
+        delivery.set_ticket(Ticket { session: Rc::from(n.to_string()), text: "t".to_owned(), expires_ms: 1_000.0 });
+    }
+    assert!(!delivery.is_admitted("1", 0.0) && delivery.is_admitted("2", 0.0) && delivery.is_admitted("5", 999.0));
+    assert!(!delivery.is_admitted("5", 1_000.0));
+    assert!(Delivery::new(1, 1, !TICKETED).is_admitted("any", 0.0));
+}
+
+#[test]
+fn who_it_was_is_told_of_what_waits() {
+    let mut delivery = filled(100, 10, 1);
+    let mut attributes = Attributes::default();
+    attributes.set("user.id", "yuki");
+    delivery.describe_waiting(&attributes, "user.id");
+    let once = delivery.traces[0].body.clone();
+    delivery.describe_waiting(&attributes, "user.id");
+    assert_eq!(delivery.traces[0].body, once, "it lacked nothing");
+    assert!(once.len() > 10 && delivery.bytes == once.len());
+}

@@ -1,0 +1,75 @@
+//! What happens again and again is told a few times.
+
+/// At most so many different things are told apart.
+const MAX_KINDS: usize = 64;
+/// At most so many are told of one page.
+const MAX_TOLD: u32 = 100;
+
+/// Counts things by their hash.
+#[derive(Debug, Default)]
+pub(crate) struct Repeats {
+    kinds: Vec<(u32, u32)>,
+    told: u32,
+}
+
+impl Repeats {
+    /// Whether this time is to be told, and then how many times it has happened: the first time and at each doubling.
+    pub(crate) fn tell(&mut self, hash: u32) -> Option<u32> {
+        let is_full = self.kinds.len() >= MAX_KINDS;
+        let count = match self.kinds.iter_mut().find(|(known, _)| *known == hash) {
+            Some((_, count)) => {
+                *count = count.saturating_add(1);
+                *count
+            }
+            None if is_full => return None,
+            None => {
+                self.kinds.push((hash, 1));
+                1
+            }
+        };
+        if !count.is_power_of_two() || self.told >= MAX_TOLD {
+            return None;
+        }
+        self.told += 1;
+        Some(count)
+    }
+}
+
+/// FNV-1a over several texts.
+pub(crate) fn hash(texts: &[&str]) -> u32 {
+    let mut hash = 0x811c_9dc5_u32;
+    for text in texts {
+        for byte in text.bytes().chain([0xff]) {
+            hash = (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+        }
+    }
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_time_and_each_doubling_are_told() {
+        let mut repeats = Repeats::default();
+        let told: Vec<_> = (0..100).filter_map(|_| repeats.tell(7)).collect();
+        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(repeats.tell(8), Some(1));
+    }
+
+    #[test]
+    fn a_page_that_fails_all_the_time_is_bounded() {
+        let mut repeats = Repeats::default();
+        let told = (0..100_000_u32).filter(|n| repeats.tell(n % 1_000).is_some()).count();
+        assert_eq!(told, MAX_TOLD as usize);
+        assert_eq!(repeats.kinds.len(), MAX_KINDS);
+    }
+
+    #[test]
+    fn texts_are_told_apart() {
+        assert_ne!(hash(&["ab", "c"]), hash(&["a", "bc"]));
+        assert_ne!(hash(&["a"]), hash(&["b"]));
+        assert_eq!(hash(&["a", "b"]), hash(&["a", "b"]));
+    }
+}

@@ -1,0 +1,183 @@
+//! A layer for `tracing`: spans of `#[instrument]` and `info_span!` become spans of the page.
+//!
+//! ```rust,no_run
+//! use tracing_subscriber::layer::SubscriberExt as _;
+//!
+//! throughline_browser::init(throughline_browser::Config::new());
+//! let subscriber = tracing_subscriber::registry().with(throughline_browser::tracing::layer());
+//! tracing::subscriber::set_global_default(subscriber).expect("no other subscriber is set");
+//! ```
+//!
+//! A span begins when it is made, a child of the `tracing` span it is made in, or else of the
+//! [current](crate::current) context. While it is entered, requests are its children. Its fields become attributes; events in
+//! it become events of the span, and those at `ERROR` make it a failed one.
+
+use std::fmt;
+
+use ::tracing::{
+    Event, Level, Metadata, Subscriber,
+    field::{Field, Visit},
+    span,
+};
+use tracing_subscriber::{
+    layer::{Context as LayerContext, Layer},
+    registry::LookupSpan,
+};
+
+use crate::{
+    attributes::{Attributes, Value},
+    context::{self, Context},
+    web::action::{Ends, begin, with_open},
+};
+
+/// The layer. It gives nothing before [`init`](crate::init).
+#[must_use]
+pub const fn layer() -> BrowserLayer {
+    BrowserLayer { level: Level::INFO }
+}
+
+/// See [`layer`].
+#[derive(Clone, Debug)]
+pub struct BrowserLayer {
+    level: Level,
+}
+
+impl BrowserLayer {
+    /// Spans and events that are less important than `level` are left alone. Default `INFO`.
+    #[must_use]
+    pub const fn max_level(mut self, level: Level) -> Self {
+        self.level = level;
+        self
+    }
+
+    fn takes(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= self.level
+    }
+}
+
+/// A span of the page, beside the one of `tracing`.
+struct Made {
+    context: Context,
+    ends: Ends,
+}
+
+// Contexts hold what is not `Send`, and a page has one thread. What is kept beside a span has to be `Send`, so the page's
+// spans are kept here, by the number of theirs.
+thread_local! {
+    static MADE: std::cell::RefCell<Vec<(u64, Made)>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+fn with_made<T>(id: &span::Id, f: impl FnOnce(&Made) -> T) -> Option<T> {
+    MADE.with_borrow(|all| all.iter().find(|(known, _)| *known == id.into_u64()).map(|(_, made)| f(made)))
+}
+
+impl<S> Layer<S> for BrowserLayer
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+{
+    fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, ctx: LayerContext<'_, S>) {
+        if !self.takes(attributes.metadata()) {
+            return;
+        }
+        let outer = ctx.span(id).and_then(|span| {
+            let mut parent = span.parent();
+            while let Some(span) = parent {
+                if let Some(context) = with_made(&span.id(), |made| made.context.clone()) {
+                    return Some(context);
+                }
+                parent = span.parent();
+            }
+            None
+        });
+        let Some((context, ends)) = begin(outer, attributes.metadata().name()) else { return };
+        with_open(&ends, |span| attributes.record(&mut Fields(&mut span.attributes)));
+        MADE.with_borrow_mut(|all| all.push((id.into_u64(), Made { context, ends })));
+    }
+
+    fn on_record(&self, id: &span::Id, values: &span::Record<'_>, _: LayerContext<'_, S>) {
+        with_made(id, |made| {
+            with_open(&made.ends, |span| values.record(&mut Fields(&mut span.attributes)));
+        });
+    }
+
+    fn on_event(&self, event: &Event<'_>, ctx: LayerContext<'_, S>) {
+        if !self.takes(event.metadata()) {
+            return;
+        }
+        let Some(span) = ctx.event_span(event) else { return };
+        let mut message = Message(event.metadata().name().to_owned());
+        event.record(&mut message);
+        let failed = *event.metadata().level() == Level::ERROR;
+        with_made(&span.id(), |made| {
+            with_open(&made.ends, |span| {
+                let now_ns = crate::web::now_ns();
+                span.event(now_ns, &message.0);
+                if failed && !span.error {
+                    span.fail("error");
+                }
+            });
+        });
+    }
+
+    fn on_enter(&self, id: &span::Id, _: LayerContext<'_, S>) {
+        if let Some(context) = with_made(id, |made| made.context.clone()) {
+            context::enter(id.into_u64(), context);
+        }
+    }
+
+    fn on_exit(&self, id: &span::Id, _: LayerContext<'_, S>) {
+        context::exit(id.into_u64());
+    }
+
+    fn on_close(&self, id: span::Id, _: LayerContext<'_, S>) {
+        let closed = MADE.with_borrow_mut(|all| {
+            let index = all.iter().position(|(known, _)| *known == id.into_u64())?;
+            Some(all.swap_remove(index))
+        });
+        // Outside of the borrow: the end of a span may end others.
+        drop(closed);
+    }
+}
+
+/// Fields as attributes.
+struct Fields<'a>(&'a mut Attributes);
+
+impl Visit for Fields<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.0.set(field.name(), value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.set(field.name(), value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        match i64::try_from(value) {
+            Ok(value) => self.0.set(field.name(), value),
+            Err(_) => self.0.set(field.name(), value.to_string()),
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.set(field.name(), value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.set(field.name(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.set(field.name(), Value::from(format!("{value:?}")));
+    }
+}
+
+/// The message of an event.
+struct Message(String);
+
+impl Visit for Message {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "message" {
+            self.0 = format!("{value:?}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! Web vitals: the arithmetic, as web.dev defines it.
+
+/// What a value means for a person.
+pub(crate) fn rating(name: &str, value: f64) -> &'static str {
+    let (good, poor) = match name {
+        "cls" => (0.1, 0.25),
+        "inp" => (200.0, 500.0),
+        "lcp" => (2_500.0, 4_000.0),
+        "fcp" => (1_800.0, 3_000.0),
+        _ => (800.0, 1_800.0),
+    };
+    if value <= good {
+        "good"
+    } else if value <= poor {
+        "needs-improvement"
+    } else {
+        "poor"
+    }
+}
+
+/// Shifts less than this apart are of one window, milliseconds,
+const WINDOW_GAP_MS: f64 = 1_000.0;
+/// which is no longer than this.
+const WINDOW_MS: f64 = 5_000.0;
+
+/// Cumulative layout shift: the largest window of shifts.
+#[derive(Debug, Default)]
+pub(crate) struct LayoutShift {
+    pub(crate) value: f64,
+    window: f64,
+    window_start_ms: f64,
+    last_ms: f64,
+    /// The largest single shift of the largest window so far,
+    largest: f64,
+}
+
+impl LayoutShift {
+    /// Takes a shift that did not follow from an input; whether it is the largest of the largest window, so that whoever
+    /// shifted is worth remembering.
+    pub(crate) fn shift(&mut self, value: f64, at_ms: f64) -> bool {
+        let goes_on =
+            self.window > 0.0 && at_ms - self.last_ms < WINDOW_GAP_MS && at_ms - self.window_start_ms < WINDOW_MS;
+        if goes_on {
+            self.window += value;
+        } else {
+            self.window = value;
+            self.window_start_ms = at_ms;
+            self.largest = 0.0;
+        }
+        self.last_ms = at_ms;
+        let is_largest = value > self.largest;
+        if is_largest {
+            self.largest = value;
+        }
+        if self.window > self.value {
+            self.value = self.window;
+            return is_largest;
+        }
+        false
+    }
+
+    /// The largest single shift of its window.
+    pub(crate) const fn largest(&self) -> f64 {
+        self.largest
+    }
+}
+
+/// So many of the longest interactions are remembered.
+const LONGEST: usize = 10;
+/// For each so many interactions the longest that is left is not counted.
+const OUTLIER_EVERY: u32 = 50;
+
+/// Interaction to next paint: the longest interaction, but for one in fifty.
+#[derive(Debug)]
+pub(crate) struct Interactions<T> {
+    /// Id, duration, and what is known of it; the longest first.
+    longest: Vec<(u32, f64, T)>,
+}
+
+impl<T> Interactions<T> {
+    pub(crate) const fn new() -> Self {
+        Self { longest: Vec::new() }
+    }
+
+    /// Takes an event of an interaction, which may have several.
+    pub(crate) fn event(&mut self, id: u32, duration_ms: f64, what: T) {
+        match self.longest.iter_mut().find(|(known, ..)| *known == id) {
+            Some(known) => {
+                if duration_ms > known.1 {
+                    *known = (id, duration_ms, what);
+                }
+            }
+            None => self.longest.push((id, duration_ms, what)),
+        }
+        // Sorted but for one: insertion is enough, and sorting would be downloaded.
+        let mut at = self.longest.iter().position(|(known, ..)| *known == id).unwrap_or_default();
+        while at > 0 && self.longest[at - 1].1 < self.longest[at].1 {
+            self.longest.swap(at - 1, at);
+            at -= 1;
+        }
+        self.longest.truncate(LONGEST);
+    }
+
+    /// The one that counts, of `count` interactions in all.
+    pub(crate) fn counting(&self, count: u32) -> Option<(f64, &T)> {
+        let index = (count / OUTLIER_EVERY) as usize;
+        let (_, duration_ms, what) = self.longest.get(index.min(self.longest.len().checked_sub(1)?))?;
+        Some((*duration_ms, what))
+    }
+}
+
+#[cfg(all(test, not(target_arch = "wasm32")))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn ratings_are_those_of_web_dev() {
+        for (name, value, expected) in [
+            ("lcp", 2_500.0, "good"),
+            ("lcp", 2_501.0, "needs-improvement"),
+            ("lcp", 4_001.0, "poor"),
+            ("inp", 200.0, "good"),
+            ("inp", 501.0, "poor"),
+            ("cls", 0.1, "good"),
+            ("cls", 0.2, "needs-improvement"),
+            ("cls", 0.3, "poor"),
+            ("fcp", 1_800.0, "good"),
+            ("ttfb", 801.0, "needs-improvement"),
+        ] {
+            assert_eq!(rating(name, value), expected, "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn shifts_close_together_add_up_and_others_do_not() {
+        let mut shifts = LayoutShift::default();
+        assert!(shifts.shift(0.1, 0.0));
+        assert!(!shifts.shift(0.05, 900.0), "smaller than the one before");
+        assert!((shifts.value - 0.15).abs() < 1e-9);
+        shifts.shift(0.1, 1_950.0);
+        assert!((shifts.value - 0.15).abs() < 1e-9, "a gap of more than a second begins another window");
+        shifts.shift(0.1, 2_900.0);
+        assert!((shifts.value - 0.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_window_is_at_most_five_seconds() {
+        let mut shifts = LayoutShift::default();
+        for n in 0..12 {
+            shifts.shift(0.01, f64::from(n) * 900.0);
+        }
+        assert!((shifts.value - 0.06).abs() < 1e-9, "{}", shifts.value);
+    }
+
+    proptest! {
+        #[test]
+        fn layout_shift_is_the_largest_window(steps in prop::collection::vec((0.001..0.5, 1.0..3_000.0), 1..40)) {
+            let mut shifts = LayoutShift::default();
+            let (mut at, mut windows, mut start, mut last) = (0.0, Vec::<f64>::new(), 0.0, f64::NEG_INFINITY);
+            for (value, gap) in steps {
+                at += gap;
+                shifts.shift(value, at);
+                if at - last < 1_000.0 && at - start < 5_000.0 {
+                    *windows.last_mut().unwrap() += value;
+                } else {
+                    windows.push(value);
+                    start = at;
+                }
+                last = at;
+            }
+            let largest = windows.into_iter().fold(0.0, f64::max);
+            prop_assert!((shifts.value - largest).abs() < 1e-9);
+        }
+
+        #[test]
+        fn the_interaction_that_counts_is_the_98th_percentile(durations in prop::collection::vec(1_u32..5_000, 1..300)) {
+            let mut interactions = Interactions::new();
+            for (id, duration) in durations.iter().enumerate() {
+                interactions.event(id as u32, f64::from(*duration), ());
+            }
+            let mut sorted = durations.clone();
+            sorted.sort_unstable_by(|a, b| b.cmp(a));
+            let index = (durations.len() / 50).min(9).min(sorted.len() - 1);
+            let (counting, ()) = interactions.counting(durations.len() as u32).unwrap();
+            prop_assert!((counting - f64::from(sorted[index])).abs() < 1e-9);
+        }
+    }
+
+    #[test]
+    fn the_longest_event_of_an_interaction_counts() {
+        let mut interactions = Interactions::new();
+        interactions.event(1, 80.0, "down");
+        interactions.event(1, 120.0, "up");
+        interactions.event(1, 90.0, "click");
+        assert_eq!(interactions.counting(1), Some((120.0, &"up")));
+        assert_eq!(Interactions::<()>::new().counting(0), None);
+    }
+}

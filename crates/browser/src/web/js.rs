@@ -1,0 +1,284 @@
+//! The browser, by name.
+//!
+//! Each function of web-sys that is used costs the page an import and a piece of JavaScript glue, some 45 bytes compressed;
+//! a property that is asked for by name costs its name. So nearly everything here goes through `Reflect`, with all names in one
+//! list, and the browser calls back through one function.
+
+use std::cell::OnceCell;
+
+use js_sys::{Array, Function, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+
+/// Names of properties and methods, and other words that are said to the browser.
+macro_rules! names {
+    ($($name:ident = $text:literal,)*) => {
+        #[derive(Clone, Copy)]
+        #[expect(clippy::enum_variant_names, reason = "as the browser has them")]
+        pub(super) enum Name { $($name),* }
+
+        const NAMES: &str = concat!($($text, ","),*);
+    };
+}
+
+names! {
+
+    Aborted = "aborted", ActivationStart = "activationStart", Add = "addEventListener", Apply = "apply",
+    BaseUri = "baseURI", Beacon = "sendBeacon", Blob = "Blob", BlockedUri = "blockedURI",
+    BlockingDuration = "blockingDuration", Body = "body", Brand = "brand", Brands = "brands", Buffered = "buffered",
+    Closest = "closest", ConnectEnd = "connectEnd", ConnectStart = "connectStart", Connection = "connection",
+    Console = "console", CrossOriginIsolated = "crossOriginIsolated", Crypto = "crypto", Description = "description",
+    Detail = "detail", Disposition = "disposition", Document = "document", DomComplete = "domComplete",
+    DomContentLoadedEventEnd = "domContentLoadedEventEnd", DomInteractive = "domInteractive",
+    DomainLookupEnd = "domainLookupEnd", DomainLookupStart = "domainLookupStart", Duration = "duration",
+    DurationThreshold = "durationThreshold", EffectiveDirective = "effectiveDirective",
+    EffectiveType = "effectiveType", Element = "element", EncodedBodySize = "encodedBodySize",
+    EntryType = "entryType", Error = "error", ErrorClass = "Error", ExpiresInS = "expires_in_s", Fetch = "fetch",
+    FetchStart = "fetchStart", FinalResponseHeadersStart = "finalResponseHeadersStart", Get = "get",
+    GetAttribute = "getAttribute", GetEntries = "getEntries", GetEntriesByName = "getEntriesByName",
+    GetEntriesByType = "getEntriesByType", GetItem = "getItem", GetRandomValues = "getRandomValues",
+    HadRecentInput = "hadRecentInput", Headers = "headers", HeadersClass = "Headers", History = "history",
+    Href = "href", Id = "id", InitiatorType = "initiatorType", InteractionCount = "interactionCount",
+    InteractionId = "interactionId", Invoker = "invoker", IsTrusted = "isTrusted", Json = "json",
+    Keepalive = "keepalive", Language = "language", LoadEventEnd = "loadEventEnd", LocalName = "localName",
+    LocalStorage = "localStorage", Location = "location", Message = "message", Method = "method", Mobile = "mobile",
+    NameOf = "name", Navigation = "navigation", Navigator = "navigator", NextHopProtocol = "nextHopProtocol",
+    Node = "node", Observe = "observe", ObserverClass = "PerformanceObserver", OnLine = "onLine", Origin = "origin",
+    Pathname = "pathname", Performance = "performance", Persisted = "persisted", Platform = "platform",
+    Prerendering = "prerendering", ProcessingEnd = "processingEnd", ProcessingStart = "processingStart",
+    Prototype = "prototype", ProxyClass = "Proxy", ReadyState = "readyState",
+    Reason = "reason", RedirectEnd = "redirectEnd", RedirectStart = "redirectStart", RemoveItem = "removeItem",
+    RequestClass = "Request", RequestStart = "requestStart", ResponseEnd = "responseEnd",
+    ResponseStart = "responseStart", ResponseStatus = "responseStatus", Scripts = "scripts",
+    SecureConnectionStart = "secureConnectionStart", ServerTiming = "serverTiming", Set = "set", SetItem = "setItem",
+    SetTimeout = "setTimeout", Signal = "signal", SourceFunctionName = "sourceFunctionName", SourceUrl = "sourceURL",
+    Sources = "sources", Src = "src", Stack = "stack", StartTime = "startTime", Status = "status",
+    SupportedEntryTypes = "supportedEntryTypes", TakeRecords = "takeRecords", Target = "target",
+    TextContent = "textContent", Then = "then", Ticket = "ticket", TimeOrigin = "timeOrigin",
+    TransferSize = "transferSize", Type = "type", Url = "url", UrlClass = "URL", UserAgent = "userAgent",
+    UserAgentData = "userAgentData", Value = "value", Version = "version", Visibility = "visibilityState",
+    WorkerStart = "workerStart",
+}
+
+thread_local! {
+    static NAME_VALUES: OnceCell<Vec<JsValue>> = const { OnceCell::new() };
+    static CALL_BACK: OnceCell<Function> = const { OnceCell::new() };
+}
+
+fn with_name<T>(name: Name, f: impl FnOnce(&JsValue) -> T) -> Option<T> {
+    NAME_VALUES.with(|names| {
+        let names = names.get_or_init(|| js_sys::JsString::from(NAMES).split(",").iter().collect());
+        names.get(name as usize).map(f)
+    })
+}
+
+/// A property; undefined where there is none, where `object` is none, and where asking throws.
+pub(super) fn get(object: &JsValue, name: Name) -> JsValue {
+    with_name(name, |name| Reflect::get(object, name).unwrap_or_default()).unwrap_or_default()
+}
+
+/// A property of a property.
+pub(super) fn get2(object: &JsValue, first: Name, second: Name) -> JsValue {
+    get(&get(object, first), second)
+}
+
+/// A property that is a number; 0 where it is none.
+pub(super) fn number(object: &JsValue, name: Name) -> f64 {
+    get(object, name).as_f64().unwrap_or_default()
+}
+
+/// A property that is a text with something in it.
+pub(super) fn text(object: &JsValue, name: Name) -> Option<String> {
+    get(object, name).as_string().filter(|text| !text.is_empty())
+}
+
+/// Sets a property; an object that does not want it stays as it is.
+pub(super) fn set(object: &JsValue, name: Name, value: &JsValue) {
+    let _ = with_name(name, |name| Reflect::set(object, name, value));
+}
+
+/// A property whose name is asked for too seldom to be in the list.
+#[cfg(feature = "xhr")]
+pub(super) fn get_named(object: &JsValue, name: &str) -> JsValue {
+    Reflect::get(object, &name.into()).unwrap_or_default()
+}
+
+/// Sets a property whose name is not known before.
+pub(super) fn set_named(object: &JsValue, name: &str, value: &JsValue) {
+    let _ = Reflect::set(object, &name.into(), value);
+}
+
+/// Whether there is such a property, without asking for it.
+pub(super) fn has(object: &JsValue, name: Name) -> bool {
+    with_name(name, |name| Reflect::has(object, name).unwrap_or_default()).unwrap_or_default()
+}
+
+/// An object without properties.
+pub(super) fn empty() -> JsValue {
+    js_sys::Object::new().into()
+}
+
+/// An object with one property.
+pub(super) fn object(name: Name, value: &JsValue) -> JsValue {
+    let object = empty();
+    set(&object, name, value);
+    object
+}
+
+fn list(items: &[&JsValue]) -> Array {
+    let list = Array::new();
+    for item in items {
+        list.push(item);
+    }
+    list
+}
+
+/// Calls a method.
+///
+/// # Errors
+/// What it throws; a `TypeError` where there is none.
+pub(super) fn call(object: &JsValue, method: Name, arguments: &[&JsValue]) -> Result<JsValue, JsValue> {
+    apply(&get(object, method), object, &list(arguments))
+}
+
+/// Calls a function.
+///
+/// # Errors
+/// What it throws.
+pub(super) fn apply(function: &JsValue, this: &JsValue, arguments: &Array) -> Result<JsValue, JsValue> {
+    Reflect::apply(function.unchecked_ref::<Function>(), this, arguments)
+}
+
+/// A new object of a class of the window.
+///
+/// # Errors
+/// What the constructor throws; a `TypeError` where there is none.
+pub(super) fn new(class: Name, arguments: &[&JsValue]) -> Result<JsValue, JsValue> {
+    Reflect::construct(get(&window(), class).unchecked_ref::<Function>(), &list(arguments))
+}
+
+pub(super) fn window() -> JsValue {
+    js_sys::global().into()
+}
+
+/// A list that may not be one.
+pub(super) fn items(list: &JsValue) -> impl Iterator<Item = JsValue> + use<> {
+    let list = if list.is_object() { Array::from(list) } else { Array::new() };
+    (0..list.length()).map(move |index| list.get(index))
+}
+
+/// The arguments of a call.
+pub(super) fn array(arguments: &JsValue) -> Array {
+    Array::from(arguments)
+}
+
+pub(super) fn bytes(bytes: &[u8]) -> JsValue {
+    Uint8Array::from(bytes).into()
+}
+
+/// What the browser calls back for. The number of one call, request or timer may stand behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Tag {
+    // What was intercepted comes first: whoever called it waits for what comes of it.
+    FetchCalled,
+    HistoryCalled,
+    ConsoleCalled,
+    #[cfg(feature = "xhr")]
+    XhrOpened,
+    #[cfg(feature = "xhr")]
+    XhrSent,
+    FetchAnswered,
+    FetchFailed,
+    #[cfg(feature = "xhr")]
+    XhrEnded,
+    Observed,
+    Flush,
+    Settle,
+    GiveUp,
+    Ready,
+    Loaded,
+    Activated,
+    Hidden,
+    PageHide,
+    PageShow,
+    Online,
+    Sent,
+    SendFailed,
+    SentAtExit,
+    TicketCame,
+    TicketRead,
+    Acted,
+    ActedOver,
+    Navigated,
+    Failed,
+    Rejected,
+    PolicyViolated,
+}
+
+impl Tag {
+    /// Whether it is of something that was intercepted.
+    pub(super) const fn is_call(tag: u8) -> bool {
+        tag < Self::FetchAnswered as u8
+    }
+}
+
+const TAGS: u32 = 64;
+
+/// What happens when the browser calls back: tag, number, and what it calls back with.
+pub(super) type Handler = fn(u8, u32, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>;
+
+/// Says who is called back; the first to say it.
+pub(super) fn on_call_back(handler: Handler) {
+    CALL_BACK.with(|call_back| {
+        call_back.get_or_init(|| {
+            let closure = Closure::<dyn Fn(f64, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>>::new(
+                move |tag: f64, a: JsValue, b: JsValue, c: JsValue| {
+                    let tag = tag as u64;
+                    handler((tag % u64::from(TAGS)) as u8, (tag / u64::from(TAGS)) as u32, a, b, c)
+                },
+            );
+            // It lives as long as the page.
+            closure.into_js_value().unchecked_into()
+        });
+    });
+}
+
+/// A function for the browser to call back by.
+pub(super) fn function(tag: Tag, number: u32) -> JsValue {
+    let tag = f64::from(number) * f64::from(TAGS) + f64::from(tag as u8);
+    CALL_BACK.with(|call_back| match call_back.get() {
+        Some(function) => function.bind1(&JsValue::UNDEFINED, &tag.into()).into(),
+        None => JsValue::UNDEFINED,
+    })
+}
+
+/// Calls back in a task of its own after `delay_ms`.
+pub(super) fn after(delay_ms: f64, tag: Tag, number: u32) {
+    // A page that cannot set a timer any more is going away; there is nothing left to do then.
+    let _ = call(&window(), Name::SetTimeout, &[&function(tag, number), &delay_ms.into()]);
+}
+
+/// Calls back at each event, before anybody else hears of it.
+pub(super) fn listen(target: &JsValue, event: &str, tag: Tag) {
+    let _ = call(target, Name::Add, &[&event.into(), &function(tag, 0), &JsValue::TRUE]);
+}
+
+/// Puts a stand-in in the place of a method, which calls back with the method itself, `this` and the arguments. It looks like
+/// the method in every other way.
+pub(super) fn intercept(object: &JsValue, method: &str, tag: Tag) {
+    let method = method.into();
+    let original = Reflect::get(object, &method).unwrap_or_default();
+    if original.is_function()
+        && let Ok(stand_in) = new(Name::ProxyClass, &[&original, &self::object(Name::Apply, &function(tag, 0))])
+    {
+        let _ = Reflect::set(object, &method, &stand_in);
+    }
+}
+
+/// A promise's two ends.
+///
+/// # Errors
+/// It is no promise.
+pub(super) fn then(promise: &JsValue, kept: &JsValue, broken: &JsValue) -> Result<JsValue, JsValue> {
+    call(promise, Name::Then, &[kept, broken])
+}
