@@ -48,12 +48,25 @@ pub(super) struct Built {
 
 /// Builds `app` into a folder of its own below `folder`.
 pub(super) fn build(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path) -> Result<Built> {
+    build_with(workspace, toolbox, app, folder, false)
+}
+
+/// The same with the names of functions in the module.
+pub(super) fn build_named(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path) -> Result<Built> {
+    build_with(workspace, toolbox, app, &folder.join("named"), true)
+}
+
+fn build_with(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path, named: bool) -> Result<Built> {
     let package = format!("--package=throughline-bench-{}", app.name);
     let profile = format!("--profile={PROFILE}");
     let target = format!("--target={TARGET}");
     let mut cargo = workspace.cargo(&["build", "--quiet", "--locked", &profile, &target, &package]);
     if app.traced {
         cargo.arg("--features=traced");
+    }
+    if named {
+        // The profile strips names; with them everything is compiled once more.
+        cargo.env("CARGO_PROFILE_WASM_RELEASE_STRIP", "none");
     }
     process::run(&mut cargo)?;
     // Both variants have one name there; wasm-bindgen reads this one before the next is built.
@@ -71,6 +84,9 @@ pub(super) fn build(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: 
     let mut output = std::ffi::OsString::from("--output=");
     output.push(&optimised);
     opt.arg(output).arg("-Oz").args(optimiser_flags(workspace)?).arg(&bound);
+    if named {
+        opt.arg("--debuginfo");
+    }
     process::run(&mut opt)?;
     // Under the name that the glue asks for.
     fs::rename(&optimised, &bound).with_context(|| format!("cannot write {}", bound.display()))?;

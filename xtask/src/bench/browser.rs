@@ -24,6 +24,9 @@ pub(crate) struct Browser {
     /// Measure this alone
     #[arg(long, value_enum)]
     only: Option<Section>,
+    /// With the bytes, show whose functions they are; everything is compiled once more for that
+    #[arg(long)]
+    functions: bool,
     /// Fail where a target is missed
     #[arg(long)]
     check: bool,
@@ -85,7 +88,14 @@ pub(super) fn run(workspace: &Workspace, browser: &Browser) -> Result<ExitCode> 
     for section in sections {
         let (text, met) = progress.step(section.name(), || match (&runner, section) {
             (Some(runner), section) if section != Section::Bytes => runner.run(section),
-            _ => bytes::measure(workspace, peers.as_ref().context("the other tracers are not there")?),
+            _ => {
+                let peers = peers.as_ref().context("the other tracers are not there")?;
+                let (mut text, met) = bytes::measure(workspace, peers)?;
+                if browser.functions {
+                    text.push_str(&bytes::functions(workspace)?);
+                }
+                Ok((text, met))
+            }
         })?;
         let text = align(&text);
         println!("\n{text}");

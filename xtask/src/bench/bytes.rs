@@ -1,6 +1,7 @@
 //! What the tracer costs on the wire, and others beside it.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     fs,
     path::{Path, PathBuf},
@@ -10,6 +11,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     apps::{self, App, Built},
+    functions,
     peers::{PEERS, Peers},
     sections,
     table::{align, thousands},
@@ -110,7 +112,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let verdict = verdict(added);
     ensure!(
         added <= BUDGET_BYTES,
-        "{verdict}\n  module {}, glue {}; `cargo xtask bench browser --only bytes` shows where they are",
+        "{verdict}\n  module {}, glue {}; `cargo xtask bench browser --only bytes --functions` shows where they are",
         thousands(pair.traced.wasm - pair.untraced.wasm),
         thousands(pair.traced.glue - pair.untraced.glue),
     );
@@ -167,6 +169,46 @@ fn parts(pairs: &[Pair]) -> String {
         }
     }
     text
+}
+
+/// Whose functions the tracer brings into the page in Leptos: by crates, and the largest by themselves.
+pub(super) fn functions(workspace: &Workspace) -> Result<String> {
+    const LARGEST: usize = 40;
+    const LONGEST_NAME: usize = 100;
+    let toolbox = tools::ensure(workspace)?;
+    let folder = folder(workspace)?;
+    let sizes = |traced| -> Result<BTreeMap<String, i64>> {
+        let built = apps::build_named(workspace, &toolbox, App::leptos(traced), &folder)?;
+        functions::read(&fs::read(&built.wasm).with_context(|| format!("cannot read {}", built.wasm.display()))?)
+    };
+    let mut added = sizes(true)?;
+    for (name, bytes) in sizes(false)? {
+        *added.entry(name).or_default() -= bytes;
+    }
+    let mut by_crate = BTreeMap::<&str, i64>::new();
+    for (name, bytes) in &added {
+        *by_crate.entry(functions::crate_of(name)).or_default() += bytes;
+    }
+    let mut text =
+        String::from("\nCode that the tracer adds to leptos, uncompressed:\n\n| crate | bytes |\n| --- | ---: |\n");
+    for (name, bytes) in largest(by_crate.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)), LARGEST) {
+        writeln!(text, "| {name} | {} |", thousands(bytes))?;
+    }
+    text.push_str("\n| function | bytes |\n| --- | ---: |\n");
+    for (name, bytes) in largest(added.into_iter(), LARGEST) {
+        // A bar would end the cell.
+        let name: String =
+            name.chars().take(LONGEST_NAME).map(|letter| if letter == '|' { '/' } else { letter }).collect();
+        writeln!(text, "| {name} | {} |", thousands(bytes))?;
+    }
+    Ok(text)
+}
+
+fn largest(all: impl Iterator<Item = (String, i64)>, count: usize) -> Vec<(String, i64)> {
+    let mut all: Vec<_> = all.filter(|(_, bytes)| *bytes != 0).collect();
+    all.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    all.truncate(count);
+    all
 }
 
 /// The other tracers, beside what ours adds to `page`.

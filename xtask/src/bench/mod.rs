@@ -3,6 +3,7 @@
 mod apps;
 mod browser;
 mod bytes;
+mod functions;
 mod peers;
 mod sections;
 mod table;

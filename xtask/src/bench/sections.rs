@@ -1,6 +1,6 @@
 //! Where the bytes of a WASM module are.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 
 /// The bytes of a module by the kinds of its sections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,33 +17,71 @@ pub(super) struct Sections {
 pub(super) fn read(module: &[u8]) -> Result<Sections> {
     const CODE: u8 = 10;
     const DATA: u8 = 11;
-    let mut rest = module.strip_prefix(b"\0asm\x01\0\0\0").context("this is no WASM module of version 1")?;
     let mut sections = Sections::default();
-    while let Some((id, after)) = rest.split_first() {
-        let (length, body) = leb128(after)?;
-        ensure!(length <= body.len(), "a section is longer than the module");
-        let bytes = rest.len() - body.len() + length;
-        *match *id {
+    each(module, |section| {
+        *match section.id {
             CODE => &mut sections.code,
             DATA => &mut sections.data,
             _ => &mut sections.other,
-        } += bytes;
-        rest = &body[length..];
-    }
+        } += section.bytes;
+        Ok(())
+    })?;
     Ok(sections)
 }
 
-/// An unsigned 32-bit number, and what follows it.
-fn leb128(bytes: &[u8]) -> Result<(usize, &[u8])> {
-    const LONGEST: usize = 5;
-    let mut value = 0_u64;
-    for (index, byte) in bytes.iter().take(LONGEST).enumerate() {
-        value |= u64::from(byte & 0x7f) << (7 * index);
-        if byte & 0x80 == 0 {
-            return Ok((usize::try_from(value)?, &bytes[index + 1..]));
-        }
+/// One section of a module.
+pub(super) struct Section<'a> {
+    /// What it is, by the specification's number.
+    pub(super) id: u8,
+    /// What is in it.
+    pub(super) body: &'a [u8],
+    /// Its size with what stands before the body.
+    pub(super) bytes: usize,
+}
+
+/// Calls `look` with each section.
+pub(super) fn each(module: &[u8], mut look: impl FnMut(Section<'_>) -> Result<()>) -> Result<()> {
+    let mut rest = Reader(module.strip_prefix(b"\0asm\x01\0\0\0").context("this is no WASM module of version 1")?);
+    while !rest.0.is_empty() {
+        let before = rest.0.len();
+        let (id, body) = (rest.byte()?, rest.bytes()?);
+        look(Section { id, body, bytes: before - rest.0.len() })?;
     }
-    anyhow::bail!("a section has no length")
+    Ok(())
+}
+
+/// What is left to read of a module.
+pub(super) struct Reader<'a>(pub(super) &'a [u8]);
+
+impl<'a> Reader<'a> {
+    /// One byte.
+    pub(super) fn byte(&mut self) -> Result<u8> {
+        let (first, rest) = self.0.split_first().context("the module ends too early")?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    /// An unsigned 32-bit number, LEB128.
+    pub(super) fn number(&mut self) -> Result<usize> {
+        const LONGEST: u32 = 5;
+        let mut value = 0_u64;
+        for index in 0..LONGEST {
+            let byte = self.byte()?;
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte & 0x80 == 0 {
+                return Ok(usize::try_from(value)?);
+            }
+        }
+        bail!("a number has no end")
+    }
+
+    /// As many bytes as the number before them says.
+    pub(super) fn bytes(&mut self) -> Result<&'a [u8]> {
+        let length = self.number()?;
+        let (bytes, rest) = self.0.split_at_checked(length).context("something is longer than the module")?;
+        self.0 = rest;
+        Ok(bytes)
+    }
 }
 
 #[cfg(test)]

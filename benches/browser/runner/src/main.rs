@@ -98,7 +98,7 @@ async fn main() -> Result<ExitCode> {
         Section::Exit(exit) => exit::measure(&stub, exit.pages).await,
         Section::Life(life) => life::measure(&stub, life.spans, life.requests).await,
     }?;
-    println!("{}", outcome.text);
+    print!("{}", outcome.text);
     Ok(if outcome.met { ExitCode::SUCCESS } else { ExitCode::from(MISSED) })
 }
 
