@@ -94,61 +94,121 @@ impl Attributes {
 
     /// Sets a key that is not there yet.
     pub(crate) fn put(&mut self, key: &str, value: &Value) {
-        if self.count >= Self::LIMIT || key.len() > Self::KEY_LIMIT_BYTES {
-            self.dropped += 1;
-            return;
+        match value {
+            Value::Str(text) => self.text(key, text),
+            Value::Int(number) => self.int(key, *number),
+            Value::Double(number) => self.double(key, *number),
+            Value::Bool(truth) => self.bool(key, *truth),
+            Value::Strs(texts) => self.texts(key, texts),
         }
-        self.count += 1;
-        let out = &mut self.bytes;
-        // A place for the length.
-        out.push(0);
-        let entry = out.len();
-        protobuf::bytes(out, KEY, key.as_bytes());
-        let mark = protobuf::open(out, VALUE);
-        any_value(out, value);
-        protobuf::close(out, mark);
-        protobuf::close(out, entry);
     }
 
     /// A key that is not there yet, with a text.
     pub(crate) fn text(&mut self, key: &str, text: &str) {
-        self.put(key, &Value::Str(Cow::Owned(text.to_owned())));
+        if let Some(marks) = self.begin(key) {
+            string(&mut self.bytes, text);
+            self.end(marks);
+        }
     }
 
-    /// A key that is not there yet, with a word of ours.
-    pub(crate) fn word(&mut self, key: &str, word: &'static str) {
-        self.put(key, &Value::Str(Cow::Borrowed(word)));
+    /// A key that is not there yet, with a text if there is one.
+    pub(crate) fn maybe(&mut self, key: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(key, text);
+        }
     }
 
     /// A key that is not there yet, with a whole number.
     pub(crate) fn int(&mut self, key: &str, number: i64) {
-        self.put(key, &Value::Int(number));
+        if let Some(marks) = self.begin(key) {
+            protobuf::varint_field(&mut self.bytes, INT, number.cast_unsigned());
+            self.end(marks);
+        }
     }
 
     /// A key that is not there yet, with a double.
     pub(crate) fn double(&mut self, key: &str, number: f64) {
-        self.put(key, &Value::Double(number));
+        if let Some(marks) = self.begin(key) {
+            protobuf::fixed64(&mut self.bytes, DOUBLE, number.to_bits());
+            self.end(marks);
+        }
+    }
+
+    /// A key that is not there yet, with a truth.
+    pub(crate) fn bool(&mut self, key: &str, truth: bool) {
+        if let Some(marks) = self.begin(key) {
+            protobuf::varint_field(&mut self.bytes, BOOL, u64::from(truth));
+            self.end(marks);
+        }
+    }
+
+    /// A key that is not there yet, with several texts.
+    pub(crate) fn texts(&mut self, key: &str, texts: &[String]) {
+        if let Some(marks) = self.begin(key) {
+            let out = &mut self.bytes;
+            let list = protobuf::open(out, ARRAY);
+            for text in texts.iter().take(Self::ITEMS_LIMIT) {
+                let item = protobuf::open(out, 1);
+                string(out, text);
+                protobuf::close(out, item);
+            }
+            protobuf::close(out, list);
+            self.end(marks);
+        }
+    }
+
+    /// Begins an entry and its value, if there is room for it.
+    fn begin(&mut self, key: &str) -> Option<(usize, usize)> {
+        if self.count >= Self::LIMIT || key.len() > Self::KEY_LIMIT_BYTES {
+            self.dropped += 1;
+            return None;
+        }
+        self.count += 1;
+        // A place for the length.
+        self.bytes.push(0);
+        let entry = self.bytes.len();
+        protobuf::bytes(&mut self.bytes, KEY, key.as_bytes());
+        Some((entry, protobuf::open(&mut self.bytes, VALUE)))
+    }
+
+    fn end(&mut self, (entry, value): (usize, usize)) {
+        protobuf::close(&mut self.bytes, value);
+        protobuf::close(&mut self.bytes, entry);
     }
 
     /// Adds what `others` has and this lacks.
     pub(crate) fn extend(&mut self, others: &Self) {
         for entry in others.entries() {
+            let key = key_of(entry);
             if self.count >= Self::LIMIT {
                 self.dropped += 1;
-            } else if key_of(entry).is_none_or(|key| self.find(key).is_none()) {
-                self.count += 1;
-                protobuf::varint(&mut self.bytes, entry.len() as u64);
-                self.bytes.extend_from_slice(entry);
+            } else if !self.entries().any(|known| key_of(known) == key) {
+                self.append(entry);
             }
         }
     }
 
     /// Takes `key` out.
     pub(crate) fn remove(&mut self, key: &str) {
-        if let Some((start, end)) = self.find(key.as_bytes()) {
-            self.bytes.drain(start..end);
-            self.count -= 1;
+        if self.has(key) {
+            let mut kept = Self { dropped: self.dropped, ..Self::default() };
+            for entry in self.entries() {
+                if key_of(entry) != Some(key.as_bytes()) {
+                    kept.append(entry);
+                }
+            }
+            *self = kept;
         }
+    }
+
+    fn append(&mut self, entry: &[u8]) {
+        self.count += 1;
+        protobuf::varint(&mut self.bytes, entry.len() as u64);
+        self.bytes.extend_from_slice(entry);
+    }
+
+    fn has(&self, key: &str) -> bool {
+        self.entries().any(|entry| key_of(entry) == Some(key.as_bytes()))
     }
 
     /// The text of `key`, if it has one.
@@ -182,17 +242,6 @@ impl Attributes {
         }
     }
 
-    /// Where the entry of `key` begins and ends, with its length.
-    fn find(&self, key: &[u8]) -> Option<(usize, usize)> {
-        let mut start = 0;
-        self.entries().find_map(|entry| {
-            let end = start + protobuf::framed_len(entry.len()) - 1;
-            let found = (key_of(entry) == Some(key)).then_some((start, end));
-            start = end;
-            found
-        })
-    }
-
     fn entries(&self) -> Entries<'_> {
         Entries(&self.bytes)
     }
@@ -215,24 +264,6 @@ impl<'a> Iterator for Entries<'a> {
 fn key_of(entry: &[u8]) -> Option<&[u8]> {
     let (length, rest) = protobuf::read_varint(entry.strip_prefix(&[KEY_TAG])?)?;
     rest.get(..length)
-}
-
-fn any_value(out: &mut Vec<u8>, value: &Value) {
-    match value {
-        Value::Str(text) => string(out, text),
-        Value::Bool(truth) => protobuf::varint_field(out, BOOL, u64::from(*truth)),
-        Value::Int(number) => protobuf::varint_field(out, INT, number.cast_unsigned()),
-        Value::Double(number) => protobuf::fixed64(out, DOUBLE, number.to_bits()),
-        Value::Strs(texts) => {
-            let list = protobuf::open(out, ARRAY);
-            for text in texts.iter().take(Attributes::ITEMS_LIMIT) {
-                let item = protobuf::open(out, 1);
-                string(out, text);
-                protobuf::close(out, item);
-            }
-            protobuf::close(out, list);
-        }
-    }
 }
 
 /// `text` as an `AnyValue`, cut to the limit.

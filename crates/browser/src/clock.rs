@@ -1,6 +1,6 @@
 //! The page's time and randomness, over what the browser gives.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 
 use throughline_context::{SpanId, TraceId};
 
@@ -85,40 +85,41 @@ const POOL_BYTES: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Ids<R> {
     random: R,
-    pool: RefCell<Vec<u8>>,
+    pool: Vec<u8>,
 }
 
 impl<R: Random> Ids<R> {
     pub(crate) const fn new(random: R) -> Self {
-        Self { random, pool: RefCell::new(Vec::new()) }
+        Self { random, pool: Vec::new() }
     }
 
     /// Random bytes, none of them given out twice.
-    pub(crate) fn bytes<const N: usize>(&self) -> [u8; N] {
-        let mut bytes = [0; N];
-        let mut pool = self.pool.borrow_mut();
-        if pool.len() < N {
-            pool.resize(POOL_BYTES, 0);
-            self.random.fill(&mut pool);
+    fn fill(&mut self, bytes: &mut [u8]) {
+        if self.pool.len() < bytes.len() {
+            self.pool.resize(POOL_BYTES, 0);
+            self.random.fill(&mut self.pool);
         }
-        for byte in &mut bytes {
-            *byte = pool.pop().unwrap_or_default();
+        for byte in bytes {
+            *byte = self.pool.pop().unwrap_or_default();
         }
-        bytes
     }
 
-    pub(crate) fn trace_id(&self) -> TraceId {
+    pub(crate) fn trace_id(&mut self) -> TraceId {
         // All zero is invalid; the loop ends because a source that gives nothing else is replaced by its caller.
         loop {
-            if let Some(id) = TraceId::from_bytes(self.bytes()) {
+            let mut bytes = [0; 16];
+            self.fill(&mut bytes);
+            if let Some(id) = TraceId::from_bytes(bytes) {
                 return id;
             }
         }
     }
 
-    pub(crate) fn span_id(&self) -> SpanId {
+    pub(crate) fn span_id(&mut self) -> SpanId {
         loop {
-            if let Some(id) = SpanId::from_bytes(self.bytes()) {
+            let mut bytes = [0; 8];
+            self.fill(&mut bytes);
+            if let Some(id) = SpanId::from_bytes(bytes) {
                 return id;
             }
         }
@@ -228,7 +229,7 @@ mod tests {
 
     #[test]
     fn ids_are_never_zero_and_never_the_same() {
-        let ids = Ids::new(Counting(Cell::new(0)));
+        let mut ids = Ids::new(Counting(Cell::new(0)));
         let spans: HashSet<_> = (0..2_000).map(|_| ids.span_id()).collect();
         assert_eq!(spans.len(), 2_000);
         let traces: HashSet<_> = (0..2_000).map(|_| ids.trace_id()).collect();

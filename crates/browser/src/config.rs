@@ -46,7 +46,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         let mut resource = Attributes::default();
-        resource.word("service.name", "browser");
+        resource.text("service.name", "browser");
         Self {
             endpoint: String::new(),
             headers: Vec::new(),

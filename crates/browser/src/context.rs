@@ -1,65 +1,34 @@
 //! The context in which code runs: set at each poll of a wrapped future, so that it follows every `.await`.
 
 use std::{
-    cell::RefCell,
-    fmt,
+    cell::Cell,
     pin::Pin,
-    rc::Rc,
     task::{self, Poll},
 };
 
 use crate::record::SpanContext;
 
-/// What a root span that waits for its requests wants to hear of them.
-pub(crate) trait Scope {
-    /// A request, or another span that it has to outlast, began within it.
-    fn begin(&self);
-    /// It ended.
-    fn end(&self);
-    /// Something happened in it that is worth its being told of.
-    fn keep(&self);
-}
-
 /// A captured context: the span that is the parent of what is done in it, or none.
-#[derive(Clone, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Context {
     pub(crate) span: Option<SpanContext>,
-    pub(crate) scope: Option<Rc<dyn Scope>>,
-}
-
-impl fmt::Debug for Context {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Context").field(&self.span).finish()
-    }
+    /// The number of what has to outlast what is begun in it; 0 is nothing.
+    pub(crate) scope: u32,
 }
 
 thread_local! {
-    static STACK: RefCell<Vec<Context>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Sets a context until [`exit`], for what is entered and left without a future or a closure of ours around it.
-#[cfg(feature = "tracing")]
-pub(crate) fn enter(number: u64, context: Context) {
-    ENTERED.with_borrow_mut(|entered| entered.push(number));
-    STACK.with_borrow_mut(|stack| stack.push(context));
-}
-
-/// Takes what was set by [`enter`] off again, if it is what was set last.
-#[cfg(feature = "tracing")]
-pub(crate) fn exit(number: u64) {
-    if ENTERED.with_borrow_mut(|entered| entered.pop_if(|last| *last == number)).is_some() {
-        drop(STACK.with_borrow_mut(Vec::pop));
-    }
-}
-
-#[cfg(feature = "tracing")]
-thread_local! {
-    static ENTERED: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    static ATTACHED: Cell<Option<Context>> = const { Cell::new(None) };
 }
 
 /// The context that is set right now by [`Context::wrap`] or [`Context::run`], if any.
 pub(crate) fn attached() -> Option<Context> {
-    STACK.try_with(|stack| stack.try_borrow().ok()?.last().cloned()).ok().flatten()
+    ATTACHED.get()
+}
+
+/// Sets a context, for what is entered and left without a future or a closure of ours around it; what was set before.
+#[cfg(feature = "tracing")]
+pub(crate) fn replace(context: Option<Context>) -> Option<Context> {
+    ATTACHED.replace(context)
 }
 
 impl Context {
@@ -71,7 +40,7 @@ impl Context {
 
     /// Runs `f` in this context.
     pub fn run<T>(&self, f: impl FnOnce() -> T) -> T {
-        let _attached = Attached::new(self.clone());
+        let _attached = Attached::new(*self);
         f()
     }
 
@@ -86,20 +55,20 @@ impl Context {
     }
 }
 
-/// Takes the context off again when it goes, on unwinding too.
-struct Attached;
+/// Puts the context of before back when it goes, on unwinding too.
+struct Attached {
+    before: Option<Context>,
+}
 
 impl Attached {
     fn new(context: Context) -> Self {
-        STACK.with(|stack| stack.borrow_mut().push(context));
-        Self
+        Self { before: ATTACHED.replace(Some(context)) }
     }
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        // Taken out of the borrow first: dropping a context may run code of its own.
-        let _context = STACK.with(|stack| stack.borrow_mut().pop());
+        ATTACHED.set(self.before);
     }
 }
 
@@ -126,7 +95,7 @@ impl<F: Future> Future for InContext<F> {
 
 #[cfg(test)]
 mod tests {
-    use std::{cell::Cell, task::Waker};
+    use std::{cell::RefCell, task::Waker};
 
     use throughline_context::{SpanId, TraceFlags, TraceId};
 
@@ -139,7 +108,7 @@ mod tests {
                 span_id: SpanId::from_bytes([n; 8]).unwrap(),
                 flags: TraceFlags::SAMPLED,
             }),
-            scope: None,
+            scope: 0,
         }
     }
 

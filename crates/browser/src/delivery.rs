@@ -1,12 +1,11 @@
 //! What waits to be sent, and what is to be done next about it. Nothing here sends: the page's side does as it is told, and
 //! says what came of it.
 
-use std::rc::Rc;
-
 use crate::{
     attributes::Attributes,
     protobuf,
     record::{Origin, Signal, add_attributes},
+    session::SessionId,
     summary::Status,
 };
 
@@ -22,7 +21,7 @@ const MAX_REQUEST_BYTES: usize = 512 << 10;
 /// A record, encoded, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
-    pub(crate) session: Rc<str>,
+    pub(crate) session: SessionId,
     pub(crate) body: Vec<u8>,
 }
 
@@ -30,7 +29,7 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) signal: Signal,
-    pub(crate) session: Rc<str>,
+    pub(crate) session: SessionId,
     pub(crate) records: Vec<Record>,
 }
 
@@ -43,7 +42,7 @@ impl Batch {
 /// What a door lets records in for: it is for one session, and not for long.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Ticket {
-    pub(crate) session: Rc<str>,
+    pub(crate) session: SessionId,
     pub(crate) text: String,
     /// Unix milliseconds.
     pub(crate) expires_ms: f64,
@@ -60,7 +59,7 @@ pub(crate) enum Step {
     /// Come again when it is [due](Delivery::due_ms).
     Wait,
     /// Ask for a ticket for this session, and say [`Delivery::ticket`].
-    AskTicket(Rc<str>),
+    AskTicket(SessionId),
     /// Send what is [under way](Delivery::under_way), and say [`Delivery::answered`].
     Send,
 }
@@ -114,7 +113,7 @@ pub(crate) struct Delivery {
     /// Whether a ticket is needed at all.
     ticketed: bool,
     /// The tickets that are at hand.
-    tickets: Vec<Ticket>,
+    tickets: [Option<Ticket>; MAX_TICKETS],
     /// Whether the batch under way was refused its ticket before.
     second_try: bool,
     /// When what waits is to be sent, page milliseconds.
@@ -135,7 +134,7 @@ impl Delivery {
             max_batch,
             under_way: None,
             ticketed,
-            tickets: Vec::new(),
+            tickets: [const { None }; MAX_TICKETS],
             second_try: false,
             due_ms: f64::INFINITY,
             not_before_ms: 0.0,
@@ -193,27 +192,27 @@ impl Delivery {
         }
         let signal = if self.traces.is_empty() { Signal::Logs } else { Signal::Traces };
         let Some(batch) = self.take(signal, self.max_batch, MAX_REQUEST_BYTES) else { return Step::Rest };
-        let session = Rc::clone(&batch.session);
+        let session = batch.session;
         self.under_way = Some(batch);
-        if self.is_admitted(&session, 0.0) { Step::Send } else { Step::AskTicket(session) }
+        if self.is_admitted(session, 0.0) { Step::Send } else { Step::AskTicket(session) }
     }
 
     /// The oldest records of a signal that are of one session: so many, and at most so many bytes, but one at least.
     fn take(&mut self, signal: Signal, max_records: usize, max_bytes: usize) -> Option<Batch> {
         let queue = self.queue(signal);
-        let session = Rc::clone(&queue.first()?.session);
-        let mut bytes = 0;
-        let mut count = 0;
-        for record in queue.iter().take(max_records) {
-            let framed = protobuf::framed_len(record.body.len());
-            if record.session != session || (count > 0 && bytes + framed > max_bytes) {
+        let session = queue.first()?.session;
+        let (mut bytes, mut framed, mut count) = (0, 0, 0);
+        for record in queue.iter() {
+            framed += protobuf::framed_len(record.body.len());
+            if count >= max_records || record.session != session || (count > 0 && framed > max_bytes) {
                 break;
             }
-            bytes += framed;
+            bytes += record.body.len();
             count += 1;
         }
-        let records: Vec<_> = queue.drain(..count).collect();
-        self.bytes -= records.iter().map(|record| record.body.len()).sum::<usize>();
+        let rest = queue.split_off(count);
+        let records = std::mem::replace(queue, rest);
+        self.bytes -= bytes;
         Some(Batch { signal, session, records })
     }
 
@@ -223,27 +222,29 @@ impl Delivery {
     }
 
     /// The ticket for a session, if there is one at hand.
-    pub(crate) fn ticket_for(&self, session: &str) -> Option<&str> {
-        self.tickets.iter().find(|ticket| *ticket.session == *session).map(|ticket| ticket.text.as_str())
+    pub(crate) fn ticket_for(&self, session: SessionId) -> Option<&Ticket> {
+        self.tickets.iter().flatten().find(|ticket| ticket.session == session)
     }
 
     /// Whether records of a session can be sent as they are: they need no ticket, or one is at hand that is good at
     /// `wall_ms` (Unix milliseconds).
-    pub(crate) fn is_admitted(&self, session: &str, wall_ms: f64) -> bool {
-        !self.ticketed || self.tickets.iter().any(|ticket| *ticket.session == *session && ticket.expires_ms > wall_ms)
+    pub(crate) fn is_admitted(&self, session: SessionId, wall_ms: f64) -> bool {
+        !self.ticketed || self.ticket_for(session).is_some_and(|ticket| ticket.expires_ms > wall_ms)
     }
 
-    /// Keeps a ticket.
+    /// Keeps a ticket, in the place of the oldest.
     pub(crate) fn set_ticket(&mut self, ticket: Ticket) {
-        self.forget_ticket(&Rc::clone(&ticket.session));
-        if self.tickets.len() >= MAX_TICKETS {
-            self.tickets.remove(0);
-        }
-        self.tickets.push(ticket);
+        self.forget_ticket(ticket.session);
+        self.tickets.rotate_right(1);
+        self.tickets[0] = Some(ticket);
     }
 
-    fn forget_ticket(&mut self, session: &str) {
-        self.tickets.retain(|ticket| *ticket.session != *session);
+    fn forget_ticket(&mut self, session: SessionId) {
+        for ticket in &mut self.tickets {
+            if ticket.as_ref().is_some_and(|ticket| ticket.session == session) {
+                *ticket = None;
+            }
+        }
     }
 
     /// A ticket came, or none: then `answer` is what came instead.
@@ -252,7 +253,7 @@ impl Delivery {
     pub(crate) fn ticket(&mut self, ticket: Option<(String, f64)>, answer: Answer, now_ms: f64) -> Option<Status> {
         let batch = self.under_way.take()?;
         if let Some((text, expires_ms)) = ticket {
-            self.set_ticket(Ticket { session: Rc::clone(&batch.session), text, expires_ms });
+            self.set_ticket(Ticket { session: batch.session, text, expires_ms });
             self.under_way = Some(batch);
             return None;
         }
@@ -272,7 +273,7 @@ impl Delivery {
             let again = self.ticketed && !self.second_try;
             // Once with a fresh one; if that is not good either, the door means it.
             outcome = if again { Outcome::Later(status.clone(), Some(0.0)) } else { Outcome::Refused(status.clone()) };
-            self.forget_ticket(&batch.session);
+            self.forget_ticket(batch.session);
             self.second_try = again;
             if again {
                 self.put_back(batch);
@@ -288,7 +289,7 @@ impl Delivery {
     pub(crate) fn answered_late(&mut self, batch: Batch, answer: Answer, now_ms: f64) -> Option<Status> {
         let mut outcome = answer.outcome();
         if let Outcome::NoTicket(status) = outcome {
-            self.forget_ticket(&batch.session);
+            self.forget_ticket(batch.session);
             outcome = Outcome::Later(status, None);
         }
         self.settle(batch, outcome, now_ms)
@@ -307,7 +308,8 @@ impl Delivery {
             }
             Outcome::Later(status, asked_ms) => {
                 self.put_back(batch);
-                self.backoff_ms = (self.backoff_ms * 2.0).clamp(FIRST_RETRY_MS, LAST_RETRY_MS);
+                // `clamp` would bring the machinery that prints a number when it panics.
+                self.backoff_ms = (self.backoff_ms * 2.0).max(FIRST_RETRY_MS).min(LAST_RETRY_MS);
                 let wait_ms = asked_ms.unwrap_or(0.0).max(self.backoff_ms).min(LONGEST_WAIT_MS);
                 self.not_before_ms = now_ms + wait_ms;
                 self.due_ms = now_ms;
@@ -320,48 +322,25 @@ impl Delivery {
     pub(crate) fn put_back(&mut self, batch: Batch) {
         let mut records = batch.records;
         let room = self.max_records.saturating_sub(self.waiting());
-        if records.len() > room {
-            self.dropped += (records.len() - room) as u64;
-            records.truncate(room);
+        self.dropped += records.len().saturating_sub(room) as u64;
+        records.truncate(room);
+        for record in &records {
+            self.bytes += record.body.len();
         }
-        self.bytes += records.iter().map(|record| record.body.len()).sum::<usize>();
-        self.queue(batch.signal).splice(..0, records);
+        let queue = self.queue(batch.signal);
+        records.append(queue);
+        *queue = records;
     }
 
-    /// Everything that waits, in batches none of which is larger than `limit_bytes` as a request; what was under way is sent
-    /// again, because it may not survive the page, and the door keeps each record once.
-    ///
-    /// With each batch comes how many of its records are such repetitions; they stand first. A record that is larger than the
-    /// limit by itself is left to [`next`](Self::next).
-    pub(crate) fn take_all(&mut self, origin: &Origin, limit_bytes: usize) -> Vec<(Batch, usize)> {
+    /// The next batch that is to go while the page does, none larger than `limit_bytes` as a request, unless it is one record.
+    /// What is under way goes again, because it may not survive the page, and the door keeps each record once.
+    pub(crate) fn take_next(&mut self, origin: &Origin, limit_bytes: usize) -> Option<Batch> {
+        if let Some(batch) = self.under_way.take() {
+            self.put_back(batch);
+        }
         let room = limit_bytes.saturating_sub(origin.overhead_bytes());
-        let mut batches = Vec::new();
-        let mut again = 0;
-        if let Some(batch) = self.under_way.clone() {
-            again = batch.records.len();
-            let signal = batch.signal;
-            self.bytes += batch.records.iter().map(|record| record.body.len()).sum::<usize>();
-            self.queue(signal).splice(..0, batch.records);
-        }
-        let first = self.under_way.as_ref().map_or(Signal::Traces, |batch| batch.signal);
-        let second = if first == Signal::Traces { Signal::Logs } else { Signal::Traces };
-        for signal in [first, second] {
-            let mut too_large = Vec::new();
-            while let Some(batch) = self.take(signal, usize::MAX, room) {
-                let repeated = again.min(batch.records.len());
-                again -= repeated;
-                if batch.records.iter().any(|record| protobuf::framed_len(record.body.len()) > room) {
-                    too_large.extend(batch.records.into_iter().skip(repeated));
-                } else {
-                    batches.push((batch, repeated));
-                }
-            }
-            for record in too_large {
-                self.bytes += record.body.len();
-                self.queue(signal).push(record);
-            }
-        }
-        batches
+        let signal = if self.traces.is_empty() { Signal::Logs } else { Signal::Traces };
+        self.take(signal, usize::MAX, room)
     }
 
     /// Adds attributes to all that waits and lacks `key`; what is under way has gone.

@@ -2,8 +2,12 @@ use super::*;
 
 const TICKETED: bool = true;
 
-fn record(session: &str, n: u8) -> Record {
-    Record { session: Rc::from(session), body: vec![n; 10] }
+fn session(name: u8) -> SessionId {
+    SessionId::from_bytes([name; 16]).unwrap()
+}
+
+fn record(name: u8, n: u8) -> Record {
+    Record { session: session(name), body: vec![n; 10] }
 }
 
 fn numbers(batch: &Batch) -> Vec<u8> {
@@ -13,7 +17,7 @@ fn numbers(batch: &Batch) -> Vec<u8> {
 fn filled(max_records: usize, max_batch: usize, count: u8) -> Delivery {
     let mut delivery = Delivery::new(max_records, max_batch, !TICKETED);
     for n in 0..count {
-        delivery.push(Signal::Traces, record("s", n), 100.0);
+        delivery.push(Signal::Traces, record(b's', n), 100.0);
     }
     delivery
 }
@@ -30,7 +34,7 @@ fn under_way(delivery: &Delivery) -> Vec<u8> {
 fn what_is_pushed_waits_for_its_time_and_for_company() {
     let mut delivery = filled(100, 10, 1);
     assert_eq!((delivery.next(0.0), delivery.due_ms()), (Step::Wait, Some(100.0)));
-    delivery.push(Signal::Traces, record("s", 1), 50.0);
+    delivery.push(Signal::Traces, record(b's', 1), 50.0);
     assert_eq!((delivery.next(0.0), delivery.due_ms()), (Step::Wait, Some(50.0)), "the earliest counts");
     assert_eq!(delivery.next(50.0), Step::Send);
     assert_eq!(under_way(&delivery), [0, 1]);
@@ -56,7 +60,7 @@ fn the_queue_is_bounded_and_counts_what_it_drops() {
     assert_eq!((delivery.waiting(), delivery.dropped()), (3, 2));
     let mut delivery = Delivery::new(100, 10, !TICKETED);
     for _ in 0..5 {
-        delivery.push(Signal::Logs, Record { session: Rc::from("s"), body: vec![0; 1 << 20] }, 0.0);
+        delivery.push(Signal::Logs, Record { session: session(b's'), body: vec![0; 1 << 20] }, 0.0);
     }
     assert_eq!((delivery.waiting(), delivery.dropped()), (4, 1), "in bytes too");
 }
@@ -64,24 +68,24 @@ fn the_queue_is_bounded_and_counts_what_it_drops() {
 #[test]
 fn signals_and_sessions_go_apart() {
     let mut delivery = Delivery::new(100, 10, !TICKETED);
-    delivery.push(Signal::Logs, record("a", 0), 0.0);
-    delivery.push(Signal::Traces, record("a", 1), 0.0);
-    delivery.push(Signal::Traces, record("b", 2), 0.0);
+    delivery.push(Signal::Logs, record(b'a', 0), 0.0);
+    delivery.push(Signal::Traces, record(b'a', 1), 0.0);
+    delivery.push(Signal::Traces, record(b'b', 2), 0.0);
     let mut sent = Vec::new();
     while delivery.next(0.0) == Step::Send {
         let batch = delivery.under_way().unwrap();
-        sent.push((batch.signal, batch.session.to_string(), numbers(batch)));
+        sent.push((batch.signal, batch.session, numbers(batch)));
         delivery.answered(status(200), 0.0);
     }
-    let expected = [(Signal::Traces, "a", 1), (Signal::Traces, "b", 2), (Signal::Logs, "a", 0)];
-    assert_eq!(sent, expected.map(|(signal, session, n)| (signal, session.to_owned(), vec![n])));
+    let expected = [(Signal::Traces, b'a', 1), (Signal::Traces, b'b', 2), (Signal::Logs, b'a', 0)];
+    assert_eq!(sent, expected.map(|(signal, name, n)| (signal, session(name), vec![n])));
 }
 
 #[test]
 fn a_request_is_not_larger_than_doors_take() {
     let mut delivery = Delivery::new(100, 100, !TICKETED);
     for _ in 0..3 {
-        delivery.push(Signal::Traces, Record { session: Rc::from("s"), body: vec![0; 300 << 10] }, 0.0);
+        delivery.push(Signal::Traces, Record { session: session(b's'), body: vec![0; 300 << 10] }, 0.0);
     }
     assert_eq!(delivery.next(0.0), Step::Send);
     assert_eq!(delivery.under_way().unwrap().records.len(), 1);
@@ -101,7 +105,7 @@ fn what_is_refused_for_now_comes_again_later_each_time() {
     assert_eq!(delivery.next(now), Step::Send);
     assert_eq!(under_way(&delivery), [0, 1], "whole and in order");
     delivery.answered(status(200), now);
-    delivery.push(Signal::Traces, record("s", 9), now);
+    delivery.push(Signal::Traces, record(b's', 9), now);
     assert_eq!(delivery.next(now), Step::Send, "success forgets the backoff");
 }
 
@@ -132,28 +136,31 @@ fn what_is_refused_for_good_is_dropped_and_counted() {
 #[test]
 fn without_a_ticket_one_is_asked_for_first() {
     let mut delivery = Delivery::new(100, 10, TICKETED);
-    delivery.push(Signal::Traces, record("s", 0), 0.0);
-    assert_eq!(delivery.next(0.0), Step::AskTicket(Rc::from("s")));
+    delivery.push(Signal::Traces, record(b's', 0), 0.0);
+    assert_eq!(delivery.next(0.0), Step::AskTicket(session(b's')));
     assert_eq!(delivery.next(0.0), Step::Rest);
     assert_eq!(delivery.ticket(Some(("t".to_owned(), 9e9)), status(200), 0.0), None);
-    assert_eq!((delivery.ticket_for("s"), delivery.ticket_for("other")), (Some("t"), None));
+    assert_eq!(
+        (delivery.ticket_for(session(b's')).map(|ticket| ticket.text.as_str()), delivery.ticket_for(session(b'o'))),
+        (Some("t"), None)
+    );
     assert_eq!(under_way(&delivery), [0], "now it can be sent");
     delivery.answered(status(200), 0.0);
-    delivery.push(Signal::Traces, record("s", 1), 0.0);
+    delivery.push(Signal::Traces, record(b's', 1), 0.0);
     assert_eq!(delivery.next(0.0), Step::Send, "the ticket is kept");
     delivery.answered(status(200), 0.0);
-    delivery.push(Signal::Traces, record("other", 2), 0.0);
-    assert_eq!(delivery.next(0.0), Step::AskTicket(Rc::from("other")));
+    delivery.push(Signal::Traces, record(b'o', 2), 0.0);
+    assert_eq!(delivery.next(0.0), Step::AskTicket(session(b'o')));
 }
 
 #[test]
 fn a_ticket_that_ran_out_is_renewed_once() {
     let mut delivery = Delivery::new(100, 10, TICKETED);
-    delivery.set_ticket(Ticket { session: Rc::from("s"), text: "old".to_owned(), expires_ms: 9e9 });
-    delivery.push(Signal::Traces, record("s", 0), 0.0);
+    delivery.set_ticket(Ticket { session: session(b's'), text: "old".to_owned(), expires_ms: 9e9 });
+    delivery.push(Signal::Traces, record(b's', 0), 0.0);
     assert_eq!(delivery.next(0.0), Step::Send);
     assert_eq!(delivery.answered(status(401), 0.0), None);
-    assert_eq!(delivery.next(0.0), Step::AskTicket(Rc::from("s")));
+    assert_eq!(delivery.next(0.0), Step::AskTicket(session(b's')));
     delivery.ticket(Some(("new".to_owned(), 9e9)), status(200), 0.0);
     assert_eq!(delivery.answered(status(401), 0.0), Some(Status::Refused(401)), "the door means it");
     assert_eq!(delivery.dropped(), 1);
@@ -163,8 +170,8 @@ fn a_ticket_that_ran_out_is_renewed_once() {
 fn a_ticket_that_is_not_to_be_had() {
     let ask = || {
         let mut delivery = Delivery::new(100, 10, TICKETED);
-        delivery.push(Signal::Traces, record("s", 0), 0.0);
-        assert_eq!(delivery.next(0.0), Step::AskTicket(Rc::from("s")));
+        delivery.push(Signal::Traces, record(b's', 0), 0.0);
+        assert_eq!(delivery.next(0.0), Step::AskTicket(session(b's')));
         delivery
     };
     let mut delivery = ask();
@@ -190,40 +197,28 @@ fn when_the_network_is_back_nothing_waits() {
 fn at_exit_everything_goes_in_requests_within_the_limit() {
     let origin = Origin::default();
     let mut delivery = filled(100, 2, 5);
-    delivery.push(Signal::Logs, record("s", 7), 100.0);
+    delivery.push(Signal::Logs, record(b's', 7), 100.0);
     assert_eq!(delivery.next(100.0), Step::Send);
     let limit = origin.overhead_bytes() + 2 * protobuf::framed_len(10);
-    let all = delivery.take_all(&origin, limit);
-    let seen: Vec<_> = all.iter().map(|(batch, again)| (batch.signal, numbers(batch), *again)).collect();
+    let all: Vec<_> = std::iter::from_fn(|| delivery.take_next(&origin, limit)).collect();
+    let seen: Vec<_> = all.iter().map(|batch| (batch.signal, numbers(batch))).collect();
     let expected = [
-        (Signal::Traces, vec![0, 1], 2),
-        (Signal::Traces, vec![2, 3], 0),
-        (Signal::Traces, vec![4], 0),
-        (Signal::Logs, vec![7], 0),
+        (Signal::Traces, vec![0, 1]),
+        (Signal::Traces, vec![2, 3]),
+        (Signal::Traces, vec![4]),
+        (Signal::Logs, vec![7]),
     ];
-    assert_eq!(seen, expected, "what was under way first, marked as sent before");
-    assert!(all.iter().all(|(batch, _)| batch.request(&origin).len() <= limit));
-    assert_eq!(delivery.waiting(), 0);
-    assert_eq!(delivery.bytes, 0);
-}
-
-#[test]
-fn what_is_too_large_for_exit_is_not_lost_if_the_page_lives_on() {
-    let origin = Origin::default();
-    let mut delivery = filled(100, 10, 1);
-    delivery.push(Signal::Traces, Record { session: Rc::from("s"), body: vec![1; 5_000] }, 100.0);
-    let all = delivery.take_all(&origin, 1_000);
-    assert_eq!(all.len(), 1);
-    assert_eq!((delivery.waiting(), delivery.bytes), (1, 5_000));
+    assert_eq!(seen, expected, "what was under way again, and first");
+    assert!(all.iter().all(|batch| batch.request(&origin).len() <= limit));
+    assert_eq!((delivery.waiting(), delivery.bytes), (0, 0));
+    assert_eq!(delivery.answered(status(200), 100.0), None, "what was under way has been taken over");
 }
 
 #[test]
 fn what_was_sent_at_exit_and_did_not_arrive_waits_again() {
-    let mut delivery = filled(100, 10, 2);
-    delivery.push(Signal::Traces, record("s", 2), 100.0);
-    let mut all = delivery.take_all(&Origin::default(), 60_000);
-    let (batch, _) = all.pop().unwrap();
-    delivery.push(Signal::Traces, record("s", 3), 200.0);
+    let mut delivery = filled(100, 10, 3);
+    let batch = delivery.take_next(&Origin::default(), 60_000).unwrap();
+    delivery.push(Signal::Traces, record(b's', 3), 200.0);
     delivery.answered_late(batch, Answer { status: None, retry_after_s: None }, 100.0);
     assert_eq!(delivery.next(1_100.0), Step::Send);
     assert_eq!(under_way(&delivery), [0, 1, 2, 3]);
@@ -233,8 +228,8 @@ fn what_was_sent_at_exit_and_did_not_arrive_waits_again() {
 fn what_is_put_back_beyond_the_bound_is_counted() {
     let mut delivery = filled(3, 3, 3);
     assert_eq!(delivery.next(100.0), Step::Send);
-    delivery.push(Signal::Traces, record("s", 8), 100.0);
-    delivery.push(Signal::Traces, record("s", 9), 100.0);
+    delivery.push(Signal::Traces, record(b's', 8), 100.0);
+    delivery.push(Signal::Traces, record(b's', 9), 100.0);
     delivery.answered(Answer { status: None, retry_after_s: None }, 100.0);
     assert_eq!((delivery.waiting(), delivery.dropped()), (3, 2));
 }
@@ -242,12 +237,12 @@ fn what_is_put_back_beyond_the_bound_is_counted() {
 #[test]
 fn tickets_are_kept_for_a_few_sessions_while_they_are_good() {
     let mut delivery = Delivery::new(100, 10, TICKETED);
-    for n in 0..6 {
-        delivery.set_ticket(Ticket { session: Rc::from(n.to_string()), text: "t".to_owned(), expires_ms: 1_000.0 });
+    for n in 1..7 {
+        delivery.set_ticket(Ticket { session: session(n), text: "t".to_owned(), expires_ms: 1_000.0 });
     }
-    assert!(!delivery.is_admitted("1", 0.0) && delivery.is_admitted("2", 0.0) && delivery.is_admitted("5", 999.0));
-    assert!(!delivery.is_admitted("5", 1_000.0));
-    assert!(Delivery::new(1, 1, !TICKETED).is_admitted("any", 0.0));
+    assert!(!delivery.is_admitted(session(2), 0.0) && delivery.is_admitted(session(3), 0.0));
+    assert!(delivery.is_admitted(session(6), 999.0) && !delivery.is_admitted(session(6), 1_000.0));
+    assert!(Delivery::new(1, 1, !TICKETED).is_admitted(session(9), 0.0));
 }
 
 #[test]

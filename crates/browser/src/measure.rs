@@ -66,7 +66,7 @@ impl Measured {
 
     /// Puts phases and figures on the fetch span.
     pub(crate) fn describe(&self, attributes: &mut Attributes) {
-        attributes.word(keys::NETWORK_QUALITY, self.decomposition.quality.as_str());
+        attributes.text(keys::NETWORK_QUALITY, self.decomposition.quality.as_str());
         let segments = &self.decomposition.segments;
         for (index, segment) in segments.iter().enumerate() {
             // Stall comes in more than one piece; its lengths add up, where the first of them stands.
@@ -88,7 +88,7 @@ impl Measured {
             ] {
                 attributes.double(key, ms(ns));
             }
-            attributes.word(keys::NETWORK_METHOD, split.method.as_str());
+            attributes.text(keys::NETWORK_METHOD, split.method.as_str());
         }
     }
 }

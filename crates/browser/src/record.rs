@@ -2,8 +2,6 @@
 //!
 //! Field numbers are those of opentelemetry-proto 1.x: `trace/v1/trace.proto`, `logs/v1/logs.proto`.
 
-use std::borrow::Cow;
-
 use throughline_context::{SpanId, TraceFlags, TraceId};
 
 use crate::{attributes::Attributes, protobuf};
@@ -31,7 +29,7 @@ pub(crate) enum Kind {
 pub(crate) struct Span {
     pub(crate) context: SpanContext,
     pub(crate) parent: Option<SpanId>,
-    pub(crate) name: Cow<'static, str>,
+    pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) start_ns: i64,
     pub(crate) end_ns: i64,
@@ -99,7 +97,7 @@ pub(crate) enum Severity {
 /// An event, as a log record.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
-    pub(crate) name: Cow<'static, str>,
+    pub(crate) name: &'static str,
     pub(crate) time_ns: i64,
     pub(crate) severity: Severity,
     pub(crate) attributes: Attributes,
@@ -120,7 +118,7 @@ impl Event {
             protobuf::bytes(&mut out, 10, &span.span_id.to_bytes());
         }
         protobuf::fixed64(&mut out, 11, now_ns.cast_unsigned());
-        protobuf::bytes(&mut out, 12, cut(&self.name));
+        protobuf::bytes(&mut out, 12, cut(self.name));
         out
     }
 }

@@ -1,6 +1,6 @@
 //! Sessions: how long one lasts, and whether it is sampled.
 
-use std::rc::Rc;
+use throughline_context::TraceId;
 
 /// Without anything happening for so long, a session is over, milliseconds.
 pub(crate) const IDLE_MS: f64 = 15.0 * 60_000.0;
@@ -8,13 +8,14 @@ pub(crate) const IDLE_MS: f64 = 15.0 * 60_000.0;
 pub(crate) const LONGEST_MS: f64 = 4.0 * 3_600_000.0;
 /// How often what other tabs did is looked at, and told what happened here, milliseconds.
 pub(crate) const LOOK_MS: f64 = 5_000.0;
-/// 128 bits in hexadecimal digits.
-pub(crate) const ID_LENGTH: usize = 32;
+
+/// 128 random bits, written as 32 lower-case hexadecimal digits: as a trace's id is.
+pub(crate) type SessionId = TraceId;
 
 /// One visit: what happens in the tabs of one browser until nothing does for a while.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Session {
-    pub(crate) id: Rc<str>,
+    pub(crate) id: SessionId,
     /// Unix milliseconds.
     pub(crate) started_ms: f64,
     /// When something last happened, Unix milliseconds.
@@ -22,7 +23,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) const fn new(id: Rc<str>, now_ms: f64) -> Self {
+    pub(crate) const fn new(id: SessionId, now_ms: f64) -> Self {
         Self { id, started_ms: now_ms, active_ms: now_ms }
     }
 
@@ -34,7 +35,7 @@ impl Session {
     /// As it is kept for other tabs and the next page: `id.started.active`.
     pub(crate) fn print(&self) -> String {
         let mut text = String::with_capacity(64);
-        text.push_str(&self.id);
+        push_hex(&mut text, &self.id.to_hex());
         for ms in [self.started_ms, self.active_ms] {
             text.push('.');
             decimal(&mut text, ms as u64);
@@ -45,20 +46,15 @@ impl Session {
     /// What was kept; `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
-        let id = parts.next().filter(|id| is_id(id))?;
+        let id = parts.next()?.parse().ok()?;
         let mut ms = || parts.next()?.parse::<u64>().ok().filter(|ms| *ms < 1 << 50).map(|ms| ms as f64);
         let (started_ms, active_ms) = (ms()?, ms()?);
-        parts.next().is_none().then(|| Self { id: Rc::from(id), started_ms, active_ms })
+        parts.next().is_none().then(|| Self { id, started_ms, active_ms })
     }
 }
 
-/// 32 lower-case hexadecimal digits: anything else is no id of ours.
-pub(crate) fn is_id(text: &str) -> bool {
-    text.len() == ID_LENGTH && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-}
-
 /// What is found when a session is looked at.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Look {
     pub(crate) session: Session,
     /// Another session than before, and this page is the one that began it.
@@ -68,35 +64,36 @@ pub(crate) struct Look {
 }
 
 /// The session at `now_ms`, given the one that this page knows, the one that the tabs share, and an id for a new one.
-pub(crate) fn look(
-    known: Option<&Session>,
-    shared: Option<Session>,
-    now_ms: f64,
-    new_id: impl FnOnce() -> Rc<str>,
-) -> Look {
-    let mut latest = match (known, shared) {
-        // Another tab may have done something later, or begun another session.
+pub(crate) fn look(known: Option<Session>, shared: Option<Session>, now_ms: f64, new_id: SessionId) -> Look {
+    let latest = match (known, shared) {
+        // Another tab may have done something later,
         (Some(known), Some(shared)) if shared.id == known.id => {
             Some(Session { active_ms: known.active_ms.max(shared.active_ms), ..shared })
         }
-        (_, Some(shared)) if !shared.is_over(now_ms) => Some(shared),
-        (Some(known), _) => Some(known.clone()),
-        (None, shared) => shared,
+        // or begun another session.
+        (Some(known), Some(shared)) if shared.is_over(now_ms) => Some(known),
+        (known, shared) => shared.or(known),
     };
-    match latest.as_mut() {
+    match latest {
         Some(session) if !session.is_over(now_ms) => {
-            session.active_ms = now_ms;
-            Look { session: session.clone(), is_new: false, previous: None }
+            Look { session: Session { active_ms: now_ms, ..session }, is_new: false, previous: None }
         }
-        _ => Look { session: Session::new(new_id(), now_ms), is_new: true, previous: latest },
+        _ => Look { session: Session::new(new_id, now_ms), is_new: true, previous: latest },
     }
 }
 
 /// Whether a session is among the `ratio` (0 to 1) of those that are recorded. Every tab, and a server that knows the id,
 /// decides alike: by the id's first 32 bits, which are random.
-pub(crate) fn is_sampled(id: &str, ratio: f64) -> bool {
-    let bits = id.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-    bits.is_none_or(|bits| f64::from(bits) < ratio * 4_294_967_296.0)
+pub(crate) fn is_sampled(id: SessionId, ratio: f64) -> bool {
+    let [a, b, c, d, ..] = id.to_bytes();
+    f64::from(u32::from_be_bytes([a, b, c, d])) < ratio * 4_294_967_296.0
+}
+
+/// Adds hexadecimal digits.
+pub(crate) fn push_hex(text: &mut String, digits: &[u8]) {
+    for digit in digits {
+        text.push(char::from(*digit));
+    }
 }
 
 /// `number` in decimal digits; the formatting machinery of the standard library would be downloaded for this alone.
@@ -119,17 +116,17 @@ mod tests {
         Session { id: id(n), started_ms, active_ms }
     }
 
-    fn id(n: u8) -> Rc<str> {
-        Rc::from(format!("{n:032x}"))
+    fn id(n: u8) -> SessionId {
+        SessionId::from_bytes([n + 1; 16]).unwrap()
     }
 
-    fn never() -> Rc<str> {
-        panic!("no new session is wanted")
+    fn never() -> SessionId {
+        id(99)
     }
 
     #[test]
     fn the_first_is_new_and_has_no_predecessor() {
-        let look = look(None, None, NOW, || id(1));
+        let look = look(None, None, NOW, id(1));
         assert_eq!(look, Look { session: Session::new(id(1), NOW), is_new: true, previous: None });
     }
 
@@ -139,7 +136,7 @@ mod tests {
         let mut now = NOW;
         while now - NOW < LONGEST_MS - IDLE_MS {
             now += IDLE_MS - 1.0;
-            let look = look(Some(&known), None, now, never);
+            let look = look(Some(known), None, now, never());
             assert!(!look.is_new);
             known = look.session;
         }
@@ -149,14 +146,14 @@ mod tests {
     #[test]
     fn it_ends_after_15_idle_minutes() {
         let known = Session::new(id(1), NOW);
-        let look = look(Some(&known), None, NOW + IDLE_MS, || id(2));
+        let look = look(Some(known), None, NOW + IDLE_MS, id(2));
         assert_eq!((look.session.id, look.is_new, look.previous), (id(2), true, Some(known)));
     }
 
     #[test]
     fn it_ends_after_4_hours_whatever_happens() {
         let known = session(1, NOW - LONGEST_MS, NOW - 1.0);
-        let look = look(Some(&known), None, NOW, || id(2));
+        let look = look(Some(known), None, NOW, id(2));
         assert_eq!((look.is_new, look.previous), (true, Some(known)));
     }
 
@@ -164,7 +161,7 @@ mod tests {
     fn what_happens_in_another_tab_keeps_it_alive() {
         let known = session(1, NOW - 2.0 * IDLE_MS, NOW - IDLE_MS);
         let shared = session(1, NOW - 2.0 * IDLE_MS, NOW - 10.0);
-        let look = look(Some(&known), Some(shared), NOW, never);
+        let look = look(Some(known), Some(shared), NOW, never());
         assert_eq!((look.session.id, look.is_new), (id(1), false));
     }
 
@@ -172,22 +169,22 @@ mod tests {
     fn a_session_that_another_tab_began_is_taken_over_without_beginning_it_again() {
         let known = session(1, NOW - IDLE_MS, NOW - IDLE_MS);
         let shared = session(2, NOW - 100.0, NOW - 50.0);
-        let look = look(Some(&known), Some(shared), NOW, never);
+        let look = look(Some(known), Some(shared), NOW, never());
         assert_eq!((look.session.id, look.is_new, look.previous), (id(2), false, None));
     }
 
     #[test]
     fn the_next_page_knows_the_one_before() {
         let shared = session(1, NOW - 1e6, NOW - 5.0);
-        assert_eq!(look(None, Some(shared.clone()), NOW, never).session.id, id(1));
-        let later = look(None, Some(shared.clone()), NOW + IDLE_MS, || id(2));
+        assert_eq!(look(None, Some(shared), NOW, never()).session.id, id(1));
+        let later = look(None, Some(shared), NOW + IDLE_MS, id(2));
         assert_eq!((later.is_new, later.previous), (true, Some(shared)));
     }
 
     #[test]
     fn a_clock_that_was_set_back_ends_nothing() {
         let known = Session::new(id(1), NOW);
-        assert!(!look(Some(&known), None, NOW - 1e9, never).is_new);
+        assert!(!look(Some(known), None, NOW - 1e9, never()).is_new);
     }
 
     #[test]
@@ -199,9 +196,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_kept_is_known_again(n: u128, started in 0_u64..1 << 45, length in 0_u64..1 << 40) {
+        fn what_is_kept_is_known_again(n in 1_u128.., started in 0_u64..1 << 45, length in 0_u64..1 << 40) {
             let session = Session {
-                id: Rc::from(format!("{n:032x}")),
+                id: SessionId::from_bytes(n.to_be_bytes()).unwrap(),
                 started_ms: started as f64,
                 active_ms: (started + length) as f64,
             };
@@ -211,7 +208,7 @@ mod tests {
         #[test]
         fn any_text_is_a_session_or_is_not(text in ".{0,80}") {
             if let Some(session) = Session::parse(&text) {
-                prop_assert!(is_id(&session.id));
+                prop_assert!(text.starts_with(&session.id.to_string()));
             }
         }
 
@@ -222,7 +219,7 @@ mod tests {
         ) {
             let make = |(n, a, b): (u8, f64, f64)| session(n, NOW - f64::max(a, b), NOW - f64::min(a, b));
             let (known, shared) = (known.map(make), shared.map(make));
-            let look = look(known.as_ref(), shared, NOW, || id(9));
+            let look = look(known, shared, NOW, id(9));
             prop_assert!(!look.session.is_over(NOW));
             prop_assert_eq!(look.is_new, look.session.id == id(9));
             prop_assert!(look.is_new || look.previous.is_none());
@@ -236,11 +233,11 @@ mod tests {
         }
 
         #[test]
-        fn more_is_recorded_of_what_is_recorded_already(n: u128, a in 0.0..=1.0, b in 0.0..=1.0) {
-            let id = format!("{n:032x}");
+        fn more_is_recorded_of_what_is_recorded_already(n in 1_u128.., a in 0.0..=1.0, b in 0.0..=1.0) {
+            let id = SessionId::from_bytes(n.to_be_bytes()).unwrap();
             let (low, high) = (f64::min(a, b), f64::max(a, b));
-            prop_assert!(!is_sampled(&id, low) || is_sampled(&id, high));
-            prop_assert!(is_sampled(&id, 1.0) && !is_sampled(&id, 0.0));
+            prop_assert!(!is_sampled(id, low) || is_sampled(id, high));
+            prop_assert!(is_sampled(id, 1.0) && !is_sampled(id, 0.0));
         }
     }
 
@@ -250,7 +247,7 @@ mod tests {
         let sampled = (0..10_000)
             .filter(|_| {
                 id = id.wrapping_mul(0x2d99_787b_1f4a_8a35_0d9d_f4d3_2c9e_d0b5).wrapping_add(0x9e37_79b9_7f4a_7c15);
-                is_sampled(&format!("{id:032x}"), 0.25)
+                is_sampled(SessionId::from_bytes(id.to_be_bytes()).unwrap(), 0.25)
             })
             .count();
         assert!((2_300..2_700).contains(&sampled), "{sampled}");

@@ -49,9 +49,10 @@ pub struct RequestSummary {
 }
 
 /// Whether telemetry gets through. Its [`Display`](fmt::Display) says why not.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Status {
     /// Nothing has been sent yet.
+    #[default]
     Starting,
     /// The last batch was accepted.
     Ok,

@@ -12,7 +12,7 @@
 //! [current](crate::current) context. While it is entered, requests are its children. Its fields become attributes; events in
 //! it become events of the span, and those at `ERROR` make it a failed one.
 
-use std::fmt;
+use std::{cell::RefCell, fmt};
 
 use ::tracing::{
     Event, Level, Metadata, Subscriber,
@@ -61,10 +61,11 @@ struct Made {
     ends: Ends,
 }
 
-// Contexts hold what is not `Send`, and a page has one thread. What is kept beside a span has to be `Send`, so the page's
-// spans are kept here, by the number of theirs.
 thread_local! {
-    static MADE: std::cell::RefCell<Vec<(u64, Made)>> = const { std::cell::RefCell::new(Vec::new()) };
+    /// By the number of theirs: a page has one thread.
+    static MADE: RefCell<Vec<(u64, Made)>> = const { RefCell::new(Vec::new()) };
+    /// What was entered and not left, with what was set before.
+    static ENTERED: RefCell<Vec<(u64, Option<Context>)>> = const { RefCell::new(Vec::new()) };
 }
 
 fn with_made<T>(id: &span::Id, f: impl FnOnce(&Made) -> T) -> Option<T> {
@@ -82,7 +83,7 @@ where
         let outer = ctx.span(id).and_then(|span| {
             let mut parent = span.parent();
             while let Some(span) = parent {
-                if let Some(context) = with_made(&span.id(), |made| made.context.clone()) {
+                if let Some(context) = with_made(&span.id(), |made| made.context) {
                     return Some(context);
                 }
                 parent = span.parent();
@@ -120,13 +121,17 @@ where
     }
 
     fn on_enter(&self, id: &span::Id, _: LayerContext<'_, S>) {
-        if let Some(context) = with_made(id, |made| made.context.clone()) {
-            context::enter(id.into_u64(), context);
+        if let Some(context) = with_made(id, |made| made.context) {
+            let before = context::replace(Some(context));
+            ENTERED.with_borrow_mut(|entered| entered.push((id.into_u64(), before)));
         }
     }
 
     fn on_exit(&self, id: &span::Id, _: LayerContext<'_, S>) {
-        context::exit(id.into_u64());
+        let number = id.into_u64();
+        if let Some((_, before)) = ENTERED.with_borrow_mut(|entered| entered.pop_if(|(last, _)| *last == number)) {
+            context::replace(before);
+        }
     }
 
     fn on_close(&self, id: span::Id, _: LayerContext<'_, S>) {

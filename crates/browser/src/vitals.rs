@@ -77,27 +77,24 @@ pub(crate) struct Interactions<T> {
     longest: Vec<(u32, f64, T)>,
 }
 
-impl<T> Interactions<T> {
-    pub(crate) const fn new() -> Self {
+impl<T> Default for Interactions<T> {
+    fn default() -> Self {
         Self { longest: Vec::new() }
     }
+}
 
+impl<T> Interactions<T> {
     /// Takes an event of an interaction, which may have several.
     pub(crate) fn event(&mut self, id: u32, duration_ms: f64, what: T) {
-        match self.longest.iter_mut().find(|(known, ..)| *known == id) {
-            Some(known) => {
-                if duration_ms > known.1 {
-                    *known = (id, duration_ms, what);
-                }
+        if let Some(index) = self.longest.iter().position(|(known, ..)| *known == id) {
+            if self.longest.get(index).is_some_and(|(_, known_ms, _)| *known_ms >= duration_ms) {
+                return;
             }
-            None => self.longest.push((id, duration_ms, what)),
+            self.longest.remove(index);
         }
-        // Sorted but for one: insertion is enough, and sorting would be downloaded.
-        let mut at = self.longest.iter().position(|(known, ..)| *known == id).unwrap_or_default();
-        while at > 0 && self.longest[at - 1].1 < self.longest[at].1 {
-            self.longest.swap(at - 1, at);
-            at -= 1;
-        }
+        // Each finds its place as it comes: sorting would be downloaded.
+        let place = self.longest.iter().position(|(_, known_ms, _)| *known_ms < duration_ms);
+        self.longest.insert(place.unwrap_or(self.longest.len()), (id, duration_ms, what));
         self.longest.truncate(LONGEST);
     }
 
@@ -176,7 +173,7 @@ mod tests {
 
         #[test]
         fn the_interaction_that_counts_is_the_98th_percentile(durations in prop::collection::vec(1_u32..5_000, 1..300)) {
-            let mut interactions = Interactions::new();
+            let mut interactions = Interactions::default();
             for (id, duration) in durations.iter().enumerate() {
                 interactions.event(id as u32, f64::from(*duration), ());
             }
@@ -190,11 +187,11 @@ mod tests {
 
     #[test]
     fn the_longest_event_of_an_interaction_counts() {
-        let mut interactions = Interactions::new();
+        let mut interactions = Interactions::default();
         interactions.event(1, 80.0, "down");
         interactions.event(1, 120.0, "up");
         interactions.event(1, 90.0, "click");
         assert_eq!(interactions.counting(1), Some((120.0, &"up")));
-        assert_eq!(Interactions::<()>::new().counting(0), None);
+        assert_eq!(Interactions::<()>::default().counting(0), None);
     }
 }

@@ -1,38 +1,24 @@
 //! Whatever goes wrong in the page, as `exception` events in the span in which it did.
 
-use std::{
-    cell::Cell,
-    panic::{self, PanicHookInfo},
-    rc::Rc,
-};
+use std::panic::{self, PanicHookInfo};
 
+use js_sys::Array;
 use throughline_context::keys;
 use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    js::{self, Name, Tag},
-    platform, sender, tracer,
+    action::two_words,
+    js::{self, Name},
+    platform, with,
 };
-use crate::{
-    record::{Event, Severity},
-    repeat::hash,
-    session::decimal,
-};
+use crate::{attributes::Attributes, record::Severity, repeat::hash, session::decimal};
 
-thread_local! {
-    /// A panic becomes an error of the WebAssembly machine right after: the same thing, told again and worse.
-    static PANICKED: Cell<bool> = const { Cell::new(false) };
-}
+/// The head of a stack tells where; its foot is the same for all. Bytes.
+const PLACE_BYTES: usize = 200;
 
-pub(super) fn start(tracer: &Tracer) {
-    let window = js::window();
-    js::listen(&window, "error", Tag::Failed);
-    js::listen(&window, "unhandledrejection", Tag::Rejected);
-    js::listen(&tracer.document, "securitypolicyviolation", Tag::PolicyViolated);
-    if tracer.config.console_errors {
-        js::intercept(&js::get(&window, Name::Console), "error", Tag::ConsoleCalled);
-    }
+/// Hears of panics, before whoever did so far.
+pub(super) fn hook() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         panicked(info);
@@ -40,39 +26,8 @@ pub(super) fn start(tracer: &Tracer) {
     }));
 }
 
-/// What went wrong.
-struct Exception<'a> {
-    source: &'static str,
-    kind: &'a str,
-    message: &'a str,
-    stack: Option<&'a str>,
-    severity: Severity,
-}
-
-fn tell(tracer: &Rc<Tracer>, exception: &Exception<'_>) {
-    let Exception { source, kind, message, stack, severity } = exception;
-    // The head of a stack tells where; its foot is the same for all.
-    let place = stack.map(|stack| stack.get(..200).unwrap_or(stack)).unwrap_or_default();
-    let told = tracer.repeats.borrow_mut().tell(hash(&[source, kind, message, place]));
-    let Some(count) = told else { return };
-    let mut event = Event { name: "exception".into(), severity: *severity, ..tracer.event() };
-    event.attributes.text("exception.type", kind);
-    event.attributes.text("exception.message", message);
-    if let Some(stack) = stack {
-        event.attributes.text("exception.stacktrace", stack);
-    }
-    event.attributes.word(keys::ERROR_SOURCE, source);
-    if count > 1 {
-        event.attributes.int(keys::ERROR_COUNT, i64::from(count));
-    }
-    event.attributes.text("url.path", &platform::path());
-    tracer.tell(event);
-}
-
 /// Rust code panicked: after this nothing of it may run any more, so it is sent at once.
 fn panicked(info: &PanicHookInfo<'_>) {
-    let Some(tracer) = tracer() else { return };
-    PANICKED.set(true);
     let mut place = String::new();
     if let Some(location) = info.location() {
         place.push_str(location.file());
@@ -80,99 +35,95 @@ fn panicked(info: &PanicHookInfo<'_>) {
             place.push(':');
             decimal(&mut place, u64::from(number));
         }
-    }
-    let error = js::new(Name::ErrorClass, &[]).unwrap_or_default();
-    if let Some(stack) = js::text(&error, Name::Stack) {
         place.push('\n');
-        place.push_str(&stack);
     }
+    place.push_str(&js::text(&js::new(Name::ErrorClass, &[]), Name::Stack).unwrap_or_default());
     let message = info.payload_as_str().unwrap_or("a panic without a message");
-    tell(
-        &tracer,
-        &Exception { source: "panic", kind: "panic", message, stack: Some(&place), severity: Severity::Error },
-    );
-    sender::send_all(&tracer, false);
+    with(|tracer| {
+        tracer.panicked = true;
+        tracer.exception("panic", "panic", message, Some(&place), Severity::Error);
+        tracer.send_all(false);
+    });
 }
 
-/// An uncaught error, or a resource that cannot be loaded: the same kind of event.
-pub(super) fn failed(tracer: &Rc<Tracer>, event: &JsValue) {
-    let target = js::get(event, Name::Target);
-    if let Some(element) = js::text(&target, Name::LocalName) {
-        let url = js::text(&target, Name::Src).or_else(|| js::text(&target, Name::Href)).unwrap_or_default();
-        let message = tracer.redacted(&url);
-        let kind = super::action::action_name("resource", &element);
-        tell(
-            tracer,
-            &Exception { source: "resource", kind: &kind, message: &message, stack: None, severity: Severity::Error },
-        );
-        return;
-    }
-    let error = js::get(event, Name::Error);
-    let message = js::text(event, Name::Message).unwrap_or_else(|| platform::as_text(&error));
-    thrown(tracer, "error", &error, &message);
-}
-
-/// A promise was rejected, and nobody cared.
-pub(super) fn rejected(tracer: &Rc<Tracer>, event: &JsValue) {
-    let reason = js::get(event, Name::Reason);
-    let message = platform::as_text(&reason);
-    thrown(tracer, "unhandledrejection", &reason, &message);
-}
-
-fn thrown(tracer: &Rc<Tracer>, source: &'static str, error: &JsValue, message: &str) {
-    let kind = platform::error_name(error).unwrap_or_else(|| "Error".to_owned());
-    if kind == "RuntimeError" && PANICKED.replace(false) {
-        return;
-    }
-    let stack = if error.is_object() { js::text(error, Name::Stack) } else { None };
-    let exception = Exception { source, kind: &kind, message, stack: stack.as_deref(), severity: Severity::Error };
-    tell(tracer, &exception);
-}
-
-/// Something was not loaded, or not run, because the page's content security policy forbids it.
-pub(super) fn policy_violated(tracer: &Rc<Tracer>, event: &JsValue) {
-    let directive = js::text(event, Name::EffectiveDirective).unwrap_or_default();
-    let mut message = directive;
-    message.push_str(" forbids ");
-    message.push_str(&tracer.redacted(&js::text(event, Name::BlockedUri).unwrap_or_default()));
-    // A policy that only reports has broken nothing.
-    let severity = if js::get(event, Name::Disposition) == "report" { Severity::Warn } else { Severity::Error };
-    tell(
-        tracer,
-        &Exception { source: "csp", kind: "SecurityPolicyViolation", message: &message, stack: None, severity },
-    );
-}
-
-/// `console.error` was called.
-pub(super) fn console_called(tracer: &Rc<Tracer>, arguments: &JsValue) {
-    let mut message = String::new();
-    let mut stack = None;
-    for argument in js::items(arguments) {
-        if !message.is_empty() {
-            message.push(' ');
+impl Tracer {
+    /// Something went wrong. What happens again and again is told a few times.
+    fn exception(&mut self, source: &str, kind: &str, message: &str, stack: Option<&str>, severity: Severity) {
+        let stack_bytes = stack.map(str::as_bytes).unwrap_or_default();
+        let place = stack_bytes.get(..PLACE_BYTES).unwrap_or(stack_bytes);
+        let hash = hash(&[source.as_bytes(), kind.as_bytes(), message.as_bytes(), place]);
+        let Some(count) = self.repeats.tell(hash) else { return };
+        let mut attributes = Attributes::default();
+        attributes.text("exception.type", kind);
+        attributes.text("exception.message", message);
+        attributes.maybe("exception.stacktrace", stack);
+        attributes.text(keys::ERROR_SOURCE, source);
+        if count > 1 {
+            attributes.int(keys::ERROR_COUNT, i64::from(count));
         }
-        message.push_str(&platform::as_text(&argument));
-        if argument.is_object() {
-            stack = stack.or_else(|| js::text(&argument, Name::Stack));
+        attributes.text("url.path", &self.path);
+        self.tell_now("exception", severity, attributes);
+    }
+
+    /// An uncaught error, or a resource that cannot be loaded: the same kind of event.
+    pub(super) fn error_event(&mut self, event: &JsValue) {
+        let target = js::get(event, Name::Target);
+        if let Some(element) = js::text(&target, Name::LocalName) {
+            let url = js::text(&target, Name::Src).or_else(|| js::text(&target, Name::Href)).unwrap_or_default();
+            let message = self.redacted(&url);
+            self.exception("resource", &two_words("resource", &element), &message, None, Severity::Error);
+        } else {
+            self.thrown("error", &js::get(event, Name::Error), js::text(event, Name::Message));
         }
     }
-    tell(
-        tracer,
-        &Exception {
-            source: "console",
-            kind: "console.error",
-            message: &message,
-            stack: stack.as_deref(),
-            severity: Severity::Error,
-        },
-    );
+
+    /// A promise was rejected, and nobody cared.
+    pub(super) fn rejection(&mut self, event: &JsValue) {
+        self.thrown("unhandledrejection", &js::get(event, Name::Reason), None);
+    }
+
+    fn thrown(&mut self, source: &str, error: &JsValue, message: Option<String>) {
+        let kind = platform::error_name(error);
+        let kind = kind.as_deref().unwrap_or("Error");
+        // A panic becomes an error of the WebAssembly machine right after: the same thing, told again and worse.
+        if kind == "RuntimeError" && std::mem::take(&mut self.panicked) {
+            return;
+        }
+        let stack = if error.is_object() { js::text(error, Name::Stack) } else { None };
+        let message = message.unwrap_or_else(|| platform::as_text(error));
+        self.exception(source, kind, &message, stack.as_deref(), Severity::Error);
+    }
+
+    /// Something was not loaded, or not run, because the page's content security policy forbids it.
+    pub(super) fn policy_violated(&mut self, event: &JsValue) {
+        let blocked = self.redacted(&js::text(event, Name::BlockedUri).unwrap_or_default());
+        let message = two_words(&js::text(event, Name::EffectiveDirective).unwrap_or_default(), &blocked);
+        // A policy that only reports has broken nothing.
+        let is_report = js::get(event, Name::Disposition) == "report";
+        let severity = if is_report { Severity::Warn } else { Severity::Error };
+        self.exception("csp", "SecurityPolicyViolation", &message, None, severity);
+    }
+
+    /// `console.error` was called.
+    pub(super) fn console_called(&mut self, arguments: &Array) {
+        let mut message = String::new();
+        let mut stack = None;
+        for argument in js::items(arguments) {
+            if !message.is_empty() {
+                message.push(' ');
+            }
+            message.push_str(&platform::as_text(&argument));
+            if argument.is_object() && stack.is_none() {
+                stack = js::text(&argument, Name::Stack);
+            }
+        }
+        self.exception("console", "console.error", &message, stack.as_deref(), Severity::Error);
+    }
 }
 
 /// Tells of an error that the application has dealt with: an `exception` event in the span that is current.
 ///
 /// `kind` is the class of the error, such as `ParseError`; `message` must not hold what somebody typed.
 pub fn record_error(kind: &str, message: &str) {
-    if let Some(tracer) = tracer() {
-        tell(&tracer, &Exception { source: "application", kind, message, stack: None, severity: Severity::Error });
-    }
+    with(|tracer| tracer.exception("application", kind, message, None, Severity::Error));
 }

@@ -1,41 +1,56 @@
 //! The page is hidden, or goes away.
 
-use std::rc::Rc;
+use throughline_context::keys;
 
 use super::{
-    Tracer, finish,
-    js::{self, Name, Tag},
-    observer, sender, vitals,
+    Tracer,
+    active::What,
+    js::{self, Name},
 };
 
-pub(super) fn start(tracer: &Tracer) {
-    js::listen(&tracer.document, "visibilitychange", Tag::Hidden);
-    js::listen(&js::window(), "pagehide", Tag::PageHide);
-    js::listen(&js::window(), "pageshow", Tag::PageShow);
-    js::listen(&js::window(), "online", Tag::Online);
-}
-
-/// A page that is hidden may never be heard of again, or may go on.
-pub(super) fn visibility_changed(tracer: &Rc<Tracer>) {
-    if js::get(&tracer.document, Name::Visibility) != "hidden" {
-        return;
+impl Tracer {
+    /// A page that is hidden may never be heard of again, or may go on.
+    pub(super) fn visibility_changed(&mut self) {
+        if js::get(&self.document, Name::Visibility) == "hidden" {
+            self.leave(false);
+        }
     }
-    leave(tracer, false);
-}
 
-/// A page that goes away ends whatever has not ended.
-pub(super) fn page_hides(tracer: &Rc<Tracer>) {
-    finish::abandon(tracer);
-    leave(tracer, true);
-}
-
-fn leave(tracer: &Rc<Tracer>, gone: bool) {
-    observer::drain(tracer);
-    finish::give_up(tracer, f64::INFINITY);
-    let ambient = tracer.ambient.borrow().clone();
-    if let Some(scope) = ambient {
-        scope.finish(tracer);
+    /// A page that goes away ends whatever has not ended.
+    pub(super) fn page_hides(&mut self) {
+        self.drain();
+        let now_ms = self.timeline.page_ms();
+        // Spans of the application first, and what waits for others last: each finds what it is in.
+        for waits in [false, true] {
+            let is_meant = |what: What| waits != matches!(what, What::Request | What::Span);
+            while let Some(number) = self.active.iter().find(|one| is_meant(one.what)).map(|one| one.number) {
+                let Some(active) = self.find(number) else { break };
+                match active.what {
+                    What::Request => {
+                        if active.ended_ms <= 0.0 {
+                            active.ended_ms = now_ms;
+                            active.span.attributes.bool(keys::UNFINISHED, true);
+                        }
+                        self.complete(number);
+                    }
+                    What::Span => {
+                        active.span.attributes.bool(keys::UNFINISHED, true);
+                        self.end_span(number);
+                    }
+                    _ => self.end_scope(number),
+                }
+            }
+        }
+        self.leave(true);
     }
-    vitals::report(tracer);
-    sender::send_all(tracer, gone);
+
+    fn leave(&mut self, gone: bool) {
+        self.drain();
+        self.give_up(f64::INFINITY);
+        if let Some(number) = self.ambient_of(What::PageLoad).map(|page| page.number) {
+            self.end_scope(number);
+        }
+        self.report_vitals();
+        self.send_all(gone);
+    }
 }

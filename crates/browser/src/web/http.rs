@@ -2,11 +2,15 @@
 
 use gloo_net::{Error, http::Request};
 use gloo_utils::errors::JsError;
+use js_sys::Array;
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-use super::{fetch, js, js::Name, tracer};
+use super::{
+    js::{self, Name},
+    with,
+};
 
 /// Sends `request` as a CLIENT span, a child of the [current](super::current) context.
 ///
@@ -18,26 +22,24 @@ use super::{fetch, js, js::Name, tracer};
 /// # Errors
 /// As gloo-net's `Request::send`. Nothing fails because of the tracing.
 pub async fn send(request: Request, route: Option<&str>) -> Result<Response, Error> {
-    let Some(tracer) = tracer() else {
-        return send_untraced(request).await.map(|inner| Response { inner, call: None });
-    };
     let request: web_sys::Request = request.into();
-    let begun = fetch::begin(&tracer, js_sys::Array::of1(&request), route, true);
+    let arguments = Array::of1(&request);
     // From here on it ends, whatever becomes of this future.
-    let call = begun.map(|(number, _)| Call { number, trace_id: fetch::trace_id(&tracer, number) });
-    match fetched(&tracer.fetch, &request).await {
-        Ok(response) => {
-            if let Some(call) = &call {
-                fetch::answered(&tracer, call.number, &response);
-            }
-            Ok(Response { inner: response.unchecked_into::<web_sys::Response>().into(), call })
-        }
-        Err(error) => {
-            if let Some(call) = &call {
-                fetch::failed(&tracer, call.number, &error);
-            }
-            Err(as_error(error))
-        }
+    let call = with(|tracer| {
+        let number = tracer.fetch_called(&arguments, route, true)?;
+        Some(Call { number, trace_id: tracer.trace_of(number) })
+    })
+    .flatten();
+    let result = fetched(&arguments).await;
+    if let Some(Call { number, .. }) = &call {
+        with(|tracer| match &result {
+            Ok(response) => tracer.answered(*number, response),
+            Err(error) => tracer.failed(*number, error),
+        });
+    }
+    match result {
+        Ok(response) => Ok(Response { inner: response.unchecked_into::<web_sys::Response>().into(), call }),
+        Err(error) => Err(as_error(error)),
     }
 }
 
@@ -47,15 +49,17 @@ pub async fn send(request: Request, route: Option<&str>) -> Result<Response, Err
 /// As gloo-net's `Request::send`.
 pub async fn send_untraced(request: Request) -> Result<gloo_net::http::Response, Error> {
     let request: web_sys::Request = request.into();
-    let fetch = tracer().map_or_else(|| js::get(&js::window(), Name::Fetch), |tracer| tracer.fetch.clone());
-    match fetched(&fetch, &request).await {
+    match fetched(&Array::of1(&request)).await {
         Ok(response) => Ok(response.unchecked_into::<web_sys::Response>().into()),
         Err(error) => Err(as_error(error)),
     }
 }
 
-async fn fetched(fetch: &JsValue, request: &web_sys::Request) -> Result<JsValue, JsValue> {
-    let promise = js::apply(fetch, &js::window(), &js_sys::Array::of1(request))?;
+/// By the browser's own `fetch`: what is patched would trace it, or trace it again.
+async fn fetched(arguments: &Array) -> Result<JsValue, JsValue> {
+    let window = js::window();
+    let fetch = with(|tracer| tracer.fetch.clone()).unwrap_or_else(|| js::get(&window, Name::Fetch));
+    let promise = js::apply(&fetch, &window, arguments)?;
     JsFuture::from(promise.unchecked_into::<js_sys::Promise>()).await
 }
 
@@ -76,9 +80,7 @@ struct Call {
 
 impl Drop for Call {
     fn drop(&mut self) {
-        if let Some(tracer) = tracer() {
-            fetch::ended(&tracer, self.number);
-        }
+        with(|tracer| tracer.ended(self.number));
     }
 }
 
@@ -147,9 +149,9 @@ impl Response {
     fn read<T>(&mut self, read: &Result<T, Error>) {
         let Some(call) = self.call.take() else { return };
         // JSON that does not parse is the application's affair: the transfer was good.
-        if let (Err(Error::JsError(error)), Some(tracer)) = (read, tracer()) {
-            let intended = error.name == "AbortError";
-            fetch::failed_by(&tracer, call.number, if intended { None } else { Some(&error.name) });
+        if let Err(Error::JsError(error)) = read {
+            let is_failure = error.name != "AbortError";
+            with(|tracer| tracer.failed_by(call.number, is_failure.then_some(error.name.as_str())));
         }
     }
 }

@@ -21,7 +21,6 @@ macro_rules! names {
 }
 
 names! {
-
     Aborted = "aborted", ActivationStart = "activationStart", Add = "addEventListener", Apply = "apply",
     BaseUri = "baseURI", Beacon = "sendBeacon", Blob = "Blob", BlockedUri = "blockedURI",
     BlockingDuration = "blockingDuration", Body = "body", Brand = "brand", Brands = "brands", Buffered = "buffered",
@@ -37,15 +36,15 @@ names! {
     GetAttribute = "getAttribute", GetEntries = "getEntries", GetEntriesByName = "getEntriesByName",
     GetEntriesByType = "getEntriesByType", GetItem = "getItem", GetRandomValues = "getRandomValues",
     HadRecentInput = "hadRecentInput", Headers = "headers", HeadersClass = "Headers", History = "history",
-    Href = "href", Id = "id", InitiatorType = "initiatorType", InteractionCount = "interactionCount",
+    Hostname = "hostname", Href = "href", InitiatorType = "initiatorType", InteractionCount = "interactionCount",
     InteractionId = "interactionId", Invoker = "invoker", IsTrusted = "isTrusted", Json = "json",
     Keepalive = "keepalive", Language = "language", LoadEventEnd = "loadEventEnd", LocalName = "localName",
     LocalStorage = "localStorage", Location = "location", Message = "message", Method = "method", Mobile = "mobile",
     NameOf = "name", Navigation = "navigation", Navigator = "navigator", NextHopProtocol = "nextHopProtocol",
-    Node = "node", Observe = "observe", ObserverClass = "PerformanceObserver", OnLine = "onLine", Origin = "origin",
-    Pathname = "pathname", Performance = "performance", Persisted = "persisted", Platform = "platform",
-    Prerendering = "prerendering", ProcessingEnd = "processingEnd", ProcessingStart = "processingStart",
-    Prototype = "prototype", ProxyClass = "Proxy", ReadyState = "readyState",
+    Node = "node", Observe = "observe", ObserverClass = "PerformanceObserver", Ok = "ok", OnLine = "onLine",
+    Origin = "origin", Pathname = "pathname", Performance = "performance", Persisted = "persisted",
+    Platform = "platform", Port = "port", Prerendering = "prerendering", ProcessingEnd = "processingEnd",
+    ProcessingStart = "processingStart", Prototype = "prototype", ProxyClass = "Proxy", ReadyState = "readyState",
     Reason = "reason", RedirectEnd = "redirectEnd", RedirectStart = "redirectStart", RemoveItem = "removeItem",
     RequestClass = "Request", RequestStart = "requestStart", ResponseEnd = "responseEnd",
     ResponseStart = "responseStart", ResponseStatus = "responseStatus", Scripts = "scripts",
@@ -74,11 +73,6 @@ fn with_name<T>(name: Name, f: impl FnOnce(&JsValue) -> T) -> Option<T> {
 /// A property; undefined where there is none, where `object` is none, and where asking throws.
 pub(super) fn get(object: &JsValue, name: Name) -> JsValue {
     with_name(name, |name| Reflect::get(object, name).unwrap_or_default()).unwrap_or_default()
-}
-
-/// A property of a property.
-pub(super) fn get2(object: &JsValue, first: Name, second: Name) -> JsValue {
-    get(&get(object, first), second)
 }
 
 /// A property that is a number; 0 where it is none.
@@ -132,12 +126,9 @@ fn list(items: &[&JsValue]) -> Array {
     list
 }
 
-/// Calls a method.
-///
-/// # Errors
-/// What it throws; a `TypeError` where there is none.
-pub(super) fn call(object: &JsValue, method: Name, arguments: &[&JsValue]) -> Result<JsValue, JsValue> {
-    apply(&get(object, method), object, &list(arguments))
+/// Calls a method; undefined where there is none, and where it throws.
+pub(super) fn call(object: &JsValue, method: Name, arguments: &[&JsValue]) -> JsValue {
+    apply(&get(object, method), object, &list(arguments)).unwrap_or_default()
 }
 
 /// Calls a function.
@@ -148,22 +139,33 @@ pub(super) fn apply(function: &JsValue, this: &JsValue, arguments: &Array) -> Re
     Reflect::apply(function.unchecked_ref::<Function>(), this, arguments)
 }
 
-/// A new object of a class of the window.
-///
-/// # Errors
-/// What the constructor throws; a `TypeError` where there is none.
-pub(super) fn new(class: Name, arguments: &[&JsValue]) -> Result<JsValue, JsValue> {
-    Reflect::construct(get(&window(), class).unchecked_ref::<Function>(), &list(arguments))
+/// A new object of a class of the window; undefined where there is none, and where its constructor throws.
+pub(super) fn new(class: Name, arguments: &[&JsValue]) -> JsValue {
+    Reflect::construct(get(&window(), class).unchecked_ref::<Function>(), &list(arguments)).unwrap_or_default()
 }
 
 pub(super) fn window() -> JsValue {
     js_sys::global().into()
 }
 
-/// A list that may not be one.
-pub(super) fn items(list: &JsValue) -> impl Iterator<Item = JsValue> + use<> {
-    let list = if list.is_object() { Array::from(list) } else { Array::new() };
-    (0..list.length()).map(move |index| list.get(index))
+/// The items of a list, or of something that may not be one.
+pub(super) struct Items {
+    list: Array,
+    next: u32,
+}
+
+pub(super) fn items(list: &JsValue) -> Items {
+    Items { list: if list.is_object() { Array::from(list) } else { Array::new() }, next: 0 }
+}
+
+impl Iterator for Items {
+    type Item = JsValue;
+
+    fn next(&mut self) -> Option<JsValue> {
+        let index = self.next;
+        self.next += 1;
+        (index < self.list.length()).then(|| self.list.get(index))
+    }
 }
 
 /// The arguments of a call.
@@ -203,7 +205,6 @@ pub(super) enum Tag {
     PageShow,
     Online,
     Sent,
-    SendFailed,
     SentAtExit,
     TicketCame,
     TicketRead,
@@ -255,12 +256,12 @@ pub(super) fn function(tag: Tag, number: u32) -> JsValue {
 /// Calls back in a task of its own after `delay_ms`.
 pub(super) fn after(delay_ms: f64, tag: Tag, number: u32) {
     // A page that cannot set a timer any more is going away; there is nothing left to do then.
-    let _ = call(&window(), Name::SetTimeout, &[&function(tag, number), &delay_ms.into()]);
+    call(&window(), Name::SetTimeout, &[&function(tag, number), &delay_ms.into()]);
 }
 
 /// Calls back at each event, before anybody else hears of it.
 pub(super) fn listen(target: &JsValue, event: &str, tag: Tag) {
-    let _ = call(target, Name::Add, &[&event.into(), &function(tag, 0), &JsValue::TRUE]);
+    call(target, Name::Add, &[&event.into(), &function(tag, 0), &JsValue::TRUE]);
 }
 
 /// Puts a stand-in in the place of a method, which calls back with the method itself, `this` and the arguments. It looks like
@@ -268,17 +269,15 @@ pub(super) fn listen(target: &JsValue, event: &str, tag: Tag) {
 pub(super) fn intercept(object: &JsValue, method: &str, tag: Tag) {
     let method = method.into();
     let original = Reflect::get(object, &method).unwrap_or_default();
-    if original.is_function()
-        && let Ok(stand_in) = new(Name::ProxyClass, &[&original, &self::object(Name::Apply, &function(tag, 0))])
-    {
-        let _ = Reflect::set(object, &method, &stand_in);
+    if original.is_function() {
+        let stand_in = new(Name::ProxyClass, &[&original, &self::object(Name::Apply, &function(tag, 0))]);
+        if stand_in.is_function() {
+            let _ = Reflect::set(object, &method, &stand_in);
+        }
     }
 }
 
-/// A promise's two ends.
-///
-/// # Errors
-/// It is no promise.
-pub(super) fn then(promise: &JsValue, kept: &JsValue, broken: &JsValue) -> Result<JsValue, JsValue> {
+/// What comes of a promise, kept or broken; undefined if it is none.
+pub(super) fn then(promise: &JsValue, kept: &JsValue, broken: &JsValue) -> JsValue {
     call(promise, Name::Then, &[kept, broken])
 }

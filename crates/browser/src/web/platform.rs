@@ -7,7 +7,7 @@ use wasm_bindgen::JsValue;
 
 use super::js::{self, Name};
 use crate::{
-    attributes::{Attributes, Value},
+    attributes::Attributes,
     clock::{Clock, Random},
 };
 
@@ -59,8 +59,8 @@ impl Clock for BrowserClock {
 }
 
 /// How exact the timers of this page are.
-pub(super) fn quantum_ns() -> i64 {
-    if js::get(&js::window(), Name::CrossOriginIsolated).is_truthy() { FINE_QUANTUM_NS } else { COARSE_QUANTUM_NS }
+pub(super) fn quantum_ns(window: &JsValue) -> i64 {
+    if js::get(window, Name::CrossOriginIsolated).is_truthy() { FINE_QUANTUM_NS } else { COARSE_QUANTUM_NS }
 }
 
 /// Random bytes: of `crypto` where there is one, else of `Math.random`.
@@ -71,7 +71,7 @@ impl Random for BrowserRandom {
     fn fill(&self, bytes: &mut [u8]) {
         let array = Uint8Array::new_with_length(bytes.len() as u32);
         let crypto = js::get(&js::window(), Name::Crypto);
-        if js::call(&crypto, Name::GetRandomValues, &[&array]).is_ok() {
+        if js::call(&crypto, Name::GetRandomValues, &[&array]).is_object() {
             array.copy_to(bytes);
         } else {
             for byte in bytes {
@@ -88,18 +88,18 @@ fn storage() -> JsValue {
 }
 
 pub(super) fn stored(key: &str) -> Option<String> {
-    js::call(&storage(), Name::GetItem, &[&key.into()]).ok()?.as_string()
+    js::call(&storage(), Name::GetItem, &[&key.into()]).as_string()
 }
 
-/// Whether it is kept: storage may be full or forbidden.
-pub(super) fn store(key: &str, value: &str) -> bool {
-    js::call(&storage(), Name::SetItem, &[&key.into(), &value.into()]).is_ok()
+/// Storage may be full or forbidden; then nothing is kept.
+pub(super) fn store(key: &str, value: &str) {
+    js::call(&storage(), Name::SetItem, &[&key.into(), &value.into()]);
 }
 
 /// Takes what is kept, so that nobody else does.
 pub(super) fn take_stored(key: &str) -> Option<String> {
     let value = stored(key)?;
-    js::call(&storage(), Name::RemoveItem, &[&key.into()]).ok()?;
+    js::call(&storage(), Name::RemoveItem, &[&key.into()]);
     Some(value)
 }
 
@@ -120,72 +120,58 @@ pub(super) fn path() -> String {
 /// The kind of network, as the conventions' `network.connection.*`.
 pub(super) fn describe_network(attributes: &mut Attributes) {
     let connection = js::get(&navigator(), Name::Connection);
-    let kind = if is_offline() { Some("unavailable".to_owned()) } else { js::text(&connection, Name::Type) };
-    if let Some(kind) = kind {
-        attributes.text(
-            "network.connection.type",
-            match kind.as_str() {
-                "cellular" => "cell",
-                "ethernet" => "wired",
-                "none" => "unavailable",
-                other => other,
-            },
-        );
-    }
-    if let Some(subtype) = js::text(&connection, Name::EffectiveType) {
-        attributes.text("network.connection.subtype", &subtype);
-    }
+    let kind = js::text(&connection, Name::Type);
+    let kind = match kind.as_deref() {
+        _ if is_offline() => Some("unavailable"),
+        Some("cellular") => Some("cell"),
+        Some("ethernet") => Some("wired"),
+        Some("none") => Some("unavailable"),
+        other => other,
+    };
+    attributes.maybe("network.connection.type", kind);
+    attributes.maybe("network.connection.subtype", js::text(&connection, Name::EffectiveType).as_deref());
 }
 
 /// What the browser says of itself: OpenTelemetry's resource conventions, `browser.*` and `user_agent.*`.
 pub(super) fn describe(resource: &mut Attributes) {
-    resource.word("telemetry.sdk.name", env!("CARGO_PKG_NAME"));
-    resource.word("telemetry.sdk.version", env!("CARGO_PKG_VERSION"));
-    resource.word("telemetry.sdk.language", "rust");
+    resource.text("telemetry.sdk.name", env!("CARGO_PKG_NAME"));
+    resource.text("telemetry.sdk.version", env!("CARGO_PKG_VERSION"));
+    resource.text("telemetry.sdk.language", "rust");
     let navigator = navigator();
-    if let Some(user_agent) = js::text(&navigator, Name::UserAgent) {
-        resource.text("user_agent.original", &user_agent);
-    }
-    if let Some(language) = js::text(&navigator, Name::Language) {
-        resource.text("browser.language", &language);
-    }
     let data = js::get(&navigator, Name::UserAgentData);
+    for (key, object, name) in [
+        ("user_agent.original", &navigator, Name::UserAgent),
+        ("browser.language", &navigator, Name::Language),
+        ("browser.platform", &data, Name::Platform),
+    ] {
+        resource.maybe(key, js::text(object, name).as_deref());
+    }
     if let Some(mobile) = js::get(&data, Name::Mobile).as_bool() {
-        resource.put("browser.mobile", &Value::Bool(mobile));
+        resource.bool("browser.mobile", mobile);
     }
-    if let Some(platform) = js::text(&data, Name::Platform) {
-        resource.text("browser.platform", &platform);
+    let mut brands = Vec::new();
+    for brand in js::items(&js::get(&data, Name::Brands)) {
+        let mut words = js::text(&brand, Name::Brand).unwrap_or_default();
+        words.push(' ');
+        words.push_str(&js::text(&brand, Name::Version).unwrap_or_default());
+        brands.push(words);
     }
-    let brands: Vec<String> = js::items(&js::get(&data, Name::Brands))
-        .filter_map(|brand| {
-            let mut name = js::text(&brand, Name::Brand)?;
-            name.push(' ');
-            name.push_str(&js::text(&brand, Name::Version)?);
-            Some(name)
-        })
-        .collect();
     if !brands.is_empty() {
-        resource.put("browser.brands", &Value::Strs(brands));
+        resource.texts("browser.brands", &brands);
     }
-}
-
-/// The nearest element to `node` that something can be done to: itself, or around it.
-pub(super) fn closest(node: &JsValue, selector: &str) -> Option<JsValue> {
-    let found = js::call(node, Name::Closest, &[&selector.into()]).ok()?;
-    found.is_object().then_some(found)
 }
 
 /// An element as a person would point to it, and never what is written in it: `button#send`, or `div.card` without an id.
 pub(super) fn selector(element: &JsValue) -> Option<String> {
     let mut selector = js::text(element, Name::LocalName)?;
-    if let Some(id) = js::text(element, Name::Id) {
-        selector.push('#');
-        selector.push_str(&id);
-    } else if let Ok(class) = js::call(element, Name::GetAttribute, &[&"class".into()])
-        && let Some(class) = class.as_string().as_deref().and_then(|class| class.split_ascii_whitespace().next())
-    {
-        selector.push('.');
-        selector.push_str(class);
+    for (mark, attribute) in [('#', "id"), ('.', "class")] {
+        let value = js::call(element, Name::GetAttribute, &[&attribute.into()]).as_string().unwrap_or_default();
+        // Of several classes the first says what it is.
+        if let Some(value) = value.split(' ').next().filter(|value| !value.is_empty()) {
+            selector.push(mark);
+            selector.push_str(value);
+            break;
+        }
     }
     Some(selector)
 }
@@ -197,8 +183,6 @@ pub(super) fn error_name(error: &JsValue) -> Option<String> {
 
 /// A value that somebody threw, as a text.
 pub(super) fn as_text(value: &JsValue) -> String {
-    js::text(value, Name::Message)
-        .or_else(|| value.as_string())
-        .or_else(|| value.as_f64().map(|_| "a number".to_owned()))
-        .unwrap_or_else(|| "something that is no error".to_owned())
+    let message = if value.is_object() { js::text(value, Name::Message) } else { value.as_string() };
+    message.unwrap_or_else(|| "something that is no error".to_owned())
 }

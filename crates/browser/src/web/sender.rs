@@ -1,7 +1,5 @@
 //! Does what the delivery says, and tells it what came of it.
 
-use std::rc::Rc;
-
 use wasm_bindgen::JsValue;
 
 use super::{
@@ -13,6 +11,7 @@ use crate::{
     delivery::{Answer, Batch, Step},
     offline,
     record::Signal,
+    session::{SessionId, push_hex},
     summary::Status,
 };
 
@@ -25,261 +24,227 @@ const KEEPALIVE_LIMIT_BYTES: usize = 60_000;
 /// What was sent while the page went away, and has not been answered.
 pub(super) struct Exiting {
     number: u32,
-    /// Without what was under way already.
     batch: Batch,
     bytes: usize,
 }
 
-/// Looks at the delivery again when something is due.
-pub(super) fn schedule(tracer: &Rc<Tracer>) {
-    let Some(due_ms) = tracer.delivery.borrow().due_ms() else { return };
-    if due_ms >= tracer.wake_ms.get() {
-        return;
-    }
-    tracer.wake_ms.set(due_ms);
-    js::after((due_ms - tracer.timeline.page_ms()).max(0.0).ceil(), Tag::Flush, 0);
-}
-
-pub(super) fn woken(tracer: &Rc<Tracer>) {
-    tracer.wake_ms.set(f64::INFINITY);
-    super::observer::drain(tracer);
-    pump(tracer);
-}
-
-/// The network is there again.
-pub(super) fn online(tracer: &Rc<Tracer>) {
-    tracer.delivery.borrow_mut().forget_backoff();
-    pump(tracer);
-}
-
-/// Does what there is to do.
-pub(super) fn pump(tracer: &Rc<Tracer>) {
-    let step = tracer.delivery.borrow_mut().next(tracer.timeline.page_ms());
-    match step {
-        Step::Rest => {}
-        Step::Wait => schedule(tracer),
-        Step::AskTicket(session) => ask_ticket(tracer, &session),
-        Step::Send => send(tracer),
-    }
-}
-
-/// Sends what is under way.
-fn send(tracer: &Rc<Tracer>) {
-    let promise = {
-        let delivery = tracer.delivery.borrow();
-        let Some(batch) = delivery.under_way() else { return };
-        let ticket = delivery.ticket_for(&batch.session);
-        post(tracer, batch.signal, &js::bytes(&batch.request(&tracer.origin)), ticket, false)
-    };
-    let told = promise.and_then(|p| js::then(&p, &js::function(Tag::Sent, 0), &js::function(Tag::SendFailed, 0)));
-    if told.is_err() {
-        failed(tracer);
-    }
-}
-
-fn post(
-    tracer: &Tracer,
-    signal: Signal,
-    body: &JsValue,
-    ticket: Option<&str>,
-    keepalive: bool,
-) -> Result<JsValue, JsValue> {
-    let headers = js::empty();
-    js::set_named(&headers, "content-type", &CONTENT_TYPE.into());
-    for (name, value) in &tracer.config.headers {
-        js::set_named(&headers, name, &value.into());
-    }
-    if let Some(ticket) = ticket {
-        js::set_named(&headers, TICKET_HEADER, &ticket.into());
-    }
-    let init = init(&headers, body);
-    if keepalive {
-        js::set(&init, Name::Keepalive, &JsValue::TRUE);
-    }
-    fetch(tracer, &url(tracer, signal), &init)
-}
-
-fn init(headers: &JsValue, body: &JsValue) -> JsValue {
-    let init = js::object(Name::Headers, headers);
-    js::set(&init, Name::Method, &"POST".into());
-    js::set(&init, Name::Body, body);
-    init
-}
-
-fn url(tracer: &Tracer, signal: Signal) -> String {
-    let mut url = tracer.config.endpoint.clone();
-    url.push_str(signal.path());
-    url
-}
-
-/// By the browser's own `fetch`: deliveries are not traced.
-fn fetch(tracer: &Tracer, url: &str, init: &JsValue) -> Result<JsValue, JsValue> {
-    js::apply(&tracer.fetch, &js::window(), &js_sys::Array::of2(&url.into(), init))
-}
-
-fn answer(response: &JsValue) -> Answer {
-    let retry_after = js::call(&js::get(response, Name::Headers), Name::Get, &[&"retry-after".into()]);
-    let seconds = retry_after.ok().and_then(|text| text.as_string()).and_then(|text| text.parse::<u32>().ok());
-    let status = js::number(response, Name::Status) as u16;
-    Answer { status: (status > 0).then_some(status), retry_after_s: seconds.map(f64::from) }
-}
-
-/// The door has answered.
-pub(super) fn answered(tracer: &Rc<Tracer>, response: &JsValue) {
-    settle(tracer, answer(response));
-}
-
-/// The door cannot be reached.
-pub(super) fn failed(tracer: &Rc<Tracer>) {
-    settle(tracer, Answer { status: None, retry_after_s: None });
-}
-
-fn settle(tracer: &Rc<Tracer>, answer: Answer) {
-    let status = tracer.delivery.borrow_mut().answered(answer, tracer.timeline.page_ms());
-    tracer.set_status(status);
-    pump(tracer);
-}
-
-/// Asks the door for a ticket for a session.
-fn ask_ticket(tracer: &Rc<Tracer>, session: &str) {
-    let Some(endpoint) = &tracer.config.ticket_endpoint else { return };
-    let mut body = String::from("{\"session_id\":\"");
-    body.push_str(session);
-    body.push_str("\"}");
-    let headers = js::empty();
-    js::set_named(&headers, "content-type", &"application/json".into());
-    let told = fetch(tracer, endpoint, &init(&headers, &body.into()))
-        .and_then(|response| js::then(&response, &js::function(Tag::TicketCame, 0), &JsValue::UNDEFINED))
-        .and_then(|read| js::then(&read, &js::function(Tag::TicketRead, 0), &js::function(Tag::SendFailed, 0)));
-    if told.is_err() {
-        failed(tracer);
-    }
-}
-
-/// The door has answered to that: what is in its answer, or the answer itself if that is no ticket.
-pub(super) fn ticket_came(response: JsValue) -> JsValue {
-    if answer(&response).status == Some(200) {
-        js::call(&response, Name::Json, &[]).unwrap_or(response)
-    } else {
-        response
-    }
-}
-
-/// A ticket, or something else.
-pub(super) fn ticket_read(tracer: &Rc<Tracer>, read: &JsValue) {
-    let expires_ms = tracer.timeline.wall_ms() + js::number(read, Name::ExpiresInS) * 1_000.0;
-    let ticket = js::text(read, Name::Ticket).map(|text| (text, expires_ms));
-    let came = ticket.is_some();
-    let mut said = answer(read);
-    // What was read and is no ticket has no status any more.
-    said.status = said.status.or(Some(200));
-    let status = tracer.delivery.borrow_mut().ticket(ticket, said, tracer.timeline.page_ms());
-    tracer.set_status(status);
-    if came {
-        send(tracer);
-    } else {
-        pump(tracer);
-    }
-}
-
-/// Sends everything now, in a way that outlives the page. `gone` says that the page will not be there to send more: what the
-/// browser does not take then is kept for the next page.
-pub(super) fn send_all(tracer: &Rc<Tracer>, gone: bool) {
-    let batches = tracer.delivery.borrow_mut().take_all(&tracer.origin, KEEPALIVE_LIMIT_BYTES);
-    let in_flight: usize = tracer.exiting.borrow().iter().map(|exiting| exiting.bytes).sum();
-    let mut left_bytes = KEEPALIVE_LIMIT_BYTES.saturating_sub(in_flight);
-    let reachable = !platform::is_offline() && !matches!(*tracer.status.borrow(), Status::Unreachable(_));
-    let wall_ms = tracer.timeline.wall_ms();
-    let mut kept = String::new();
-    for (mut batch, repeated) in batches {
-        let request = batch.request(&tracer.origin);
-        let admitted = tracer.delivery.borrow().is_admitted(&batch.session, wall_ms);
-        if admitted
-            && request.len() <= left_bytes
-            && (reachable || !gone)
-            && send_one(tracer, &batch, &request, repeated)
-        {
-            left_bytes -= request.len();
-        } else if gone {
-            keep(tracer, &mut kept, &batch, 0);
-        } else {
-            batch.records.drain(..repeated);
-            tracer.delivery.borrow_mut().put_back(batch);
+impl Tracer {
+    /// Looks at the delivery again when something is due.
+    pub(super) fn schedule(&mut self) {
+        if let Some(due_ms) = self.delivery.due_ms().filter(|due_ms| *due_ms < self.wake_ms) {
+            self.wake_ms = due_ms;
+            js::after(due_ms - self.timeline.page_ms(), Tag::Flush, 0);
         }
     }
-    if gone {
-        // What is too large for a request of this kind.
-        for (batch, _) in tracer.delivery.borrow_mut().take_all(&tracer.origin, usize::MAX) {
-            keep(tracer, &mut kept, &batch, 0);
+
+    pub(super) fn woken(&mut self) {
+        self.wake_ms = f64::INFINITY;
+        self.drain();
+        self.pump();
+    }
+
+    /// The network is there again.
+    pub(super) fn online(&mut self) {
+        self.delivery.forget_backoff();
+        self.pump();
+    }
+
+    /// Does what there is to do.
+    pub(super) fn pump(&mut self) {
+        match self.delivery.next(self.timeline.page_ms()) {
+            Step::Rest => {}
+            Step::Wait => self.schedule(),
+            Step::AskTicket(session) => self.ask_ticket(session),
+            Step::Send => self.send(),
+        }
+    }
+
+    /// Sends what is under way.
+    fn send(&mut self) {
+        let Some(batch) = self.delivery.under_way() else { return };
+        let promise = self.post(batch, &js::bytes(&batch.request(&self.origin)), false);
+        self.await_answer(&promise, Tag::Sent, 0);
+    }
+
+    /// Calls back with what comes of a request, answer or failure.
+    fn await_answer(&mut self, promise: &JsValue, tag: Tag, number: u32) -> bool {
+        let function = js::function(tag, number);
+        let awaited = js::then(promise, &function, &function).is_object();
+        if !awaited && tag == Tag::Sent {
+            self.delivered(&JsValue::UNDEFINED);
+        }
+        awaited
+    }
+
+    fn post(&self, batch: &Batch, body: &JsValue, keepalive: bool) -> JsValue {
+        let headers = js::empty();
+        js::set_named(&headers, "content-type", &CONTENT_TYPE.into());
+        for (name, value) in &self.config.headers {
+            js::set_named(&headers, name, &value.into());
+        }
+        if let Some(ticket) = self.delivery.ticket_for(batch.session) {
+            js::set_named(&headers, TICKET_HEADER, &(&ticket.text).into());
+        }
+        self.request(&self.url(batch.signal), &headers, body, keepalive)
+    }
+
+    fn url(&self, signal: Signal) -> String {
+        let mut url = self.config.endpoint.clone();
+        url.push_str(signal.path());
+        url
+    }
+
+    /// By the browser's own `fetch`: deliveries are not traced.
+    fn request(&self, url: &str, headers: &JsValue, body: &JsValue, keepalive: bool) -> JsValue {
+        let init = js::object(Name::Headers, headers);
+        js::set(&init, Name::Method, &"POST".into());
+        js::set(&init, Name::Body, body);
+        js::set(&init, Name::Keepalive, &keepalive.into());
+        js::apply(&self.fetch, &self.window, &js_sys::Array::of2(&url.into(), &init)).unwrap_or_default()
+    }
+
+    /// The door has answered, or it has not.
+    pub(super) fn delivered(&mut self, response: &JsValue) {
+        let status = self.delivery.answered(answer(response), self.timeline.page_ms());
+        self.settled(status);
+        self.pump();
+    }
+
+    fn settled(&mut self, status: Option<Status>) {
+        self.status = status.unwrap_or(self.status);
+    }
+
+    /// Asks the door for a ticket for a session.
+    fn ask_ticket(&mut self, session: SessionId) {
+        let mut body = String::from("{\"session_id\":\"");
+        push_hex(&mut body, &session.to_hex());
+        body.push_str("\"}");
+        let headers = js::empty();
+        js::set_named(&headers, "content-type", &"application/json".into());
+        let endpoint = self.config.ticket_endpoint.as_deref().unwrap_or_default();
+        let promise = self.request(endpoint, &headers, &body.into(), false);
+        let came = js::then(&promise, &js::function(Tag::TicketCame, 0), &JsValue::UNDEFINED);
+        if !self.await_answer(&came, Tag::TicketRead, 0) {
+            self.ticket_read(&JsValue::UNDEFINED);
+        }
+    }
+
+    /// A ticket, or something else: the answer, or nothing.
+    pub(super) fn ticket_read(&mut self, read: &JsValue) {
+        let mut said = Answer { status: None, retry_after_s: None };
+        let mut ticket = None;
+        if read.is_object() {
+            let expires_ms = self.timeline.wall_ms() + js::number(read, Name::ExpiresInS) * 1_000.0;
+            ticket = js::text(read, Name::Ticket).map(|text| (text, expires_ms));
+            said = answer(read);
+        }
+        let came = ticket.is_some();
+        let status = self.delivery.ticket(ticket, said, self.timeline.page_ms());
+        self.settled(status);
+        if came {
+            self.send();
+        } else {
+            self.pump();
+        }
+    }
+
+    /// Sends everything now, in a way that outlives the page. `gone` says that the page will not be there to send more: what the
+    /// browser does not take then is kept for the next page.
+    pub(super) fn send_all(&mut self, gone: bool) {
+        let mut left_bytes = KEEPALIVE_LIMIT_BYTES;
+        for exiting in &self.exiting {
+            left_bytes = left_bytes.saturating_sub(exiting.bytes);
+        }
+        let reachable = !gone || !(platform::is_offline() || matches!(self.status, Status::Unreachable(_)));
+        let wall_ms = self.timeline.wall_ms();
+        let mut kept = String::new();
+        let mut stays = Vec::new();
+        while let Some(batch) = self.delivery.take_next(&self.origin, KEEPALIVE_LIMIT_BYTES) {
+            let request = batch.request(&self.origin);
+            let bytes = request.len();
+            let is_sent = reachable
+                && bytes <= left_bytes
+                && self.delivery.is_admitted(batch.session, wall_ms)
+                && self.send_one(&batch, &request);
+            if is_sent {
+                left_bytes -= bytes;
+                self.exiting.push(Exiting { number: self.last_number, batch, bytes });
+            } else if gone && self.config.offline {
+                let lost = offline::store(&mut kept, &batch);
+                self.delivery.count_dropped(lost);
+            } else {
+                stays.push(batch);
+            }
+        }
+        for batch in stays.into_iter().rev() {
+            self.delivery.put_back(batch);
         }
         if !kept.is_empty() {
             let mut all = platform::stored(UNSENT_KEY).unwrap_or_default();
             all.push_str(&kept);
             platform::store(UNSENT_KEY, &all);
         }
-    } else {
-        tracer.delivery.borrow_mut().hurry(0.0);
-        pump(tracer);
+        self.delivery.hurry(0.0);
+        self.schedule();
+    }
+
+    /// Whether the browser took it.
+    fn send_one(&mut self, batch: &Batch, request: &[u8]) -> bool {
+        let body = js::bytes(request);
+        let number = self.number();
+        let prototype = js::get(&js::get(&self.window, Name::RequestClass), Name::Prototype);
+        if js::has(&prototype, Name::Keepalive) {
+            let promise = self.post(batch, &body, true);
+            if self.await_answer(&promise, Tag::SentAtExit, number) {
+                return true;
+            }
+        }
+        // A beacon has no headers, and nobody hears of its answer.
+        let mut url = self.url(batch.signal);
+        if let Some(ticket) = self.delivery.ticket_for(batch.session) {
+            url.push_str("?ticket=");
+            url.push_str(&ticket.text);
+        }
+        let kind = js::object(Name::Type, &CONTENT_TYPE.into());
+        let blob = js::new(Name::Blob, &[&js_sys::Array::of1(&body), &kind]);
+        js::call(&platform::navigator(), Name::Beacon, &[&url.into(), &blob]).is_truthy()
+    }
+
+    /// What was sent while the page went away has been answered, or has failed: then the page is still there.
+    pub(super) fn delivered_at_exit(&mut self, number: u32, response: &JsValue) {
+        let Some(index) = self.exiting.iter().position(|one| one.number == number) else { return };
+        let batch = self.exiting.swap_remove(index).batch;
+        let status = self.delivery.answered_late(batch, answer(response), self.timeline.page_ms());
+        self.settled(status);
+        self.schedule();
+    }
+
+    /// Takes what earlier pages could not send.
+    pub(super) fn restore(&mut self) {
+        if !self.config.offline {
+            return;
+        }
+        let Some(text) = platform::take_stored(UNSENT_KEY) else { return };
+        let due_ms = self.timeline.page_ms() + f64::from(self.config.flush_interval_ms);
+        for (signal, record) in offline::restore(&text) {
+            self.delivery.push(signal, record, due_ms);
+        }
+        self.schedule();
     }
 }
 
-fn keep(tracer: &Tracer, kept: &mut String, batch: &Batch, skip: usize) {
-    let lost = if tracer.config.offline { offline::store(kept, batch, skip) } else { batch.records.len() };
-    tracer.delivery.borrow_mut().count_dropped(lost);
+/// What an answer says; nothing, if it is none.
+fn answer(response: &JsValue) -> Answer {
+    let status = if response.is_object() { js::number(response, Name::Status) } else { 0.0 };
+    if status <= 0.0 {
+        return Answer { status: None, retry_after_s: None };
+    }
+    let retry_after = js::call(&js::get(response, Name::Headers), Name::Get, &[&"retry-after".into()]).as_string();
+    let seconds = retry_after.and_then(|text| text.parse::<u32>().ok());
+    Answer { status: Some(status as u16), retry_after_s: seconds.map(f64::from) }
 }
 
-/// Whether the browser took it.
-fn send_one(tracer: &Rc<Tracer>, batch: &Batch, request: &[u8], repeated: usize) -> bool {
-    let body = js::bytes(request);
-    let ticket = tracer.delivery.borrow().ticket_for(&batch.session).map(str::to_owned);
-    let prototype = js::get2(&js::window(), Name::RequestClass, Name::Prototype);
-    let number = tracer.number();
-    let told = if js::has(&prototype, Name::Keepalive) {
-        post(tracer, batch.signal, &body, ticket.as_deref(), true)
-            .and_then(|p| js::then(&p, &js::function(Tag::SentAtExit, number), &js::function(Tag::SentAtExit, number)))
-    } else {
-        Err(JsValue::UNDEFINED)
-    };
-    if told.is_ok() {
-        let batch = Batch { records: batch.records.iter().skip(repeated).cloned().collect(), ..batch.clone() };
-        tracer.exiting.borrow_mut().push(Exiting { number, batch, bytes: request.len() });
-        return true;
-    }
-    // A beacon has no headers, and nobody hears of its answer.
-    let mut url = url(tracer, batch.signal);
-    if let Some(ticket) = ticket {
-        url.push_str("?ticket=");
-        url.push_str(&ticket);
-    }
-    let kind = js::object(Name::Type, &CONTENT_TYPE.into());
-    let blob = js::new(Name::Blob, &[&js_sys::Array::of1(&body), &kind]);
-    blob.and_then(|blob| js::call(&platform::navigator(), Name::Beacon, &[&url.into(), &blob]))
-        .is_ok_and(|taken| taken.is_truthy())
-}
-
-/// What was sent while the page went away has been answered, or has failed: then the page is still there.
-pub(super) fn answered_at_exit(tracer: &Rc<Tracer>, number: u32, response: &JsValue) {
-    let exiting = {
-        let mut all = tracer.exiting.borrow_mut();
-        all.iter().position(|one| one.number == number).map(|index| all.remove(index))
-    };
-    let Some(exiting) = exiting else { return };
-    let status = tracer.delivery.borrow_mut().answered_late(exiting.batch, answer(response), tracer.timeline.page_ms());
-    tracer.set_status(status);
-    schedule(tracer);
-}
-
-/// Takes what earlier pages could not send.
-pub(super) fn restore(tracer: &Rc<Tracer>) {
-    if !tracer.config.offline {
-        return;
-    }
-    let Some(text) = platform::take_stored(UNSENT_KEY) else { return };
-    let due_ms = tracer.timeline.page_ms() + f64::from(tracer.config.flush_interval_ms);
-    let mut delivery = tracer.delivery.borrow_mut();
-    for (signal, record) in offline::restore(&text) {
-        delivery.push(signal, record, due_ms);
-    }
-    drop(delivery);
-    schedule(tracer);
+/// The door has answered to the question for a ticket: what is in its answer, or the answer itself if that is no ticket.
+pub(super) fn ticket_came(response: JsValue) -> JsValue {
+    if js::get(&response, Name::Ok).is_truthy() { js::call(&response, Name::Json, &[]) } else { response }
 }

@@ -1,74 +1,67 @@
 //! `XMLHttpRequest`, for the code that still uses it.
 
-use std::rc::Rc;
-
+use js_sys::Array;
 use wasm_bindgen::JsValue;
 
 use super::{
-    Tracer, fetch,
+    Tracer,
+    fetch::Asked,
     js::{self, Name, Tag},
+    with,
 };
 
 /// What is noted on a request between its two calls.
 const METHOD: &str = "throughline:method";
 const URL: &str = "throughline:url";
 
-pub(super) fn start() {
-    let prototype = js::get(&js::get_named(&js::window(), "XMLHttpRequest"), Name::Prototype);
+pub(super) fn start(window: &JsValue) {
+    let prototype = js::get(&js::get_named(window, "XMLHttpRequest"), Name::Prototype);
     js::intercept(&prototype, "open", Tag::XhrOpened);
     js::intercept(&prototype, "send", Tag::XhrSent);
 }
 
-/// `open(method, url, …)` was called: what is asked for is noted on the request itself.
-pub(super) fn opened(target: &JsValue, this: &JsValue, arguments: &JsValue) -> Result<JsValue, JsValue> {
-    let arguments = js::array(arguments);
-    js::set_named(this, METHOD, &arguments.get(0));
-    js::set_named(this, URL, &arguments.get(1));
-    js::apply(target, this, &arguments)
-}
-
-/// `send(body)` was called.
-pub(super) fn sent(
-    tracer: &Rc<Tracer>,
-    target: &JsValue,
-    this: &JsValue,
-    arguments: &JsValue,
-) -> Result<JsValue, JsValue> {
-    let arguments = js::array(arguments);
-    let begun = begin(tracer, this);
-    let sent = js::apply(target, this, &arguments);
-    if let (Some(number), Err(error)) = (begun, &sent) {
-        fetch::failed(tracer, number, error);
+/// `open(method, url, …)` or `send(body)` was called.
+pub(super) fn called(tag: u8, target: &JsValue, this: &JsValue, arguments: &Array) -> Result<JsValue, JsValue> {
+    if tag == Tag::XhrOpened as u8 {
+        js::set_named(this, METHOD, &arguments.get(0));
+        js::set_named(this, URL, &arguments.get(1));
+        return js::apply(target, this, arguments);
     }
-    sent
-}
-
-fn begin(tracer: &Rc<Tracer>, this: &JsValue) -> Option<u32> {
-    let method = js::get_named(this, METHOD).as_string()?;
-    let url = fetch::absolute(tracer, &js::get_named(this, URL))?;
-    let asked = fetch::Asked { method: &method, url, route: None, by_program: true, signal: JsValue::UNDEFINED };
-    let (number, carried) = fetch::start(tracer, asked)?;
-    for (name, value) in carried {
-        let set = js::get_named(this, "setRequestHeader");
-        let _ = js::apply(&set, this, &js_sys::Array::of2(&name.into(), &value.into()));
-    }
-    let ended = js::function(Tag::XhrEnded, number);
-    for event in ["load", "error", "abort", "timeout"] {
-        let _ = js::call(this, Name::Add, &[&event.into(), &ended]);
-    }
-    Some(number)
-}
-
-/// It loaded, failed, was aborted or took too long.
-pub(super) fn ended(tracer: &Rc<Tracer>, number: u32, event: &JsValue) {
-    let kind = js::text(event, Name::Type);
-    match kind.as_deref() {
-        Some("load") => {
-            fetch::answered(tracer, number, &js::get(event, Name::Target));
-            fetch::ended(tracer, number);
+    let begun = with(|tracer| tracer.xhr_sent(this)).flatten();
+    js::apply(target, this, arguments).inspect_err(|error| {
+        if let Some(number) = begun {
+            with(|tracer| tracer.failed(number, error));
         }
-        Some("abort") => fetch::failed_by(tracer, number, None),
-        Some("timeout") => fetch::failed_by(tracer, number, Some("TimeoutError")),
-        _ => fetch::failed_by(tracer, number, Some("NetworkError")),
+    })
+}
+
+impl Tracer {
+    fn xhr_sent(&mut self, this: &JsValue) -> Option<u32> {
+        let method = js::get_named(this, METHOD).as_string()?;
+        let url = js::get_named(this, URL);
+        let asked = Asked { method: &method, url: &url, route: None, by_program: true, signal: JsValue::UNDEFINED };
+        let begun = self.begin_request(asked)?;
+        let set = js::get_named(this, "setRequestHeader");
+        for (name, value) in &begun.carried {
+            // Refused where it is not open: then `send` fails too.
+            let _ = js::apply(&set, this, &Array::of2(&(*name).into(), &value.into()));
+        }
+        for event in ["load", "error", "abort", "timeout"] {
+            js::call(this, Name::Add, &[&event.into(), &js::function(Tag::XhrEnded, begun.number)]);
+        }
+        Some(begun.number)
+    }
+
+    /// It loaded, failed, was aborted or took too long.
+    pub(super) fn xhr_ended(&mut self, number: u32, event: &JsValue) {
+        match js::text(event, Name::Type).as_deref() {
+            Some("load") => {
+                self.answered(number, &js::get(event, Name::Target));
+                self.ended(number);
+            }
+            Some("abort") => self.failed_by(number, None),
+            Some("timeout") => self.failed_by(number, Some("TimeoutError")),
+            _ => self.failed_by(number, Some("NetworkError")),
+        }
     }
 }
