@@ -163,7 +163,7 @@ async fn answer(
     }
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let content_type = text(header::CONTENT_TYPE);
-    let spans = telemetry::spans(content_type, text(header::CONTENT_ENCODING), &body);
+    let spans = telemetry::spans(path, content_type, text(header::CONTENT_ENCODING), &body);
     shared.change(|received| {
         received.posts += 1;
         received.bytes += body.len() as u64;

@@ -5,13 +5,17 @@ use std::io::Read as _;
 use anyhow::{Context, Result};
 use flate2::read::GzDecoder;
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest, common::v1::any_value, trace::v1::Span,
+    collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest},
+    common::v1::any_value,
+    trace::v1::Span,
 };
 use prost::Message as _;
 use serde_json::Value;
 
 /// No honest body is larger, unpacked.
 const MOST_BYTES: u64 = 64 * 1024 * 1024;
+/// The end of the path to which log records are posted, by OTLP.
+const LOGS: &str = "/v1/logs";
 /// Requests that are counted go to this path and a number.
 pub(crate) const DATA: &str = "/data/";
 
@@ -26,8 +30,8 @@ pub(crate) struct Seen {
     pub(crate) item: Option<u64>,
 }
 
-/// The spans in `body`. Bodies that hold none are no error; bodies that cannot be read are.
-pub(crate) fn spans(content_type: &str, content_encoding: &str, body: &[u8]) -> Result<Vec<Seen>> {
+/// The spans in `body`, which was posted to `path`. Bodies that hold none are no error; bodies that cannot be read are.
+pub(crate) fn spans(path: &str, content_type: &str, content_encoding: &str, body: &[u8]) -> Result<Vec<Seen>> {
     let mut unpacked = Vec::new();
     let body = if content_encoding.eq_ignore_ascii_case("gzip") {
         GzDecoder::new(body).take(MOST_BYTES).read_to_end(&mut unpacked).context("gzip")?;
@@ -36,6 +40,11 @@ pub(crate) fn spans(content_type: &str, content_encoding: &str, body: &[u8]) -> 
         body
     };
     if content_type.contains("protobuf") {
+        // The two messages do not say which they are; the path does.
+        if path.ends_with(LOGS) {
+            ExportLogsServiceRequest::decode(body).context("this is no export request for logs")?;
+            return Ok(Vec::new());
+        }
         return of_protobuf(body);
     }
     let mut found = Vec::new();
@@ -93,6 +102,7 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
     use opentelemetry_proto::tonic::{
         common::v1::{AnyValue, KeyValue},
+        logs::v1::{LogRecord, ResourceLogs, ScopeLogs},
         trace::v1::{ResourceSpans, ScopeSpans},
     };
     use std::io::Write as _;
@@ -109,7 +119,7 @@ mod tests {
         let scope = ScopeSpans { spans: vec![span], ..ScopeSpans::default() };
         let resource = ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() };
         let body = ExportTraceServiceRequest { resource_spans: vec![resource] }.encode_to_vec();
-        let seen = spans("application/x-protobuf", "", &body).unwrap();
+        let seen = spans("/v1/traces", "application/x-protobuf", "", &body).unwrap();
         assert_eq!(seen, [Seen { id: vec![1; 8], name: "GET".to_owned(), item: Some(17) }]);
 
         let json = format!(
@@ -118,14 +128,25 @@ mod tests {
         );
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(json.as_bytes()).unwrap();
-        let seen = spans("application/json", "gzip", &packed.finish().unwrap()).unwrap();
+        let seen = spans("/v1/traces", "application/json", "gzip", &packed.finish().unwrap()).unwrap();
         assert_eq!(seen, [Seen { id: b"0101".to_vec(), name: "GET".to_owned(), item: Some(17) }]);
     }
 
     #[test]
+    fn log_records_are_read_as_what_they_are() {
+        let record =
+            LogRecord { severity_text: "INFO".to_owned(), event_name: "exception".to_owned(), ..LogRecord::default() };
+        let scope = ScopeLogs { log_records: vec![record], ..ScopeLogs::default() };
+        let resource = ResourceLogs { scope_logs: vec![scope], ..ResourceLogs::default() };
+        let body = ExportLogsServiceRequest { resource_logs: vec![resource] }.encode_to_vec();
+        assert!(spans("/telemetry/v1/logs", "application/x-protobuf", "", &body).unwrap().is_empty());
+        assert!(spans("/telemetry/v1/logs", "application/x-protobuf", "", b"\xff\xff").is_err());
+    }
+
+    #[test]
     fn what_is_no_telemetry_has_no_spans() {
-        assert!(spans("text/plain", "", b"{}\n{}").unwrap().is_empty());
-        assert!(spans("application/x-protobuf", "", b"\xff\xff").is_err());
+        assert!(spans("/collect", "text/plain", "", b"{}\n{}").unwrap().is_empty());
+        assert!(spans("/v1/traces", "application/x-protobuf", "", b"\xff\xff").is_err());
         assert_eq!(item("http://x/data/"), None);
     }
 }
