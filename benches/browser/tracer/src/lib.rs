@@ -8,7 +8,7 @@ use throughline_browser::{Config, action, http, init};
 pub use throughline_browser::{app_ready, dropped, flush, http::Response};
 
 /// Whether `window.fetch` itself is traced once the tracer has started.
-pub const PATCHES_FETCH: bool = false;
+pub const PATCHES_FETCH: bool = true;
 
 /// Starts the tracer as an application does that has nothing to say.
 pub fn start() {
@@ -19,7 +19,7 @@ pub fn start() {
 ///
 /// `flush_interval_ms` is how long a finished span waits for company.
 pub fn start_at(base: &str, flush_interval_ms: u32) {
-    init(Config::new().endpoint(format!("{base}/v1/traces")).flush_interval_ms(flush_interval_ms));
+    init(Config::new().endpoint(base).flush_interval_ms(flush_interval_ms));
 }
 
 /// Fetches `url` as a span; the span ends when the body has been read.
