@@ -172,6 +172,7 @@ fn wasm(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
         "--no-fail-fast",
         "--target=wasm32-unknown-unknown",
         "--package=throughline-browser",
+        "--all-features",
         "--lib",
         "--tests",
     ]);

@@ -73,8 +73,31 @@ thread_local! {
     static CALL_BACK: OnceCell<Function> = const { OnceCell::new() };
 }
 
+fn read_names() -> Vec<JsValue> {
+    let mut values = Vec::new();
+    let mut add = |words: &str| {
+        let list = js_sys::JsString::from(words).split(",");
+        // The last is followed by a comma too.
+        for index in 0..list.length() - 1 {
+            values.push(list.get(index));
+        }
+    };
+    add(NAMES);
+    #[cfg(any(
+        feature = "actions",
+        feature = "errors",
+        feature = "navigation",
+        feature = "offline",
+        feature = "resources",
+        feature = "vitals",
+        feature = "xhr"
+    ))]
+    add(MORE_NAMES);
+    values
+}
+
 fn with_name<T>(name: Name, f: impl FnOnce(&JsValue) -> T) -> Option<T> {
-    NAME_VALUES.with(|names| names.get()?.get(name as usize).map(f))
+    NAME_VALUES.with(|names| names.get_or_init(read_names).get(name as usize).map(f))
 }
 
 /// A property; undefined where there is none, where `object` is none, and where asking throws.
@@ -237,31 +260,7 @@ const TAGS: u32 = 64;
 pub(super) type Handler = fn(u8, u32, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>;
 
 /// Says who is called back; the first to say it.
-///
-/// From then on names are known.
 pub(super) fn on_call_back(handler: Handler) {
-    NAME_VALUES.with(|names| {
-        let mut values = Vec::new();
-        let mut add = |words: &str| {
-            let list = js_sys::JsString::from(words).split(",");
-            // The last is followed by a comma too.
-            for index in 0..list.length() - 1 {
-                values.push(list.get(index));
-            }
-        };
-        add(NAMES);
-        #[cfg(any(
-            feature = "actions",
-            feature = "errors",
-            feature = "navigation",
-            feature = "offline",
-            feature = "resources",
-            feature = "vitals",
-            feature = "xhr"
-        ))]
-        add(MORE_NAMES);
-        let _ = names.set(values);
-    });
     CALL_BACK.with(|call_back| {
         let function = {
             let closure = Closure::<dyn Fn(f64, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>>::new(

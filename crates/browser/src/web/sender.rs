@@ -160,7 +160,9 @@ impl Tracer {
         let reachable = !gone || !(platform::is_offline() || matches!(STATUS.get(), Status::Unreachable(_)));
         let wall_ms = self.timeline.wall_ms();
         #[cfg(feature = "offline")]
-        let mut kept = String::new();
+        let mut kept = if gone { platform::stored(UNSENT_KEY).unwrap_or_default() } else { String::new() };
+        #[cfg(feature = "offline")]
+        let kept_before = kept.len();
         let mut stays = Vec::new();
         while let Some(batch) = self.delivery.take_next(&self.origin, KEEPALIVE_LIMIT_BYTES) {
             let request = batch.request(&self.origin);
@@ -186,10 +188,8 @@ impl Tracer {
             self.delivery.put_back(batch);
         }
         #[cfg(feature = "offline")]
-        if !kept.is_empty() {
-            let mut all = platform::stored(UNSENT_KEY).unwrap_or_default();
-            all.push_str(&kept);
-            platform::store(UNSENT_KEY, &all);
+        if kept.len() > kept_before {
+            platform::store(UNSENT_KEY, &kept);
         }
         self.delivery.hurry(0.0);
         self.schedule();
