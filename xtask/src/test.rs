@@ -123,6 +123,7 @@ fn clippy_wasm(workspace: &Workspace, _: &mut Tally) -> Result<()> {
         "--package=throughline-bench-probe",
         "--package=throughline-bench-tracer",
         "--package=throughline-browser",
+        "--package=throughline-browser-standalone",
         "--package=throughline-inspector",
         "--package=throughline-frontend",
         "--features=throughline-bench-bare/traced,throughline-bench-leptos/traced",

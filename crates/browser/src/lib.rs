@@ -1,3 +1,8 @@
+// The first definition of a link counts: here the guides are pages, in the README they are files.
+//! [add_to_leptos]: crate::guide::add_to_leptos
+//! [settings]: crate::guide::settings
+//! [captured]: crate::guide::captured
+//!
 #![doc = include_str!("../README.md")]
 
 mod attributes;

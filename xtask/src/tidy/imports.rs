@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 /// Each of our packages with those of ours that it may depend on. Dependencies of tests do not count.
-const MAY_IMPORT: [(&str, &[&str]); 19] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("throughline-context", &[]),
     ("throughline-timing", &[]),
     ("throughline-shared", &[]),
     ("throughline-otlp", &["throughline-context"]),
     ("throughline-store", &["throughline-otlp"]),
     ("throughline-browser", &["throughline-context", "throughline-timing"]),
+    ("throughline-browser-standalone", &["throughline-browser"]),
     ("throughline-axum", &["throughline-context", "throughline-timing"]),
     ("throughline-intake", &["throughline-context", "throughline-otlp", "throughline-store"]),
     ("throughline-forward", &["throughline-otlp", "throughline-store"]),
