@@ -22,7 +22,7 @@ pub(crate) struct Taken {
 pub(crate) fn trusted(body: &[u8], encoding: Encoding) -> Result<Taken, Refusal> {
     let decoded = decode_traces(body, encoding)?;
     let rejected = RejectedSpans { invalid: decoded.rejections.len() as u64, ..RejectedSpans::default() };
-    Ok(Taken { spans: decoded.spans, rejections: decoded.rejections, rejected, cut: Cut::default() })
+    Ok(Taken { spans: decoded.records, rejections: decoded.rejections, rejected, cut: Cut::default() })
 }
 
 /// From the public door: limited and stamped.
@@ -34,11 +34,11 @@ pub(crate) fn public(body: &[u8], encoding: Encoding, limits: &Limits, stamp: &S
         if taken.len() >= limits.spans_per_batch {
             rejected.batch_limit += 1;
             let reason = format!("more than {} spans in a batch", limits.spans_per_batch);
-            rejections.push(Rejection::new(&span.name, Reason::Refused(reason.into())));
+            rejections.push(Rejection::of(&span, Reason::Refused(reason.into())));
         } else if !stamp.owns(&span) {
             rejected.foreign_session += 1;
             let reason = format!("{SESSION_ID} is not the ticket's");
-            rejections.push(Rejection::new(&span.name, Reason::Refused(reason.into())));
+            rejections.push(Rejection::of(&span, Reason::Refused(reason.into())));
         } else {
             stamp.apply(&mut span, &limits.span, &mut replaced, &mut cut);
             taken.push(span);

@@ -25,7 +25,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use throughline_otlp::{Encoding, encode_response};
+use throughline_otlp::{Encoding, Signal, encode_response};
 use throughline_store::{SpanStore as _, Store};
 use tokio::sync::Semaphore;
 
@@ -168,7 +168,7 @@ impl Shared {
         let encoding = encoding.unwrap_or(Encoding::Json);
         match taken {
             Ok(taken) => {
-                let body = encode_response(&taken.rejections, encoding);
+                let body = encode_response(Signal::Traces, &taken.rejections, encoding);
                 ([(header::CONTENT_TYPE, encoding.content_type())], body).into_response()
             }
             Err(refusal) => self.refuse(refusal, encoding),

@@ -19,7 +19,7 @@ use throughline_intake::{
     trusted_router,
 };
 use throughline_otlp::{
-    Encoding, KeyValue, Resource, Scope, Span, Value, encode_response, encode_status, encode_traces,
+    Encoding, KeyValue, Resource, Scope, Signal, Span, Value, encode_response, encode_status, encode_traces,
 };
 use throughline_store::{SpanStore as _, Store};
 use tower::ServiceExt as _;
@@ -159,7 +159,7 @@ async fn the_trusted_door_takes_both_encodings_plain_and_compressed_as_they_are(
         let (status, headers, body) = send(bench.trusted(), request).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(content_type(&headers), encoding.content_type());
-        assert_eq!(body, encode_response(&[], encoding));
+        assert_eq!(body, encode_response(Signal::Traces, &[], encoding));
     }
     assert_eq!(bench.stored().await, (0..4).map(span).collect::<Vec<_>>());
     assert_eq!(bench.intake.stats().accepted_spans, 4);
@@ -182,7 +182,7 @@ async fn nothing_is_a_success() {
             let request = with(post(encoding, Body::empty()), TICKET_HEADER, &bench.ticket());
             let (status, headers, body) = send(router, request).await;
             assert_eq!((status, content_type(&headers)), (StatusCode::OK, encoding.content_type()));
-            assert_eq!(body, encode_response(&[], encoding));
+            assert_eq!(body, encode_response(Signal::Traces, &[], encoding));
         }
     }
 }

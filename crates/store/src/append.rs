@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use throughline_otlp::{
     Resource, Scope, Span,
     context::{SpanId, TraceId},
-    encode_resource_scope, encode_span,
+    encode_record, encode_resource_scope,
 };
 
 use crate::{
@@ -55,7 +55,7 @@ pub(crate) fn append(
             column_ns(span.start_ns),
             column_ns(span.end_ns),
             resource_id,
-            encode_span(span),
+            encode_record(span),
         ])?;
         if inserted == 0 {
             appended.duplicates += 1;

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use throughline_otlp::{
     Resource, Scope, Span,
     context::{SpanId, TraceId},
-    decode_resource_scope, decode_span,
+    decode_record, decode_resource_scope,
 };
 
 use crate::{
@@ -131,12 +131,12 @@ struct Resources {
 impl Resources {
     fn span(&mut self, connection: &Connection, id: i64, body: &[u8]) -> Result<Span, StoreError> {
         if let Some((resource, scope)) = self.by_id.get(&id) {
-            return decode_span(body, resource, scope).map_err(damaged);
+            return decode_record(body, resource, scope).map_err(damaged);
         }
         let bytes: Vec<u8> =
             connection.prepare_cached("SELECT body FROM resources WHERE id = ?1")?.query_row([id], |row| row.get(0))?;
         let (resource, scope) = decode_resource_scope(&bytes).map_err(damaged)?;
-        let span = decode_span(body, &resource, &scope).map_err(damaged)?;
+        let span = decode_record(body, &resource, &scope).map_err(damaged)?;
         self.by_id.insert(id, (resource, scope));
         Ok(span)
     }
