@@ -17,25 +17,47 @@ const PROFILE: &str = "wasm-release";
 pub(super) struct App {
     /// Its package is `throughline-bench-` and this.
     pub(super) name: &'static str,
-    /// Whether the tracer is in it.
-    pub(super) traced: bool,
+    /// What of the tracer is in it.
+    pub(super) tracer: Tracer,
     /// What cargo calls the product: a library has underscores.
     product: &'static str,
 }
 
+/// How much of the tracer is in a page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tracer {
+    /// Nothing.
+    Without,
+    /// Its default features.
+    Default,
+    /// All that it can capture.
+    Full,
+}
+
+impl Tracer {
+    /// The feature of the applications.
+    const fn feature(self) -> Option<&'static str> {
+        match self {
+            Self::Without => None,
+            Self::Default => Some("traced"),
+            Self::Full => Some("full"),
+        }
+    }
+}
+
 impl App {
     /// The page in Leptos.
-    pub(super) const fn leptos(traced: bool) -> Self {
-        Self { name: "leptos", traced, product: "throughline-bench-leptos" }
+    pub(super) const fn leptos(tracer: Tracer) -> Self {
+        Self { name: "leptos", tracer, product: "throughline-bench-leptos" }
     }
 
     /// The page without a framework.
-    pub(super) const fn bare(traced: bool) -> Self {
-        Self { name: "bare", traced, product: "throughline-bench-bare" }
+    pub(super) const fn bare(tracer: Tracer) -> Self {
+        Self { name: "bare", tracer, product: "throughline-bench-bare" }
     }
 
     /// The tracer for JavaScript to call.
-    pub(super) const PROBE: Self = Self { name: "probe", traced: false, product: "throughline_bench_probe" };
+    pub(super) const PROBE: Self = Self { name: "probe", tracer: Tracer::Without, product: "throughline_bench_probe" };
 }
 
 /// What a browser loads of an application.
@@ -61,8 +83,8 @@ fn build_with(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path,
     let profile = format!("--profile={PROFILE}");
     let target = format!("--target={TARGET}");
     let mut cargo = workspace.cargo(&["build", "--quiet", "--locked", &profile, &target, &package]);
-    if app.traced {
-        cargo.arg("--features=traced");
+    if let Some(feature) = app.tracer.feature() {
+        cargo.arg(format!("--features={feature}"));
     }
     if named {
         // The profile strips names; with them everything is compiled once more.
@@ -72,7 +94,10 @@ fn build_with(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path,
     // Both variants have one name there; wasm-bindgen reads this one before the next is built.
     let product = workspace.target.join(TARGET).join(PROFILE).join(format!("{}.wasm", app.product));
 
-    let folder = folder.join(if app.traced { format!("{}-traced", app.name) } else { app.name.to_owned() });
+    let folder = folder.join(match app.tracer.feature() {
+        Some(feature) => format!("{}-{feature}", app.name),
+        None => app.name.to_owned(),
+    });
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let mut bindgen = toolbox.command("wasm-bindgen")?;
     bindgen.args(["--target=web", "--no-typescript", "--out-name", app.name, "--out-dir"]).arg(&folder).arg(&product);
