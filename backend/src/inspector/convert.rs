@@ -125,3 +125,41 @@ fn value(model: &Value) -> AttributeValue {
         Value::Map(pairs) => AttributeValue::Map(attributes(pairs)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use throughline_context::{SpanId, TraceId, keys};
+    use throughline_otlp::{LogRecord, Resource, Span, SpanKind};
+
+    use super::*;
+
+    const HOUR_NS: i64 = 3_600_000_000_000;
+
+    fn service(name: &str) -> Arc<Resource> {
+        Arc::new(Resource { attributes: vec![KeyValue::new("service.name", name)], ..Resource::default() })
+    }
+
+    #[test]
+    fn log_records_are_in_the_order_of_one_clock() {
+        let trace_id = TraceId::from_bytes([7; 16]).unwrap();
+        let id = |number| SpanId::from_bytes([number; 8]).unwrap();
+        let base = 100 * HOUR_NS.unsigned_abs();
+        let mut fetch = Span::new(trace_id, id(1), service("web"), Arc::default());
+        (fetch.start_ns, fetch.end_ns) = (base, base + 1000);
+        fetch.attributes = vec![KeyValue::new(keys::CLOCK_OFFSET_MS, HOUR_NS as f64 / 1e6)];
+        let mut server = Span::new(trace_id, id(2), service("api"), Arc::default());
+        (server.kind, server.parent_span_id) = (SpanKind::Server, Some(fetch.span_id));
+        let record = |service_name, time_ns| {
+            let mut record = LogRecord::new(service(service_name), Arc::default());
+            record.observed_time_ns = time_ns;
+            record
+        };
+        // The server's clock is an hour ahead.
+        let records = [record("web", base + 900), record("api", base + HOUR_NS.unsigned_abs() + 500)];
+        let logs = trace(trace_id, &[fetch, server], &records).logs;
+        let seen: Vec<_> = logs.iter().map(|log| (log.service.as_str(), log.time_ns, log.align_ns)).collect();
+        assert_eq!(seen, [("api", base + HOUR_NS.unsigned_abs() + 500, -HOUR_NS), ("web", base + 900, 0)]);
+    }
+}

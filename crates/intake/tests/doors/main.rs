@@ -1,6 +1,13 @@
 //! Both doors, driven through their routers, over a real store: each test for spans and for log records.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bodies;
+mod sample;
+
+use self::{
+    bodies::{Bomb, Broken, Silent},
+    sample::{Sample, attribute, set, trace_id},
+};
 use axum::{Router, body::Body, response::Response};
 use flate2::{Compression, write::GzEncoder};
 use http::{HeaderMap, Request, StatusCode, header};
@@ -8,20 +15,14 @@ use http_body_util::BodyExt as _;
 use std::{
     io::Write as _,
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use throughline_context::{SpanId, TraceId, keys};
+use throughline_context::keys;
 use throughline_intake::{
     ClientAddress, Intake, IntakeConfig, RateLimit, RecordStats, SessionId, TICKET_HEADER, Ticket, TicketKey,
     public_router, trusted_router,
 };
-use throughline_otlp::{
-    Encoding, KeyValue, LogRecord, Record, Resource, Scope, Severity, Signal, Span, Value, encode, encode_response,
-    encode_status,
-};
+use throughline_otlp::{Encoding, KeyValue, LogRecord, Signal, Span, Value, encode, encode_response, encode_status};
 use throughline_store::{SpanStore as _, Store};
 use tower::ServiceExt as _;
 
@@ -99,92 +100,6 @@ macro_rules! for_both {
             })*
         }
     };
-}
-
-/// What is sent.
-trait Sample: Record {
-    /// The field of a partial success.
-    const REJECTED: &str;
-
-    /// A record with this number in its name.
-    fn sample(number: u64) -> Self;
-
-    /// The number of attributes that the sender left out.
-    fn dropped_attributes_count(&self) -> u32;
-
-    /// All of the sample trace.
-    fn stored(store: &Store) -> impl Future<Output = Vec<Self>>;
-}
-
-fn trace_id() -> TraceId {
-    TraceId::from_bytes([7; 16]).unwrap()
-}
-
-fn source() -> (Arc<Resource>, Arc<Scope>) {
-    let resource = Resource {
-        attributes: vec![
-            KeyValue::new("service.name", "bank"),
-            KeyValue::new("host.name", "vault"),
-            KeyValue::new("deployment.environment.name", "production"),
-            KeyValue::new("browser.language", "en"),
-            KeyValue::new("user_agent.original", "Mozilla/5.0"),
-        ],
-        ..Resource::default()
-    };
-    (Arc::new(resource), Arc::new(Scope { name: "scope".to_owned(), ..Scope::default() }))
-}
-
-impl Sample for Span {
-    const REJECTED: &str = "rejectedSpans";
-
-    fn sample(number: u64) -> Self {
-        let span_id = SpanId::from_bytes((number + 1).to_be_bytes()).unwrap();
-        let (resource, scope) = source();
-        let mut span = Self::new(trace_id(), span_id, resource, scope);
-        span.name = format!("sample {number}");
-        (span.start_ns, span.end_ns) = (1_000 + number, 2_000 + number);
-        span
-    }
-
-    fn dropped_attributes_count(&self) -> u32 {
-        self.dropped_attributes_count
-    }
-
-    async fn stored(store: &Store) -> Vec<Self> {
-        store.trace(trace_id()).await.unwrap()
-    }
-}
-
-impl Sample for LogRecord {
-    const REJECTED: &str = "rejectedLogRecords";
-
-    fn sample(number: u64) -> Self {
-        let (resource, scope) = source();
-        let mut record = Self::new(resource, scope);
-        record.trace_id = Some(trace_id());
-        record.event_name = format!("sample {number}");
-        record.time_ns = 1_000 + number;
-        record.severity = Severity::ERROR;
-        record.body = Value::Map(vec![KeyValue::new("said", "ouch")]);
-        record
-    }
-
-    fn dropped_attributes_count(&self) -> u32 {
-        self.dropped_attributes_count
-    }
-
-    async fn stored(store: &Store) -> Vec<Self> {
-        store.trace_logs(trace_id()).await.unwrap()
-    }
-}
-
-fn attribute<'a>(record: &'a impl Record, key: &str) -> Option<&'a Value> {
-    record.attributes().iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
-}
-
-fn set<R: Sample>(mut record: R, attributes: Vec<KeyValue>) -> R {
-    *record.parts_mut().2 = attributes;
-    record
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -671,46 +586,4 @@ async fn a_ticket_is_not_issued_for_just_anything() {
 
 fn now_ns() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
-}
-
-/// A body that breaks off at once.
-struct Broken;
-
-/// A body that begins and does not go on.
-struct Silent {
-    head: Option<axum::body::Bytes>,
-}
-
-/// Zeros in gzip, for ever.
-struct Bomb;
-
-type Frame = Poll<Option<Result<http_body::Frame<axum::body::Bytes>, std::io::Error>>>;
-
-impl http_body::Body for Broken {
-    type Data = axum::body::Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Frame {
-        Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionReset.into())))
-    }
-}
-
-impl http_body::Body for Silent {
-    type Data = axum::body::Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Frame {
-        self.head.take().map_or(Poll::Pending, |head| Poll::Ready(Some(Ok(http_body::Frame::data(head)))))
-    }
-}
-
-impl http_body::Body for Bomb {
-    type Data = axum::body::Bytes;
-    type Error = std::io::Error;
-
-    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Frame {
-        // One member after the other, each a megabyte of zeros.
-        let member = gzip(&vec![0; 1 << 20]);
-        Poll::Ready(Some(Ok(http_body::Frame::data(member.into()))))
-    }
 }
