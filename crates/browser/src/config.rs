@@ -26,17 +26,26 @@ pub struct Config {
     pub(crate) ignore_page: Option<IgnorePage>,
     pub(crate) sample_ratio: f64,
     pub(crate) page_load: bool,
+    #[cfg(feature = "resources")]
     pub(crate) resources: usize,
+    #[cfg(feature = "resources")]
     pub(crate) resource_threshold_ms: f64,
     pub(crate) fetch: bool,
     #[cfg(feature = "xhr")]
     pub(crate) xhr: bool,
+    #[cfg(feature = "navigation")]
     pub(crate) navigation: bool,
+    #[cfg(feature = "actions")]
     pub(crate) actions: bool,
+    #[cfg(feature = "vitals")]
     pub(crate) vitals: bool,
+    #[cfg(feature = "vitals")]
     pub(crate) long_frame_ms: f64,
+    #[cfg(feature = "errors")]
     pub(crate) errors: bool,
+    #[cfg(feature = "errors")]
     pub(crate) console_errors: bool,
+    #[cfg(feature = "offline")]
     pub(crate) offline: bool,
     pub(crate) flush_interval_ms: u32,
     pub(crate) max_batch: usize,
@@ -61,17 +70,26 @@ impl Default for Config {
             ignore_page: None,
             sample_ratio: 1.0,
             page_load: true,
+            #[cfg(feature = "resources")]
             resources: 32,
+            #[cfg(feature = "resources")]
             resource_threshold_ms: 10.0,
             fetch: true,
             #[cfg(feature = "xhr")]
             xhr: true,
+            #[cfg(feature = "navigation")]
             navigation: true,
+            #[cfg(feature = "actions")]
             actions: true,
+            #[cfg(feature = "vitals")]
             vitals: true,
+            #[cfg(feature = "vitals")]
             long_frame_ms: 100.0,
+            #[cfg(feature = "errors")]
             errors: true,
+            #[cfg(feature = "errors")]
             console_errors: false,
+            #[cfg(feature = "offline")]
             offline: true,
             flush_interval_ms: 5_000,
             max_batch: 512,
@@ -190,6 +208,7 @@ impl Config {
 
     /// At most `limit` of the scripts, styles, images and fonts of a page load become spans, and only those that took at
     /// least `threshold_ms` milliseconds. Default 32 and 10.
+    #[cfg(feature = "resources")]
     #[must_use]
     pub const fn resources(mut self, limit: usize, threshold_ms: f64) -> Self {
         self.resources = limit;
@@ -215,6 +234,7 @@ impl Config {
 
     /// Whether changes of the page's path become spans by themselves, without [`navigation`](crate::navigation). Default
     /// true.
+    #[cfg(feature = "navigation")]
     #[must_use]
     pub const fn navigation(mut self, traced: bool) -> Self {
         self.navigation = traced;
@@ -222,6 +242,7 @@ impl Config {
     }
 
     /// Whether clicks, submits and keys on buttons become spans where something follows from them. Default true.
+    #[cfg(feature = "actions")]
     #[must_use]
     pub const fn actions(mut self, traced: bool) -> Self {
         self.actions = traced;
@@ -229,6 +250,7 @@ impl Config {
     }
 
     /// Whether LCP, INP, CLS, FCP and TTFB are reported. Default true.
+    #[cfg(feature = "vitals")]
     #[must_use]
     pub const fn vitals(mut self, reported: bool) -> Self {
         self.vitals = reported;
@@ -237,6 +259,7 @@ impl Config {
 
     /// Frames, or tasks where the browser knows no frames, that take at least so many milliseconds are reported; the browser
     /// tells none below 50. `f64::INFINITY` for none. Default 100.
+    #[cfg(feature = "vitals")]
     #[must_use]
     pub const fn long_frames(mut self, threshold_ms: f64) -> Self {
         self.long_frame_ms = threshold_ms;
@@ -245,6 +268,7 @@ impl Config {
 
     /// Whether panics, uncaught errors, unhandled rejections, resources that fail to load and violations of the content
     /// security policy are reported. Default true.
+    #[cfg(feature = "errors")]
     #[must_use]
     pub const fn errors(mut self, reported: bool) -> Self {
         self.errors = reported;
@@ -252,6 +276,7 @@ impl Config {
     }
 
     /// Whether calls of `console.error` are reported. What programs write there may be anything, so the default is false.
+    #[cfg(feature = "errors")]
     #[must_use]
     pub const fn console_errors(mut self, reported: bool) -> Self {
         self.console_errors = reported;
@@ -259,6 +284,7 @@ impl Config {
     }
 
     /// Whether what cannot be sent before the page goes is kept in `localStorage` for the next page. Default true.
+    #[cfg(feature = "offline")]
     #[must_use]
     pub const fn offline(mut self, kept: bool) -> Self {
         self.offline = kept;

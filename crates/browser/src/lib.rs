@@ -48,9 +48,21 @@ pub use web::record_error;
 pub mod fuzzing {
     //! What the fuzz targets call.
 
-    /// Reads what an earlier page left, and says how many records that were.
+    use crate::{delivery::Batch, offline, session::Session};
+
+    /// Reads what an earlier page left, and writes what was read again.
     #[must_use]
-    pub fn stored_records(text: &str) -> usize {
-        crate::offline::restore(text).len()
+    pub fn stored_again(text: &str) -> String {
+        let mut again = String::new();
+        for (signal, record) in offline::restore(text) {
+            offline::store(&mut again, &Batch { signal, session: record.session, records: vec![record] });
+        }
+        again
+    }
+
+    /// Reads the session that tabs share, and writes it again.
+    #[must_use]
+    pub fn session_again(text: &str) -> Option<String> {
+        Session::parse(text).map(|session| session.print())
     }
 }

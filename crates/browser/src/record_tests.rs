@@ -160,3 +160,49 @@ fn a_span_never_ends_before_it_began() {
     assert_eq!((got.start_time_unix_nano, got.end_time_unix_nano), (100, 100));
     assert_eq!(got.name.len(), NAME_LIMIT_BYTES);
 }
+
+/// As a traced request leaves it: what a page sends most of.
+fn request_span(n: u8) -> Span {
+    let mut span = Span {
+        context: SpanContext {
+            trace_id: TraceId::from_bytes([n | 1; 16]).unwrap(),
+            span_id: SpanId::from_bytes([n | 1; 8]).unwrap(),
+            flags: TraceFlags::SAMPLED,
+        },
+        parent: SpanId::from_bytes([7; 8]),
+        name: "GET /api/activities/home".to_owned(),
+        kind: Kind::Client,
+        start_ns: 1_790_000_000_123_456_789,
+        end_ns: 1_790_000_000_165_432_198,
+        attributes: Attributes::default(),
+        events: Vec::new(),
+        error: false,
+    };
+    for (key, value) in [
+        ("http.request.method", Value::from("GET")),
+        ("url.template", Value::from("/api/activities/home")),
+        ("url.full", Value::from("http://127.0.0.1:3000/api/activities/home")),
+        ("server.address", Value::from("127.0.0.1")),
+        ("server.port", Value::from(3000_i64)),
+        ("http.response.status_code", Value::from(200_i64)),
+        ("throughline.network.quality", Value::from("fine")),
+        ("throughline.network.total_ms", Value::from(41.123_456)),
+        ("throughline.network.uplink_ms", Value::from(20.561_728)),
+        ("throughline.network.downlink_ms", Value::from(20.561_728)),
+        ("throughline.phase.server_ms", Value::from(1.234_567)),
+        ("session.id", Value::from("0af7651916cd43dd8448eb211c80319c")),
+    ] {
+        span.attributes.set(key, value);
+    }
+    span
+}
+
+/// OTLP leaves the choice between protobuf and JSON; the smaller one is sent.
+#[test]
+fn protobuf_is_smaller_than_json() {
+    let origin = Origin::new(&Attributes::default(), "app", "1.2");
+    let encoded: Vec<_> = (0..100).map(|n| request_span(n).encode()).collect();
+    let protobuf = origin.request(encoded.iter().map(Vec::as_slice));
+    let json = serde_json::to_vec(&ExportTraceServiceRequest::decode(protobuf.as_slice()).unwrap()).unwrap();
+    assert!(protobuf.len() * 3 < json.len() * 2, "protobuf {}, JSON {}", protobuf.len(), json.len());
+}
