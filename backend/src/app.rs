@@ -205,8 +205,16 @@ mod tests {
 
     #[test]
     fn telemetry_and_the_inspector_are_not_traced() {
-        for path in ["/v1/traces", "/v1/ticket", "/api/traces", "/api/traces/live", "/traces/abc", "/livez", "/readyz"]
-        {
+        for path in [
+            "/v1/traces",
+            "/v1/logs",
+            "/v1/ticket",
+            "/api/traces",
+            "/api/traces/live",
+            "/traces/abc",
+            "/livez",
+            "/readyz",
+        ] {
             assert!(!is_traced(&parts(path)), "{path}");
         }
         for path in ["/", "/api/activities/home", "/api/tracesx", "/@traces", "/v1x"] {

@@ -225,6 +225,31 @@ pub struct Span {
     pub warnings: Vec<Warning>,
 }
 
+/// Something that was said in the course of a trace. One with a name is an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogRecord {
+    /// When, Unix nanoseconds, as its maker's clock said; when it was noticed, where that is not known.
+    #[serde(with = "decimal")]
+    pub time_ns: u64,
+    /// What to add to `time_ns` to see it in the clock of the trace's root, nanoseconds; 0 where nothing is known.
+    #[serde(with = "decimal")]
+    pub align_ns: i64,
+    /// The span in whose course, 16 hex digits; it may not have arrived, or be absent.
+    pub span_id: Option<String>,
+    /// `service.name` of its resource.
+    pub service: String,
+    /// OpenTelemetry's `SeverityNumber`: 1 to 24, 17 and more are errors; 0 where it was not said.
+    pub severity: u8,
+    /// The same in its maker's words; may be empty.
+    pub severity_text: String,
+    /// What kind of event, such as `exception`; empty for what is only said.
+    pub event_name: String,
+    /// What was said: text, or anything else.
+    pub body: AttributeValue,
+    /// More about it.
+    pub attributes: Vec<Attribute>,
+}
+
 /// `GET /api/traces/{trace_id}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
@@ -232,6 +257,8 @@ pub struct Trace {
     pub trace_id: String,
     /// By start in aligned time, parents before children.
     pub spans: Vec<Span>,
+    /// By aligned time.
+    pub logs: Vec<LogRecord>,
 }
 
 #[cfg(test)]

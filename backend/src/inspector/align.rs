@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use throughline_context::{SpanId, keys};
-use throughline_otlp::{Span, SpanKind, Value};
+use throughline_otlp::{LogRecord, Span, SpanKind, Value};
 use throughline_shared::inspector::Warning;
 
 /// How far a server span may stick out of its fetch span before the join is doubted: rounding of both clocks.
@@ -54,6 +54,27 @@ pub(super) fn place(spans: &[Span]) -> Vec<Placed> {
                 warnings.push(Warning::UnverifiedJoin);
             }
             Placed { align_ns, warnings }
+        })
+        .collect()
+}
+
+/// What to add to the time of each log record, in the order given. `placed` says where the spans of the trace are.
+///
+/// Its clock is its maker's: that of its span, where that is of the same program, else of any other span of it.
+pub(super) fn align_logs(records: &[LogRecord], spans: &[Span], placed: &[Placed]) -> Vec<i64> {
+    let by_id: HashMap<SpanId, usize> = spans.iter().enumerate().map(|(n, span)| (span.span_id, n)).collect();
+    let mut by_service: HashMap<&str, usize> = HashMap::new();
+    for (n, span) in spans.iter().enumerate() {
+        by_service.entry(span.service_name()).or_insert(n);
+    }
+    records
+        .iter()
+        .map(|record| {
+            let own = record.span_id.and_then(|id| by_id.get(&id));
+            own.filter(|n| spans[**n].service_name() == record.service_name())
+                .or_else(|| by_service.get(record.service_name()))
+                .and_then(|n| placed.get(*n))
+                .map_or(0, |placed| placed.align_ns)
         })
         .collect()
 }
@@ -111,7 +132,7 @@ mod tests {
     use std::sync::Arc;
 
     use throughline_context::TraceId;
-    use throughline_otlp::KeyValue;
+    use throughline_otlp::{KeyValue, Resource};
 
     use super::*;
 
@@ -160,6 +181,34 @@ mod tests {
         let placed = place(&trace(0));
         assert_eq!(placed.iter().map(|p| p.align_ns).collect::<Vec<_>>(), [0, 0, -HOUR_NS, -HOUR_NS]);
         assert!(placed.iter().all(|p| p.warnings.is_empty()));
+    }
+
+    #[test]
+    fn log_records_move_as_the_spans_of_their_service_do() {
+        let of = |service: &str| {
+            Arc::new(Resource { attributes: vec![KeyValue::new("service.name", service)], ..Resource::default() })
+        };
+        let mut spans = trace(0);
+        for (span, service) in spans.iter_mut().zip(["web", "web", "api", "api"]) {
+            span.resource = of(service);
+        }
+        let record = |service, span: Option<u8>| {
+            let mut record = LogRecord::new(of(service), Arc::default());
+            record.span_id = span.and_then(|id| SpanId::from_bytes([id; 8]));
+            record
+        };
+        let records = [
+            record("web", Some(1)),
+            record("web", None),
+            record("web", Some(9)),
+            record("api", Some(4)),
+            record("api", None),
+            // A page that speaks of the server's span does so by its own clock.
+            record("web", Some(3)),
+            record("elsewhere", None),
+        ];
+        let aligned = align_logs(&records, &spans, &place(&spans));
+        assert_eq!(aligned, [0, 0, 0, -HOUR_NS, -HOUR_NS, 0, 0]);
     }
 
     #[test]

@@ -3,16 +3,25 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use throughline_otlp::{self as otlp, KeyValue, Value};
 use throughline_shared::inspector::{
-    Attribute, AttributeValue, Bands, Event, Link, Span, SpanKind, StatusCode, Trace, TraceSummary,
+    Attribute, AttributeValue, Bands, Event, Link, LogRecord, Span, SpanKind, StatusCode, Trace, TraceSummary,
 };
 use throughline_store::Summary;
 
-use super::align::{Placed, place};
+use super::align::{Placed, align_logs, place};
 
-pub(super) fn trace(trace_id: throughline_context::TraceId, spans: &[otlp::Span]) -> Trace {
-    let mut spans: Vec<Span> = place(spans).into_iter().zip(spans).map(|(placed, model)| span(model, placed)).collect();
+pub(super) fn trace(
+    trace_id: throughline_context::TraceId,
+    spans: &[otlp::Span],
+    records: &[otlp::LogRecord],
+) -> Trace {
+    let placed = place(spans);
+    let align_ns = align_logs(records, spans, &placed);
+    let mut logs: Vec<LogRecord> =
+        align_ns.into_iter().zip(records).map(|(align_ns, model)| log_record(model, align_ns)).collect();
+    logs.sort_by_key(|record| i128::from(record.time_ns) + i128::from(record.align_ns));
+    let mut spans: Vec<Span> = placed.into_iter().zip(spans).map(|(placed, model)| span(model, placed)).collect();
     spans.sort_by_key(|span| (i128::from(span.start_ns) + i128::from(span.align_ns), span.parent_span_id.is_some()));
-    Trace { trace_id: trace_id.to_string(), spans }
+    Trace { trace_id: trace_id.to_string(), spans, logs }
 }
 
 pub(super) fn summary(summary: Summary) -> TraceSummary {
@@ -83,6 +92,20 @@ fn span(span: &otlp::Span, placed: Placed) -> Span {
             })
             .collect(),
         warnings: placed.warnings,
+    }
+}
+
+fn log_record(record: &otlp::LogRecord, align_ns: i64) -> LogRecord {
+    LogRecord {
+        time_ns: record.at_ns(),
+        align_ns,
+        span_id: record.span_id.map(|id| id.to_string()),
+        service: record.service_name().to_owned(),
+        severity: record.severity.number(),
+        severity_text: record.severity_text.clone(),
+        event_name: record.event_name.clone(),
+        body: value(&record.body),
+        attributes: attributes(&record.attributes),
     }
 }
 

@@ -127,7 +127,8 @@ async fn load(store: &Store, trace_id: &str) -> Result<(TraceId, Vec<throughline
 
 async fn show(State(store): State<Store>, Path(trace_id): Path<String>) -> Result<Json<Trace>, ApiError> {
     let (trace_id, spans) = load(&store, &trace_id).await?;
-    Ok(Json(convert::trace(trace_id, &spans)))
+    let records = store.trace_logs(trace_id).await?;
+    Ok(Json(convert::trace(trace_id, &spans, &records)))
 }
 
 async fn download(State(store): State<Store>, Path(trace_id): Path<String>) -> Result<Response, ApiError> {

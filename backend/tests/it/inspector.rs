@@ -316,8 +316,8 @@ async fn the_download_is_otlp_with_the_same_spans() {
     let body = response.bytes().await.unwrap();
     let mut decoded = decode_traces(&body, Encoding::Json).unwrap();
     assert!(decoded.rejections.is_empty());
-    decoded.spans.sort_by_key(|span| span.start_ns);
-    assert_eq!(decoded.spans, sent);
+    decoded.records.sort_by_key(|span| span.start_ns);
+    assert_eq!(decoded.records, sent);
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 mod cruddur;
 mod doors;
 mod inspector;
+mod logs;
 mod pages;
 mod refusals;
 mod settings;

@@ -147,6 +147,7 @@ async fn an_allowed_origin_may_send_context_and_ticket() {
         ("PUT", "/api/session"),
         ("DELETE", "/api/activities/x/like"),
         ("POST", "/v1/traces"),
+        ("POST", "/v1/logs"),
         ("POST", "/v1/ticket"),
     ] {
         let request = bench.request("OPTIONS", path).header(header::ORIGIN, PAGES);
@@ -176,8 +177,11 @@ async fn an_allowed_origin_sees_answers_and_their_timing() {
         assert!(list(&response, "vary").contains(&"origin".to_owned()), "caches must know");
     }
     // A refused batch must be readable too, or the page cannot know why.
-    let refused = bench.request("POST", "/v1/traces").header(header::ORIGIN, PAGES).send().await.unwrap();
-    assert_eq!(value(&refused, "access-control-allow-origin").as_deref(), Some(PAGES));
+    for path in ["/v1/traces", "/v1/logs"] {
+        let refused = bench.request("POST", path).header(header::ORIGIN, PAGES).send().await.unwrap();
+        assert_eq!(refused.status(), 401);
+        assert_eq!(value(&refused, "access-control-allow-origin").as_deref(), Some(PAGES));
+    }
 }
 
 #[tokio::test]

@@ -256,6 +256,8 @@ async fn telemetry_inspector_and_health_leave_no_span() {
         ("POST", "/v1/ticket"),
         ("POST", "/v1/traces"),
         ("GET", "/v1/traces"),
+        ("POST", "/v1/logs"),
+        ("GET", "/v1/logs"),
         ("GET", "/api/traces"),
         ("GET", "/api/traces?limit=wrong"),
         ("POST", "/api/traces"),

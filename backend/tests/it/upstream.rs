@@ -201,6 +201,7 @@ async fn everything_served(bench: &Bench, trace_id: &str) -> String {
         ("POST", "/v1/ticket"),
         ("POST", "/v1/traces"),
         ("OPTIONS", "/v1/traces"),
+        ("POST", "/v1/logs"),
     ] {
         for accept in ["text/html", "*/*"] {
             let response = bench.request(method, path).header(header::ACCEPT, accept).send().await.unwrap();

@@ -82,16 +82,17 @@ pub(crate) fn failure(content_type: &str, body: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throughline_otlp::{Encoding, Reason, Rejection, encode_response, encode_status};
+    use throughline_otlp::{Encoding, Reason, Rejection, Signal, encode_response, encode_status};
 
     #[test]
     fn partial_success_in_both_encodings() {
-        let rejections = vec![Rejection::new("a", Reason::Refused("too long".into())); 3];
+        let rejections = vec![Rejection::new(Signal::Traces, "a", Reason::Refused("too long".into())); 3];
         for encoding in [Encoding::Protobuf, Encoding::Json] {
-            let partial = success(encoding.content_type(), &encode_response(&rejections, encoding)).unwrap();
+            let partial =
+                success(encoding.content_type(), &encode_response(Signal::Traces, &rejections, encoding)).unwrap();
             assert_eq!(partial.rejected_spans, 3);
             assert!(partial.message.contains("too long"), "{}", partial.message);
-            let whole = success(encoding.content_type(), &encode_response(&[], encoding)).unwrap();
+            let whole = success(encoding.content_type(), &encode_response(Signal::Traces, &[], encoding)).unwrap();
             assert_eq!(whole, Partial::default());
         }
     }

@@ -7,6 +7,7 @@ use throughline_shared::inspector::{AttributeValue, Span, SpanKind, StatusCode, 
 
 use crate::{
     band::{self, Figures, Segment},
+    log::Logs,
     timeline::Window,
     tree::Tree,
 };
@@ -50,6 +51,8 @@ pub struct Model {
     pub network: Vec<Network>,
     /// The sum of the measured network times, milliseconds, where there is any.
     pub network_ms: Option<f64>,
+    /// What was said in its course.
+    pub logs: Logs,
     /// How many spans have failed.
     pub errors: usize,
     /// `app.user_id`, where a span carries it.
@@ -61,7 +64,7 @@ impl Model {
     /// All that follows from `trace`.
     #[must_use]
     pub fn new(trace: Trace) -> Self {
-        let Trace { trace_id, spans } = trace;
+        let Trace { trace_id, spans, logs } = trace;
         let tree = Tree::new(spans.iter().map(|span| (span.span_id.as_str(), span.parent_span_id.as_deref())));
         let order: Vec<u32> = tree.rows(|_| false).iter().map(|row| row.span).collect();
         let mut rank = vec![0; spans.len()];
@@ -72,6 +75,7 @@ impl Model {
         for (index, span) in spans.iter().enumerate() {
             by_id.entry(span.span_id.clone()).or_insert(index);
         }
+        let logs = Logs::new(logs, &spans, &by_id, root_of(&tree, &spans));
         let mut services: Vec<String> = Vec::new();
         let service_of = spans
             .iter()
@@ -102,14 +106,27 @@ impl Model {
             })
         });
         let errors = spans.iter().filter(|span| is_error(span)).count();
-        Self { trace_id, spans, tree, order, rank, services, service_of, network, network_ms, errors, user, by_id }
+        Self {
+            trace_id,
+            spans,
+            tree,
+            order,
+            rank,
+            services,
+            service_of,
+            network,
+            network_ms,
+            logs,
+            errors,
+            user,
+            by_id,
+        }
     }
 
     /// The span that names the trace: the first root that has no parent, or the first root of all.
     #[must_use]
     pub fn root(&self) -> Option<&Span> {
-        let roots = || self.tree.roots().iter().filter_map(|root| self.spans.get(*root as usize));
-        roots().find(|span| span.parent_span_id.is_none()).or_else(|| roots().next())
+        root_of(&self.tree, &self.spans).and_then(|root| self.spans.get(root))
     }
 
     /// Start and end of a span, Unix nanoseconds.
@@ -140,6 +157,12 @@ impl Model {
         }
         words
     }
+}
+
+fn root_of(tree: &Tree, spans: &[Span]) -> Option<usize> {
+    let roots = || tree.roots().iter().map(|root| *root as usize);
+    let has_no_parent = |root: &usize| spans.get(*root).is_some_and(|span| span.parent_span_id.is_none());
+    roots().find(has_no_parent).or_else(|| roots().next())
 }
 
 /// Start and end of a span, Unix nanoseconds; the end is never before the start.
@@ -212,7 +235,7 @@ pub(crate) mod tests {
     }
 
     fn model(spans: Vec<Span>) -> Model {
-        Model::new(Trace { trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(), spans })
+        Model::new(Trace { trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(), spans, logs: Vec::new() })
     }
 
     #[test]

@@ -1,8 +1,8 @@
-//! Cutting a browser's span down to size.
+//! Cutting a browser's span or log record down to size.
 
 use crate::config::SpanLimits;
 use std::sync::Arc;
-use throughline_otlp::{KeyValue, Scope, Span, Value};
+use throughline_otlp::{KeyValue, LogRecord, Scope, Span, Value};
 
 /// What cutting took away.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub(crate) struct Cut {
 
 impl SpanLimits {
     /// Brings a span within the limits; its resource and scope are shared and looked at elsewhere.
-    pub(crate) fn apply(&self, span: &mut Span, cut: &mut Cut) {
+    pub(crate) fn span(&self, span: &mut Span, cut: &mut Cut) {
         self.text(&mut span.name, self.name_bytes, cut);
         self.text(&mut span.status.message, self.value_bytes, cut);
         drop_if_long(&mut span.trace_state, cut);
@@ -30,6 +30,14 @@ impl SpanLimits {
             drop_if_long(&mut link.trace_state, cut);
             self.attributes(&mut link.attributes, &mut link.dropped_attributes_count, cut);
         }
+    }
+
+    /// Brings a log record within the limits, likewise.
+    pub(crate) fn log_record(&self, record: &mut LogRecord, cut: &mut Cut) {
+        self.text(&mut record.event_name, self.name_bytes, cut);
+        self.text(&mut record.severity_text, self.name_bytes, cut);
+        self.value(&mut record.body, cut);
+        self.attributes(&mut record.attributes, &mut record.dropped_attributes_count, cut);
     }
 
     /// The same scope within the limits.
@@ -135,7 +143,7 @@ mod tests {
         span.attributes.insert(0, KeyValue::new("much-too-long", 1));
         span.dropped_attributes_count = 2;
         let mut cut = Cut::default();
-        LIMITS.apply(&mut span, &mut cut);
+        LIMITS.span(&mut span, &mut cut);
         let keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
         assert_eq!(keys, ["k0", "k1", "k2"]);
         assert_eq!(span.dropped_attributes_count, 5);
@@ -149,7 +157,7 @@ mod tests {
         span.attributes = vec![KeyValue::new("k", "0123456789")];
         let before = span.clone();
         let mut cut = Cut::default();
-        LIMITS.apply(&mut span, &mut cut);
+        LIMITS.span(&mut span, &mut cut);
         assert_eq!((span, cut), (before, Cut::default()));
     }
 
@@ -158,7 +166,7 @@ mod tests {
         let mut span = span();
         span.attributes = vec![KeyValue::new("k", "012345678é")];
         let mut cut = Cut::default();
-        LIMITS.apply(&mut span, &mut cut);
+        LIMITS.span(&mut span, &mut cut);
         assert_eq!(span.attribute("k"), Some(&Value::from("012345678")));
         assert_eq!(cut.values, 1);
     }
@@ -168,9 +176,24 @@ mod tests {
         let mut span = span();
         span.events = vec![throughline_otlp::Event { name: "e".repeat(9), ..Default::default() }; 4];
         let mut cut = Cut::default();
-        LIMITS.apply(&mut span, &mut cut);
+        LIMITS.span(&mut span, &mut cut);
         assert_eq!((span.events.len(), span.dropped_events_count), (1, 3));
         assert_eq!(span.events[0].name, "eeeeee");
+    }
+
+    #[test]
+    fn log_records_too() {
+        let mut record = LogRecord::new(Arc::default(), Arc::default());
+        record.event_name = "exception".to_owned();
+        record.severity_text = "terrible".to_owned();
+        record.body = Value::Array(vec![Value::from("0123456789a"), Value::Int(1), Value::Int(2)]);
+        record.attributes = (0..5).map(|number| KeyValue::new(format!("k{number}"), number)).collect();
+        let mut cut = Cut::default();
+        LIMITS.log_record(&mut record, &mut cut);
+        assert_eq!((record.event_name.as_str(), record.severity_text.as_str()), ("except", "terrib"));
+        assert_eq!(record.body, Value::Array(vec![Value::from("0123456789"), Value::Int(1)]));
+        assert_eq!((record.attributes.len(), record.dropped_attributes_count), (3, 2));
+        assert_eq!(cut, Cut { attributes: 2, values: 4 });
     }
 
     fn fits(value: &Value) -> bool {
@@ -208,7 +231,7 @@ mod tests {
             let mut span = span();
             span.attributes = vec![KeyValue { key: "k".to_owned(), value: value.clone() }];
             let mut cut = Cut::default();
-            LIMITS.apply(&mut span, &mut cut);
+            LIMITS.span(&mut span, &mut cut);
             prop_assert!(fits(&span.attributes[0].value));
             prop_assert_eq!(cut.values == 0, span.attributes[0].value == value);
         }

@@ -11,9 +11,9 @@ pub struct IntakeConfig {
     pub ticket_key: TicketKey,
     /// How long a ticket is good; whole seconds.
     pub ticket_ttl: Duration,
-    /// `service.name` of every span from a browser.
+    /// `service.name` of every span and log record from a browser.
     pub browser_service_name: String,
-    /// What else every span from a browser has in its resource, such as `deployment.environment.name`.
+    /// What else each of them has in its resource, such as `deployment.environment.name`.
     pub resource_attributes: Vec<KeyValue>,
     /// Origins other than the server's own whose pages may send, such as `https://shop.example`.
     pub allowed_origins: Vec<String>,
@@ -43,13 +43,13 @@ pub struct Limits {
     pub public_body: BodyLimits,
     /// Of bodies on the trusted door: 16 MiB on the wire, 64 MiB decompressed, 30 s, 256 MiB for all at once.
     pub trusted_body: BodyLimits,
-    /// Spans in one batch on the public door; those beyond are rejected. 512.
+    /// Spans or log records in one batch on the public door; those beyond are rejected. 512.
     pub spans_per_batch: usize,
-    /// Of a span on the public door.
+    /// Of a span or a log record on the public door.
     pub span: SpanLimits,
-    /// Spans of one session: 200 a second, 2,000 at once.
+    /// Spans and log records of one session: 200 a second, 2,000 at once.
     pub session_rate: RateLimit,
-    /// Spans of all browsers together: 5,000 a second, 20,000 at once.
+    /// Spans and log records of all browsers together: 5,000 a second, 20,000 at once.
     pub public_rate: RateLimit,
     /// How many sessions are told apart at once by rate; the one that was quiet longest is forgotten. 10,000.
     pub tracked_sessions: usize,
@@ -90,10 +90,10 @@ pub struct BodyLimits {
     pub total_bytes: usize,
 }
 
-/// Of one span from a browser. What is beyond is left out or cut short, and counted; the span stays.
+/// Of one span or log record from a browser. What is beyond is left out or cut short, and counted; the rest stays.
 #[derive(Clone, Copy, Debug)]
 pub struct SpanLimits {
-    /// Attributes of a span, an event, a link or a scope. 128.
+    /// Attributes of a span, an event, a link, a log record or a scope. 128.
     pub attributes: usize,
     /// Bytes of a key; an attribute with a longer one is left out. 256.
     pub key_bytes: usize,
@@ -101,7 +101,7 @@ pub struct SpanLimits {
     pub value_bytes: usize,
     /// Entries of a list or map inside a value. 128.
     pub items: usize,
-    /// Bytes of a name (span, event, scope) or version. 1,024.
+    /// Bytes of a name (span, event, scope), a version or the words for a severity. 1,024.
     pub name_bytes: usize,
     /// Events of a span. 128.
     pub events: usize,
@@ -123,7 +123,7 @@ impl Default for SpanLimits {
     }
 }
 
-/// A token bucket, in spans; a request costs one at least.
+/// A token bucket, in spans and log records; a request costs one at least.
 #[derive(Clone, Copy, Debug)]
 pub struct RateLimit {
     /// What flows in.

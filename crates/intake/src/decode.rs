@@ -1,48 +1,54 @@
-//! From bytes to the spans that are taken and the reasons why others are not.
+//! From bytes to the spans or log records that are taken and the reasons why others are not.
 
 use crate::{
     bounds::Cut,
     config::Limits,
+    item::Item,
     refusal::Refusal,
     stamp::{Replaced, SESSION_ID, Stamp},
-    stats::RejectedSpans,
+    stats::Rejected,
 };
-use throughline_otlp::{Encoding, Reason, Rejection, Span, decode_traces};
+use throughline_otlp::{Encoding, Reason, Rejection, decode};
 
 /// What is left of a request.
-#[derive(Debug, Default)]
-pub(crate) struct Taken {
-    pub(crate) spans: Vec<Span>,
+#[derive(Debug)]
+pub(crate) struct Taken<R> {
+    pub(crate) records: Vec<R>,
     pub(crate) rejections: Vec<Rejection>,
-    pub(crate) rejected: RejectedSpans,
+    pub(crate) rejected: Rejected,
     pub(crate) cut: Cut,
 }
 
 /// From the trusted door: as sent.
-pub(crate) fn trusted(body: &[u8], encoding: Encoding) -> Result<Taken, Refusal> {
-    let decoded = decode_traces(body, encoding)?;
-    let rejected = RejectedSpans { invalid: decoded.rejections.len() as u64, ..RejectedSpans::default() };
-    Ok(Taken { spans: decoded.spans, rejections: decoded.rejections, rejected, cut: Cut::default() })
+pub(crate) fn trusted<R: Item>(body: &[u8], encoding: Encoding) -> Result<Taken<R>, Refusal> {
+    let decoded = decode(body, encoding)?;
+    let rejected = Rejected { invalid: decoded.rejections.len() as u64, ..Rejected::default() };
+    Ok(Taken { records: decoded.records, rejections: decoded.rejections, rejected, cut: Cut::default() })
 }
 
 /// From the public door: limited and stamped.
-pub(crate) fn public(body: &[u8], encoding: Encoding, limits: &Limits, stamp: &Stamp<'_>) -> Result<Taken, Refusal> {
-    let Taken { spans, mut rejections, mut rejected, mut cut } = trusted(body, encoding)?;
-    let mut taken = Vec::with_capacity(spans.len().min(limits.spans_per_batch));
+pub(crate) fn public<R: Item>(
+    body: &[u8],
+    encoding: Encoding,
+    limits: &Limits,
+    stamp: &Stamp<'_>,
+) -> Result<Taken<R>, Refusal> {
+    let Taken { records, mut rejections, mut rejected, mut cut } = trusted::<R>(body, encoding)?;
+    let mut taken = Vec::with_capacity(records.len().min(limits.spans_per_batch));
     let mut replaced = Replaced::default();
-    for mut span in spans {
+    for mut record in records {
         if taken.len() >= limits.spans_per_batch {
             rejected.batch_limit += 1;
-            let reason = format!("more than {} spans in a batch", limits.spans_per_batch);
-            rejections.push(Rejection::new(&span.name, Reason::Refused(reason.into())));
-        } else if !stamp.owns(&span) {
+            let reason = format!("more than {} {}s in a batch", limits.spans_per_batch, R::SIGNAL.record());
+            rejections.push(Rejection::of(&record, Reason::Refused(reason.into())));
+        } else if !stamp.owns(&record) {
             rejected.foreign_session += 1;
             let reason = format!("{SESSION_ID} is not the ticket's");
-            rejections.push(Rejection::new(&span.name, Reason::Refused(reason.into())));
+            rejections.push(Rejection::of(&record, Reason::Refused(reason.into())));
         } else {
-            stamp.apply(&mut span, &limits.span, &mut replaced, &mut cut);
-            taken.push(span);
+            stamp.apply(&mut record, &limits.span, &mut replaced, &mut cut);
+            taken.push(record);
         }
     }
-    Ok(Taken { spans: taken, rejections, rejected, cut })
+    Ok(Taken { records: taken, rejections, rejected, cut })
 }

@@ -5,6 +5,7 @@ use crate::{
     body::{self, Buffered, Memory},
     config::BodyLimits,
     decode::{self, Taken},
+    item::Item,
     origin::AllowedOrigins,
     rate::RateLimiter,
     refusal::Refusal,
@@ -25,8 +26,8 @@ use std::{
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use throughline_otlp::{Encoding, encode_response};
-use throughline_store::{SpanStore as _, Store};
+use throughline_otlp::{Encoding, LogRecord, Signal, Span, encode_response};
+use throughline_store::{Appended, Store};
 use tokio::sync::Semaphore;
 
 /// The header in which a browser sends its ticket. What cannot set headers (`sendBeacon`) uses the query `?ticket=`.
@@ -49,7 +50,7 @@ pub struct ClientAddress(pub IpAddr);
 pub struct IssuedTicket {
     /// To be sent with every batch.
     pub ticket: String,
-    /// 32 hex digits: `session.id` of every span sent with it.
+    /// 32 hex digits: `session.id` of everything sent with it.
     pub session_id: String,
     /// How long it is good, seconds.
     pub expires_in_s: u64,
@@ -136,25 +137,33 @@ impl Intake {
     }
 }
 
-/// The door for browsers: `POST /v1/traces` with a ticket, `POST /v1/ticket`. CORS headers are the caller's to add.
+/// The door for browsers: `POST /v1/traces` and `POST /v1/logs` with a ticket, `POST /v1/ticket`. CORS headers are the
+/// caller's to add.
 pub fn public_router(intake: Intake) -> Router {
-    Router::new().route("/v1/traces", post(public_traces)).route("/v1/ticket", post(issue)).with_state(intake)
+    Router::new()
+        .route(Signal::Traces.path(), post(public::<Span>))
+        .route(Signal::Logs.path(), post(public::<LogRecord>))
+        .route("/v1/ticket", post(issue))
+        .with_state(intake)
 }
 
-/// The door for programs of the same machine: `POST /v1/traces`. It must not be reachable from elsewhere.
+/// The door for programs of the same machine: `POST /v1/traces`, `POST /v1/logs`. It must not be reachable from elsewhere.
 pub fn trusted_router(intake: Intake) -> Router {
-    Router::new().route("/v1/traces", post(trusted_traces)).with_state(intake)
+    Router::new()
+        .route(Signal::Traces.path(), post(trusted::<Span>))
+        .route(Signal::Logs.path(), post(trusted::<LogRecord>))
+        .with_state(intake)
 }
 
-async fn public_traces(State(intake): State<Intake>, request: Request) -> Response {
+async fn public<R: Item>(State(intake): State<Intake>, request: Request) -> Response {
     let encoding = encoding_of(request.headers());
-    let taken = intake.shared.take_public(request, encoding).await;
+    let taken = intake.shared.take_public::<R>(request, encoding).await;
     intake.shared.answer(taken, encoding)
 }
 
-async fn trusted_traces(State(intake): State<Intake>, request: Request) -> Response {
+async fn trusted<R: Item>(State(intake): State<Intake>, request: Request) -> Response {
     let encoding = encoding_of(request.headers());
-    let taken = intake.shared.take_trusted(request, encoding).await;
+    let taken = intake.shared.take_trusted::<R>(request, encoding).await;
     intake.shared.answer(taken, encoding)
 }
 
@@ -164,11 +173,11 @@ fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
 
 impl Shared {
     /// The answer mirrors the request's encoding; it is JSON where that is neither.
-    fn answer(&self, taken: Result<Taken, Refusal>, encoding: Option<Encoding>) -> Response {
+    fn answer<R: Item>(&self, taken: Result<Taken<R>, Refusal>, encoding: Option<Encoding>) -> Response {
         let encoding = encoding.unwrap_or(Encoding::Json);
         match taken {
             Ok(taken) => {
-                let body = encode_response(&taken.rejections, encoding);
+                let body = encode_response(R::SIGNAL, &taken.rejections, encoding);
                 ([(header::CONTENT_TYPE, encoding.content_type())], body).into_response()
             }
             Err(refusal) => self.refuse(refusal, encoding),
@@ -180,7 +189,7 @@ impl Shared {
         refusal.into_response(encoding)
     }
 
-    async fn take_trusted(&self, request: Request, encoding: Option<Encoding>) -> Result<Taken, Refusal> {
+    async fn take_trusted<R: Item>(&self, request: Request, encoding: Option<Encoding>) -> Result<Taken<R>, Refusal> {
         let (parts, body) = request.into_parts();
         // No page has business here, and a browser on this machine would reach the port.
         if parts.headers.contains_key(header::ORIGIN) {
@@ -193,7 +202,7 @@ impl Shared {
         self.store(taken).await
     }
 
-    async fn take_public(&self, request: Request, encoding: Option<Encoding>) -> Result<Taken, Refusal> {
+    async fn take_public<R: Item>(&self, request: Request, encoding: Option<Encoding>) -> Result<Taken<R>, Refusal> {
         let (parts, body) = request.into_parts();
         if !self.origins.admit(&parts.headers, &parts.uri) {
             return Err(Refusal::Origin);
@@ -215,27 +224,22 @@ impl Shared {
         };
         let limits = &self.config.limits;
         let taken = door.decode(&body, || decode::public(body.bytes(), encoding, limits, &stamp)).await?;
-        self.rate.charge(claims.session_id, taken.spans.len() + taken.rejections.len());
+        self.rate.charge(claims.session_id, taken.records.len() + taken.rejections.len());
         self.store(taken).await
     }
 
-    /// Resolves when the spans are committed.
-    async fn store(&self, mut taken: Taken) -> Result<Taken, Refusal> {
-        let spans = std::mem::take(&mut taken.spans);
-        let (stored, duplicates) = if spans.is_empty() {
-            (0, 0)
-        } else {
-            let appended = self.store.append(spans).await?;
-            (appended.stored, appended.duplicates)
-        };
-        self.counters.accepted(stored, duplicates, taken.rejected, taken.cut);
+    /// Resolves when the records are committed.
+    async fn store<R: Item>(&self, mut taken: Taken<R>) -> Result<Taken<R>, Refusal> {
+        let records = std::mem::take(&mut taken.records);
+        let appended = if records.is_empty() { Appended::default() } else { R::store(records, &self.store).await? };
+        self.counters.accepted(R::SIGNAL, appended, taken.rejected, taken.cut);
         Ok(taken)
     }
 }
 
 impl Door {
     /// Decodes, few at a time.
-    async fn decode(&self, body: &Buffered, decode: impl FnOnce() -> Result<Taken, Refusal>) -> Result<Taken, Refusal> {
+    async fn decode<T>(&self, body: &Buffered, decode: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
         // The semaphore is never closed.
         let _turn = self.decoders.acquire().await.map_err(|_| Refusal::Failed)?;
         let long = body.bytes().len() > DECODE_INLINE_BYTES;

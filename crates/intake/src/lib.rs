@@ -5,6 +5,7 @@ mod bounds;
 mod config;
 mod decode;
 mod doors;
+mod item;
 mod origin;
 mod rate;
 mod refusal;
@@ -18,7 +19,7 @@ pub use crate::{
     config::{BodyLimits, IntakeConfig, Limits, RateLimit, SpanLimits},
     doors::{ClientAddress, Intake, IssuedTicket, TICKET_HEADER, public_router, trusted_router},
     session::{SessionId, SessionIdError},
-    stats::{RefusedRequests, RejectedSpans, Stats},
+    stats::{RecordStats, RefusedRequests, Rejected, Stats},
     ticket::{Claims, Ticket, TicketError},
     ticket_key::{TicketKey, TicketKeyError},
 };

@@ -24,11 +24,11 @@ pub(crate) enum Refusal {
     Malformed(String),
     #[error("the body did not arrive in time")]
     Slow,
-    #[error("too many spans: slow down")]
+    #[error("too many spans and log records: slow down")]
     Rate { wait: Duration },
     #[error("{0}: try again")]
     Busy(&'static str),
-    #[error("the spans could not be stored")]
+    #[error("what was sent could not be stored")]
     Failed,
 }
 

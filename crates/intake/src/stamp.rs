@@ -1,9 +1,9 @@
 //! Identity: what a browser says about itself is replaced by what the server knows.
 
-use crate::{SessionId, bounds::Cut, config::SpanLimits};
+use crate::{SessionId, bounds::Cut, config::SpanLimits, item::Item};
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 use throughline_context::keys;
-use throughline_otlp::{KeyValue, Resource, Scope, Span, Value};
+use throughline_otlp::{KeyValue, Resource, Scope, Value};
 
 /// `client.address` (semantic conventions, client attributes).
 const CLIENT_ADDRESS: &str = "client.address";
@@ -35,37 +35,37 @@ pub(crate) struct Replaced {
 }
 
 impl Stamp<'_> {
-    /// Whether the span's `session.id`, if it has one, is the ticket's.
-    pub(crate) fn owns(&self, span: &Span) -> bool {
+    /// Whether the record's `session.id`, if it has one, is the ticket's.
+    pub(crate) fn owns(&self, record: &impl Item) -> bool {
         let session_id = self.session_id.to_string();
-        span.attributes
+        record
+            .attributes()
             .iter()
             .filter(|attribute| attribute.key == SESSION_ID)
             .all(|attribute| attribute.value.as_str() == Some(&session_id))
     }
 
-    /// Cuts the span down to size and stamps it. The stamps come after the limits: none of them is ever left out.
-    pub(crate) fn apply(&self, span: &mut Span, limits: &SpanLimits, replaced: &mut Replaced, cut: &mut Cut) {
-        limits.apply(span, cut);
-        let (_, resource) = replaced
+    /// Cuts the record down to size and stamps it. The stamps come after the limits: none of them is ever left out.
+    pub(crate) fn apply(&self, record: &mut impl Item, limits: &SpanLimits, replaced: &mut Replaced, cut: &mut Cut) {
+        record.limit(limits, cut);
+        let (resource, scope, attributes) = record.parts_mut();
+        let (_, new_resource) = replaced
             .resources
-            .entry(Arc::as_ptr(&span.resource))
-            .or_insert_with(|| (Arc::clone(&span.resource), self.resource(&span.resource, limits, cut)));
-        span.resource = Arc::clone(resource);
-        let (_, scope) = replaced
-            .scopes
-            .entry(Arc::as_ptr(&span.scope))
-            .or_insert_with(|| (Arc::clone(&span.scope), limits.scope(&span.scope, cut)));
-        span.scope = Arc::clone(scope);
+            .entry(Arc::as_ptr(resource))
+            .or_insert_with(|| (Arc::clone(resource), self.resource(resource, limits, cut)));
+        *resource = Arc::clone(new_resource);
+        let (_, new_scope) =
+            replaced.scopes.entry(Arc::as_ptr(scope)).or_insert_with(|| (Arc::clone(scope), limits.scope(scope, cut)));
+        *scope = Arc::clone(new_scope);
 
         let ours = [CLIENT_ADDRESS, SESSION_ID, keys::CLIENT_REPORTED, keys::RECEIVED_NS, SAMPLE_RATE];
-        span.attributes.retain(|attribute| !ours.contains(&attribute.key.as_str()));
+        attributes.retain(|attribute| !ours.contains(&attribute.key.as_str()));
         if let Some(address) = self.client_address {
-            span.attributes.push(KeyValue::new(CLIENT_ADDRESS, address.to_string()));
+            attributes.push(KeyValue::new(CLIENT_ADDRESS, address.to_string()));
         }
-        span.attributes.push(KeyValue::new(SESSION_ID, self.session_id.to_string()));
-        span.attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
-        span.attributes.push(KeyValue::new(keys::RECEIVED_NS, self.received_ns));
+        attributes.push(KeyValue::new(SESSION_ID, self.session_id.to_string()));
+        attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
+        attributes.push(KeyValue::new(keys::RECEIVED_NS, self.received_ns));
     }
 
     fn resource(&self, said: &Resource, limits: &SpanLimits, cut: &mut Cut) -> Arc<Resource> {

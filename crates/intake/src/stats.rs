@@ -2,19 +2,19 @@
 
 use crate::{bounds::Cut, refusal::Refusal};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use throughline_otlp::Signal;
+use throughline_store::Appended;
 
 /// Counts since the start, both doors together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Spans that were committed, each for the first time.
-    pub accepted_spans: u64,
-    /// Spans that came again.
-    pub duplicate_spans: u64,
-    /// Spans of accepted requests that were not taken.
-    pub rejected_spans: RejectedSpans,
-    /// Attributes of browsers' spans that were left out by a limit.
+    /// Spans.
+    pub spans: RecordStats,
+    /// Log records.
+    pub log_records: RecordStats,
+    /// Attributes of browsers' spans and log records that were left out by a limit.
     pub cut_attributes: u64,
-    /// Values of browsers' spans that were cut short by a limit.
+    /// Values of browsers' spans and log records that were cut short by a limit.
     pub cut_values: u64,
     /// Bytes of bodies as they arrived.
     pub wire_bytes: u64,
@@ -26,9 +26,20 @@ pub struct Stats {
     pub refused_requests: RefusedRequests,
 }
 
-/// Spans of accepted requests that were not taken, by reason.
+/// What became of the spans, or of the log records, of accepted requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RejectedSpans {
+pub struct RecordStats {
+    /// Those that were committed, each for the first time.
+    pub accepted: u64,
+    /// Those that came again.
+    pub duplicates: u64,
+    /// Those that were not taken.
+    pub rejected: Rejected,
+}
+
+/// What was not taken of accepted requests, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
     /// They break a rule of OTLP.
     pub invalid: u64,
     /// They claim a session that is not the ticket's.
@@ -62,11 +73,8 @@ pub struct RefusedRequests {
 
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    accepted_spans: AtomicU64,
-    duplicate_spans: AtomicU64,
-    invalid: AtomicU64,
-    foreign_session: AtomicU64,
-    batch_limit: AtomicU64,
+    spans: RecordCounters,
+    log_records: RecordCounters,
     cut_attributes: AtomicU64,
     cut_values: AtomicU64,
     pub(crate) wire_bytes: AtomicU64,
@@ -83,14 +91,44 @@ pub(crate) struct Counters {
     failed: AtomicU64,
 }
 
-impl Counters {
-    pub(crate) fn accepted(&self, stored: usize, duplicates: usize, rejected: RejectedSpans, cut: Cut) {
-        self.accepted_requests.fetch_add(1, Relaxed);
-        self.accepted_spans.fetch_add(stored as u64, Relaxed);
-        self.duplicate_spans.fetch_add(duplicates as u64, Relaxed);
+#[derive(Debug, Default)]
+struct RecordCounters {
+    accepted: AtomicU64,
+    duplicates: AtomicU64,
+    invalid: AtomicU64,
+    foreign_session: AtomicU64,
+    batch_limit: AtomicU64,
+}
+
+impl RecordCounters {
+    fn add(&self, appended: Appended, rejected: Rejected) {
+        self.accepted.fetch_add(appended.stored as u64, Relaxed);
+        self.duplicates.fetch_add(appended.duplicates as u64, Relaxed);
         self.invalid.fetch_add(rejected.invalid, Relaxed);
         self.foreign_session.fetch_add(rejected.foreign_session, Relaxed);
         self.batch_limit.fetch_add(rejected.batch_limit, Relaxed);
+    }
+
+    fn snapshot(&self) -> RecordStats {
+        RecordStats {
+            accepted: self.accepted.load(Relaxed),
+            duplicates: self.duplicates.load(Relaxed),
+            rejected: Rejected {
+                invalid: self.invalid.load(Relaxed),
+                foreign_session: self.foreign_session.load(Relaxed),
+                batch_limit: self.batch_limit.load(Relaxed),
+            },
+        }
+    }
+}
+
+impl Counters {
+    pub(crate) fn accepted(&self, signal: Signal, appended: Appended, rejected: Rejected, cut: Cut) {
+        self.accepted_requests.fetch_add(1, Relaxed);
+        match signal {
+            Signal::Traces => self.spans.add(appended, rejected),
+            Signal::Logs => self.log_records.add(appended, rejected),
+        }
         self.cut_attributes.fetch_add(cut.attributes, Relaxed);
         self.cut_values.fetch_add(cut.values, Relaxed);
     }
@@ -112,13 +150,8 @@ impl Counters {
 
     pub(crate) fn snapshot(&self) -> Stats {
         Stats {
-            accepted_spans: self.accepted_spans.load(Relaxed),
-            duplicate_spans: self.duplicate_spans.load(Relaxed),
-            rejected_spans: RejectedSpans {
-                invalid: self.invalid.load(Relaxed),
-                foreign_session: self.foreign_session.load(Relaxed),
-                batch_limit: self.batch_limit.load(Relaxed),
-            },
+            spans: self.spans.snapshot(),
+            log_records: self.log_records.snapshot(),
             cut_attributes: self.cut_attributes.load(Relaxed),
             cut_values: self.cut_values.load(Relaxed),
             wire_bytes: self.wire_bytes.load(Relaxed),

@@ -1,4 +1,4 @@
-//! Both doors, driven through their routers, over a real store.
+//! Both doors, driven through their routers, over a real store: each test for spans and for log records.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use axum::{Router, body::Body, response::Response};
@@ -15,11 +15,12 @@ use std::{
 };
 use throughline_context::{SpanId, TraceId, keys};
 use throughline_intake::{
-    ClientAddress, Intake, IntakeConfig, RateLimit, SessionId, TICKET_HEADER, Ticket, TicketKey, public_router,
-    trusted_router,
+    ClientAddress, Intake, IntakeConfig, RateLimit, RecordStats, SessionId, TICKET_HEADER, Ticket, TicketKey,
+    public_router, trusted_router,
 };
 use throughline_otlp::{
-    Encoding, KeyValue, Resource, Scope, Span, Value, encode_response, encode_status, encode_traces,
+    Encoding, KeyValue, LogRecord, Record, Resource, Scope, Severity, Signal, Span, Value, encode, encode_response,
+    encode_status,
 };
 use throughline_store::{SpanStore as _, Store};
 use tower::ServiceExt as _;
@@ -64,16 +65,62 @@ impl Bench {
         self.intake.issue_ticket(Some(SESSION)).unwrap().ticket
     }
 
-    async fn stored(&self) -> Vec<Span> {
-        self.store.trace(trace_id()).await.unwrap()
+    async fn stored<R: Sample>(&self) -> Vec<R> {
+        R::stored(&self.store).await
     }
+
+    fn stats<R: Sample>(&self) -> RecordStats {
+        let stats = self.intake.stats();
+        match R::SIGNAL {
+            Signal::Traces => stats.spans,
+            Signal::Logs => stats.log_records,
+        }
+    }
+
+    async fn is_empty(&self) -> bool {
+        let counts = self.store.counts().await.unwrap();
+        counts.spans == 0 && counts.log_records == 0
+    }
+}
+
+/// Makes each of these a test for spans and one for log records.
+macro_rules! for_both {
+    ($($name:ident)*) => {
+        mod spans {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<throughline_otlp::Span>().await;
+            })*
+        }
+        mod log_records {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<throughline_otlp::LogRecord>().await;
+            })*
+        }
+    };
+}
+
+/// What is sent.
+trait Sample: Record {
+    /// The field of a partial success.
+    const REJECTED: &str;
+
+    /// A record with this number in its name.
+    fn sample(number: u64) -> Self;
+
+    /// The number of attributes that the sender left out.
+    fn dropped_attributes_count(&self) -> u32;
+
+    /// All of the sample trace.
+    fn stored(store: &Store) -> impl Future<Output = Vec<Self>>;
 }
 
 fn trace_id() -> TraceId {
     TraceId::from_bytes([7; 16]).unwrap()
 }
 
-fn span(number: u64) -> Span {
+fn source() -> (Arc<Resource>, Arc<Scope>) {
     let resource = Resource {
         attributes: vec![
             KeyValue::new("service.name", "bank"),
@@ -84,12 +131,60 @@ fn span(number: u64) -> Span {
         ],
         ..Resource::default()
     };
-    let scope = Scope { name: "scope".to_owned(), ..Scope::default() };
-    let span_id = SpanId::from_bytes((number + 1).to_be_bytes()).unwrap();
-    let mut span = Span::new(trace_id(), span_id, Arc::new(resource), Arc::new(scope));
-    span.name = format!("span {number}");
-    (span.start_ns, span.end_ns) = (1_000 + number, 2_000 + number);
-    span
+    (Arc::new(resource), Arc::new(Scope { name: "scope".to_owned(), ..Scope::default() }))
+}
+
+impl Sample for Span {
+    const REJECTED: &str = "rejectedSpans";
+
+    fn sample(number: u64) -> Self {
+        let span_id = SpanId::from_bytes((number + 1).to_be_bytes()).unwrap();
+        let (resource, scope) = source();
+        let mut span = Self::new(trace_id(), span_id, resource, scope);
+        span.name = format!("sample {number}");
+        (span.start_ns, span.end_ns) = (1_000 + number, 2_000 + number);
+        span
+    }
+
+    fn dropped_attributes_count(&self) -> u32 {
+        self.dropped_attributes_count
+    }
+
+    async fn stored(store: &Store) -> Vec<Self> {
+        store.trace(trace_id()).await.unwrap()
+    }
+}
+
+impl Sample for LogRecord {
+    const REJECTED: &str = "rejectedLogRecords";
+
+    fn sample(number: u64) -> Self {
+        let (resource, scope) = source();
+        let mut record = Self::new(resource, scope);
+        record.trace_id = Some(trace_id());
+        record.event_name = format!("sample {number}");
+        record.time_ns = 1_000 + number;
+        record.severity = Severity::ERROR;
+        record.body = Value::Map(vec![KeyValue::new("said", "ouch")]);
+        record
+    }
+
+    fn dropped_attributes_count(&self) -> u32 {
+        self.dropped_attributes_count
+    }
+
+    async fn stored(store: &Store) -> Vec<Self> {
+        store.trace_logs(trace_id()).await.unwrap()
+    }
+}
+
+fn attribute<'a>(record: &'a impl Record, key: &str) -> Option<&'a Value> {
+    record.attributes().iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
+}
+
+fn set<R: Sample>(mut record: R, attributes: Vec<KeyValue>) -> R {
+    *record.parts_mut().2 = attributes;
+    record
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -98,8 +193,15 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-fn post(encoding: Encoding, body: impl Into<Body>) -> Request<Body> {
-    Request::post("/v1/traces").header(header::CONTENT_TYPE, encoding.content_type()).body(body.into()).unwrap()
+/// A body for the address that takes such records.
+fn post<R: Sample>(encoding: Encoding, body: impl Into<Body>) -> Request<Body> {
+    let request = Request::post(R::SIGNAL.path()).header(header::CONTENT_TYPE, encoding.content_type());
+    request.body(body.into()).unwrap()
+}
+
+/// A body of these records.
+fn records<R: Sample>(encoding: Encoding, records: &[R]) -> Request<Body> {
+    post::<R>(encoding, encode(records, encoding))
 }
 
 fn with(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
@@ -144,77 +246,94 @@ async fn refused(
     headers
 }
 
-#[tokio::test]
-async fn the_trusted_door_takes_both_encodings_plain_and_compressed_as_they_are() {
+for_both! {
+    the_trusted_door_takes_both_encodings_plain_and_compressed_as_they_are
+    a_content_type_may_have_parameters
+    nothing_is_a_success
+    a_retry_is_stored_once
+    bad_ids_are_a_partial_success
+    every_refusal_mirrors_the_content_type
+    other_content_types_are_refused_in_json
+    only_post
+    a_page_does_not_get_through_the_trusted_door
+    a_body_that_does_not_come_is_not_waited_for
+    a_bomb_without_an_end_is_stopped_at_the_limit
+    identity_is_the_servers_to_tell
+    the_peer_is_the_client_where_nobody_knows_better
+    no_good_ticket_no_entry
+    a_beacon_has_its_ticket_in_the_query
+    records_of_another_session_are_rejected_alone
+    limits_of_the_public_door
+    a_session_that_floods_is_asked_to_wait
+    other_sites_get_neither_ticket_nor_entry
+}
+
+async fn the_trusted_door_takes_both_encodings_plain_and_compressed_as_they_are<R: Sample>() {
     let bench = bench();
     for (number, (encoding, compressed)) in
         [(BOTH[0], false), (BOTH[0], true), (BOTH[1], false), (BOTH[1], true)].into_iter().enumerate()
     {
-        let body = encode_traces(&[span(number as u64)], encoding);
+        let body = encode(&[R::sample(number as u64)], encoding);
         let request = if compressed {
-            with(post(encoding, gzip(&body)), "content-encoding", "gzip")
+            with(post::<R>(encoding, gzip(&body)), "content-encoding", "gzip")
         } else {
-            post(encoding, body)
+            post::<R>(encoding, body)
         };
         let (status, headers, body) = send(bench.trusted(), request).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(content_type(&headers), encoding.content_type());
-        assert_eq!(body, encode_response(&[], encoding));
+        assert_eq!(body, encode_response(R::SIGNAL, &[], encoding));
     }
-    assert_eq!(bench.stored().await, (0..4).map(span).collect::<Vec<_>>());
-    assert_eq!(bench.intake.stats().accepted_spans, 4);
+    assert_eq!(bench.stored::<R>().await, (0..4).map(R::sample).collect::<Vec<_>>());
+    assert_eq!(bench.stats::<R>().accepted, 4);
 }
 
-#[tokio::test]
-async fn a_content_type_may_have_parameters() {
+async fn a_content_type_may_have_parameters<R: Sample>() {
     let bench = bench();
-    let body = encode_traces(&[span(0)], Encoding::Json);
-    let request = with(post(Encoding::Json, body), "content-type", "application/json; charset=utf-8");
+    let request = with(records(Encoding::Json, &[R::sample(0)]), "content-type", "application/json; charset=utf-8");
     assert_eq!(send(bench.trusted(), request).await.0, StatusCode::OK);
-    assert_eq!(bench.stored().await.len(), 1);
+    assert_eq!(bench.stored::<R>().await.len(), 1);
 }
 
-#[tokio::test]
-async fn nothing_is_a_success() {
+async fn nothing_is_a_success<R: Sample>() {
     let bench = bench();
     for encoding in BOTH {
         for router in [bench.trusted(), bench.public()] {
-            let request = with(post(encoding, Body::empty()), TICKET_HEADER, &bench.ticket());
+            let request = with(post::<R>(encoding, Body::empty()), TICKET_HEADER, &bench.ticket());
             let (status, headers, body) = send(router, request).await;
             assert_eq!((status, content_type(&headers)), (StatusCode::OK, encoding.content_type()));
-            assert_eq!(body, encode_response(&[], encoding));
+            assert_eq!(body, encode_response(R::SIGNAL, &[], encoding));
         }
     }
 }
 
-#[tokio::test]
-async fn a_retry_is_stored_once() {
+async fn a_retry_is_stored_once<R: Sample>() {
     let bench = bench();
     for _ in 0..2 {
-        let request = post(Encoding::Protobuf, encode_traces(&[span(0)], Encoding::Protobuf));
+        let request = records(Encoding::Protobuf, &[R::sample(0)]);
         assert_eq!(send(bench.trusted(), request).await.0, StatusCode::OK);
     }
-    let stats = bench.intake.stats();
-    assert_eq!((stats.accepted_spans, stats.duplicate_spans, stats.accepted_requests), (1, 1, 2));
+    let stats = bench.stats::<R>();
+    assert_eq!((stats.accepted, stats.duplicates, bench.intake.stats().accepted_requests), (1, 1, 2));
 }
 
-#[tokio::test]
-async fn bad_ids_are_a_partial_success() {
+async fn bad_ids_are_a_partial_success<R: Sample>() {
     let bench = bench();
-    let body = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[
-        {"traceId":"07070707070707070707070707070707","spanId":"0000000000000001","name":"good"},
-        {"traceId":"0707","spanId":"0000000000000002","name":"bad"}]}]}]}"#;
-    let (status, _, body) = send(bench.trusted(), post(Encoding::Json, body.as_slice())).await;
+    // The second's id is spoilt on its way.
+    let body = encode(&[R::sample(0), R::sample(1)], Encoding::Json);
+    let body = String::from_utf8(body).unwrap();
+    let at = body.rfind(&trace_id().to_string()).unwrap();
+    let body = format!("{}{}", &body[..at], &body[at + 1..]);
+    let (status, _, body) = send(bench.trusted(), post::<R>(Encoding::Json, body)).await;
     assert_eq!(status, StatusCode::OK);
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(body["partialSuccess"]["rejectedSpans"], "1");
-    assert!(body["partialSuccess"]["errorMessage"].as_str().unwrap().contains("bad"), "{body}");
-    assert_eq!(bench.stored().await.len(), 1);
-    assert_eq!(bench.intake.stats().rejected_spans.invalid, 1);
+    assert_eq!(body["partialSuccess"][R::REJECTED], "1");
+    assert!(body["partialSuccess"]["errorMessage"].as_str().unwrap().contains("sample 1"), "{body}");
+    assert_eq!(bench.stored::<R>().await.len(), 1);
+    assert_eq!(bench.stats::<R>().rejected.invalid, 1);
 }
 
-#[tokio::test]
-async fn every_refusal_mirrors_the_content_type() {
+async fn every_refusal_mirrors_the_content_type<R: Sample>() {
     const KIB: usize = 1 << 10;
     let bench = bench_with(|config| {
         let limits = &mut config.limits;
@@ -224,7 +343,7 @@ async fn every_refusal_mirrors_the_content_type() {
     for encoding in BOTH {
         let ticket = bench.ticket();
         for (router, wire, inflated) in [(bench.trusted(), 40 * KIB, 200 * KIB), (bench.public(), 10 * KIB, 50 * KIB)] {
-            let post = |body: Vec<u8>| with(post(encoding, body), TICKET_HEADER, &ticket);
+            let post = |body: Vec<u8>| with(post::<R>(encoding, body), TICKET_HEADER, &ticket);
             let garbage = vec![0xff; 10];
             refused(router.clone(), post(garbage.clone()), encoding, 400, 3, "the body is not OTLP").await;
             let request = with(post(garbage), "content-encoding", "gzip");
@@ -237,7 +356,7 @@ async fn every_refusal_mirrors_the_content_type() {
             let words = format!("larger than {inflated} bytes after decompression");
             refused(router.clone(), request, encoding, 413, 3, &words).await;
             let broken = with(
-                Request::post("/v1/traces").body(Body::new(Broken)).unwrap(),
+                Request::post(R::SIGNAL.path()).body(Body::new(Broken)).unwrap(),
                 "content-type",
                 encoding.content_type(),
             );
@@ -247,58 +366,51 @@ async fn every_refusal_mirrors_the_content_type() {
     }
     let stats = bench.intake.stats();
     assert_eq!((stats.accepted_requests, stats.inflated_bytes), (0, 4 * 10));
-    assert_eq!(bench.store.counts().await.unwrap().spans, 0);
+    assert!(bench.is_empty().await);
 }
 
-#[tokio::test]
-async fn other_content_types_are_refused_in_json() {
+async fn other_content_types_are_refused_in_json<R: Sample>() {
     let bench = bench();
     for other in ["text/plain", "application/grpc", ""] {
-        let request = with(post(Encoding::Json, "{}"), "content-type", other);
+        let request = with(post::<R>(Encoding::Json, "{}"), "content-type", other);
         refused(bench.trusted(), request, Encoding::Json, 415, 3, "content type").await;
     }
     assert_eq!(bench.intake.stats().refused_requests.media_type, 3);
 }
 
-#[tokio::test]
-async fn only_post() {
+async fn only_post<R: Sample>() {
     let bench = bench();
     for router in [bench.trusted(), bench.public()] {
-        let request = Request::get("/v1/traces").body(Body::empty()).unwrap();
+        let request = Request::get(R::SIGNAL.path()).body(Body::empty()).unwrap();
         assert_eq!(send(router, request).await.0, StatusCode::METHOD_NOT_ALLOWED);
     }
 }
 
-#[tokio::test]
-async fn a_page_does_not_get_through_the_trusted_door() {
+async fn a_page_does_not_get_through_the_trusted_door<R: Sample>() {
     let bench = bench();
-    let request = with(post(Encoding::Json, "{}"), "origin", "http://127.0.0.1:4318");
+    let request = with(post::<R>(Encoding::Json, "{}"), "origin", "http://127.0.0.1:4318");
     refused(bench.trusted(), request, Encoding::Json, 403, 7, "origin").await;
 }
 
-#[tokio::test]
-async fn a_body_that_does_not_come_is_not_waited_for() {
+async fn a_body_that_does_not_come_is_not_waited_for<R: Sample>() {
     let bench = bench_with(|config| config.limits.trusted_body.timeout = Duration::from_millis(20));
-    let request = Request::post("/v1/traces").header(header::CONTENT_TYPE, "application/json");
+    let request = Request::post(R::SIGNAL.path()).header(header::CONTENT_TYPE, "application/json");
     let request = request.body(Body::new(Silent { head: Some(b"{\"resource".as_slice().into()) })).unwrap();
     refused(bench.trusted(), request, Encoding::Json, 408, 4, "in time").await;
 }
 
-#[tokio::test]
-async fn a_bomb_without_an_end_is_stopped_at_the_limit() {
+async fn a_bomb_without_an_end_is_stopped_at_the_limit<R: Sample>() {
     let bench = bench();
-    let request = with(post(Encoding::Protobuf, Body::new(Bomb)), "content-encoding", "gzip");
+    let request = with(post::<R>(Encoding::Protobuf, Body::new(Bomb)), "content-encoding", "gzip");
     let words = format!("larger than {} bytes after decompression", 4 << 20);
     refused(bench.public(), with(request, TICKET_HEADER, &bench.ticket()), Encoding::Protobuf, 413, 3, &words).await;
     // 4 MiB are about 4 KiB of deflate: no more than that was read of it.
     assert!(bench.intake.stats().wire_bytes < 10_000, "{:?}", bench.intake.stats());
 }
 
-#[tokio::test]
-async fn identity_is_the_servers_to_tell() {
+async fn identity_is_the_servers_to_tell<R: Sample>() {
     let bench = bench();
-    let mut lying = span(0);
-    lying.attributes = vec![
+    let claims = vec![
         KeyValue::new("client.address", "192.0.2.1"),
         KeyValue::new(keys::CLIENT_REPORTED, false),
         KeyValue::new(keys::RECEIVED_NS, 1),
@@ -307,19 +419,17 @@ async fn identity_is_the_servers_to_tell() {
         KeyValue::new("http.request.method", "GET"),
     ];
     let before = now_ns();
-    let mut request = with(
-        post(Encoding::Protobuf, encode_traces(&[lying, span(1)], Encoding::Protobuf)),
-        TICKET_HEADER,
-        &bench.ticket(),
-    );
+    let lying = set(R::sample(0), claims);
+    let request = records(Encoding::Protobuf, &[lying, R::sample(1)]);
+    let mut request = with(request, TICKET_HEADER, &bench.ticket());
     request.extensions_mut().insert(ClientAddress(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9))));
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
 
-    let stored = bench.stored().await;
+    let stored = bench.stored::<R>().await;
     assert_eq!(stored.len(), 2);
-    for span in &stored {
+    for record in &stored {
         let only = |key: &str| {
-            let mut values = span.attributes.iter().filter(|attribute| attribute.key == key);
+            let mut values = record.attributes().iter().filter(|attribute| attribute.key == key);
             let value = values.next().map(|attribute| attribute.value.clone());
             assert!(values.next().is_none(), "{key} twice");
             value
@@ -331,39 +441,32 @@ async fn identity_is_the_servers_to_tell() {
         let received = only(keys::RECEIVED_NS).unwrap().as_i64().unwrap();
         assert!((before..=now_ns()).contains(&received));
 
-        assert_eq!(span.service_name(), SERVICE);
-        let mut resource: Vec<_> = span.resource.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
-        resource.sort_unstable();
-        assert_eq!(
-            resource,
-            ["browser.language", "deployment.environment.name", "service.name", "user_agent.original"]
-        );
-        assert_eq!(span.resource.attribute("deployment.environment.name"), Some(&Value::from("test")));
-        assert_eq!(span.scope.name, "scope");
+        let (resource, scope) = record.source();
+        assert_eq!(resource.service_name(), SERVICE);
+        let mut keys: Vec<_> = resource.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, ["browser.language", "deployment.environment.name", "service.name", "user_agent.original"]);
+        assert_eq!(resource.attribute("deployment.environment.name"), Some(&Value::from("test")));
+        assert_eq!(scope.name, "scope");
     }
-    assert_eq!(stored[0].attribute("http.request.method"), Some(&Value::from("GET")));
+    assert_eq!(attribute(&stored[0], "http.request.method"), Some(&Value::from("GET")));
 }
 
-#[tokio::test]
-async fn the_peer_is_the_client_where_nobody_knows_better() {
+async fn the_peer_is_the_client_where_nobody_knows_better<R: Sample>() {
     let bench = bench();
-    let body = || encode_traces(&[span(0)], Encoding::Protobuf);
-    let mut request = with(post(Encoding::Protobuf, body()), TICKET_HEADER, &bench.ticket());
+    let mut request = with(records(Encoding::Protobuf, &[R::sample(0)]), TICKET_HEADER, &bench.ticket());
     let peer: SocketAddr = "[::ffff:198.51.100.7]:5000".parse().unwrap();
     request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
-    assert_eq!(bench.stored().await[0].attribute("client.address"), Some(&Value::from("198.51.100.7")));
+    assert_eq!(attribute(&bench.stored::<R>().await[0], "client.address"), Some(&Value::from("198.51.100.7")));
 
-    let mut other = span(1);
-    other.attributes = vec![KeyValue::new("client.address", "192.0.2.1")];
-    let body = encode_traces(&[other], Encoding::Protobuf);
-    let request = with(post(Encoding::Protobuf, body), TICKET_HEADER, &bench.ticket());
+    let other = set(R::sample(1), vec![KeyValue::new("client.address", "192.0.2.1")]);
+    let request = with(records(Encoding::Protobuf, &[other]), TICKET_HEADER, &bench.ticket());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
-    assert_eq!(bench.stored().await[1].attribute("client.address"), None, "not known, so not said");
+    assert_eq!(attribute(&bench.stored::<R>().await[1], "client.address"), None, "not known, so not said");
 }
 
-#[tokio::test]
-async fn no_good_ticket_no_entry() {
+async fn no_good_ticket_no_entry<R: Sample>() {
     let bench = bench();
     let now_s = u64::try_from(now_ns() / 1_000_000_000).unwrap();
     let session: SessionId = SESSION.parse().unwrap();
@@ -372,7 +475,7 @@ async fn no_good_ticket_no_entry() {
     let foreign_service = Ticket::issue(&key(), session, "bank", now_s, ttl);
     let expired = Ticket::issue(&key(), session, SERVICE, now_s - 901, ttl);
     for encoding in BOTH {
-        let post = || post(encoding, encode_traces(&[span(0)], encoding));
+        let post = || records(encoding, &[R::sample(0)]);
         refused(bench.public(), post(), encoding, 401, 16, "no ticket").await;
         for (ticket, words) in [
             ("", "malformed"),
@@ -384,91 +487,86 @@ async fn no_good_ticket_no_entry() {
             let request = with(post(), TICKET_HEADER, ticket);
             refused(bench.public(), request, encoding, 401, 16, words).await;
             let mut request = post();
-            *request.uri_mut() = format!("/v1/traces?ticket={ticket}").parse().unwrap();
+            *request.uri_mut() = format!("{}?ticket={ticket}", R::SIGNAL.path()).parse().unwrap();
             refused(bench.public(), request, encoding, 401, 16, words).await;
         }
     }
-    assert_eq!(bench.store.counts().await.unwrap().spans, 0);
+    assert!(bench.is_empty().await);
     assert_eq!(bench.intake.stats().refused_requests.ticket, 2 * (1 + 2 * 5));
 }
 
-#[tokio::test]
-async fn a_beacon_has_its_ticket_in_the_query() {
+async fn a_beacon_has_its_ticket_in_the_query<R: Sample>() {
     let bench = bench();
-    let mut request = post(Encoding::Json, encode_traces(&[span(0)], Encoding::Json));
-    *request.uri_mut() = format!("/v1/traces?a=b&ticket={}", bench.ticket()).parse().unwrap();
+    let mut request = records(Encoding::Protobuf, &[R::sample(0)]);
+    *request.uri_mut() = format!("{}?a=b&ticket={}", R::SIGNAL.path(), bench.ticket()).parse().unwrap();
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
-    assert_eq!(bench.stored().await.len(), 1);
+    assert_eq!(bench.stored::<R>().await.len(), 1);
 }
 
-#[tokio::test]
-async fn spans_of_another_session_are_rejected_alone() {
+async fn records_of_another_session_are_rejected_alone<R: Sample>() {
     let bench = bench();
     let claiming = |number, session: Value| {
-        let mut span = span(number);
-        span.attributes = vec![KeyValue { key: "session.id".to_owned(), value: session }];
-        span
+        set(R::sample(number), vec![KeyValue { key: "session.id".to_owned(), value: session }])
     };
-    let spans = [
+    let claims = [
         claiming(0, Value::from(SESSION)),
         claiming(1, Value::from("fedcba9876543210fedcba9876543210")),
         claiming(2, Value::from(7)),
-        span(3),
+        R::sample(3),
     ];
-    let request = post(Encoding::Json, encode_traces(&spans, Encoding::Json));
+    let request = records(Encoding::Json, &claims);
     let (status, _, body) = send(bench.public(), with(request, TICKET_HEADER, &bench.ticket())).await;
     assert_eq!(status, StatusCode::OK);
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(body["partialSuccess"]["rejectedSpans"], "2");
-    let names: Vec<_> = bench.stored().await.into_iter().map(|span| span.name).collect();
-    assert_eq!(names, ["span 0", "span 3"]);
-    assert_eq!(bench.intake.stats().rejected_spans.foreign_session, 2);
+    assert_eq!(body["partialSuccess"][R::REJECTED], "2");
+    let names: Vec<_> = bench.stored::<R>().await.iter().map(|record| record.title().to_owned()).collect();
+    assert_eq!(names, ["sample 0", "sample 3"]);
+    assert_eq!(bench.stats::<R>().rejected.foreign_session, 2);
 }
 
-#[tokio::test]
-async fn limits_of_the_public_door() {
+async fn limits_of_the_public_door<R: Sample>() {
     let bench = bench_with(|config| config.limits.spans_per_batch = 3);
-    let mut long = span(0);
-    long.attributes = (0..200).map(|number| KeyValue::new(format!("k{number}"), "x".repeat(5_000))).collect();
-    let spans: Vec<_> = std::iter::once(long).chain((1..5).map(span)).collect();
-    let request = post(Encoding::Json, encode_traces(&spans, Encoding::Json));
+    let attributes = (0..200).map(|number| KeyValue::new(format!("k{number}"), "x".repeat(5_000))).collect();
+    let long = set(R::sample(0), attributes);
+    let samples: Vec<_> = std::iter::once(long).chain((1..5).map(R::sample)).collect();
+    let request = records(Encoding::Json, &samples);
     let (status, _, body) = send(bench.public(), with(request, TICKET_HEADER, &bench.ticket())).await;
     assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!(body["partialSuccess"]["rejectedSpans"], "2");
-    let stored = bench.stored().await;
+    assert_eq!(body["partialSuccess"][R::REJECTED], "2");
+    let stored = bench.stored::<R>().await;
     assert_eq!(stored.len(), 3);
-    assert_eq!(stored[0].dropped_attributes_count, 72);
-    assert_eq!(stored[0].attribute("k127"), Some(&Value::from("x".repeat(4_096))));
-    assert_eq!(stored[0].attribute("k128"), None);
-    assert_eq!(stored[0].attribute(keys::CLIENT_REPORTED), Some(&Value::Bool(true)), "never the one left out");
+    assert_eq!(stored[0].dropped_attributes_count(), 72);
+    assert_eq!(attribute(&stored[0], "k127"), Some(&Value::from("x".repeat(4_096))));
+    assert_eq!(attribute(&stored[0], "k128"), None);
+    assert_eq!(attribute(&stored[0], keys::CLIENT_REPORTED), Some(&Value::Bool(true)), "never the one left out");
     let stats = bench.intake.stats();
-    assert_eq!((stats.rejected_spans.batch_limit, stats.cut_attributes, stats.cut_values), (2, 72, 128));
+    let rejected = bench.stats::<R>().rejected.batch_limit;
+    assert_eq!((rejected, stats.cut_attributes, stats.cut_values), (2, 72, 128));
 }
 
-#[tokio::test]
-async fn a_session_that_floods_is_asked_to_wait() {
+async fn a_session_that_floods_is_asked_to_wait<R: Sample>() {
     let bench = bench_with(|config| config.limits.session_rate = RateLimit { per_second: 1, burst: 4 });
-    let spans: Vec<_> = (0..10).map(span).collect();
-    let flood = || with(post(Encoding::Json, encode_traces(&spans, Encoding::Json)), TICKET_HEADER, &bench.ticket());
+    let samples: Vec<_> = (0..10).map(R::sample).collect();
+    let flood = || with(records(Encoding::Json, &samples), TICKET_HEADER, &bench.ticket());
     assert_eq!(send(bench.public(), flood()).await.0, StatusCode::OK);
     let headers = refused(bench.public(), flood(), Encoding::Json, 429, 8, "slow down").await;
     let wait: u64 = headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((1..=7).contains(&wait), "{wait}");
 
     let other = bench.intake.issue_ticket(None).unwrap().ticket;
-    let request = with(post(Encoding::Json, encode_traces(&[span(20)], Encoding::Json)), TICKET_HEADER, &other);
+    let request = with(records(Encoding::Json, &[R::sample(20)]), TICKET_HEADER, &other);
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
 }
 
-#[tokio::test]
-async fn other_sites_get_neither_ticket_nor_entry() {
+async fn other_sites_get_neither_ticket_nor_entry<R: Sample>() {
     let bench = bench_with(|config| config.allowed_origins = vec!["https://shop.example".to_owned()]);
-    let body = encode_traces(&[span(0)], Encoding::Json);
-    let traces =
-        || with(with(post(Encoding::Json, body.clone()), TICKET_HEADER, &bench.ticket()), "host", "app.example");
+    let batch = || {
+        let request = records(Encoding::Json, &[R::sample(0)]);
+        with(with(request, TICKET_HEADER, &bench.ticket()), "host", "app.example")
+    };
     let ticket = || with(Request::post("/v1/ticket").body(Body::empty()).unwrap(), "host", "app.example");
-    for request in [&traces, &ticket] as [&dyn Fn() -> Request<Body>; 2] {
+    for request in [&batch, &ticket] as [&dyn Fn() -> Request<Body>; 2] {
         for origin in ["https://evil.example", "null"] {
             refused(bench.public(), with(request(), "origin", origin), Encoding::Json, 403, 7, "origin").await;
         }
@@ -478,6 +576,58 @@ async fn other_sites_get_neither_ticket_nor_entry() {
             assert_eq!(send(bench.public(), with(request(), "origin", origin)).await.0, StatusCode::OK);
         }
     }
+}
+
+/// Both kinds draw on the same tokens: a session is not given twice as much for saying it in two ways.
+#[tokio::test]
+async fn spans_and_log_records_share_a_rate() {
+    let bench = bench_with(|config| config.limits.session_rate = RateLimit { per_second: 1, burst: 4 });
+    let samples: Vec<Span> = (0..10).map(Span::sample).collect();
+    let flood = with(records(Encoding::Json, &samples), TICKET_HEADER, &bench.ticket());
+    assert_eq!(send(bench.public(), flood).await.0, StatusCode::OK);
+    let one = with(records(Encoding::Json, &[LogRecord::sample(0)]), TICKET_HEADER, &bench.ticket());
+    refused(bench.public(), one, Encoding::Json, 429, 8, "slow down").await;
+}
+
+/// A page that sends again does so later, and perhaps from another network.
+#[tokio::test]
+async fn a_log_record_that_a_page_sends_again_is_stored_once() {
+    let bench = bench();
+    for (number, last) in [1, 2].into_iter().enumerate() {
+        let request = records(Encoding::Protobuf, &[LogRecord::sample(0)]);
+        let mut request = with(request, TICKET_HEADER, &bench.ticket());
+        request.extensions_mut().insert(ClientAddress(IpAddr::V4(Ipv4Addr::new(203, 0, 113, last))));
+        assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+        assert_eq!(bench.intake.stats().log_records.duplicates, number as u64);
+    }
+    let stored = bench.stored::<LogRecord>().await;
+    assert_eq!(stored.len(), 1);
+    assert_eq!(attribute(&stored[0], "client.address"), Some(&Value::from("203.0.113.1")), "the first stays");
+}
+
+#[tokio::test]
+async fn a_log_record_need_not_belong_to_a_trace() {
+    let bench = bench();
+    let mut record = LogRecord::sample(0);
+    record.trace_id = None;
+    for router in [bench.trusted(), bench.public()] {
+        let request = with(records(Encoding::Json, &[record.clone()]), TICKET_HEADER, &bench.ticket());
+        assert_eq!(send(router, request).await.0, StatusCode::OK);
+    }
+    let stored = bench.store.logs_after(0, 10).await.unwrap();
+    assert_eq!(stored.len(), 2, "each door has its own to say");
+    assert_eq!(stored[0].1, record, "as it is");
+    assert_eq!((stored[1].1.trace_id, &stored[1].1.body), (None, &record.body));
+}
+
+#[tokio::test]
+async fn each_address_takes_its_own_kind() {
+    let bench = bench();
+    let spans = encode(&[Span::sample(0)], Encoding::Json);
+    assert_eq!(send(bench.trusted(), post::<LogRecord>(Encoding::Json, spans)).await.0, StatusCode::OK);
+    let log_records = encode(&[LogRecord::sample(0)], Encoding::Json);
+    assert_eq!(send(bench.trusted(), post::<Span>(Encoding::Json, log_records)).await.0, StatusCode::OK);
+    assert!(bench.is_empty().await, "what is not known there is ignored");
 }
 
 async fn ask_for_ticket(bench: &Bench, body: &str) -> (StatusCode, HeaderMap, serde_json::Value) {

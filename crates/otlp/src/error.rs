@@ -1,6 +1,6 @@
 //! Why a whole body cannot be read.
 
-use crate::{Reason, traces::MAX_SPANS};
+use crate::{Reason, Signal, body::MAX_RECORDS};
 
 /// The body is not what its content type says, or asks for too much. Nothing of it was kept.
 #[derive(Debug, thiserror::Error)]
@@ -11,12 +11,12 @@ pub enum DecodeError {
     /// It is not the JSON that it should be. The message tells line and column.
     #[error("the body is not OTLP in JSON: {0}")]
     Json(#[source] serde_json::Error),
-    /// It holds more than [`MAX_SPANS`] spans, good and bad together.
-    #[error("the body holds more than {MAX_SPANS} spans")]
-    TooManySpans,
-    /// A single span that was to be read breaks a rule (only of `decode_span`).
-    #[error("the span is not valid: {0}")]
-    Span(#[source] Reason),
+    /// It holds more than [`MAX_RECORDS`] spans or log records, good and bad together.
+    #[error("the body holds more than {MAX_RECORDS} {record}s", record = .0.record())]
+    TooMany(Signal),
+    /// A single record that was to be read breaks a rule (only of `decode_record`).
+    #[error("the record is not valid: {0}")]
+    Record(#[source] Reason),
     /// A resource is missing where one must be (only of `decode_resource_scope`).
     #[error("no resource and scope where they should be")]
     NoResource,

@@ -1,41 +1,42 @@
-//! Spans by resource and scope, as the wire wants them.
+//! Records by resource and scope, as the wire wants them.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
-use crate::{Resource, Scope, Span, protobuf};
+use crate::{Record, Resource, Scope, protobuf};
 
-/// The spans of one resource.
-pub(crate) struct ResourceGroup<'a> {
+/// The records of one resource.
+pub(crate) struct ResourceGroup<'a, R> {
     pub(crate) resource: &'a Resource,
-    pub(crate) scopes: Vec<ScopeGroup<'a>>,
+    pub(crate) scopes: Vec<ScopeGroup<'a, R>>,
 }
 
-/// The spans of one scope in one resource.
-pub(crate) struct ScopeGroup<'a> {
+/// The records of one scope in one resource.
+pub(crate) struct ScopeGroup<'a, R> {
     pub(crate) scope: &'a Scope,
-    pub(crate) spans: Vec<&'a Span>,
+    pub(crate) records: Vec<&'a R>,
 }
 
-/// Groups spans, keeping the order of first appearance. Equal resources are one group even if they are not
+/// Groups records, keeping the order of first appearance. Equal resources are one group even if they are not
 /// shared; equal means the same bytes, so that NaN equals itself.
-pub(crate) fn by_resource_and_scope(spans: &[Span]) -> Vec<ResourceGroup<'_>> {
-    let mut groups: Vec<ResourceGroup<'_>> = Vec::new();
+pub(crate) fn by_resource_and_scope<R: Record>(records: &[R]) -> Vec<ResourceGroup<'_, R>> {
+    let mut groups: Vec<ResourceGroup<'_, R>> = Vec::new();
     let mut resources = Index::default();
     let mut scopes = Index::default();
-    for span in spans {
-        let address = Arc::as_ptr(&span.resource).addr();
-        let resource = resources.number(address, groups.len(), || protobuf::resource_bytes(&span.resource));
+    for record in records {
+        let (resource_of, scope_of) = record.source();
+        let address = Arc::as_ptr(resource_of).addr();
+        let resource = resources.number(address, groups.len(), || protobuf::resource_bytes(resource_of));
         if resource == groups.len() {
-            groups.push(ResourceGroup { resource: &span.resource, scopes: Vec::new() });
+            groups.push(ResourceGroup { resource: resource_of, scopes: Vec::new() });
         }
         let group = &mut groups[resource].scopes;
-        let address = (resource, Arc::as_ptr(&span.scope).addr());
+        let address = (resource, Arc::as_ptr(scope_of).addr());
         let next = group.len();
-        let scope = scopes.number(address, next, || (resource, protobuf::scope_bytes(&span.scope)));
+        let scope = scopes.number(address, next, || (resource, protobuf::scope_bytes(scope_of)));
         if scope == next {
-            group.push(ScopeGroup { scope: &span.scope, spans: Vec::new() });
+            group.push(ScopeGroup { scope: scope_of, records: Vec::new() });
         }
-        group[scope].spans.push(span);
+        group[scope].records.push(record);
     }
     groups
 }

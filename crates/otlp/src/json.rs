@@ -4,10 +4,31 @@
 //! hexadecimal, for an enumeration by name, for `null`, for an array without `values`, and cannot carry NaN.
 //! Tests hold the two against each other.
 
+mod body;
+mod log_record;
 mod number;
 mod read;
+mod span;
 mod value;
 mod write;
 
-pub(crate) use read::decode_traces;
-pub(crate) use write::{encode_traces, to_vec};
+pub(crate) use body::{decode, encode};
+pub(crate) use write::to_vec;
+
+use serde::Serialize;
+
+use crate::{DecodeError, Rejection, record::Shared};
+
+/// One record as an object.
+pub trait Json: Sized {
+    /// What is written of it.
+    type Out<'a>: Serialize
+    where
+        Self: 'a;
+
+    /// Reads an object. The inner error is a rule that the record breaks, or what it shares with others does.
+    fn from_json(object: &[u8], shared: &Shared) -> Result<Result<Self, Rejection>, DecodeError>;
+
+    /// What to write.
+    fn to_json(&self) -> Self::Out<'_>;
+}

@@ -1,48 +1,55 @@
-//! The span model of Throughline, and OTLP in and out: protobuf and JSON.
+//! The model of spans and log records of Throughline, and OTLP in and out: protobuf and JSON.
 //!
-//! Follows the OpenTelemetry Protocol, version 1: `ExportTraceServiceRequest` (which is, field by field,
-//! `TracesData`), its response, and `google.rpc.Status` for errors. The model is ours; what goes over the wire
-//! is known to this crate alone.
+//! Follows the OpenTelemetry Protocol, version 1: `ExportTraceServiceRequest` and `ExportLogsServiceRequest` (which
+//! are, field by field, `TracesData` and `LogsData`), their responses, and `google.rpc.Status` for errors. The model is
+//! ours; what goes over the wire is known to this crate alone. What is the same for both is written once, for any
+//! [`Record`].
 //!
-//! Reading never fails half way. A body that is not OTLP at all is a [`DecodeError`]; a span that breaks a rule
+//! Reading never fails half way. A body that is not OTLP at all is a [`DecodeError`]; a record that breaks a rule
 //! becomes a [`Rejection`] with its [`Reason`], and all others are kept.
 //!
 //! ```
-//! use throughline_otlp::{decode_traces, encode_response, Encoding};
+//! use throughline_otlp::{decode_traces, encode_response, Encoding, Signal};
 //!
 //! let body = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[
 //!     {"traceId":"5B8EFFF798038103D269B633813FC60C","spanId":"EEE19B7EC3C1B174","name":"GET /"},
 //!     {"traceId":"5B8E","spanId":"EEE19B7EC3C1B175","name":"GET /"}
 //! ]}]}]}"#;
 //! let decoded = decode_traces(body, Encoding::Json)?;
-//! assert_eq!((decoded.spans.len(), decoded.rejections.len()), (1, 1));
-//! let response = encode_response(&decoded.rejections, Encoding::Json);
+//! assert_eq!((decoded.records.len(), decoded.rejections.len()), (1, 1));
+//! let response = encode_response(Signal::Traces, &decoded.rejections, Encoding::Json);
 //! assert!(response.starts_with(br#"{"partialSuccess":{"rejectedSpans":"1""#));
 //! # Ok::<(), throughline_otlp::DecodeError>(())
 //! ```
 
 mod assemble;
+mod body;
 mod encoding;
 mod error;
 mod group;
 mod json;
+mod log_record;
 mod protobuf;
+mod record;
 mod rejection;
 mod response;
+mod signal;
 mod single;
 mod span;
-mod traces;
 mod value;
 
 pub use throughline_context as context;
 
 pub use crate::{
+    body::{Decoded, MAX_RECORDS, decode, decode_logs, decode_traces, encode, encode_logs, encode_traces},
     encoding::Encoding,
     error::DecodeError,
+    log_record::{LogRecord, Severity},
+    record::Record,
     rejection::{Reason, Rejection},
     response::{encode_response, encode_status},
-    single::{decode_resource_scope, decode_span, encode_resource_scope, encode_span},
+    signal::Signal,
+    single::{decode_record, decode_resource_scope, encode_record, encode_resource_scope},
     span::{Event, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, UNKNOWN_SERVICE},
-    traces::{Decoded, MAX_SPANS, decode_traces, encode_traces},
     value::{KeyValue, MAX_VALUE_DEPTH, Value},
 };

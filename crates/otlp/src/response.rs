@@ -1,12 +1,11 @@
-//! Answers: `ExportTraceServiceResponse` and `google.rpc.Status`.
+//! Answers: `ExportTraceServiceResponse`, `ExportLogsServiceResponse` and `google.rpc.Status`.
 
 use std::fmt::Write as _;
 
-use opentelemetry_proto::tonic::collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse};
 use prost::Message;
 use serde::Serialize;
 
-use crate::{Encoding, Rejection, json};
+use crate::{Encoding, Rejection, Signal, json};
 
 /// How many rejections the message tells one by one.
 const TOLD: usize = 5;
@@ -14,17 +13,19 @@ const TOLD: usize = 5;
 /// Writes the answer to a body that was taken: `partial_success` with their number, and the first few in words, if
 /// there are rejections; empty (`{}` in JSON) if there are none.
 #[must_use]
-pub fn encode_response(rejections: &[Rejection], encoding: Encoding) -> Vec<u8> {
-    let partial_success = (!rejections.is_empty()).then(|| ExportTracePartialSuccess {
-        rejected_spans: i64::try_from(rejections.len()).unwrap_or(i64::MAX),
-        error_message: message(rejections),
-    });
+pub fn encode_response(signal: Signal, rejections: &[Rejection], encoding: Encoding) -> Vec<u8> {
+    let partial_success = (!rejections.is_empty())
+        .then(|| PartialSuccess { rejected: rejections.len() as u64, error_message: message(rejections) });
     match encoding {
-        Encoding::Protobuf => ExportTraceServiceResponse { partial_success }.encode_to_vec(),
+        Encoding::Protobuf => Response { partial_success }.encode_to_vec(),
         Encoding::Json => json::to_vec(&ResponseOut {
-            partial_success: partial_success.map(|partial| PartialSuccessOut {
-                rejected_spans: partial.rejected_spans.to_string(),
-                error_message: partial.error_message,
+            partial_success: partial_success.map(|partial| {
+                let rejected = Some(partial.rejected.to_string());
+                let (rejected_spans, rejected_log_records) = match signal {
+                    Signal::Traces => (rejected, None),
+                    Signal::Logs => (None, rejected),
+                };
+                PartialSuccessOut { rejected_spans, rejected_log_records, error_message: partial.error_message }
             }),
         }),
     }
@@ -65,6 +66,22 @@ struct RpcStatus {
     message: String,
 }
 
+/// `ExportTraceServiceResponse` and `ExportLogsServiceResponse`, which are the same in protobuf.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Response {
+    #[prost(message, optional, tag = "1")]
+    partial_success: Option<PartialSuccess>,
+}
+
+/// The count is signed in the `.proto` files, which makes no difference on the wire to one that is not negative.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct PartialSuccess {
+    #[prost(uint64, tag = "1")]
+    rejected: u64,
+    #[prost(string, tag = "2")]
+    error_message: String,
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct ResponseOut {
@@ -75,7 +92,10 @@ struct ResponseOut {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PartialSuccessOut {
-    rejected_spans: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_spans: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_log_records: Option<String>,
     error_message: String,
 }
 
@@ -83,35 +103,50 @@ struct PartialSuccessOut {
 mod tests {
     use super::*;
     use crate::Reason;
+    use opentelemetry_proto::tonic::collector::{
+        logs::v1::ExportLogsServiceResponse, trace::v1::ExportTraceServiceResponse,
+    };
 
-    fn rejections(count: usize) -> Vec<Rejection> {
-        vec![Rejection::new("GET /", Reason::Refused("too old".into())); count]
+    const BOTH: [Signal; 2] = [Signal::Traces, Signal::Logs];
+
+    fn rejections(signal: Signal, count: usize) -> Vec<Rejection> {
+        vec![Rejection::new(signal, "GET /", Reason::Refused("too old".into())); count]
     }
 
     #[test]
     fn nothing_rejected_is_an_empty_answer() {
-        assert!(encode_response(&[], Encoding::Protobuf).is_empty());
-        assert_eq!(encode_response(&[], Encoding::Json), b"{}");
+        for signal in BOTH {
+            assert!(encode_response(signal, &[], Encoding::Protobuf).is_empty());
+            assert_eq!(encode_response(signal, &[], Encoding::Json), b"{}");
+        }
     }
 
     #[test]
     fn rejections_are_counted_and_told() {
-        let body = encode_response(&rejections(7), Encoding::Protobuf);
+        let body = encode_response(Signal::Traces, &rejections(Signal::Traces, 7), Encoding::Protobuf);
         let partial = ExportTraceServiceResponse::decode(body.as_slice()).unwrap().partial_success.unwrap();
         assert_eq!(partial.rejected_spans, 7);
         assert_eq!(partial.error_message.matches("too old").count(), 5);
         assert!(partial.error_message.ends_with("; and 2 more"));
+        let body = encode_response(Signal::Logs, &rejections(Signal::Logs, 300), Encoding::Protobuf);
+        let partial = ExportLogsServiceResponse::decode(body.as_slice()).unwrap().partial_success.unwrap();
+        assert_eq!(partial.rejected_log_records, 300);
 
+        let json = |signal| String::from_utf8(encode_response(signal, &rejections(signal, 1), Encoding::Json)).unwrap();
         assert_eq!(
-            String::from_utf8(encode_response(&rejections(1), Encoding::Json)).unwrap(),
+            json(Signal::Traces),
             r#"{"partialSuccess":{"rejectedSpans":"1","errorMessage":"span \"GET /\": too old"}}"#
+        );
+        assert_eq!(
+            json(Signal::Logs),
+            r#"{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"log record \"GET /\": too old"}}"#
         );
     }
 
     #[test]
     fn a_long_name_is_cut() {
-        let rejection = Rejection::new(&"é".repeat(1000), Reason::TooDeep);
-        assert_eq!(rejection.span_name, "é".repeat(64));
+        let rejection = Rejection::new(Signal::Traces, &"é".repeat(1000), Reason::TooDeep);
+        assert_eq!(rejection.name, "é".repeat(64));
     }
 
     #[test]

@@ -1,21 +1,22 @@
-//! One span, or one resource and scope, by itself: for stores.
+//! One record, or one resource and scope, by itself: for stores.
 
 use std::sync::Arc;
 
-use crate::{DecodeError, Resource, Scope, Span, protobuf};
+use crate::{DecodeError, Record, Resource, Scope, protobuf, record::Shared};
 
-/// Writes one span as a protobuf `Span` message, without its resource and scope.
+/// Writes one record as a protobuf `Span` or `LogRecord` message, without its resource and scope.
 #[must_use]
-pub fn encode_span(span: &Span) -> Vec<u8> {
-    protobuf::encode_span(span)
+pub fn encode_record<R: Record>(record: &R) -> Vec<u8> {
+    record.to_protobuf()
 }
 
-/// Reads what [`encode_span`] wrote.
+/// Reads what [`encode_record`] wrote.
 ///
 /// # Errors
-/// The bytes are no `Span` message, or the span breaks a rule ([`DecodeError::Span`]).
-pub fn decode_span(body: &[u8], resource: &Arc<Resource>, scope: &Arc<Scope>) -> Result<Span, DecodeError> {
-    protobuf::decode_span(body, resource, scope)
+/// The bytes are no such message, or the record breaks a rule ([`DecodeError::Record`]).
+pub fn decode_record<R: Record>(body: &[u8], resource: &Arc<Resource>, scope: &Arc<Scope>) -> Result<R, DecodeError> {
+    let shared = Shared { resource: Arc::clone(resource), scope: Arc::clone(scope), broken: None };
+    R::from_protobuf(body, &shared)?.map_err(|rejection| DecodeError::Record(rejection.reason))
 }
 
 /// Writes a resource and a scope as a protobuf `ResourceSpans` message with one `ScopeSpans` that has no spans.

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use throughline_context::{SpanId, TraceId};
 
-use crate::value::{self, KeyValue, Value};
+use crate::{
+    Record, Signal,
+    value::{self, KeyValue, Value},
+};
 
 /// The name of a service that does not give its name (resource semantic conventions).
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
 
-/// Who made a span: the program, its instance, its machine.
+/// Who made a span or a log record: the program, its instance, its machine.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resource {
     /// `service.name` and so on.
@@ -37,7 +40,7 @@ impl Resource {
     }
 }
 
-/// The library that made a span.
+/// The library that made a span or a log record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scope {
     /// Its name; empty if unknown.
@@ -48,7 +51,7 @@ pub struct Scope {
     pub attributes: Vec<KeyValue>,
     /// How many attributes the sender left out.
     pub dropped_attributes_count: u32,
-    /// The schema that its spans follow; may be empty.
+    /// The schema that its records follow; may be empty.
     pub schema_url: String,
 }
 
@@ -272,5 +275,25 @@ impl Span {
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.status.code == StatusCode::Error
+    }
+}
+
+impl Record for Span {
+    const SIGNAL: Signal = Signal::Traces;
+
+    fn title(&self) -> &str {
+        &self.name
+    }
+
+    fn source(&self) -> (&Arc<Resource>, &Arc<Scope>) {
+        (&self.resource, &self.scope)
+    }
+
+    fn attributes(&self) -> &[KeyValue] {
+        &self.attributes
+    }
+
+    fn parts_mut(&mut self) -> (&mut Arc<Resource>, &mut Arc<Scope>, &mut Vec<KeyValue>) {
+        (&mut self.resource, &mut self.scope, &mut self.attributes)
     }
 }

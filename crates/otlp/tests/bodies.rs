@@ -9,10 +9,11 @@ use opentelemetry_proto::tonic::{
 };
 use prost::Message;
 use throughline_otlp::{
-    DecodeError, Decoded, Encoding, MAX_SPANS, MAX_VALUE_DEPTH, Reason, SpanKind, StatusCode, Value, decode_traces,
+    DecodeError, Decoded, Encoding, MAX_RECORDS, MAX_VALUE_DEPTH, Reason, Signal, Span, SpanKind, StatusCode, Value,
+    decode_traces,
 };
 
-fn json(body: &str) -> Decoded {
+fn json(body: &str) -> Decoded<Span> {
     decode_traces(body.as_bytes(), Encoding::Json).unwrap()
 }
 
@@ -29,7 +30,7 @@ fn with_fields(fields: &str) -> String {
 /// The only attribute of the only span, if that is its value in JSON.
 fn value(value: &str) -> Value {
     let mut decoded = json(&with_fields(&format!(r#""attributes":[{{"key":"k","value":{value}}}]"#)));
-    decoded.spans.remove(0).attributes.remove(0).value
+    decoded.records.remove(0).attributes.remove(0).value
 }
 
 #[test]
@@ -64,8 +65,8 @@ fn the_example_of_the_specification() {
                     "kind":2,"attributes":[{"key":"my.span.attr","value":{"stringValue":"some value"}}]
                 }]}]}]}"#,
     );
-    let [span] = decoded.spans.as_slice() else {
-        panic!("one span, not {}", decoded.spans.len());
+    let [span] = decoded.records.as_slice() else {
+        panic!("one span, not {}", decoded.records.len());
     };
     assert_eq!(span.trace_id.to_string(), "5b8efff798038103d269b633813fc60c");
     assert_eq!(span.span_id.to_string(), "eee19b7ec3c1b174");
@@ -84,7 +85,7 @@ fn json_is_read_generously() {
            "startTimeUnixNano":17,"endTimeUnixNano":1.8e1,"flags":"257","attributes":null,
            "events":[{"timeUnixNano":"9","name":null}],"status":{"code":"STATUS_CODE_ERROR","x":1}"#,
     ));
-    let span = &decoded.spans[0];
+    let span = &decoded.records[0];
     assert_eq!(span.parent_span_id, None);
     assert_eq!(span.kind, SpanKind::Client);
     assert_eq!((span.start_ns, span.end_ns, span.flags), (17, 18, 257));
@@ -92,7 +93,7 @@ fn json_is_read_generously() {
     assert_eq!(span.status.code, StatusCode::Error);
 
     // What a later version of the protocol may know.
-    let span = &json(&with_fields(r#""kind":99,"status":{"code":"STATUS_CODE_NEW"}"#)).spans[0];
+    let span = &json(&with_fields(r#""kind":99,"status":{"code":"STATUS_CODE_NEW"}"#)).records[0];
     assert_eq!(span.kind, SpanKind::Unspecified);
     assert_eq!(span.status.code, StatusCode::Unset);
 }
@@ -166,12 +167,12 @@ fn a_bad_id_rejects_its_span_alone() {
     })
     .collect();
     let decoded = json(&with_spans(&spans.join(",")));
-    assert_eq!(decoded.spans.len(), 2);
+    assert_eq!(decoded.records.len(), 2);
     let kinds: String = decoded
         .rejections
         .iter()
         .map(|rejection| {
-            assert_eq!(rejection.span_name, "n");
+            assert_eq!(rejection.name, "n");
             match rejection.reason {
                 Reason::TraceId(_) => 't',
                 Reason::SpanId(_) => 's',
@@ -222,12 +223,12 @@ fn a_bad_id_rejects_its_span_alone_in_protobuf() {
         message(&[1; 16], &[1; 8], &[2; 8]),
     ]);
     let decoded = decode_traces(&body, Encoding::Protobuf).unwrap();
-    assert_eq!((decoded.spans.len(), decoded.rejections.len()), (3, 5));
-    assert_eq!(decoded.spans[0].links.len(), 1);
-    assert_eq!(decoded.spans[0].dropped_links_count, 4);
-    assert_eq!((decoded.spans[0].start_ns, decoded.spans[0].end_ns), (9, 4));
-    assert_eq!(decoded.spans[1].parent_span_id, None);
-    assert!(decoded.spans[2].parent_span_id.is_some());
+    assert_eq!((decoded.records.len(), decoded.rejections.len()), (3, 5));
+    assert_eq!(decoded.records[0].links.len(), 1);
+    assert_eq!(decoded.records[0].dropped_links_count, 4);
+    assert_eq!((decoded.records[0].start_ns, decoded.records[0].end_ns), (9, 4));
+    assert_eq!(decoded.records[1].parent_span_id, None);
+    assert!(decoded.records[2].parent_span_id.is_some());
 }
 
 #[test]
@@ -239,7 +240,7 @@ fn too_deep_values_reject_their_span() {
             "]}}".repeat(depth - 1)
         );
         let decoded = json(&with_fields(&format!(r#""attributes":[{{"key":"k","value":{nested}}}]"#)));
-        assert_eq!(decoded.spans.len(), taken);
+        assert_eq!(decoded.records.len(), taken);
         assert_eq!(decoded.rejections.len(), 1 - taken);
 
         // In the resource it takes all spans along.
@@ -248,7 +249,7 @@ fn too_deep_values_reject_their_span() {
                 "scopeSpans":[{{"spans":[{{"traceId":"5b8efff798038103d269b633813fc60c",
                 "spanId":"eee19b7ec3c1b174"}}]}}]}}]}}"#
         );
-        assert_eq!(json(&body).spans.len(), taken);
+        assert_eq!(json(&body).records.len(), taken);
     }
 }
 
@@ -273,12 +274,12 @@ fn bottomless_nesting_is_an_error() {
 
 #[test]
 fn a_body_of_too_many_spans_is_an_error() {
-    let body = protobuf(vec![trace::Span::default(); MAX_SPANS]);
+    let body = protobuf(vec![trace::Span::default(); MAX_RECORDS]);
     let decoded = decode_traces(&body, Encoding::Protobuf).unwrap();
-    assert_eq!(decoded.rejections.len(), MAX_SPANS);
+    assert_eq!(decoded.rejections.len(), MAX_RECORDS);
 
-    let body = protobuf(vec![trace::Span::default(); MAX_SPANS + 1]);
-    assert!(matches!(decode_traces(&body, Encoding::Protobuf), Err(DecodeError::TooManySpans)));
-    let body = with_spans(&format!("{}{{}}", "{},".repeat(MAX_SPANS)));
-    assert!(matches!(decode_traces(body.as_bytes(), Encoding::Json), Err(DecodeError::TooManySpans)));
+    let body = protobuf(vec![trace::Span::default(); MAX_RECORDS + 1]);
+    assert!(matches!(decode_traces(&body, Encoding::Protobuf), Err(DecodeError::TooMany(Signal::Traces))));
+    let body = with_spans(&format!("{}{{}}", "{},".repeat(MAX_RECORDS)));
+    assert!(matches!(decode_traces(body.as_bytes(), Encoding::Json), Err(DecodeError::TooMany(Signal::Traces))));
 }

@@ -1,21 +1,19 @@
-//! Putting a batch into the tables, inside of a transaction that is somebody else's.
+//! Putting a batch of spans into the tables, inside of a transaction that is somebody else's.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, btree_map::Entry},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_otlp::{
-    Resource, Scope, Span,
+    Span,
     context::{SpanId, TraceId},
-    encode_resource_scope, encode_span,
+    encode_record,
 };
 
 use crate::{
     Appended,
     fold::{self, Fold, column_ns, cut},
     read,
+    resources::Resources,
 };
 
 /// What a batch adds to one trace.
@@ -43,7 +41,7 @@ pub(crate) fn append(
          ON CONFLICT (trace_id, span_id) DO NOTHING",
     )?;
     for span in spans {
-        let resource_id = resources.id(connection, &span.resource, &span.scope)?;
+        let resource_id = resources.id(connection, span)?;
         let inserted = insert.execute(params![
             span.trace_id.to_bytes(),
             span.span_id.to_bytes(),
@@ -55,7 +53,7 @@ pub(crate) fn append(
             column_ns(span.start_ns),
             column_ns(span.end_ns),
             resource_id,
-            encode_span(span),
+            encode_record(span),
         ])?;
         if inserted == 0 {
             appended.duplicates += 1;
@@ -170,32 +168,5 @@ fn term_id(connection: &Connection, term: &str) -> rusqlite::Result<i64> {
     match known {
         Some(id) => Ok(id),
         None => connection.prepare_cached("INSERT INTO terms (text) VALUES (?1)")?.insert([term]),
-    }
-}
-
-/// The numbers of the resources and scopes of one batch, whose spans mostly share them. Addresses are good for as
-/// long as the batch lives.
-#[derive(Default)]
-struct Resources {
-    ids: HashMap<(usize, usize), i64>,
-}
-
-impl Resources {
-    fn id(&mut self, connection: &Connection, resource: &Arc<Resource>, scope: &Arc<Scope>) -> rusqlite::Result<i64> {
-        let address = (Arc::as_ptr(resource).addr(), Arc::as_ptr(scope).addr());
-        if let Some(id) = self.ids.get(&address) {
-            return Ok(*id);
-        }
-        let body = encode_resource_scope(resource, scope);
-        let known = connection
-            .prepare_cached("SELECT id FROM resources WHERE body = ?1")?
-            .query_row([&body], |row| row.get(0))
-            .optional()?;
-        let id = match known {
-            Some(id) => id,
-            None => connection.prepare_cached("INSERT INTO resources (body) VALUES (?1)")?.insert([&body])?,
-        };
-        self.ids.insert(address, id);
-        Ok(id)
     }
 }

@@ -1,9 +1,10 @@
-//! The durable store of spans: the truth, and the queue of everything that is passed on.
+//! The durable store of spans and log records: the truth, and the queue of everything that is passed on.
 //!
 //! [`Store`] is `SQLite` in WAL mode with `synchronous=FULL`, one file in a directory of its own. One thread
 //! writes, and commits together whatever has queued up meanwhile; a few connections read. [`SpanStore::append`]
 //! resolves after the commit, so that what was acknowledged survives a crash. Each span has a place in the order of
-//! commits: a sink is a cursor over it ([`SpanStore::after`], [`SpanStore::set_cursor`]).
+//! commits: a sink is a cursor over it ([`SpanStore::after`], [`SpanStore::set_cursor`]). Log records lie beside the spans
+//! and have an order of their own ([`SpanStore::append_logs`], [`SpanStore::logs_after`]).
 //!
 //! Everything is bounded: the queue, the readers, what one call returns.
 
@@ -11,8 +12,10 @@ mod append;
 mod error;
 mod fold;
 mod list;
+mod logs;
 mod pool;
 mod read;
+mod resources;
 mod schema;
 mod span_store;
 mod sqlite;
@@ -22,7 +25,7 @@ mod writer;
 pub use crate::{
     error::StoreError,
     list::{Before, ListFilter, MAX_LIST},
-    read::{MAX_AFTER_BYTES, MAX_TRACE_SPANS},
+    read::{MAX_AFTER_BYTES, MAX_TRACE_LOGS, MAX_TRACE_SPANS},
     span_store::{Appended, Counts, SpanStore},
     sqlite::Store,
     summary::{Bands, Summary},

@@ -1,16 +1,16 @@
-//! What a store of spans does, whichever it is.
+//! What a store of spans and log records does, whichever it is.
 
 use std::future::Future;
 
-use throughline_otlp::{Span, context::TraceId};
-use tokio::sync::broadcast;
+use throughline_otlp::{LogRecord, Span, context::TraceId};
+use tokio::sync::{broadcast, watch};
 
 use crate::{ListFilter, StoreError, Summary};
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Appended {
-    /// How many spans are new.
+    /// How many spans or log records are new.
     pub stored: usize,
     /// How many were there already, and were left as they were.
     pub duplicates: usize,
@@ -23,9 +23,11 @@ pub struct Counts {
     pub spans: u64,
     /// Traces.
     pub traces: u64,
+    /// Log records.
+    pub log_records: u64,
 }
 
-/// A durable store of spans. All futures may be dropped at any time; what was begun is then finished unseen.
+/// A durable store of spans and log records. All futures may be dropped at any time; what was begun is then finished unseen.
 pub trait SpanStore: Send + Sync + 'static {
     /// Stores a batch, whole or not at all, and resolves once it is on disk. A span with the trace id and span id of
     /// one that is stored is a duplicate: the first stays.
@@ -34,12 +36,26 @@ pub trait SpanStore: Send + Sync + 'static {
     /// [`StoreError::Busy`] if too much is queued, [`StoreError::Closed`], [`StoreError::Full`], or the database's.
     fn append(&self, spans: Vec<Span>) -> impl Future<Output = Result<Appended, StoreError>> + Send;
 
+    /// The same for log records. They have no ids: one with the content of one that is stored is a duplicate, to the
+    /// nanosecond, whenever and from whichever address a browser's came.
+    ///
+    /// # Errors
+    /// As [`SpanStore::append`].
+    fn append_logs(&self, records: Vec<LogRecord>) -> impl Future<Output = Result<Appended, StoreError>> + Send;
+
     /// All spans of a trace, by start; none if there is no such trace. At most
     /// [`MAX_TRACE_SPANS`](crate::MAX_TRACE_SPANS), the earliest.
     ///
     /// # Errors
     /// The database's.
     fn trace(&self, trace_id: TraceId) -> impl Future<Output = Result<Vec<Span>, StoreError>> + Send;
+
+    /// All log records that name a trace, by time; its spans may be absent. At most
+    /// [`MAX_TRACE_LOGS`](crate::MAX_TRACE_LOGS), the earliest.
+    ///
+    /// # Errors
+    /// The database's.
+    fn trace_logs(&self, trace_id: TraceId) -> impl Future<Output = Result<Vec<LogRecord>, StoreError>> + Send;
 
     /// What a list shows of one trace; `None` if there is no such trace.
     ///
@@ -60,6 +76,16 @@ pub trait SpanStore: Send + Sync + 'static {
     /// The database's.
     fn after(&self, cursor: u64, limit: usize) -> impl Future<Output = Result<Vec<(u64, Span)>, StoreError>> + Send;
 
+    /// The same for log records, whose places are their own.
+    ///
+    /// # Errors
+    /// The database's.
+    fn logs_after(
+        &self,
+        cursor: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(u64, LogRecord)>, StoreError>> + Send;
+
     /// How far a sink has come; 0 if it never said.
     ///
     /// # Errors
@@ -78,7 +104,10 @@ pub trait SpanStore: Send + Sync + 'static {
     /// The database's.
     fn counts(&self) -> impl Future<Output = Result<Counts, StoreError>> + Send;
 
-    /// The traces that get new spans from now on: each once per commit, after it. A receiver that does not keep up
+    /// The traces that get new spans or log records from now on: each once per commit, after it. A receiver that does not keep up
     /// is told that it lags, and should read the list again.
     fn subscribe(&self) -> broadcast::Receiver<TraceId>;
+
+    /// Changes from now on after each commit that stored anything: what belongs to no trace too.
+    fn commits(&self) -> watch::Receiver<u64>;
 }

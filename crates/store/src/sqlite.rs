@@ -10,25 +10,25 @@ use std::{
     thread,
 };
 
-use throughline_otlp::{Span, context::TraceId};
+use throughline_otlp::{LogRecord, Record, Span, context::TraceId};
 use tokio::sync::{
     broadcast,
     mpsc::{self, error::TrySendError},
-    oneshot,
+    oneshot, watch,
 };
 
 use crate::{
     Appended, Counts, ListFilter, SpanStore, StoreError, Summary, list,
     pool::Pool,
     read, schema,
-    writer::{Job, Writer},
+    writer::{Job, Reply, Writer},
 };
 
 const FILE: &str = "traces.db";
 /// How many jobs may be queued.
 const MAX_QUEUED_JOBS: usize = 256;
-/// How many spans may be queued, in however few batches. One batch is taken whatever its size.
-const MAX_QUEUED_SPANS: usize = 65_536;
+/// How many spans and log records may be queued, in however few batches. One batch is taken whatever its size.
+const MAX_QUEUED_RECORDS: usize = 65_536;
 /// How many changes a receiver may lag behind.
 const CHANGES: usize = 1024;
 
@@ -41,9 +41,10 @@ pub struct Store {
 
 struct Inner {
     jobs: mpsc::Sender<Job>,
-    queued_spans: Arc<AtomicUsize>,
+    queued_records: Arc<AtomicUsize>,
     pool: Arc<Pool>,
     changes: broadcast::Sender<TraceId>,
+    commits: watch::Receiver<u64>,
 }
 
 impl fmt::Debug for Store {
@@ -65,14 +66,20 @@ impl Store {
         let connection = schema::open_writer(&file)?;
         let (jobs, queue) = mpsc::channel(MAX_QUEUED_JOBS);
         let (changes, _) = broadcast::channel(CHANGES);
-        let queued_spans = Arc::new(AtomicUsize::new(0));
-        let writer =
-            Writer { connection, jobs: queue, queued_spans: Arc::clone(&queued_spans), changes: changes.clone() };
+        let queued_records = Arc::new(AtomicUsize::new(0));
+        let (committed, commits) = watch::channel(0);
+        let writer = Writer {
+            connection,
+            jobs: queue,
+            queued_records: Arc::clone(&queued_records),
+            changes: changes.clone(),
+            commits: committed,
+        };
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(|| writer.run())
             .map_err(|error| StoreError::Sqlite(Box::new(error)))?;
-        Ok(Self { inner: Arc::new(Inner { jobs, queued_spans, pool: Arc::new(Pool::new(file)), changes }) })
+        Ok(Self { inner: Arc::new(Inner { jobs, queued_records, pool: Arc::new(Pool::new(file)), changes, commits }) })
     }
 
     /// Writes what is queued and closes the file for writing; all that is asked of any clone afterwards, other than
@@ -85,29 +92,32 @@ impl Store {
         }
     }
 
-    /// Counts spans in, unless there would be too many.
-    fn reserve(&self, spans: usize) -> Result<(), StoreError> {
+    /// Counts records in, unless there would be too many.
+    fn reserve(&self, records: usize) -> Result<(), StoreError> {
         self.inner
-            .queued_spans
+            .queued_records
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |queued| {
-                let sum = queued.saturating_add(spans);
-                (queued == 0 || sum <= MAX_QUEUED_SPANS).then_some(sum)
+                let sum = queued.saturating_add(records);
+                (queued == 0 || sum <= MAX_QUEUED_RECORDS).then_some(sum)
             })
             .map(|_| ())
             .map_err(|_| StoreError::Busy)
     }
-}
 
-impl SpanStore for Store {
-    async fn append(&self, spans: Vec<Span>) -> Result<Appended, StoreError> {
-        if spans.is_empty() {
+    /// Queues a batch and waits until it is on disk.
+    async fn write<R: Record>(
+        &self,
+        records: Vec<R>,
+        job: fn(Vec<R>, Reply<Appended>) -> Job,
+    ) -> Result<Appended, StoreError> {
+        if records.is_empty() {
             return Ok(Appended::default());
         }
-        let count = spans.len();
+        let count = records.len();
         self.reserve(count)?;
         let (reply, result) = oneshot::channel();
-        if let Err(error) = self.inner.jobs.try_send(Job::Append { spans, reply }) {
-            self.inner.queued_spans.fetch_sub(count, Ordering::Relaxed);
+        if let Err(error) = self.inner.jobs.try_send(job(records, reply)) {
+            self.inner.queued_records.fetch_sub(count, Ordering::Relaxed);
             return Err(match error {
                 TrySendError::Full(_) => StoreError::Busy,
                 TrySendError::Closed(_) => StoreError::Closed,
@@ -115,8 +125,22 @@ impl SpanStore for Store {
         }
         result.await.map_err(|_| StoreError::Closed)?
     }
+}
+
+impl SpanStore for Store {
+    async fn append(&self, spans: Vec<Span>) -> Result<Appended, StoreError> {
+        self.write(spans, |spans, reply| Job::Append { spans, reply }).await
+    }
+
+    async fn append_logs(&self, records: Vec<LogRecord>) -> Result<Appended, StoreError> {
+        self.write(records, |records, reply| Job::AppendLogs { records, reply }).await
+    }
 
     async fn trace(&self, trace_id: TraceId) -> Result<Vec<Span>, StoreError> {
+        self.inner.pool.read(move |connection| read::trace(connection, trace_id)).await
+    }
+
+    async fn trace_logs(&self, trace_id: TraceId) -> Result<Vec<LogRecord>, StoreError> {
         self.inner.pool.read(move |connection| read::trace(connection, trace_id)).await
     }
 
@@ -129,6 +153,10 @@ impl SpanStore for Store {
     }
 
     async fn after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, Span)>, StoreError> {
+        self.inner.pool.read(move |connection| read::after(connection, cursor, limit)).await
+    }
+
+    async fn logs_after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, LogRecord)>, StoreError> {
         self.inner.pool.read(move |connection| read::after(connection, cursor, limit)).await
     }
 
@@ -152,5 +180,10 @@ impl SpanStore for Store {
 
     fn subscribe(&self) -> broadcast::Receiver<TraceId> {
         self.inner.changes.subscribe()
+    }
+    fn commits(&self) -> watch::Receiver<u64> {
+        let mut commits = self.inner.commits.clone();
+        commits.mark_unchanged();
+        commits
     }
 }

@@ -9,22 +9,26 @@ use std::{
 };
 
 use rusqlite::{Connection, TransactionBehavior, params};
-use throughline_otlp::{Span, context::TraceId};
-use tokio::sync::{broadcast, mpsc, oneshot};
+use throughline_otlp::{LogRecord, Span, context::TraceId};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::{Appended, StoreError, append::append, fold::column_ns};
+use crate::{Appended, StoreError, append::append, fold::column_ns, logs::append_logs};
 
 /// How many jobs one transaction takes in.
 const MAX_GROUP_JOBS: usize = 64;
-/// After how many spans a transaction takes in no more jobs.
-const MAX_GROUP_SPANS: usize = 8192;
+/// After how many spans and log records a transaction takes in no more jobs.
+const MAX_GROUP_RECORDS: usize = 8192;
 
-type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
 /// Something to be written. Who asked may be gone by the time it is answered.
 pub(crate) enum Job {
     Append {
         spans: Vec<Span>,
+        reply: Reply<Appended>,
+    },
+    AppendLogs {
+        records: Vec<LogRecord>,
         reply: Reply<Appended>,
     },
     SetCursor {
@@ -39,16 +43,17 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    fn span_count(&self) -> usize {
+    fn record_count(&self) -> usize {
         match self {
             Self::Append { spans, .. } => spans.len(),
+            Self::AppendLogs { records, .. } => records.len(),
             Self::SetCursor { .. } | Self::Close { .. } => 0,
         }
     }
 
     fn answer(self, result: Result<Appended, StoreError>) {
         match self {
-            Self::Append { reply, .. } => drop(reply.send(result)),
+            Self::Append { reply, .. } | Self::AppendLogs { reply, .. } => drop(reply.send(result)),
             Self::SetCursor { reply, .. } => drop(reply.send(result.map(|_| ()))),
             Self::Close { reply } => drop(reply.send(())),
         }
@@ -59,9 +64,10 @@ impl Job {
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) jobs: mpsc::Receiver<Job>,
-    /// How many spans are queued; the store counts up, the writer down.
-    pub(crate) queued_spans: Arc<AtomicUsize>,
+    /// How many spans and log records are queued; the store counts up, the writer down.
+    pub(crate) queued_records: Arc<AtomicUsize>,
     pub(crate) changes: broadcast::Sender<TraceId>,
+    pub(crate) commits: watch::Sender<u64>,
 }
 
 impl Writer {
@@ -71,23 +77,23 @@ impl Writer {
         while let Some(job) = self.jobs.blocking_recv() {
             let mut group = Vec::new();
             let mut next = Some(job);
-            let mut spans = 0;
+            let mut records = 0;
             while let Some(job) = next {
-                spans += job.span_count();
+                records += job.record_count();
                 if matches!(job, Job::Close { .. }) {
                     self.jobs.close();
                     closing.push(job);
                 } else {
                     group.push(job);
                 }
-                next = if group.len() < MAX_GROUP_JOBS && spans < MAX_GROUP_SPANS {
+                next = if group.len() < MAX_GROUP_JOBS && records < MAX_GROUP_RECORDS {
                     self.jobs.try_recv().ok()
                 } else {
                     None
                 };
             }
-            self.queued_spans.fetch_sub(spans, Ordering::Relaxed);
-            write(&mut self.connection, group, &self.changes);
+            self.queued_records.fetch_sub(records, Ordering::Relaxed);
+            self.write(group);
         }
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the store's file was not closed cleanly");
@@ -96,39 +102,41 @@ impl Writer {
             job.answer(Ok(Appended::default()));
         }
     }
-}
-
-/// Writes a group in one transaction; if that fails, each job in its own, so that none suffers for another.
-fn write(connection: &mut Connection, group: Vec<Job>, changes: &broadcast::Sender<TraceId>) {
-    if group.is_empty() {
-        return;
-    }
-    match commit(connection, &group) {
-        Ok((results, changed)) => {
-            publish(changes, changed);
-            for (job, appended) in group.into_iter().zip(results) {
-                job.answer(Ok(appended));
-            }
+    /// Writes a group in one transaction; if that fails, each job in its own, so that none suffers for another.
+    fn write(&mut self, group: Vec<Job>) {
+        if group.is_empty() {
+            return;
         }
-        Err(error) => match <[Job; 1]>::try_from(group) {
-            Ok([job]) => {
-                tracing::error!(%error, "the store cannot write");
-                job.answer(Err(error));
-            }
-            Err(group) => {
-                tracing::debug!(%error, "writing the jobs of a group one by one");
-                for job in group {
-                    write(connection, vec![job], changes);
+        match commit(&mut self.connection, &group) {
+            Ok((results, changed)) => {
+                self.publish(&results, changed);
+                for (job, appended) in group.into_iter().zip(results) {
+                    job.answer(Ok(appended));
                 }
             }
-        },
+            Err(error) => match <[Job; 1]>::try_from(group) {
+                Ok([job]) => {
+                    tracing::error!(%error, "the store cannot write");
+                    job.answer(Err(error));
+                }
+                Err(group) => {
+                    tracing::debug!(%error, "writing the jobs of a group one by one");
+                    for job in group {
+                        self.write(vec![job]);
+                    }
+                }
+            },
+        }
     }
-}
 
-fn publish(changes: &broadcast::Sender<TraceId>, changed: BTreeSet<TraceId>) {
-    for trace_id in changed {
-        // That nobody listens is fine.
-        let _ = changes.send(trace_id);
+    fn publish(&self, results: &[Appended], changed: BTreeSet<TraceId>) {
+        for trace_id in changed {
+            // That nobody listens is fine.
+            let _ = self.changes.send(trace_id);
+        }
+        if results.iter().any(|appended| appended.stored > 0) {
+            self.commits.send_modify(|commits| *commits = commits.wrapping_add(1));
+        }
     }
 }
 
@@ -142,6 +150,7 @@ fn commit(connection: &mut Connection, group: &[Job]) -> Result<Committed, Store
     for job in group {
         results.push(match job {
             Job::Append { spans, .. } => append(&transaction, spans, &mut changed)?,
+            Job::AppendLogs { records, .. } => append_logs(&transaction, records, &mut changed)?,
             Job::SetCursor { sink, cursor, .. } => {
                 transaction
                     .prepare_cached("REPLACE INTO sinks (name, cursor) VALUES (?1, ?2)")?
@@ -181,15 +190,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("traces.db");
         schema::make_file(dir.path(), &file).unwrap();
-        let mut connection = schema::open_writer(&file).unwrap();
+        let connection = schema::open_writer(&file).unwrap();
         let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
         let _: i64 = connection.pragma_update_and_check(None, "max_page_count", pages + 16, |row| row.get(0)).unwrap();
         let (changes, mut changed) = broadcast::channel(16);
+        let (_jobs, queue) = mpsc::channel(1);
+        let (commits, _) = watch::channel(0);
+        let queued_records = Arc::default();
+        let mut writer = Writer { connection, jobs: queue, queued_records, changes, commits };
 
         let (first, mut first_result) = batch(1, "small");
         let (large, mut large_result) = batch(2, &"x".repeat(1 << 20));
         let (last, mut last_result) = batch(3, "small");
-        write(&mut connection, vec![first, large, last], &changes);
+        writer.write(vec![first, large, last]);
 
         let stored = Appended { stored: 1, duplicates: 0 };
         assert_eq!(first_result.try_recv().unwrap().unwrap(), stored);
@@ -198,11 +211,12 @@ mod tests {
         assert_eq!(changed.try_recv().unwrap().to_bytes(), [1; 16]);
         assert_eq!(changed.try_recv().unwrap().to_bytes(), [3; 16]);
         assert!(changed.try_recv().is_err());
+        assert_eq!(*writer.commits.borrow(), 2);
 
-        let counts = read::counts(&connection).unwrap();
+        let counts = read::counts(&writer.connection).unwrap();
         assert_eq!((counts.spans, counts.traces), (2, 2));
         let large = TraceId::from_bytes([2; 16]).unwrap();
-        assert_eq!(read::trace(&connection, large).unwrap(), vec![]);
-        assert!(read::fold(&connection, large).unwrap().is_none());
+        assert_eq!(read::trace::<Span>(&writer.connection, large).unwrap(), vec![]);
+        assert!(read::fold(&writer.connection, large).unwrap().is_none());
     }
 }

@@ -19,7 +19,9 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use throughline_otlp::{Encoding, KeyValue, Span, Value, decode_traces, encode_response, encode_status, encode_traces};
+use throughline_otlp::{
+    Encoding, KeyValue, Signal, Span, Value, decode_traces, encode_response, encode_status, encode_traces,
+};
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 /// The header that carries the key.
@@ -252,7 +254,8 @@ fn answer(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, body: Opt
     if *behaviour == Behaviour::CutMidway {
         return Response::new(Body::new(Cut { half: Some(Bytes::from_static(b"\x0a")) }));
     }
-    let body = if rejected > 0 { partial_success(rejected, encoding) } else { encode_response(&[], encoding) };
+    let body =
+        if rejected > 0 { partial_success(rejected, encoding) } else { encode_response(Signal::Traces, &[], encoding) };
     reply(200, body, encoding)
 }
 
@@ -278,10 +281,10 @@ fn decode(headers: &HeaderMap, body: &Bytes, encoding: Encoding) -> Result<Vec<S
     if !decoded.rejections.is_empty() {
         return Err(format!("{} spans with bad ids", decoded.rejections.len()));
     }
-    for span in &decoded.spans {
+    for span in &decoded.records {
         check(span)?;
     }
-    Ok(decoded.spans)
+    Ok(decoded.records)
 }
 
 fn check(span: &Span) -> Result<(), String> {

@@ -2,7 +2,7 @@
 
 mod spans;
 
-pub(crate) use self::spans::{as_json, new_span_id, new_trace_id, now_ns, set, span, text, traceparent};
+pub(crate) use self::spans::{as_json, exception, new_span_id, new_trace_id, now_ns, set, span, text, traceparent};
 
 use std::{
     path::Path,
@@ -13,7 +13,7 @@ use std::{
 use reqwest::{Client, Method, RequestBuilder, Response, Url, header};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
-use throughline_otlp::{Encoding, Span, encode_traces};
+use throughline_otlp::{Encoding, Record, encode};
 use throughline_shared::{
     cruddur::{Activity, ChooseUser, NewActivity},
     error::{ErrorBody, ErrorDetail},
@@ -149,10 +149,10 @@ impl Bench {
         read(self.request("POST", "/api/activities").header(header::COOKIE, cookie).json(&new)).await
     }
 
-    /// Puts spans through the trusted door.
-    pub(crate) async fn store(&self, spans: &[Span]) {
-        let request = self.trusted("/v1/traces").header(header::CONTENT_TYPE, Encoding::Protobuf.content_type());
-        let response = request.body(encode_traces(spans, Encoding::Protobuf)).send().await.unwrap();
+    /// Puts spans or log records through the trusted door.
+    pub(crate) async fn store<R: Record>(&self, records: &[R]) {
+        let request = self.trusted(R::SIGNAL.path()).header(header::CONTENT_TYPE, Encoding::Protobuf.content_type());
+        let response = request.body(encode(records, Encoding::Protobuf)).send().await.unwrap();
         assert_eq!(response.status(), 200);
     }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use throughline_otlp::{
-    KeyValue, Resource, Scope, Span, SpanKind, Value,
+    KeyValue, LogRecord, Resource, Scope, Severity, Span, SpanKind, Value,
     context::{SpanId, TraceId},
 };
 use throughline_shared::inspector::{Attribute, AttributeValue};
@@ -45,6 +45,17 @@ pub(crate) fn span(trace_id: &str, name: &str) -> Span {
     span.start_ns = now_ns();
     span.end_ns = span.start_ns + 10_000_000;
     span
+}
+
+/// An exception that the service `bank` met just now, in the course of that span.
+pub(crate) fn exception(span: &Span, words: &str) -> LogRecord {
+    let mut record = LogRecord::new(Arc::clone(&span.resource), Arc::clone(&span.scope));
+    (record.trace_id, record.span_id) = (Some(span.trace_id), Some(span.span_id));
+    record.time_ns = now_ns();
+    record.severity = Severity::ERROR;
+    record.event_name = "exception".to_owned();
+    record.attributes.push(KeyValue::new("exception.message", words));
+    record
 }
 
 /// Adds an attribute.

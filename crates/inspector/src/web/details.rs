@@ -5,7 +5,7 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use throughline_shared::inspector::{Attribute, Event, Link, Span, StatusCode};
 
-use super::{clock, copy::CopyButton, header::swatch, page::Page};
+use super::{clock, copy::CopyButton, header::swatch, logs::Logs, page::Page};
 use crate::{
     band::{self, Figures, Kind, Segment},
     find, format,
@@ -21,12 +21,15 @@ pub(crate) fn Details(page: Page) -> impl IntoView {
         let index = selected.get()?;
         let model = page.model.get();
         let span = model.spans.get(index)?.clone();
-        let times = Times::of(&model, &span, page.clock.get());
+        let clock = page.clock.get();
+        let times = Times::of(&model, &span, clock);
         let service = model.service_of.get(index).copied().unwrap_or_default();
         let warnings = model.warnings(index);
         let network = model.network.get(index).cloned().unwrap_or_default();
         let json = serde_json::to_string_pretty(&span).unwrap_or_default();
         let copied = json.clone();
+        let tied = model.logs.tied(index).cloned().collect::<Vec<_>>();
+        let untied = model.logs.untied(index).cloned().collect::<Vec<_>>();
         let span = Arc::new(span);
         let name = if span.name.is_empty() { "(no name)".to_owned() } else { span.name.clone() };
         Some(view! {
@@ -65,6 +68,7 @@ pub(crate) fn Details(page: Page) -> impl IntoView {
                 {network.figures.map(|figures| view! { <NetworkFacts figures/> })}
                 {(!network.segments.is_empty()).then(|| view! { <Phases segments=network.segments/> })}
                 <Attributes title="Attributes" attributes=span.attributes.clone() needle/>
+                <Logs tied untied times clock needle/>
                 <Events events=span.events.clone() times/>
                 <Links links=span.links.clone()/>
                 <Attributes title="Resource" attributes=span.resource.clone() needle/>
@@ -80,7 +84,7 @@ pub(crate) fn Details(page: Page) -> impl IntoView {
 
 /// The times of a span, nanoseconds.
 #[derive(Clone, Copy)]
-struct Times {
+pub(super) struct Times {
     start: i64,
     end: i64,
     /// Start of the trace.
@@ -99,7 +103,8 @@ impl Times {
         Self { start, end, origin: trace.window(clock).start_ns(), align }
     }
 
-    fn since_origin(self, at: i64) -> String {
+    /// A time on the trace's axis.
+    pub(super) fn since_origin(self, at: i64) -> String {
         let offset = at.saturating_sub(self.origin);
         if offset == 0 {
             return "+0".to_owned();
@@ -256,7 +261,7 @@ fn Attributes(title: &'static str, attributes: Vec<Attribute>, needle: RwSignal<
 }
 
 #[component]
-fn AttributeLine(attribute: Attribute) -> impl IntoView {
+pub(super) fn AttributeLine(attribute: Attribute) -> impl IntoView {
     let text = find::text(&attribute.value);
     let copied = text.clone();
     view! {

@@ -16,6 +16,7 @@ pub(crate) mod list;
 mod list_row;
 mod list_state;
 mod live;
+mod logs;
 mod minimap;
 mod page;
 pub(crate) mod problem_view;

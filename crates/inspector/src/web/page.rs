@@ -3,11 +3,10 @@
 use std::{collections::HashSet, sync::Arc};
 
 use leptos::{html::Div, prelude::*};
-use throughline_shared::inspector::Span;
 
 use crate::{
     address::View,
-    find,
+    find, log,
     model::{Clock, Model, is_error},
     timeline::Window,
     tree::Row,
@@ -64,7 +63,13 @@ impl Page {
         });
         let hits = Memo::new(move |_| {
             let needle = needle.get();
-            model.with(|model| Arc::new(places(model, |span| find::matches(span, &needle))))
+            let in_logs = needle.trim().to_lowercase();
+            let says = |model: &Model, span: usize| {
+                let mut records = model.logs.tied(span).chain(model.logs.untied(span));
+                model.spans.get(span).is_some_and(|span| find::matches(span, &needle))
+                    || !in_logs.is_empty() && records.any(|record| log::matches(record, &in_logs))
+            };
+            model.with(|model| Arc::new(places(model, |span| says(model, span))))
         });
         Self { model, view, folded, cursor, needle, clock, whole, window, rows, hits, scroller: NodeRef::new(), show }
     }
@@ -149,7 +154,8 @@ impl Page {
 
     /// Goes to the next span that has failed.
     pub(crate) fn next_error(self) {
-        let places = self.model.with_untracked(|model| places(model, is_error));
+        let places =
+            self.model.with_untracked(|model| places(model, |span| model.spans.get(span).is_some_and(is_error)));
         self.go_to_next(&places);
     }
 
@@ -199,7 +205,6 @@ impl Page {
 }
 
 /// The places from top to bottom of the spans that `wanted` picks.
-fn places(model: &Model, wanted: impl Fn(&Span) -> bool) -> Vec<usize> {
-    let picked = |span: u32| model.spans.get(span as usize).is_some_and(&wanted);
-    model.order.iter().enumerate().filter(|(_, span)| picked(**span)).map(|(place, _)| place).collect()
+fn places(model: &Model, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
+    model.order.iter().enumerate().filter(|(_, span)| wanted(**span as usize)).map(|(place, _)| place).collect()
 }

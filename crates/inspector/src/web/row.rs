@@ -82,10 +82,12 @@ pub(crate) fn SpanRow(
     let name = if span.name.is_empty() { "(no name)".to_owned() } else { span.name.clone() };
     let length = format::duration(span.duration_ns);
     let service_name = span.service.clone();
+    let logs = model.logs.mark(index);
     let said = format!(
-        "{name}, {service_name}, {length}{}{}",
+        "{name}, {service_name}, {length}{}{}{}",
         if failed { ", error" } else { "" },
         if warned { ", has a warning" } else { "" },
+        logs.map(|logs| format!(", {}", logs.words())).unwrap_or_default(),
     );
     let rank = model.rank.get(index).copied().unwrap_or_default();
     let is_cursor =
@@ -175,6 +177,15 @@ pub(crate) fn SpanRow(
     let below = row
         .folded
         .then(|| view! { <span class="wf-below">{format!("+{}", format::thousands(row.descendants as usize))}</span> });
+    let logs = logs.map(|logs| {
+        view! {
+            <span class="wf-logs" class:wf-logs-error=logs.errors != 0 title=logs.words() aria-hidden="true">
+                {(logs.errors > 0).then(|| view! { <span class="error-icon">"!"</span> })}
+                "≡ "
+                {format::thousands(logs.count)}
+            </span>
+        }
+    });
     view! {
         <div
             class="wf-row wf-grid"
@@ -199,6 +210,7 @@ pub(crate) fn SpanRow(
                 {failed.then(|| view! { <span class="error-icon" title="Error" aria-hidden="true">"!"</span> })}
                 {warned.then(|| view! { <span class="warning-icon" title="Has a warning: see its details" aria-hidden="true">"△"</span> })}
                 <span class="wf-text" title=name.clone()>{name.clone()}</span>
+                {logs}
                 {below}
             </div>
             <div class="wf-service" role="gridcell">

@@ -25,6 +25,13 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIEN
 #[derive(Default)]
 pub(crate) struct ValueIn(Value);
 
+impl ValueIn {
+    /// The model's value.
+    pub(crate) fn into_value(self) -> Value {
+        self.0
+    }
+}
+
 /// An attribute on its way in.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -129,7 +136,7 @@ fn bytes<E: de::Error>(text: &str) -> Result<Value, E> {
 }
 
 /// A value on its way out.
-struct ValueOut<'a>(&'a Value);
+pub(crate) struct ValueOut<'a>(pub(crate) &'a Value);
 
 /// An attribute on its way out.
 #[derive(Serialize)]

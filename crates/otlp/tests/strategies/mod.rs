@@ -1,10 +1,10 @@
-//! Random spans of every shape that the model can hold.
+//! Random spans and log records of every shape that the model can hold.
 
 use std::sync::Arc;
 
 use proptest::{collection::vec, option, prelude::*};
 use throughline_otlp::{
-    Event, KeyValue, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, Value,
+    Event, KeyValue, Link, LogRecord, Resource, Scope, Severity, Span, SpanKind, Status, StatusCode, Value,
     context::{SpanId, TraceId},
 };
 
@@ -121,9 +121,46 @@ fn span(resources: Vec<Arc<Resource>>, scopes: Vec<Arc<Scope>>) -> impl Strategy
         })
 }
 
+fn log_record(resources: Vec<Arc<Resource>>, scopes: Vec<Arc<Scope>>) -> impl Strategy<Value = LogRecord> {
+    (
+        (any::<u64>(), any::<u64>()),
+        (0..=24, ".{0,5}"),
+        value(),
+        (attributes(), any::<u32>()),
+        any::<u32>(),
+        (option::of(trace_id()), option::of(span_id())),
+        ".{0,12}",
+        prop::sample::select(resources),
+        prop::sample::select(scopes),
+    )
+        .prop_map(|(times, severity, body, attributes, flags, ids, event_name, resource, scope)| LogRecord {
+            time_ns: times.0,
+            observed_time_ns: times.1,
+            severity: Severity::from_number(severity.0),
+            severity_text: severity.1,
+            body,
+            attributes: attributes.0,
+            dropped_attributes_count: attributes.1,
+            flags,
+            trace_id: ids.0,
+            span_id: ids.1,
+            event_name,
+            resource,
+            scope,
+        })
+}
+
+/// A few resources and scopes.
+fn sources() -> impl Strategy<Value = (Vec<Arc<Resource>>, Vec<Arc<Scope>>)> {
+    (vec(resource().prop_map(Arc::new), 1..4), vec(scope().prop_map(Arc::new), 1..4))
+}
+
 /// Spans of a few resources and scopes, in any order.
 pub(crate) fn spans() -> impl Strategy<Value = Vec<Span>> {
-    (vec(resource(), 1..4), vec(scope(), 1..4)).prop_flat_map(|(resources, scopes)| {
-        vec(span(resources.into_iter().map(Arc::new).collect(), scopes.into_iter().map(Arc::new).collect()), 0..8)
-    })
+    sources().prop_flat_map(|(resources, scopes)| vec(span(resources, scopes), 0..8))
+}
+
+/// Log records of a few resources and scopes, in any order.
+pub(crate) fn log_records() -> impl Strategy<Value = Vec<LogRecord>> {
+    sources().prop_flat_map(|(resources, scopes)| vec(log_record(resources, scopes), 0..8))
 }

@@ -38,10 +38,10 @@ async fn a_newer_schema_is_refused() {
     store.close().await;
     drop(store);
     let file = Connection::open(dir.path().join("traces.db")).unwrap();
-    file.pragma_update(None, "user_version", 2).unwrap();
+    file.pragma_update(None, "user_version", 3).unwrap();
     drop(file);
     let error = Store::open(dir.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerSchema { found: 2, supported: 1 }), "{error:?}");
+    assert!(matches!(error, StoreError::NewerSchema { found: 3, supported: 2 }), "{error:?}");
 }
 
 #[tokio::test]

@@ -4,5 +4,6 @@
 
 mod files;
 mod list;
+mod logs;
 mod store;
 mod support;

@@ -1,10 +1,10 @@
-//! Spans to put into a store.
+//! Spans and log records to put into a store.
 
 use std::sync::Arc;
 
 use tempfile::TempDir;
 use throughline_otlp::{
-    KeyValue, Resource, Scope, Span, Status, StatusCode,
+    KeyValue, LogRecord, Resource, Scope, Span, Status, StatusCode,
     context::{SpanId, TraceId},
 };
 use throughline_store::Store;
@@ -45,6 +45,15 @@ pub(crate) fn child(trace: u8, span: u64, start_s: u64, parent: u64) -> Span {
 pub(crate) fn failed(mut span: Span) -> Span {
     span.status = Status { code: StatusCode::Error, message: "it broke".to_owned() };
     span
+}
+
+/// A record of service `web` at this second, of that trace.
+pub(crate) fn record(trace: u8, number: u64, time_s: u64) -> LogRecord {
+    let mut record = LogRecord::new(service("web"), Arc::new(Scope::default()));
+    record.trace_id = Some(trace_id(trace));
+    record.event_name = format!("record {number}");
+    record.time_ns = time_s * 1_000_000_000;
+    record
 }
 
 pub(crate) fn service(name: &str) -> Arc<Resource> {

@@ -1,0 +1,30 @@
+//! The kinds of telemetry that are carried.
+
+/// What a body is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// Spans.
+    Traces,
+    /// Log records, events among them.
+    Logs,
+}
+
+impl Signal {
+    /// Where OTLP/HTTP takes it: `/v1/traces`, `/v1/logs`.
+    #[must_use]
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Logs => "/v1/logs",
+        }
+    }
+
+    /// What one of its records is called: `span`, `log record`.
+    #[must_use]
+    pub const fn record(self) -> &'static str {
+        match self {
+            Self::Traces => "span",
+            Self::Logs => "log record",
+        }
+    }
+}
