@@ -128,6 +128,7 @@ fn intake_config(settings: &Settings, ticket_key: TicketKey) -> IntakeConfig {
 fn forwarder(settings: &Settings, store: &Store) -> anyhow::Result<Option<Forwarder>> {
     let Some(upstream) = &settings.upstream else { return Ok(None) };
     let mut sink = OtlpSink::new(upstream.name, upstream.endpoint.clone());
+    sink.logs_endpoint = Some(upstream.logs_endpoint.clone());
     sink.headers.clone_from(&upstream.headers);
     let forwarder = throughline_forward::spawn(store.clone(), sink, ForwardConfig::default())
         .context("the way to the upstream cannot be set up")?;

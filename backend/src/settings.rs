@@ -5,7 +5,7 @@ use std::{ffi::OsString, fs::DirBuilder, net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
-use throughline_forward::{Secret, parse_headers, traces_endpoint};
+use throughline_forward::{Secret, logs_endpoint, parse_headers, traces_endpoint};
 use url::Url;
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
@@ -105,6 +105,8 @@ pub(crate) struct Upstream {
     pub(crate) name: &'static str,
     /// The full URL of the traces path.
     pub(crate) endpoint: Url,
+    /// The full URL of the logs path.
+    pub(crate) logs_endpoint: Url,
     pub(crate) headers: Vec<(String, Secret)>,
 }
 
@@ -306,6 +308,7 @@ fn upstream(
         (None, None) => return Ok(None),
     };
     let endpoint = traces_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
+    let logs_endpoint = logs_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
     if let Some(key) = honeycomb_key
         && (name == "honeycomb" || endpoint.host_str().is_some_and(|host| host.ends_with("honeycomb.io")))
         && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("x-honeycomb-team"))
@@ -315,7 +318,7 @@ fn upstream(
         }
         headers.push(("x-honeycomb-team".to_owned(), Secret::new(key)));
     }
-    Ok(Some(Upstream { name, endpoint, headers }))
+    Ok(Some(Upstream { name, endpoint, logs_endpoint, headers }))
 }
 
 /// The settings as a Markdown table, for the README.
@@ -380,6 +383,7 @@ mod tests {
         let settings = settings(&["--honeycomb-api-key", "hcaik_secret"]).unwrap();
         let upstream = settings.upstream.as_ref().unwrap();
         assert_eq!(upstream.endpoint.as_str(), "https://api.honeycomb.io/v1/traces");
+        assert_eq!(upstream.logs_endpoint.as_str(), "https://api.honeycomb.io/v1/logs");
         assert_eq!(upstream.headers[0].0, "x-honeycomb-team");
         assert!(!format!("{settings:?}").contains("hcaik_secret"));
     }

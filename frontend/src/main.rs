@@ -32,6 +32,8 @@ fn main() {
     theme::apply_remembered();
     console_error_panic_hook::set_once();
     let backend = Backend::from_page();
+    // The dock shows the request of the document too.
+    throughline_browser::keep_requests();
     throughline_browser::init(telemetry(&backend));
     mount_to_body(move || view! { <app::App backend/> });
     if let Some(boot) = document().get_element_by_id("boot") {

@@ -74,7 +74,8 @@ fn copy(path: &Path, extension: &str, raw: &[u8], encode: fn(&[u8]) -> Result<Ve
     Ok(bytes.len())
 }
 
-fn brotli(mut raw: &[u8]) -> Result<Vec<u8>> {
+/// With brotli, quality 11, as the page is served.
+pub(crate) fn brotli(mut raw: &[u8]) -> Result<Vec<u8>> {
     let parameters =
         BrotliEncoderParams { quality: 11, lgwin: 22, size_hint: raw.len(), ..BrotliEncoderParams::default() };
     let mut bytes = Vec::new();

@@ -2,6 +2,7 @@
 //!
 //! Everything here uses the standard library and the tools that it installs; nothing assumes a shell.
 
+mod bench;
 mod chromium;
 mod compress;
 mod dist;
@@ -22,6 +23,7 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    bench::Bench,
     dist::Profile,
     progress::Progress,
     server::{Settings, default_settings},
@@ -48,6 +50,9 @@ enum Task {
     Tools,
     /// Run every check and every test
     Test(Test),
+    /// Measure, and compare with others
+    #[command(subcommand)]
+    Bench(Bench),
 }
 
 #[derive(Args)]
@@ -138,6 +143,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test(Test { only, .. }) => test::run(&workspace, only.as_deref()),
+        Task::Bench(target) => bench::run(&workspace, &target),
     }
 }
 

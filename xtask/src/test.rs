@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    chromium,
+    bench, chromium,
     dist::{self, Profile},
     process,
     progress::{Progress, show},
@@ -27,13 +27,14 @@ struct Step {
     work: fn(&Workspace, &mut Tally) -> Result<()>,
 }
 
-const STEPS: [Step; 14] = [
+const STEPS: [Step; 15] = [
     Step { name: "fmt", what: "formatting", work: fmt },
     Step { name: "tidy", what: "rules of the repository", work: |workspace, _| tidy::check(workspace) },
     Step { name: "tools", what: "build tools and browser", work: tools },
     Step { name: "clippy", what: "clippy, natively", work: clippy },
     Step { name: "clippy-wasm", what: "clippy, for the page", work: clippy_wasm },
     Step { name: "dist", what: "the page", work: dist },
+    Step { name: "bytes", what: "the tracer's share of a page", work: |workspace, _| bench::check_bytes(workspace) },
     Step { name: "unit", what: "unit, property and integration tests", work: unit },
     Step { name: "doctest", what: "tests in the documentation", work: doctest },
     Step { name: "doc", what: "documentation", work: doc },
@@ -101,6 +102,10 @@ fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     process::run(&mut workspace.cargo(&[
         "clippy",
         "--workspace",
+        "--exclude=throughline-bench-bare",
+        "--exclude=throughline-bench-leptos",
+        "--exclude=throughline-bench-probe",
+        "--exclude=throughline-bench-tracer",
         "--exclude=throughline-frontend",
         "--all-targets",
         "--",
@@ -113,9 +118,15 @@ fn clippy_wasm(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     let mut cargo = workspace.cargo(&[
         "clippy",
         "--target=wasm32-unknown-unknown",
+        "--package=throughline-bench-bare",
+        "--package=throughline-bench-leptos",
+        "--package=throughline-bench-probe",
+        "--package=throughline-bench-tracer",
         "--package=throughline-browser",
+        "--package=throughline-browser-standalone",
         "--package=throughline-inspector",
         "--package=throughline-frontend",
+        "--features=throughline-bench-bare/traced,throughline-bench-leptos/traced",
         "--lib",
         "--bins",
         "--",
@@ -142,7 +153,7 @@ fn doctest(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
 }
 
 /// One selection of packages for all native tests: another one would unify features differently and compile again.
-const NATIVE: [&str; 2] = ["--workspace", "--exclude=throughline-e2e"];
+const NATIVE: [&str; 3] = ["--workspace", "--exclude=throughline-bench-browser", "--exclude=throughline-e2e"];
 
 fn doc(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     process::run(workspace.cargo(&["doc", "--no-deps", "--workspace"]).env("RUSTDOCFLAGS", "-Dwarnings"))
@@ -162,6 +173,7 @@ fn wasm(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
         "--no-fail-fast",
         "--target=wasm32-unknown-unknown",
         "--package=throughline-browser",
+        "--all-features",
         "--lib",
         "--tests",
     ]);
@@ -188,8 +200,9 @@ fn settings(workspace: &Workspace, _: &mut Tally) -> Result<()> {
 
 fn e2e(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let chromium = chromium::ensure()?;
-    let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--package=throughline-e2e", "--lib", "--tests"]);
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
     cargo
+        .args(["--package=throughline-bench-browser", "--package=throughline-e2e", "--lib", "--bins", "--tests"])
         .args(["--", "--test-threads=1"])
         .env("THROUGHLINE_E2E_BIN", built(workspace)?)
         .env("THROUGHLINE_E2E_CHROMEDRIVER", chromium.chromedriver)

@@ -7,7 +7,7 @@ use throughline_otlp::{Span, SpanKind, Value};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
 use crate::support::{
-    Bench, DEADLINE, as_json, binary, eventually, new_span_id, new_trace_id, read, span, traceparent,
+    Bench, DEADLINE, as_json, binary, eventually, exception, new_span_id, new_trace_id, read, span, traceparent,
 };
 
 const KEY: &str = "hcaik_k3y-th4t-n0b0dy-sh4ll-s33";
@@ -91,6 +91,36 @@ async fn spans_of_other_programs_go_the_same_way() {
     bench.store(std::slice::from_ref(&sent)).await;
     upstream.wait_for(1, DEADLINE).await.unwrap();
     assert_eq!(upstream.spans(), [sent]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn log_records_go_the_same_way() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = with_key(&upstream.endpoint());
+    let record = exception(&span(&new_trace_id(), "payday"), "no money");
+    bench.store(std::slice::from_ref(&record)).await;
+    upstream.wait_for_logs(1, DEADLINE).await.unwrap();
+    assert_eq!(upstream.logs(), [record]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upstream_without_logs_gets_the_spans_and_is_told_of_once() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_logs_response(Behaviour::Status(404, None));
+    let mut bench = with_key(&upstream.endpoint());
+    let record = exception(&span(&new_trace_id(), "payday"), "no money");
+    bench.store(std::slice::from_ref(&record)).await;
+    upstream.wait_for_requests(1, DEADLINE).await.unwrap();
+    let trace_id = fetch(&bench).await;
+    arrived(&upstream, &trace_id).await;
+    let told = async || bench.server().output().contains("has no address for log records").then_some(());
+    eventually("it is told", told).await;
+    assert_eq!(bench.server().output().matches("log records").count(), 1);
+    // It learns to take them: nothing was lost.
+    upstream.set_logs_response(Behaviour::Ok);
+    assert!(tokio::task::block_in_place(|| bench.restart()).success());
+    upstream.wait_for_logs(1, DEADLINE).await.unwrap();
+    assert_eq!(upstream.logs(), [record]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -85,31 +85,30 @@ const POOL_BYTES: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Ids<R> {
     random: R,
-    pool: Vec<u8>,
+    pool: [u8; POOL_BYTES],
+    used: usize,
 }
 
 impl<R: Random> Ids<R> {
     pub(crate) const fn new(random: R) -> Self {
-        Self { random, pool: Vec::new() }
+        Self { random, pool: [0; POOL_BYTES], used: POOL_BYTES }
     }
 
     /// Random bytes, none of them given out twice.
-    fn fill(&mut self, bytes: &mut [u8]) {
-        if self.pool.len() < bytes.len() {
-            self.pool.resize(POOL_BYTES, 0);
+    fn next<const N: usize>(&mut self) -> [u8; N] {
+        if self.used + N > POOL_BYTES {
             self.random.fill(&mut self.pool);
+            self.used = 0;
         }
-        for byte in bytes {
-            *byte = self.pool.pop().unwrap_or_default();
-        }
+        let at = self.used;
+        self.used += N;
+        self.pool.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([1; N])
     }
 
     pub(crate) fn trace_id(&mut self) -> TraceId {
         // All zero is invalid; the loop ends because a source that gives nothing else is replaced by its caller.
         loop {
-            let mut bytes = [0; 16];
-            self.fill(&mut bytes);
-            if let Some(id) = TraceId::from_bytes(bytes) {
+            if let Some(id) = TraceId::from_bytes(self.next()) {
                 return id;
             }
         }
@@ -117,9 +116,7 @@ impl<R: Random> Ids<R> {
 
     pub(crate) fn span_id(&mut self) -> SpanId {
         loop {
-            let mut bytes = [0; 8];
-            self.fill(&mut bytes);
-            if let Some(id) = SpanId::from_bytes(bytes) {
+            if let Some(id) = SpanId::from_bytes(self.next()) {
                 return id;
             }
         }

@@ -74,7 +74,7 @@ pub(crate) struct Answer {
 }
 
 /// What that means for a batch.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Accepted,
     NoTicket(Status),
@@ -272,7 +272,7 @@ impl Delivery {
         if let Outcome::NoTicket(status) = &outcome {
             let again = self.ticketed && !self.second_try;
             // Once with a fresh one; if that is not good either, the door means it.
-            outcome = if again { Outcome::Later(status.clone(), Some(0.0)) } else { Outcome::Refused(status.clone()) };
+            outcome = if again { Outcome::Later(*status, Some(0.0)) } else { Outcome::Refused(*status) };
             self.forget_ticket(batch.session);
             self.second_try = again;
             if again {
@@ -308,8 +308,9 @@ impl Delivery {
             }
             Outcome::Later(status, asked_ms) => {
                 self.put_back(batch);
-                // `clamp` would bring the machinery that prints a number when it panics.
-                self.backoff_ms = (self.backoff_ms * 2.0).max(FIRST_RETRY_MS).min(LAST_RETRY_MS);
+                #[expect(clippy::manual_clamp, reason = "it would bring what prints a number when it panics")]
+                let backoff_ms = (self.backoff_ms * 2.0).max(FIRST_RETRY_MS).min(LAST_RETRY_MS);
+                self.backoff_ms = backoff_ms;
                 let wait_ms = asked_ms.unwrap_or(0.0).max(self.backoff_ms).min(LONGEST_WAIT_MS);
                 self.not_before_ms = now_ms + wait_ms;
                 self.due_ms = now_ms;

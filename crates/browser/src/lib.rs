@@ -1,3 +1,8 @@
+// The first definition of a link counts: here the guides are pages, in the README they are files.
+//! [add_to_leptos]: crate::guide::add_to_leptos
+//! [settings]: crate::guide::settings
+//! [captured]: crate::guide::captured
+//!
 #![doc = include_str!("../README.md")]
 
 mod attributes;
@@ -7,15 +12,18 @@ mod context;
 mod delivery;
 pub mod guide;
 mod measure;
+#[cfg(any(feature = "offline", test))]
 mod offline;
 mod protobuf;
 mod record;
+#[cfg(any(feature = "errors", test))]
 mod repeat;
 mod request;
 mod session;
 mod summary;
 #[cfg(feature = "tracing")]
 pub mod tracing;
+#[cfg(any(feature = "vitals", test))]
 mod vitals;
 mod web;
 
@@ -28,11 +36,15 @@ pub use throughline_context::{self as trace_context, keys, redact_url};
 pub use throughline_timing as timing;
 pub use web::{
     action::{InSpan, action, span},
-    app_ready, current, dropped, event, flush, http, init, navigation, on_request, on_status, record_error, session_id,
-    set_attribute, set_baggage, set_user_id,
+    app_ready, current, dropped, event, flush, http, init, keep_requests, navigation, on_request, on_status,
+    session_id, set_attribute, set_baggage, set_user_id,
 };
 
+#[cfg(feature = "errors")]
+pub use web::record_error;
+
 #[doc(hidden)]
+#[cfg(feature = "offline")]
 pub mod fuzzing {
     //! What the fuzz targets call.
 

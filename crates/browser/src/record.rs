@@ -88,6 +88,7 @@ impl Span {
 
 /// How bad it is that a log record was made, with OTLP's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "errors"), allow(dead_code, reason = "nothing goes wrong where nobody looks"))]
 pub(crate) enum Severity {
     Info = 9,
     Warn = 13,

@@ -11,6 +11,7 @@ pub(crate) const LOOK_MS: f64 = 5_000.0;
 
 /// 128 random bits, written as 32 lower-case hexadecimal digits: as a trace's id is.
 pub(crate) type SessionId = TraceId;
+const ID_DIGITS: usize = 32;
 
 /// One visit: what happens in the tabs of one browser until nothing does for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -45,12 +46,29 @@ impl Session {
 
     /// What was kept; `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.');
-        let id = parts.next()?.parse().ok()?;
-        let mut ms = || parts.next()?.parse::<u64>().ok().filter(|ms| *ms < 1 << 50).map(|ms| ms as f64);
-        let (started_ms, active_ms) = (ms()?, ms()?);
-        parts.next().is_none().then(|| Self { id, started_ms, active_ms })
+        let (id, rest) = text.split_at_checked(ID_DIGITS)?;
+        let rest = rest.as_bytes().strip_prefix(b".")?;
+        let (started, active) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'.')?)?;
+        let ms = |digits| number(digits).filter(|ms| *ms < 1 << 50).map(|ms| ms as f64);
+        Some(Self { id: id.parse().ok()?, started_ms: ms(started)?, active_ms: ms(active.get(1..)?)? })
     }
+}
+
+/// The number that decimal digits, and nothing else, stand for.
+pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    // More digits than any number has that is asked for here.
+    if digits.is_empty() || digits.len() > 18 {
+        return None;
+    }
+    for digit in digits {
+        let value = digit.wrapping_sub(b'0');
+        if value > 9 {
+            return None;
+        }
+        number = number * 10 + u64::from(value);
+    }
+    Some(number)
 }
 
 /// What is found when a session is looked at.
@@ -101,7 +119,7 @@ pub(crate) fn decimal(text: &mut String, number: u64) {
     if number >= 10 {
         decimal(text, number / 10);
     }
-    text.push(char::from(b'0' + (number % 10) as u8));
+    push_hex(text, &[b'0' + (number % 10) as u8]);
 }
 
 #[cfg(all(test, not(target_arch = "wasm32")))]
@@ -226,10 +244,21 @@ mod tests {
         }
 
         #[test]
-        fn decimal_prints_numbers(number: u64) {
+        fn decimal_prints_numbers(value: u64) {
             let mut text = String::new();
-            decimal(&mut text, number);
-            prop_assert_eq!(text, number.to_string());
+            decimal(&mut text, value);
+            prop_assert_eq!(text, value.to_string());
+        }
+
+        #[test]
+        fn what_is_printed_is_read(value in 0_u64..1_000_000_000_000_000_000) {
+            prop_assert_eq!(number(value.to_string().as_bytes()), Some(value));
+        }
+
+        #[test]
+        fn what_is_no_number_is_not_read(text in "[0-9a-z+. -]{0,20}") {
+            let read = number(text.as_bytes());
+            prop_assert!(read.is_none() || text.bytes().all(|byte| byte.is_ascii_digit()));
         }
 
         #[test]

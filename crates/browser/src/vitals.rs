@@ -87,7 +87,8 @@ impl<T> Interactions<T> {
     /// Takes an event of an interaction, which may have several.
     pub(crate) fn event(&mut self, id: u32, duration_ms: f64, what: T) {
         if let Some(index) = self.longest.iter().position(|(known, ..)| *known == id) {
-            if self.longest.get(index).is_some_and(|(_, known_ms, _)| *known_ms >= duration_ms) {
+            // Of several that took as long the last is the one that did something: the click, not the press.
+            if self.longest.get(index).is_some_and(|(_, known_ms, _)| *known_ms > duration_ms) {
                 return;
             }
             self.longest.remove(index);
@@ -190,8 +191,9 @@ mod tests {
         let mut interactions = Interactions::default();
         interactions.event(1, 80.0, "down");
         interactions.event(1, 120.0, "up");
-        interactions.event(1, 90.0, "click");
-        assert_eq!(interactions.counting(1), Some((120.0, &"up")));
+        interactions.event(1, 120.0, "click");
+        interactions.event(1, 90.0, "over");
+        assert_eq!(interactions.counting(1), Some((120.0, &"click")), "of several the last");
         assert_eq!(Interactions::<()>::default().counting(0), None);
     }
 }

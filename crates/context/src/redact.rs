@@ -19,32 +19,23 @@ const SECRET_PARAMETERS: [&str; 9] = [
 /// Follows the OpenTelemetry semantic conventions for `url.full`.
 #[must_use]
 pub fn redact_url(url: &str) -> String {
-    let url = url.split('#').next().unwrap_or_default();
-    let (before_query, query) = match url.split_once('?') {
-        Some((before, query)) => (before, Some(query)),
-        None => (url, None),
-    };
     let mut out = String::with_capacity(url.len());
-    match before_query.split_once("://") {
-        Some((scheme, rest)) => {
-            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            out.push_str(scheme);
-            out.push_str("://");
-            match authority.rsplit_once('@') {
-                Some((userinfo, host)) => {
-                    out.push_str(if userinfo.contains(':') { "REDACTED:REDACTED@" } else { "REDACTED@" });
-                    out.push_str(host);
-                }
-                None => out.push_str(authority),
-            }
-            out.push_str(path);
+    let (url, _) = cut(url, b"#");
+    let (before_query, query) = cut(url, b"?");
+    let (scheme, after_scheme) = cut(before_query, b":");
+    // What is relative has no authority.
+    let rest = after_scheme.strip_prefix("://");
+    let (authority, path) = cut(rest.unwrap_or_default(), b"/");
+    let (userinfo, host) = cut_last(authority, b'@');
+    if rest.is_some() && !host.is_empty() {
+        let hidden = if userinfo.contains(':') { "://REDACTED:REDACTED" } else { "://REDACTED" };
+        for part in [scheme, hidden, host, path] {
+            out.push_str(part);
         }
-        None => out.push_str(before_query),
+    } else {
+        out.push_str(before_query);
     }
-    if let Some(query) = query {
-        out.push('?');
-        push_query(&mut out, query);
-    }
+    push_query(&mut out, query);
     out
 }
 
@@ -58,19 +49,38 @@ pub fn redact_query(query: &str) -> String {
     out
 }
 
+/// Pair by pair; each begins with what divides it from the one before.
 fn push_query(out: &mut String, query: &str) {
-    for (n, pair) in query.split('&').enumerate() {
-        if n > 0 {
-            out.push('&');
-        }
-        match pair.split_once('=') {
-            Some((key, _)) if SECRET_PARAMETERS.iter().any(|secret| key.eq_ignore_ascii_case(secret)) => {
-                out.push_str(key);
-                out.push_str("=REDACTED");
-            }
-            _ => out.push_str(pair),
-        }
+    let mut rest = query;
+    while !rest.is_empty() {
+        let (pair, after) = cut_after_first(rest, b"&");
+        rest = after;
+        let (key, value) = cut(pair, b"=");
+        let name = key.get(usize::from(key.starts_with(['?', '&']))..).unwrap_or_default();
+        out.push_str(key);
+        let is_secret = SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        out.push_str(if is_secret && !value.is_empty() { "=REDACTED" } else { value });
     }
+}
+
+/// What stands before the first of these bytes, which are ASCII, and the rest. By bytes, because the patterns of `str` would
+/// be downloaded by every page.
+fn cut<'a>(text: &'a str, bytes: &[u8]) -> (&'a str, &'a str) {
+    let at = text.bytes().position(|byte| bytes.contains(&byte)).unwrap_or(text.len());
+    (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default())
+}
+
+/// The same, but a byte at the very start does not count.
+fn cut_after_first<'a>(text: &'a str, bytes: &[u8]) -> (&'a str, &'a str) {
+    let tail = text.as_bytes().get(1..).unwrap_or_default();
+    let at = tail.iter().position(|byte| bytes.contains(byte)).map_or(text.len(), |at| at + 1);
+    (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default())
+}
+
+/// What stands before the last such byte, and the rest; nothing as the rest if there is none.
+fn cut_last(text: &str, wanted: u8) -> (&str, &str) {
+    let at = text.bytes().rposition(|byte| byte == wanted).unwrap_or(text.len());
+    (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -11,19 +11,29 @@ pub struct OtlpSink {
     pub name: String,
     /// The full address that spans are posted to, such as [`traces_endpoint`](crate::traces_endpoint) makes.
     pub endpoint: Url,
+    /// The full address that log records are posted to, such as [`logs_endpoint`](crate::logs_endpoint) makes; without it
+    /// they stay in the store. They have a cursor of their own, `<name>/logs`.
+    pub logs_endpoint: Option<Url>,
     /// Sent with every request; the values are not shown anywhere.
     pub headers: Vec<(String, Secret)>,
-    /// Spans in one request. 512.
+    /// Spans, or log records, in one request. 512.
     pub max_spans: usize,
-    /// Bytes of one request before compression. 1,000,000; a single span that is larger is sent by itself.
+    /// Bytes of one request before compression. 1,000,000; a single one that is larger is sent by itself.
     pub max_bytes: usize,
 }
 
 impl OtlpSink {
-    /// Without headers, with limits that suit Honeycomb.
+    /// Without log records and headers, with limits that suit Honeycomb.
     #[must_use]
     pub fn new(name: impl Into<String>, endpoint: Url) -> Self {
-        Self { name: name.into(), endpoint, headers: Vec::new(), max_spans: 512, max_bytes: 1_000_000 }
+        Self {
+            name: name.into(),
+            endpoint,
+            logs_endpoint: None,
+            headers: Vec::new(),
+            max_spans: 512,
+            max_bytes: 1_000_000,
+        }
     }
 }
 
@@ -33,6 +43,7 @@ impl fmt::Debug for OtlpSink {
         f.debug_struct("OtlpSink")
             .field("name", &self.name)
             .field("endpoint", &endpoint::shown(&self.endpoint))
+            .field("logs_endpoint", &self.logs_endpoint.as_ref().map(endpoint::shown))
             .field("headers", &self.headers)
             .field("max_spans", &self.max_spans)
             .field("max_bytes", &self.max_bytes)
@@ -43,7 +54,7 @@ impl fmt::Debug for OtlpSink {
 /// When things happen.
 #[derive(Clone, Copy, Debug)]
 pub struct ForwardConfig {
-    /// How long new spans wait for others, so that one request carries them all. 200 ms.
+    /// How long what is new waits for more, so that one request carries them all. 200 ms.
     pub linger: Duration,
     /// How long a connection may take. 10 s.
     pub connect_timeout: Duration,
@@ -55,6 +66,8 @@ pub struct ForwardConfig {
     pub max_retry_after: Duration,
     /// How often a refused key is tried again. 60 s.
     pub auth_probe: Duration,
+    /// How often log records are offered again to an upstream that has no address for them. 15 min.
+    pub absent_probe: Duration,
     /// How long [`Forwarder::shutdown`](crate::Forwarder::shutdown) goes on delivering. 5 s.
     pub shutdown_timeout: Duration,
 }
@@ -68,6 +81,7 @@ impl Default for ForwardConfig {
             backoff: BackoffConfig::default(),
             max_retry_after: Duration::from_mins(15),
             auth_probe: Duration::from_secs(60),
+            absent_probe: Duration::from_mins(15),
             shutdown_timeout: Duration::from_secs(5),
         }
     }
@@ -95,6 +109,7 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let mut sink = OtlpSink::new("a", "https://user:s3cret@example.com/v1/traces?key=s3cret".parse().unwrap());
+        sink.logs_endpoint = Some("https://user:s3cret@example.com/v1/logs?key=s3cret".parse().unwrap());
         sink.headers = vec![("x-honeycomb-team".to_owned(), Secret::new("s3cret"))];
         let shown = format!("{sink:?}");
         assert!(!shown.contains("s3cret"), "{shown}");

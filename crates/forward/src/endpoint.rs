@@ -1,5 +1,6 @@
 //! Where to send (OpenTelemetry Protocol Exporter, "Endpoint URLs for OTLP/HTTP").
 
+use throughline_otlp::Signal;
 use url::Url;
 
 /// Why a text is no endpoint. The text is not repeated: it may hold a password.
@@ -19,11 +20,23 @@ pub enum EndpointError {
 /// # Errors
 /// See [`EndpointError`].
 pub fn traces_endpoint(base: &str) -> Result<Url, EndpointError> {
+    signal_endpoint(base, Signal::Traces)
+}
+
+/// The address of the logs signal below a base, likewise: `v1/logs`.
+///
+/// # Errors
+/// See [`EndpointError`].
+pub fn logs_endpoint(base: &str) -> Result<Url, EndpointError> {
+    signal_endpoint(base, Signal::Logs)
+}
+
+fn signal_endpoint(base: &str, signal: Signal) -> Result<Url, EndpointError> {
     let mut url = Url::parse(base.trim()).map_err(EndpointError::Url)?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(EndpointError::Scheme);
     }
-    let path = format!("{}/v1/traces", url.path().trim_end_matches('/'));
+    let path = format!("{}{}", url.path().trim_end_matches('/'), signal.path());
     url.set_path(&path);
     url.set_fragment(None);
     Ok(url)
@@ -56,6 +69,7 @@ mod tests {
             ("http://collector/otlp?token=a#b", "http://collector/otlp/v1/traces?token=a"),
         ] {
             assert_eq!(traces_endpoint(base).unwrap().as_str(), full);
+            assert_eq!(logs_endpoint(base).unwrap().as_str(), full.replace("/v1/traces", "/v1/logs"));
         }
     }
 

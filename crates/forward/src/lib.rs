@@ -5,6 +5,7 @@ mod config;
 mod endpoint;
 mod forwarder;
 mod headers;
+mod outgoing;
 mod response;
 mod secret;
 mod status;
@@ -13,7 +14,7 @@ mod worker;
 
 pub use crate::{
     config::{BackoffConfig, ForwardConfig, OtlpSink},
-    endpoint::{EndpointError, traces_endpoint},
+    endpoint::{EndpointError, logs_endpoint, traces_endpoint},
     forwarder::{Forwarder, spawn},
     headers::{HeadersError, HeadersProblem, parse_headers},
     secret::Secret,

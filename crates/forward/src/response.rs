@@ -1,17 +1,19 @@
-//! What the upstream answers: `ExportTraceServiceResponse`, and `google.rpc.Status` on failure.
+//! What the upstream answers: `ExportTraceServiceResponse` or `ExportLogsServiceResponse`, and `google.rpc.Status` on
+//! failure.
 
 use prost::Message;
 
+/// The same in protobuf for both.
 #[derive(Clone, PartialEq, Message)]
-struct ExportTraceServiceResponse {
+struct ExportResponse {
     #[prost(message, optional, tag = "1")]
-    partial_success: Option<ExportTracePartialSuccess>,
+    partial_success: Option<PartialSuccess>,
 }
 
 #[derive(Clone, PartialEq, Message)]
-struct ExportTracePartialSuccess {
+struct PartialSuccess {
     #[prost(int64, tag = "1")]
-    rejected_spans: i64,
+    rejected: i64,
     #[prost(string, tag = "2")]
     error_message: String,
 }
@@ -27,8 +29,8 @@ struct RpcStatus {
 /// What of a batch was not taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Partial {
-    pub(crate) rejected_spans: u64,
-    /// May be there without rejected spans, as a warning.
+    pub(crate) rejected: u64,
+    /// May be there without any rejected, as a warning.
     pub(crate) message: String,
 }
 
@@ -46,20 +48,21 @@ pub(crate) fn success(content_type: &str, body: &[u8]) -> Option<Partial> {
     if essence.eq_ignore_ascii_case("text/html") {
         return None;
     }
-    let partial = ExportTraceServiceResponse::decode(body).ok()?.partial_success.unwrap_or_default();
-    Some(Partial { rejected_spans: u64::try_from(partial.rejected_spans).unwrap_or(0), message: partial.error_message })
+    let partial = ExportResponse::decode(body).ok()?.partial_success.unwrap_or_default();
+    Some(Partial { rejected: u64::try_from(partial.rejected).unwrap_or(0), message: partial.error_message })
 }
 
 fn json_success(body: &[u8]) -> Option<Partial> {
     let response: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
     let Some(partial) = response.get("partialSuccess") else { return Some(Partial::default()) };
     // A 64-bit integer is a string in protobuf's JSON; a number is taken as well.
-    let rejected_spans = partial.get("rejectedSpans").map(|rejected| match rejected {
+    let rejected = ["rejectedSpans", "rejectedLogRecords"].into_iter().find_map(|key| partial.get(key));
+    let rejected = rejected.map(|rejected| match rejected {
         serde_json::Value::String(text) => text.parse().unwrap_or(0),
         number => number.as_u64().unwrap_or(0),
     });
     let message = partial.get("errorMessage").and_then(serde_json::Value::as_str).unwrap_or_default();
-    Some(Partial { rejected_spans: rejected_spans.unwrap_or(0), message: message.to_owned() })
+    Some(Partial { rejected: rejected.unwrap_or(0), message: message.to_owned() })
 }
 
 /// What a failure says in words, on one line; empty if it says nothing that can be read.
@@ -86,14 +89,17 @@ mod tests {
 
     #[test]
     fn partial_success_in_both_encodings() {
-        let rejections = vec![Rejection::new(Signal::Traces, "a", Reason::Refused("too long".into())); 3];
-        for encoding in [Encoding::Protobuf, Encoding::Json] {
-            let partial =
-                success(encoding.content_type(), &encode_response(Signal::Traces, &rejections, encoding)).unwrap();
-            assert_eq!(partial.rejected_spans, 3);
-            assert!(partial.message.contains("too long"), "{}", partial.message);
-            let whole = success(encoding.content_type(), &encode_response(Signal::Traces, &[], encoding)).unwrap();
-            assert_eq!(whole, Partial::default());
+        for signal in [Signal::Traces, Signal::Logs] {
+            let rejections = vec![Rejection::new(signal, "a", Reason::Refused("too long".into())); 3];
+            for encoding in [Encoding::Protobuf, Encoding::Json] {
+                let answer = |rejections| {
+                    success(encoding.content_type(), &encode_response(signal, rejections, encoding)).unwrap()
+                };
+                let partial = answer(&rejections);
+                assert_eq!(partial.rejected, 3);
+                assert!(partial.message.contains("too long"), "{}", partial.message);
+                assert_eq!(answer(&[]), Partial::default());
+            }
         }
     }
 

@@ -12,10 +12,12 @@ pub enum SinkState {
     Backoff,
     /// The upstream refuses the key. It is tried again now and then.
     Stopped,
+    /// The upstream has no address for log records. They are kept, and offered again now and then.
+    Absent,
 }
 
 impl SinkState {
-    /// `idle`, `delivering`, `backoff`, `stopped`.
+    /// `idle`, `delivering`, `backoff`, `stopped`, `absent`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -23,27 +25,28 @@ impl SinkState {
             Self::Delivering => "delivering",
             Self::Backoff => "backoff",
             Self::Stopped => "stopped",
+            Self::Absent => "absent",
         }
     }
 }
 
-/// The state of a sink. It holds no secret.
+/// The state of one half of a sink, that for spans or that for log records. It holds no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SinkStatus {
-    /// The sink's name.
+    /// The name of its cursor: the sink's name, with `/logs` for log records.
     pub name: String,
     /// Where it delivers to, without user, password and query.
     pub endpoint: String,
     /// What it is doing.
     pub state: SinkState,
-    /// Spans that the upstream took since the start.
+    /// How many the upstream took since the start.
     pub delivered: u64,
-    /// Spans that are committed and not yet dealt with.
+    /// How many are committed and not yet dealt with.
     pub waiting: u64,
-    /// Spans that the upstream refused since the start: they were set aside, and are still in the store.
+    /// How many the upstream refused since the start: they were set aside, and are still in the store.
     pub rejected: u64,
     /// What went wrong last; nothing since the last success.
     pub last_error: Option<String>,
-    /// Why the upstream refused a span last.
+    /// Why the upstream refused one last.
     pub last_rejection: Option<String>,
 }

@@ -35,12 +35,14 @@ pub enum ClientError {
 /// What an answer means for a batch.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It was taken, but for some spans.
+    /// It was taken, but for some of it.
     Taken(Partial),
     /// There is something in it that will never be taken.
     Refused(String),
     /// It may be taken later.
     Unavailable { reason: String, retry_after: Option<Duration> },
+    /// Nothing of this kind is taken there, at least not now.
+    Absent { reason: String, retry_after: Option<Duration> },
     /// The key is not accepted.
     Unauthorized(String),
 }
@@ -55,7 +57,8 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    pub(crate) fn new(sink: &OtlpSink, config: &ForwardConfig) -> Result<Self, ClientError> {
+    /// To `endpoint`, with what else `sink` says.
+    pub(crate) fn new(sink: &OtlpSink, endpoint: &Url, config: &ForwardConfig) -> Result<Self, ClientError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &sink.headers {
             let header = || ClientError::Header(name.clone());
@@ -66,10 +69,10 @@ impl Upstream {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         let mut secrets: Vec<_> = sink.headers.iter().map(|(_, value)| value.clone()).collect();
-        secrets.extend(sink.endpoint.password().map(Secret::new));
+        secrets.extend(endpoint.password().map(Secret::new));
         Ok(Self {
-            client: client(&sink.endpoint, config).map_err(ClientError::Client)?,
-            endpoint: sink.endpoint.clone(),
+            client: client(endpoint, config).map_err(ClientError::Client)?,
+            endpoint: endpoint.clone(),
             headers,
             secrets,
         })
@@ -87,6 +90,7 @@ impl Upstream {
             Outcome::Taken(partial) => Outcome::Taken(Partial { message: scrub(partial.message), ..partial }),
             Outcome::Refused(reason) => Outcome::Refused(scrub(reason)),
             Outcome::Unavailable { reason, retry_after } => Outcome::Unavailable { reason: scrub(reason), retry_after },
+            Outcome::Absent { reason, retry_after } => Outcome::Absent { reason: scrub(reason), retry_after },
             Outcome::Unauthorized(reason) => Outcome::Unauthorized(scrub(reason)),
         }
     }
@@ -155,6 +159,9 @@ async fn outcome(mut response: Response) -> Outcome {
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
             Outcome::Refused(reason)
         }
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
+            Outcome::Absent { reason, retry_after }
+        }
         _ => Outcome::Unavailable { reason, retry_after },
     }
 }
@@ -215,7 +222,7 @@ mod tests {
     fn a_header_that_cannot_be_sent_is_named_and_its_value_is_not() {
         let mut sink = OtlpSink::new("a", "http://127.0.0.1:1/v1/traces".parse().unwrap());
         sink.headers = vec![("x-key".to_owned(), Secret::new("s3cret\n"))];
-        let error = Upstream::new(&sink, &ForwardConfig::default()).unwrap_err();
+        let error = Upstream::new(&sink, &sink.endpoint, &ForwardConfig::default()).unwrap_err();
         assert_eq!(error.to_string(), "header x-key cannot be sent");
     }
 }

@@ -1,23 +1,26 @@
-//! The loop of one sink: read beyond the cursor, deliver, advance, wait for more.
+//! The loop of one half of a sink: read beyond the cursor, deliver, advance, wait for more.
 
 use crate::{
     ForwardConfig, OtlpSink, SinkState, SinkStatus,
     backoff::{Backoff, chance},
+    outgoing::Outgoing,
     response::Partial,
     upstream::{Outcome, Upstream},
 };
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use std::{io::Write as _, ops::Range, sync::Arc, time::Duration};
-use throughline_otlp::{Encoding, Span, context::TraceId, encode_traces};
+use std::{io::Write as _, marker::PhantomData, ops::Range, sync::Arc, time::Duration};
+use throughline_otlp::{Encoding, Signal, encode};
 use throughline_store::{SpanStore as _, Store, StoreError};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::watch;
 
-/// Everything that one sink's task owns.
+/// Everything that one task owns.
 #[derive(Debug)]
-pub(crate) struct Worker {
+pub(crate) struct Worker<R> {
     store: Store,
     sink: OtlpSink,
+    /// Of the cursor.
+    name: String,
     config: ForwardConfig,
     upstream: Upstream,
     status: watch::Sender<SinkStatus>,
@@ -27,6 +30,7 @@ pub(crate) struct Worker {
     cursor: u64,
     /// What the store knows to be dealt with.
     saved_cursor: u64,
+    of: PhantomData<fn() -> R>,
 }
 
 /// What became of a request in the end.
@@ -38,7 +42,7 @@ enum Verdict {
 /// What became of an attempt to make a request's body.
 enum Encoded {
     Body(Bytes),
-    /// It can be made of fewer spans at best.
+    /// It can be made of fewer records at best.
     Not(&'static str),
     /// The runtime is ending.
     Never,
@@ -51,7 +55,7 @@ enum Flow {
     Stop,
 }
 
-impl Worker {
+impl<R: Outgoing> Worker<R> {
     pub(crate) fn new(
         store: Store,
         sink: OtlpSink,
@@ -61,7 +65,9 @@ impl Worker {
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let backoff = Backoff::new(config.backoff);
-        Self { store, sink, config, upstream, status, stopping, backoff, cursor: 0, saved_cursor: 0 }
+        let name = R::cursor_name(&sink.name);
+        let of = PhantomData;
+        Self { store, sink, name, config, upstream, status, stopping, backoff, cursor: 0, saved_cursor: 0, of }
     }
 
     pub(crate) async fn run(mut self) {
@@ -72,8 +78,8 @@ impl Worker {
         loop {
             // Both before the read: what is committed after it wakes us, and what was before the end is not left behind.
             let stopping = self.is_stopping();
-            let committed = self.store.subscribe();
-            let flow = match self.store.after(self.cursor, max_spans).await {
+            let committed = self.store.commits();
+            let flow = match R::after(&self.store, self.cursor, max_spans).await {
                 Ok(batch) if batch.is_empty() && stopping => Flow::Stop,
                 Ok(batch) if batch.is_empty() => self.idle(committed).await,
                 Ok(batch) => self.deliver(batch).await,
@@ -89,7 +95,7 @@ impl Worker {
 
     async fn load_cursor(&mut self) -> Flow {
         loop {
-            match self.store.cursor(&self.sink.name).await {
+            match self.store.cursor(&self.name).await {
                 Ok(cursor) => {
                     (self.cursor, self.saved_cursor) = (cursor, cursor);
                     return Flow::GoOn;
@@ -104,7 +110,7 @@ impl Worker {
     }
 
     /// Waits until more is committed, and a little longer, so that one request carries what belongs together.
-    async fn idle(&mut self, mut committed: broadcast::Receiver<TraceId>) -> Flow {
+    async fn idle(&mut self, mut committed: watch::Receiver<u64>) -> Flow {
         self.save_cursor().await;
         self.status.send_if_modified(|status| {
             let idle = status.state == SinkState::Idle && status.waiting == 0;
@@ -113,10 +119,8 @@ impl Worker {
             !idle
         });
         tokio::select! {
-            received = committed.recv() => match received {
-                // Having missed some only means that there is more.
-                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
-                Err(broadcast::error::RecvError::Closed) => return Flow::Stop,
+            changed = committed.changed() => if changed.is_err() {
+                return Flow::Stop;
             },
             () = stopped(&mut self.stopping) => return Flow::GoOn,
         }
@@ -125,14 +129,14 @@ impl Worker {
         Flow::GoOn
     }
 
-    async fn deliver(&mut self, batch: Vec<(u64, Span)>) -> Flow {
-        let (places, spans): (Vec<u64>, Vec<Span>) = batch.into_iter().unzip();
-        let spans = Arc::new(spans);
-        self.begin(spans.len()).await;
+    async fn deliver(&mut self, batch: Vec<(u64, R)>) -> Flow {
+        let (places, records): (Vec<u64>, Vec<R>) = batch.into_iter().unzip();
+        let records = Arc::new(records);
+        self.begin(records.len()).await;
         // A stack, the earliest on top: the cursor only ever advances.
-        let mut pieces = Vec::from([Range { start: 0, end: spans.len() }]);
+        let mut pieces = Vec::from([Range { start: 0, end: records.len() }]);
         while let Some(piece) = pieces.pop() {
-            let verdict = match self.encode(&spans, piece.clone()).await {
+            let verdict = match self.encode(&records, piece.clone()).await {
                 Encoded::Body(body) => self.send(body).await,
                 Encoded::Not(reason) => Some(Verdict::Refused(reason.to_owned())),
                 Encoded::Never => None,
@@ -146,7 +150,7 @@ impl Worker {
                     pieces.push(piece.start..middle);
                     continue;
                 }
-                Verdict::Refused(reason) => self.set_aside(&spans[piece.start], reason),
+                Verdict::Refused(reason) => self.set_aside(&records[piece.start], reason),
             }
             self.cursor = places[piece.end - 1];
             self.save_cursor().await;
@@ -154,13 +158,13 @@ impl Worker {
         Flow::GoOn
     }
 
-    /// Makes a body within the limit on bytes; a single span may be beyond it.
-    async fn encode(&self, spans: &Arc<Vec<Span>>, piece: Range<usize>) -> Encoded {
+    /// Makes a body within the limit on bytes; a single record may be beyond it.
+    async fn encode(&self, records: &Arc<Vec<R>>, piece: Range<usize>) -> Encoded {
         let limit = if piece.len() > 1 { self.sink.max_bytes } else { usize::MAX };
-        let spans = Arc::clone(spans);
+        let records = Arc::clone(records);
         // A megabyte takes milliseconds to compress, which are not to be taken from the application's requests.
         let encoded = tokio::task::spawn_blocking(move || {
-            let body = encode_traces(&spans[piece], Encoding::Protobuf);
+            let body = encode(&records[piece], Encoding::Protobuf);
             (body.len() <= limit).then(|| gzip(&body))
         });
         match encoded.await {
@@ -180,7 +184,10 @@ impl Worker {
             let (state, reason, wait) = match self.upstream.send(body.clone()).await {
                 Outcome::Taken(partial) => return Some(Verdict::Taken(partial)),
                 Outcome::Refused(reason) => return Some(Verdict::Refused(reason)),
-                Outcome::Unavailable { reason, retry_after } => {
+                Outcome::Absent { reason, .. } if R::SIGNAL == Signal::Logs => {
+                    (SinkState::Absent, reason, self.config.absent_probe)
+                }
+                Outcome::Unavailable { reason, retry_after } | Outcome::Absent { reason, retry_after } => {
                     let backoff = self.backoff.next(chance());
                     (SinkState::Backoff, reason, wait_time(backoff, retry_after, self.config.max_retry_after))
                 }
@@ -195,7 +202,7 @@ impl Worker {
 
     async fn begin(&self, at_least: usize) {
         // Places are numbered nearly without gaps, so the total and the cursor tell how many are still to come.
-        let total = self.store.counts().await.map_or(0, |counts| counts.spans);
+        let total = self.store.counts().await.map_or(0, |counts| R::total(&counts));
         let waiting = total.saturating_sub(self.cursor).max(at_least as u64);
         self.status.send_modify(|status| {
             if status.state == SinkState::Idle {
@@ -207,10 +214,10 @@ impl Worker {
 
     fn taken(&mut self, count: usize, partial: Partial) {
         let count = count as u64;
-        let rejected = partial.rejected_spans.min(count);
+        let rejected = partial.rejected.min(count);
         self.backoff.reset();
         if !partial.message.is_empty() || rejected > 0 {
-            let name = &self.sink.name;
+            let name = &self.name;
             tracing::warn!(sink = %name, rejected, message = %partial.message, "the upstream took a batch in part");
         }
         let mut was = SinkState::Idle;
@@ -225,16 +232,18 @@ impl Worker {
                 status.last_rejection = Some(partial.message);
             }
         });
-        if matches!(was, SinkState::Backoff | SinkState::Stopped) {
-            tracing::info!(sink = %self.sink.name, "the upstream takes spans again");
+        if matches!(was, SinkState::Backoff | SinkState::Stopped | SinkState::Absent) {
+            tracing::info!(sink = %self.name, "the upstream takes {}s", R::SIGNAL.record());
         }
     }
 
-    /// The span stays in the store; only this sink does not try it again.
-    fn set_aside(&mut self, span: &Span, reason: String) {
+    /// The record stays in the store; only this sink does not try it again.
+    fn set_aside(&mut self, record: &R, reason: String) {
         self.backoff.reset();
-        let (name, trace_id, span_id) = (&self.sink.name, span.trace_id, span.span_id);
-        tracing::warn!(sink = %name, %trace_id, %span_id, %reason, "the upstream refuses a span: it is set aside");
+        let (trace_id, span_id) = record.ids();
+        let (trace_id, span_id) = (trace_id.map(tracing::field::display), span_id.map(tracing::field::display));
+        let (name, what) = (&self.name, R::SIGNAL.record());
+        tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream refuses a {what}: it is set aside");
         self.status.send_modify(|status| {
             status.state = SinkState::Delivering;
             status.rejected += 1;
@@ -244,17 +253,22 @@ impl Worker {
     }
 
     fn failed(&self, state: SinkState, reason: String) {
-        let name = &self.sink.name;
+        let name = &self.name;
+        let what = R::SIGNAL.record();
         let was = self.status.borrow().state;
         match state {
             // Once, not at every attempt.
-            _ if was == state => tracing::debug!(sink = %name, %reason, "the upstream still does not take spans"),
+            _ if was == state => tracing::debug!(sink = %name, %reason, "the upstream still does not take {what}s"),
             SinkState::Stopped => tracing::error!(
                 sink = %name, %reason,
-                "the upstream refuses the key: delivery is stopped until it is accepted; spans are kept",
+                "the upstream refuses the key: delivery is stopped until it is accepted; {what}s are kept",
+            ),
+            SinkState::Absent => tracing::warn!(
+                sink = %name, %reason,
+                "the upstream has no address for {what}s: they are kept and offered again now and then",
             ),
             _ => {
-                tracing::warn!(sink = %name, %reason, "the upstream does not take spans: they are kept and sent later");
+                tracing::warn!(sink = %name, %reason, "the upstream does not take {what}s: they are kept and sent later");
             }
         }
         self.status.send_modify(|status| {
@@ -277,9 +291,9 @@ impl Worker {
         if self.cursor == self.saved_cursor {
             return;
         }
-        match self.store.set_cursor(&self.sink.name, self.cursor).await {
+        match self.store.set_cursor(&self.name, self.cursor).await {
             Ok(()) => self.saved_cursor = self.cursor,
-            Err(error) => tracing::warn!(sink = %self.sink.name, %error, "the cursor of a sink is not saved yet"),
+            Err(error) => tracing::warn!(sink = %self.name, %error, "the cursor of a sink is not saved yet"),
         }
     }
 

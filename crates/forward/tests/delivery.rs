@@ -7,14 +7,16 @@ use std::{
     time::Duration,
 };
 use throughline_forward::{
-    BackoffConfig, ForwardConfig, Forwarder, OtlpSink, Secret, SinkState, SinkStatus, spawn, traces_endpoint,
+    BackoffConfig, ForwardConfig, Forwarder, OtlpSink, Secret, SinkState, SinkStatus, logs_endpoint, spawn,
+    traces_endpoint,
 };
 use throughline_otlp::{
-    KeyValue, Resource, Span,
+    KeyValue, LogRecord, Resource, Signal, Span,
     context::{SpanId, TraceId},
 };
 use throughline_store::{SpanStore as _, Store};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
+use tokio::sync::watch::Receiver;
 
 const KEY: &str = "hcaik_not_to_be_seen";
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -25,12 +27,14 @@ fn config() -> ForwardConfig {
         backoff: BackoffConfig { initial: Duration::from_millis(2), max: Duration::from_millis(10) },
         max_retry_after: Duration::from_millis(10),
         auth_probe: Duration::from_millis(5),
+        absent_probe: Duration::from_millis(5),
         ..ForwardConfig::default()
     }
 }
 
 fn sink(addr: SocketAddr) -> OtlpSink {
     let mut sink = OtlpSink::new("honeycomb", traces_endpoint(&format!("http://{addr}")).unwrap());
+    sink.logs_endpoint = Some(logs_endpoint(&format!("http://{addr}")).unwrap());
     sink.headers = vec![("x-honeycomb-team".to_owned(), Secret::new(KEY))];
     sink
 }
@@ -57,6 +61,21 @@ fn poison(number: u64) -> Span {
     span
 }
 
+fn log_record(number: u64) -> LogRecord {
+    let resource = Resource { attributes: vec![KeyValue::new("service.name", "web")], ..Resource::default() };
+    let mut record = LogRecord::new(Arc::new(resource), Arc::default());
+    record.event_name = "exception".to_owned();
+    record.time_ns = 1_000_000 * number;
+    // Some belong to a trace, some do not.
+    record.trace_id = number.is_multiple_of(3).then(|| span(number).trace_id);
+    record.attributes = vec![KeyValue::new("number", i64::try_from(number).unwrap())];
+    record
+}
+
+fn log_numbers(records: &[LogRecord]) -> Vec<i64> {
+    records.iter().map(|record| record.attribute("number").unwrap().as_i64().unwrap()).collect()
+}
+
 fn numbers(spans: &[Span]) -> Vec<i64> {
     spans.iter().map(|span| span.attribute("number").unwrap().as_i64().unwrap()).collect()
 }
@@ -77,18 +96,29 @@ impl Bench {
         self.store.append(numbers.map(span).collect()).await.unwrap();
     }
 
+    async fn append_logs(&self, numbers: std::ops::Range<u64>) {
+        self.store.append_logs(numbers.map(log_record).collect()).await.unwrap();
+    }
+
     fn spawn(&self, addr: SocketAddr) -> Forwarder {
         spawn(self.store.clone(), sink(addr), config()).unwrap()
     }
 }
 
 async fn until(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
-    let mut status = forwarder.status();
-    let seen = tokio::time::timeout(PATIENCE, status.wait_for(done)).await;
-    match seen {
-        Ok(status) => status.unwrap().clone(),
-        Err(_) => panic!("the status is still {:?}", forwarder.status().borrow()),
+    until_status(forwarder.status(), done).await
+}
+
+/// The same for the half that delivers log records.
+async fn until_logs(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
+    until_status(forwarder.logs_status().unwrap(), done).await
+}
+
+async fn until_status(mut status: Receiver<SinkStatus>, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
+    if let Ok(seen) = tokio::time::timeout(PATIENCE, status.wait_for(done)).await {
+        return seen.unwrap().clone();
     }
+    panic!("the status is still {:?}", status.borrow());
 }
 
 /// A port that nobody listens on. Where there is a second loopback address it is there, so that no other test is given
@@ -312,4 +342,147 @@ async fn https_can_be_set_up() {
     if let Ok(forwarder) = spawn(bench.store.clone(), sink, config()) {
         forwarder.shutdown().await;
     }
+}
+
+#[tokio::test]
+async fn log_records_arrive_once_and_in_order_beside_the_spans() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append_logs(0..600).await;
+    bench.append(0..10).await;
+    let forwarder = bench.spawn(upstream.addr());
+    upstream.wait_for_logs(600, PATIENCE).await.unwrap();
+    // What belongs to no trace wakes it too.
+    bench.append_logs(601..602).await;
+    upstream.wait_for_logs(601, PATIENCE).await.unwrap();
+    let status = until_logs(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 601).await;
+    assert_eq!((status.waiting, status.rejected, status.last_error), (0, 0, None));
+    assert_eq!(status.name, "honeycomb/logs");
+    assert!(status.endpoint.ends_with("/v1/logs"), "{}", status.endpoint);
+    assert_eq!(log_numbers(&upstream.logs()), (0..600).chain([601]).collect::<Vec<_>>());
+    assert_eq!(upstream.logs()[43], log_record(43), "as it was");
+    upstream.wait_for(10, PATIENCE).await.unwrap();
+    let bodies = upstream.requests().iter().filter(|request| request.signal == Signal::Logs).count();
+    assert_eq!(bodies, 3, "at most 512 in each");
+}
+
+#[tokio::test]
+async fn without_an_address_for_them_log_records_stay() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append_logs(0..5).await;
+    bench.append(0..5).await;
+    let sink = OtlpSink { logs_endpoint: None, ..sink(upstream.addr()) };
+    let forwarder = spawn(bench.store.clone(), sink, config()).unwrap();
+    assert!(forwarder.logs_status().is_none());
+    upstream.wait_for(5, PATIENCE).await.unwrap();
+    forwarder.shutdown().await;
+    assert!(upstream.requests().iter().all(|request| request.signal == Signal::Traces));
+}
+
+#[tokio::test]
+async fn an_upstream_that_knows_no_logs_gets_the_spans_and_the_records_when_it_does() {
+    for status in [404, 405, 501] {
+        let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+        upstream.set_logs_response(Behaviour::Status(status, None));
+        let bench = Bench::new();
+        bench.append_logs(0..20).await;
+        bench.append(0..20).await;
+        let forwarder = bench.spawn(upstream.addr());
+        let logs = until_logs(&forwarder, |status| status.state == SinkState::Absent).await;
+        assert_eq!((logs.delivered, logs.waiting, logs.rejected), (0, 20, 0));
+        assert!(logs.last_error.unwrap().contains(&status.to_string()));
+        upstream.wait_for(20, PATIENCE).await.unwrap();
+        let spans = until(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 20).await;
+        assert_eq!((spans.rejected, spans.last_error), (0, None));
+        upstream.set_logs_response(Behaviour::Ok);
+        until_logs(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 20).await;
+        assert_eq!(log_numbers(&upstream.logs()), (0..20).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_refuses_spans_for_a_while_gets_the_log_records() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_response(Behaviour::Status(503, None));
+    upstream.set_logs_response(Behaviour::Ok);
+    let bench = Bench::new();
+    bench.append_logs(0..20).await;
+    bench.append(0..20).await;
+    let forwarder = bench.spawn(upstream.addr());
+    upstream.wait_for_logs(20, PATIENCE).await.unwrap();
+    until(&forwarder, |status| status.state == SinkState::Backoff).await;
+    assert!(upstream.spans().is_empty());
+}
+
+#[tokio::test]
+async fn log_records_that_are_not_taken_now_are_taken_later() {
+    for behaviour in [
+        Behaviour::Status(429, Some(1)),
+        Behaviour::Status(503, None),
+        Behaviour::Garbage,
+        Behaviour::CutMidway,
+        Behaviour::Status(401, None),
+    ] {
+        let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+        upstream.set_logs_response(behaviour.clone());
+        let bench = Bench::new();
+        bench.append_logs(0..20).await;
+        let forwarder = bench.spawn(upstream.addr());
+        upstream.wait_for_requests(2, PATIENCE).await.unwrap();
+        let status = until_logs(&forwarder, |status| status.last_error.is_some()).await;
+        assert_eq!((status.delivered, status.rejected), (0, 0), "{behaviour:?}");
+        upstream.set_logs_response(Behaviour::Ok);
+        until_logs(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 20).await;
+        upstream.wait_for_logs(20, PATIENCE).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn log_records_that_spoil_a_batch_are_set_aside_and_the_others_arrive() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    let spoilt = [0, 37, 49];
+    let records = (0..50).map(|number| {
+        let mut record = log_record(number);
+        if spoilt.contains(&number) {
+            record.attributes.push(KeyValue::new("poison", "x".repeat(70_000)));
+        }
+        record
+    });
+    bench.store.append_logs(records.collect()).await.unwrap();
+    let forwarder = bench.spawn(upstream.addr());
+    let status = until_logs(&forwarder, |status| status.state == SinkState::Idle && status.rejected > 0).await;
+    assert_eq!((status.delivered, status.rejected, status.waiting), (47, 3, 0));
+    assert!(status.last_rejection.unwrap().contains("value of poison is too long"));
+    let expected: Vec<_> = (0..50).filter(|number| !spoilt.contains(number)).map(u64::cast_signed).collect();
+    assert_eq!(log_numbers(&upstream.logs()), expected);
+}
+
+#[tokio::test]
+async fn a_partial_success_of_log_records_is_counted_and_not_repeated() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_logs_response(Behaviour::Partial(3));
+    let bench = Bench::new();
+    bench.append_logs(0..10).await;
+    let forwarder = bench.spawn(upstream.addr());
+    let status = until_logs(&forwarder, |status| status.state == SinkState::Idle && status.rejected > 0).await;
+    assert_eq!((status.delivered, status.rejected), (7, 3));
+    assert_eq!(upstream.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_at_both_cursors_and_shutdown_delivers_both() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    let config = ForwardConfig { linger: Duration::from_secs(3600), ..config() };
+    for (from, to) in [(0, 30), (30, 60)] {
+        let forwarder = spawn(bench.store.clone(), sink(upstream.addr()), config).unwrap();
+        bench.append(from..to).await;
+        bench.append_logs(from..to).await;
+        forwarder.shutdown().await;
+    }
+    assert_eq!(numbers(&upstream.spans()), (0..60).collect::<Vec<_>>());
+    assert_eq!(log_numbers(&upstream.logs()), (0..60).collect::<Vec<_>>());
+    assert_eq!(bench.store.cursor("honeycomb/logs").await.unwrap(), 60);
 }

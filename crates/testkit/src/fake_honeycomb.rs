@@ -20,7 +20,8 @@ use std::{
     time::Duration,
 };
 use throughline_otlp::{
-    Encoding, KeyValue, Signal, Span, Value, decode_traces, encode_response, encode_status, encode_traces,
+    Encoding, KeyValue, LogRecord, Record, Signal, Span, Value, decode, encode, encode_record, encode_response,
+    encode_status,
 };
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
@@ -40,7 +41,7 @@ const UNAUTHENTICATED: i32 = 16;
 /// What the fake does with a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Checks it, keeps its spans, says so.
+    /// Checks it, keeps what it holds, says so.
     #[default]
     Ok,
     /// Answers with this status and, where given, `Retry-After` in seconds; keeps nothing.
@@ -49,15 +50,17 @@ pub enum Behaviour {
     Garbage,
     /// As [`Behaviour::Ok`], so much later.
     Slow(Duration),
-    /// Keeps the spans, then breaks the connection in the middle of the answer.
+    /// Keeps what it holds, then breaks the connection in the middle of the answer.
     CutMidway,
-    /// Keeps all spans but says of so many that it rejected them (partial success).
+    /// Keeps all of it but says of so many that it rejected them (partial success).
     Partial(u64),
 }
 
 /// One request, as it came.
 #[derive(Clone, Debug)]
 pub struct RecordedRequest {
+    /// What it was about.
+    pub signal: Signal,
     /// Every header.
     pub headers: HeaderMap,
     /// How many bytes the body had on the wire.
@@ -69,9 +72,14 @@ pub struct RecordedRequest {
 #[derive(Debug, Default)]
 struct Kept {
     behaviour: Behaviour,
+    /// Towards log records, where it is another.
+    logs_behaviour: Option<Behaviour>,
     key: String,
     spans: Vec<Span>,
     distinct: HashSet<([u8; 16], [u8; 8])>,
+    logs: Vec<LogRecord>,
+    /// What tells log records apart is all that they say.
+    distinct_logs: HashSet<Vec<u8>>,
     requests: Vec<RecordedRequest>,
 }
 
@@ -88,7 +96,7 @@ impl Shared {
     }
 }
 
-/// A server on 127.0.0.1 that takes `POST /v1/traces`. It stops when dropped.
+/// A server on 127.0.0.1 that takes `POST /v1/traces` and `POST /v1/logs`. It stops when dropped.
 #[derive(Debug)]
 pub struct FakeHoneycomb {
     addr: SocketAddr,
@@ -114,7 +122,10 @@ impl FakeHoneycomb {
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         key.clone_into(&mut shared.kept().key);
-        let router = Router::new().route("/v1/traces", post(traces)).with_state(Arc::clone(&shared));
+        let router = Router::new()
+            .route(Signal::Traces.path(), post(take::<Span>))
+            .route(Signal::Logs.path(), post(take::<LogRecord>))
+            .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "fake upstream ended");
@@ -140,6 +151,11 @@ impl FakeHoneycomb {
         self.shared.kept().behaviour = behaviour;
     }
 
+    /// From the next request with log records on, whatever the others get.
+    pub fn set_logs_response(&self, behaviour: Behaviour) {
+        self.shared.kept().logs_behaviour = Some(behaviour);
+    }
+
     /// The key that is right from the next request on.
     pub fn set_key(&self, key: &str) {
         key.clone_into(&mut self.shared.kept().key);
@@ -149,6 +165,12 @@ impl FakeHoneycomb {
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {
         self.shared.kept().spans.clone()
+    }
+
+    /// Every log record that was kept, likewise.
+    #[must_use]
+    pub fn logs(&self) -> Vec<LogRecord> {
+        self.shared.kept().logs.clone()
     }
 
     /// Every request that came, whatever was answered.
@@ -163,6 +185,14 @@ impl FakeHoneycomb {
     /// Where they have not come within `timeout`; says how many have.
     pub async fn wait_for(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
         self.wait_until(timeout, |kept| kept.distinct.len() >= count).await
+    }
+
+    /// Waits until `count` different log records have been kept.
+    ///
+    /// # Errors
+    /// Where they have not come within `timeout`; says how many have.
+    pub async fn wait_for_logs(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
+        self.wait_until(timeout, |kept| kept.distinct_logs.len() >= count).await
     }
 
     /// Waits until `count` requests have been answered, whatever the answer.
@@ -189,8 +219,9 @@ impl FakeHoneycomb {
         if waited.await.is_err() {
             let kept = self.shared.kept();
             anyhow::bail!(
-                "after {timeout:?} the fake upstream holds {} different spans of {} requests",
+                "after {timeout:?} the fake upstream holds {} different spans and {} log records of {} requests",
                 kept.distinct.len(),
+                kept.distinct_logs.len(),
                 kept.requests.len()
             );
         }
@@ -204,22 +235,51 @@ impl Drop for FakeHoneycomb {
     }
 }
 
-async fn traces(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+/// What is kept of one kind of record.
+trait Keep: Record {
+    fn keep(self, kept: &mut Kept);
+
+    fn behaviour(kept: &Kept) -> Behaviour;
+}
+
+impl Keep for Span {
+    fn keep(self, kept: &mut Kept) {
+        kept.distinct.insert((self.trace_id.to_bytes(), self.span_id.to_bytes()));
+        kept.spans.push(self);
+    }
+
+    fn behaviour(kept: &Kept) -> Behaviour {
+        kept.behaviour.clone()
+    }
+}
+
+impl Keep for LogRecord {
+    fn keep(self, kept: &mut Kept) {
+        kept.distinct_logs.insert(encode_record(&self));
+        kept.logs.push(self);
+    }
+
+    fn behaviour(kept: &Kept) -> Behaviour {
+        kept.logs_behaviour.clone().unwrap_or_else(|| kept.behaviour.clone())
+    }
+}
+
+async fn take<R: Keep>(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let behaviour = shared.kept().behaviour.clone();
+    let behaviour = R::behaviour(&shared.kept());
     let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
     if let Behaviour::Slow(delay) = behaviour {
         tokio::time::sleep(delay).await;
     }
     let body_bytes = body.as_ref().map_or(0, Bytes::len);
-    let response = answer(&shared, &behaviour, &parts.headers, body.ok());
+    let response = answer::<R>(&shared, &behaviour, &parts.headers, body.ok());
     let status = response.status().as_u16();
-    shared.kept().requests.push(RecordedRequest { headers: parts.headers, body_bytes, status });
+    shared.kept().requests.push(RecordedRequest { signal: R::SIGNAL, headers: parts.headers, body_bytes, status });
     shared.changed.notify_waiters();
     response
 }
 
-fn answer(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, body: Option<Bytes>) -> Response {
+fn answer<R: Keep>(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, body: Option<Bytes>) -> Response {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let Some(encoding) = Encoding::from_content_type(content_type) else {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type").into_response();
@@ -241,26 +301,27 @@ fn answer(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, body: Opt
         let message = "request body is too large";
         return reply(413, encode_status(INVALID_ARGUMENT, message, encoding), encoding);
     };
-    let decoded = match decode(headers, &body, encoding) {
-        Ok(spans) => spans,
+    let records: Vec<R> = match read(headers, &body, encoding) {
+        Ok(records) => records,
         Err(message) => return reply(400, encode_status(INVALID_ARGUMENT, &message, encoding), encoding),
     };
     let mut kept = shared.kept();
-    for span in decoded {
-        kept.distinct.insert((span.trace_id.to_bytes(), span.span_id.to_bytes()));
-        kept.spans.push(span);
+    for record in records {
+        record.keep(&mut kept);
     }
     drop(kept);
     if *behaviour == Behaviour::CutMidway {
         return Response::new(Body::new(Cut { half: Some(Bytes::from_static(b"\x0a")) }));
     }
-    let body =
-        if rejected > 0 { partial_success(rejected, encoding) } else { encode_response(Signal::Traces, &[], encoding) };
+    let body = match rejected {
+        0 => encode_response(R::SIGNAL, &[], encoding),
+        rejected => partial_success(R::SIGNAL, rejected, encoding),
+    };
     reply(200, body, encoding)
 }
 
-/// The spans of a body that keeps every rule; what is wrong otherwise.
-fn decode(headers: &HeaderMap, body: &Bytes, encoding: Encoding) -> Result<Vec<Span>, String> {
+/// The records of a body that keeps every rule; what is wrong otherwise.
+fn read<R: Record>(headers: &HeaderMap, body: &Bytes, encoding: Encoding) -> Result<Vec<R>, String> {
     let body = match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => body.to_vec(),
         Some(b"gzip") => {
@@ -277,29 +338,31 @@ fn decode(headers: &HeaderMap, body: &Bytes, encoding: Encoding) -> Result<Vec<S
     if body.len() > MAX_BODY_BYTES {
         return Err("request body is too large".to_owned());
     }
-    let decoded = decode_traces(&body, encoding).map_err(|error| error.to_string())?;
+    let decoded = decode::<R>(&body, encoding).map_err(|error| error.to_string())?;
     if !decoded.rejections.is_empty() {
-        return Err(format!("{} spans with bad ids", decoded.rejections.len()));
+        return Err(format!("{} {}s with bad ids", decoded.rejections.len(), R::SIGNAL.record()));
     }
-    for span in &decoded.records {
-        check(span)?;
+    for record in &decoded.records {
+        check(record)?;
     }
     Ok(decoded.records)
 }
 
-fn check(span: &Span) -> Result<(), String> {
-    let event_bytes = encode_traces(std::slice::from_ref(span), Encoding::Protobuf).len();
+fn check<R: Record>(record: &R) -> Result<(), String> {
+    let what = format!("{} {:?}", R::SIGNAL.record(), record.title());
+    let event_bytes = encode(std::slice::from_ref(record), Encoding::Protobuf).len();
     if event_bytes >= MAX_EVENT_BYTES {
-        return Err(format!("span {}: event of {event_bytes} bytes is too large", span.span_id));
+        return Err(format!("{what}: event of {event_bytes} bytes is too large"));
     }
-    let attributes = || span.attributes.iter().chain(&span.resource.attributes).chain(&span.scope.attributes);
+    let (resource, scope) = record.source();
+    let attributes = || record.attributes().iter().chain(&resource.attributes).chain(&scope.attributes);
     let fields = attributes().count();
     if fields > MAX_FIELDS {
-        return Err(format!("span {}: {fields} fields are too many", span.span_id));
+        return Err(format!("{what}: {fields} fields are too many"));
     }
     let long = |attribute: &&KeyValue| matches!(&attribute.value, Value::String(text) if text.len() > MAX_STRING_BYTES);
     if let Some(attribute) = attributes().find(long) {
-        return Err(format!("span {}: value of {} is too long", span.span_id, attribute.key));
+        return Err(format!("{what}: value of {} is too long", attribute.key));
     }
     Ok(())
 }
@@ -323,11 +386,15 @@ fn status_response(status: u16, retry_after: Option<u64>, encoding: Encoding) ->
     response
 }
 
-/// `ExportTraceServiceResponse` with `rejected_spans` below 128, which is one byte on the wire.
-fn partial_success(rejected: u64, encoding: Encoding) -> Vec<u8> {
+/// A response with a number of rejected records below 128, which is one byte on the wire.
+fn partial_success(signal: Signal, rejected: u64, encoding: Encoding) -> Vec<u8> {
+    let field = match signal {
+        Signal::Traces => "rejectedSpans",
+        Signal::Logs => "rejectedLogRecords",
+    };
     match encoding {
         Encoding::Protobuf => vec![0x0a, 2, 0x08, u8::try_from(rejected).unwrap_or(0x7f) & 0x7f],
-        Encoding::Json => format!(r#"{{"partialSuccess":{{"rejectedSpans":"{rejected}"}}}}"#).into_bytes(),
+        Encoding::Json => format!(r#"{{"partialSuccess":{{"{field}":"{rejected}"}}}}"#).into_bytes(),
     }
 }
 

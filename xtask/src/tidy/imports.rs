@@ -3,13 +3,14 @@
 use serde_json::Value;
 
 /// Each of our packages with those of ours that it may depend on. Dependencies of tests do not count.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
+const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ("throughline-context", &[]),
     ("throughline-timing", &[]),
     ("throughline-shared", &[]),
     ("throughline-otlp", &["throughline-context"]),
     ("throughline-store", &["throughline-otlp"]),
     ("throughline-browser", &["throughline-context", "throughline-timing"]),
+    ("throughline-browser-standalone", &["throughline-browser"]),
     ("throughline-axum", &["throughline-context", "throughline-timing"]),
     ("throughline-intake", &["throughline-context", "throughline-otlp", "throughline-store"]),
     ("throughline-forward", &["throughline-otlp", "throughline-store"]),
@@ -33,6 +34,11 @@ const MAY_IMPORT: [(&str, &[&str]); 14] = [
         "throughline-e2e",
         &["throughline-context", "throughline-otlp", "throughline-shared", "throughline-testkit", "throughline-timing"],
     ),
+    ("throughline-bench-tracer", &["throughline-browser"]),
+    ("throughline-bench-bare", &["throughline-bench-tracer"]),
+    ("throughline-bench-leptos", &["throughline-bench-tracer"]),
+    ("throughline-bench-probe", &["throughline-bench-tracer"]),
+    ("throughline-bench-browser", &["throughline-e2e"]),
 ];
 
 /// Packages that stay free of nearly everything, with what they may use of others.

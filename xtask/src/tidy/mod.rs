@@ -4,6 +4,7 @@
 mod fuzz;
 mod graph;
 mod imports;
+mod peers;
 mod pins;
 mod source;
 
@@ -18,6 +19,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let mut problems = imports::check(&workspace.metadata);
     problems.extend(graph::check(workspace)?);
     problems.extend(fuzz::check(workspace)?);
+    problems.extend(peers::check(workspace)?);
     problems.extend(pins::check(workspace)?);
     let files = sources(&workspace.root)?;
     for (path, text) in &files {
@@ -36,7 +38,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Every Rust file of the workspace: its path from the root, with slashes, and its text.
 fn sources(root: &Path) -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
-    for folder in ["backend", "crates", "e2e", "frontend", "fuzz", "shared", "xtask"] {
+    for folder in ["backend", "benches", "crates", "e2e", "frontend", "fuzz", "shared", "xtask"] {
         collect(root, &root.join(folder), &mut files)?;
     }
     Ok(files)
@@ -45,7 +47,7 @@ fn sources(root: &Path) -> Result<Vec<(String, String)>> {
 fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, String)>) -> Result<()> {
     for path in entries(folder)? {
         if path.is_dir() {
-            if !["dist", "target", "corpus", "artifacts"].iter().any(|name| path.ends_with(name)) {
+            if !["dist", "target", "corpus", "artifacts", "node_modules"].iter().any(|name| path.ends_with(name)) {
                 collect(root, &path, files)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {

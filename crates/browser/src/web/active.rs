@@ -49,6 +49,7 @@ pub(super) struct Active {
     /// Whether the application has said which route it is.
     pub(super) is_named: bool,
     /// Whether the address has changed to it.
+    #[cfg(feature = "navigation")]
     pub(super) is_there: bool,
     last_ms: f64,
 
@@ -93,6 +94,7 @@ impl Tracer {
             released: false,
             kept: what != What::Action,
             is_named: false,
+            #[cfg(feature = "navigation")]
             is_there: false,
             last_ms: now_ms,
             url: String::new(),
@@ -223,7 +225,7 @@ impl Tracer {
             // A router changes the address after it has built the page: now it is the right one.
             scope.span.attributes.set("url.path", platform::path());
             scope.span.end_ns = unix_ns(scope.anchor_ms, last_ms);
-            self.record(scope.span);
+            self.record(&mut scope.span);
         }
         self.left(scope.scope);
     }
@@ -232,7 +234,7 @@ impl Tracer {
     pub(super) fn end_span(&mut self, number: u32) {
         let Some(mut open) = self.take(number) else { return };
         open.span.end_ns = unix_ns(open.anchor_ms, self.timeline.page_ms());
-        self.record(open.span);
+        self.record(&mut open.span);
         self.left(open.scope);
     }
 

@@ -15,6 +15,7 @@ use crate::{
     clock::unix_ns,
     delivery::Ticket,
     record::{Kind, SpanContext},
+    session::number,
 };
 
 /// The metric with which the page's ticket comes.
@@ -42,10 +43,10 @@ pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
 pub(super) fn page_ticket(entry: &Entry) -> Option<Ticket> {
     // One from a cache was somebody's once.
     let text = if entry.is_from_cache() { None } else { entry.metric(TICKET_METRIC) }?;
-    let mut parts = text.split('.').skip(1);
-    let expires_s = parts.next()?.parse::<u32>().ok()?;
-    let session = parts.next()?.parse().ok()?;
-    Some(Ticket { session, expires_ms: f64::from(expires_s) * 1_000.0, text })
+    let rest = text.as_bytes().strip_prefix(b"v1.")?;
+    let (expires_s, rest) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'.')?)?;
+    let session = std::str::from_utf8(rest.get(1..33)?).ok()?.parse().ok()?;
+    Some(Ticket { session, expires_ms: number(expires_s)? as f64 * 1_000.0, text })
 }
 
 impl Tracer {
@@ -109,7 +110,9 @@ impl Tracer {
         if !js::get(event, Name::Persisted).is_truthy() {
             return;
         }
+        #[cfg(feature = "offline")]
         self.restore();
+        #[cfg(feature = "vitals")]
         self.begin_vitals_again();
         if !self.config.page_load || self.ignores_page() {
             return;
@@ -138,10 +141,12 @@ impl Tracer {
                 load.span.event(unix_ns(load.anchor_ms, page_ms), milestone);
             }
         }
+        #[cfg(feature = "resources")]
         self.tell_resources(load, last_ms);
         last_ms
     }
 
+    #[cfg(feature = "resources")]
     /// Tells of the resources that were loaded until `until_ms`, as children of the page load: of those that took long enough,
     /// the first so many.
     fn tell_resources(&mut self, load: &Active, until_ms: f64) {

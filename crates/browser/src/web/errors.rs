@@ -17,6 +17,9 @@ use crate::{attributes::Attributes, record::Severity, repeat::hash, session::dec
 /// The head of a stack tells where; its foot is the same for all. Bytes.
 const PLACE_BYTES: usize = 200;
 
+/// So many frames of a panic are told.
+const PANIC_FRAMES: u32 = 40;
+
 /// Hears of panics, before whoever did so far.
 pub(super) fn hook() {
     let before = panic::take_hook();
@@ -37,6 +40,8 @@ fn panicked(info: &PanicHookInfo<'_>) {
         }
         place.push('\n');
     }
+    // The nearest frames are those of the panic itself; the browser would keep no others.
+    js::set_named(&js::get(&js::window(), Name::ErrorClass), "stackTraceLimit", &PANIC_FRAMES.into());
     place.push_str(&js::text(&js::new(Name::ErrorClass, &[]), Name::Stack).unwrap_or_default());
     let message = info.payload_as_str().unwrap_or("a panic without a message");
     with(|tracer| {

@@ -50,6 +50,7 @@ impl Tracer {
         if let Some(number) = self.ambient_of(What::PageLoad).map(|page| page.number) {
             self.end_scope(number);
         }
+        #[cfg(feature = "vitals")]
         self.report_vitals();
         self.send_all(gone);
     }

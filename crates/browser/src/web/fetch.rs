@@ -13,7 +13,7 @@ use super::{
 use crate::{
     record::{Kind, Span},
     request,
-    session::{decimal, push_hex},
+    session::{decimal, number, push_hex},
 };
 
 /// A request that has begun: its number, and the headers that it is to carry.
@@ -32,9 +32,9 @@ pub(super) struct Asked<'a> {
 }
 
 /// `fetch(input, init)` was called; `this` and the function that was there before come with it.
-pub(super) fn called(target: &JsValue, this: &JsValue, arguments: Array) -> Result<JsValue, JsValue> {
-    let begun = with(|tracer| tracer.fetch_called(&arguments, None, false)).flatten();
-    let result = js::apply(target, this, &arguments);
+pub(super) fn called(target: &JsValue, this: &JsValue, arguments: &Array) -> Result<JsValue, JsValue> {
+    let begun = with(|tracer| tracer.fetch_called(arguments, None, false)).flatten();
+    let result = js::apply(target, this, arguments);
     let Some(number) = begun else { return result };
     let promise = result.inspect_err(|error| {
         with(|tracer| tracer.failed(number, error));
@@ -133,9 +133,9 @@ impl Tracer {
     pub(super) fn describe_url(&self, span: &mut Span, url: &str, parts: &JsValue) {
         span.attributes.text("url.full", &self.redacted(url));
         span.attributes.maybe("server.address", js::text(parts, Name::Hostname).as_deref());
-        let port = js::text(parts, Name::Port).and_then(|port| port.parse::<u16>().ok());
+        let port = js::text(parts, Name::Port).and_then(|port| number(port.as_bytes()));
         let default = if url.starts_with("https") { 443 } else { 80 };
-        span.attributes.int("server.port", i64::from(port.unwrap_or(default)));
+        span.attributes.int("server.port", port.unwrap_or(default).cast_signed());
     }
 
     /// The head of a response is there.

@@ -1,10 +1,10 @@
 //! From a request that has ended to its span, once the browser has told its timing.
 
-use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM, server_timing::ServerTimes};
+use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
 use wasm_bindgen::JsValue;
 
 use super::{
-    MAX_UNHEARD, Tracer,
+    SUMMARIZE, Tracer,
     active::{Active, What},
     fetch::describe_status,
     js::{self, Name, Tag},
@@ -12,11 +12,9 @@ use super::{
 };
 use crate::{
     clock::unix_ns,
-    measure::{Measured, measure, ms},
+    measure::measure,
     record::Span,
     request::{Candidate, best, may_be, protocol_version},
-    session::push_hex,
-    summary::RequestSummary,
 };
 
 /// Whether all is known of a request that will be: its end and its timing.
@@ -78,8 +76,8 @@ impl Tracer {
 
     /// Completes requests that ended before `before_ms` and whose timing never came.
     pub(super) fn give_up(&mut self, before_ms: f64) {
-        let is_stale = |call: &&Active| call.ended_ms > 0.0 && call.ended_ms <= before_ms;
-        while let Some(number) = self.active.iter().find(is_stale).map(|call| call.number) {
+        let is_stale = |ended_ms: f64| ended_ms > 0.0 && ended_ms <= before_ms;
+        while let Some(number) = self.active.iter().find(|call| is_stale(call.ended_ms)).map(|call| call.number) {
             self.complete(number);
         }
     }
@@ -102,43 +100,33 @@ impl Tracer {
 
     /// Tells of a request as much as is known.
     pub(super) fn complete(&mut self, number: u32) {
-        let Some(call) = self.take(number) else { return };
-        let Active { span, anchor_ms, start_ms, head_ms, ended_ms, server_timing, url, entry, scope, .. } = call;
-        // A body that the browser has whole before the program asks for its head ends with that.
-        let end_ms = if ended_ms > 0.0 {
-            ended_ms
-        } else {
-            start_ms.max(head_ms).max(entry.as_ref().map_or(0.0, Entry::end_ms))
-        };
-        let told = server_timing.as_deref().and_then(observer::server_times);
-        self.finish(span, &url, anchor_ms, end_ms, entry, told, true);
-        self.left(scope);
+        let Some(mut call) = self.take(number) else { return };
+        let mut end_ms = call.ended_ms;
+        if end_ms <= 0.0 {
+            // A body that the browser has whole before the program asks for its head ends with that.
+            end_ms = call.start_ms.max(call.head_ms).max(call.entry.as_ref().map_or(0.0, Entry::end_ms));
+        }
+        self.finish(&mut call, end_ms, true);
     }
 
     /// The span of something that the performance timeline alone has seen: the document, or a resource of it.
-    pub(super) fn finish_seen(&mut self, mut span: Span, entry: Entry, announced: bool) {
-        let url = js::text(&entry.timing, Name::NameOf).unwrap_or_default();
-        span.attributes.text("http.request.method", "GET");
-        self.describe_url(&mut span, &url, &js::new(Name::UrlClass, &[&(*url).into()]));
-        describe_status(&mut span, entry.number(Name::ResponseStatus));
-        let anchor_ms = self.timeline.anchor_ms();
+    pub(super) fn finish_seen(&mut self, span: Span, entry: Entry, announced: bool) {
+        let number = self.follow(What::Request, span, 0);
+        let Some(mut call) = self.take(number) else { return };
+        call.url = js::text(&entry.timing, Name::NameOf).unwrap_or_default();
+        call.span.attributes.text("http.request.method", "GET");
+        self.describe_url(&mut call.span, &call.url, &js::new(Name::UrlClass, &[&(*call.url).into()]));
+        describe_status(&mut call.span, entry.number(Name::ResponseStatus));
         let end_ms = entry.end_ms();
-        self.finish(span, &url, anchor_ms, end_ms, Some(entry), None, announced);
+        call.entry = Some(entry);
+        self.finish(&mut call, end_ms, announced);
     }
 
-    #[expect(clippy::too_many_arguments, reason = "all that is known of one request, by two roads")]
-    fn finish(
-        &mut self,
-        mut span: Span,
-        url: &str,
-        anchor_ms: f64,
-        end_ms: f64,
-        entry: Option<Entry>,
-        told: Option<ServerTimes>,
-        announced: bool,
-    ) {
-        span.end_ns = unix_ns(anchor_ms, end_ms).max(span.start_ns);
-        let timing = entry.as_ref().map(|entry| entry.timing_ns(anchor_ms));
+    fn finish(&mut self, call: &mut Active, end_ms: f64, announced: bool) {
+        let Active { span, anchor_ms, entry, .. } = call;
+        span.end_ns = unix_ns(*anchor_ms, end_ms).max(span.start_ns);
+        let timing = entry.as_ref().map(|entry| entry.timing_ns(*anchor_ms));
+        let told = call.server_timing.as_deref().and_then(observer::server_times);
         let server = entry.as_ref().and_then(|entry| entry.server.as_ref()).or(told.as_ref());
         // A request that began before the clock was set teaches nothing about the clock as it is now.
         let mut of_then = ClockSync::new(DEFAULT_DRIFT_PPM);
@@ -146,7 +134,7 @@ impl Tracer {
         let clocks = if is_of_now { &mut self.clocks } else { &mut of_then };
         let measured = measure(span.start_ns, span.end_ns, timing.as_ref(), server, clocks, self.quantum_ns);
         measured.describe(&mut span.attributes);
-        if let Some(entry) = &entry {
+        if let Some(entry) = entry {
             let version = js::text(&entry.timing, Name::NextHopProtocol);
             span.attributes.maybe("network.protocol.version", version.as_deref().and_then(protocol_version));
             let bytes = entry.number(Name::EncodedBodySize);
@@ -154,32 +142,10 @@ impl Tracer {
                 span.attributes.int("http.response.body.size", bytes as i64);
             }
         }
-        // Whoever listens later is told of the first few.
-        if announced && (self.heard || self.summaries.len() < MAX_UNHEARD) {
-            self.summaries.push(summary(&span, measured, url));
+        if announced && let Some(summarize) = SUMMARIZE.get() {
+            summarize(call, &measured);
         }
-        self.record(span);
-    }
-}
-
-fn summary(span: &Span, measured: Measured, url: &str) -> RequestSummary {
-    let text = |key| span.attributes.get_text(key);
-    let hex = |digits: &[u8]| {
-        let mut text = String::new();
-        push_hex(&mut text, digits);
-        text
-    };
-    RequestSummary {
-        trace_id: hex(&span.context.trace_id.to_hex()),
-        span_id: hex(&span.context.span_id.to_hex()),
-        method: text("http.request.method").unwrap_or_default(),
-        path: js::text(&js::new(Name::UrlClass, &[&url.into()]), Name::Pathname).unwrap_or_default(),
-        status: span.attributes.get_int("http.response.status_code").map(|status| status as u16),
-        error: text("error.type"),
-        start_ms: ms(span.start_ns),
-        total_ms: ms(span.end_ns - span.start_ns),
-        segments: measured.segments_ms(),
-        quality: measured.decomposition.quality.as_str(),
-        network: measured.network(),
+        self.record(&mut call.span);
+        self.left(call.scope);
     }
 }

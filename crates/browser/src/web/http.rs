@@ -1,8 +1,13 @@
 //! Traced requests by gloo-net.
 
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
 use gloo_net::{Error, http::Request};
 use gloo_utils::errors::JsError;
-use js_sys::Array;
+use js_sys::{Array, Promise};
 use serde::de::DeserializeOwned;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -21,26 +26,15 @@ use super::{
 ///
 /// # Errors
 /// As gloo-net's `Request::send`. Nothing fails because of the tracing.
-pub async fn send(request: Request, route: Option<&str>) -> Result<Response, Error> {
+pub fn send(request: Request, route: Option<&str>) -> Sending {
     let request: web_sys::Request = request.into();
     let arguments = Array::of1(&request);
-    // From here on it ends, whatever becomes of this future.
     let call = with(|tracer| {
         let number = tracer.fetch_called(&arguments, route, true)?;
         Some(Call { number, trace_id: tracer.trace_of(number) })
     })
     .flatten();
-    let result = fetched(&arguments).await;
-    if let Some(Call { number, .. }) = &call {
-        with(|tracer| match &result {
-            Ok(response) => tracer.answered(*number, response),
-            Err(error) => tracer.failed(*number, error),
-        });
-    }
-    match result {
-        Ok(response) => Ok(Response { inner: response.unchecked_into::<web_sys::Response>().into(), call }),
-        Err(error) => Err(as_error(error)),
-    }
+    Sending { promise: fetched(&arguments), call }
 }
 
 /// Sends `request` without a span and without `traceparent`.
@@ -49,18 +43,44 @@ pub async fn send(request: Request, route: Option<&str>) -> Result<Response, Err
 /// As gloo-net's `Request::send`.
 pub async fn send_untraced(request: Request) -> Result<gloo_net::http::Response, Error> {
     let request: web_sys::Request = request.into();
-    match fetched(&Array::of1(&request)).await {
-        Ok(response) => Ok(response.unchecked_into::<web_sys::Response>().into()),
-        Err(error) => Err(as_error(error)),
-    }
+    Sending { promise: fetched(&Array::of1(&request)), call: None }.await.map(|response| response.inner)
 }
 
 /// By the browser's own `fetch`: what is patched would trace it, or trace it again.
-async fn fetched(arguments: &Array) -> Result<JsValue, JsValue> {
+fn fetched(arguments: &Array) -> JsFuture {
     let window = js::window();
     let fetch = with(|tracer| tracer.fetch.clone()).unwrap_or_else(|| js::get(&window, Name::Fetch));
-    let promise = js::apply(&fetch, &window, arguments)?;
-    JsFuture::from(promise.unchecked_into::<js_sys::Promise>()).await
+    match js::apply(&fetch, &window, arguments) {
+        Ok(promise) => JsFuture::from(promise.unchecked_into::<Promise>()),
+        Err(error) => JsFuture::from(Promise::reject(&error)),
+    }
+}
+
+/// A request under way: see [`send`].
+#[derive(Debug)]
+#[must_use = "what comes of it should be heard"]
+pub struct Sending {
+    promise: JsFuture,
+    call: Option<Call>,
+}
+
+impl Future for Sending {
+    type Output = Result<Response, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Poll::Ready(result) = Pin::new(&mut self.promise).poll(cx) else { return Poll::Pending };
+        let call = self.call.take();
+        if let Some(Call { number, .. }) = &call {
+            with(|tracer| match &result {
+                Ok(response) => tracer.answered(*number, response),
+                Err(error) => tracer.failed(*number, error),
+            });
+        }
+        Poll::Ready(match result {
+            Ok(response) => Ok(Response { inner: response.unchecked_into::<web_sys::Response>().into(), call }),
+            Err(error) => Err(as_error(error)),
+        })
+    }
 }
 
 /// As gloo-net says it, but for an abort with a reason that is no `Error`: that would be a panic there.

@@ -9,53 +9,63 @@ use std::cell::OnceCell;
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 
-/// Names of properties and methods, and other words that are said to the browser.
+/// Names of properties and methods, and other words that are said to the browser: those that are always needed, and those of
+/// what can be left out.
 macro_rules! names {
-    ($($name:ident = $text:literal,)*) => {
+    ({ $($core:ident = $core_text:literal,)* } { $($more:ident = $more_text:literal,)* }) => {
         #[derive(Clone, Copy)]
-        #[expect(clippy::enum_variant_names, reason = "as the browser has them")]
-        pub(super) enum Name { $($name),* }
+        #[allow(dead_code, clippy::enum_variant_names, reason = "as the browser has them; what is left out needs fewer")]
+        pub(super) enum Name { $($core,)* $($more),* }
 
-        const NAMES: &str = concat!($($text, ","),*);
+        const NAMES: &str = concat!($($core_text, ",",)* "");
+        #[cfg(any(feature = "actions", feature = "errors", feature = "navigation", feature = "offline", feature = "resources",
+            feature = "vitals", feature = "xhr"))]
+        const MORE_NAMES: &str = concat!($($more_text, ",",)* "");
     };
 }
 
 names! {
-    Aborted = "aborted", ActivationStart = "activationStart", Add = "addEventListener", Apply = "apply",
-    BaseUri = "baseURI", Beacon = "sendBeacon", Blob = "Blob", BlockedUri = "blockedURI",
-    BlockingDuration = "blockingDuration", Body = "body", Brand = "brand", Brands = "brands", Buffered = "buffered",
-    Closest = "closest", ConnectEnd = "connectEnd", ConnectStart = "connectStart", Connection = "connection",
-    Console = "console", CrossOriginIsolated = "crossOriginIsolated", Crypto = "crypto", Description = "description",
-    Detail = "detail", Disposition = "disposition", Document = "document", DomComplete = "domComplete",
-    DomContentLoadedEventEnd = "domContentLoadedEventEnd", DomInteractive = "domInteractive",
-    DomainLookupEnd = "domainLookupEnd", DomainLookupStart = "domainLookupStart", Duration = "duration",
-    DurationThreshold = "durationThreshold", EffectiveDirective = "effectiveDirective",
-    EffectiveType = "effectiveType", Element = "element", EncodedBodySize = "encodedBodySize",
-    EntryType = "entryType", Error = "error", ErrorClass = "Error", ExpiresInS = "expires_in_s", Fetch = "fetch",
-    FetchStart = "fetchStart", FinalResponseHeadersStart = "finalResponseHeadersStart", Get = "get",
-    GetAttribute = "getAttribute", GetEntries = "getEntries", GetEntriesByName = "getEntriesByName",
-    GetEntriesByType = "getEntriesByType", GetItem = "getItem", GetRandomValues = "getRandomValues",
-    HadRecentInput = "hadRecentInput", Headers = "headers", HeadersClass = "Headers", History = "history",
-    Hostname = "hostname", Href = "href", InitiatorType = "initiatorType", InteractionCount = "interactionCount",
-    InteractionId = "interactionId", Invoker = "invoker", IsTrusted = "isTrusted", Json = "json",
-    Keepalive = "keepalive", Language = "language", LoadEventEnd = "loadEventEnd", LocalName = "localName",
-    LocalStorage = "localStorage", Location = "location", Message = "message", Method = "method", Mobile = "mobile",
-    NameOf = "name", Navigation = "navigation", Navigator = "navigator", NextHopProtocol = "nextHopProtocol",
-    Node = "node", Observe = "observe", ObserverClass = "PerformanceObserver", Ok = "ok", OnLine = "onLine",
-    Origin = "origin", Pathname = "pathname", Performance = "performance", Persisted = "persisted",
-    Platform = "platform", Port = "port", Prerendering = "prerendering", ProcessingEnd = "processingEnd",
-    ProcessingStart = "processingStart", Prototype = "prototype", ProxyClass = "Proxy", ReadyState = "readyState",
-    Reason = "reason", RedirectEnd = "redirectEnd", RedirectStart = "redirectStart", RemoveItem = "removeItem",
-    RequestClass = "Request", RequestStart = "requestStart", ResponseEnd = "responseEnd",
-    ResponseStart = "responseStart", ResponseStatus = "responseStatus", Scripts = "scripts",
-    SecureConnectionStart = "secureConnectionStart", ServerTiming = "serverTiming", Set = "set", SetItem = "setItem",
-    SetTimeout = "setTimeout", Signal = "signal", SourceFunctionName = "sourceFunctionName", SourceUrl = "sourceURL",
-    Sources = "sources", Src = "src", Stack = "stack", StartTime = "startTime", Status = "status",
-    SupportedEntryTypes = "supportedEntryTypes", TakeRecords = "takeRecords", Target = "target",
-    TextContent = "textContent", Then = "then", Ticket = "ticket", TimeOrigin = "timeOrigin",
-    TransferSize = "transferSize", Type = "type", Url = "url", UrlClass = "URL", UserAgent = "userAgent",
-    UserAgentData = "userAgentData", Value = "value", Version = "version", Visibility = "visibilityState",
-    WorkerStart = "workerStart",
+    {
+        Aborted = "aborted", ActivationStart = "activationStart",
+        Add = "addEventListener", Apply = "apply", BaseUri = "baseURI", Beacon = "sendBeacon", Blob = "Blob",
+        Body = "body", Brand = "brand", Brands = "brands", Buffered = "buffered", ConnectEnd = "connectEnd",
+        ConnectStart = "connectStart", Connection = "connection", CrossOriginIsolated = "crossOriginIsolated",
+        Crypto = "crypto", Description = "description", Document = "document", DomComplete = "domComplete",
+        DomContentLoadedEventEnd = "domContentLoadedEventEnd", DomInteractive = "domInteractive",
+        DomainLookupEnd = "domainLookupEnd", DomainLookupStart = "domainLookupStart", EffectiveType = "effectiveType",
+        EncodedBodySize = "encodedBodySize", EntryType = "entryType", ExpiresInS = "expires_in_s", Fetch = "fetch",
+        FetchStart = "fetchStart", FinalResponseHeadersStart = "finalResponseHeadersStart", Get = "get",
+        GetEntries = "getEntries", GetEntriesByType = "getEntriesByType", GetItem = "getItem",
+        GetRandomValues = "getRandomValues", Headers = "headers", HeadersClass = "Headers", Hostname = "hostname",
+        Href = "href", Json = "json", Keepalive = "keepalive", Language = "language", LoadEventEnd = "loadEventEnd",
+        LocalStorage = "localStorage", Location = "location", Method = "method", Mobile = "mobile", NameOf = "name",
+        Navigator = "navigator", NextHopProtocol = "nextHopProtocol", Observe = "observe",
+        ObserverClass = "PerformanceObserver", Ok = "ok", OnLine = "onLine", Origin = "origin", Pathname = "pathname",
+        Performance = "performance", Persisted = "persisted", Platform = "platform", Port = "port",
+        Prerendering = "prerendering", Prototype = "prototype", ProxyClass = "Proxy", ReadyState = "readyState",
+        RedirectEnd = "redirectEnd", RedirectStart = "redirectStart", RequestClass = "Request",
+        RequestStart = "requestStart", ResponseEnd = "responseEnd", ResponseStart = "responseStart",
+        ResponseStatus = "responseStatus", SecureConnectionStart = "secureConnectionStart",
+        ServerTiming = "serverTiming", Set = "set", SetItem = "setItem", SetTimeout = "setTimeout", Signal = "signal",
+        StartTime = "startTime", Status = "status", SupportedEntryTypes = "supportedEntryTypes",
+        TakeRecords = "takeRecords", Then = "then", Ticket = "ticket", TimeOrigin = "timeOrigin",
+        TransferSize = "transferSize", Type = "type", Url = "url", UrlClass = "URL", UserAgent = "userAgent",
+        UserAgentData = "userAgentData", Version = "version", Visibility = "visibilityState",
+        WorkerStart = "workerStart",
+    }
+    {
+        BlockedUri = "blockedURI", BlockingDuration = "blockingDuration", Closest = "closest", Console = "console",
+        Detail = "detail", Disposition = "disposition", Duration = "duration",
+        DurationThreshold = "durationThreshold", EffectiveDirective = "effectiveDirective", Element = "element",
+        Error = "error", ErrorClass = "Error", GetAttribute = "getAttribute", GetEntriesByName = "getEntriesByName",
+        HadRecentInput = "hadRecentInput", History = "history", InitiatorType = "initiatorType",
+        InteractionCount = "interactionCount", InteractionId = "interactionId", Invoker = "invoker",
+        IsTrusted = "isTrusted", LocalName = "localName", Message = "message", Navigation = "navigation",
+        Node = "node", ProcessingEnd = "processingEnd", ProcessingStart = "processingStart", Reason = "reason",
+        RemoveItem = "removeItem", Scripts = "scripts", SourceFunctionName = "sourceFunctionName",
+        SourceUrl = "sourceURL", Sources = "sources", Src = "src", Stack = "stack", Target = "target",
+        TextContent = "textContent", Value = "value",
+    }
 }
 
 thread_local! {
@@ -63,11 +73,31 @@ thread_local! {
     static CALL_BACK: OnceCell<Function> = const { OnceCell::new() };
 }
 
+fn read_names() -> Vec<JsValue> {
+    let mut values = Vec::new();
+    let mut add = |words: &str| {
+        let list = js_sys::JsString::from(words).split(",");
+        // The last is followed by a comma too.
+        for index in 0..list.length() - 1 {
+            values.push(list.get(index));
+        }
+    };
+    add(NAMES);
+    #[cfg(any(
+        feature = "actions",
+        feature = "errors",
+        feature = "navigation",
+        feature = "offline",
+        feature = "resources",
+        feature = "vitals",
+        feature = "xhr"
+    ))]
+    add(MORE_NAMES);
+    values
+}
+
 fn with_name<T>(name: Name, f: impl FnOnce(&JsValue) -> T) -> Option<T> {
-    NAME_VALUES.with(|names| {
-        let names = names.get_or_init(|| js_sys::JsString::from(NAMES).split(",").iter().collect());
-        names.get(name as usize).map(f)
-    })
+    NAME_VALUES.with(|names| names.get_or_init(read_names).get(name as usize).map(f))
 }
 
 /// A property; undefined where there is none, where `object` is none, and where asking throws.
@@ -180,6 +210,7 @@ pub(super) fn bytes(bytes: &[u8]) -> JsValue {
 /// What the browser calls back for. The number of one call, request or timer may stand behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[allow(dead_code, reason = "what is left out is not called back for")]
 pub(super) enum Tag {
     // What was intercepted comes first: whoever called it waits for what comes of it.
     FetchCalled,
@@ -231,7 +262,7 @@ pub(super) type Handler = fn(u8, u32, JsValue, JsValue, JsValue) -> Result<JsVal
 /// Says who is called back; the first to say it.
 pub(super) fn on_call_back(handler: Handler) {
     CALL_BACK.with(|call_back| {
-        call_back.get_or_init(|| {
+        let function = {
             let closure = Closure::<dyn Fn(f64, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>>::new(
                 move |tag: f64, a: JsValue, b: JsValue, c: JsValue| {
                     let tag = tag as u64;
@@ -240,7 +271,8 @@ pub(super) fn on_call_back(handler: Handler) {
             );
             // It lives as long as the page.
             closure.into_js_value().unchecked_into()
-        });
+        };
+        let _ = call_back.set(function);
     });
 }
 

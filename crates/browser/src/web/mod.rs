@@ -4,9 +4,11 @@
 //! twice, and what happens while it is taken is simply not traced. It is put back before anybody else's code runs.
 
 pub(crate) mod action;
+#[cfg(feature = "actions")]
 mod actions;
 mod active;
 mod document;
+#[cfg(feature = "errors")]
 mod errors;
 mod exit;
 mod fetch;
@@ -18,31 +20,34 @@ mod observer;
 mod platform;
 mod sender;
 mod sessions;
+#[cfg(feature = "vitals")]
 mod vitals;
 #[cfg(feature = "xhr")]
 mod xhr;
 
-use std::{cell::Cell, rc::Rc};
+use std::{cell::Cell, rc::Rc, thread::LocalKey};
 
 use throughline_context::TraceFlags;
 use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
 use wasm_bindgen::JsValue;
 
+#[cfg(feature = "errors")]
+pub use self::errors::record_error;
+pub use self::navigation::navigation;
 use self::{
     active::Active,
     js::{Name, Tag},
     platform::{BrowserClock, BrowserRandom},
     sender::Exiting,
 };
-pub use self::{errors::record_error, navigation::navigation};
 use crate::{
     attributes::{Attributes, Value},
     clock::{Ids, Timeline},
     config::Config,
     context::{self, Context},
     delivery::{Delivery, Record},
+    measure::{Measured, ms},
     record::{Event, Kind, Origin, Severity, Signal, Span, SpanContext},
-    repeat::Repeats,
     session::{Session, SessionId, push_hex},
     summary::{RequestSummary, Status},
 };
@@ -54,6 +59,7 @@ const LOADING_MS: f64 = 5_000.0;
 const MAX_UNHEARD: usize = 20;
 
 type Listener<T> = Rc<dyn Fn(&T)>;
+type Summarize = fn(&Active, &Measured);
 
 /// One page's tracer.
 pub(crate) struct Tracer {
@@ -96,18 +102,16 @@ pub(crate) struct Tracer {
     /// When the next look at the delivery is due, page milliseconds.
     wake_ms: f64,
     exiting: Vec<Exiting>,
+    #[cfg(feature = "vitals")]
     vitals: vitals::Vitals,
-    repeats: Repeats,
+    #[cfg(feature = "errors")]
+    repeats: crate::repeat::Repeats,
     /// The page's load, to which what belongs to the whole page is tied.
     page: Option<SpanContext>,
     /// The path that was last seen.
     path: String,
+    #[cfg(feature = "errors")]
     panicked: bool,
-
-    heard: bool,
-    /// Requests that nobody has been told of yet.
-    summaries: Vec<RequestSummary>,
-    status: Status,
 }
 
 thread_local! {
@@ -116,38 +120,58 @@ thread_local! {
     /// What the application said before it started the tracer.
     static SAID_EARLY: Cell<Option<Attributes>> = const { Cell::new(None) };
     static BAGGAGE: Cell<Vec<(String, String)>> = const { Cell::new(Vec::new()) };
+    static STATUS: Cell<Status> = const { Cell::new(Status::Starting) };
+    // Set by those who listen, so that a page in which nobody does has none of their code:
+    static AFTER: Cell<Option<fn()>> = const { Cell::new(None) };
+    static SUMMARIZE: Cell<Option<Summarize>> = const { Cell::new(None) };
     static ON_REQUEST: Cell<Vec<Listener<RequestSummary>>> = const { Cell::new(Vec::new()) };
     static ON_STATUS: Cell<Vec<Listener<Status>>> = const { Cell::new(Vec::new()) };
     static TOLD: Cell<Status> = const { Cell::new(Status::Starting) };
+    /// Requests that nobody has been told of yet.
+    static SUMMARIES: Cell<Vec<RequestSummary>> = const { Cell::new(Vec::new()) };
 }
 
 /// Does something with the tracer, if there is one and nobody else does.
 fn with<T>(f: impl FnOnce(&mut Tracer) -> T) -> Option<T> {
     let mut tracer = TRACER.take()?;
     let result = f(&mut tracer);
-    let hears = tracer.heard && !tracer.summaries.is_empty();
-    let summaries = if hears { std::mem::take(&mut tracer.summaries) } else { Vec::new() };
-    let status = tracer.status;
-    TRACER.set(Some(tracer));
-    if hears {
-        tell(&ON_REQUEST, &summaries);
-    }
-    if TOLD.replace(status) != status {
-        tell(&ON_STATUS, &[status]);
-    }
+    put_back(tracer);
     Some(result)
 }
 
-/// Tells listeners, which may add listeners, or ask for anything.
-fn tell<T>(listeners: &'static std::thread::LocalKey<Cell<Vec<Listener<T>>>>, things: &[T]) {
-    let mut all = listeners.take();
-    for thing in things {
-        for listener in &all {
-            listener(thing);
+#[inline(never)]
+fn put_back(tracer: Box<Tracer>) {
+    TRACER.set(Some(tracer));
+    if let Some(after) = AFTER.get() {
+        after();
+    }
+}
+
+/// Tells listeners what happened while the tracer was taken. They may add listeners, or ask for anything.
+fn tell_listeners() {
+    fn tell<T>(listeners: &'static LocalKey<Cell<Vec<Listener<T>>>>, things: &[T]) {
+        let mut all = listeners.take();
+        for thing in things {
+            for listener in &all {
+                listener(thing);
+            }
+        }
+        all.append(&mut listeners.take());
+        listeners.set(all);
+    }
+    let status = STATUS.get();
+    if TOLD.replace(status) != status {
+        tell(&ON_STATUS, &[status]);
+    }
+    let listening = ON_REQUEST.take();
+    let hears = !listening.is_empty();
+    ON_REQUEST.set(listening);
+    if hears {
+        let summaries = SUMMARIES.take();
+        if !summaries.is_empty() {
+            tell(&ON_REQUEST, &summaries);
         }
     }
-    all.append(&mut listeners.take());
-    listeners.set(all);
 }
 
 /// Starts the tracer of this page. A second call changes nothing; nothing here panics or fails the page.
@@ -156,7 +180,7 @@ pub fn init(config: Config) {
         return;
     }
     let Some((clock, origin_ms)) = BrowserClock::new() else {
-        TOLD.set(Status::Off("this browser has no high-resolution clock"));
+        STATUS.set(Status::Off("this browser has no high-resolution clock"));
         return;
     };
     js::on_call_back(called_back);
@@ -197,14 +221,14 @@ pub fn init(config: Config) {
         delivery,
         wake_ms: f64::INFINITY,
         exiting: Vec::new(),
+        #[cfg(feature = "vitals")]
         vitals: vitals::Vitals::default(),
-        repeats: Repeats::default(),
+        #[cfg(feature = "errors")]
+        repeats: crate::repeat::Repeats::default(),
         page: None,
         path: platform::path(),
+        #[cfg(feature = "errors")]
         panicked: false,
-        heard: false,
-        summaries: Vec::new(),
-        status: Status::Starting,
         window,
         timeline,
         ids,
@@ -221,6 +245,7 @@ pub fn init(config: Config) {
     }
     tracer.start_observing();
     tracer.listen();
+    #[cfg(feature = "offline")]
     tracer.restore();
     TRACER.set(Some(tracer));
 }
@@ -228,7 +253,8 @@ pub fn init(config: Config) {
 impl Tracer {
     /// What happens to the page.
     fn listen(&self) {
-        let Self { window, document, config, .. } = self;
+        let Self { window, document, .. } = self;
+        #[allow(unused_mut, reason = "features add to it")]
         let mut listening = vec![
             (document, "visibilitychange", Tag::Hidden),
             (window, "pagehide", Tag::PageHide),
@@ -236,23 +262,27 @@ impl Tracer {
             (window, "online", Tag::Online),
             (window, "load", Tag::Loaded),
         ];
-        if config.errors {
+        #[cfg(feature = "errors")]
+        if self.config.errors {
             listening.push((window, "error", Tag::Failed));
             listening.push((window, "unhandledrejection", Tag::Rejected));
             listening.push((document, "securitypolicyviolation", Tag::PolicyViolated));
             errors::hook();
         }
-        if config.actions {
+        #[cfg(feature = "actions")]
+        if self.config.actions {
             listening.push((document, "click", Tag::Acted));
             listening.push((document, "submit", Tag::Acted));
         }
         for (target, event, tag) in listening {
             js::listen(target, event, tag);
         }
-        if config.console_errors {
+        #[cfg(feature = "errors")]
+        if self.config.console_errors {
             js::intercept(&js::get(window, Name::Console), "error", Tag::ConsoleCalled);
         }
-        if config.navigation {
+        #[cfg(feature = "navigation")]
+        if self.config.navigation {
             navigation::start(window);
         }
     }
@@ -281,11 +311,17 @@ impl Tracer {
             _ if is(tag, Tag::Sent) => self.delivered(a),
             _ if is(tag, Tag::SentAtExit) => self.delivered_at_exit(number, a),
             _ if is(tag, Tag::TicketRead) => self.ticket_read(a),
+            #[cfg(feature = "actions")]
             _ if is(tag, Tag::Acted) => self.acted(a),
+            #[cfg(feature = "actions")]
             _ if is(tag, Tag::ActedOver) => self.action_over(number),
+            #[cfg(feature = "navigation")]
             _ if is(tag, Tag::Navigated) => self.navigated(),
+            #[cfg(feature = "errors")]
             _ if is(tag, Tag::Failed) => self.error_event(a),
+            #[cfg(feature = "errors")]
             _ if is(tag, Tag::Rejected) => self.rejection(a),
+            #[cfg(feature = "errors")]
             _ if is(tag, Tag::PolicyViolated) => self.policy_violated(a),
             _ => {}
         }
@@ -320,7 +356,7 @@ impl Tracer {
     }
 
     /// Takes a finished span: it will be sent, unless its session is not recorded and it is no error.
-    fn record(&mut self, mut span: Span) {
+    fn record(&mut self, span: &mut Span) {
         if !span.context.flags.is_sampled() && !span.error {
             return;
         }
@@ -395,20 +431,21 @@ fn called_back(tag: u8, number: u32, a: JsValue, b: JsValue, c: JsValue) -> Resu
     if Tag::is_call(tag) {
         let arguments = js::array(&c);
         if tag == Tag::FetchCalled as u8 {
-            return fetch::called(&a, &b, arguments);
+            return fetch::called(&a, &b, &arguments);
         }
         #[cfg(feature = "xhr")]
         if tag != Tag::HistoryCalled as u8 && tag != Tag::ConsoleCalled as u8 {
             return xhr::called(tag, &a, &b, &arguments);
         }
         let result = js::apply(&a, &b, &arguments);
-        with(|tracer| {
-            if tag == Tag::HistoryCalled as u8 {
-                tracer.navigated();
-            } else {
-                tracer.console_called(&arguments);
-            }
-        });
+        #[cfg(feature = "navigation")]
+        if tag == Tag::HistoryCalled as u8 {
+            with(Tracer::navigated);
+        }
+        #[cfg(feature = "errors")]
+        if tag == Tag::ConsoleCalled as u8 {
+            with(|tracer| tracer.console_called(&arguments));
+        }
         return result;
     }
     if tag == Tag::TicketCame as u8 {
@@ -488,22 +525,55 @@ pub fn current() -> Context {
     context::attached().or_else(|| with(|tracer| tracer.ambient_context())).unwrap_or_default()
 }
 
-/// Calls `listener` with each finished request once its timing is known; the first listener also gets the few that ended
-/// before it listened, that of the document among them.
+/// Calls `listener` with each finished request once its timing is known. To hear of those that end before anybody listens, that
+/// of the document among them, say [`keep_requests`] before [`init`].
 pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
+    keep_requests();
     let mut all = ON_REQUEST.take();
     all.push(Rc::new(listener));
     ON_REQUEST.set(all);
-    with(|tracer| tracer.heard = true);
+    // What was kept is told.
+    with(|_| ());
+}
+
+/// Keeps the first few finished requests for a listener that comes later.
+pub fn keep_requests() {
+    SUMMARIZE.set(Some(summarize));
+    AFTER.set(Some(tell_listeners));
 }
 
 /// Calls `listener` now with the present status, and again at each change.
 pub fn on_status(listener: impl Fn(&Status) + 'static) {
-    let started = STARTED.get();
-    listener(&if started { TOLD.get() } else { Status::Off("the tracer was not started") });
+    let status = if STARTED.get() { STATUS.get() } else { Status::Off("the tracer was not started") };
+    listener(&status);
+    TOLD.set(status);
     let mut all = ON_STATUS.take();
     all.push(Rc::new(listener));
     ON_STATUS.set(all);
+    AFTER.set(Some(tell_listeners));
+}
+
+/// Keeps what a listener is told of a request.
+fn summarize(call: &Active, measured: &Measured) {
+    let Active { span, url, .. } = call;
+    let mut all = SUMMARIES.take();
+    if all.len() < MAX_UNHEARD {
+        let text = |key| span.attributes.get_text(key);
+        all.push(RequestSummary {
+            trace_id: span.context.trace_id.to_string(),
+            span_id: span.context.span_id.to_string(),
+            method: text("http.request.method").unwrap_or_default(),
+            path: js::text(&js::new(Name::UrlClass, &[&url.into()]), Name::Pathname).unwrap_or_default(),
+            status: span.attributes.get_int("http.response.status_code").map(|status| status as u16),
+            error: text("error.type"),
+            start_ms: ms(span.start_ns),
+            total_ms: ms(span.end_ns - span.start_ns),
+            segments: measured.segments_ms(),
+            quality: measured.decomposition.quality.as_str(),
+            network: measured.network(),
+        });
+    }
+    SUMMARIES.set(all);
 }
 
 /// How many finished records this page lost so far, because the queue was full or the door refused them.

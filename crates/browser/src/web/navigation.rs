@@ -1,18 +1,18 @@
 //! Changes of route inside the page.
 
-use wasm_bindgen::JsValue;
-
 use super::{
     Tracer,
     action::two_words,
     active::{Active, What},
-    js::{self, Name, Tag},
     platform, with,
 };
 use crate::{context, record::Kind};
 
+#[cfg(feature = "navigation")]
 /// Watches the address: by the Navigation API, or, where the browser has none, by the History API.
-pub(super) fn start(window: &JsValue) {
+pub(super) fn start(window: &wasm_bindgen::JsValue) {
+    use super::js::{self, Name, Tag};
+
     let navigation = js::get(window, Name::Navigation);
     if navigation.is_object() {
         js::listen(&navigation, "currententrychange", Tag::Navigated);
@@ -44,6 +44,7 @@ fn name(scope: &mut Active, route: &str) {
 }
 
 impl Tracer {
+    #[cfg(feature = "navigation")]
     /// The address may have changed.
     pub(super) fn navigated(&mut self) {
         let path = platform::path();

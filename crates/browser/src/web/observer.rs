@@ -9,32 +9,36 @@ use wasm_bindgen::JsValue;
 use super::{
     Tracer,
     js::{self, Name, Tag},
-    vitals,
 };
 use crate::clock;
+
+/// Watches for entries of one kind, if the browser knows it.
+fn observe(observer: &JsValue, known: &JsValue, kind: &str) -> bool {
+    let is_known = js::items(known).any(|known| known == kind);
+    if is_known {
+        let options = js::object(Name::Type, &kind.into());
+        js::set(&options, Name::Buffered, &(kind != "resource").into());
+        #[cfg(feature = "vitals")]
+        js::set(&options, Name::DurationThreshold, &super::vitals::EVENT_THRESHOLD_MS.into());
+        js::call(observer, Name::Observe, &[&options]);
+    }
+    is_known
+}
 
 impl Tracer {
     pub(super) fn start_observing(&mut self) {
         let observer = js::new(Name::ObserverClass, &[&js::function(Tag::Observed, 0)]);
         let known = js::get(&js::get(&self.window, Name::ObserverClass), Name::SupportedEntryTypes);
-        let observe = |kind: &str| {
-            let is_known = js::items(&known).any(|known| known == kind);
-            if is_known {
-                let options = js::object(Name::Type, &kind.into());
-                js::set(&options, Name::Buffered, &(kind != "resource").into());
-                js::set(&options, Name::DurationThreshold, &vitals::EVENT_THRESHOLD_MS.into());
-                js::call(&observer, Name::Observe, &[&options]);
-            }
-            is_known
-        };
-        self.tells_requests = observe("resource");
+        self.tells_requests = observe(&observer, &known, "resource");
+        #[cfg(feature = "vitals")]
         if self.config.vitals {
             for kind in ["largest-contentful-paint", "paint", "layout-shift", "event", "first-input"] {
-                observe(kind);
+                observe(&observer, &known, kind);
             }
         }
-        if self.config.long_frame_ms < f64::INFINITY && !observe("long-animation-frame") {
-            observe("longtask");
+        #[cfg(feature = "vitals")]
+        if self.config.long_frame_ms < f64::INFINITY && !observe(&observer, &known, "long-animation-frame") {
+            observe(&observer, &known, "longtask");
         }
         self.observer = observer;
     }
@@ -51,9 +55,10 @@ impl Tracer {
             let kind = js::text(&entry, Name::EntryType).unwrap_or_default();
             if kind == "resource" {
                 self.matched(&entry);
-            } else {
-                self.seen(&kind, entry);
+                continue;
             }
+            #[cfg(feature = "vitals")]
+            self.seen(&kind, entry);
         }
     }
 }
@@ -165,6 +170,6 @@ impl Entry {
 
 /// The server's times of a response whose headers the page may read: in `throughline;desc="…"`.
 pub(super) fn server_times(header: &str) -> Option<ServerTimes> {
-    // Between quotes, as nothing else of ours is that begins so.
-    header.split('"').find_map(ServerTimes::parse)
+    // Between quotes, as nothing else is that looks so.
+    header.as_bytes().split(|byte| *byte == b'"').find_map(|text| ServerTimes::parse(std::str::from_utf8(text).ok()?))
 }

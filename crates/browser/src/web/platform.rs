@@ -97,6 +97,7 @@ pub(super) fn store(key: &str, value: &str) {
 }
 
 /// Takes what is kept, so that nobody else does.
+#[cfg(feature = "offline")]
 pub(super) fn take_stored(key: &str) -> Option<String> {
     let value = stored(key)?;
     js::call(&storage(), Name::RemoveItem, &[&key.into()]);
@@ -161,14 +162,16 @@ pub(super) fn describe(resource: &mut Attributes) {
     }
 }
 
+#[cfg(feature = "vitals")]
 /// An element as a person would point to it, and never what is written in it: `button#send`, or `div.card` without an id.
 pub(super) fn selector(element: &JsValue) -> Option<String> {
     let mut selector = js::text(element, Name::LocalName)?;
-    for (mark, attribute) in [('#', "id"), ('.', "class")] {
+    for (mark, attribute) in [("#", "id"), (".", "class")] {
         let value = js::call(element, Name::GetAttribute, &[&attribute.into()]).as_string().unwrap_or_default();
         // Of several classes the first says what it is.
-        if let Some(value) = value.split(' ').next().filter(|value| !value.is_empty()) {
-            selector.push(mark);
+        let end = value.bytes().position(|byte| byte == b' ').unwrap_or(value.len());
+        if let Some(value) = value.get(..end).filter(|value| !value.is_empty()) {
+            selector.push_str(mark);
             selector.push_str(value);
             break;
         }
@@ -182,6 +185,7 @@ pub(super) fn error_name(error: &JsValue) -> Option<String> {
 }
 
 /// A value that somebody threw, as a text.
+#[cfg(feature = "errors")]
 pub(super) fn as_text(value: &JsValue) -> String {
     let message = if value.is_object() { js::text(value, Name::Message) } else { value.as_string() };
     message.unwrap_or_else(|| "something that is no error".to_owned())

@@ -3,20 +3,20 @@
 use wasm_bindgen::JsValue;
 
 use super::{
-    Tracer,
+    STATUS, Tracer,
     js::{self, Name, Tag},
     platform,
 };
 use crate::{
     delivery::{Answer, Batch, Step},
-    offline,
     record::Signal,
-    session::{SessionId, push_hex},
+    session::{SessionId, number, push_hex},
     summary::Status,
 };
 
 const TICKET_HEADER: &str = "x-throughline-ticket";
 const CONTENT_TYPE: &str = "application/x-protobuf";
+#[cfg(feature = "offline")]
 const UNSENT_KEY: &str = "throughline:unsent";
 /// The browser lets 64 KiB of keepalive bodies be in flight for a page; below that with room for its own headers.
 const KEEPALIVE_LIMIT_BYTES: usize = 60_000;
@@ -106,12 +106,14 @@ impl Tracer {
     /// The door has answered, or it has not.
     pub(super) fn delivered(&mut self, response: &JsValue) {
         let status = self.delivery.answered(answer(response), self.timeline.page_ms());
-        self.settled(status);
+        Self::settled(status);
         self.pump();
     }
 
-    fn settled(&mut self, status: Option<Status>) {
-        self.status = status.unwrap_or(self.status);
+    fn settled(status: Option<Status>) {
+        if let Some(status) = status {
+            STATUS.set(status);
+        }
     }
 
     /// Asks the door for a ticket for a session.
@@ -140,7 +142,7 @@ impl Tracer {
         }
         let came = ticket.is_some();
         let status = self.delivery.ticket(ticket, said, self.timeline.page_ms());
-        self.settled(status);
+        Self::settled(status);
         if came {
             self.send();
         } else {
@@ -155,9 +157,12 @@ impl Tracer {
         for exiting in &self.exiting {
             left_bytes = left_bytes.saturating_sub(exiting.bytes);
         }
-        let reachable = !gone || !(platform::is_offline() || matches!(self.status, Status::Unreachable(_)));
+        let reachable = !gone || !(platform::is_offline() || matches!(STATUS.get(), Status::Unreachable(_)));
         let wall_ms = self.timeline.wall_ms();
-        let mut kept = String::new();
+        #[cfg(feature = "offline")]
+        let mut kept = if gone { platform::stored(UNSENT_KEY).unwrap_or_default() } else { String::new() };
+        #[cfg(feature = "offline")]
+        let kept_before = kept.len();
         let mut stays = Vec::new();
         while let Some(batch) = self.delivery.take_next(&self.origin, KEEPALIVE_LIMIT_BYTES) {
             let request = batch.request(&self.origin);
@@ -169,20 +174,22 @@ impl Tracer {
             if is_sent {
                 left_bytes -= bytes;
                 self.exiting.push(Exiting { number: self.last_number, batch, bytes });
-            } else if gone && self.config.offline {
-                let lost = offline::store(&mut kept, &batch);
-                self.delivery.count_dropped(lost);
-            } else {
-                stays.push(batch);
+                continue;
             }
+            #[cfg(feature = "offline")]
+            if gone && self.config.offline {
+                let lost = crate::offline::store(&mut kept, &batch);
+                self.delivery.count_dropped(lost);
+                continue;
+            }
+            stays.push(batch);
         }
         for batch in stays.into_iter().rev() {
             self.delivery.put_back(batch);
         }
-        if !kept.is_empty() {
-            let mut all = platform::stored(UNSENT_KEY).unwrap_or_default();
-            all.push_str(&kept);
-            platform::store(UNSENT_KEY, &all);
+        #[cfg(feature = "offline")]
+        if kept.len() > kept_before {
+            platform::store(UNSENT_KEY, &kept);
         }
         self.delivery.hurry(0.0);
         self.schedule();
@@ -215,10 +222,11 @@ impl Tracer {
         let Some(index) = self.exiting.iter().position(|one| one.number == number) else { return };
         let batch = self.exiting.swap_remove(index).batch;
         let status = self.delivery.answered_late(batch, answer(response), self.timeline.page_ms());
-        self.settled(status);
+        Self::settled(status);
         self.schedule();
     }
 
+    #[cfg(feature = "offline")]
     /// Takes what earlier pages could not send.
     pub(super) fn restore(&mut self) {
         if !self.config.offline {
@@ -226,7 +234,7 @@ impl Tracer {
         }
         let Some(text) = platform::take_stored(UNSENT_KEY) else { return };
         let due_ms = self.timeline.page_ms() + f64::from(self.config.flush_interval_ms);
-        for (signal, record) in offline::restore(&text) {
+        for (signal, record) in crate::offline::restore(&text) {
             self.delivery.push(signal, record, due_ms);
         }
         self.schedule();
@@ -240,8 +248,8 @@ fn answer(response: &JsValue) -> Answer {
         return Answer { status: None, retry_after_s: None };
     }
     let retry_after = js::call(&js::get(response, Name::Headers), Name::Get, &[&"retry-after".into()]).as_string();
-    let seconds = retry_after.and_then(|text| text.parse::<u32>().ok());
-    Answer { status: Some(status as u16), retry_after_s: seconds.map(f64::from) }
+    let seconds = retry_after.and_then(|text| number(text.as_bytes()));
+    Answer { status: Some(status as u16), retry_after_s: seconds.map(|seconds| seconds as f64) }
 }
 
 /// The door has answered to the question for a ticket: what is in its answer, or the answer itself if that is no ticket.

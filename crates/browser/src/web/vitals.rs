@@ -70,8 +70,8 @@ impl Why {
         }
     }
 
-    fn who(&mut self, end: &str, who: Option<String>) {
-        self.0.maybe(&key(ATTRIBUTION, end), who.as_deref());
+    fn who(&mut self, end: &str, who: Option<&str>) {
+        self.0.maybe(&key(ATTRIBUTION, end), who);
     }
 }
 
@@ -87,20 +87,17 @@ impl Tracer {
         let start_ms = js::number(&entry, Name::StartTime);
         let vitals = &mut self.vitals;
         match kind {
-            "layout-shift" => {
+            "layout-shift"
                 if !js::get(&entry, Name::HadRecentInput).is_truthy()
-                    && vitals.shifts.shift(js::number(&entry, Name::Value), start_ms)
-                {
-                    let source = js::items(&js::get(&entry, Name::Sources)).next().unwrap_or_default();
-                    vitals.shift_target = platform::selector(&js::get(&source, Name::Node));
-                    vitals.shift_ms = start_ms;
-                }
+                    && vitals.shifts.shift(js::number(&entry, Name::Value), start_ms) =>
+            {
+                let source = js::items(&js::get(&entry, Name::Sources)).next().unwrap_or_default();
+                vitals.shift_target = platform::selector(&js::get(&source, Name::Node));
+                vitals.shift_ms = start_ms;
             }
             "largest-contentful-paint" if !vitals.paints_are_over => vitals.largest_paint = entry,
-            "paint" if !vitals.paints_are_over => {
-                if js::get(&entry, Name::NameOf) == "first-contentful-paint" {
-                    vitals.first_paint_ms = start_ms;
-                }
+            "paint" if !vitals.paints_are_over && js::get(&entry, Name::NameOf) == "first-contentful-paint" => {
+                vitals.first_paint_ms = start_ms;
             }
             "event" | "first-input" => {
                 let id = js::number(&entry, Name::InteractionId);
@@ -181,13 +178,13 @@ impl Tracer {
         let mut why = Why::default();
         why.took("largest_shift_value", vitals.shifts.largest());
         why.took("largest_shift_time", vitals.shift_ms);
-        why.who("largest_shift_target", vitals.shift_target.clone());
+        why.who("largest_shift_target", vitals.shift_target.as_deref());
         all.push((2, "cls", vitals.shifts.value, why));
         let count = js::number(&self.performance, Name::InteractionCount) - vitals.interactions_before;
         if let Some((duration_ms, entry)) = vitals.interactions.counting(count as u32) {
             let mut why = Why::default();
-            why.who("interaction_type", js::text(entry, Name::NameOf));
-            why.who("interaction_target", platform::selector(&js::get(entry, Name::Target)));
+            why.who("interaction_type", js::text(entry, Name::NameOf).as_deref());
+            why.who("interaction_target", platform::selector(&js::get(entry, Name::Target)).as_deref());
             why.between(
                 entry,
                 &[
@@ -203,7 +200,7 @@ impl Tracer {
         if paint.is_object() {
             let value = since(js::number(&paint, Name::StartTime));
             let mut why = Why::default();
-            why.who("target", platform::selector(&js::get(&paint, Name::Element)));
+            why.who("target", platform::selector(&js::get(&paint, Name::Element)).as_deref());
             why.took("time_to_first_byte", first_byte_ms);
             let (mut asked_ms, mut loaded_ms) = (first_byte_ms, first_byte_ms);
             if let Some(url) = js::text(&paint, Name::Url) {
@@ -212,7 +209,7 @@ impl Tracer {
                     asked_ms = since(js::number(&entry, Name::StartTime)).max(first_byte_ms);
                     loaded_ms = since(js::number(&entry, Name::ResponseEnd)).min(value).max(asked_ms);
                 }
-                why.who("url", Some(self.redacted(&url)));
+                why.who("url", Some(&self.redacted(&url)));
             }
             why.took("resource_load_delay", asked_ms - first_byte_ms);
             why.took("resource_load_duration", loaded_ms - asked_ms);

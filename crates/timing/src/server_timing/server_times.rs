@@ -38,7 +38,7 @@ impl ServerTimes {
         }
         let Self { received_ns, sent_ns, .. } = self;
         let mut metric = format!("{METRIC};desc=\"i={instance};r={received_ns};s={sent_ns}");
-        if let Some(client_span) = self.client_span.as_deref().filter(|span| is_client_span(span)) {
+        if let Some(client_span) = self.client_span.as_deref().filter(|span| is_client_span(span.as_bytes())) {
             metric.extend([";c=", client_span]);
         }
         metric.push('"');
@@ -54,27 +54,24 @@ impl ServerTimes {
         if desc.len() > MAX_DESC {
             return None;
         }
-        let (mut instance, mut received, mut sent, mut client_span) = (None, None, None, None);
-        for part in desc.split(';') {
-            let (key, value) = part.split_once('=')?;
-            let place = match key {
-                "i" => &mut instance,
-                "r" => &mut received,
-                "s" => &mut sent,
-                "c" => &mut client_span,
-                _ => continue,
-            };
-            if place.replace(value).is_some() {
+        // By bytes, because the patterns of `str` would be downloaded by every page.
+        let mut values: [Option<&[u8]>; 4] = [None; 4];
+        for part in desc.as_bytes().split(|byte| *byte == b';') {
+            let equals = part.iter().position(|byte| *byte == b'=')?;
+            let (key, value) = part.split_at_checked(equals)?;
+            let [key] = key else { continue };
+            let Some(place) = b"irsc".iter().position(|known| known == key) else { continue };
+            if values.get_mut(place)?.replace(value.get(1..)?).is_some() {
                 return None;
             }
         }
+        let [instance, received, sent, client_span] = values;
         let client_span = match client_span {
-            Some(span) if is_client_span(span) => Some(span.to_owned()),
-            Some(_) => return None,
+            Some(span) => Some(text(span, is_client_span)?),
             None => None,
         };
         Some(Self {
-            instance: instance.filter(|instance| is_instance(instance))?.to_owned(),
+            instance: text(instance?, is_instance)?,
             received_ns: number(received?)?,
             sent_ns: number(sent?)?,
             client_span,
@@ -82,28 +79,40 @@ impl ServerTimes {
     }
 }
 
+/// The bytes as a text, if they are of a form that is ASCII.
+fn text(bytes: &[u8], is_form: fn(&[u8]) -> bool) -> Option<String> {
+    if is_form(bytes) { String::from_utf8(bytes.to_vec()).ok() } else { None }
+}
+
 const fn is_instance_byte(byte: u8) -> bool {
     matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-')
 }
 
-fn is_instance(text: &str) -> bool {
-    (1..=MAX_INSTANCE).contains(&text.len()) && text.bytes().all(is_instance_byte)
+fn is_instance(text: &[u8]) -> bool {
+    (1..=MAX_INSTANCE).contains(&text.len()) && text.iter().all(|byte| is_instance_byte(*byte))
 }
 
 /// Digits as in `traceparent`, and not all zero.
-fn is_client_span(text: &str) -> bool {
+fn is_client_span(text: &[u8]) -> bool {
     text.len() == CLIENT_SPAN_DIGITS
-        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        && text.bytes().any(|byte| byte != b'0')
+        && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        && text.iter().any(|byte| *byte != b'0')
 }
 
 /// An integer in the one form that is printed for it.
-fn number(text: &str) -> Option<i64> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let canonical = match digits.as_bytes() {
-        [b'0'] => digits.len() == text.len(),
+fn number(text: &[u8]) -> Option<i64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let is_negative = digits.len() < text.len();
+    let is_canonical = match digits {
+        [b'0'] => !is_negative,
         [b'1'..=b'9', ..] => true,
         _ => false,
     };
-    if canonical { text.parse().ok() } else { None }
+    let mut number = 0_i64;
+    for digit in digits {
+        let value = i64::from(digit.checked_sub(b'0').filter(|value| *value < 10)?);
+        // Towards the sign, so that the least number of all can be read.
+        number = number.checked_mul(10)?.checked_add(if is_negative { -value } else { value })?;
+    }
+    is_canonical.then_some(number)
 }

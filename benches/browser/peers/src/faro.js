@@ -1,0 +1,11 @@
+// Grafana Faro with tracing as its guide has it.
+import { getWebInstrumentations, initializeFaro } from "@grafana/faro-web-sdk";
+import { TracingInstrumentation } from "@grafana/faro-web-tracing";
+
+export function start(base) {
+  initializeFaro({
+    app: { name: "bench" },
+    instrumentations: [...getWebInstrumentations(), new TracingInstrumentation()],
+    url: `${base}/collect`,
+  });
+}

@@ -1,0 +1,129 @@
+//! The memory of a page that makes very many spans.
+
+use std::{fmt::Write as _, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use throughline_e2e::Browser;
+
+use crate::{
+    Outcome,
+    page::{self, OURS},
+    stub::Stub,
+};
+
+/// The page is called so often; each call stays well below the driver's limit of a minute.
+const STEPS: u64 = 20;
+/// The steps after which memory is looked at: at 10, 25, 50, 75 and 100 %.
+const SAMPLED: [u64; 5] = [2, 5, 10, 15, 20];
+/// The sample that later ones are compared with.
+const WARM: usize = 1;
+/// How much more than that is still flat.
+const FLAT: f64 = 1.1;
+/// How long what was made may take to arrive.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The page at one moment.
+struct Sample {
+    made: u64,
+    heap_bytes: u64,
+    wasm_bytes: u64,
+    arrived: u64,
+    dropped: u64,
+}
+
+impl Sample {
+    fn bytes(&self) -> u64 {
+        self.heap_bytes + self.wasm_bytes
+    }
+}
+
+/// Makes `spans` spans, `requests` of them by requests, in one page.
+pub(crate) async fn measure(stub: &Stub, spans: u64, requests: u64) -> Result<Outcome> {
+    ensure!(spans >= STEPS && requests <= spans, "there is nothing to measure");
+    let browser = page::browser().await?;
+    stub.forget();
+    page::open(&browser, stub, OURS).await?;
+    let (mut made, mut fetched) = (0, 0);
+    let mut samples = Vec::new();
+    for step in 1..=STEPS {
+        let fetch = requests * step / STEPS - fetched;
+        let all = spans * step / STEPS - made;
+        page::call(&browser, &format!("live({fetched}, {all}, {fetch})")).await?;
+        fetched += fetch;
+        made += all;
+        if SAMPLED.contains(&step) {
+            let sample = sample(&browser, stub, made).await?;
+            eprintln!(
+                "{made} spans: {} KiB of heap, {} KiB of WASM, {} arrived",
+                sample.heap_bytes / 1024,
+                sample.wasm_bytes / 1024,
+                sample.arrived
+            );
+            samples.push(sample);
+        }
+    }
+    browser.quit().await?;
+    report(&samples, requests, stub.look(|received| received.items_within(0, requests)))
+}
+
+async fn sample(browser: &Browser, stub: &Stub, made: u64) -> Result<Sample> {
+    page::call(browser, "flush()").await?;
+    let said = page::call(browser, "state()").await?;
+    let dropped = said["dropped"].as_u64().or_else(|| said["dropped"].as_f64().map(|count| count as u64));
+    let dropped = dropped.context("the tracer does not say what it dropped")?;
+    // The page's own spans come in addition.
+    stub.until(PATIENCE, |received| of_ours(received) + dropped >= made).await;
+    page::collect_garbage(browser).await?;
+    let metrics = page::metrics(browser).await?;
+    Ok(Sample {
+        made,
+        heap_bytes: metrics.heap_bytes,
+        wasm_bytes: said["wasm_bytes"].as_u64().context("the module's memory has no size")?,
+        arrived: stub.look(of_ours),
+        dropped,
+    })
+}
+
+/// The spans that the benchmark made.
+fn of_ours(received: &crate::stub::Received) -> u64 {
+    received.names.get("bench life").copied().unwrap_or_default() + received.items.len() as u64
+}
+
+fn report(samples: &[Sample], requests: u64, fetched: u64) -> Result<Outcome> {
+    const MIB: f64 = 1024.0 * 1024.0;
+    let (Some(warm), Some(last)) = (samples.get(WARM), samples.last()) else {
+        anyhow::bail!("there are too few samples");
+    };
+    let mut text = format!(
+        "## Long life\n\n{} spans in one page, {requests} of them requests. Memory after a garbage collection.\n\n\
+         | spans | heap, MiB | WASM, MiB | together | of that at {} | arrived | dropped |\n\
+         | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+        last.made, warm.made
+    );
+    for sample in samples {
+        writeln!(
+            text,
+            "| {} | {:.2} | {:.2} | {:.2} | {:.2} × | {} | {} |",
+            sample.made,
+            sample.heap_bytes as f64 / MIB,
+            sample.wasm_bytes as f64 / MIB,
+            sample.bytes() as f64 / MIB,
+            sample.bytes() as f64 / warm.bytes() as f64,
+            sample.arrived,
+            sample.dropped
+        )?;
+    }
+    let grown = |of: fn(&Sample) -> u64| of(last) as f64 / of(warm) as f64;
+    // Each by itself: a module's memory that does not grow must not hide a heap that does.
+    let flat = grown(|sample| sample.heap_bytes) <= FLAT && grown(|sample| sample.wasm_bytes) <= FLAT;
+    let accounted = last.arrived + last.dropped >= last.made;
+    writeln!(
+        text,
+        "\nFlat after the first {} (at most {FLAT} ×, heap and module each): {}. All spans arrived or are counted as dropped: \
+         {}; {fetched} of {requests} requests have theirs.",
+        warm.made,
+        if flat { "yes" } else { "no" },
+        if accounted { "yes" } else { "no" }
+    )?;
+    Ok(Outcome { text, met: flat && accounted })
+}

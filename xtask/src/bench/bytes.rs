@@ -1,0 +1,245 @@
+//! What the tracer costs on the wire, and others beside it.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+
+use super::{
+    apps::{self, App, Built},
+    functions,
+    peers::{PEERS, Peers},
+    sections,
+    table::{align, thousands},
+};
+use crate::{compress, tools, workspace::Workspace};
+
+/// What the tracer may add to a page in Leptos: module and glue as wasm-bindgen writes it, brotli 11.
+const BUDGET_BYTES: i64 = 14_000;
+
+/// Where everything that is built for the benchmark stands.
+pub(super) fn folder(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = workspace.target.join("bench/browser");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    Ok(folder)
+}
+
+/// A page's bytes with brotli 11.
+#[derive(Clone, Copy)]
+struct Page {
+    wasm_raw: i64,
+    wasm: i64,
+    glue: i64,
+    /// The glue as a bundler would leave it, where there is one.
+    glue_minified: Option<i64>,
+    sections: sections::Sections,
+}
+
+impl Page {
+    fn measure(built: &Built, peers: Option<&Peers>) -> Result<Self> {
+        let wasm = fs::read(&built.wasm).with_context(|| format!("cannot read {}", built.wasm.display()))?;
+        let glue_minified = match peers {
+            None => None,
+            Some(peers) => {
+                let output = built.glue.with_extension("min.js");
+                peers.minify(&built.glue, &output)?;
+                Some(compressed(&output)?)
+            }
+        };
+        Ok(Self {
+            wasm_raw: i64::try_from(wasm.len())?,
+            wasm: i64::try_from(compress::brotli(&wasm)?.len())?,
+            glue: compressed(&built.glue)?,
+            glue_minified,
+            sections: sections::read(&wasm)?,
+        })
+    }
+
+    /// As the table has them.
+    fn columns(&self) -> [Option<i64>; 6] {
+        let known = [self.wasm_raw, self.wasm, self.glue, self.both()].map(Some);
+        [known[0], known[1], known[2], known[3], self.glue_minified, self.both_minified()]
+    }
+
+    fn parts(&self) -> [i64; 3] {
+        // A module of more than 2 GiB is not what is measured here.
+        [self.sections.code, self.sections.data, self.sections.other].map(|bytes| bytes as i64)
+    }
+
+    fn both(&self) -> i64 {
+        self.wasm + self.glue
+    }
+
+    fn both_minified(&self) -> Option<i64> {
+        Some(self.wasm + self.glue_minified?)
+    }
+}
+
+/// An application without and with the tracer.
+struct Pair {
+    name: &'static str,
+    untraced: Page,
+    traced: Page,
+}
+
+impl Pair {
+    fn build(workspace: &Workspace, app: fn(bool) -> App, peers: Option<&Peers>) -> Result<Self> {
+        let toolbox = tools::ensure(workspace)?;
+        let folder = folder(workspace)?;
+        let page = |traced| Page::measure(&apps::build(workspace, &toolbox, app(traced), &folder)?, peers);
+        Ok(Self { name: app(true).name, untraced: page(false)?, traced: page(true)? })
+    }
+
+    /// What the tracer adds.
+    fn added(&self) -> i64 {
+        self.traced.both() - self.untraced.both()
+    }
+
+    fn added_minified(&self) -> Option<i64> {
+        Some(self.traced.both_minified()? - self.untraced.both_minified()?)
+    }
+}
+
+/// `cargo xtask test --only bytes`: the tracer stays within its budget.
+pub(crate) fn check(workspace: &Workspace) -> Result<()> {
+    let pair = Pair::build(workspace, App::leptos, None)?;
+    print!("{}", align(&ours(std::slice::from_ref(&pair))));
+    let added = pair.added();
+    let verdict = verdict(added);
+    ensure!(
+        added <= BUDGET_BYTES,
+        "{verdict}\n  module {}, glue {}; `cargo xtask bench browser --only bytes --functions` shows where they are",
+        thousands(pair.traced.wasm - pair.untraced.wasm),
+        thousands(pair.traced.glue - pair.untraced.glue),
+    );
+    println!("{verdict}");
+    Ok(())
+}
+
+fn verdict(added: i64) -> String {
+    format!(
+        "throughline-browser adds {} bytes (brotli 11) to a page in Leptos; the budget is {}",
+        thousands(added),
+        thousands(BUDGET_BYTES)
+    )
+}
+
+/// All tables, as Markdown, and whether the budget is kept.
+pub(super) fn measure(workspace: &Workspace, peers: &Peers) -> Result<(String, bool)> {
+    let pairs = [Pair::build(workspace, App::leptos, Some(peers))?, Pair::build(workspace, App::bare, Some(peers))?];
+    let mut text =
+        String::from("## Bytes on the wire\n\nBrotli 11. The tracer is what is traced less what is not.\n\n");
+    text.push_str(&ours(&pairs));
+    writeln!(text, "\n{}.\n", verdict(pairs[0].added()))?;
+    text.push_str(&parts(&pairs));
+    text.push_str(&others(&pairs[0], peers, &folder(workspace)?)?);
+    Ok((text, pairs[0].added() <= BUDGET_BYTES))
+}
+
+fn ours(pairs: &[Pair]) -> String {
+    let mut text = String::from(
+        "| page | | module, raw | module | glue | together | glue minified | together |\n\
+         | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+    );
+    for Pair { name, untraced, traced } in pairs {
+        let (without, with) = (untraced.columns(), traced.columns());
+        let tracer: Vec<_> = with.iter().zip(without).map(|(with, without)| Some((*with)? - without?)).collect();
+        for (what, columns) in [("untraced", &without[..]), ("traced", &with[..]), ("**tracer**", &tracer[..])] {
+            let cells: Vec<_> = columns.iter().map(|count| count.map(thousands).unwrap_or_default()).collect();
+            text.push_str(&format!("| {name} | {what} | {} |\n", cells.join(" | ")));
+        }
+    }
+    text
+}
+
+/// In which sections of the module the tracer's bytes are, before compression.
+fn parts(pairs: &[Pair]) -> String {
+    let mut text = String::from(
+        "The modules, uncompressed:\n\n| page | | code | data | other |\n| --- | --- | ---: | ---: | ---: |\n",
+    );
+    for Pair { name, untraced, traced } in pairs {
+        let (without, with) = (untraced.parts(), traced.parts());
+        let tracer = [with[0] - without[0], with[1] - without[1], with[2] - without[2]];
+        for (what, parts) in [("untraced", without), ("traced", with), ("**tracer**", tracer)] {
+            text.push_str(&format!("| {name} | {what} | {} |\n", parts.map(thousands).join(" | ")));
+        }
+    }
+    text
+}
+
+/// Whose functions the tracer brings into the page in Leptos: by crates, and the largest by themselves.
+pub(super) fn functions(workspace: &Workspace) -> Result<String> {
+    const LARGEST: usize = 40;
+    const LONGEST_NAME: usize = 100;
+    let toolbox = tools::ensure(workspace)?;
+    let folder = folder(workspace)?;
+    let sizes = |traced| -> Result<BTreeMap<String, i64>> {
+        let built = apps::build_named(workspace, &toolbox, App::leptos(traced), &folder)?;
+        functions::read(&fs::read(&built.wasm).with_context(|| format!("cannot read {}", built.wasm.display()))?)
+    };
+    let mut added = sizes(true)?;
+    for (name, bytes) in sizes(false)? {
+        *added.entry(name).or_default() -= bytes;
+    }
+    let mut by_crate = BTreeMap::<&str, i64>::new();
+    for (name, bytes) in &added {
+        *by_crate.entry(functions::crate_of(name)).or_default() += bytes;
+    }
+    let mut text =
+        String::from("\nCode that the tracer adds to leptos, uncompressed:\n\n| crate | bytes |\n| --- | ---: |\n");
+    for (name, bytes) in largest(by_crate.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)), LARGEST) {
+        writeln!(text, "| {name} | {} |", thousands(bytes))?;
+    }
+    text.push_str("\n| function | bytes |\n| --- | ---: |\n");
+    for (name, bytes) in largest(added.into_iter(), LARGEST) {
+        // A bar would end the cell.
+        let name: String =
+            name.chars().take(LONGEST_NAME).map(|letter| if letter == '|' { '/' } else { letter }).collect();
+        writeln!(text, "| {name} | {} |", thousands(bytes))?;
+    }
+    Ok(text)
+}
+
+fn largest(all: impl Iterator<Item = (String, i64)>, count: usize) -> Vec<(String, i64)> {
+    let mut all: Vec<_> = all.filter(|(_, bytes)| *bytes != 0).collect();
+    all.sort_by_key(|(_, bytes)| std::cmp::Reverse(*bytes));
+    all.truncate(count);
+    all
+}
+
+/// The other tracers, beside what ours adds to `page`.
+fn others(page: &Pair, peers: &Peers, folder: &Path) -> Result<String> {
+    let ours = page.added_minified().unwrap_or_else(|| page.added());
+    let mut rows = Vec::new();
+    for peer in &PEERS {
+        let bundle = folder.join("peers").join(format!("{}.js", peer.name));
+        peers.bundle(peer, &bundle)?;
+        rows.push((peer.title, peers.version(peer), Some(size(&bundle)?), compressed(&bundle)?));
+    }
+    rows.push(("**throughline-browser**", env!("CARGO_PKG_VERSION"), None, ours));
+    rows.sort_by_key(|(_, _, _, brotli)| *brotli);
+    let mut text = format!(
+        "\nEverything minified by esbuild; ours is what it adds to the page in {}:\n\n\
+         | tracer | version | minified | brotli 11 | of ours |\n| --- | --- | ---: | ---: | ---: |\n",
+        page.name
+    );
+    for (title, version, minified, brotli) in rows {
+        let minified = minified.map(thousands).unwrap_or_default();
+        let times = brotli as f64 / ours as f64;
+        text.push_str(&format!("| {title} | {version} | {minified} | {} | {times:.1} × |\n", thousands(brotli)));
+    }
+    Ok(text)
+}
+
+fn size(path: &Path) -> Result<i64> {
+    Ok(i64::try_from(fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())?)
+}
+
+fn compressed(path: &Path) -> Result<i64> {
+    let raw = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(i64::try_from(compress::brotli(&raw)?.len())?)
+}

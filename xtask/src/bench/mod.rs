@@ -1,0 +1,31 @@
+//! `cargo xtask bench`: measurements that are printed as tables, and kept as Markdown.
+
+mod apps;
+mod browser;
+mod bytes;
+mod functions;
+mod peers;
+mod sections;
+mod table;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::workspace::Workspace;
+pub(crate) use bytes::check as check_bytes;
+
+/// What there is to measure.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// The tracer for pages, beside others: bytes, main-thread time, start-up, exit, long life
+    Browser(browser::Browser),
+}
+
+/// Measures; with `--check`, a target that is missed is a failure.
+pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
+    match bench {
+        Bench::Browser(browser) => browser::run(workspace, browser),
+    }
+}

@@ -1,0 +1,89 @@
+//! Other tracers, bundled as their users would: by npm and esbuild.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::{process, workspace::Workspace};
+
+/// A tracer to compare with.
+pub(super) struct Peer {
+    /// The name of its entry file.
+    pub(super) name: &'static str,
+    /// What a person calls it.
+    pub(super) title: &'static str,
+    /// The npm package whose version stands for it.
+    package: &'static str,
+}
+
+/// From small to large.
+pub(super) const PEERS: [Peer; 8] = [
+    Peer { name: "dash0", title: "Dash0", package: "@dash0/sdk-web" },
+    Peer { name: "otel", title: "OpenTelemetry JS", package: "@opentelemetry/sdk-trace-web" },
+    Peer {
+        name: "browser-sdk",
+        title: "OpenTelemetry browser-sdk, events, fetch",
+        package: "@opentelemetry/browser-sdk",
+    },
+    Peer { name: "otel-zone", title: "OpenTelemetry JS, zone.js", package: "@opentelemetry/sdk-trace-web" },
+    Peer { name: "sentry", title: "Sentry, tracing", package: "@sentry/browser" },
+    Peer { name: "honeycomb", title: "Honeycomb", package: "@honeycombio/opentelemetry-web" },
+    Peer { name: "datadog", title: "Datadog RUM", package: "@datadog/browser-rum" },
+    Peer { name: "faro", title: "Grafana Faro, tracing", package: "@grafana/faro-web-sdk" },
+];
+
+/// npm's packages, installed as the lock file has them.
+pub(super) struct Peers {
+    folder: PathBuf,
+    manifest: Value,
+}
+
+impl Peers {
+    /// Installs what is missing; `state` is where it is noted what is there.
+    pub(super) fn install(workspace: &Workspace, state: &Path) -> Result<Self> {
+        let folder = workspace.root.join("benches/browser/peers");
+        let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("cannot read {name} of the peers"));
+        let manifest = serde_json::from_slice(&read("package.json")?).context("package.json of the peers")?;
+        let lock = read("package-lock.json")?;
+        let installed = state.join("peers.lock");
+        let esbuild = folder.join("node_modules/.bin/esbuild");
+        if !esbuild.exists() || fs::read(&installed).is_ok_and(|installed| installed != lock) || !installed.exists() {
+            let npm = process::find("npm").context("npm is not installed; the other tracers come from there")?;
+            let mut npm = Command::new(npm);
+            npm.args(["ci", "--no-audit", "--no-fund", "--no-progress"]).current_dir(&folder);
+            process::run(&mut npm)?;
+            fs::write(&installed, &lock).with_context(|| format!("cannot write {}", installed.display()))?;
+        }
+        Ok(Self { folder, manifest })
+    }
+
+    /// The version of `peer` that package.json asks for.
+    pub(super) fn version(&self, peer: &Peer) -> &str {
+        self.manifest["dependencies"][peer.package].as_str().unwrap_or("?")
+    }
+
+    /// One minified module with all of `peer`, written to `output`.
+    pub(super) fn bundle(&self, peer: &Peer, output: &Path) -> Result<()> {
+        let entry = self.folder.join("src").join(format!("{}.js", peer.name));
+        self.esbuild(&entry, output, &["--bundle"])
+    }
+
+    /// `input` without anything that a program does not need.
+    pub(super) fn minify(&self, input: &Path, output: &Path) -> Result<()> {
+        self.esbuild(input, output, &[])
+    }
+
+    fn esbuild(&self, input: &Path, output: &Path, arguments: &[&str]) -> Result<()> {
+        let mut esbuild = Command::new(self.folder.join("node_modules/.bin/esbuild"));
+        let mut outfile = std::ffi::OsString::from("--outfile=");
+        outfile.push(output);
+        esbuild.arg(input).arg(outfile).args(arguments);
+        esbuild.args(["--minify", "--format=esm", "--legal-comments=none", "--log-level=warning"]);
+        process::run(esbuild.current_dir(&self.folder))
+    }
+}

@@ -1,0 +1,63 @@
+//! What the benchmark takes from npm: exact versions, from no registry in particular.
+
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::workspace::Workspace;
+
+const FOLDER: &str = "benches/browser/peers";
+
+/// Looks at the manifest and the lock file of the other tracers.
+pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
+    let read = |name: &str| -> Result<Value> {
+        let path = workspace.root.join(FOLDER).join(name);
+        let text = fs::read(&path).with_context(|| format!("cannot read {FOLDER}/{name}"))?;
+        serde_json::from_slice(&text).with_context(|| format!("{FOLDER}/{name}"))
+    };
+    let mut problems = loose(&read("package.json")?);
+    problems.extend(registries(&read("package-lock.json")?));
+    Ok(problems)
+}
+
+/// Dependencies that ask for a range of versions.
+fn loose(manifest: &Value) -> Vec<String> {
+    let dependencies = manifest["dependencies"].as_object().into_iter().flatten();
+    let exact = |version: &str| version.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
+    dependencies
+        .filter(|(_, version)| !version.as_str().is_some_and(exact))
+        .map(|(name, version)| format!("{FOLDER}/package.json: {name} is {version}, not one version"))
+        .collect()
+}
+
+/// Packages that name the server that they came from; npm needs a digest only.
+fn registries(lock: &Value) -> Vec<String> {
+    let packages = lock["packages"].as_object().into_iter().flatten();
+    packages
+        .filter(|(_, package)| package.get("resolved").is_some())
+        .map(|(name, _)| format!("{FOLDER}/package-lock.json: {name} names a registry; delete the line `resolved`"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_range_is_found() {
+        let manifest = json!({ "dependencies": { "exact": "1.2.3", "range": "^1.2.3", "any": "*" } });
+        assert_eq!(loose(&manifest).len(), 2);
+    }
+
+    #[test]
+    fn a_registry_is_found() {
+        let lock = json!({ "packages": {
+            "": { "name": "root" },
+            "node_modules/a": { "version": "1.0.0", "integrity": "sha512-x" },
+            "node_modules/b": { "version": "1.0.0", "resolved": "https://registry.example/b.tgz" },
+        } });
+        assert_eq!(registries(&lock).len(), 1);
+    }
+}
