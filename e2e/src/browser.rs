@@ -19,7 +19,9 @@ const STAND_BY: &str = "
     window.__throw = (message, times = 1) => {
         for (let n = 0; n < times; n++) setTimeout(function thrower() { throw new Error(message); });
     };
-    window.__reject = reason => { setTimeout(() => { Promise.reject(reason); }); };
+    window.__reject = (message, kind) => {
+        setTimeout(() => { Promise.reject(kind ? new window[kind](message) : message); });
+    };
 ";
 
 /// What the page is asked to look like.
@@ -141,12 +143,15 @@ impl Browser {
         self.until("document.querySelector('article.crud')").await
     }
 
-    /// Clicks as a person does, with the pointer.
+    /// Clicks as a person does, with the pointer, on what is in the middle of the screen: the dock covers its foot.
     ///
     /// # Errors
     /// There is no such element, or it cannot be clicked.
     pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
-        Ok(self.driver.find(By::Css(selector)).await?.click().await?)
+        let element = self.driver.find(By::Css(selector)).await?;
+        let script = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })";
+        self.eval_with(script, vec![element.to_json()?]).await?;
+        Ok(element.click().await?)
     }
 
     /// Types as a person does.

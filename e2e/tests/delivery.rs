@@ -95,20 +95,36 @@ async fn a_page_that_is_reloaded_right_after_a_click_has_said_so() -> anyhow::Re
     browser.quit().await
 }
 
-#[tokio::test]
-async fn what_happens_without_a_network_is_told_by_the_next_page() -> anyhow::Result<()> {
+/// What happens without a network is told by the next page. With `tried`, the page leaves after it has tried to tell it; else
+/// at once, with nothing but the browser's word that there is no network.
+async fn told_by_the_next_page(tried: bool) -> anyhow::Result<()> {
     const TIMES: usize = 3;
-    let (site, browser) = start().await?;
-    let base = site.server.base();
+    let site = Site::start(&ServerOptions::default())?;
+    let relay = Relay::start(site.server.addr()).await?;
+    let base = relay.base();
+    let browser = Browser::start().await?;
+    browser.home(&base).await?;
+    site.caught_up(&browser).await?;
+    // The emulation ends as soon as another page is asked for, before this one hears that it is left: so the way is cut as
+    // well, and the browser's word is ours.
+    relay.lead_to(None);
+    if !tried {
+        browser.eval("Object.defineProperty(navigator, 'onLine', { get: () => !window.__offline })").await?;
+    }
     let session = browser.eval("return localStorage.getItem('throughline:session').split('.')[0]").await?;
     let before_ms = now_ms(&browser).await?;
     browser.offline(true).await?;
+    browser.eval("window.__offline = true").await?;
     browser.until("!navigator.onLine").await?;
     like_in_vain(&browser, TIMES).await?;
     browser.eval("__throw('without a network')").await?;
     let after_ms = now_ms(&browser).await?;
+    if tried {
+        browser.until("document.querySelector('.dock-status').innerText.includes('cannot be')").await?;
+    }
     browser.driver.goto("about:blank").await?;
     browser.offline(false).await?;
+    relay.lead_to(Some(site.server.addr()));
     // Nobody has told it yet; and the next page will be of another session, which what was before is not of.
     browser.driver.goto(format!("{base}/livez")).await?;
     assert!(site.api.spans(|span| span.name == "click Like").await?.is_empty());
@@ -143,6 +159,16 @@ async fn what_happens_without_a_network_is_told_by_the_next_page() -> anyhow::Re
     assert_eq!(errors.iter().filter(|record| is_error(record)).count(), 1);
     assert_eq!(site.api.spans(|span| span.name == "click Like").await?.len(), TIMES);
     browser.quit().await
+}
+
+#[tokio::test]
+async fn what_could_not_be_sent_is_told_by_the_next_page() -> anyhow::Result<()> {
+    told_by_the_next_page(true).await
+}
+
+#[tokio::test]
+async fn what_is_not_sent_without_a_network_is_told_by_the_next_page() -> anyhow::Result<()> {
+    told_by_the_next_page(false).await
 }
 
 #[tokio::test]

@@ -50,7 +50,7 @@ async fn an_error_that_nobody_catches_is_told_with_its_stack() -> anyhow::Result
 #[tokio::test]
 async fn a_rejection_that_nobody_handles_is_told() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    browser.eval("__reject(new RangeError('rejected by the test'))").await?;
+    browser.eval("__reject('rejected by the test', 'RangeError')").await?;
     let (trace, log) = exception(&site, "unhandledrejection", "rejected by the test").await?;
     is_told_well(&trace, &log, "RangeError");
     assert!(log.text("exception.stacktrace").contains("RangeError"), "{log:#?}");
