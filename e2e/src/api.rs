@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
-use throughline_shared::inspector::{AttributeValue, Span, Trace, TraceList, TraceSummary};
+use throughline_shared::inspector::{
+    Attribute, AttributeValue, Event, LogRecord, Span, Trace, TraceList, TraceSummary,
+};
 
 /// How long something may take to come true on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -89,6 +91,46 @@ impl Api {
         .await;
         found.with_context(|| format!("no trace `{root_name}`; there are {names:?}"))
     }
+
+    /// All of the newest traces, span by span.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn all(&self) -> anyhow::Result<Vec<Trace>> {
+        let mut all = Vec::new();
+        for summary in self.traces().await? {
+            all.push(self.get(&format!("/api/traces/{}", summary.trace_id)).await?);
+        }
+        Ok(all)
+    }
+
+    /// The newest trace for which `is` holds, once there is one. `what` it is becomes part of the error.
+    ///
+    /// # Errors
+    /// There never is; what there is instead is part of the error.
+    pub async fn trace_where(&self, what: &str, is: impl Fn(&Trace) -> bool) -> anyhow::Result<Trace> {
+        let mut there = Vec::new();
+        let found = eventually(async || {
+            there = self.all().await.ok()?;
+            there.iter().find(|trace| is(trace)).cloned()
+        });
+        match found.await {
+            Some(trace) => Ok(trace),
+            None => {
+                let outlines: Vec<_> = there.iter().map(outline).collect();
+                bail!("no trace with {what}; there are\n{}", outlines.join("\n"))
+            }
+        }
+    }
+
+    /// All spans for which `is` holds, of whatever trace.
+    ///
+    /// # Errors
+    /// As [`Api::get`].
+    pub async fn spans(&self, is: impl Fn(&Span) -> bool) -> anyhow::Result<Vec<Span>> {
+        let all = self.all().await?;
+        Ok(all.into_iter().flat_map(|trace| trace.spans).filter(|span| is(span)).collect())
+    }
 }
 
 /// Asks again until there is an answer.
@@ -123,40 +165,102 @@ pub fn outline(trace: &Trace) -> String {
             if span.warnings.is_empty() { String::new() } else { format!(" {:?}", span.warnings) }
         );
     }
+    for log in &trace.logs {
+        let span = log.span_id.as_deref().unwrap_or("-");
+        let _ = writeln!(text, "{:16} in {span:16} {} {:?} {:?}", "", log.severity, log.service, log.event_name);
+    }
     text
 }
 
-/// What tests ask of spans.
+/// What tests ask of spans, events and log records.
 pub trait SpanExt {
+    /// What it is called.
+    fn called(&self) -> &str;
+    /// Its attributes.
+    fn attributes(&self) -> &[Attribute];
+
+    /// An attribute's value, if it is there.
+    fn value(&self, key: &str) -> Option<&AttributeValue> {
+        self.attributes().iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
+    }
+
     /// An attribute's text; panics if it is not there or no text.
-    fn text(&self, key: &str) -> &str;
+    fn text(&self, key: &str) -> &str {
+        match self.value(key) {
+            Some(AttributeValue::String(text)) => text,
+            other => panic!("{} has no text {key}: {other:?}; it has {:#?}", self.called(), self.attributes()),
+        }
+    }
+
+    /// An attribute's texts; panics if it is not there or no list of texts.
+    fn texts(&self, key: &str) -> Vec<&str> {
+        let other = match self.value(key) {
+            Some(AttributeValue::Array(values)) => {
+                let texts = values.iter().map(|value| match value {
+                    AttributeValue::String(text) => Some(text.as_str()),
+                    _ => None,
+                });
+                match texts.collect() {
+                    Some(texts) => return texts,
+                    None => self.value(key),
+                }
+            }
+            other => other,
+        };
+        panic!("{} has no texts {key}: {other:?}; it has {:#?}", self.called(), self.attributes())
+    }
+
     /// An attribute's number; panics if it is not there or no number.
-    fn number(&self, key: &str) -> f64;
+    fn number(&self, key: &str) -> f64 {
+        match self.value(key) {
+            Some(AttributeValue::Double(number)) => *number,
+            Some(AttributeValue::Int(number)) => *number as f64,
+            other => panic!("{} has no number {key}: {other:?}; it has {:#?}", self.called(), self.attributes()),
+        }
+    }
+
     /// Whether the attribute is there.
-    fn has(&self, key: &str) -> bool;
+    fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// Whether the attribute is there and is this text.
+    fn is(&self, key: &str, text: &str) -> bool {
+        matches!(self.value(key), Some(AttributeValue::String(value)) if value == text)
+    }
+
+    /// Whether the attribute is there and is a text with this end.
+    fn text_ends_with(&self, key: &str, end: &str) -> bool {
+        matches!(self.value(key), Some(AttributeValue::String(value)) if value.ends_with(end))
+    }
 }
 
 impl SpanExt for Span {
-    fn text(&self, key: &str) -> &str {
-        match find(self, key) {
-            Some(AttributeValue::String(text)) => text,
-            other => panic!("{} has no text {key}: {other:?}; it has {:#?}", self.name, self.attributes),
-        }
+    fn called(&self) -> &str {
+        &self.name
     }
 
-    fn number(&self, key: &str) -> f64 {
-        match find(self, key) {
-            Some(AttributeValue::Double(number)) => *number,
-            Some(AttributeValue::Int(number)) => *number as f64,
-            other => panic!("{} has no number {key}: {other:?}; it has {:#?}", self.name, self.attributes),
-        }
-    }
-
-    fn has(&self, key: &str) -> bool {
-        find(self, key).is_some()
+    fn attributes(&self) -> &[Attribute] {
+        &self.attributes
     }
 }
 
-fn find<'s>(span: &'s Span, key: &str) -> Option<&'s AttributeValue> {
-    span.attributes.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
+impl SpanExt for Event {
+    fn called(&self) -> &str {
+        &self.name
+    }
+
+    fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
+}
+
+impl SpanExt for LogRecord {
+    fn called(&self) -> &str {
+        &self.event_name
+    }
+
+    fn attributes(&self) -> &[Attribute] {
+        &self.attributes
+    }
 }

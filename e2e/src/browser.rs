@@ -5,10 +5,24 @@ use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
 use anyhow::Context;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use thirtyfour::{ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
+use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
 use tokio::process::{Child, Command};
 
 use crate::{api::eventually, required};
+
+/// Notes every violation of the content security policy, from each document's first script on. And fails when told to: what a
+/// script of WebDriver throws is muted, as if it came from elsewhere.
+const STAND_BY: &str = "
+    window.__violations = [];
+    document.addEventListener('securitypolicyviolation',
+        event => window.__violations.push(event.violatedDirective + ' ' + event.blockedURI));
+    window.__throw = (message, times = 1) => {
+        for (let n = 0; n < times; n++) setTimeout(function thrower() { throw new Error(message); });
+    };
+    window.__reject = (message, kind) => {
+        setTimeout(() => { Promise.reject(kind ? new window[kind](message) : message); });
+    };
+";
 
 /// What the page is asked to look like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,16 +89,25 @@ impl Browser {
         let driver = driver.with_context(|| format!("Chromium does not start: {error:?}"))?;
         driver.set_script_timeout(Duration::from_secs(60)).await?;
         let browser = Self { driver, chromedriver, _profile: profile };
-        browser.watch_security().await?;
+        browser.stand_by().await?;
         Ok(browser)
     }
 
-    /// Notes every violation of the content security policy, from each document's first script on.
-    async fn watch_security(&self) -> anyhow::Result<()> {
-        let source = "window.__violations = []; document.addEventListener('securitypolicyviolation', \
-                      e => window.__violations.push(e.violatedDirective + ' ' + e.blockedURI));";
-        self.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source })).await?;
+    /// Prepares the documents of this tab, see [`STAND_BY`].
+    async fn stand_by(&self) -> anyhow::Result<()> {
+        self.before_pages(STAND_BY).await?;
         Ok(())
+    }
+
+    /// Opens another tab, and goes on there; the one left is hidden then.
+    ///
+    /// # Errors
+    /// The browser opens none.
+    pub async fn new_tab(&self) -> anyhow::Result<()> {
+        let tab = self.driver.new_tab().await?;
+        self.driver.switch_to_window(tab).await?;
+        // Every tab is a target of its own to the protocol.
+        self.stand_by().await
     }
 
     /// A Chrome DevTools Protocol command.
@@ -95,12 +118,85 @@ impl Browser {
         Ok(self.driver.cdp().send_raw(command, parameters).await?)
     }
 
-    /// What `script` (the body of a function) returns.
+    /// What `script` (the body of a function) returns; of a promise, what comes of it.
     ///
     /// # Errors
     /// It throws.
     pub async fn eval(&self, script: &str) -> anyhow::Result<Value> {
-        Ok(self.driver.execute(script, Vec::new()).await?.json().clone())
+        self.eval_with(script, Vec::new()).await
+    }
+
+    /// As [`Browser::eval`], with `arguments`.
+    ///
+    /// # Errors
+    /// It throws.
+    pub async fn eval_with(&self, script: &str, arguments: Vec<Value>) -> anyhow::Result<Value> {
+        Ok(self.driver.execute(script, arguments).await?.json().clone())
+    }
+
+    /// Opens Cruddur's first page, and waits until its feed is there.
+    ///
+    /// # Errors
+    /// It never is.
+    pub async fn home(&self, base: &str) -> anyhow::Result<()> {
+        self.driver.goto(base).await?;
+        self.until("document.querySelector('article.crud')").await
+    }
+
+    /// Clicks as a person does, with the pointer, on what is in the middle of the screen: the dock covers its foot.
+    ///
+    /// # Errors
+    /// There is no such element, or it cannot be clicked.
+    pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
+        let element = self.driver.find(By::Css(selector)).await?;
+        let script = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })";
+        self.eval_with(script, vec![element.to_json()?]).await?;
+        Ok(element.click().await?)
+    }
+
+    /// Types as a person does.
+    ///
+    /// # Errors
+    /// There is no such element, or nothing can be typed into it.
+    pub async fn keys(&self, selector: &str, keys: &str) -> anyhow::Result<()> {
+        Ok(self.driver.find(By::Css(selector)).await?.send_keys(keys).await?)
+    }
+
+    /// Runs `source` before the first script of every document of this tab from now on; what takes it back.
+    ///
+    /// # Errors
+    /// The browser refuses it.
+    pub async fn before_pages(&self, source: &str) -> anyhow::Result<Value> {
+        self.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source })).await
+    }
+
+    /// Takes back what [`Browser::before_pages`] set up.
+    ///
+    /// # Errors
+    /// The browser refuses it.
+    pub async fn no_longer_before_pages(&self, script: Value) -> anyhow::Result<()> {
+        self.cdp("Page.removeScriptToEvaluateOnNewDocument", script).await?;
+        Ok(())
+    }
+
+    /// Lets pages of this tab ask other origins, which Cruddur's content security policy forbids.
+    ///
+    /// # Errors
+    /// The browser refuses it.
+    pub async fn bypass_csp(&self) -> anyhow::Result<()> {
+        self.cdp("Page.setBypassCSP", json!({ "enabled": true })).await?;
+        Ok(())
+    }
+
+    /// Takes the network away from this tab, or gives it back.
+    ///
+    /// # Errors
+    /// The browser refuses it.
+    pub async fn offline(&self, offline: bool) -> anyhow::Result<()> {
+        let conditions = json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
+        self.cdp("Network.enable", json!({})).await?;
+        self.cdp("Network.emulateNetworkConditions", conditions).await?;
+        Ok(())
     }
 
     /// Waits until the JavaScript expression is true.

@@ -1,0 +1,218 @@
+//! Requests to other origins, and those that end otherwise than with an answer.
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::http::StatusCode as HttpStatus;
+use throughline_e2e::{Browser, Foreign, ServerOptions, Site, SpanExt, TraceExt, eventually, outline};
+use throughline_shared::inspector::{Span, SpanKind, StatusCode};
+use tokio::net::TcpListener;
+
+const CONCURRENT: u16 = 20;
+
+/// Cruddur in a browser that lets it ask other origins, and one of those.
+async fn start(delays: Vec<(HttpStatus, Duration)>) -> anyhow::Result<(Site, Browser, Foreign)> {
+    let site = Site::start(&ServerOptions::default())?;
+    let browser = Browser::start().await?;
+    // Its own policy forbids it, which is no affair of the tracer's.
+    browser.bypass_csp().await?;
+    browser.home(&site.server.base()).await?;
+    Ok((site, browser, Foreign::start(delays).await?))
+}
+
+/// The only span of a request to this address, once it is there.
+async fn span_of(site: &Site, url: &str) -> anyhow::Result<Span> {
+    let is = |span: &Span| span.kind == SpanKind::Client && span.is("url.full", url);
+    let trace = site.api.trace_where(url, |trace| trace.spans.iter().any(is)).await?;
+    Ok(trace.one(url, is).clone())
+}
+
+fn ms(span: &Span) -> f64 {
+    span.duration_ns as f64 / 1e6
+}
+
+#[tokio::test]
+async fn another_origin_gets_no_header_and_no_preflight() -> anyhow::Result<()> {
+    let (site, browser, foreign) = start(Vec::new()).await?;
+    let url = format!("{}/plain", foreign.base());
+    let text = browser.eval(&format!("return fetch('{url}').then(r => r.text())")).await?;
+    assert_eq!(text, "here");
+
+    let span = span_of(&site, &url).await?;
+    assert_eq!((span.name.as_str(), span.status), ("GET", StatusCode::Unset));
+    assert_eq!(span.text("server.address"), "127.0.0.1");
+    assert_eq!(span.number("server.port"), f64::from(foreign.port()));
+    assert_eq!(span.number("http.response.status_code"), 200.0);
+    // It tells nothing of its own time, so no network figures can be had, and none are made up.
+    assert!(!span.has("throughline.network.total_ms"), "{span:#?}");
+
+    let seen = foreign.seen();
+    let asked: Vec<_> = seen.iter().map(|seen| (seen.method.as_str(), seen.path.as_str())).collect();
+    assert_eq!(asked, [("GET", "/plain")]);
+    for header in ["traceparent", "tracestate", "baggage"] {
+        assert!(!seen[0].headers.contains_key(header), "{header} went to another origin: {seen:#?}");
+    }
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn a_port_where_nobody_listens_is_a_failure_without_a_status() -> anyhow::Result<()> {
+    let (site, browser, _foreign) = start(Vec::new()).await?;
+    let gone = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+    let url = format!("http://{gone}/gone");
+    let error = browser.eval(&format!("return fetch('{url}').then(() => '', error => error.name)")).await?;
+    assert_eq!(error, "TypeError");
+    let span = span_of(&site, &url).await?;
+    assert_eq!(span.status, StatusCode::Error);
+    assert_eq!(span.text("error.type"), "TypeError");
+    assert!(!span.has("http.response.status_code"), "{span:#?}");
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn what_is_aborted_was_meant_to_be_and_what_takes_too_long_was_not() -> anyhow::Result<()> {
+    let (site, browser, foreign) = start(Vec::new()).await?;
+    let arrived = async |what: &str| {
+        eventually(async || foreign.seen().iter().any(|seen| seen.path.ends_with(what)).then_some(())).await
+    };
+
+    // Before the head of the response,
+    let url = format!("{}/hang?until=aborted", foreign.base());
+    let script = format!(
+        "window.__abort = new AbortController();
+         window.__aborted = fetch('{url}', {{ signal: __abort.signal }}).then(() => '', error => error.name);"
+    );
+    browser.eval(&script).await?;
+    arrived("until=aborted").await.expect("the request");
+    assert_eq!(browser.eval("__abort.abort(); return __aborted").await?, "AbortError");
+    let span = span_of(&site, &url).await?;
+    assert_eq!(span.status, StatusCode::Unset, "{span:#?}");
+    assert!(!span.has("error.type") && !span.has("http.response.status_code"), "{span:#?}");
+
+    // for a reason that is no error at all,
+    let url = format!("{}/hang?for=reason", foreign.base());
+    let script = format!(
+        "window.__abort = new AbortController();
+         window.__aborted = fetch('{url}', {{ signal: __abort.signal }}).then(() => '', reason => reason);"
+    );
+    browser.eval(&script).await?;
+    arrived("for=reason").await.expect("the request");
+    assert_eq!(browser.eval("__abort.abort('enough'); return __aborted").await?, "enough");
+    let span = span_of(&site, &url).await?;
+    assert_eq!(span.status, StatusCode::Unset, "{span:#?}");
+    assert!(!span.has("error.type"), "{span:#?}");
+
+    // in the middle of the body,
+    let url = format!("{}/parts?until=aborted", foreign.base());
+    let script = format!(
+        "window.__abort = new AbortController();
+         return fetch('{url}', {{ signal: __abort.signal }}).then(response => {{
+             window.__aborted = response.text().then(() => '', error => error.name);
+             __abort.abort();
+             return __aborted;
+         }});"
+    );
+    assert_eq!(browser.eval(&script).await?, "AbortError");
+    let span = span_of(&site, &url).await?;
+    assert_eq!(span.status, StatusCode::Unset, "{span:#?}");
+    assert!(!span.has("error.type"), "{span:#?}");
+
+    // and by a time limit, which is a failure.
+    let url = format!("{}/hang?until=late", foreign.base());
+    let script =
+        format!("return fetch('{url}', {{ signal: AbortSignal.timeout(100) }}).then(() => '', error => error.name)");
+    assert_eq!(browser.eval(&script).await?, "TimeoutError");
+    let span = span_of(&site, &url).await?;
+    assert_eq!(span.status, StatusCode::Error);
+    assert_eq!(span.text("error.type"), "TimeoutError");
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn a_span_does_not_end_before_the_last_byte() -> anyhow::Result<()> {
+    let (site, browser, foreign) = start(Vec::new()).await?;
+    let url = format!("{}/parts", foreign.base());
+    // `__sent` is no earlier than the span's start, and the head is heard of before `__told`, after which the rest is sent: no
+    // noise makes a span that ends with the head as long as that.
+    let script = format!(
+        "const answer = fetch('{url}');
+         window.__sent = performance.now();
+         return answer.then(response => {{
+             window.__text = response.text().then(text => {{ window.__heard = performance.now(); return text; }});
+             return response.status;
+         }});"
+    );
+    assert_eq!(browser.eval(&script).await?, 200);
+    let least = browser.eval("return performance.now() - __sent").await?.as_f64().expect("a number");
+    foreign.finish();
+    let text = browser.eval("return __text").await?;
+    assert!(text.as_str().is_some_and(|text| text.ends_with("and the rest")));
+    let span = span_of(&site, &url).await?;
+    assert!(ms(&span) >= least, "{} ms of at least {least} ms", ms(&span));
+    assert_eq!(span.number("http.response.status_code"), 200.0);
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn each_of_many_requests_to_one_address_gets_its_own_time() -> anyhow::Result<()> {
+    // Every answer is known by its status, and all delays are far enough apart to be told apart.
+    let statuses: Vec<_> = (200..).filter(|status| ![204, 205].contains(status)).take(CONCURRENT.into()).collect();
+    let delays: Vec<_> = (0..CONCURRENT)
+        .zip(&statuses)
+        .map(|(n, status)| {
+            // 7 and 20 have no common divisor: each multiple once, and in no order.
+            let delay = Duration::from_millis(u64::from(n * 7 % CONCURRENT) * 60);
+            (HttpStatus::from_u16(*status).expect("a status code"), delay)
+        })
+        .collect();
+    let (site, browser, foreign) = start(delays.clone()).await?;
+    let url = format!("{}/delayed", foreign.base());
+    let script = format!(
+        "const one = async () => {{
+             const called = performance.now();
+             const response = await fetch('{url}');
+             await response.text();
+             return [response.status, performance.now() - called];
+         }};
+         return Promise.all(Array.from({{ length: {CONCURRENT} }}, one));"
+    );
+    let heard = browser.eval(&script).await?;
+    let most: HashMap<u16, f64> = serde_json::from_value::<Vec<_>>(heard)?.into_iter().collect();
+    assert_eq!(most.len(), usize::from(CONCURRENT), "{most:?}");
+
+    site.caught_up(&browser).await?;
+    let spans = site.api.spans(|span| span.is("url.full", &url)).await?;
+    assert_eq!(spans.len(), usize::from(CONCURRENT), "one span for each request");
+    for (status, delay) in delays {
+        let is = |span: &&Span| span.number("http.response.status_code") == f64::from(status.as_u16());
+        let found: Vec<_> = spans.iter().filter(is).collect();
+        assert_eq!(found.len(), 1, "{status}");
+        // It was under way at least as long as the server kept it, and ended before the page had all of it. Times of another
+        // request break one of the two for one of them at least.
+        let (least, most) = (delay.as_secs_f64() * 1e3, most[&status.as_u16()]);
+        let took = ms(found[0]);
+        assert!(took >= least - 1.0 && took <= most + 1.0, "{status}: {took} ms is not in {least}…{most} ms");
+    }
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_off_is_recorded_once() -> anyhow::Result<()> {
+    let (site, browser, foreign) = start(Vec::new()).await?;
+    let url = format!("{}/parts?broken", foreign.base());
+    let script = format!(
+        "return fetch('{url}').then(response => {{
+             window.__text = response.text().then(() => '', error => error.name);
+             return response.status;
+         }});"
+    );
+    assert_eq!(browser.eval(&script).await?, 200);
+    foreign.break_off();
+    assert_eq!(browser.eval("return __text").await?, "TypeError");
+    span_of(&site, &url).await?;
+    site.caught_up(&browser).await?;
+    let spans = site.api.spans(|span| span.is("url.full", &url)).await?;
+    assert_eq!(spans.len(), 1, "{spans:#?}");
+    let trace = site.api.trace_where(&url, |trace| trace.spans.iter().any(|span| span.is("url.full", &url))).await?;
+    assert!(trace.spans.iter().all(|span| span.warnings.is_empty()), "{}", outline(&trace));
+    browser.quit().await
+}

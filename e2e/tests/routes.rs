@@ -1,0 +1,140 @@
+//! Changes of route inside the page.
+
+use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, TraceExt, outline};
+use throughline_shared::inspector::{Span, SpanKind, Trace};
+
+async fn start() -> anyhow::Result<(Site, Browser)> {
+    let site = Site::start(&ServerOptions::default())?;
+    let browser = Browser::start().await?;
+    browser.home(&site.server.base()).await?;
+    // From here on no request belongs to the page's load.
+    site.caught_up(&browser).await?;
+    Ok((site, browser))
+}
+
+async fn route_changes(site: &Site) -> anyhow::Result<Vec<String>> {
+    let mut spans = site.api.spans(|span| span.name.starts_with("navigate")).await?;
+    spans.sort_by_key(|span| span.start_ns);
+    Ok(spans.into_iter().map(|span| span.name).collect())
+}
+
+/// The trace with a change to this route, once the request that follows from it is joined with the server's span.
+async fn change_with_request(site: &Site, name: &str, request: &str) -> anyhow::Result<Trace> {
+    let is_whole = |trace: &Trace| {
+        trace.count(name) == 1
+            && trace
+                .spans
+                .iter()
+                .any(|span| span.kind == SpanKind::Client && span.name == request && trace.served(span).is_some())
+    };
+    site.api.trace_where(&format!("`{name}` and `{request}`"), is_whole).await
+}
+
+/// Whose child a change of route is: of the click that led to it, or nobody's.
+fn follows_from_a_click_if_anything(trace: &Trace, change: &Span) {
+    let Some(parent) = change.parent_span_id.as_deref() else { return };
+    let parent = trace.one("the parent of a change of route", |span| span.span_id == parent);
+    assert_eq!(parent.text("throughline.action.kind"), "click", "{}", outline(trace));
+    assert!(parent.parent_span_id.is_none(), "{}", outline(trace));
+}
+
+#[tokio::test]
+async fn a_link_and_the_way_back_are_spans_named_by_their_routes() -> anyhow::Result<()> {
+    let (site, browser) = start().await?;
+    browser.eval("window.__same = true").await?;
+    browser.click("a.crud-name[href='/@mirela']").await?;
+    browser.until("document.querySelector('main h1').innerText == 'Mirela Ionescu'").await?;
+
+    let (name, request) = ("navigate /@{handle}", "GET /api/activities/@{handle}");
+    let trace = change_with_request(&site, name, request).await?;
+    let change = trace.one(name, |span| span.name == name);
+    assert_eq!((change.kind, change.service.as_str()), (SpanKind::Internal, "cruddur-web"));
+    assert_eq!((change.text("url.template"), change.text("url.path")), ("/@{handle}", "/@mirela"));
+    follows_from_a_click_if_anything(&trace, change);
+    let asked = trace.child(change, request);
+    assert_eq!(asked.text("url.template"), "/api/activities/@{handle}");
+    let end_ns = |span: &Span| span.start_ns + span.duration_ns;
+    assert!(change.start_ns <= asked.start_ns && end_ns(asked) <= end_ns(change), "{}", outline(&trace));
+    assert_eq!(trace.spans.iter().filter(|span| span.parent_span_id.is_none()).count(), 1, "{}", outline(&trace));
+
+    browser.driver.back().await?;
+    browser.until("document.querySelector('main h1').innerText == 'Home'").await?;
+    browser.until("document.querySelector('article.crud')").await?;
+    let back = change_with_request(&site, "navigate /", "GET /api/activities/home").await?;
+    let change = back.one("navigate /", |span| span.name == "navigate /");
+    assert!(change.parent_span_id.is_none(), "{}", outline(&back));
+    assert_eq!((change.text("url.template"), change.text("url.path")), ("/", "/"));
+    back.child(change, "GET /api/activities/home");
+    assert_ne!(back.trace_id, trace.trace_id);
+
+    // All of it was one document, and each change was seen once: by the application and by the tracer.
+    assert_eq!(browser.eval("return window.__same").await?, true);
+    site.caught_up(&browser).await?;
+    assert_eq!(route_changes(&site).await?, ["navigate /@{handle}", "navigate /"]);
+    let loads = site.api.spans(|span| span.name == "documentLoad").await?;
+    assert_eq!(loads.len(), 1, "{loads:#?}");
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn a_change_of_the_query_is_no_change_of_route() -> anyhow::Result<()> {
+    let (site, browser) = start().await?;
+    browser
+        .eval("history.pushState({}, '', '?a=1'); history.replaceState({}, '', '?a=2'); location.hash = 'b'")
+        .await?;
+    site.caught_up(&browser).await?;
+    assert_eq!(route_changes(&site).await?, [""; 0]);
+
+    // As a person does it: the first search opens the page of searches, the second one stays there.
+    browser.keys(".head input[type=search]", "WAL\n").await?;
+    browser.until("document.querySelector('article.crud .message').innerText.includes('WAL')").await?;
+    site.caught_up(&browser).await?;
+    let first = route_changes(&site).await?;
+    assert!(first.len() <= 1, "{first:?}");
+    browser
+        .eval("const field = document.querySelector('.head input[type=search]'); field.focus(); field.select()")
+        .await?;
+    browser.keys(".head input[type=search]", "napkin\n").await?;
+    browser.until("location.search.includes('napkin')").await?;
+    browser.until("document.querySelector('article.crud .message').innerText.includes('napkin')").await?;
+    site.caught_up(&browser).await?;
+    assert_eq!(route_changes(&site).await?, first);
+    let searches =
+        site.api.spans(|span| span.kind == SpanKind::Client && span.is("url.template", "/api/activities/search"));
+    assert_eq!(searches.await?.len(), 2);
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn a_change_of_the_path_that_no_router_makes_is_seen_too() -> anyhow::Result<()> {
+    let (site, browser) = start().await?;
+    // No template is known for it, and the path is no name.
+    browser.eval("history.pushState({}, '', '/nobody/knows')").await?;
+    let trace = site.api.trace_where("a change of route", |trace| trace.count("navigate") == 1).await?;
+    let change = trace.one("navigate", |span| span.name == "navigate");
+    assert_eq!(change.text("url.path"), "/nobody/knows");
+    assert!(!change.has("url.template"));
+    site.caught_up(&browser).await?;
+    assert_eq!(route_changes(&site).await?, ["navigate"]);
+    browser.quit().await
+}
+
+#[tokio::test]
+async fn the_way_to_the_inspector_leaves_no_trace_and_the_way_back_does() -> anyhow::Result<()> {
+    let (site, browser) = start().await?;
+    let before = site.api.spans(|_| true).await?.len();
+    browser.click("nav a[href='/traces']").await?;
+    browser.until("document.querySelector('a.trace-link')").await?;
+    browser.click("a.trace-link").await?;
+    browser.until("location.pathname.startsWith('/traces/') && document.querySelector('[role=row]')").await?;
+    site.caught_up(&browser).await?;
+    // The request that says so is the only one.
+    let after = site.api.spans(|_| true).await?;
+    assert_eq!(after.len(), before + 1, "{:#?}", after.iter().map(|span| &span.name).collect::<Vec<_>>());
+
+    browser.click(".head a.brand").await?;
+    browser.until("document.querySelector('article.crud')").await?;
+    change_with_request(&site, "navigate /", "GET /api/activities/home").await?;
+    assert_eq!(route_changes(&site).await?, ["navigate /"]);
+    browser.quit().await
+}
