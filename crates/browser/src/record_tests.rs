@@ -3,6 +3,7 @@
 use opentelemetry_proto::tonic::collector::{logs::v1::ExportLogsServiceRequest, trace::v1::ExportTraceServiceRequest};
 use proptest::prelude::*;
 use prost::Message;
+use throughline_context::keys;
 
 use super::*;
 use crate::attributes::{
@@ -185,11 +186,11 @@ fn request_span(n: u8) -> Span {
         ("server.address", Value::from("127.0.0.1")),
         ("server.port", Value::from(3000_i64)),
         ("http.response.status_code", Value::from(200_i64)),
-        ("throughline.network.quality", Value::from("fine")),
-        ("throughline.network.total_ms", Value::from(41.123_456)),
-        ("throughline.network.uplink_ms", Value::from(20.561_728)),
-        ("throughline.network.downlink_ms", Value::from(20.561_728)),
-        ("throughline.phase.server_ms", Value::from(1.234_567)),
+        (keys::NETWORK_QUALITY, Value::from("fine")),
+        (keys::NETWORK_TOTAL_MS, Value::from(41.123_456)),
+        (keys::NETWORK_UPLINK_MS, Value::from(20.561_728)),
+        (keys::NETWORK_DOWNLINK_MS, Value::from(20.561_728)),
+        (keys::phase_ms("server").as_str(), Value::from(1.234_567)),
         ("session.id", Value::from("0af7651916cd43dd8448eb211c80319c")),
     ] {
         span.attributes.set(key, value);

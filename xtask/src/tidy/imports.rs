@@ -32,7 +32,14 @@ const MAY_IMPORT: [(&str, &[&str]); 20] = [
     ),
     (
         "throughline-e2e",
-        &["throughline-context", "throughline-otlp", "throughline-shared", "throughline-testkit", "throughline-timing"],
+        &[
+            "throughline-context",
+            "throughline-otlp",
+            "throughline-shared",
+            "throughline-store",
+            "throughline-testkit",
+            "throughline-timing",
+        ],
     ),
     ("throughline-bench-tracer", &["throughline-browser"]),
     ("throughline-bench-bare", &["throughline-bench-tracer"]),
