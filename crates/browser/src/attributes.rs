@@ -276,7 +276,8 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
 }
 
 // What it is checked against does not build for the browser.
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod tests {
     use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
     use proptest::prelude::*;

@@ -123,7 +123,8 @@ impl<R: Random> Ids<R> {
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use std::collections::HashSet;
 

@@ -102,7 +102,8 @@ pub(crate) fn ms(ns: i64) -> f64 {
     ns as f64 / 1e6
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use opentelemetry_proto::tonic::common::v1::any_value::Value;
 

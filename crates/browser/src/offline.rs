@@ -58,7 +58,8 @@ fn read(bytes: &[u8]) -> Option<((Signal, Record), &[u8])> {
     Some(((signal, Record { session: SessionId::from_bytes(*session)?, body: body.to_vec() }), rest))
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use proptest::prelude::*;
 

@@ -92,7 +92,8 @@ pub(crate) fn read_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     None
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use proptest::prelude::*;
 

@@ -203,6 +203,7 @@ impl Origin {
 }
 
 // What it is checked against does not build for the browser.
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 #[path = "record_tests.rs"]
 mod tests;

@@ -68,7 +68,8 @@ pub(crate) fn best(candidates: &[Candidate], entry_start_ms: f64, entry_head_ms:
     found.map(|(index, _)| index)
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use proptest::prelude::*;
 

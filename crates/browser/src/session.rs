@@ -122,7 +122,8 @@ pub(crate) fn decimal(text: &mut String, number: u64) {
     push_hex(text, &[b'0' + (number % 10) as u8]);
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use proptest::prelude::*;
 
