@@ -56,7 +56,7 @@ impl DockState {
                 lines.truncate(KEPT);
             });
         });
-        throughline_browser::on_status(move |status| state.status.set(status.clone()));
+        throughline_browser::on_status(move |status| state.status.set(*status));
         state
     }
 

@@ -49,7 +49,7 @@ pub(crate) fn use_page(route: &str, title: &str) -> Opened {
     let hand_over = HANDED_OVER.take();
     let first = settle(title);
     let opened = match hand_over {
-        Some(hand_over) => Opened { context: hand_over.context.clone(), hand_over: Some(hand_over) },
+        Some(hand_over) => Opened { context: hand_over.context, hand_over: Some(hand_over) },
         None => {
             if !first {
                 throughline_browser::navigation(route);
@@ -94,7 +94,7 @@ fn focus_heading() {
 pub(crate) fn hand_over() -> impl Future<Output = ()> {
     let context = throughline_browser::current();
     let promise = Promise::new(&mut |resolve, _reject| {
-        HANDED_OVER.set(Some(HandOver { context: context.clone(), finish: resolve }));
+        HANDED_OVER.set(Some(HandOver { context, finish: resolve }));
     });
     set_timeout(|| drop(HANDED_OVER.take()), Duration::from_secs(2));
     async move {
