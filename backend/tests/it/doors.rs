@@ -46,7 +46,7 @@ fn trusted(bench: &Bench, content_type: &str, body: impl Into<reqwest::Body>) ->
     bench.trusted("/v1/traces").header(header::CONTENT_TYPE, content_type).body(body)
 }
 
-fn gzip(body: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(body).unwrap();
     encoder.finish().unwrap()
