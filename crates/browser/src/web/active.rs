@@ -18,6 +18,9 @@ use crate::{
 /// At most so much is followed at once; what begins beyond is left alone, and counted as lost.
 const MAX_ACTIVE: usize = 4_096;
 
+/// A timer that has not called back for so long after its time never will: another is set. Milliseconds.
+pub(super) const TIMER_MS: f64 = 1_000.0;
+
 /// What it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
@@ -193,13 +196,15 @@ impl Tracer {
 
     /// Looks in the next task at which scopes have come to their end.
     pub(super) fn settle_soon(&mut self) {
-        if !std::mem::replace(&mut self.settles, true) {
+        let now_ms = self.timeline.page_ms();
+        if self.settles_ms <= now_ms {
+            self.settles_ms = now_ms + TIMER_MS;
             js::after(0.0, Tag::Settle, 0);
         }
     }
 
     pub(super) fn settle(&mut self) {
-        self.settles = false;
+        self.settles_ms = 0.0;
         let loaded = js::get(&self.document, Name::ReadyState) == "complete";
         while let Some(number) = self
             .active

@@ -5,7 +5,7 @@ use wasm_bindgen::JsValue;
 
 use super::{
     SUMMARIZE, Tracer,
-    active::{Active, What},
+    active::{Active, TIMER_MS, What},
     fetch::describe_status,
     js::{self, Name, Tag},
     observer::{self, Entry},
@@ -84,13 +84,15 @@ impl Tracer {
 
     /// Looks after an interval at what still has no timing.
     fn give_up_later(&mut self) {
-        if !std::mem::replace(&mut self.gives_up, true) {
-            js::after(f64::from(self.config.flush_interval_ms), Tag::GiveUp, 0);
+        let (now_ms, delay_ms) = (self.timeline.page_ms(), f64::from(self.config.flush_interval_ms));
+        if self.gives_up_ms <= now_ms {
+            self.gives_up_ms = now_ms + delay_ms + TIMER_MS;
+            js::after(delay_ms, Tag::GiveUp, 0);
         }
     }
 
     pub(super) fn give_up_in_time(&mut self) {
-        self.gives_up = false;
+        self.gives_up_ms = 0.0;
         self.drain();
         self.give_up(self.timeline.page_ms() - f64::from(self.config.flush_interval_ms) / 2.0);
         if self.active.iter().any(|call| call.ended_ms > 0.0) {

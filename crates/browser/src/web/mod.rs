@@ -94,8 +94,10 @@ pub(crate) struct Tracer {
     last_number: u32,
     /// The parent of what is begun without a context: the number of a load, a route change or an action; 0 is none.
     ambient: u32,
-    settles: bool,
-    gives_up: bool,
+    /// Until when a timer is relied upon to look at what may have settled, page milliseconds;
+    settles_ms: f64,
+    /// and at requests whose timing does not come.
+    gives_up_ms: f64,
     clocks: ClockSync,
 
     delivery: Delivery,
@@ -215,8 +217,8 @@ pub fn init(config: Config) {
         active: Vec::new(),
         last_number: 0,
         ambient: 0,
-        settles: false,
-        gives_up: false,
+        settles_ms: 0.0,
+        gives_up_ms: 0.0,
         clocks: ClockSync::new(DEFAULT_DRIFT_PPM),
         delivery,
         wake_ms: f64::INFINITY,

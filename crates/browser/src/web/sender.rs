@@ -4,6 +4,7 @@ use wasm_bindgen::JsValue;
 
 use super::{
     STATUS, Tracer,
+    active::TIMER_MS,
     js::{self, Name, Tag},
     platform,
 };
@@ -31,9 +32,11 @@ pub(super) struct Exiting {
 impl Tracer {
     /// Looks at the delivery again when something is due.
     pub(super) fn schedule(&mut self) {
-        if let Some(due_ms) = self.delivery.due_ms().filter(|due_ms| *due_ms < self.wake_ms) {
-            self.wake_ms = due_ms;
-            js::after(due_ms - self.timeline.page_ms(), Tag::Flush, 0);
+        let now_ms = self.timeline.page_ms();
+        let is_late = self.wake_ms + TIMER_MS < now_ms;
+        if let Some(due_ms) = self.delivery.due_ms().filter(|due_ms| is_late || *due_ms < self.wake_ms) {
+            self.wake_ms = due_ms.max(now_ms);
+            js::after(due_ms - now_ms, Tag::Flush, 0);
         }
     }
 
