@@ -24,6 +24,9 @@ use tokio::{
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
+/// More than a browser takes in without a reader.
+const LARGE_BYTES: usize = 16 << 20;
+
 type Part = Result<String, std::io::Error>;
 
 /// A request that arrived there.
@@ -45,8 +48,10 @@ struct Shared {
     answered: AtomicUsize,
 }
 
-/// A server on 127.0.0.1 that any page may ask (CORS `*`), and whose timing any page may see. It answers `/hang` never,
-/// `/parts` in two parts, `/delayed` as [`Foreign::start`] was told, and anything else at once.
+/// A server on 127.0.0.1 that any page may ask (CORS `*`). It answers `/hang` never, `/parts` in two parts, `/delayed` as
+/// [`Foreign::start`] was told, `/moved` with the way to `/plain`, `/large` with much, `/nothing` with 204, and anything else at
+/// once. Any page may see its timing, but not that of `/hidden/…`, which
+/// answers as the rest of that path does.
 #[derive(Debug)]
 pub struct Foreign {
     addr: SocketAddr,
@@ -128,7 +133,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         path: parts.uri.to_string(),
         headers: parts.headers.clone(),
     });
-    let mut response = match parts.uri.path() {
+    let path = parts.uri.path();
+    let hidden = path.strip_prefix("/hidden");
+    let mut response = match hidden.unwrap_or(path) {
         "/hang" => pending().await,
         "/parts" => {
             let (sender, receiver) = unbounded_channel::<Part>();
@@ -147,6 +154,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
                 None => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
             }
         }
+        "/moved" => (StatusCode::FOUND, [(header::LOCATION, "/plain")]).into_response(),
+        "/large" => "x".repeat(LARGE_BYTES).into_response(),
+        "/nothing" => StatusCode::NO_CONTENT.into_response(),
         _ => "here".into_response(),
     };
     let headers = response.headers_mut();
@@ -158,7 +168,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     ] {
         headers.insert(name, HeaderValue::from_static("*"));
     }
-    headers.insert(HeaderName::from_static("timing-allow-origin"), HeaderValue::from_static("*"));
+    if hidden.is_none() {
+        headers.insert(HeaderName::from_static("timing-allow-origin"), HeaderValue::from_static("*"));
+    }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
