@@ -42,19 +42,24 @@ pub(crate) fn may_be(start_ms: f64, entry_start_ms: f64) -> bool {
 /// Which of the requests to one URL an entry is about, where no server says so.
 ///
 /// Programs hear of a response at once when its head is there, so the request that heard shortest after the entry's head is
-/// it. An entry that hides its times, as those of other origins do, is about the request that was sent first: they are told
-/// in that order more often than not, and of hidden times little can be wrong.
-pub(crate) fn best(candidates: &[Candidate], entry_start_ms: f64, entry_head_ms: f64) -> Option<usize> {
+/// it. An entry that hides when its head came, as those of other origins do, still says when it ended: most bodies are there
+/// with their head, so the request that heard closest to that is taken.
+pub(crate) fn best(
+    candidates: &[Candidate],
+    entry_start_ms: f64,
+    entry_head_ms: f64,
+    entry_end_ms: f64,
+) -> Option<usize> {
     let mut found: Option<(usize, f64)> = None;
     for (index, candidate) in candidates.iter().enumerate() {
         if !may_be(candidate.start_ms, entry_start_ms) {
             continue;
         }
-        let distance = if entry_head_ms <= 0.0 {
-            candidate.start_ms
-        } else if candidate.head_ms <= 0.0 {
+        let distance = if candidate.head_ms <= 0.0 {
             // It has not heard yet, or failed: better than nothing.
             f64::MAX
+        } else if entry_head_ms <= 0.0 {
+            (candidate.head_ms - entry_end_ms).abs()
         } else if candidate.head_ms >= entry_head_ms - SLACK_MS {
             (candidate.head_ms - entry_head_ms).abs()
         } else {
@@ -88,6 +93,7 @@ mod tests {
         #[test]
         fn every_entry_finds_its_own_request(
             requests in prop::collection::vec((0.0..50.0, 1.0..500.0, 0.0..0.4), 1..12),
+            hidden: bool,
         ) {
             // Heads that are no farther apart than the program's delay cannot be told apart by anyone.
             let mut heads: Vec<f64> = requests.iter().map(|(start, wait, _)| start + wait).collect();
@@ -102,20 +108,20 @@ mod tests {
                 .collect();
             for (id, (start, wait, _)) in requests.iter().enumerate() {
                 let candidates: Vec<_> = left.iter().map(|(_, candidate)| *candidate).collect();
-                let index = best(&candidates, start + 0.1, start + wait).unwrap();
+                let index = best(&candidates, start + 0.1, if hidden { 0.0 } else { start + wait }, start + wait).unwrap();
                 prop_assert_eq!(left.remove(index).0, id);
             }
         }
     }
 
     #[test]
-    fn hidden_times_go_to_the_first_and_the_future_to_nobody() {
+    fn hidden_times_go_to_the_closest_and_the_future_to_nobody() {
         let at = |start_ms| Candidate { start_ms, head_ms: start_ms + 5.0 };
-        assert_eq!(best(&[at(20.0), at(10.0)], 25.0, 0.0), Some(1));
-        assert_eq!(best(&[at(20.0)], 10.0, 12.0), None);
-        assert_eq!(best(&[], 10.0, 12.0), None);
+        assert_eq!(best(&[at(20.0), at(10.0)], 25.0, 0.0, 15.5), Some(1));
+        assert_eq!(best(&[at(20.0)], 10.0, 12.0, 12.0), None);
+        assert_eq!(best(&[], 10.0, 12.0, 12.0), None);
         let failed = Candidate { start_ms: 1.0, head_ms: 0.0 };
-        assert_eq!(best(&[failed, at(1.0)], 1.2, 5.5), Some(1));
-        assert_eq!(best(&[failed], 1.2, 5.5), Some(0));
+        assert_eq!(best(&[failed, at(1.0)], 1.2, 5.5, 5.6), Some(1));
+        assert_eq!(best(&[failed], 1.2, 5.5, 5.6), Some(0));
     }
 }

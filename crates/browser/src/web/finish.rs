@@ -64,7 +64,7 @@ impl Tracer {
                 for call in &open {
                     candidates.push(Candidate { start_ms: call.start_ms, head_ms: call.head_ms });
                 }
-                best(&candidates, start_ms, entry.head_ms())
+                best(&candidates, start_ms, entry.head_ms(), entry.end_ms())
             }
         };
         if let Some(call) = index.and_then(|index| open.into_iter().nth(index)) {
