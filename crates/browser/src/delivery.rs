@@ -114,6 +114,8 @@ pub(crate) struct Delivery {
     ticketed: bool,
     /// The tickets that are at hand.
     tickets: [Option<Ticket>; MAX_TICKETS],
+    /// Counts what was under way, so that an answer that comes late is not taken for another's.
+    attempt: u32,
     /// Whether the batch under way was refused its ticket before.
     second_try: bool,
     /// When what waits is to be sent, page milliseconds.
@@ -135,6 +137,7 @@ impl Delivery {
             under_way: None,
             ticketed,
             tickets: [const { None }; MAX_TICKETS],
+            attempt: 0,
             second_try: false,
             due_ms: f64::INFINITY,
             not_before_ms: 0.0,
@@ -194,6 +197,7 @@ impl Delivery {
         let Some(batch) = self.take(signal, self.max_batch, MAX_REQUEST_BYTES) else { return Step::Rest };
         let session = batch.session;
         self.under_way = Some(batch);
+        self.attempt = self.attempt.wrapping_add(1);
         if self.is_admitted(session, 0.0) { Step::Send } else { Step::AskTicket(session) }
     }
 
@@ -214,6 +218,11 @@ impl Delivery {
         let records = std::mem::replace(queue, rest);
         self.bytes -= bytes;
         Some(Batch { signal, session, records })
+    }
+
+    /// The number of what is under way; an answer with another comes too late.
+    pub(crate) const fn attempt(&self) -> u32 {
+        self.attempt
     }
 
     /// What is being sent.
@@ -337,6 +346,7 @@ impl Delivery {
     /// What is under way goes again, because it may not survive the page, and the door keeps each record once.
     pub(crate) fn take_next(&mut self, origin: &Origin, limit_bytes: usize) -> Option<Batch> {
         if let Some(batch) = self.under_way.take() {
+            self.attempt = self.attempt.wrapping_add(1);
             self.put_back(batch);
         }
         let room = limit_bytes.saturating_sub(origin.overhead_bytes());

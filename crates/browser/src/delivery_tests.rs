@@ -212,6 +212,7 @@ fn at_exit_everything_goes_in_requests_within_the_limit() {
     assert!(all.iter().all(|batch| batch.request(&origin).len() <= limit));
     assert_eq!((delivery.waiting(), delivery.bytes), (0, 0));
     assert_eq!(delivery.answered(status(200), 100.0), None, "what was under way has been taken over");
+    assert_eq!(delivery.attempt(), 2, "an answer to the first comes too late");
 }
 
 #[test]

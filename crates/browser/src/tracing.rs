@@ -109,9 +109,10 @@ where
         let mut message = Message(event.metadata().name().to_owned());
         event.record(&mut message);
         let failed = *event.metadata().level() == Level::ERROR;
+        // Asked for first: what is open is the tracer's.
+        let now_ns = crate::web::now_ns();
         with_made(&span.id(), |made| {
             with_open(&made.ends, |span| {
-                let now_ns = crate::web::now_ns();
                 span.event(now_ns, &message.0);
                 if failed && !span.error {
                     span.fail("error");

@@ -65,6 +65,10 @@ async fn whoever_fetches_is_traced_once_and_undisturbed() {
     assert_eq!(heard.borrow().iter().filter(|summary| summary.path == "/wrapped").count(), 1);
 }
 
+fn method_of(call: &str) -> &'static str {
+    ["POST", "DELETE"].into_iter().find(|method| call.contains(method)).unwrap_or("GET")
+}
+
 #[wasm_bindgen_test]
 async fn every_way_to_call_fetch_carries_a_context_and_keeps_what_was_given() {
     start();
@@ -76,6 +80,7 @@ async fn every_way_to_call_fetch_carries_a_context_and_keeps_what_was_given() {
         "fetch('/a', { headers: new Headers({ 'x-own': '1' }), method: 'POST', body: 'b' })",
         "fetch(new Request('/a', { headers: { 'x-own': '1' } }))",
         "fetch(new Request('/a', { headers: { 'x-other': '2' } }), { headers: { 'x-own': '1' } })",
+        "fetch('/a', new Request('/x', { method: 'DELETE', headers: { 'x-own': '1' } }))",
     ] {
         eval("window.calls.length = 0");
         eval_async(call).await.unwrap();
@@ -85,6 +90,7 @@ async fn every_way_to_call_fetch_carries_a_context_and_keeps_what_was_given() {
         assert_eq!(parent.len(), 55, "{call}: {headers}");
         assert!(parent.starts_with("00-") && parent.ends_with("-03"), "{call}: {headers}");
         assert_eq!(own == "1", call.contains("x-own"), "{call}: {headers}");
+        assert_eq!(eval("window.calls.at(-1).method"), method_of(call), "{call}");
     }
     assert_eq!(
         eval("(i => { fetch('/a', i); return JSON.stringify(i) })({ headers: { a: '1' } })"),

@@ -169,7 +169,11 @@ impl Tracer {
     /// Makes a span the parent of what is begun from now on. An earlier load or route change ends; an action is passing, and
     /// gives the place back.
     pub(super) fn begin_scope(&mut self, what: What, span: Span, scope: u32) -> u32 {
-        let mut before = self.ambient;
+        // An action gives the place back to what was there before all actions.
+        let mut before = match self.ambient_of(What::Action) {
+            Some(earlier) => earlier.before,
+            None => self.ambient,
+        };
         if what != What::Action {
             for earlier in [What::PageLoad, What::Route] {
                 while let Some(number) = self.active.iter().find(|one| one.what == earlier).map(|one| one.number) {
@@ -228,7 +232,9 @@ impl Tracer {
                 last_ms = self.page_loaded(&mut scope, last_ms);
             }
             // A router changes the address after it has built the page: now it is the right one.
-            scope.span.attributes.set("url.path", platform::path());
+            if scope.what != What::Action {
+                scope.span.attributes.set("url.path", platform::path());
+            }
             scope.span.end_ns = unix_ns(scope.anchor_ms, last_ms);
             self.record(&mut scope.span);
         }

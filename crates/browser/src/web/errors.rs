@@ -66,7 +66,7 @@ impl Tracer {
         if count > 1 {
             attributes.int(keys::ERROR_COUNT, i64::from(count));
         }
-        attributes.text("url.path", &self.path);
+        attributes.text("url.path", &platform::path());
         self.tell_now("exception", severity, attributes);
     }
 

@@ -67,6 +67,18 @@ impl Tracer {
         if begun.carried.is_empty() {
             return Some(begun.number);
         }
+        if of_init(Name::Url).is_string() {
+            // A request in the place of settings: what it says cannot be copied, but a request can be made of both.
+            let both = js::new(Name::RequestClass, &[&input, &init]);
+            for (name, value) in &begun.carried {
+                js::call(&js::get(&both, Name::Headers), Name::Set, &[&(*name).into(), &value.into()]);
+            }
+            if both.is_object() {
+                arguments.set(0, both);
+                arguments.set(1, JsValue::UNDEFINED);
+            }
+            return Some(begun.number);
+        }
         let own = of_init(Name::Headers);
         // Beside a request, other settings would reset its referrer; its own headers can be added to. Anything else is copied:
         // the application may use it again.
@@ -78,7 +90,8 @@ impl Tracer {
         if !to_request && headers.is_object() {
             let copy = js::empty();
             if init.is_object() {
-                Object::assign(copy.unchecked_ref::<Object>(), init.unchecked_ref::<Object>());
+                // A getter that throws will throw at `fetch` too, where it belongs.
+                let _ = Object::try_assign(copy.unchecked_ref::<Object>(), init.unchecked_ref::<Object>());
             }
             js::set(&copy, Name::Headers, &headers);
             arguments.set(1, copy);

@@ -55,10 +55,16 @@ impl Tracer {
         if open.is_empty() {
             return;
         }
-        let entry = Entry::read(timing);
+        let mut entry = Entry::read(timing);
         let named = entry.server.as_ref().and_then(|server| server.client_span.as_deref());
+        let named =
+            named.and_then(|id| open.iter().position(|call| call.span.context.span_id.to_hex() == *id.as_bytes()));
+        if named.is_none() && entry.is_from_cache() {
+            // What the server said, it said of an earlier request.
+            entry.server = None;
+        }
         let index = match named {
-            Some(id) => open.iter().position(|call| call.span.context.span_id.to_hex() == *id.as_bytes()),
+            Some(index) => Some(index),
             None => {
                 let mut candidates = Vec::new();
                 for call in &open {

@@ -210,7 +210,7 @@ pub fn init(config: Config) {
         observer: JsValue::UNDEFINED,
         tells_requests: false,
         session: started.session,
-        sampled: true,
+        sampled: crate::session::is_sampled(started.session.id, config.sample_ratio),
         looked_ms: now_ms,
         common: SAID_EARLY.take().unwrap_or_default(),
         baggage: String::new(),
@@ -310,9 +310,9 @@ impl Tracer {
             _ if is(tag, Tag::PageHide) => self.page_hides(),
             _ if is(tag, Tag::PageShow) => self.shown(a),
             _ if is(tag, Tag::Online) => self.online(),
-            _ if is(tag, Tag::Sent) => self.delivered(a),
+            _ if is(tag, Tag::Sent) => self.delivered(number, a),
             _ if is(tag, Tag::SentAtExit) => self.delivered_at_exit(number, a),
-            _ if is(tag, Tag::TicketRead) => self.ticket_read(a),
+            _ if is(tag, Tag::TicketRead) => self.ticket_read(number, a),
             #[cfg(feature = "actions")]
             _ if is(tag, Tag::Acted) => self.acted(a),
             #[cfg(feature = "actions")]
@@ -359,10 +359,11 @@ impl Tracer {
 
     /// Takes a finished span: it will be sent, unless its session is not recorded and it is no error.
     fn record(&mut self, span: &mut Span) {
+        // A session that is not recorded goes on, or ends, all the same.
+        self.touch();
         if !span.context.flags.is_sampled() && !span.error {
             return;
         }
-        self.touch();
         self.finish_attributes(&mut span.attributes, self.session.id);
         // While a page loads, its spans wait for each other, and for who it is that loads it.
         let interval_ms = f64::from(self.config.flush_interval_ms);
@@ -372,6 +373,9 @@ impl Tracer {
 
     /// Takes an event that happens now, in the current span, or else in that of the page.
     fn tell_now(&mut self, name: &'static str, severity: Severity, attributes: Attributes) {
+        if self.timeline.stepped() {
+            self.clocks.reset();
+        }
         let here = self.current();
         self.keep(here.scope);
         let span = here.span.or(self.page);
@@ -380,8 +384,8 @@ impl Tracer {
 
     /// Takes an event: it will be sent, unless the session is not recorded and it is no error.
     fn tell(&mut self, event: Event) {
+        self.touch();
         if event.severity != Severity::Info || self.sampled {
-            self.touch();
             self.tell_of(self.session.id, event);
         }
     }
@@ -524,7 +528,16 @@ pub fn event(name: &'static str, attributes: Attributes) {
 /// user action that has not settled yet, else none.
 #[must_use]
 pub fn current() -> Context {
-    context::attached().or_else(|| with(|tracer| tracer.ambient_context())).unwrap_or_default()
+    context::attached()
+        .or_else(|| {
+            with(|tracer| {
+                let here = tracer.ambient_context();
+                // Whoever asks may begin something in it later: then its parent has to be there.
+                tracer.keep(here.scope);
+                here
+            })
+        })
+        .unwrap_or_default()
 }
 
 /// Calls `listener` with each finished request once its timing is known. To hear of those that end before anybody listens, that

@@ -34,8 +34,10 @@ impl Tracer {
     pub(super) fn schedule(&mut self) {
         let now_ms = self.timeline.page_ms();
         let is_late = self.wake_ms + TIMER_MS < now_ms;
-        if let Some(due_ms) = self.delivery.due_ms().filter(|due_ms| is_late || *due_ms < self.wake_ms) {
-            self.wake_ms = due_ms.max(now_ms);
+        if let Some(due_ms) =
+            self.delivery.due_ms().map(|due_ms| due_ms.max(now_ms)).filter(|due_ms| is_late || *due_ms < self.wake_ms)
+        {
+            self.wake_ms = due_ms;
             js::after(due_ms - now_ms, Tag::Flush, 0);
         }
     }
@@ -66,7 +68,7 @@ impl Tracer {
     fn send(&mut self) {
         let Some(batch) = self.delivery.under_way() else { return };
         let promise = self.post(batch, &js::bytes(&batch.request(&self.origin)), false);
-        self.await_answer(&promise, Tag::Sent, 0);
+        self.await_answer(&promise, Tag::Sent, self.delivery.attempt());
     }
 
     /// Calls back with what comes of a request, answer or failure.
@@ -74,7 +76,7 @@ impl Tracer {
         let function = js::function(tag, number);
         let awaited = js::then(promise, &function, &function).is_object();
         if !awaited && tag == Tag::Sent {
-            self.delivered(&JsValue::UNDEFINED);
+            self.delivered(number, &JsValue::UNDEFINED);
         }
         awaited
     }
@@ -107,7 +109,10 @@ impl Tracer {
     }
 
     /// The door has answered, or it has not.
-    pub(super) fn delivered(&mut self, response: &JsValue) {
+    pub(super) fn delivered(&mut self, attempt: u32, response: &JsValue) {
+        if attempt != self.delivery.attempt() {
+            return;
+        }
         let status = self.delivery.answered(answer(response), self.timeline.page_ms());
         Self::settled(status);
         self.pump();
@@ -129,13 +134,17 @@ impl Tracer {
         let endpoint = self.config.ticket_endpoint.as_deref().unwrap_or_default();
         let promise = self.request(endpoint, &headers, &body.into(), false);
         let came = js::then(&promise, &js::function(Tag::TicketCame, 0), &JsValue::UNDEFINED);
-        if !self.await_answer(&came, Tag::TicketRead, 0) {
-            self.ticket_read(&JsValue::UNDEFINED);
+        let attempt = self.delivery.attempt();
+        if !self.await_answer(&came, Tag::TicketRead, attempt) {
+            self.ticket_read(attempt, &JsValue::UNDEFINED);
         }
     }
 
     /// A ticket, or something else: the answer, or nothing.
-    pub(super) fn ticket_read(&mut self, read: &JsValue) {
+    pub(super) fn ticket_read(&mut self, attempt: u32, read: &JsValue) {
+        if attempt != self.delivery.attempt() {
+            return;
+        }
         let mut said = Answer { status: None, retry_after_s: None };
         let mut ticket = None;
         if read.is_object() {
@@ -167,16 +176,15 @@ impl Tracer {
         #[cfg(feature = "offline")]
         let kept_before = kept.len();
         let mut stays = Vec::new();
-        while let Some(batch) = self.delivery.take_next(&self.origin, KEEPALIVE_LIMIT_BYTES) {
+        while let Some(mut batch) = self.delivery.take_next(&self.origin, KEEPALIVE_LIMIT_BYTES) {
             let request = batch.request(&self.origin);
             let bytes = request.len();
             let is_sent = reachable
                 && bytes <= left_bytes
                 && self.delivery.is_admitted(batch.session, wall_ms)
-                && self.send_one(&batch, &request);
+                && self.send_one(&mut batch, &request);
             if is_sent {
                 left_bytes -= bytes;
-                self.exiting.push(Exiting { number: self.last_number, batch, bytes });
                 continue;
             }
             #[cfg(feature = "offline")]
@@ -199,13 +207,16 @@ impl Tracer {
     }
 
     /// Whether the browser took it.
-    fn send_one(&mut self, batch: &Batch, request: &[u8]) -> bool {
+    fn send_one(&mut self, batch: &mut Batch, request: &[u8]) -> bool {
         let body = js::bytes(request);
         let number = self.number();
         let prototype = js::get(&js::get(&self.window, Name::RequestClass), Name::Prototype);
         if js::has(&prototype, Name::Keepalive) {
             let promise = self.post(batch, &body, true);
             if self.await_answer(&promise, Tag::SentAtExit, number) {
+                let records = std::mem::take(&mut batch.records);
+                let batch = Batch { signal: batch.signal, session: batch.session, records };
+                self.exiting.push(Exiting { number, batch, bytes: request.len() });
                 return true;
             }
         }

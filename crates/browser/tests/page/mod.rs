@@ -20,7 +20,7 @@ window.fetch = (real => function fetch(input, init) {
     }
     const url = typeof input === 'object' && input.url || input;
     const headers = new (window.realHeaders ?? Headers)(init?.headers ?? (input.url ? input.headers : {}));
-    window.calls.push({ url: String(url), headers });
+    window.calls.push({ url: String(url), headers, method: init?.method ?? input.method ?? 'GET' });
     return real.call(window, input, init);
 })(window.fetch);
 ";
