@@ -121,7 +121,7 @@ impl Site {
     /// Waits until all has arrived that the page had to say so far, so that what has not will not.
     ///
     /// Spans arrive in the order in which they end, and events in that in which they happen: a request and an error of this
-    /// very page come last.
+    /// very page come last. Of the server's own spans, which come by another way, it says nothing.
     ///
     /// # Errors
     /// They do not arrive.
