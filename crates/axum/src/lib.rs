@@ -6,6 +6,7 @@ mod layer;
 mod make_span;
 mod on_response;
 mod policy;
+mod self_check;
 mod service;
 
 use opentelemetry::trace::TraceContextExt;
@@ -15,6 +16,7 @@ pub use body::TraceBody;
 pub use future::TraceFuture;
 pub use layer::TraceLayer;
 pub use policy::{Filter, RemoteParent, RouteTemplate};
+pub use self_check::{Finding, Outcome, Report, SELF_CHECK_SPAN, self_check};
 pub use service::TraceService;
 
 /// The id of the trace that this code runs in, 32 hex digits; `None` outside a traced request.
