@@ -19,9 +19,13 @@ use tokio::{net::TcpListener, signal, sync::watch};
 use crate::{
     app,
     cruddur::Database,
+    self_check,
     settings::{Access, Settings},
     telemetry,
 };
+
+/// Held by the process that uses a data directory.
+pub(crate) const LOCK_FILE: &str = "in-use.lock";
 
 /// How long open requests may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -58,6 +62,10 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let door_task = tokio::spawn(listen(trusted, app::trusted_router(intake), closing));
 
     announce(&settings, address, door);
+    if settings.self_check {
+        let sinks = forwarder.iter().map(Forwarder::status).collect();
+        tokio::spawn(self_check::run(provider.clone(), store.clone(), sinks));
+    }
     stop_signal().await;
     tracing::info!("stopping");
     let _ = stop.send(true);
@@ -79,7 +87,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
 /// Takes the data directory for this process, until the file is closed.
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    let path = data_dir.join("in-use.lock");
+    let path = data_dir.join(LOCK_FILE);
     let file = File::create(&path).with_context(|| format!("`{}` cannot be written", path.display()))?;
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {

@@ -25,6 +25,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Asks a running server whether it lives; exit code 0 if so. For container health checks.
     Healthcheck,
+    /// Looks at the whole chain, from a span in this program to the upstream, and says what is wrong and what to do about it;
+    /// exit code 1 if traces do not come through.
+    Doctor,
     /// Prints every setting as a Markdown table.
     Settings,
 }
@@ -82,6 +85,9 @@ pub(crate) struct Args {
     /// Honeycomb's address for that key; `https://api.eu1.honeycomb.io` in Europe
     #[arg(long, env = "HONEYCOMB_API_ENDPOINT", value_name = "URL", default_value = HONEYCOMB)]
     honeycomb_api_endpoint: String,
+    /// Whether a span is sent through the whole chain at the start, and the log says how far it came
+    #[arg(long, env = "THROUGHLINE_SELF_CHECK", value_name = "WHETHER", default_value = "on")]
+    self_check: String,
     /// What is logged, as `tracing` filters say it
     #[arg(long, env = "THROUGHLINE_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
@@ -131,6 +137,7 @@ pub(crate) struct Settings {
     pub(crate) browser_service_name: String,
     pub(crate) resource_attributes: Vec<(String, String)>,
     pub(crate) upstream: Option<Upstream>,
+    pub(crate) self_check: bool,
     pub(crate) log: String,
 }
 
@@ -143,6 +150,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         .map(|(id, _)| id)
         .collect::<Vec<_>>();
     let command = Cli::command().mut_args(|argument| {
+        // Before the name of a command or after it, as it comes to mind.
+        let argument = argument.global(true);
         if empty.contains(argument.get_id()) { argument.env(None::<&'static str>) } else { argument }
     });
     let matches = command.try_get_matches_from(arguments)?;
@@ -229,6 +238,13 @@ impl Args {
             non_empty(self.honeycomb_api_key),
             &self.honeycomb_api_endpoint,
         )?;
+        let self_check = match self.self_check.as_str() {
+            "on" => true,
+            "off" => false,
+            other => {
+                return Err(wrong("--self-check / THROUGHLINE_SELF_CHECK", format!("`{other}` is neither on nor off")));
+            }
+        };
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
             return Err(wrong("--log / THROUGHLINE_LOG", error.to_string()));
         }
@@ -243,6 +259,7 @@ impl Args {
             browser_service_name,
             resource_attributes,
             upstream,
+            self_check,
             log: self.log,
         })
     }
@@ -371,6 +388,7 @@ mod tests {
             (&["--resource-attributes", "novalue"], "--resource-attributes"),
             (&["--otlp-endpoint", "ftp://x"], "--otlp-endpoint"),
             (&["--otlp-headers", "broken"], "--otlp-headers"),
+            (&["--self-check", "maybe"], "--self-check"),
             (&["--log", "a=b=c"], "--log"),
         ] {
             let error = settings(arguments).unwrap_err().to_string();

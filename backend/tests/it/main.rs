@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod cruddur;
+mod doctor;
 mod doors;
 mod inspector;
 mod logs;
