@@ -6,6 +6,7 @@ mod cruddur;
 mod doors;
 mod inspector;
 mod logs;
+mod misbehaviour;
 mod outbox;
 mod pages;
 mod refusals;

@@ -1,6 +1,6 @@
 //! The outbox as its settings make it: several ends, sampling, clocks, and what is to be seen of it.
 
-use throughline_otlp::{KeyValue, Span, Status, StatusCode};
+use throughline_otlp::{KeyValue, Span, Status, StatusCode, Value};
 use throughline_shared::inspector::{Sink, SinkList, SinkState};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
@@ -143,7 +143,7 @@ async fn a_pages_spans_are_sent_in_the_servers_clock_where_that_is_wanted() {
         assert_eq!(batch.body(body.to_string()).send().await.unwrap().status(), 200);
         let of = |span: &Span| span.trace_id.to_string() == trace_id;
         let sent = eventually("the page's span", async || upstream.spans().into_iter().find(of)).await;
-        let shift = sent.attribute("throughline.clock.shift_ms").and_then(|value| value.as_f64());
+        let shift = sent.attribute("throughline.clock.shift_ms").and_then(Value::as_f64);
         let stored = bench.trace(&trace_id, 1).await.spans.remove(0).start_ns;
         (sent.start_ns - stored, shift)
     };
