@@ -24,7 +24,7 @@ use crate::{
     assets, cookie,
     cruddur::{self, Database},
     error,
-    inspector::{self, Gate},
+    inspector::{self, Gate, Sinks},
     settings::Settings,
 };
 
@@ -51,6 +51,7 @@ pub(crate) fn router(
     instance: &str,
     database: Database,
     store: Store,
+    sinks: Sinks,
     intake: Intake,
     stopping: watch::Receiver<bool>,
 ) -> Router {
@@ -77,7 +78,7 @@ pub(crate) fn router(
     Router::new()
         .merge(pages)
         .merge(api)
-        .merge(inspector::router(store, gate, stopping))
+        .merge(inspector::router(store, sinks, gate, stopping))
         .merge(throughline_intake::public_router(intake))
         .method_not_allowed_fallback(error::wrong_method)
         .layer(CatchPanicLayer::custom(error::panicked))

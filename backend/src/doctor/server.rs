@@ -61,10 +61,15 @@ impl Server {
         for origin in &settings.allowed_origins {
             command.args(["--allow-origin", origin]);
         }
-        for upstream in
-            ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "HONEYCOMB_API_KEY", "FRONTEND_URL"]
-        {
-            command.env_remove(upstream);
+        for shared in [
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            "HONEYCOMB_API_KEY",
+            "THROUGHLINE_SINKS",
+            "THROUGHLINE_SINK_HEADERS",
+            "FRONTEND_URL",
+        ] {
+            command.env_remove(shared);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let child = child.inspect_err(|_| {

@@ -20,9 +20,13 @@ const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
 /// Sends an empty request, which every OTLP receiver answers with success, with the key that spans go with.
 pub(super) fn check(settings: &Settings) -> Vec<Finding> {
-    let Some(upstream) = &settings.upstream else {
+    if settings.outbox.upstreams.is_empty() {
         return vec![Finding::good(CHECK, "none is set: traces stay here")];
-    };
+    }
+    settings.outbox.upstreams.iter().flat_map(of).collect()
+}
+
+fn of(upstream: &Upstream) -> Vec<Finding> {
     let host = upstream.endpoint.host_str().unwrap_or_default();
     match ask(upstream) {
         Ok(response) => {
