@@ -88,7 +88,7 @@ mod tests {
     fn the_filter_that_hides_is_named() {
         assert!(disabled(LevelFilter::WARN, LevelFilter::TRACE).0.contains("compiled out"));
         assert!(disabled(LevelFilter::TRACE, LevelFilter::ERROR).0.contains("takes error at most"));
-        assert!(disabled(LevelFilter::TRACE, LevelFilter::INFO).0.contains("`throughline_axum`"));
+        assert!(disabled(LevelFilter::TRACE, LevelFilter::INFO).0.contains("`throughline::http`"));
     }
 
     #[test]

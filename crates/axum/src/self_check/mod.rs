@@ -16,8 +16,8 @@ use tracing_opentelemetry::{OpenTelemetrySpanExt as _, SetParentError};
 
 pub use report::{Finding, Outcome, Report};
 
-/// The target of the layer's own spans: what hides this span hides those.
-const TARGET: &str = "throughline_axum";
+// What hides the span of the check hides the layer's.
+use crate::span::TARGET;
 
 /// The name of the span.
 pub const SELF_CHECK_SPAN: &str = "self-check";
