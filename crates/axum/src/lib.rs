@@ -6,6 +6,7 @@ mod layer;
 mod make_span;
 mod on_response;
 mod policy;
+mod propagator;
 mod service;
 
 use opentelemetry::trace::TraceContextExt;

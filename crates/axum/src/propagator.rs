@@ -1,0 +1,1 @@
+//! Trace context and baggage for every instrumentation of the process.
