@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
 mod future;
 mod layer;
 mod make_span;
@@ -16,6 +18,7 @@ pub use body::TraceBody;
 pub use future::TraceFuture;
 pub use layer::TraceLayer;
 pub use policy::{Filter, RemoteParent, RouteTemplate};
+pub use propagator::TraceContextPropagator;
 pub use service::TraceService;
 
 /// The id of the trace that this code runs in, 32 hex digits; `None` outside a traced request.

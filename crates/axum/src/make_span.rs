@@ -4,16 +4,17 @@ use std::net::SocketAddr;
 
 use axum::extract::ConnectInfo;
 use http::{Method, Version, header, request::Parts};
-use opentelemetry::{
-    Context,
-    trace::{SpanContext, TraceContextExt, TraceFlags, TraceState as OtelTraceState},
-};
+use opentelemetry::{Context, baggage::BaggageExt, trace::TraceContextExt};
 use opentelemetry_semantic_conventions::attribute;
-use throughline_context::{SpanId, TraceFlags as Flags, TraceId, TraceParent, TraceState, redact_query};
+use throughline_context::{SpanId, TraceFlags, TraceId, TraceParent, TraceState, redact_query};
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::{layer::Settings, policy::RemoteParent};
+use crate::{
+    layer::Settings,
+    policy::RemoteParent,
+    propagator::{self, Incoming, with_remote_parent},
+};
 
 /// Whose request it is.
 #[derive(Clone, Copy, Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct Caller {
 }
 
 /// Methods that stand in names and attributes as they are; any other is `_OTHER`.
-const KNOWN: [Method; 9] = [
+pub(crate) const KNOWN: [Method; 9] = [
     Method::GET,
     Method::HEAD,
     Method::POST,
@@ -51,19 +52,22 @@ pub(crate) fn make_span(request: &Parts, settings: &Settings) -> (Span, Caller) 
     );
 
     let mut caller = Caller { client_span: None };
-    match (remote_context(request), settings.remote_parent) {
-        (Some((remote, parent_id)), RemoteParent::Always) => {
-            caller.client_span = Some(parent_id);
-            // Fails only where no OpenTelemetry layer listens: then there is no span to have a parent.
-            let _ = span.set_parent(Context::new().with_remote_span_context(remote));
+    let Incoming { context: incoming, parent_id } = propagator::from_headers(&request.headers);
+    match (parent_id, settings.remote_parent) {
+        // Fails only where no OpenTelemetry layer listens: then there is no span to have a parent.
+        (Some(_), RemoteParent::Always) => {
+            caller.client_span = parent_id;
+            drop(span.set_parent(incoming));
         }
-        (Some((remote, _)), RemoteParent::Never) => span.add_link(remote),
+        (Some(_), RemoteParent::Never) => span.add_link(incoming.span().span_context().clone()),
         (None, _) if settings.documents.traces(request) => {
-            if let Some((remote, parent_id)) = made_up_parent() {
-                caller.client_span = Some(parent_id);
-                let _ = span.set_parent(Context::new().with_remote_span_context(remote));
+            if let Some(made_up) = made_up_parent() {
+                caller.client_span = Some(made_up.parent_id);
+                drop(span.set_parent(with_remote_parent(&Context::new(), made_up, TraceState::default())));
             }
         }
+        // Baggage comes without a parent too.
+        (None, RemoteParent::Always) if !incoming.baggage().is_empty() => drop(span.set_parent(incoming)),
         (None, _) => {}
     }
     describe(&span, request, known, route);
@@ -115,20 +119,6 @@ fn describe(span: &Span, request: &Parts, known: bool, route: Option<&str>) {
     span.set_attribute(attribute::NETWORK_PROTOCOL_VERSION, version);
 }
 
-/// The client's span, by W3C Trace Context.
-fn remote_context(request: &Parts) -> Option<(SpanContext, SpanId)> {
-    let parents = request.headers.get_all("traceparent").iter().map(http::HeaderValue::as_bytes);
-    let parent = TraceParent::from_headers(parents)?;
-    let states = request.headers.get_all("tracestate").iter().map(http::HeaderValue::as_bytes);
-    let state = TraceState::parse_headers(states)
-        .ok()
-        .and_then(|state| {
-            OtelTraceState::from_key_value(state.iter().map(|(key, value)| (key.to_owned(), value.to_owned()))).ok()
-        })
-        .unwrap_or_default();
-    Some((span_context(parent, state), parent.parent_id))
-}
-
 /// Whether a browser asks for a page: the one request that cannot carry a context, because the page is not there yet.
 pub(crate) fn asks_for_document(request: &Parts) -> bool {
     if request.method != Method::GET {
@@ -146,21 +136,10 @@ pub(crate) fn asks_for_document(request: &Parts) -> bool {
 
 /// A parent for the span of a document request. The page takes its id for the span of its own request, so that the page load
 /// is the root and this server's span its child.
-fn made_up_parent() -> Option<(SpanContext, SpanId)> {
-    let parent = TraceParent::new(
+fn made_up_parent() -> Option<TraceParent> {
+    Some(TraceParent::new(
         TraceId::from_bytes(rand::random())?,
         SpanId::from_bytes(rand::random())?,
-        Flags::SAMPLED | Flags::RANDOM,
-    );
-    Some((span_context(parent, OtelTraceState::default()), parent.parent_id))
-}
-
-fn span_context(parent: TraceParent, state: OtelTraceState) -> SpanContext {
-    SpanContext::new(
-        opentelemetry::TraceId::from_bytes(parent.trace_id.to_bytes()),
-        opentelemetry::SpanId::from_bytes(parent.parent_id.to_bytes()),
-        TraceFlags::new(parent.flags.bits()),
-        true,
-        state,
-    )
+        TraceFlags::SAMPLED | TraceFlags::RANDOM,
+    ))
 }
