@@ -16,7 +16,7 @@ pub(crate) enum Refusal {
     Ticket(#[from] TicketError),
     #[error("the content type must be application/x-protobuf or application/json")]
     ContentType,
-    #[error("the content encoding must be gzip or identity")]
+    #[error("the content encoding must be gzip, zstd or identity")]
     ContentEncoding,
     #[error("the body is larger than {limit_bytes} bytes{}", if *.inflated { " after decompression" } else { "" })]
     TooLarge { limit_bytes: usize, inflated: bool },

@@ -1,4 +1,4 @@
-//! Answers: `ExportTraceServiceResponse`, `ExportLogsServiceResponse` and `google.rpc.Status`.
+//! Answers: `ExportTraceServiceResponse`, its likes for logs and metrics, and `google.rpc.Status`.
 
 use std::fmt::Write as _;
 
@@ -21,11 +21,14 @@ pub fn encode_response(signal: Signal, rejections: &[Rejection], encoding: Encod
         Encoding::Json => json::to_vec(&ResponseOut {
             partial_success: partial_success.map(|partial| {
                 let rejected = Some(partial.rejected.to_string());
-                let (rejected_spans, rejected_log_records) = match signal {
-                    Signal::Traces => (rejected, None),
-                    Signal::Logs => (None, rejected),
-                };
-                PartialSuccessOut { rejected_spans, rejected_log_records, error_message: partial.error_message }
+                let mut out =
+                    PartialSuccessOut { error_message: partial.error_message, ..PartialSuccessOut::default() };
+                match signal {
+                    Signal::Traces => out.rejected_spans = rejected,
+                    Signal::Logs => out.rejected_log_records = rejected,
+                    Signal::Metrics => out.rejected_data_points = rejected,
+                }
+                out
             }),
         }),
     }
@@ -66,7 +69,8 @@ struct RpcStatus {
     message: String,
 }
 
-/// `ExportTraceServiceResponse` and `ExportLogsServiceResponse`, which are the same in protobuf.
+/// `ExportTraceServiceResponse`, `ExportLogsServiceResponse` and `ExportMetricsServiceResponse`, which are the same in
+/// protobuf.
 #[derive(Clone, PartialEq, Eq, Message)]
 struct Response {
     #[prost(message, optional, tag = "1")]
@@ -89,13 +93,15 @@ struct ResponseOut {
     partial_success: Option<PartialSuccessOut>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PartialSuccessOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected_spans: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected_log_records: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_data_points: Option<String>,
     error_message: String,
 }
 
@@ -104,10 +110,11 @@ mod tests {
     use super::*;
     use crate::Reason;
     use opentelemetry_proto::tonic::collector::{
-        logs::v1::ExportLogsServiceResponse, trace::v1::ExportTraceServiceResponse,
+        logs::v1::ExportLogsServiceResponse, metrics::v1::ExportMetricsServiceResponse,
+        trace::v1::ExportTraceServiceResponse,
     };
 
-    const BOTH: [Signal; 2] = [Signal::Traces, Signal::Logs];
+    const ALL: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::Metrics];
 
     fn rejections(signal: Signal, count: usize) -> Vec<Rejection> {
         vec![Rejection::new(signal, "GET /", Reason::Refused("too old".into())); count]
@@ -115,7 +122,7 @@ mod tests {
 
     #[test]
     fn nothing_rejected_is_an_empty_answer() {
-        for signal in BOTH {
+        for signal in ALL {
             assert!(encode_response(signal, &[], Encoding::Protobuf).is_empty());
             assert_eq!(encode_response(signal, &[], Encoding::Json), b"{}");
         }
@@ -131,6 +138,9 @@ mod tests {
         let body = encode_response(Signal::Logs, &rejections(Signal::Logs, 300), Encoding::Protobuf);
         let partial = ExportLogsServiceResponse::decode(body.as_slice()).unwrap().partial_success.unwrap();
         assert_eq!(partial.rejected_log_records, 300);
+        let body = encode_response(Signal::Metrics, &rejections(Signal::Metrics, 2), Encoding::Protobuf);
+        let partial = ExportMetricsServiceResponse::decode(body.as_slice()).unwrap().partial_success.unwrap();
+        assert_eq!(partial.rejected_data_points, 2);
 
         let json = |signal| String::from_utf8(encode_response(signal, &rejections(signal, 1), Encoding::Json)).unwrap();
         assert_eq!(
@@ -140,6 +150,10 @@ mod tests {
         assert_eq!(
             json(Signal::Logs),
             r#"{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"log record \"GET /\": too old"}}"#
+        );
+        assert_eq!(
+            json(Signal::Metrics),
+            r#"{"partialSuccess":{"rejectedDataPoints":"1","errorMessage":"data point \"GET /\": too old"}}"#
         );
     }
 

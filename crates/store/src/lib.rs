@@ -6,6 +6,8 @@
 //! commits: a sink is a cursor over it ([`SpanStore::after`], [`SpanStore::set_cursor`]). Log records lie beside the spans
 //! and have an order of their own ([`SpanStore::append_logs`], [`SpanStore::logs_after`]).
 //!
+//! [`Metrics`] keeps the last point of each series and a queue of points, in a file of its own.
+//!
 //! Everything is bounded: the queue, the readers, what one call returns.
 
 mod append;
@@ -13,6 +15,7 @@ mod error;
 mod fold;
 mod list;
 mod logs;
+mod metrics;
 mod pool;
 mod read;
 mod resources;
@@ -25,6 +28,7 @@ mod writer;
 pub use crate::{
     error::StoreError,
     list::{Before, ListFilter, MAX_LIST},
+    metrics::{MAX_POINT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_POINTS, MAX_SERIES, MetricCounts, Metrics},
     read::{MAX_AFTER_BYTES, MAX_TRACE_LOGS, MAX_TRACE_SPANS},
     span_store::{Appended, Counts, SpanStore},
     sqlite::Store,
