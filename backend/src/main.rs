@@ -8,6 +8,7 @@ mod cruddur;
 mod error;
 mod healthcheck;
 mod inspector;
+mod listen;
 mod serve;
 mod settings;
 mod telemetry;
@@ -43,12 +44,15 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match cli.command {
         Some(Command::Healthcheck) => healthcheck::run(settings.listen),
-        Some(Command::Settings) | None => {
+        Some(Command::Settings | Command::RotateTicketKey) | None => {
             if let Err(error) = settings.make_data_dir() {
                 eprintln!("throughline: a setting is wrong: {error}");
                 return ExitCode::from(EXIT_USAGE);
             }
-            serve::run(settings)
+            match cli.command {
+                Some(Command::RotateTicketKey) => settings.doors.rotate_ticket_key(&settings.data_dir),
+                _ => serve::run(settings),
+            }
         }
     };
     match result {

@@ -4,7 +4,9 @@ mod access;
 mod align;
 mod convert;
 mod live;
+mod metrics;
 mod routes;
 
 pub(crate) use access::{Gate, enter};
+pub(crate) use metrics::metrics_router;
 pub(crate) use routes::router;

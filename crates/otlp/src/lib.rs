@@ -52,7 +52,7 @@ pub use crate::{
     log_record::{LogRecord, Severity},
     record::Record,
     rejection::{Reason, Rejection},
-    response::{encode_response, encode_status},
+    response::{encode_response, encode_retry_status, encode_status},
     signal::Signal,
     single::{decode_record, decode_resource_scope, encode_record, encode_resource_scope},
     span::{Event, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, UNKNOWN_SERVICE},

@@ -1,6 +1,6 @@
 //! Answers: `ExportTraceServiceResponse`, its likes for logs and metrics, and `google.rpc.Status`.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use prost::Message;
 use serde::Serialize;
@@ -58,6 +58,56 @@ pub fn encode_status(code: i32, message: &str, encoding: Encoding) -> Vec<u8> {
         Encoding::Protobuf => status.encode_to_vec(),
         Encoding::Json => json::to_vec(&status),
     }
+}
+
+/// [`encode_status`] in protobuf with a `google.rpc.RetryInfo` among its details: for gRPC, when to come again.
+#[must_use]
+pub fn encode_retry_status(code: i32, message: &str, retry_after: Duration) -> Vec<u8> {
+    let retry_info = RetryInfo {
+        retry_delay: Some(DurationMessage {
+            seconds: i64::try_from(retry_after.as_secs()).unwrap_or(i64::MAX),
+            nanos: retry_after.subsec_nanos().cast_signed(),
+        }),
+    };
+    let detail =
+        Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: retry_info.encode_to_vec() };
+    DetailedStatus { code, message: message.to_owned(), details: vec![detail] }.encode_to_vec()
+}
+
+/// `google.rpc.Status`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct DetailedStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Any>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Any {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<DurationMessage>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct DurationMessage {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
 }
 
 /// `google.rpc.Status` without its details.
@@ -161,6 +211,15 @@ mod tests {
     fn a_long_name_is_cut() {
         let rejection = Rejection::new(Signal::Traces, &"é".repeat(1000), Reason::TooDeep);
         assert_eq!(rejection.name, "é".repeat(64));
+    }
+
+    #[test]
+    fn when_to_come_again() {
+        let body = encode_retry_status(14, "no", Duration::from_millis(1_500));
+        let status = DetailedStatus::decode(body.as_slice()).unwrap();
+        assert_eq!((status.code, status.message.as_str()), (14, "no"));
+        let delay = RetryInfo::decode(status.details[0].value.as_slice()).unwrap().retry_delay.unwrap();
+        assert_eq!((delay.seconds, delay.nanos), (1, 500_000_000));
     }
 
     #[test]
