@@ -98,6 +98,12 @@ impl ServerProcess {
         Ok(Self { child, addr, trusted_addr, output, readers })
     }
 
+    /// The id of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where pages and API are.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
@@ -108,6 +114,12 @@ impl ServerProcess {
     #[must_use]
     pub fn base(&self) -> String {
         format!("http://{}", self.addr)
+    }
+
+    /// The trusted door.
+    #[must_use]
+    pub const fn trusted_addr(&self) -> SocketAddr {
+        self.trusted_addr
     }
 
     /// `http://127.0.0.1:port` of the trusted door.
