@@ -9,23 +9,30 @@
 //! Everything is bounded: the queue, the readers, what one call returns.
 
 mod append;
+mod block;
 mod error;
 mod fold;
+mod known;
 mod list;
 mod logs;
+mod migrate;
 mod pool;
 mod read;
 mod resources;
+mod retention;
 mod schema;
 mod span_store;
 mod sqlite;
 mod summary;
+mod terms;
+mod varint;
 mod writer;
 
 pub use crate::{
     error::StoreError,
     list::{Before, ListFilter, MAX_LIST},
     read::{MAX_AFTER_BYTES, MAX_TRACE_LOGS, MAX_TRACE_SPANS},
+    retention::{Retention, Tidied},
     span_store::{Appended, Counts, SpanStore},
     sqlite::Store,
     summary::{Bands, Summary},

@@ -5,5 +5,6 @@
 mod files;
 mod list;
 mod logs;
+mod retention;
 mod store;
 mod support;
