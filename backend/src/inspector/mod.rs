@@ -5,6 +5,8 @@ mod align;
 mod convert;
 mod live;
 mod routes;
+mod sinks;
 
 pub(crate) use access::{Gate, enter};
 pub(crate) use routes::router;
+pub(crate) use sinks::Sinks;

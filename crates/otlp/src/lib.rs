@@ -24,6 +24,7 @@
 
 mod assemble;
 mod body;
+mod clock;
 mod encoding;
 mod error;
 mod group;
@@ -42,6 +43,7 @@ pub use throughline_context as context;
 
 pub use crate::{
     body::{Decoded, MAX_RECORDS, decode, decode_logs, decode_traces, encode, encode_logs, encode_traces},
+    clock::{clock_offset_ns, is_client_reported, page_clock_offset_ns},
     encoding::Encoding,
     error::DecodeError,
     log_record::{LogRecord, Severity},

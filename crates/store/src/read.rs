@@ -118,8 +118,19 @@ pub(crate) fn cursor(connection: &Connection, sink: &str) -> Result<u64, StoreEr
 
 pub(crate) fn counts(connection: &Connection) -> Result<Counts, StoreError> {
     let counts = connection
-        .prepare_cached("SELECT spans, traces, logs FROM totals")?
-        .query_row([], |row| Ok(Counts { spans: row.get(0)?, traces: row.get(1)?, log_records: row.get(2)? }))?;
+        .prepare_cached(
+            "SELECT spans, traces, logs, span_seq,
+                 coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'logs'), 0) FROM totals",
+        )?
+        .query_row([], |row| {
+            Ok(Counts {
+                spans: row.get(0)?,
+                traces: row.get(1)?,
+                log_records: row.get(2)?,
+                last_span: row.get(3)?,
+                last_log_record: row.get(4)?,
+            })
+        })?;
     Ok(counts)
 }
 

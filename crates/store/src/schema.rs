@@ -222,6 +222,15 @@ pub(crate) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Whether it can be read as it is.
+pub(crate) fn check_version(connection: &Connection) -> Result<(), StoreError> {
+    match version(connection)? {
+        0 => Err(StoreError::Corrupt("there is nothing in it".to_owned())),
+        found if found < STEPS.len() => Err(StoreError::OlderSchema { found: found as i64, supported: VERSION }),
+        _ => Ok(()),
+    }
+}
+
 /// All steps or none: what fails half way leaves the file as it was.
 fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

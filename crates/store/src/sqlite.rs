@@ -27,7 +27,8 @@ use crate::{
     writer::{Job, Reply, Writer},
 };
 
-const FILE: &str = "traces.db";
+/// In its directory.
+pub(crate) const FILE: &str = "traces.db";
 /// How many jobs may be queued.
 const MAX_QUEUED_JOBS: usize = 256;
 /// How many spans and log records may be queued, in however few batches. One batch is taken whatever its size.

@@ -328,5 +328,15 @@ mod tests {
         let large = TraceId::from_bytes([2; 16]).unwrap();
         assert_eq!(read::trace(&writer.connection, large).unwrap(), vec![]);
         assert!(read::fold(&writer.connection, large).unwrap().is_none());
+
+        // When there is room again, it goes on, and the same batch is no duplicate.
+        let _: i64 = writer
+            .connection
+            .pragma_update_and_check(None, "max_page_count", pages + 10_000, |row| row.get(0))
+            .unwrap();
+        let (again, mut again_result) = batch(2, &noise(1 << 20));
+        writer.write(vec![again]);
+        assert_eq!(again_result.try_recv().unwrap().unwrap(), stored);
+        assert_eq!(read::trace(&writer.connection, large).unwrap().len(), 1);
     }
 }
