@@ -47,6 +47,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("throughline-bench-probe", &["throughline-bench-tracer"]),
     ("throughline-bench-browser", &["throughline-e2e"]),
     ("throughline-bench-context", &["throughline-context"]),
+    ("throughline-bench-pipe", &["throughline-otlp", "throughline-store", "throughline-testkit"]),
 ];
 
 /// Packages that stay free of nearly everything, with what they may use of others.
