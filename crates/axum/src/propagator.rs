@@ -82,9 +82,9 @@ pub(crate) struct Incoming {
 }
 
 /// What [`TraceContextPropagator`] does, straight from the bytes of the headers.
-pub(crate) fn from_headers(headers: &HeaderMap) -> Incoming {
+pub(crate) fn from_headers(context: &Context, headers: &HeaderMap) -> Incoming {
     let all = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
-    extract(&Context::new(), all(TRACEPARENT), || all(TRACESTATE), all(BAGGAGE))
+    extract(context, all(TRACEPARENT), || all(TRACESTATE), all(BAGGAGE))
 }
 
 fn extract<'a, S>(
