@@ -58,5 +58,6 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
     let log =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(EnvFilter::try_new(&settings.log)?);
     tracing_subscriber::registry().with(spans).with(log).try_init()?;
+    opentelemetry::global::set_text_map_propagator(throughline_axum::TraceContextPropagator::new());
     Ok(provider)
 }

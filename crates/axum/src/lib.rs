@@ -18,6 +18,8 @@ mod routes;
 mod server_timing;
 mod service;
 mod span;
+#[cfg(feature = "rusqlite")]
+pub mod sqlite;
 mod upgrade;
 
 use std::any::Any;
