@@ -26,7 +26,7 @@
 //!   fail.
 //! - It ends with the last byte of the response's body, or when response or request are dropped.
 //!
-//! Trace context and baggage go along by [`TraceContextPropagator`](crate::TraceContextPropagator), whatever the global
+//! Trace context and baggage go along by [`TraceContextPropagator`], whatever the global
 //! propagator is.
 
 mod body;
