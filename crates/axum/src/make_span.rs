@@ -4,16 +4,15 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::extract::ConnectInfo;
 use http::{Method, header, request::Parts, uri::Authority};
-use opentelemetry::{Context, KeyValue, StringValue, Value, baggage::BaggageExt, trace::TraceContextExt};
+use opentelemetry::{KeyValue, StringValue, Value, baggage::BaggageExt, trace::TraceContextExt};
 use opentelemetry_semantic_conventions::attribute;
-use throughline_context::{SpanId, TraceState, redact_query};
+use throughline_context::{SpanId, redact_query};
 
 use crate::{
     forwarded::{self, Forwarded},
     layer::Settings,
     metrics::{Labels, protocol_version},
     policy::{RemoteParent, Route, matched},
-    propagator::{self, Incoming, with_remote_parent},
     remote,
     routes::KnownRoute,
     span::Origin,
@@ -31,7 +30,7 @@ pub(crate) const KNOWN: [(Method, &str); 9] = [
     (Method::CONNECT, "CONNECT"),
     (Method::TRACE, "TRACE"),
 ];
-const OTHER: &str = "_OTHER";
+pub(crate) const OTHER: &str = "_OTHER";
 
 /// Room for all attributes that a request and its response can have, so that the list does not grow.
 const ATTRIBUTES: usize = 20;
@@ -128,28 +127,27 @@ fn push_server(host: &str, port: Option<u16>, push: &mut impl FnMut(&'static str
 
 /// Where the span hangs, and the span of the client: its own, or the one made up for a document.
 pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<SpanId>) {
+    let incoming = remote::read(request);
     let is_continued = || match settings.remote_parent.remote_parent(request) {
         RemoteParent::Always => true,
         RemoteParent::Ticketed => settings.tickets.vouch_for(request),
         RemoteParent::Never => false,
     };
-    let Incoming { context, parent_id } = propagator::from_headers(&Context::current(), &request.headers);
-    if parent_id.is_some() {
+    if let Some(parent_id) = incoming.parent_id {
         return if is_continued() {
-            (Origin::Remote(context), parent_id)
+            (Origin::Below(incoming.context), Some(parent_id))
         } else {
-            (Origin::Link(context.span().span_context().clone()), None)
+            (Origin::Link(incoming.context.span().span_context().clone()), None)
         };
     }
     if settings.documents.traces(request)
-        && let Some(made_up) = remote::made_up()
+        && let Some((context, made_up)) = remote::made_up()
     {
-        let context = with_remote_parent(&Context::current(), made_up, TraceState::default());
-        return (Origin::Remote(context), Some(made_up.parent_id));
+        return (Origin::Below(context), Some(made_up));
     }
-    // Baggage comes without a parent too, and is believed as one would be.
-    if !context.baggage().is_empty() && is_continued() {
-        return (Origin::Remote(context), None);
+    // Baggage comes without a parent too.
+    if !incoming.context.baggage().is_empty() && is_continued() {
+        return (Origin::Below(incoming.context), None);
     }
     (Origin::Here, None)
 }
