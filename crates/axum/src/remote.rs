@@ -1,8 +1,12 @@
 //! The context that a request brings, or that is made up for it.
 
-use http::{HeaderValue, Method, header, request::Parts};
+use http::{HeaderName, HeaderValue, Method, header, request::Parts};
 use opentelemetry::trace::{SpanContext, TraceFlags, TraceState as OtelTraceState};
 use throughline_context::{SpanId, TraceFlags as Flags, TraceId, TraceParent, TraceState};
+
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// A parent elsewhere.
 pub(crate) struct Remote {
@@ -13,9 +17,9 @@ pub(crate) struct Remote {
 impl Remote {
     /// The client's span, by W3C Trace Context.
     pub(crate) fn read(request: &Parts) -> Option<Self> {
-        let parents = request.headers.get_all("traceparent").iter().map(HeaderValue::as_bytes);
+        let parents = request.headers.get_all(&TRACEPARENT).iter().map(HeaderValue::as_bytes);
         let parent = TraceParent::from_headers(parents)?;
-        let mut states = request.headers.get_all("tracestate").iter().map(HeaderValue::as_bytes).peekable();
+        let mut states = request.headers.get_all(&TRACESTATE).iter().map(HeaderValue::as_bytes).peekable();
         let state = if states.peek().is_some() {
             let state = TraceState::parse_headers(states).ok();
             let pairs = state.iter().flat_map(TraceState::iter);
@@ -55,7 +59,7 @@ pub(crate) fn asks_for_document(request: &Parts) -> bool {
     if request.method != Method::GET {
         return false;
     }
-    match request.headers.get("sec-fetch-dest") {
+    match request.headers.get(&SEC_FETCH_DEST) {
         Some(destination) => destination == "document",
         None => request
             .headers
