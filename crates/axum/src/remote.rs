@@ -1,10 +1,12 @@
 //! The context that a request brings, or that is made up for it.
 
-use http::{Method, header, request::Parts};
+use http::{HeaderName, Method, header, request::Parts};
 use opentelemetry::Context;
 use throughline_context::{SpanId, TraceFlags, TraceId, TraceParent, TraceState};
 
 use crate::propagator::{self, Incoming};
+
+static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// The client's span and its baggage, above what surrounds the layer.
 pub(crate) fn read(request: &Parts) -> Incoming {
@@ -27,7 +29,7 @@ pub(crate) fn asks_for_document(request: &Parts) -> bool {
     if request.method != Method::GET {
         return false;
     }
-    match request.headers.get("sec-fetch-dest") {
+    match request.headers.get(&SEC_FETCH_DEST) {
         Some(destination) => destination == "document",
         None => request
             .headers
