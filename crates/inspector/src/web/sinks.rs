@@ -24,6 +24,7 @@ pub(super) fn Sinks() -> impl IntoView {
         });
     };
     ask();
+    // Nobody looks at a page that is hidden.
     let is_hidden = || document().hidden();
     if let Ok(handle) = set_interval_with_handle(
         move || {
