@@ -20,9 +20,13 @@ use crate::{
     app,
     cruddur::Database,
     inspector::Sinks,
+    self_check,
     settings::{Access, Settings, Upstream},
     telemetry,
 };
+
+/// Held by the process that uses a data directory.
+pub(crate) const LOCK_FILE: &str = "in-use.lock";
 
 /// How long open requests may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -61,6 +65,12 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let door_task = tokio::spawn(listen(trusted, app::trusted_router(intake), closing));
 
     announce(&settings, address, door);
+    if settings.self_check {
+        // Where only some traces go on, this one may well stay.
+        let all_go = settings.outbox.sampling.is_none();
+        let sinks = forwarders.iter().filter(|_| all_go).map(Forwarder::status).collect();
+        tokio::spawn(self_check::run(provider.clone(), store.clone(), sinks));
+    }
     stop_signal().await;
     tracing::info!("stopping");
     let _ = stop.send(true);
@@ -84,7 +94,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
 /// Takes the data directory for this process, until the file is closed.
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    let path = data_dir.join("in-use.lock");
+    let path = data_dir.join(LOCK_FILE);
     let file = File::create(&path).with_context(|| format!("`{}` cannot be written", path.display()))?;
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {

@@ -30,6 +30,9 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Asks a running server whether it lives; exit code 0 if so. For container health checks.
     Healthcheck,
+    /// Looks at the whole chain, from a span in this program to the upstream, and says what is wrong and what to do about it;
+    /// exit code 1 if traces do not come through.
+    Doctor,
     /// Prints every setting as a Markdown table.
     Settings,
 }
@@ -77,6 +80,9 @@ pub(crate) struct Args {
     resource_attributes: Option<String>,
     #[command(flatten)]
     outbox: OutboxArgs,
+    /// Whether a span is sent through the whole chain at the start, and the log says how far it came
+    #[arg(long, env = "THROUGHLINE_SELF_CHECK", value_name = "WHETHER", default_value = "on")]
+    self_check: String,
     /// What is logged, as `tracing` filters say it
     #[arg(long, env = "THROUGHLINE_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
@@ -115,6 +121,7 @@ pub(crate) struct Settings {
     pub(crate) browser_service_name: String,
     pub(crate) resource_attributes: Vec<(String, String)>,
     pub(crate) outbox: Outbox,
+    pub(crate) self_check: bool,
     pub(crate) log: String,
 }
 
@@ -127,6 +134,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         .map(|(id, _)| id)
         .collect::<Vec<_>>();
     let command = Cli::command().mut_args(|argument| {
+        // Before the name of a command or after it, as it comes to mind.
+        let argument = argument.global(true);
         if empty.contains(argument.get_id()) { argument.env(None::<&'static str>) } else { argument }
     });
     let matches = command.try_get_matches_from(arguments)?;
@@ -208,6 +217,13 @@ impl Args {
         let browser_service_name =
             non_empty(self.browser_service_name).unwrap_or_else(|| format!("{service_name}-web"));
         let outbox = self.outbox.resolve()?;
+        let self_check = match self.self_check.as_str() {
+            "on" => true,
+            "off" => false,
+            other => {
+                return Err(wrong("--self-check / THROUGHLINE_SELF_CHECK", format!("`{other}` is neither on nor off")));
+            }
+        };
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
             return Err(wrong("--log / THROUGHLINE_LOG", error.to_string()));
         }
@@ -222,6 +238,7 @@ impl Args {
             browser_service_name,
             resource_attributes,
             outbox,
+            self_check,
             log: self.log,
         })
     }
@@ -321,6 +338,7 @@ mod tests {
             (&["--access-token", "short"], "--access-token"),
             (&["--resource-attributes", "novalue"], "--resource-attributes"),
             (&["--otlp-endpoint", "ftp://x"], "--otlp-endpoint"),
+            (&["--self-check", "maybe"], "--self-check"),
             (&["--log", "a=b=c"], "--log"),
         ] {
             let error = settings(arguments).unwrap_err().to_string();

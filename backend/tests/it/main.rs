@@ -3,6 +3,7 @@
 
 mod crash;
 mod cruddur;
+mod doctor;
 mod doors;
 mod inspector;
 mod logs;

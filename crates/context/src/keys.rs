@@ -14,6 +14,9 @@ pub const NETWORK_METHOD: &str = "throughline.network.method";
 pub const NETWORK_QUALITY: &str = "throughline.network.quality";
 /// From request received to response head sent, by the server's own clock, in milliseconds.
 pub const SERVER_DURATION_MS: &str = "throughline.server.duration_ms";
+/// From request received to the first byte of the response, by the server's own clock, in milliseconds; on the server's span,
+/// whose end is the last byte.
+pub const SERVER_FIRST_BYTE_MS: &str = "throughline.server.time_to_first_byte_ms";
 /// Server clock minus browser clock, in milliseconds.
 pub const CLOCK_OFFSET_MS: &str = "throughline.clock.offset_ms";
 /// Half the width of the interval in which the true offset lies, in milliseconds.
