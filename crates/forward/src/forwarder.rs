@@ -2,6 +2,7 @@
 
 use crate::{
     ForwardConfig, OtlpSink, SinkStatus,
+    alignment::Aligner,
     outgoing::Outgoing,
     status::SinkState,
     upstream::{ClientError, Upstream},
@@ -44,18 +45,22 @@ pub fn spawn(store: Store, outbox: Outbox, sink: OtlpSink, config: ForwardConfig
     let to = |endpoint: &Url| Upstream::new(&sink, endpoint, &config);
     let (spans, logs) = (to(&sink.endpoint)?, sink.logs_endpoint.as_ref().map(to).transpose()?);
     let (stop, stopping) = watch::channel(false);
+    let aligner = || sink.align_clocks.then(|| Aligner::new(store.clone()));
     let logs = logs.map(|upstream| {
-        Half::spawn::<LogRecord>(store.clone(), outbox.clone(), sink.clone(), config, upstream, stopping.clone())
+        let (queue, outbox, stopping) = (store.clone(), outbox.clone(), stopping.clone());
+        Half::spawn::<LogRecord>(queue, outbox, sink.clone(), aligner(), config, upstream, stopping)
     });
-    let spans = Half::spawn::<Span>(store, outbox, sink, config, spans, stopping);
+    let aligner = aligner();
+    let spans = Half::spawn::<Span>(store, outbox, sink, aligner, config, spans, stopping);
     Ok(Forwarder { spans, logs, stop, shutdown_timeout: config.shutdown_timeout })
 }
 
 impl Half {
     fn spawn<R: Outgoing>(
-        store: Store,
+        queue: R::Queue,
         outbox: Outbox,
         sink: OtlpSink,
+        aligner: Option<Aligner>,
         config: ForwardConfig,
         upstream: Upstream,
         stopping: watch::Receiver<bool>,
@@ -66,7 +71,8 @@ impl Half {
             state: SinkState::Idle,
             ..SinkStatus::default()
         });
-        let worker = Worker::<R>::new(store, outbox, sink, config, upstream, status_sender, stopping);
+        let worker =
+            Worker::<R>::new(queue, outbox, sink, config, upstream, status_sender, stopping).aligned_by(aligner);
         Self { status, task: tokio::spawn(worker.run()) }
     }
 

@@ -1,28 +1,58 @@
 //! What the outbox passes on: spans and log records, and how the store gives them.
 
 use crate::alignment::{shift_log_record, shift_span};
-use std::future::Future;
+use std::{fmt, future::Future};
 
 use throughline_otlp::{
     LogRecord, Record, Span,
     context::{SpanId, TraceId, keys},
 };
-use throughline_store::{Counts, SpanStore as _, Store, StoreError};
+use throughline_store::{SpanStore, Store, StoreError};
+use tokio::sync::watch;
+
+/// Where records wait, in the order of commits, and how far each sink has come.
+pub(crate) trait Queue: Clone + fmt::Debug + Send + Sync + 'static {
+    /// How far a sink has come; 0 if it never said.
+    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Notes it, and resolves once that is on disk.
+    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Changes from now on after each commit.
+    fn commits(&self) -> watch::Receiver<u64>;
+}
+
+impl Queue for Store {
+    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        SpanStore::cursor(self, sink)
+    }
+
+    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
+        SpanStore::set_cursor(self, sink, cursor)
+    }
+
+    fn commits(&self) -> watch::Receiver<u64> {
+        SpanStore::commits(self)
+    }
+}
 
 /// One kind of record with an order of commits of its own.
 pub(crate) trait Outgoing: Record {
+    /// Where it waits.
+    type Queue: Queue;
+
     /// The name of its cursor for a sink.
     fn cursor_name(sink: &str) -> String;
 
     /// What lies beyond a place.
     fn after(
-        store: &Store,
+        queue: &Self::Queue,
         cursor: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send;
 
-    /// How many there are.
-    fn total(counts: &Counts) -> u64;
+    /// How many lie beyond a place, nearly: places are numbered almost without gaps.
+    fn waiting(queue: &Self::Queue, cursor: u64) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// What tells it from others, for a person.
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>);
@@ -43,20 +73,22 @@ fn received_ns<R: Record>(record: &R) -> Option<u64> {
 }
 
 impl Outgoing for Span {
+    type Queue = Store;
+
     fn cursor_name(sink: &str) -> String {
         sink.to_owned()
     }
 
     fn after(
-        store: &Store,
+        queue: &Store,
         cursor: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send {
-        store.after(cursor, limit)
+        queue.after(cursor, limit)
     }
 
-    fn total(counts: &Counts) -> u64 {
-        counts.spans
+    async fn waiting(queue: &Store, cursor: u64) -> Result<u64, StoreError> {
+        Ok(queue.counts().await?.spans.saturating_sub(cursor))
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
@@ -77,20 +109,22 @@ impl Outgoing for Span {
 }
 
 impl Outgoing for LogRecord {
+    type Queue = Store;
+
     fn cursor_name(sink: &str) -> String {
         format!("{sink}/logs")
     }
 
     fn after(
-        store: &Store,
+        queue: &Store,
         cursor: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send {
-        store.logs_after(cursor, limit)
+        queue.logs_after(cursor, limit)
     }
 
-    fn total(counts: &Counts) -> u64 {
-        counts.log_records
+    async fn waiting(queue: &Store, cursor: u64) -> Result<u64, StoreError> {
+        Ok(queue.counts().await?.log_records.saturating_sub(cursor))
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
