@@ -9,6 +9,7 @@ mod doctor;
 mod error;
 mod healthcheck;
 mod inspector;
+mod listen;
 mod self_check;
 mod serve;
 mod settings;
@@ -50,12 +51,15 @@ fn main() -> ExitCode {
             Ok(Outcome::Bad) => return ExitCode::FAILURE,
             other => other.map(drop),
         },
-        Some(Command::Settings) | None => {
+        Some(Command::Settings | Command::RotateTicketKey) | None => {
             if let Err(error) = settings.make_data_dir() {
                 eprintln!("throughline: a setting is wrong: {error}");
                 return ExitCode::from(EXIT_USAGE);
             }
-            serve::run(settings)
+            match cli.command {
+                Some(Command::RotateTicketKey) => settings.doors.rotate_ticket_key(&settings.data_dir),
+                _ => serve::run(settings),
+            }
         }
     };
     match result {

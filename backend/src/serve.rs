@@ -4,22 +4,22 @@ use std::{
     fs::{File, TryLockError},
     io::Write,
     net::SocketAddr,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::Context;
-use axum::Router;
 use throughline_forward::{ForwardConfig, Forwarder, OtlpSink, Sampling};
-use throughline_intake::{Intake, IntakeConfig, TicketKey};
+use throughline_intake::{Intake, IntakeConfig, TicketKeys, TrustedToken};
 use throughline_otlp::{KeyValue, Value};
-use throughline_store::{Outbox, Store, StoreError};
+use throughline_store::{Metrics, Outbox, Store, StoreError};
 use tokio::{net::TcpListener, signal, sync::watch};
 
 use crate::{
     app,
     cruddur::Database,
     inspector::Sinks,
+    listen::listen,
     self_check,
     settings::{Access, Settings, Upstream},
     telemetry,
@@ -30,6 +30,10 @@ pub(crate) const LOCK_FILE: &str = "in-use.lock";
 
 /// How long open requests may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
+/// How long a ticket is good: as long as a page may sleep without asking for another.
+const TICKET_TTL: Duration = Duration::from_mins(15);
+/// How often it is looked whether there is a new key for tickets.
+const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
@@ -43,28 +47,40 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _lock = lock(&settings.data_dir)?;
     let store = Store::open(&settings.data_dir).context("the store of traces cannot be opened")?;
     let database = Database::open(&settings.data_dir).context("Cruddur's database cannot be opened")?;
-    let ticket_key =
-        TicketKey::load_or_create(&settings.data_dir).context("the key for tickets cannot be read or made")?;
+    let metrics = Metrics::open(&settings.data_dir).context("the store of metrics cannot be opened")?;
+    let config = intake_config(&settings, metrics.clone())?;
 
     let listener = bind("--listen", settings.listen).await?;
-    let trusted = bind("--trusted-listen", settings.trusted_listen).await?;
+    let trusted = bind("--trusted-listen", settings.doors.trusted_listen).await?;
+    let grpc = match settings.doors.grpc_listen {
+        Some(address) => Some(bind("--grpc-listen", address).await?),
+        None => None,
+    };
     let (address, door) = (listener.local_addr()?, trusted.local_addr()?);
+    let grpc_door = grpc.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let instance = uuid::Uuid::new_v4().to_string();
     let provider = telemetry::start(&settings, &instance, door).context("tracing cannot be set up")?;
-    let intake = Intake::new(store.clone(), intake_config(&settings, ticket_key));
+    let intake = Intake::new(store.clone(), config);
     let outbox = outbox(&settings.data_dir)?;
     let forwarders = forwarders(&settings, &store, &outbox)?;
     let sinks = Sinks::new(outbox, &forwarders);
 
     let (stop, stopping) = watch::channel(false);
-    let pages = app::router(&settings, &instance, database, store.clone(), sinks, intake.clone(), stopping.clone());
-    let pages = tokio::spawn(listen(listener, pages, stopping.clone()));
+    if settings.doors.ticket_keys.is_none() {
+        tokio::spawn(follow_ticket_keys(settings.data_dir.clone(), intake.clone()));
+    }
+    let patience = settings.doors.patience;
+    let stores = (store.clone(), metrics);
+    let pages = app::router(&settings, &instance, database, stores, sinks, intake.clone(), stopping.clone());
+    let pages = tokio::spawn(listen(listener, pages, patience, stopping.clone()));
+    let grpc =
+        grpc.map(|grpc| tokio::spawn(listen(grpc, app::grpc_router(intake.clone()), patience, stopping.clone())));
     // The door stays open until the server's own last spans have come through it.
     let (close, closing) = watch::channel(false);
-    let door_task = tokio::spawn(listen(trusted, app::trusted_router(intake), closing));
+    let door_task = tokio::spawn(listen(trusted, app::trusted_router(intake), patience, closing));
 
-    announce(&settings, address, door);
+    announce(&settings, address, door, grpc_door);
     if settings.self_check {
         // Where only some traces go on, this one may well stay.
         let all_go = settings.outbox.sampling.is_none();
@@ -76,6 +92,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _ = stop.send(true);
     if tokio::time::timeout(DRAIN, pages).await.is_err() {
         tracing::warn!("some requests did not end in time");
+    }
+    if let Some(grpc) = grpc {
+        let _ = tokio::time::timeout(DRAIN, grpc).await;
     }
     // Blocks until the exporter has sent what it has; it sends to us.
     let flushed = tokio::task::spawn_blocking(move || provider.shutdown()).await;
@@ -116,28 +135,47 @@ async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener>
     })
 }
 
-async fn listen(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
-    let service = router.into_make_service_with_connect_info::<SocketAddr>();
-    let stopped = async move {
-        // An error means that the sender is gone: then it is over too.
-        let _ = stopping.wait_for(|stopping| *stopping).await;
-    };
-    // Small responses must not wait for each other's acknowledgement.
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| drop(stream.set_nodelay(true)));
-    if let Err(error) = axum::serve(listener, service).with_graceful_shutdown(stopped).await {
-        tracing::error!(%error, "the listener failed");
+/// Takes up the key that `throughline rotate-ticket-key` makes.
+async fn follow_ticket_keys(data_dir: PathBuf, intake: Intake) {
+    let mut known = TicketKeys::changed_at(&data_dir);
+    loop {
+        tokio::time::sleep(KEY_INTERVAL).await;
+        let changed = TicketKeys::changed_at(&data_dir);
+        if changed == known {
+            continue;
+        }
+        match TicketKeys::load_or_create(&data_dir, TICKET_TTL) {
+            Ok(keys) => {
+                intake.set_ticket_keys(keys);
+                tracing::info!("tickets are signed with a new key");
+            }
+            Err(error) => tracing::error!(%error, "the key for tickets stays what it was"),
+        }
+        known = changed;
     }
 }
 
-fn intake_config(settings: &Settings, ticket_key: TicketKey) -> IntakeConfig {
-    let mut config = IntakeConfig::new(ticket_key, settings.browser_service_name.clone());
+fn intake_config(settings: &Settings, metrics: Metrics) -> anyhow::Result<IntakeConfig> {
+    let doors = &settings.doors;
+    let ticket_keys = match &doors.ticket_keys {
+        Some(keys) => keys.clone(),
+        None => TicketKeys::load_or_create(&settings.data_dir, TICKET_TTL)
+            .context("the key for tickets cannot be read or made")?,
+    };
+    let mut config = IntakeConfig::new(ticket_keys, settings.browser_service_name.clone());
+    config.ticket_ttl = TICKET_TTL;
+    config.trusted_token = doors.trusted_token.as_ref().map(|token| TrustedToken::new(token.expose()));
+    config.scrub.clone_from(&doors.scrub);
+    config.metrics = Some(metrics);
+    config.limits.public_body.timeout = doors.patience.read_timeout;
+    config.limits.trusted_body.timeout = doors.patience.read_timeout;
     config.allowed_origins.clone_from(&settings.allowed_origins);
     config.resource_attributes = settings
         .resource_attributes
         .iter()
         .map(|(key, value)| KeyValue { key: key.clone(), value: Value::String(value.clone()) })
         .collect();
-    config
+    Ok(config)
 }
 
 /// The memory of the outbox. It can be made anew, so a damaged one is put aside instead of keeping the server from starting:
@@ -177,17 +215,18 @@ fn forwarders(settings: &Settings, store: &Store, outbox: &Outbox) -> anyhow::Re
     settings.upstreams.iter().map(spawn).collect()
 }
 
-fn announce(settings: &Settings, address: SocketAddr, door: SocketAddr) {
+fn announce(settings: &Settings, address: SocketAddr, door: SocketAddr, grpc_door: Option<SocketAddr>) {
     let inspector = match &settings.access {
         Access::Token(token) if settings.token_is_new => format!("?access_token={}", token.expose()),
         Access::Token(_) => "?access_token=<your token>".to_owned(),
         Access::Open => String::new(),
     };
-    let mut text = format!(
-        "Cruddur    http://{address}\n\
-         inspector  http://{address}/traces{inspector}\n\
-         OTLP       http://{door} (from this machine)\n"
-    );
+    let from = if settings.doors.trusted_token.is_some() { "with your token" } else { "from this machine" };
+    let mut text = format!("Cruddur    http://{address}\ninspector  http://{address}/traces{inspector}\n");
+    if let Some(grpc_door) = grpc_door {
+        text.push_str(&format!("gRPC       http://{grpc_door} ({from})\n"));
+    }
+    text.push_str(&format!("OTLP       http://{door} ({from})\n"));
     for upstream in &settings.outbox.upstreams {
         let host = upstream.endpoint.host_str().unwrap_or("?");
         text.push_str(&format!("upstream   {} ({host})\n", upstream.name));

@@ -1,6 +1,10 @@
 //! Settings in two stages: what was typed ([`Args`]), then what it means here ([`Settings`]). Everything is checked before
 //! any socket is bound.
 
+mod doors;
+
+pub(crate) use self::doors::DoorSettings;
+
 use std::{ffi::OsString, fs::DirBuilder, net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
@@ -35,6 +39,9 @@ pub(crate) enum Command {
     Doctor,
     /// Prints every setting as a Markdown table.
     Settings,
+    /// Makes a new key for tickets in the data directory; a running server takes it up, and old tickets stay good until they
+    /// expire.
+    RotateTicketKey,
 }
 
 /// Who may look at traces.
@@ -54,9 +61,8 @@ pub(crate) struct Args {
     /// Where pages, API and inspector are served
     #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000")]
     listen: String,
-    /// The trusted door: OTLP/HTTP from programs on this machine; loopback only
-    #[arg(long, env = "THROUGHLINE_TRUSTED_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:4318")]
-    trusted_listen: String,
+    #[command(flatten)]
+    doors: doors::DoorArgs,
     /// Where the data is kept; made if it is not there
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -111,7 +117,7 @@ pub(crate) enum Access {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
-    pub(crate) trusted_listen: SocketAddr,
+    pub(crate) doors: DoorSettings,
     pub(crate) data_dir: PathBuf,
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) access: Access,
@@ -159,17 +165,7 @@ impl Args {
     /// Checks and completes what was typed.
     pub(crate) fn resolve(self) -> Result<Settings, SettingError> {
         let listen = address("--listen / THROUGHLINE_LISTEN", &self.listen)?;
-        let trusted_setting = "--trusted-listen / THROUGHLINE_TRUSTED_LISTEN";
-        let trusted_listen = address(trusted_setting, &self.trusted_listen)?;
-        if !trusted_listen.ip().is_loopback() {
-            return Err(wrong(
-                trusted_setting,
-                format!("`{trusted_listen}` is not a loopback address; whoever reaches this door is believed"),
-            ));
-        }
-        if listen == trusted_listen && listen.port() != 0 {
-            return Err(wrong(trusted_setting, format!("`{trusted_listen}` is where pages are served already")));
-        }
+        let doors = self.doors.resolve(listen)?;
         if self.data_dir.as_os_str().is_empty() {
             return Err(wrong("--data-dir / THROUGHLINE_DATA_DIR", "it is empty"));
         }
@@ -229,7 +225,7 @@ impl Args {
         }
         Ok(Settings {
             listen,
-            trusted_listen,
+            doors,
             data_dir: self.data_dir,
             allowed_origins,
             access,
@@ -318,7 +314,10 @@ mod tests {
     fn the_defaults_stand() {
         let settings = settings(&[]).unwrap();
         assert_eq!(settings.listen.to_string(), "127.0.0.1:3000");
-        assert_eq!(settings.trusted_listen.to_string(), "127.0.0.1:4318");
+        assert_eq!(settings.doors.trusted_listen.to_string(), "127.0.0.1:4318");
+        assert_eq!(settings.doors.grpc_listen.unwrap().to_string(), "127.0.0.1:4317");
+        assert!(settings.doors.trusted_token.is_none() && settings.doors.ticket_keys.is_none());
+        assert_eq!(settings.doors.scrub.len(), 3);
         assert_eq!(settings.service_name, "cruddur");
         assert_eq!(settings.browser_service_name, "cruddur-web");
         assert!(settings.outbox.upstreams.is_empty());
@@ -331,6 +330,14 @@ mod tests {
             (&["--listen", "nonsense"][..], "--listen"),
             (&["--listen", "127.0.0.1:70000"], "--listen"),
             (&["--trusted-listen", "0.0.0.0:4318"], "loopback"),
+            (&["--grpc-listen", "0.0.0.0:4317"], "loopback"),
+            (&["--grpc-listen", "127.0.0.1:4318"], "--grpc-listen"),
+            (&["--trusted-token", "short"], "--trusted-token"),
+            (&["--ticket-key", "short"], "--ticket-key"),
+            (&["--scrub", "cards"], "--scrub"),
+            (&["--scrub-pattern", "("], "--scrub-pattern"),
+            (&["--read-timeout", "0"], "--read-timeout"),
+            (&["--max-connections", "0"], "--max-connections"),
             (&["--listen", "127.0.0.1:4318"], "--trusted-listen"),
             (&["--allow-origin", "localhost:3000"], "--allow-origin"),
             (&["--allow-origin", "https://a.example/path"], "more than an origin"),
@@ -344,6 +351,21 @@ mod tests {
             let error = settings(arguments).unwrap_err().to_string();
             assert!(error.contains(part), "{arguments:?}: {error}");
         }
+    }
+
+    #[test]
+    fn with_a_token_the_trusted_doors_may_be_anywhere() {
+        let settings = settings(&[
+            "--trusted-listen",
+            "0.0.0.0:4318",
+            "--grpc-listen",
+            "off",
+            "--trusted-token",
+            "0123456789abcdef",
+        ])
+        .unwrap();
+        assert_eq!(settings.doors.grpc_listen, None);
+        assert!(!format!("{settings:?}").contains("0123456789abcdef"));
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Outcome> {
     let mut report = Report::default();
     report.push(Finding::good(
         "settings",
-        format!("pages on {}, trusted door on {}", settings.listen, settings.trusted_listen),
+        format!("pages on {}, trusted door on {}", settings.listen, settings.doors.trusted_listen),
     ));
     report.push(data::check(&settings.data_dir));
     let client = Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]).build()?;

@@ -43,7 +43,12 @@ impl Server {
     pub(super) fn find_or_start(settings: &Settings) -> anyhow::Result<Self> {
         if settings.listen.port() != 0 && healthcheck::run(settings.listen).is_ok() {
             let pages = healthcheck::reachable(settings.listen);
-            return Ok(Self { pages, door: settings.trusted_listen, is_ours: false, started: None });
+            return Ok(Self {
+                pages,
+                door: healthcheck::reachable(settings.doors.trusted_listen),
+                is_ours: false,
+                started: None,
+            });
         }
         Self::start(settings)
     }
@@ -57,7 +62,7 @@ impl Server {
         builder.create(&data_dir).with_context(|| format!("`{}` cannot be made", data_dir.display()))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0", "--inspector-access", "open"]);
-        command.args(["--self-check", "off", "--data-dir"]).arg(&data_dir);
+        command.args(["--grpc-listen", "off", "--self-check", "off", "--data-dir"]).arg(&data_dir);
         for origin in &settings.allowed_origins {
             command.args(["--allow-origin", origin]);
         }

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
 mod forwarded;
 mod future;
 mod headers;
@@ -9,6 +11,7 @@ mod layer;
 mod make_span;
 mod metrics;
 mod policy;
+mod propagator;
 mod received;
 mod remote;
 mod routes;
@@ -32,6 +35,7 @@ pub use policy::{
     DefaultFilter, DefaultMakeSpan, DefaultOnResponse, DefaultRouteTemplate, DefaultTickets, ExceptPaths, Filter,
     MakeSpan, OnResponse, RemoteParent, RemoteParentPolicy, Route, RouteTemplate, Tickets,
 };
+pub use propagator::TraceContextPropagator;
 pub use self_check::{Finding, Outcome, Report, SELF_CHECK_SPAN, self_check};
 pub use service::TraceService;
 

@@ -4,22 +4,23 @@ use std::{net::SocketAddr, sync::Arc};
 
 use axum::extract::ConnectInfo;
 use http::{Method, header, request::Parts, uri::Authority};
-use opentelemetry::{KeyValue, StringValue, Value};
+use opentelemetry::{Context, KeyValue, StringValue, Value, baggage::BaggageExt, trace::TraceContextExt};
 use opentelemetry_semantic_conventions::attribute;
-use throughline_context::{SpanId, redact_query};
+use throughline_context::{SpanId, TraceState, redact_query};
 
 use crate::{
     forwarded::{self, Forwarded},
     layer::Settings,
     metrics::{Labels, protocol_version},
     policy::{RemoteParent, Route, matched},
-    remote::Remote,
+    propagator::{self, Incoming, with_remote_parent},
+    remote,
     routes::KnownRoute,
     span::Origin,
 };
 
 /// Methods that stand in names and attributes as they are; any other is `_OTHER`.
-const KNOWN: [(Method, &str); 9] = [
+pub(crate) const KNOWN: [(Method, &str); 9] = [
     (Method::GET, "GET"),
     (Method::POST, "POST"),
     (Method::PUT, "PUT"),
@@ -127,22 +128,28 @@ fn push_server(host: &str, port: Option<u16>, push: &mut impl FnMut(&'static str
 
 /// Where the span hangs, and the span of the client: its own, or the one made up for a document.
 pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<SpanId>) {
-    if let Some(remote) = Remote::read(request) {
-        let is_continued = match settings.remote_parent.remote_parent(request) {
-            RemoteParent::Always => true,
-            RemoteParent::Ticketed => settings.tickets.vouch_for(request),
-            RemoteParent::Never => false,
-        };
-        return if is_continued {
-            (Origin::Remote(remote.context), Some(remote.parent_id))
+    let is_continued = || match settings.remote_parent.remote_parent(request) {
+        RemoteParent::Always => true,
+        RemoteParent::Ticketed => settings.tickets.vouch_for(request),
+        RemoteParent::Never => false,
+    };
+    let Incoming { context, parent_id } = propagator::from_headers(&Context::current(), &request.headers);
+    if parent_id.is_some() {
+        return if is_continued() {
+            (Origin::Remote(context), parent_id)
         } else {
-            (Origin::Link(remote.context), None)
+            (Origin::Link(context.span().span_context().clone()), None)
         };
     }
     if settings.documents.traces(request)
-        && let Some(made_up) = Remote::made_up()
+        && let Some(made_up) = remote::made_up()
     {
-        return (Origin::Remote(made_up.context), Some(made_up.parent_id));
+        let context = with_remote_parent(&Context::current(), made_up, TraceState::default());
+        return (Origin::Remote(context), Some(made_up.parent_id));
+    }
+    // Baggage comes without a parent too, and is believed as one would be.
+    if !context.baggage().is_empty() && is_continued() {
+        return (Origin::Remote(context), None);
     }
     (Origin::Here, None)
 }

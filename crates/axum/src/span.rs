@@ -21,8 +21,8 @@ pub(crate) struct Beginning {
 
 /// Where a span hangs.
 pub(crate) enum Origin {
-    /// Below this one, which is elsewhere.
-    Remote(SpanContext),
+    /// Below what came with the request: a span elsewhere, baggage, or both.
+    Remote(Context),
     /// A root, with a link to this one.
     Link(SpanContext),
     /// Below whatever surrounds the layer: nothing, as a rule.
@@ -33,7 +33,7 @@ impl Origin {
     /// What the span is made in.
     fn context(&self) -> Context {
         match self {
-            Self::Remote(remote) => Context::current().with_remote_span_context(remote.clone()),
+            Self::Remote(incoming) => incoming.clone(),
             Self::Link(_) => Context::new(),
             Self::Here => Context::current(),
         }

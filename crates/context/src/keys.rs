@@ -50,6 +50,8 @@ pub const SESSION_END: &str = "throughline.session.end_reason";
 pub const CLIENT_REPORTED: &str = "throughline.client_reported";
 /// When the server received a browser's span, Unix nanoseconds.
 pub const RECEIVED_NS: &str = "throughline.received_ns";
+/// Set where a browser's times are far from the time at which it was received; they are left as they were.
+pub const TIME_FAR_OFF: &str = "throughline.time.far_off";
 /// What a user action was: `click`, `submit`, `key`.
 pub const ACTION_KIND: &str = "throughline.action.kind";
 /// The stable name of what was acted upon.

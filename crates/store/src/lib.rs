@@ -7,6 +7,8 @@
 //! and have an order of their own ([`SpanStore::append_logs`], [`SpanStore::logs_after`]). What sinks remember besides their
 //! cursors is in an [`Outbox`].
 //!
+//! [`Metrics`] keeps the last point of each series and a queue of points, in a file of its own.
+//!
 //! Everything is bounded: the queue, the readers, what one call returns.
 
 mod append;
@@ -14,6 +16,7 @@ mod error;
 mod fold;
 mod list;
 mod logs;
+mod metrics;
 mod outbox;
 mod pool;
 mod read;
@@ -27,6 +30,7 @@ mod writer;
 pub use crate::{
     error::StoreError,
     list::{Before, ListFilter, MAX_LIST},
+    metrics::{MAX_POINT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_POINTS, MAX_SERIES, MetricCounts, Metrics},
     outbox::{Outbox, SetAside},
     read::{MAX_AFTER_BYTES, MAX_TRACE_LOGS, MAX_TRACE_SPANS},
     span_store::{Appended, Counts, SpanStore},

@@ -29,6 +29,7 @@ pub struct ServerProcess {
     child: Child,
     addr: SocketAddr,
     trusted_addr: SocketAddr,
+    grpc_addr: Option<SocketAddr>,
     output: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -42,7 +43,10 @@ impl ServerProcess {
         let mut command = Command::new(binary);
         command
             .env_clear()
-            .args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0", "--data-dir"])
+            .args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0"])
+            // Not an argument, so that a test may say something else.
+            .env("THROUGHLINE_GRPC_LISTEN", "127.0.0.1:0")
+            .arg("--data-dir")
             .arg(data_dir)
             .args(&options.args)
             .stdin(Stdio::null())
@@ -68,7 +72,7 @@ impl ServerProcess {
         let mut readers = vec![copy(stderr, Arc::clone(&output))];
 
         let mut lines = BufReader::new(stdout).lines();
-        let (mut addr, mut trusted_addr) = (None, None);
+        let (mut addr, mut trusted_addr, mut grpc_addr) = (None, None, None);
         while addr.is_none() || trusted_addr.is_none() {
             let Some(line) = lines.next() else {
                 let status = child.wait()?;
@@ -84,6 +88,7 @@ impl ServerProcess {
             });
             match line.split_whitespace().next() {
                 Some("Cruddur") => addr = found,
+                Some("gRPC") => grpc_addr = found,
                 Some("OTLP") => trusted_addr = found,
                 _ => {}
             }
@@ -97,7 +102,7 @@ impl ServerProcess {
                 note(&rest, &line);
             }
         }));
-        Ok(Self { child, addr, trusted_addr, output, readers })
+        Ok(Self { child, addr, trusted_addr, grpc_addr, output, readers })
     }
 
     /// Where pages and API are.
@@ -116,6 +121,18 @@ impl ServerProcess {
     #[must_use]
     pub fn trusted_base(&self) -> String {
         format!("http://{}", self.trusted_addr)
+    }
+
+    /// `http://127.0.0.1:port` of the trusted door for gRPC, if there is one.
+    #[must_use]
+    pub fn grpc_base(&self) -> Option<String> {
+        self.grpc_addr.map(|addr| format!("http://{addr}"))
+    }
+
+    /// The process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// What it printed so far.
