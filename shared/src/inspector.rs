@@ -307,7 +307,7 @@ pub enum SinkState {
     Backoff,
     /// The upstream refuses the key.
     Stopped,
-    /// The upstream has no address for log records.
+    /// The upstream has no address for log records or data points.
     Absent,
 }
 
@@ -327,10 +327,10 @@ pub struct SetAside {
     pub reason: String,
 }
 
-/// One end of the pipe, for spans or for log records. Counts are since the start of the server.
+/// One end of the pipe, for spans, log records or data points. Counts are since the start of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sink {
-    /// Its name, with `/logs` for log records.
+    /// Its name, with `/logs` for log records and `/metrics` for data points.
     pub name: String,
     /// Where it delivers to, without user, password and query.
     pub endpoint: String,

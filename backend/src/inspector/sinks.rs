@@ -18,10 +18,11 @@ pub(crate) struct Sinks {
 }
 
 impl Sinks {
-    /// Of these forwarders: the half for spans and the half for log records of each, in their order.
+    /// Of these forwarders: the parts of each for spans, log records and data points, in their order.
     pub(crate) fn new(outbox: Outbox, forwarders: &[Forwarder]) -> Self {
-        let both = |forwarder: &Forwarder| [Some(forwarder.status()), forwarder.logs_status()];
-        Self { outbox, statuses: forwarders.iter().flat_map(both).flatten().collect() }
+        let parts =
+            |forwarder: &Forwarder| [Some(forwarder.status()), forwarder.logs_status(), forwarder.metrics_status()];
+        Self { outbox, statuses: forwarders.iter().flat_map(parts).flatten().collect() }
     }
 
     /// As it is now.

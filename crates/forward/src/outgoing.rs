@@ -1,13 +1,13 @@
-//! What the outbox passes on: spans and log records, and how the store gives them.
+//! What the outbox passes on: spans, log records and data points, and how the store gives them.
 
 use crate::alignment::{shift_log_record, shift_span};
 use std::{fmt, future::Future};
 
 use throughline_otlp::{
-    LogRecord, Record, Span,
+    DataPoint, LogRecord, Record, Span,
     context::{SpanId, TraceId, keys},
 };
-use throughline_store::{SpanStore, Store, StoreError};
+use throughline_store::{Metrics, SpanStore, Store, StoreError};
 use tokio::sync::watch;
 
 /// Where records wait, in the order of commits, and how far each sink has come.
@@ -33,6 +33,20 @@ impl Queue for Store {
 
     fn commits(&self) -> watch::Receiver<u64> {
         SpanStore::commits(self)
+    }
+}
+
+impl Queue for Metrics {
+    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        Self::cursor(self, sink)
+    }
+
+    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
+        Self::set_cursor(self, sink, cursor)
+    }
+
+    fn commits(&self) -> watch::Receiver<u64> {
+        Self::commits(self)
     }
 }
 
@@ -138,6 +152,43 @@ impl Outgoing for LogRecord {
     fn shift(&mut self, offset_ns: i64) {
         shift_log_record(self, offset_ns);
     }
+
+    fn sampled(&mut self) -> Option<&mut Span> {
+        None
+    }
+}
+
+impl Outgoing for DataPoint {
+    type Queue = Metrics;
+
+    fn cursor_name(sink: &str) -> String {
+        format!("{sink}/metrics")
+    }
+
+    fn after(
+        queue: &Metrics,
+        cursor: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send {
+        queue.metrics_after(cursor, limit)
+    }
+
+    async fn waiting(queue: &Metrics, cursor: u64) -> Result<u64, StoreError> {
+        let counts = queue.counts().await?;
+        // What was too much is not waiting any more.
+        Ok(counts.received.saturating_sub(cursor).min(counts.queued))
+    }
+
+    fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
+        (None, None)
+    }
+
+    fn ended_ns(&self) -> u64 {
+        self.time_ns
+    }
+
+    /// A point belongs to no trace, so nothing is known of its clock.
+    fn shift(&mut self, _: i64) {}
 
     fn sampled(&mut self) -> Option<&mut Span> {
         None

@@ -1,4 +1,4 @@
-//! The loop of one half of a sink: read beyond the cursor, deliver, advance, wait for more.
+//! The loop of one part of a sink: read beyond the cursor, deliver, advance, wait for more.
 
 use crate::{
     ForwardConfig, OtlpSink, Sampling, SinkState, SinkStatus,

@@ -15,7 +15,7 @@ pub enum Tone {
     Bad,
 }
 
-/// How a sink has to be taken. An upstream that takes no log records is no reason to worry.
+/// How a sink has to be taken. An upstream that takes no log records or data points is no reason to worry.
 #[must_use]
 pub fn tone(sink: &Sink) -> Tone {
     match sink.state {
@@ -34,7 +34,7 @@ pub fn state(sink: &Sink, now_ms: f64) -> String {
         SinkState::Delivering => "delivering".to_owned(),
         SinkState::Backoff => format!("not taken, {}", again(sink, now_ms)),
         SinkState::Stopped => "stopped: the key is refused".to_owned(),
-        SinkState::Absent => "the upstream takes no log records".to_owned(),
+        SinkState::Absent => "the upstream has no address for these".to_owned(),
     }
 }
 
