@@ -53,6 +53,7 @@ fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>) -> Sink {
         waiting: status.waiting,
         oldest_ns: status.oldest_ns,
         rejected: status.rejected,
+        lost: status.lost,
         sampled_out: status.sampled_out,
         last_error: status.last_error,
         next_attempt_ns: status.next_attempt_ns,

@@ -18,6 +18,9 @@ pub(crate) trait Queue: Clone + fmt::Debug + Send + Sync + 'static {
     /// Notes it, and resolves once that is on disk.
     fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// How many were removed before the sink had them, to keep within bounds.
+    fn lost(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
     /// Changes from now on after each commit.
     fn commits(&self) -> watch::Receiver<u64>;
 }
@@ -29,6 +32,10 @@ impl Queue for Store {
 
     fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
         SpanStore::set_cursor(self, sink, cursor)
+    }
+
+    fn lost(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        Self::lost(self, sink)
     }
 
     fn commits(&self) -> watch::Receiver<u64> {
@@ -43,6 +50,10 @@ impl Queue for Metrics {
 
     fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
         Self::set_cursor(self, sink, cursor)
+    }
+
+    async fn lost(&self, _: &str) -> Result<u64, StoreError> {
+        Ok(self.counts().await?.lost)
     }
 
     fn commits(&self) -> watch::Receiver<u64> {
@@ -102,7 +113,7 @@ impl Outgoing for Span {
     }
 
     async fn waiting(queue: &Store, cursor: u64) -> Result<u64, StoreError> {
-        Ok(queue.counts().await?.spans.saturating_sub(cursor))
+        Ok(queue.counts().await?.last_span.saturating_sub(cursor))
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
@@ -138,7 +149,7 @@ impl Outgoing for LogRecord {
     }
 
     async fn waiting(queue: &Store, cursor: u64) -> Result<u64, StoreError> {
-        Ok(queue.counts().await?.log_records.saturating_sub(cursor))
+        Ok(queue.counts().await?.last_log_record.saturating_sub(cursor))
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {

@@ -51,6 +51,8 @@ pub struct SinkStatus {
     pub oldest_ns: Option<u64>,
     /// How many the upstream refused since the start: they were set aside, and are still in the store.
     pub rejected: u64,
+    /// How many were removed before they were delivered, to keep within the bounds of what is kept.
+    pub lost: u64,
     /// How many tail sampling left out since the start; they are still in the store.
     pub sampled_out: u64,
     /// After a failure: when it is tried again, Unix nanoseconds.

@@ -151,11 +151,13 @@ impl<R: Outgoing> Worker<R> {
     async fn idle(&mut self, mut committed: watch::Receiver<u64>, undecided: Option<&R>) -> Flow {
         self.save_cursor().await;
         let state = if undecided.is_some() { SinkState::Sampling } else { SinkState::Idle };
-        let waiting = if undecided.is_some() { self.waiting().await.max(1) } else { 0 };
+        let (waiting, lost) = self.waiting_and_lost().await;
+        let waiting = if undecided.is_some() { waiting.max(1) } else { 0 };
         let oldest_ns = undecided.map(Outgoing::ended_ns);
         self.status.send_if_modified(|status| {
-            let same = (status.state, status.waiting, status.oldest_ns) == (state, waiting, oldest_ns);
-            (status.state, status.waiting, status.oldest_ns) = (state, waiting, oldest_ns);
+            let now = (state, waiting, oldest_ns, lost);
+            let same = (status.state, status.waiting, status.oldest_ns, status.lost) == now;
+            (status.state, status.waiting, status.oldest_ns, status.lost) = now;
             !same
         });
         let decided = async {
@@ -285,18 +287,22 @@ impl<R: Outgoing> Worker<R> {
         }
     }
 
-    async fn waiting(&self) -> u64 {
-        R::waiting(&self.queue, self.cursor).await.unwrap_or(0)
+    /// How many are still to come, and how many never will.
+    async fn waiting_and_lost(&self) -> (u64, u64) {
+        let (waiting, lost) = (R::waiting(&self.queue, self.cursor).await, self.queue.lost(&self.name).await);
+        (waiting.unwrap_or(0), lost.unwrap_or(0))
     }
 
     async fn begin(&self, batch: &[(u64, R)]) {
-        let waiting = self.waiting().await.max(batch.len() as u64);
+        let (waiting, lost) = self.waiting_and_lost().await;
+        let waiting = waiting.max(batch.len() as u64);
         let oldest_ns = batch.first().map(|(_, record)| record.ended_ns());
         self.status.send_modify(|status| {
             if matches!(status.state, SinkState::Idle | SinkState::Sampling) {
                 status.state = SinkState::Delivering;
             }
             status.waiting = waiting;
+            status.lost = lost;
             status.oldest_ns = oldest_ns;
         });
     }
@@ -375,11 +381,12 @@ impl<R: Outgoing> Worker<R> {
                 tracing::warn!(sink = %name, %reason, "the upstream does not take {what}s: they are kept and sent later");
             }
         }
-        let waiting = self.waiting().await;
+        let (waiting, lost) = self.waiting_and_lost().await;
         let wait_ns = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         self.status.send_modify(|status| {
             status.state = state;
             status.waiting = status.waiting.max(waiting);
+            status.lost = lost;
             status.last_error = Some(reason);
             status.next_attempt_ns = Some(now_ns().saturating_add(wait_ns));
         });
