@@ -113,6 +113,9 @@ impl<R: Outgoing> Worker<R> {
             let decided = self.decided.as_mut().map_or(u64::MAX, |decided| *decided.borrow_and_update());
             let flow = match R::after(&self.queue, self.cursor, max_spans).await {
                 Ok(mut batch) => {
+                    // What lay between is gone, and does not wait.
+                    let before_first = batch.first().map_or(0, |(place, _)| place.saturating_sub(1));
+                    self.cursor = self.cursor.max(before_first);
                     let undecided = batch.split_off(batch.partition_point(|(place, _)| *place <= decided));
                     match (batch.is_empty(), stopping) {
                         (true, true) => Flow::Stop,

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use throughline_forward::{BackoffConfig, ForwardConfig, OtlpSink, Secret, SinkState, spawn, traces_endpoint};
 use throughline_otlp::{KeyValue, Signal};
-use throughline_store::{SpanStore as _, Store};
+use throughline_store::{Retention, SpanStore as _, Store};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
 use crate::support::{
@@ -442,4 +442,31 @@ async fn a_new_key_goes_on_where_the_refused_one_stopped() {
     let _forwarder = spawn(bench.sources(), fixed, config()).unwrap();
     upstream.wait_for(40, PATIENCE).await.unwrap();
     assert_eq!(numbers(&upstream.spans()), (0..40).collect::<Vec<_>>(), "none twice, none left out");
+}
+
+#[tokio::test]
+async fn what_was_removed_unsent_is_told_and_not_waited_for() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_response(Behaviour::Status(503, None));
+    let mut bench = Bench::new();
+    let nothing = Retention {
+        bytes: Some(1),
+        unsent_bytes: Some(1),
+        span_sinks: vec!["honeycomb".to_owned()],
+        ..Retention::default()
+    };
+    bench.store.close().await;
+    bench.store = Store::open_with(bench.dir.path(), nothing).unwrap();
+    bench.append(0..20).await;
+    bench.store.tidy().await.unwrap();
+    bench.store.close().await;
+    bench.store = Store::open(bench.dir.path()).unwrap();
+    assert_eq!(bench.store.lost("honeycomb").await.unwrap(), 20);
+    bench.append(20..23).await;
+    let forwarder = bench.spawn(upstream.addr());
+    let status = until(&forwarder, |status| status.state == SinkState::Backoff).await;
+    assert_eq!((status.waiting, status.lost), (3, 20));
+    upstream.set_response(Behaviour::Ok);
+    let status = until(&forwarder, |status| status.state == SinkState::Idle).await;
+    assert_eq!((status.delivered, status.waiting, status.lost), (3, 0, 20));
 }
