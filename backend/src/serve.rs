@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use throughline_forward::{ForwardConfig, Forwarder, OtlpSink, Sampling};
+use throughline_forward::{ForwardConfig, Forwarder, OtlpSink, Sampling, Sources};
 use throughline_intake::{Intake, IntakeConfig, TicketKeys, TrustedToken};
 use throughline_otlp::{KeyValue, Value};
 use throughline_store::{Metrics, Outbox, Store, StoreError};
@@ -63,7 +63,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let provider = telemetry::start(&settings, &instance, door).context("tracing cannot be set up")?;
     let intake = Intake::new(store.clone(), config);
     let outbox = outbox(&settings.data_dir)?;
-    let forwarders = forwarders(&settings, &store, &outbox)?;
+    let sources = Sources { store: store.clone(), metrics: Some(metrics.clone()), outbox: outbox.clone() };
+    let forwarders = forwarders(&settings, &sources)?;
     let sinks = Sinks::new(outbox, &forwarders);
 
     let (stop, stopping) = watch::channel(false);
@@ -225,19 +226,20 @@ fn outbox(data_dir: &Path) -> anyhow::Result<Outbox> {
     .context("the outbox's memory cannot be opened")
 }
 
-fn forwarders(settings: &Settings, store: &Store, outbox: &Outbox) -> anyhow::Result<Vec<Forwarder>> {
+fn forwarders(settings: &Settings, sources: &Sources) -> anyhow::Result<Vec<Forwarder>> {
     let settings = &settings.outbox;
     let names = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect::<Vec<_>>();
     let rule = settings.sampling.clone().filter(|_| !names.is_empty());
-    let sampling = rule.map(|rule| Sampling::start(store.clone(), outbox.clone(), rule, names));
+    let sampling = rule.map(|rule| Sampling::start(sources.store.clone(), sources.outbox.clone(), rule, names));
     let config = ForwardConfig { request_timeout: settings.timeout, ..ForwardConfig::default() };
     let spawn = |upstream: &Upstream| {
         let mut sink = OtlpSink::new(upstream.name.clone(), upstream.endpoint.clone());
         sink.logs_endpoint = Some(upstream.logs_endpoint.clone());
+        sink.metrics_endpoint = Some(upstream.metrics_endpoint.clone());
         sink.headers.clone_from(&upstream.headers);
         sink.align_clocks = settings.align_clocks;
         sink.sampling.clone_from(&sampling);
-        throughline_forward::spawn(store.clone(), outbox.clone(), sink, config)
+        throughline_forward::spawn(sources.clone(), sink, config)
             .with_context(|| format!("the way to the upstream `{}` cannot be set up", upstream.name))
     };
     settings.upstreams.iter().map(spawn).collect()

@@ -307,7 +307,7 @@ pub enum SinkState {
     Backoff,
     /// The upstream refuses the key.
     Stopped,
-    /// The upstream has no address for log records.
+    /// The upstream has no address for log records or data points.
     Absent,
 }
 
@@ -327,10 +327,10 @@ pub struct SetAside {
     pub reason: String,
 }
 
-/// One end of the pipe, for spans or for log records. Counts are since the start of the server.
+/// One end of the pipe, for spans, log records or data points. Counts are since the start of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sink {
-    /// Its name, with `/logs` for log records.
+    /// Its name, with `/logs` for log records and `/metrics` for data points.
     pub name: String,
     /// Where it delivers to, without user, password and query.
     pub endpoint: String,
@@ -345,6 +345,8 @@ pub struct Sink {
     pub oldest_ns: Option<u64>,
     /// How many the upstream refused for good.
     pub rejected: u64,
+    /// How many were removed before they were delivered, to keep within the bounds of what is kept; from before the start too.
+    pub lost: u64,
     /// How many sampling left out.
     pub sampled_out: u64,
     /// What went wrong last; absent after a success.
@@ -386,6 +388,7 @@ mod tests {
             waiting: 2,
             oldest_ns: Some(u64::MAX),
             rejected: 3,
+            lost: 5,
             sampled_out: 4,
             last_error: Some("answered 503".to_owned()),
             next_attempt_ns: None,

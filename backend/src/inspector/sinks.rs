@@ -18,10 +18,11 @@ pub(crate) struct Sinks {
 }
 
 impl Sinks {
-    /// Of these forwarders: the half for spans and the half for log records of each, in their order.
+    /// Of these forwarders: the parts of each for spans, log records and data points, in their order.
     pub(crate) fn new(outbox: Outbox, forwarders: &[Forwarder]) -> Self {
-        let both = |forwarder: &Forwarder| [Some(forwarder.status()), forwarder.logs_status()];
-        Self { outbox, statuses: forwarders.iter().flat_map(both).flatten().collect() }
+        let parts =
+            |forwarder: &Forwarder| [Some(forwarder.status()), forwarder.logs_status(), forwarder.metrics_status()];
+        Self { outbox, statuses: forwarders.iter().flat_map(parts).flatten().collect() }
     }
 
     /// As it is now.
@@ -52,6 +53,7 @@ fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>) -> Sink {
         waiting: status.waiting,
         oldest_ns: status.oldest_ns,
         rejected: status.rejected,
+        lost: status.lost,
         sampled_out: status.sampled_out,
         last_error: status.last_error,
         next_attempt_ns: status.next_attempt_ns,

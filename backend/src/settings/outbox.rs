@@ -3,7 +3,7 @@
 use std::{num::NonZeroU64, time::Duration};
 
 use clap::Args as ClapArgs;
-use throughline_forward::{SamplingRule, Secret, logs_endpoint, parse_headers, traces_endpoint};
+use throughline_forward::{SamplingRule, Secret, logs_endpoint, metrics_endpoint, parse_headers, traces_endpoint};
 use url::Url;
 
 use super::{SettingError, non_empty, wrong};
@@ -75,6 +75,8 @@ pub(crate) struct Upstream {
     pub(crate) endpoint: Url,
     /// The full URL of the logs path.
     pub(crate) logs_endpoint: Url,
+    /// The full URL of the metrics path.
+    pub(crate) metrics_endpoint: Url,
     pub(crate) headers: Vec<(String, Secret)>,
 }
 
@@ -169,7 +171,8 @@ fn upstream(
 ) -> Result<Upstream, SettingError> {
     let endpoint = traces_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
     let logs_endpoint = logs_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
-    Ok(Upstream { name: name.to_owned(), endpoint, logs_endpoint, headers })
+    let metrics_endpoint = metrics_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
+    Ok(Upstream { name: name.to_owned(), endpoint, logs_endpoint, metrics_endpoint, headers })
 }
 
 /// The one that the variables known everywhere name.

@@ -1,6 +1,8 @@
 //! The outbox as its settings make it: several ends, sampling, clocks, and what is to be seen of it.
 
-use throughline_otlp::{KeyValue, Span, Status, StatusCode, Value};
+use std::sync::Arc;
+
+use throughline_otlp::{DataPoint, KeyValue, Metric, Number, PointValue, Span, Status, StatusCode, Value};
 use throughline_shared::inspector::{Sink, SinkList, SinkState};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
@@ -46,7 +48,27 @@ async fn several_sinks_each_get_everything_and_do_not_wait_for_each_other() {
     assert_eq!((one.spans(), other.spans()), (vec![sent.clone()], vec![sent]));
     let list: SinkList = bench.read("/api/traces/sinks").await;
     let names: Vec<_> = list.sinks.iter().map(|sink| sink.name.as_str()).collect();
-    assert_eq!(names, ["honeycomb", "honeycomb/logs", "collector", "collector/logs"]);
+    let each = |name: &str| ["", "/logs", "/metrics"].map(|kind| format!("{name}{kind}"));
+    assert_eq!(names, [each("honeycomb"), each("collector")].concat());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn data_points_go_the_same_way_and_what_no_upstream_took_is_sent_after_a_kill() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_metrics_response(Behaviour::Status(503, None));
+    let endpoint = upstream.endpoint();
+    let mut bench = Bench::start_with(&[], &env(&endpoint, &[]));
+    let maker = span(&new_trace_id(), "payday");
+    let metric = Metric { name: "queue.length".to_owned(), ..Metric::default() };
+    let mut point = DataPoint::new(Arc::new(metric), maker.resource, maker.scope);
+    point.time_ns = maker.start_ns;
+    point.value = PointValue::Number(Number::Int(7));
+    bench.store(std::slice::from_ref(&point)).await;
+    sink(&bench, "honeycomb/metrics", |sink| sink.state == SinkState::Backoff && sink.waiting == 1).await;
+    tokio::task::block_in_place(|| bench.kill_and_restart());
+    upstream.set_metrics_response(Behaviour::Ok);
+    upstream.wait_for_data_points(1, DEADLINE).await.unwrap();
+    assert!(upstream.data_points().contains(&point));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -14,27 +14,31 @@ pub struct OtlpSink {
     /// The full address that log records are posted to, such as [`logs_endpoint`](crate::logs_endpoint) makes; without it
     /// they stay in the store. They have a cursor of their own, `<name>/logs`.
     pub logs_endpoint: Option<Url>,
+    /// The full address that data points are posted to, such as [`metrics_endpoint`](crate::metrics_endpoint) makes; without
+    /// it they stay where they are. Their cursor is `<name>/metrics`.
+    pub metrics_endpoint: Option<Url>,
     /// Sent with every request; the values are not shown anywhere.
     pub headers: Vec<(String, Secret)>,
-    /// Spans, or log records, in one request. 512.
+    /// Spans, log records or data points in one request. 512.
     pub max_spans: usize,
     /// Bytes of one request before compression. 1,000,000; a single one that is larger is sent by itself.
     pub max_bytes: usize,
     /// Whether what pages report is moved into the server's clock where the offset is known; each record that was moved says
     /// by how much (`throughline.clock.shift_ms`). What is stored stays as it was. No.
     pub align_clocks: bool,
-    /// Which traces go on; all without it. It is about spans: log records all go on.
+    /// Which traces go on; all without it. It is about spans: all else goes on.
     pub sampling: Option<Sampling>,
 }
 
 impl OtlpSink {
-    /// Without log records and headers, with limits that suit Honeycomb.
+    /// Without log records, data points and headers, with limits that suit Honeycomb.
     #[must_use]
     pub fn new(name: impl Into<String>, endpoint: Url) -> Self {
         Self {
             name: name.into(),
             endpoint,
             logs_endpoint: None,
+            metrics_endpoint: None,
             headers: Vec::new(),
             max_spans: 512,
             max_bytes: 1_000_000,
@@ -51,6 +55,7 @@ impl fmt::Debug for OtlpSink {
             .field("name", &self.name)
             .field("endpoint", &endpoint::shown(&self.endpoint))
             .field("logs_endpoint", &self.logs_endpoint.as_ref().map(endpoint::shown))
+            .field("metrics_endpoint", &self.metrics_endpoint.as_ref().map(endpoint::shown))
             .field("headers", &self.headers)
             .field("max_spans", &self.max_spans)
             .field("max_bytes", &self.max_bytes)
@@ -75,7 +80,7 @@ pub struct ForwardConfig {
     pub max_retry_after: Duration,
     /// How often a refused key is tried again. 60 s.
     pub auth_probe: Duration,
-    /// How often log records are offered again to an upstream that has no address for them. 15 min.
+    /// How often log records and data points are offered again to an upstream that has no address for them. 15 min.
     pub absent_probe: Duration,
     /// How long [`Forwarder::shutdown`](crate::Forwarder::shutdown) goes on delivering. 5 s.
     pub shutdown_timeout: Duration,
@@ -119,6 +124,7 @@ mod tests {
     fn debug_shows_no_secret() {
         let mut sink = OtlpSink::new("a", "https://user:s3cret@example.com/v1/traces?key=s3cret".parse().unwrap());
         sink.logs_endpoint = Some("https://user:s3cret@example.com/v1/logs?key=s3cret".parse().unwrap());
+        sink.metrics_endpoint.clone_from(&sink.logs_endpoint);
         sink.headers = vec![("x-honeycomb-team".to_owned(), Secret::new("s3cret"))];
         let shown = format!("{sink:?}");
         assert!(!shown.contains("s3cret"), "{shown}");

@@ -31,6 +31,14 @@ pub fn logs_endpoint(base: &str) -> Result<Url, EndpointError> {
     signal_endpoint(base, Signal::Logs)
 }
 
+/// The address of the metrics signal below a base, likewise: `v1/metrics`.
+///
+/// # Errors
+/// See [`EndpointError`].
+pub fn metrics_endpoint(base: &str) -> Result<Url, EndpointError> {
+    signal_endpoint(base, Signal::Metrics)
+}
+
 fn signal_endpoint(base: &str, signal: Signal) -> Result<Url, EndpointError> {
     let mut url = Url::parse(base.trim()).map_err(EndpointError::Url)?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -70,6 +78,7 @@ mod tests {
         ] {
             assert_eq!(traces_endpoint(base).unwrap().as_str(), full);
             assert_eq!(logs_endpoint(base).unwrap().as_str(), full.replace("/v1/traces", "/v1/logs"));
+            assert_eq!(metrics_endpoint(base).unwrap().as_str(), full.replace("/v1/traces", "/v1/metrics"));
         }
     }
 

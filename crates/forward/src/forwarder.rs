@@ -2,14 +2,15 @@
 
 use crate::{
     ForwardConfig, OtlpSink, SinkStatus,
+    alignment::Aligner,
     outgoing::Outgoing,
     status::SinkState,
     upstream::{ClientError, Upstream},
     worker::Worker,
 };
 use std::time::Duration;
-use throughline_otlp::{LogRecord, Span};
-use throughline_store::{Outbox, Store};
+use throughline_otlp::{DataPoint, LogRecord, Span};
+use throughline_store::{Metrics, Outbox, Store};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -17,59 +18,80 @@ use tokio::{
 };
 use url::Url;
 
+/// What is delivered, and the memory of it.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// Spans and log records.
+    pub store: Store,
+    /// Data points, if there are any.
+    pub metrics: Option<Metrics>,
+    /// What sinks remember besides their cursors.
+    pub outbox: Outbox,
+}
+
 /// A sink at work. When it is dropped, work ends at the next opportunity; [`Forwarder::shutdown`] also waits for it.
 #[derive(Debug)]
 pub struct Forwarder {
-    spans: Half,
-    logs: Option<Half>,
+    spans: Part,
+    logs: Option<Part>,
+    metrics: Option<Part>,
     stop: watch::Sender<bool>,
     shutdown_timeout: Duration,
 }
 
 /// What delivers one kind of record; neither waits for the other.
 #[derive(Debug)]
-struct Half {
+struct Part {
     status: watch::Receiver<SinkStatus>,
     task: JoinHandle<()>,
 }
 
-/// Starts delivering what the store holds beyond the sink's cursors, and goes on with whatever is committed. `outbox` remembers
-/// what the upstream refused.
+/// Starts delivering what lies beyond the sink's cursors, and goes on with whatever is committed.
 ///
 /// Must be called on a tokio runtime.
 ///
 /// # Errors
 /// A header cannot be sent, or HTTPS cannot be set up. Nothing is sent before that is known.
-pub fn spawn(store: Store, outbox: Outbox, sink: OtlpSink, config: ForwardConfig) -> Result<Forwarder, ClientError> {
+pub fn spawn(sources: Sources, sink: OtlpSink, config: ForwardConfig) -> Result<Forwarder, ClientError> {
+    let Sources { store, metrics, outbox } = sources;
     let to = |endpoint: &Url| Upstream::new(&sink, endpoint, &config);
-    let (spans, logs) = (to(&sink.endpoint)?, sink.logs_endpoint.as_ref().map(to).transpose()?);
+    let (to_traces, to_logs) = (to(&sink.endpoint)?, sink.logs_endpoint.as_ref().map(to).transpose()?);
+    let to_metrics = sink.metrics_endpoint.as_ref().map(to).transpose()?;
     let (stop, stopping) = watch::channel(false);
-    let logs = logs.map(|upstream| {
-        Half::spawn::<LogRecord>(store.clone(), outbox.clone(), sink.clone(), config, upstream, stopping.clone())
-    });
-    let spans = Half::spawn::<Span>(store, outbox, sink, config, spans, stopping);
-    Ok(Forwarder { spans, logs, stop, shutdown_timeout: config.shutdown_timeout })
+    let begin = Begin { outbox, sink, config, stopping };
+    let aligner = || begin.sink.align_clocks.then(|| Aligner::new(store.clone()));
+    Ok(Forwarder {
+        spans: begin.part::<Span>(store.clone(), to_traces, aligner()),
+        logs: to_logs.map(|upstream| begin.part::<LogRecord>(store.clone(), upstream, aligner())),
+        metrics: metrics.zip(to_metrics).map(|(metrics, upstream)| begin.part::<DataPoint>(metrics, upstream, None)),
+        stop,
+        shutdown_timeout: config.shutdown_timeout,
+    })
 }
 
-impl Half {
-    fn spawn<R: Outgoing>(
-        store: Store,
-        outbox: Outbox,
-        sink: OtlpSink,
-        config: ForwardConfig,
-        upstream: Upstream,
-        stopping: watch::Receiver<bool>,
-    ) -> Self {
+/// What all parts of a sink begin with.
+struct Begin {
+    outbox: Outbox,
+    sink: OtlpSink,
+    config: ForwardConfig,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Begin {
+    fn part<R: Outgoing>(&self, queue: R::Queue, upstream: Upstream, aligner: Option<Aligner>) -> Part {
         let (status_sender, status) = watch::channel(SinkStatus {
-            name: R::cursor_name(&sink.name),
+            name: R::cursor_name(&self.sink.name),
             endpoint: upstream.shown_endpoint(),
             state: SinkState::Idle,
             ..SinkStatus::default()
         });
-        let worker = Worker::<R>::new(store, outbox, sink, config, upstream, status_sender, stopping);
-        Self { status, task: tokio::spawn(worker.run()) }
+        let (outbox, sink, stopping) = (self.outbox.clone(), self.sink.clone(), self.stopping.clone());
+        let worker = Worker::<R>::new(queue, outbox, sink, self.config, upstream, status_sender, stopping);
+        Part { status, task: tokio::spawn(worker.aligned_by(aligner).run()) }
     }
+}
 
+impl Part {
     async fn end(mut self, deadline: Instant) {
         match timeout_at(deadline, &mut self.task).await {
             Ok(Ok(())) => {}
@@ -96,14 +118,20 @@ impl Forwarder {
         self.logs.as_ref().map(|logs| logs.status.clone())
     }
 
+    /// The same with data points; `None` if it does not deliver any.
+    #[must_use]
+    pub fn metrics_status(&self) -> Option<watch::Receiver<SinkStatus>> {
+        self.metrics.as_ref().map(|metrics| metrics.status.clone())
+    }
+
     /// Delivers what is waiting, without lingering, as long as the upstream takes it and
     /// [`ForwardConfig::shutdown_timeout`] allows. The rest is delivered when a sink of that name is started again.
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
         let deadline = Instant::now() + self.shutdown_timeout;
         self.spans.end(deadline).await;
-        if let Some(logs) = self.logs {
-            logs.end(deadline).await;
+        for part in [self.logs, self.metrics].into_iter().flatten() {
+            part.end(deadline).await;
         }
     }
 }

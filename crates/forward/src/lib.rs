@@ -17,8 +17,8 @@ mod worker;
 
 pub use crate::{
     config::{BackoffConfig, ForwardConfig, OtlpSink},
-    endpoint::{EndpointError, logs_endpoint, traces_endpoint},
-    forwarder::{Forwarder, spawn},
+    endpoint::{EndpointError, logs_endpoint, metrics_endpoint, traces_endpoint},
+    forwarder::{Forwarder, Sources, spawn},
     headers::{HeadersError, HeadersProblem, parse_headers},
     sampling::Sampling,
     sampling_rule::SamplingRule,

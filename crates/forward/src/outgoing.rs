@@ -1,28 +1,83 @@
-//! What the outbox passes on: spans and log records, and how the store gives them.
+//! What the outbox passes on: spans, log records and data points, and how the store gives them.
 
 use crate::alignment::{shift_log_record, shift_span};
-use std::future::Future;
+use std::{fmt, future::Future};
 
 use throughline_otlp::{
-    LogRecord, Record, Span,
+    DataPoint, LogRecord, Record, Span,
     context::{SpanId, TraceId, keys},
 };
-use throughline_store::{Counts, SpanStore as _, Store, StoreError};
+use throughline_store::{Metrics, SpanStore, Store, StoreError};
+use tokio::sync::watch;
+
+/// Where records wait, in the order of commits, and how far each sink has come.
+pub(crate) trait Queue: Clone + fmt::Debug + Send + Sync + 'static {
+    /// How far a sink has come; 0 if it never said.
+    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Notes it, and resolves once that is on disk.
+    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// How many were removed before the sink had them, to keep within bounds.
+    fn lost(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+
+    /// Changes from now on after each commit.
+    fn commits(&self) -> watch::Receiver<u64>;
+}
+
+impl Queue for Store {
+    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        SpanStore::cursor(self, sink)
+    }
+
+    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
+        SpanStore::set_cursor(self, sink, cursor)
+    }
+
+    fn lost(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        Self::lost(self, sink)
+    }
+
+    fn commits(&self) -> watch::Receiver<u64> {
+        SpanStore::commits(self)
+    }
+}
+
+impl Queue for Metrics {
+    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        Self::cursor(self, sink)
+    }
+
+    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
+        Self::set_cursor(self, sink, cursor)
+    }
+
+    async fn lost(&self, _: &str) -> Result<u64, StoreError> {
+        Ok(self.counts().await?.lost)
+    }
+
+    fn commits(&self) -> watch::Receiver<u64> {
+        Self::commits(self)
+    }
+}
 
 /// One kind of record with an order of commits of its own.
 pub(crate) trait Outgoing: Record {
+    /// Where it waits.
+    type Queue: Queue;
+
     /// The name of its cursor for a sink.
     fn cursor_name(sink: &str) -> String;
 
     /// What lies beyond a place.
     fn after(
-        store: &Store,
+        queue: &Self::Queue,
         cursor: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send;
 
-    /// The place of the newest.
-    fn total(counts: &Counts) -> u64;
+    /// How many lie beyond a place, nearly: places are numbered almost without gaps.
+    fn waiting(queue: &Self::Queue, cursor: u64) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// What tells it from others, for a person.
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>);
@@ -43,20 +98,22 @@ fn received_ns<R: Record>(record: &R) -> Option<u64> {
 }
 
 impl Outgoing for Span {
+    type Queue = Store;
+
     fn cursor_name(sink: &str) -> String {
         sink.to_owned()
     }
 
     fn after(
-        store: &Store,
+        queue: &Store,
         cursor: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send {
-        store.after(cursor, limit)
+        queue.after(cursor, limit)
     }
 
-    fn total(counts: &Counts) -> u64 {
-        counts.last_span
+    async fn waiting(queue: &Store, cursor: u64) -> Result<u64, StoreError> {
+        Ok(queue.counts().await?.last_span.saturating_sub(cursor))
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
@@ -77,20 +134,22 @@ impl Outgoing for Span {
 }
 
 impl Outgoing for LogRecord {
+    type Queue = Store;
+
     fn cursor_name(sink: &str) -> String {
         format!("{sink}/logs")
     }
 
     fn after(
-        store: &Store,
+        queue: &Store,
         cursor: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send {
-        store.logs_after(cursor, limit)
+        queue.logs_after(cursor, limit)
     }
 
-    fn total(counts: &Counts) -> u64 {
-        counts.last_log_record
+    async fn waiting(queue: &Store, cursor: u64) -> Result<u64, StoreError> {
+        Ok(queue.counts().await?.last_log_record.saturating_sub(cursor))
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
@@ -104,6 +163,43 @@ impl Outgoing for LogRecord {
     fn shift(&mut self, offset_ns: i64) {
         shift_log_record(self, offset_ns);
     }
+
+    fn sampled(&mut self) -> Option<&mut Span> {
+        None
+    }
+}
+
+impl Outgoing for DataPoint {
+    type Queue = Metrics;
+
+    fn cursor_name(sink: &str) -> String {
+        format!("{sink}/metrics")
+    }
+
+    fn after(
+        queue: &Metrics,
+        cursor: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send {
+        queue.metrics_after(cursor, limit)
+    }
+
+    async fn waiting(queue: &Metrics, cursor: u64) -> Result<u64, StoreError> {
+        let counts = queue.counts().await?;
+        // What was too much is not waiting any more.
+        Ok(counts.received.saturating_sub(cursor).min(counts.queued))
+    }
+
+    fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
+        (None, None)
+    }
+
+    fn ended_ns(&self) -> u64 {
+        self.time_ns
+    }
+
+    /// A point belongs to no trace, so nothing is known of its clock.
+    fn shift(&mut self, _: i64) {}
 
     fn sampled(&mut self) -> Option<&mut Span> {
         None

@@ -47,7 +47,7 @@ impl Sampling {
     pub fn start(store: Store, outbox: Outbox, rule: SamplingRule, sinks: Vec<String>) -> Self {
         let judge = Judge { store, outbox, rule: Arc::new(rule) };
         let (sender, decided) = watch::channel(0);
-        let sampler = Sampler { judge: judge.clone(), place: 0, pending: HashMap::new(), decided: sender };
+        let sampler = Sampler::new(judge.clone(), sender);
         tokio::spawn(sampler.run(sinks));
         Self { judge, decided }
     }
@@ -97,10 +97,15 @@ struct Sampler {
     /// What is read.
     place: u64,
     pending: HashMap<TraceId, Pending>,
+    most_pending: usize,
     decided: watch::Sender<u64>,
 }
 
 impl Sampler {
+    fn new(judge: Judge, decided: watch::Sender<u64>) -> Self {
+        Self { judge, place: 0, pending: HashMap::new(), most_pending: MOST_PENDING, decided }
+    }
+
     async fn run(mut self, sinks: Vec<String>) {
         while let Err(error) = self.begin(&sinks).await {
             if self.failed(&error).await.is_err() {
@@ -184,7 +189,7 @@ impl Sampler {
         let now = Instant::now();
         let due_at = |pending: &Pending| self.due_at(pending);
         let mut due: Vec<_> = self.pending.iter().map(|(trace_id, pending)| (due_at(pending), *trace_id)).collect();
-        let too_many = due.len().saturating_sub(MOST_PENDING);
+        let too_many = due.len().saturating_sub(self.most_pending);
         due.sort_unstable();
         let on_time = due.partition_point(|(at, _)| *at <= now);
         due.truncate(on_time.max(too_many));
@@ -222,4 +227,113 @@ impl Sampler {
 
 fn now_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::num::NonZeroU64;
+    use throughline_otlp::{Status, StatusCode, context::SpanId};
+
+    const QUIET: Duration = Duration::from_secs(10);
+
+    struct Bench {
+        _dir: tempfile::TempDir,
+        sampler: Sampler,
+        decided: watch::Receiver<u64>,
+        spans: u8,
+    }
+
+    impl Bench {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let (store, outbox) = (Store::open(dir.path()).unwrap(), Outbox::open(dir.path()).unwrap());
+            let rule = SamplingRule { quiet: QUIET, ..SamplingRule::one_in(NonZeroU64::MAX) };
+            let (sender, decided) = watch::channel(0);
+            let sampler = Sampler::new(Judge { store, outbox, rule: Arc::new(rule) }, sender);
+            Self { _dir: dir, sampler, decided, spans: 0 }
+        }
+
+        /// One more span of a trace, read at once; the place up to which all is decided then.
+        async fn add(&mut self, trace: u8, code: StatusCode) -> u64 {
+            self.spans += 1;
+            let id = SpanId::from_bytes([self.spans; 8]).unwrap();
+            let mut span = Span::new(trace_id(trace), id, Arc::default(), Arc::default());
+            span.status = Status { code, message: String::new() };
+            self.sampler.judge.store.append(vec![span]).await.unwrap();
+            self.round().await
+        }
+
+        async fn round(&mut self) -> u64 {
+            while self.sampler.round().await.unwrap() {}
+            *self.decided.borrow()
+        }
+
+        async fn rate(&self, trace: u8) -> Option<u64> {
+            self.sampler.judge.outbox.rates(vec![trace_id(trace)]).await.unwrap().get(&trace_id(trace)).copied()
+        }
+    }
+
+    fn trace_id(trace: u8) -> TraceId {
+        TraceId::from_bytes([trace; 16]).unwrap()
+    }
+
+    /// The clock stands still but for these steps.
+    async fn pass(time: Duration) {
+        tokio::time::advance(time).await;
+    }
+
+    const A_LITTLE: Duration = Duration::from_millis(1);
+
+    #[tokio::test(start_paused = true)]
+    async fn whatever_is_added_makes_it_wait_anew() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.add(1, StatusCode::Unset).await, 0);
+        pass(QUIET - A_LITTLE).await;
+        assert_eq!(bench.add(1, StatusCode::Error).await, 0);
+        pass(QUIET - A_LITTLE).await;
+        assert_eq!((bench.round().await, bench.rate(1).await), (0, None));
+        pass(A_LITTLE).await;
+        assert_eq!((bench.round().await, bench.rate(1).await), (2, Some(1)));
+        // What was read beyond it does not wait for it, and is not decided with it.
+        assert_eq!(bench.add(2, StatusCode::Unset).await, 2);
+        assert!(bench.sampler.next_due() == Instant::now() + QUIET);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trace_that_waits_keeps_back_what_comes_after_it_and_no_more() {
+        let mut bench = Bench::new();
+        bench.add(1, StatusCode::Unset).await;
+        pass(QUIET / 2).await;
+        assert_eq!(bench.add(2, StatusCode::Unset).await, 0);
+        assert_eq!(bench.add(1, StatusCode::Unset).await, 0);
+        pass(QUIET / 2).await;
+        assert_eq!(bench.add(1, StatusCode::Unset).await, 0);
+        pass(QUIET / 2).await;
+        assert_eq!((bench.round().await, bench.rate(2).await), (0, Some(0)), "decided, but behind one that is not");
+        pass(QUIET / 2).await;
+        assert_eq!(bench.round().await, 4);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_late_waits_for_nothing() {
+        let mut bench = Bench::new();
+        bench.add(1, StatusCode::Unset).await;
+        pass(QUIET).await;
+        assert_eq!(bench.round().await, 1);
+        assert_eq!(bench.add(1, StatusCode::Error).await, 2, "its trace is decided");
+        assert_eq!(bench.rate(1).await, Some(0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn beyond_the_bound_the_one_that_has_been_quiet_longest_is_decided_early() {
+        let mut bench = Bench::new();
+        bench.sampler.most_pending = 2;
+        for trace in 1..=3 {
+            pass(A_LITTLE).await;
+            bench.add(trace, StatusCode::Unset).await;
+        }
+        assert_eq!((bench.rate(1).await, bench.rate(2).await), (Some(0), None));
+        assert_eq!(bench.sampler.pending.len(), 2);
+    }
 }

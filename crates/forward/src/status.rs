@@ -14,7 +14,7 @@ pub enum SinkState {
     Backoff,
     /// The upstream refuses the key. It is tried again now and then.
     Stopped,
-    /// The upstream has no address for log records. They are kept, and offered again now and then.
+    /// The upstream has no address for log records or data points. They are kept, and offered again now and then.
     Absent,
 }
 
@@ -33,10 +33,10 @@ impl SinkState {
     }
 }
 
-/// The state of one half of a sink, that for spans or that for log records. It holds no secret.
+/// The state of one part of a sink: that for spans, for log records or for data points. It holds no secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SinkStatus {
-    /// The name of its cursor: the sink's name, with `/logs` for log records.
+    /// The name of its cursor: the sink's name, with `/logs` or `/metrics`.
     pub name: String,
     /// Where it delivers to, without user, password and query.
     pub endpoint: String,
@@ -51,6 +51,8 @@ pub struct SinkStatus {
     pub oldest_ns: Option<u64>,
     /// How many the upstream refused since the start: they were set aside, and are still in the store.
     pub rejected: u64,
+    /// How many were removed before they were delivered, to keep within the bounds of what is kept.
+    pub lost: u64,
     /// How many tail sampling left out since the start; they are still in the store.
     pub sampled_out: u64,
     /// After a failure: when it is tried again, Unix nanoseconds.

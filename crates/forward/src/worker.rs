@@ -1,10 +1,10 @@
-//! The loop of one half of a sink: read beyond the cursor, deliver, advance, wait for more.
+//! The loop of one part of a sink: read beyond the cursor, deliver, advance, wait for more.
 
 use crate::{
     ForwardConfig, OtlpSink, Sampling, SinkState, SinkStatus,
     alignment::Aligner,
     backoff::{Backoff, chance},
-    outgoing::Outgoing,
+    outgoing::{Outgoing, Queue as _},
     response::Partial,
     sampling_rule::weigh,
     upstream::{Outcome, Upstream},
@@ -13,19 +13,18 @@ use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use std::{
     io::Write as _,
-    marker::PhantomData,
     ops::Range,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use throughline_otlp::{Encoding, Signal, encode};
-use throughline_store::{Outbox, SetAside, SpanStore as _, Store, StoreError};
+use throughline_store::{Outbox, SetAside, StoreError};
 use tokio::sync::watch;
 
 /// Everything that one task owns.
 #[derive(Debug)]
-pub(crate) struct Worker<R> {
-    store: Store,
+pub(crate) struct Worker<R: Outgoing> {
+    queue: R::Queue,
     outbox: Outbox,
     sink: OtlpSink,
     aligner: Option<Aligner>,
@@ -40,9 +39,8 @@ pub(crate) struct Worker<R> {
     backoff: Backoff,
     /// What is dealt with.
     cursor: u64,
-    /// What the store knows to be dealt with.
+    /// What is known on disk to be dealt with.
     saved_cursor: u64,
-    of: PhantomData<fn() -> R>,
 }
 
 /// What became of a request in the end.
@@ -69,7 +67,7 @@ enum Flow {
 
 impl<R: Outgoing> Worker<R> {
     pub(crate) fn new(
-        store: Store,
+        queue: R::Queue,
         outbox: Outbox,
         sink: OtlpSink,
         config: ForwardConfig,
@@ -79,13 +77,12 @@ impl<R: Outgoing> Worker<R> {
     ) -> Self {
         let backoff = Backoff::new(config.backoff);
         let name = R::cursor_name(&sink.name);
-        let aligner = sink.align_clocks.then(|| Aligner::new(store.clone()));
         let decided = sink.sampling.as_ref().filter(|_| R::SIGNAL == Signal::Traces).map(Sampling::decided);
         Self {
-            store,
+            queue,
             outbox,
             sink,
-            aligner,
+            aligner: None,
             decided,
             name,
             config,
@@ -95,8 +92,13 @@ impl<R: Outgoing> Worker<R> {
             backoff,
             cursor: 0,
             saved_cursor: 0,
-            of: PhantomData,
         }
+    }
+
+    /// Moves what pages reported, from now on.
+    pub(crate) fn aligned_by(mut self, aligner: Option<Aligner>) -> Self {
+        self.aligner = aligner;
+        self
     }
 
     pub(crate) async fn run(mut self) {
@@ -107,10 +109,13 @@ impl<R: Outgoing> Worker<R> {
         loop {
             // Both before the read: what is committed after it wakes us, and what was before the end is not left behind.
             let stopping = self.is_stopping();
-            let committed = self.store.commits();
+            let committed = self.queue.commits();
             let decided = self.decided.as_mut().map_or(u64::MAX, |decided| *decided.borrow_and_update());
-            let flow = match R::after(&self.store, self.cursor, max_spans).await {
+            let flow = match R::after(&self.queue, self.cursor, max_spans).await {
                 Ok(mut batch) => {
+                    // What lay between is gone, and does not wait.
+                    let before_first = batch.first().map_or(0, |(place, _)| place.saturating_sub(1));
+                    self.cursor = self.cursor.max(before_first);
                     let undecided = batch.split_off(batch.partition_point(|(place, _)| *place <= decided));
                     match (batch.is_empty(), stopping) {
                         (true, true) => Flow::Stop,
@@ -130,7 +135,7 @@ impl<R: Outgoing> Worker<R> {
 
     async fn load_cursor(&mut self) -> Flow {
         loop {
-            match self.store.cursor(&self.name).await {
+            match self.queue.cursor(&self.name).await {
                 Ok(cursor) => {
                     (self.cursor, self.saved_cursor) = (cursor, cursor);
                     return Flow::GoOn;
@@ -149,11 +154,13 @@ impl<R: Outgoing> Worker<R> {
     async fn idle(&mut self, mut committed: watch::Receiver<u64>, undecided: Option<&R>) -> Flow {
         self.save_cursor().await;
         let state = if undecided.is_some() { SinkState::Sampling } else { SinkState::Idle };
-        let waiting = if undecided.is_some() { self.waiting().await.max(1) } else { 0 };
+        let (waiting, lost) = self.waiting_and_lost().await;
+        let waiting = if undecided.is_some() { waiting.max(1) } else { 0 };
         let oldest_ns = undecided.map(Outgoing::ended_ns);
         self.status.send_if_modified(|status| {
-            let same = (status.state, status.waiting, status.oldest_ns) == (state, waiting, oldest_ns);
-            (status.state, status.waiting, status.oldest_ns) = (state, waiting, oldest_ns);
+            let now = (state, waiting, oldest_ns, lost);
+            let same = (status.state, status.waiting, status.oldest_ns, status.lost) == now;
+            (status.state, status.waiting, status.oldest_ns, status.lost) = now;
             !same
         });
         let decided = async {
@@ -266,7 +273,7 @@ impl<R: Outgoing> Worker<R> {
             let (state, reason, wait) = match self.upstream.send(body.clone()).await {
                 Outcome::Taken(partial) => return Some(Verdict::Taken(partial)),
                 Outcome::Refused(reason) => return Some(Verdict::Refused(reason)),
-                Outcome::Absent { reason, .. } if R::SIGNAL == Signal::Logs => {
+                Outcome::Absent { reason, .. } if R::SIGNAL != Signal::Traces => {
                     (SinkState::Absent, reason, self.config.absent_probe)
                 }
                 Outcome::Unavailable { reason, retry_after } | Outcome::Absent { reason, retry_after } => {
@@ -283,20 +290,22 @@ impl<R: Outgoing> Worker<R> {
         }
     }
 
-    /// Places are numbered nearly without gaps, so the newest and the cursor tell how many are still to come.
-    async fn waiting(&self) -> u64 {
-        let total = self.store.counts().await.map_or(0, |counts| R::total(&counts));
-        total.saturating_sub(self.cursor)
+    /// How many are still to come, and how many never will.
+    async fn waiting_and_lost(&self) -> (u64, u64) {
+        let (waiting, lost) = (R::waiting(&self.queue, self.cursor).await, self.queue.lost(&self.name).await);
+        (waiting.unwrap_or(0), lost.unwrap_or(0))
     }
 
     async fn begin(&self, batch: &[(u64, R)]) {
-        let waiting = self.waiting().await.max(batch.len() as u64);
+        let (waiting, lost) = self.waiting_and_lost().await;
+        let waiting = waiting.max(batch.len() as u64);
         let oldest_ns = batch.first().map(|(_, record)| record.ended_ns());
         self.status.send_modify(|status| {
             if matches!(status.state, SinkState::Idle | SinkState::Sampling) {
                 status.state = SinkState::Delivering;
             }
             status.waiting = waiting;
+            status.lost = lost;
             status.oldest_ns = oldest_ns;
         });
     }
@@ -375,11 +384,12 @@ impl<R: Outgoing> Worker<R> {
                 tracing::warn!(sink = %name, %reason, "the upstream does not take {what}s: they are kept and sent later");
             }
         }
-        let waiting = self.waiting().await;
+        let (waiting, lost) = self.waiting_and_lost().await;
         let wait_ns = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         self.status.send_modify(|status| {
             status.state = state;
             status.waiting = status.waiting.max(waiting);
+            status.lost = lost;
             status.last_error = Some(reason);
             status.next_attempt_ns = Some(now_ns().saturating_add(wait_ns));
         });
@@ -401,7 +411,7 @@ impl<R: Outgoing> Worker<R> {
         if self.cursor == self.saved_cursor {
             return;
         }
-        match self.store.set_cursor(&self.name, self.cursor).await {
+        match self.queue.set_cursor(&self.name, self.cursor).await {
             Ok(()) => self.saved_cursor = self.cursor,
             Err(error) => tracing::warn!(sink = %self.name, %error, "the cursor of a sink is not saved yet"),
         }

@@ -15,7 +15,7 @@ pub enum Tone {
     Bad,
 }
 
-/// How a sink has to be taken. An upstream that takes no log records is no reason to worry.
+/// How a sink has to be taken. An upstream that takes no log records or data points is no reason to worry.
 #[must_use]
 pub fn tone(sink: &Sink) -> Tone {
     match sink.state {
@@ -34,7 +34,7 @@ pub fn state(sink: &Sink, now_ms: f64) -> String {
         SinkState::Delivering => "delivering".to_owned(),
         SinkState::Backoff => format!("not taken, {}", again(sink, now_ms)),
         SinkState::Stopped => "stopped: the key is refused".to_owned(),
-        SinkState::Absent => "the upstream takes no log records".to_owned(),
+        SinkState::Absent => "the upstream has no address for these".to_owned(),
     }
 }
 
@@ -64,11 +64,15 @@ pub fn headline(sinks: &[Sink], now_ms: f64) -> Option<(String, Tone)> {
         0 => String::new(),
         refused => format!(" · {} refused", number(refused)),
     };
+    let lost = match sum(|sink| sink.lost) {
+        0 => String::new(),
+        lost => format!(" · {} lost", number(lost)),
+    };
     let text = match tone {
-        Tone::Good => format!("up to date · {} delivered{refused}", number(sum(|sink| sink.delivered))),
+        Tone::Good => format!("up to date · {} delivered{refused}{lost}", number(sum(|sink| sink.delivered))),
         Tone::Busy | Tone::Bad => {
             let (name, state) = (&worst.name, state(worst, now_ms));
-            format!("{name}: {state} · {} waiting{refused}", number(worst.waiting))
+            format!("{name}: {state} · {} waiting{refused}{lost}", number(worst.waiting))
         }
     };
     Some((text, tone))
@@ -93,6 +97,7 @@ mod tests {
             waiting: 0,
             oldest_ns: None,
             rejected: 0,
+            lost: 0,
             sampled_out: 0,
             last_error: None,
             next_attempt_ns: None,
@@ -108,8 +113,9 @@ mod tests {
         assert_eq!(said, Some(("up to date · 2,400 delivered".to_owned(), Tone::Good)));
         let mut refusing = good.clone();
         refusing.rejected = 3;
+        refusing.lost = 7;
         let said = headline(&[refusing, absent], 0.0);
-        assert_eq!(said.unwrap().0, "up to date · 2,400 delivered · 3 refused");
+        assert_eq!(said.unwrap().0, "up to date · 2,400 delivered · 3 refused · 7 lost");
 
         let mut stopped = sink("b", SinkState::Stopped);
         stopped.waiting = 12_345;

@@ -20,8 +20,8 @@ use std::{
     time::Duration,
 };
 use throughline_otlp::{
-    Encoding, KeyValue, LogRecord, Record, Signal, Span, Value, decode, encode, encode_record, encode_response,
-    encode_status,
+    DataPoint, Encoding, KeyValue, LogRecord, Record, Signal, Span, Value, decode, encode, encode_record,
+    encode_response, encode_status,
 };
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
@@ -74,12 +74,16 @@ struct Kept {
     behaviour: Behaviour,
     /// Towards log records, where it is another.
     logs_behaviour: Option<Behaviour>,
+    /// Towards data points, likewise.
+    metrics_behaviour: Option<Behaviour>,
     key: String,
     spans: Vec<Span>,
     distinct: HashSet<([u8; 16], [u8; 8])>,
     logs: Vec<LogRecord>,
     /// What tells log records apart is all that they say.
     distinct_logs: HashSet<Vec<u8>>,
+    data_points: Vec<DataPoint>,
+    distinct_data_points: HashSet<Vec<u8>>,
     requests: Vec<RecordedRequest>,
 }
 
@@ -96,7 +100,7 @@ impl Shared {
     }
 }
 
-/// A server on 127.0.0.1 that takes `POST /v1/traces` and `POST /v1/logs`. It stops when dropped.
+/// A server on 127.0.0.1 that takes `POST /v1/traces`, `POST /v1/logs` and `POST /v1/metrics`. It stops when dropped.
 #[derive(Debug)]
 pub struct FakeHoneycomb {
     addr: SocketAddr,
@@ -125,6 +129,7 @@ impl FakeHoneycomb {
         let router = Router::new()
             .route(Signal::Traces.path(), post(take::<Span>))
             .route(Signal::Logs.path(), post(take::<LogRecord>))
+            .route(Signal::Metrics.path(), post(take::<DataPoint>))
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
@@ -156,6 +161,11 @@ impl FakeHoneycomb {
         self.shared.kept().logs_behaviour = Some(behaviour);
     }
 
+    /// From the next request with data points on, whatever the others get.
+    pub fn set_metrics_response(&self, behaviour: Behaviour) {
+        self.shared.kept().metrics_behaviour = Some(behaviour);
+    }
+
     /// The key that is right from the next request on.
     pub fn set_key(&self, key: &str) {
         key.clone_into(&mut self.shared.kept().key);
@@ -171,6 +181,12 @@ impl FakeHoneycomb {
     #[must_use]
     pub fn logs(&self) -> Vec<LogRecord> {
         self.shared.kept().logs.clone()
+    }
+
+    /// Every data point that was kept, likewise.
+    #[must_use]
+    pub fn data_points(&self) -> Vec<DataPoint> {
+        self.shared.kept().data_points.clone()
     }
 
     /// Every request that came, whatever was answered.
@@ -193,6 +209,14 @@ impl FakeHoneycomb {
     /// Where they have not come within `timeout`; says how many have.
     pub async fn wait_for_logs(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
         self.wait_until(timeout, |kept| kept.distinct_logs.len() >= count).await
+    }
+
+    /// Waits until `count` different data points have been kept.
+    ///
+    /// # Errors
+    /// Where they have not come within `timeout`; says how many have.
+    pub async fn wait_for_data_points(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
+        self.wait_until(timeout, |kept| kept.distinct_data_points.len() >= count).await
     }
 
     /// Waits until `count` requests have been answered, whatever the answer.
@@ -219,9 +243,10 @@ impl FakeHoneycomb {
         if waited.await.is_err() {
             let kept = self.shared.kept();
             anyhow::bail!(
-                "after {timeout:?} the fake upstream holds {} different spans and {} log records of {} requests",
+                "after {timeout:?} the fake upstream holds {} different spans, {} log records and {} data points of {} requests",
                 kept.distinct.len(),
                 kept.distinct_logs.len(),
+                kept.distinct_data_points.len(),
                 kept.requests.len()
             );
         }
@@ -261,6 +286,17 @@ impl Keep for LogRecord {
 
     fn behaviour(kept: &Kept) -> Behaviour {
         kept.logs_behaviour.clone().unwrap_or_else(|| kept.behaviour.clone())
+    }
+}
+
+impl Keep for DataPoint {
+    fn keep(self, kept: &mut Kept) {
+        kept.distinct_data_points.insert(encode_record(&self));
+        kept.data_points.push(self);
+    }
+
+    fn behaviour(kept: &Kept) -> Behaviour {
+        kept.metrics_behaviour.clone().unwrap_or_else(|| kept.behaviour.clone())
     }
 }
 

@@ -41,7 +41,7 @@ fn said(number: u64, is_reported: bool) -> LogRecord {
 fn aligned(bench: &Bench, upstream: &FakeHoneycomb) -> Forwarder {
     let mut sink = sink(upstream.addr());
     sink.align_clocks = true;
-    spawn(bench.store.clone(), bench.outbox(), sink, config()).unwrap()
+    spawn(bench.sources(), sink, config()).unwrap()
 }
 
 fn shift_ms(attributes: &[KeyValue]) -> Option<f64> {

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use throughline_forward::{BackoffConfig, ForwardConfig, OtlpSink, Secret, SinkState, spawn, traces_endpoint};
 use throughline_otlp::{KeyValue, Signal};
-use throughline_store::{SpanStore as _, Store};
+use throughline_store::{Retention, SpanStore as _, Store};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
 use crate::support::{
@@ -95,7 +95,7 @@ async fn a_request_that_takes_too_long_is_tried_again() {
     let bench = Bench::new();
     bench.append(0..5).await;
     let config = ForwardConfig { request_timeout: Duration::from_millis(50), ..config() };
-    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(upstream.addr()), config).unwrap();
+    let forwarder = spawn(bench.sources(), sink(upstream.addr()), config).unwrap();
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
     upstream.set_response(Behaviour::Ok);
     upstream.wait_for(5, PATIENCE).await.unwrap();
@@ -183,7 +183,7 @@ async fn shutdown_delivers_what_is_waiting() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let config = ForwardConfig { linger: Duration::from_secs(3600), ..config() };
-    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(upstream.addr()), config).unwrap();
+    let forwarder = spawn(bench.sources(), sink(upstream.addr()), config).unwrap();
     bench.append(0..10).await;
     forwarder.shutdown().await;
     assert_eq!(upstream.spans().len(), 10);
@@ -198,7 +198,7 @@ async fn shutdown_does_not_wait_for_an_upstream_that_is_away() {
         shutdown_timeout: Duration::from_secs(3600),
         ..config()
     };
-    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(free_addr()), config).unwrap();
+    let forwarder = spawn(bench.sources(), sink(free_addr()), config).unwrap();
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
     tokio::time::timeout(PATIENCE, forwarder.shutdown()).await.unwrap();
     assert_eq!(bench.store.cursor("honeycomb").await.unwrap(), 0);
@@ -211,7 +211,7 @@ async fn two_sinks_do_not_wait_for_each_other() {
     bench.append(0..10).await;
     let mut away = sink(free_addr());
     away.name = "away".to_owned();
-    let away = spawn(bench.store.clone(), bench.outbox(), away, config()).unwrap();
+    let away = spawn(bench.sources(), away, config()).unwrap();
     let _forwarder = bench.spawn(upstream.addr());
     upstream.wait_for(10, PATIENCE).await.unwrap();
     assert_eq!(until(&away, |status| status.state == SinkState::Backoff).await.delivered, 0);
@@ -222,7 +222,7 @@ async fn https_can_be_set_up() {
     let bench = Bench::new();
     let sink = OtlpSink::new("tls", traces_endpoint("https://localhost:1").unwrap());
     // On a machine without certificates this is an error, not a panic.
-    if let Ok(forwarder) = spawn(bench.store.clone(), bench.outbox(), sink, config()) {
+    if let Ok(forwarder) = spawn(bench.sources(), sink, config()) {
         forwarder.shutdown().await;
     }
 }
@@ -256,7 +256,7 @@ async fn without_an_address_for_them_log_records_stay() {
     bench.append_logs(0..5).await;
     bench.append(0..5).await;
     let sink = OtlpSink { logs_endpoint: None, ..sink(upstream.addr()) };
-    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink, config()).unwrap();
+    let forwarder = spawn(bench.sources(), sink, config()).unwrap();
     assert!(forwarder.logs_status().is_none());
     upstream.wait_for(5, PATIENCE).await.unwrap();
     forwarder.shutdown().await;
@@ -360,7 +360,7 @@ async fn a_restart_goes_on_at_both_cursors_and_shutdown_delivers_both() {
     let bench = Bench::new();
     let config = ForwardConfig { linger: Duration::from_secs(3600), ..config() };
     for (from, to) in [(0, 30), (30, 60)] {
-        let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(upstream.addr()), config).unwrap();
+        let forwarder = spawn(bench.sources(), sink(upstream.addr()), config).unwrap();
         bench.append(from..to).await;
         bench.append_logs(from..to).await;
         forwarder.shutdown().await;
@@ -377,7 +377,7 @@ async fn retry_after_is_waited_for_and_told() {
     let bench = Bench::new();
     bench.append(0..3).await;
     let config = ForwardConfig { max_retry_after: Duration::from_secs(3600), ..config() };
-    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(upstream.addr()), config).unwrap();
+    let forwarder = spawn(bench.sources(), sink(upstream.addr()), config).unwrap();
     let status = until(&forwarder, |status| status.state == SinkState::Backoff).await;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let next_s = status.next_attempt_ns.unwrap() / 1_000_000_000;
@@ -439,7 +439,34 @@ async fn a_new_key_goes_on_where_the_refused_one_stopped() {
     forwarder.shutdown().await;
     let mut fixed = sink(upstream.addr());
     fixed.headers = vec![("x-honeycomb-team".to_owned(), Secret::new("the next key"))];
-    let _forwarder = spawn(bench.store.clone(), bench.outbox(), fixed, config()).unwrap();
+    let _forwarder = spawn(bench.sources(), fixed, config()).unwrap();
     upstream.wait_for(40, PATIENCE).await.unwrap();
     assert_eq!(numbers(&upstream.spans()), (0..40).collect::<Vec<_>>(), "none twice, none left out");
+}
+
+#[tokio::test]
+async fn what_was_removed_unsent_is_told_and_not_waited_for() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_response(Behaviour::Status(503, None));
+    let mut bench = Bench::new();
+    let nothing = Retention {
+        bytes: Some(1),
+        unsent_bytes: Some(1),
+        span_sinks: vec!["honeycomb".to_owned()],
+        ..Retention::default()
+    };
+    bench.store.close().await;
+    bench.store = Store::open_with(bench.dir.path(), nothing).unwrap();
+    bench.append(0..20).await;
+    bench.store.tidy().await.unwrap();
+    bench.store.close().await;
+    bench.store = Store::open(bench.dir.path()).unwrap();
+    assert_eq!(bench.store.lost("honeycomb").await.unwrap(), 20);
+    bench.append(20..23).await;
+    let forwarder = bench.spawn(upstream.addr());
+    let status = until(&forwarder, |status| status.state == SinkState::Backoff).await;
+    assert_eq!((status.waiting, status.lost), (3, 20));
+    upstream.set_response(Behaviour::Ok);
+    let status = until(&forwarder, |status| status.state == SinkState::Idle).await;
+    assert_eq!((status.delivered, status.waiting, status.lost), (3, 0, 20));
 }

@@ -3,5 +3,6 @@
 
 mod alignment;
 mod delivery;
+mod metrics;
 mod sampling;
 mod support;

@@ -20,7 +20,7 @@ fn sampled(bench: &Bench, upstream: &FakeHoneycomb, rule: SamplingRule) -> Forwa
     let mut sink = sink(upstream.addr());
     let sinks = vec![sink.name.clone()];
     sink.sampling = Some(Sampling::start(bench.store.clone(), bench.outbox(), rule, sinks));
-    spawn(bench.store.clone(), bench.outbox(), sink, config()).unwrap()
+    spawn(bench.sources(), sink, config()).unwrap()
 }
 
 /// Ten spans each belong to one trace; the first of a trace is `10 * trace`.

@@ -7,14 +7,14 @@ use std::{
 };
 
 use throughline_forward::{
-    BackoffConfig, ForwardConfig, Forwarder, OtlpSink, Secret, SinkState, SinkStatus, logs_endpoint, spawn,
+    BackoffConfig, ForwardConfig, Forwarder, OtlpSink, Secret, SinkState, SinkStatus, Sources, logs_endpoint, spawn,
     traces_endpoint,
 };
 use throughline_otlp::{
     KeyValue, LogRecord, Resource, Span,
     context::{SpanId, TraceId},
 };
-use throughline_store::{Outbox, SpanStore as _, Store};
+use throughline_store::{Metrics, Outbox, SpanStore as _, Store};
 use tokio::sync::watch::Receiver;
 
 pub(crate) const KEY: &str = "hcaik_not_to_be_seen";
@@ -103,8 +103,16 @@ impl Bench {
         Outbox::open(self.dir.path()).unwrap()
     }
 
+    pub(crate) fn metrics(&self) -> Metrics {
+        Metrics::open(self.dir.path()).unwrap()
+    }
+
+    pub(crate) fn sources(&self) -> Sources {
+        Sources { store: self.store.clone(), metrics: None, outbox: self.outbox() }
+    }
+
     pub(crate) fn spawn(&self, addr: SocketAddr) -> Forwarder {
-        spawn(self.store.clone(), self.outbox(), sink(addr), config()).unwrap()
+        spawn(self.sources(), sink(addr), config()).unwrap()
     }
 }
 

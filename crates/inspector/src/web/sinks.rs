@@ -24,6 +24,7 @@ pub(super) fn Sinks() -> impl IntoView {
         });
     };
     ask();
+    // Nobody looks at a page that is hidden.
     let is_hidden = || document().hidden();
     if let Ok(handle) = set_interval_with_handle(
         move || {
@@ -76,6 +77,11 @@ fn row(sink: Sink) -> impl IntoView {
             <td>
                 <span class=class>{state}</span>
                 {sink.last_error.map(|error| view! { <p class="sink-error">{error}</p> })}
+                {(sink.lost > 0)
+                    .then(|| {
+                        let lost = sinks::number(sink.lost);
+                        view! { <p class="sink-error">{lost} " removed before they were sent, to keep within the limit"</p> }
+                    })}
                 {(!sink.set_aside.is_empty()).then(|| set_aside(sink.set_aside))}
             </td>
             <td class="num" data-label="delivered">{sinks::number(sink.delivered)}</td>
