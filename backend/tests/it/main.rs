@@ -1,8 +1,10 @@
 //! The server as its users meet it: a real process, asked over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod attacks;
 mod cruddur;
 mod doors;
+mod elsewhere;
 mod inspector;
 mod logs;
 mod pages;
