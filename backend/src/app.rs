@@ -10,7 +10,7 @@ use axum::{
     routing::get,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
-use throughline_axum::TraceLayer;
+use throughline_axum::{Route, TraceLayer};
 use throughline_intake::{Intake, TICKET_HEADER};
 use throughline_store::{Metrics, Store};
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use crate::{
     assets, cookie,
     cruddur::{self, Database},
     error,
-    inspector::{self, Gate},
+    inspector::{self, Gate, Sinks},
     settings::Settings,
 };
 
@@ -51,6 +51,7 @@ pub(crate) fn router(
     instance: &str,
     database: Database,
     (store, metrics): (Store, Metrics),
+    sinks: Sinks,
     intake: Intake,
     stopping: watch::Receiver<bool>,
 ) -> Router {
@@ -77,7 +78,7 @@ pub(crate) fn router(
     Router::new()
         .merge(pages)
         .merge(api)
-        .merge(inspector::router(store, gate.clone(), stopping))
+        .merge(inspector::router(store, sinks, gate.clone(), stopping))
         .merge(inspector::metrics_router(metrics, gate))
         .merge(throughline_intake::public_router(intake))
         .method_not_allowed_fallback(error::wrong_method)
@@ -110,20 +111,20 @@ fn is_page(request: &Parts) -> bool {
 }
 
 /// The template of an address, where the router's own says less than there is to know.
-fn route(matched: Option<&str>, request: &Parts) -> Option<String> {
+fn route(matched: Option<&str>, request: &Parts) -> Route {
     let path = request.uri.path();
     match matched {
         // One pattern of the router stands for two addresses.
         Some("/api/activities/{uuid}") if path.starts_with("/api/activities/@") => {
-            Some("/api/activities/@{handle}".to_owned())
+            Route::Template("/api/activities/@{handle}".into())
         }
         // A catch-all is no route.
-        Some("/api" | "/api/{*rest}") => None,
+        Some("/api" | "/api/{*rest}") => Route::Nothing,
         // A profile's page is known by its first character alone.
         None if path.strip_prefix("/@").is_some_and(|handle| !handle.is_empty() && !handle.contains('/')) => {
-            Some("/@{handle}".to_owned())
+            Route::Template("/@{handle}".into())
         }
-        matched => matched.map(str::to_owned),
+        _ => Route::Matched,
     }
 }
 
@@ -233,16 +234,12 @@ mod tests {
     #[test]
     fn routes_are_templates() {
         let route = |matched, path| route(matched, &parts(path));
-        assert_eq!(
-            route(Some("/api/activities/{uuid}"), "/api/activities/@yuki").as_deref(),
-            Some("/api/activities/@{handle}")
-        );
-        assert_eq!(
-            route(Some("/api/activities/{uuid}"), "/api/activities/0").as_deref(),
-            Some("/api/activities/{uuid}")
-        );
-        assert_eq!(route(None, "/@yuki").as_deref(), Some("/@{handle}"));
-        assert_eq!(route(None, "/else"), None);
-        assert_eq!(route(Some("/api/{*rest}"), "/api/else"), None);
+        let template = |template: &'static str| Route::Template(template.into());
+        let activity = Some("/api/activities/{uuid}");
+        assert_eq!(route(activity, "/api/activities/@yuki"), template("/api/activities/@{handle}"));
+        assert_eq!(route(activity, "/api/activities/0"), Route::Matched);
+        assert_eq!(route(None, "/@yuki"), template("/@{handle}"));
+        assert_eq!(route(None, "/else"), Route::Matched);
+        assert_eq!(route(Some("/api/{*rest}"), "/api/else"), Route::Nothing);
     }
 }

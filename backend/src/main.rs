@@ -5,10 +5,12 @@ mod app;
 mod assets;
 mod cookie;
 mod cruddur;
+mod doctor;
 mod error;
 mod healthcheck;
 mod inspector;
 mod listen;
+mod self_check;
 mod serve;
 mod settings;
 mod telemetry;
@@ -16,6 +18,7 @@ mod telemetry;
 use std::process::ExitCode;
 
 use settings::Command;
+use throughline_axum::Outcome;
 
 /// BSD's `EX_USAGE`: a setting is wrong, and nothing was started.
 const EXIT_USAGE: u8 = 64;
@@ -44,6 +47,10 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match cli.command {
         Some(Command::Healthcheck) => healthcheck::run(settings.listen),
+        Some(Command::Doctor) => match doctor::run(&settings) {
+            Ok(Outcome::Bad) => return ExitCode::FAILURE,
+            other => other.map(drop),
+        },
         Some(Command::Settings | Command::RotateTicketKey) | None => {
             if let Err(error) = settings.make_data_dir() {
                 eprintln!("throughline: a setting is wrong: {error}");

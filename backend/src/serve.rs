@@ -9,19 +9,24 @@ use std::{
 };
 
 use anyhow::Context;
-use throughline_forward::{ForwardConfig, Forwarder, OtlpSink};
+use throughline_forward::{ForwardConfig, Forwarder, OtlpSink, Sampling};
 use throughline_intake::{Intake, IntakeConfig, TicketKeys, TrustedToken};
 use throughline_otlp::{KeyValue, Value};
-use throughline_store::{Metrics, Store};
+use throughline_store::{Metrics, Outbox, Store, StoreError};
 use tokio::{net::TcpListener, signal, sync::watch};
 
 use crate::{
     app,
     cruddur::Database,
+    inspector::Sinks,
     listen::listen,
-    settings::{Access, Settings},
+    self_check,
+    settings::{Access, Settings, Upstream},
     telemetry,
 };
+
+/// Held by the process that uses a data directory.
+pub(crate) const LOCK_FILE: &str = "in-use.lock";
 
 /// How long open requests may take to end after the signal to stop.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -57,7 +62,9 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let instance = uuid::Uuid::new_v4().to_string();
     let provider = telemetry::start(&settings, &instance, door).context("tracing cannot be set up")?;
     let intake = Intake::new(store.clone(), config);
-    let forwarder = forwarder(&settings, &store)?;
+    let outbox = outbox(&settings.data_dir)?;
+    let forwarders = forwarders(&settings, &store, &outbox)?;
+    let sinks = Sinks::new(outbox, &forwarders);
 
     let (stop, stopping) = watch::channel(false);
     if settings.doors.ticket_keys.is_none() {
@@ -65,7 +72,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     let patience = settings.doors.patience;
     let stores = (store.clone(), metrics);
-    let pages = app::router(&settings, &instance, database, stores, intake.clone(), stopping.clone());
+    let pages = app::router(&settings, &instance, database, stores, sinks, intake.clone(), stopping.clone());
     let pages = tokio::spawn(listen(listener, pages, patience, stopping.clone()));
     let grpc =
         grpc.map(|grpc| tokio::spawn(listen(grpc, app::grpc_router(intake.clone()), patience, stopping.clone())));
@@ -74,6 +81,12 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let door_task = tokio::spawn(listen(trusted, app::trusted_router(intake), patience, closing));
 
     announce(&settings, address, door, grpc_door);
+    if settings.self_check {
+        // Where only some traces go on, this one may well stay.
+        let all_go = settings.outbox.sampling.is_none();
+        let sinks = forwarders.iter().filter(|_| all_go).map(Forwarder::status).collect();
+        tokio::spawn(self_check::run(provider.clone(), store.clone(), sinks));
+    }
     stop_signal().await;
     tracing::info!("stopping");
     let _ = stop.send(true);
@@ -90,15 +103,17 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     }
     let _ = close.send(true);
     let _ = tokio::time::timeout(DRAIN, door_task).await;
-    if let Some(forwarder) = forwarder {
-        forwarder.shutdown().await;
+    // All at once: an upstream that is away must not take the others' time.
+    let ends: Vec<_> = forwarders.into_iter().map(|forwarder| tokio::spawn(forwarder.shutdown())).collect();
+    for end in ends {
+        let _ = end.await;
     }
     Ok(())
 }
 
 /// Takes the data directory for this process, until the file is closed.
 fn lock(data_dir: &Path) -> anyhow::Result<File> {
-    let path = data_dir.join("in-use.lock");
+    let path = data_dir.join(LOCK_FILE);
     let file = File::create(&path).with_context(|| format!("`{}` cannot be written", path.display()))?;
     file.try_lock().map_err(|error| match error {
         TryLockError::WouldBlock => {
@@ -163,14 +178,41 @@ fn intake_config(settings: &Settings, metrics: Metrics) -> anyhow::Result<Intake
     Ok(config)
 }
 
-fn forwarder(settings: &Settings, store: &Store) -> anyhow::Result<Option<Forwarder>> {
-    let Some(upstream) = &settings.upstream else { return Ok(None) };
-    let mut sink = OtlpSink::new(upstream.name, upstream.endpoint.clone());
-    sink.logs_endpoint = Some(upstream.logs_endpoint.clone());
-    sink.headers.clone_from(&upstream.headers);
-    let forwarder = throughline_forward::spawn(store.clone(), sink, ForwardConfig::default())
-        .context("the way to the upstream cannot be set up")?;
-    Ok(Some(forwarder))
+/// The memory of the outbox. It can be made anew, so a damaged one is put aside instead of keeping the server from starting:
+/// at worst a late span goes where the rest of its trace did not.
+fn outbox(data_dir: &Path) -> anyhow::Result<Outbox> {
+    match Outbox::open(data_dir) {
+        Err(StoreError::Corrupt(reason)) => {
+            let damaged = data_dir.join("outbox.db");
+            tracing::error!(%reason, "the outbox's memory is damaged: it goes on with an empty one");
+            std::fs::rename(&damaged, data_dir.join("outbox.db.damaged")).context("it cannot be put aside")?;
+            for rest in ["outbox.db-wal", "outbox.db-shm"] {
+                // Absent where it was closed well.
+                let _ = std::fs::remove_file(data_dir.join(rest));
+            }
+            Outbox::open(data_dir)
+        }
+        opened => opened,
+    }
+    .context("the outbox's memory cannot be opened")
+}
+
+fn forwarders(settings: &Settings, store: &Store, outbox: &Outbox) -> anyhow::Result<Vec<Forwarder>> {
+    let settings = &settings.outbox;
+    let names = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect::<Vec<_>>();
+    let rule = settings.sampling.clone().filter(|_| !names.is_empty());
+    let sampling = rule.map(|rule| Sampling::start(store.clone(), outbox.clone(), rule, names));
+    let config = ForwardConfig { request_timeout: settings.timeout, ..ForwardConfig::default() };
+    let spawn = |upstream: &Upstream| {
+        let mut sink = OtlpSink::new(upstream.name.clone(), upstream.endpoint.clone());
+        sink.logs_endpoint = Some(upstream.logs_endpoint.clone());
+        sink.headers.clone_from(&upstream.headers);
+        sink.align_clocks = settings.align_clocks;
+        sink.sampling.clone_from(&sampling);
+        throughline_forward::spawn(store.clone(), outbox.clone(), sink, config)
+            .with_context(|| format!("the way to the upstream `{}` cannot be set up", upstream.name))
+    };
+    settings.upstreams.iter().map(spawn).collect()
 }
 
 fn announce(settings: &Settings, address: SocketAddr, door: SocketAddr, grpc_door: Option<SocketAddr>) {
@@ -185,7 +227,7 @@ fn announce(settings: &Settings, address: SocketAddr, door: SocketAddr, grpc_doo
         text.push_str(&format!("gRPC       http://{grpc_door} ({from})\n"));
     }
     text.push_str(&format!("OTLP       http://{door} ({from})\n"));
-    if let Some(upstream) = &settings.upstream {
+    for upstream in &settings.outbox.upstreams {
         let host = upstream.endpoint.host_str().unwrap_or("?");
         text.push_str(&format!("upstream   {} ({host})\n", upstream.name));
     }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use opentelemetry::{KeyValue, trace::TracerProvider as _};
+use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
@@ -53,6 +53,7 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
         .build();
     let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
 
+    global::set_text_map_propagator(throughline_axum::TraceContextPropagator::new());
     // What becomes a span is not what becomes a log line: a quiet log does not hide spans.
     let ours = filter::Targets::new().with_target("throughline", Level::INFO);
     let spans = tracing_opentelemetry::layer()

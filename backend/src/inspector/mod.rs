@@ -6,7 +6,9 @@ mod convert;
 mod live;
 mod metrics;
 mod routes;
+mod sinks;
 
 pub(crate) use access::{Gate, enter};
 pub(crate) use metrics::metrics_router;
 pub(crate) use routes::router;
+pub(crate) use sinks::Sinks;

@@ -2,11 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod attacks;
+mod crash;
 mod cruddur;
+mod doctor;
 mod doors;
 mod elsewhere;
 mod inspector;
 mod logs;
+mod misbehaviour;
+mod outbox;
 mod pages;
 mod refusals;
 mod settings;

@@ -1,50 +1,40 @@
 //! [`TraceFuture`]: the request is being handled.
 
 use std::{
+    any::Any,
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll, ready},
 };
 
-use http::Response;
-use tracing::Span;
+use http::{Response, StatusCode};
+use http_body::Body;
 
 use crate::{
     body::TraceBody,
-    layer::Settings,
-    make_span::Caller,
-    on_response::{on_cancel, on_error, on_response},
-    service::Received,
+    in_flight::{End, InFlight},
+    upgrade::Bridge,
 };
 
-/// A traced request whose response has not begun. Dropped before that, it was cancelled.
-pub(crate) struct InFlight {
-    pub(crate) span: Span,
-    pub(crate) context: Caller,
-    pub(crate) received: Received,
-    pub(crate) settings: Arc<Settings>,
-}
+/// What a panic leaves behind.
+pub(crate) type Payload = Box<dyn Any + Send>;
 
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        on_cancel(&self.span);
-    }
-}
-
-impl InFlight {
-    /// The request came to its end: there is nothing left to be cancelled.
-    fn take_span(mut self) -> Span {
-        std::mem::replace(&mut self.span, Span::none())
-    }
+/// The request as far as it is traced.
+pub(crate) struct Traced {
+    pub(crate) in_flight: InFlight,
+    pub(crate) bridge: Option<Bridge>,
+    pub(crate) is_connect: bool,
 }
 
 pin_project_lite::pin_project! {
-    /// Resolves to the response, whose body then carries the span.
+    /// Resolves to the response, whose body then carries the span. Made by [`TraceService`](crate::TraceService).
     pub struct TraceFuture<F> {
+        // Nothing if the service panicked before it gave a future; `panic` then says with what.
         #[pin]
-        pub(crate) inner: F,
-        pub(crate) in_flight: Option<InFlight>,
+        pub(crate) inner: Option<F>,
+        pub(crate) panic: Option<Payload>,
+        pub(crate) traced: Option<Traced>,
     }
 }
 
@@ -57,33 +47,74 @@ impl<F> std::fmt::Debug for TraceFuture<F> {
 impl<F, B, E> Future for TraceFuture<F>
 where
     F: Future<Output = Result<Response<B>, E>>,
+    B: Body,
 {
     type Output = Result<Response<TraceBody<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let polled = match &this.in_flight {
-            Some(in_flight) => {
-                let inner = this.inner;
-                in_flight.span.in_scope(|| inner.poll(cx))
+        let mut this = self.project();
+        let outcome = match (this.inner.as_mut().as_pin_mut(), this.traced.as_ref()) {
+            (Some(inner), Some(traced)) => {
+                // What panicked is not polled again, so nobody sees it in a broken state.
+                let poll = AssertUnwindSafe(|| traced.in_flight.span.in_scope(|| inner.poll(cx)));
+                match catch_unwind(poll) {
+                    Ok(polled) => Ok(ready!(polled)),
+                    Err(panic) => Err(panic),
+                }
             }
-            None => this.inner.poll(cx),
-        };
-        let result = ready!(polled);
-        let Some(in_flight) = this.in_flight.take() else {
-            return Poll::Ready(result.map(|response| response.map(TraceBody::untraced)));
-        };
-        Poll::Ready(match result {
-            Ok(mut response) => {
-                on_response(&in_flight, &mut response);
-                let span = in_flight.take_span();
-                Ok(response.map(|body| TraceBody::traced(body, span)))
+            (Some(inner), None) => {
+                return inner.poll(cx).map(|result| result.map(|response| response.map(TraceBody::untraced)));
             }
-            Err(error) => {
-                on_error(&in_flight.span);
-                drop(in_flight.take_span());
+            (None, _) => Err(this.panic.take().unwrap_or_else(|| Box::new("polled after it panicked"))),
+        };
+        let Some(traced) = this.traced.take() else {
+            // Polled again after its end, which futures may answer with a panic.
+            return Poll::Pending;
+        };
+        if outcome.is_err() {
+            this.inner.set(None);
+        }
+        Poll::Ready(traced.answer(outcome))
+    }
+}
+
+impl Traced {
+    fn answer<B: Body, E>(
+        mut self,
+        outcome: Result<Result<Response<B>, E>, Payload>,
+    ) -> Result<Response<TraceBody<B>>, E> {
+        match outcome {
+            Ok(Ok(response)) => {
+                let (mut parts, body) = response.into_parts();
+                self.in_flight.respond(&mut parts);
+                let is_upgraded =
+                    parts.status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && parts.status.is_success());
+                let body = match self.bridge {
+                    Some(bridge) if is_upgraded => {
+                        bridge.carry(self.in_flight);
+                        TraceBody::untraced(body)
+                    }
+                    _ => TraceBody::traced(body, self.in_flight),
+                };
+                Ok(Response::from_parts(parts, body))
+            }
+            Ok(Err(error)) => {
+                self.in_flight.end(&End::Failed(std::any::type_name::<E>()));
                 Err(error)
             }
-        })
+            Err(panic) => {
+                self.in_flight.record_panic(&*panic);
+                if !self.in_flight.settings.catches_panics {
+                    self.in_flight.end(&End::Panicked);
+                    resume_unwind(panic);
+                }
+                let mut response = Response::new(());
+                *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+                let (mut parts, ()) = response.into_parts();
+                self.in_flight.respond(&mut parts);
+                self.in_flight.end(&End::Complete);
+                Ok(Response::from_parts(parts, TraceBody::empty()))
+            }
+        }
     }
 }

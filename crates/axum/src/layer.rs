@@ -1,18 +1,30 @@
 //! [`TraceLayer`]: the settings, and the [`tower_layer::Layer`].
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+};
 
-use axum::extract::MatchedPath;
-use http::{HeaderValue, request::Parts};
+use http::{HeaderName, HeaderValue, request::Parts};
+use ipnet::IpNet;
+use opentelemetry::{global, metrics::Meter, trace::Tracer};
+use throughline_timing::server_timing::encode_instance;
 use tower_layer::Layer;
 
 use crate::{
-    make_span::asks_for_document,
-    policy::{Filter, RemoteParent, RouteTemplate},
+    headers::RecordedHeaders,
+    metrics::{Metrics, scope},
+    policy::{
+        DefaultFilter, DefaultMakeSpan, DefaultOnResponse, DefaultRouteTemplate, DefaultTickets, Filter, MakeSpan,
+        OnResponse, RemoteParent, RemoteParentPolicy, RouteTemplate, Tickets,
+    },
+    remote::asks_for_document,
+    routes::Routes,
     service::TraceService,
+    span::{ByTracer, ByTracing, Start},
 };
 
-/// Puts a SERVER span around each request. See the [crate's page](crate).
+/// Puts a SERVER span around each request, and measures it. See the [crate's page](crate).
 #[derive(Clone)]
 pub struct TraceLayer {
     pub(crate) settings: Arc<Settings>,
@@ -20,27 +32,39 @@ pub struct TraceLayer {
 
 #[derive(Clone)]
 pub(crate) struct Settings {
+    /// The beginning of our metric on `Server-Timing`.
     pub(crate) instance: String,
-    pub(crate) remote_parent: RemoteParent,
+    pub(crate) start: Arc<dyn Start>,
+    /// Made with the first request, because the global provider may be set after the layer is made.
+    metrics: Arc<OnceLock<Metrics>>,
+    pub(crate) remote_parent: Arc<dyn RemoteParentPolicy>,
+    pub(crate) tickets: Arc<dyn Tickets>,
     pub(crate) filter: Arc<dyn Filter>,
     pub(crate) route: Arc<dyn RouteTemplate>,
+    pub(crate) routes: Arc<Routes>,
     pub(crate) documents: Arc<dyn Filter>,
+    pub(crate) make_span: Arc<dyn MakeSpan>,
+    pub(crate) on_response: Arc<dyn OnResponse>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) request_headers: RecordedHeaders,
+    pub(crate) response_headers: RecordedHeaders,
     pub(crate) timing_allow_origins: Vec<HeaderValue>,
+    pub(crate) catches_panics: bool,
+}
+
+impl Settings {
+    pub(crate) fn metrics(&self) -> &Metrics {
+        self.metrics.get_or_init(|| Metrics::new(&global::meter_with_scope(scope())))
+    }
 }
 
 impl fmt::Debug for TraceLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TraceLayer")
             .field("instance", &self.settings.instance)
-            .field("remote_parent", &self.settings.remote_parent)
+            .field("trusted_proxies", &self.settings.trusted_proxies)
             .field("timing_allow_origins", &self.settings.timing_allow_origins)
             .finish_non_exhaustive()
-    }
-}
-
-impl Settings {
-    pub(crate) fn route_of(&self, request: &Parts) -> Option<String> {
-        self.route.template(request.extensions.get::<MatchedPath>().map(MatchedPath::as_str), request)
     }
 }
 
@@ -50,26 +74,62 @@ impl TraceLayer {
     /// `instance` is the `service.instance.id` of this process: 1 to 64 of `A-Z a-z 0-9 . _ -`. A browser learns the offset of
     /// each instance's clock by itself.
     #[must_use]
-    pub fn new(instance: impl Into<String>) -> Self {
+    pub fn new(instance: impl AsRef<str>) -> Self {
         Self {
             settings: Arc::new(Settings {
-                instance: instance.into(),
-                remote_parent: RemoteParent::default(),
-                filter: Arc::new(|_: &Parts| true),
-                route: Arc::new(|matched: Option<&str>, _: &Parts| matched.map(str::to_owned)),
+                instance: encode_instance(instance.as_ref()),
+                start: Arc::new(ByTracing),
+                metrics: Arc::default(),
+                remote_parent: Arc::new(RemoteParent::default()),
+                tickets: Arc::new(DefaultTickets),
+                filter: Arc::new(DefaultFilter),
+                route: Arc::new(DefaultRouteTemplate),
+                routes: Arc::default(),
                 documents: Arc::new(asks_for_document),
+                make_span: Arc::new(DefaultMakeSpan),
+                on_response: Arc::new(DefaultOnResponse),
+                trusted_proxies: Vec::new(),
+                request_headers: RecordedHeaders::default(),
+                response_headers: RecordedHeaders::default(),
                 timing_allow_origins: Vec::new(),
+                catches_panics: true,
             }),
         }
     }
 
-    /// Whether a trace that a client began is continued. Default: always.
+    /// Has `tracer` make the server's spans, without a `tracing` span: the fastest way. `tracing` spans in handlers are children
+    /// all the same, and `opentelemetry::Context::current()` is the span's; but there is no `tracing` span around log lines, and
+    /// events outside of a handler's own spans are not on the trace. Default: a `tracing` span, of which a
+    /// `tracing-opentelemetry` layer makes an OpenTelemetry span.
     #[must_use]
-    pub fn remote_parent(self, policy: RemoteParent) -> Self {
-        self.with(|settings| settings.remote_parent = policy)
+    pub fn tracer<T>(self, tracer: T) -> Self
+    where
+        T: Tracer + Send + Sync + 'static,
+        T::Span: Send + Sync + 'static,
+    {
+        self.with(|settings| settings.start = Arc::new(ByTracer(tracer)))
     }
 
-    /// Which requests are traced; the others pass untouched. Default: all.
+    /// Where the metrics go. Default: OpenTelemetry's global meter provider, as it is when the first request comes.
+    #[must_use]
+    pub fn meter(self, meter: &Meter) -> Self {
+        self.with(|settings| settings.metrics = Arc::new(OnceLock::from(Metrics::new(meter))))
+    }
+
+    /// Whether a trace that a client began is continued. Default: [`RemoteParent::Always`].
+    #[must_use]
+    pub fn remote_parent(self, policy: impl RemoteParentPolicy) -> Self {
+        self.with(|settings| settings.remote_parent = Arc::new(policy))
+    }
+
+    /// Who may continue a trace under [`RemoteParent::Ticketed`]. Default: nobody.
+    #[must_use]
+    pub fn tickets(self, tickets: impl Tickets) -> Self {
+        self.with(|settings| settings.tickets = Arc::new(tickets))
+    }
+
+    /// Which requests are traced and measured; the others pass untouched. Default: all.
+    /// [`ExceptPaths`](crate::ExceptPaths) leaves some out.
     #[must_use]
     pub fn filter(self, filter: impl Filter) -> Self {
         self.with(|settings| settings.filter = Arc::new(filter))
@@ -79,6 +139,46 @@ impl TraceLayer {
     #[must_use]
     pub fn route(self, route: impl RouteTemplate) -> Self {
         self.with(|settings| settings.route = Arc::new(route))
+    }
+
+    /// Attributes of requests beyond the conventions. Default: none.
+    #[must_use]
+    pub fn make_span(self, make_span: impl MakeSpan) -> Self {
+        self.with(|settings| settings.make_span = Arc::new(make_span))
+    }
+
+    /// Attributes of responses beyond the conventions. Default: none.
+    #[must_use]
+    pub fn on_response(self, on_response: impl OnResponse) -> Self {
+        self.with(|settings| settings.on_response = Arc::new(on_response))
+    }
+
+    /// Networks whose addresses are those of our own proxies: what they say in `Forwarded` or `X-Forwarded-*` is believed.
+    /// Default: none. Takes effect where the peer's address is known: axum's `into_make_service_with_connect_info`.
+    #[must_use]
+    pub fn trusted_proxies(self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        self.with(|settings| settings.trusted_proxies = networks.into_iter().collect())
+    }
+
+    /// Records a request header as `http.request.header.<name>`. Default: none. `authorization`, `proxy-authorization`,
+    /// `cookie` and `set-cookie` are never recorded.
+    #[must_use]
+    pub fn record_request_header(self, name: HeaderName) -> Self {
+        self.with(|settings| settings.request_headers.add("http.request.header", name))
+    }
+
+    /// Records a response header as `http.response.header.<name>`; otherwise as
+    /// [`record_request_header`](Self::record_request_header).
+    #[must_use]
+    pub fn record_response_header(self, name: HeaderName) -> Self {
+        self.with(|settings| settings.response_headers.add("http.response.header", name))
+    }
+
+    /// Whether a panic in a handler ends there, and the client is answered 500 with an empty body. Default: yes. If not, it goes
+    /// on after it has been recorded.
+    #[must_use]
+    pub fn catch_panics(self, catches_panics: bool) -> Self {
+        self.with(|settings| settings.catches_panics = catches_panics)
     }
 
     /// Which requests without `traceparent` are for a page that traces itself: their parent is made up here and taken over by

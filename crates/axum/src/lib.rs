@@ -1,27 +1,57 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
+mod forwarded;
 mod future;
+mod headers;
+mod in_flight;
 mod layer;
 mod make_span;
-mod on_response;
+mod metrics;
 mod policy;
+mod propagator;
+mod received;
+mod remote;
+mod routes;
+mod self_check;
+mod server_timing;
 mod service;
+mod span;
+mod upgrade;
 
-use opentelemetry::trace::TraceContextExt;
+use std::any::Any;
+
+use opentelemetry::{Context, trace::TraceContextExt};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 pub use body::TraceBody;
+pub use forwarded::Forwarded;
 pub use future::TraceFuture;
+pub use ipnet::IpNet;
 pub use layer::TraceLayer;
-pub use policy::{Filter, RemoteParent, RouteTemplate};
+pub use policy::{
+    DefaultFilter, DefaultMakeSpan, DefaultOnResponse, DefaultRouteTemplate, DefaultTickets, ExceptPaths, Filter,
+    MakeSpan, OnResponse, RemoteParent, RemoteParentPolicy, Route, RouteTemplate, Tickets,
+};
+pub use propagator::TraceContextPropagator;
+pub use self_check::{Finding, Outcome, Report, SELF_CHECK_SPAN, self_check};
 pub use service::TraceService;
 
 /// The id of the trace that this code runs in, 32 hex digits; `None` outside a traced request.
 #[must_use]
 pub fn current_trace_id() -> Option<String> {
-    let context = tracing::Span::current().context();
-    let span = context.span();
-    let span_context = span.span_context();
-    span_context.is_valid().then(|| span_context.trace_id().to_string())
+    let id = |context: &Context| {
+        let span = context.span();
+        span.span_context().is_valid().then(|| span.span_context().trace_id().to_string())
+    };
+    // The second for subscribers that do not make a span's context the current one.
+    id(&Context::current()).or_else(|| id(&tracing::Span::current().context()))
+}
+
+/// Records a panic that somebody else has caught, as an exception of the span that this code runs in. For applications that answer
+/// panics themselves, inside of the layer.
+pub fn record_panic(payload: &(dyn Any + Send)) {
+    in_flight::exception(&Context::current().span(), "panic", policy::panic_message(payload));
 }

@@ -1,166 +1,155 @@
-//! The span of a request, by the OpenTelemetry semantic conventions for HTTP servers.
+//! What the span says of a request, by the OpenTelemetry semantic conventions for HTTP servers.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use axum::extract::ConnectInfo;
-use http::{Method, Version, header, request::Parts};
-use opentelemetry::{
-    Context,
-    trace::{SpanContext, TraceContextExt, TraceFlags, TraceState as OtelTraceState},
-};
+use http::{Method, header, request::Parts, uri::Authority};
+use opentelemetry::{Context, KeyValue, StringValue, Value, baggage::BaggageExt, trace::TraceContextExt};
 use opentelemetry_semantic_conventions::attribute;
-use throughline_context::{SpanId, TraceFlags as Flags, TraceId, TraceParent, TraceState, redact_query};
-use tracing::{Span, field::Empty};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use throughline_context::{SpanId, TraceState, redact_query};
 
-use crate::{layer::Settings, policy::RemoteParent};
-
-/// Whose request it is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Caller {
-    /// The span that asked: the client's, or the one made up for a document.
-    pub(crate) client_span: Option<SpanId>,
-}
+use crate::{
+    forwarded::{self, Forwarded},
+    layer::Settings,
+    metrics::{Labels, protocol_version},
+    policy::{RemoteParent, Route, matched},
+    propagator::{self, Incoming, with_remote_parent},
+    remote,
+    routes::KnownRoute,
+    span::Origin,
+};
 
 /// Methods that stand in names and attributes as they are; any other is `_OTHER`.
-const KNOWN: [Method; 9] = [
-    Method::GET,
-    Method::HEAD,
-    Method::POST,
-    Method::PUT,
-    Method::DELETE,
-    Method::CONNECT,
-    Method::OPTIONS,
-    Method::TRACE,
-    Method::PATCH,
+pub(crate) const KNOWN: [(Method, &str); 9] = [
+    (Method::GET, "GET"),
+    (Method::POST, "POST"),
+    (Method::PUT, "PUT"),
+    (Method::DELETE, "DELETE"),
+    (Method::HEAD, "HEAD"),
+    (Method::OPTIONS, "OPTIONS"),
+    (Method::PATCH, "PATCH"),
+    (Method::CONNECT, "CONNECT"),
+    (Method::TRACE, "TRACE"),
 ];
+const OTHER: &str = "_OTHER";
 
-pub(crate) fn make_span(request: &Parts, settings: &Settings) -> (Span, Caller) {
-    let known = KNOWN.contains(&request.method);
-    // The conventions name a span with an unknown method `HTTP`.
-    let name_method = if known { request.method.as_str() } else { "HTTP" };
-    let route = settings.route_of(request);
-    let route = route.as_deref();
-    let name = route.map_or_else(|| name_method.to_owned(), |route| format!("{name_method} {route}"));
-    let span = tracing::info_span!(
-        target: "throughline::http",
-        "http.server",
-        otel.name = name,
-        otel.kind = "server",
-        otel.status_code = Empty,
-    );
+/// Room for all attributes that a request and its response can have, so that the list does not grow.
+const ATTRIBUTES: usize = 20;
 
-    let mut caller = Caller { client_span: None };
-    match (remote_context(request), settings.remote_parent) {
-        (Some((remote, parent_id)), RemoteParent::Always) => {
-            caller.client_span = Some(parent_id);
-            // Fails only where no OpenTelemetry layer listens: then there is no span to have a parent.
-            let _ = span.set_parent(Context::new().with_remote_span_context(remote));
-        }
-        (Some((remote, _)), RemoteParent::Never) => span.add_link(remote),
-        (None, _) if settings.documents.traces(request) => {
-            if let Some((remote, parent_id)) = made_up_parent() {
-                caller.client_span = Some(parent_id);
-                let _ = span.set_parent(Context::new().with_remote_span_context(remote));
-            }
-        }
-        (None, _) => {}
-    }
-    describe(&span, request, known, route);
-    (span, caller)
+/// A request, described.
+pub(crate) struct Description {
+    pub(crate) name: String,
+    pub(crate) attributes: Vec<KeyValue>,
+    pub(crate) labels: Labels,
 }
 
-fn describe(span: &Span, request: &Parts, known: bool, route: Option<&str>) {
-    span.set_attribute(
-        attribute::HTTP_REQUEST_METHOD,
-        if known { request.method.to_string() } else { "_OTHER".to_owned() },
-    );
-    if !known {
-        span.set_attribute(attribute::HTTP_REQUEST_METHOD_ORIGINAL, request.method.to_string());
+pub(crate) fn describe(request: &Parts, settings: &Settings) -> Description {
+    let peer = request.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer);
+    let forwarded = match peer {
+        Some(peer) => Forwarded::read(&request.headers, peer.ip(), &settings.trusted_proxies),
+        None => Forwarded::default(),
+    };
+    let known = KNOWN.iter().find(|(method, _)| *method == request.method).map(|(_, text)| *text);
+    let labels = Labels {
+        method: known.unwrap_or(OTHER),
+        scheme: forwarded.scheme.or_else(|| forwarded::scheme(request.uri.scheme_str()?)).unwrap_or("http"),
+        version: protocol_version(request.version),
+        route: route(request, settings),
+    };
+
+    let mut attributes = Vec::with_capacity(ATTRIBUTES);
+    let mut push = |key: &'static str, value: Value| attributes.push(KeyValue::new(key, value));
+    push(attribute::HTTP_REQUEST_METHOD, labels.method.into());
+    if known.is_none() {
+        push(attribute::HTTP_REQUEST_METHOD_ORIGINAL, request.method.as_str().to_owned().into());
     }
-    if let Some(route) = route {
-        span.set_attribute(attribute::HTTP_ROUTE, route.to_owned());
+    if let Some(route) = &labels.route {
+        push(attribute::HTTP_ROUTE, Value::String(Arc::clone(&route.template).into()));
     }
-    span.set_attribute(attribute::URL_PATH, request.uri.path().to_owned());
-    span.set_attribute(attribute::URL_SCHEME, request.uri.scheme_str().unwrap_or("http").to_owned());
+    push(attribute::URL_SCHEME, labels.scheme.into());
+    push(attribute::URL_PATH, request.uri.path().to_owned().into());
     if let Some(query) = request.uri.query() {
-        span.set_attribute(attribute::URL_QUERY, redact_query(query));
+        push(attribute::URL_QUERY, redact_query(query).into());
     }
-    let authority = request
-        .uri
-        .authority()
-        .map(ToString::to_string)
-        .or_else(|| Some(request.headers.get(header::HOST)?.to_str().ok()?.to_owned()));
-    if let Some(authority) = authority.and_then(|text| text.parse::<http::uri::Authority>().ok()) {
-        span.set_attribute(attribute::SERVER_ADDRESS, authority.host().to_owned());
-        if let Some(port) = authority.port_u16() {
-            span.set_attribute(attribute::SERVER_PORT, i64::from(port));
-        }
+    match &forwarded.host {
+        Some(host) => push_server(host.host(), host.port_u16(), &mut push),
+        None => match request.uri.authority() {
+            Some(authority) => push_server(authority.host(), authority.port_u16(), &mut push),
+            None => {
+                let host = request.headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+                if let Some(host) = host {
+                    push_server(host.host(), host.port_u16(), &mut push);
+                }
+            }
+        },
     }
-    if let Some(ConnectInfo(peer)) = request.extensions.get::<ConnectInfo<SocketAddr>>() {
-        span.set_attribute(attribute::CLIENT_ADDRESS, peer.ip().to_string());
-        span.set_attribute(attribute::NETWORK_PEER_ADDRESS, peer.ip().to_string());
-        span.set_attribute(attribute::NETWORK_PEER_PORT, i64::from(peer.port()));
+    if let Some(peer) = peer {
+        // Once as a text, where both are the same.
+        let address: Arc<str> = peer.ip().to_string().into();
+        let client = forwarded.client.filter(|client| *client != peer.ip());
+        let client = client.map_or_else(|| StringValue::from(Arc::clone(&address)), |ip| ip.to_string().into());
+        push(attribute::CLIENT_ADDRESS, Value::String(client));
+        push(attribute::NETWORK_PEER_ADDRESS, Value::String(address.into()));
+        push(attribute::NETWORK_PEER_PORT, i64::from(peer.port()).into());
     }
     if let Some(agent) = request.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
-        span.set_attribute(attribute::USER_AGENT_ORIGINAL, agent.to_owned());
+        push(attribute::USER_AGENT_ORIGINAL, agent.to_owned().into());
     }
-    let version = match request.version {
-        Version::HTTP_10 => "1.0",
-        Version::HTTP_11 => "1.1",
-        Version::HTTP_2 => "2",
-        Version::HTTP_3 => "3",
-        _ => return,
+    if let Some(version) = labels.version {
+        push(attribute::NETWORK_PROTOCOL_VERSION, version.into());
+    }
+    settings.request_headers.record(&request.headers, &mut attributes);
+    settings.make_span.make_span(request, &mut attributes);
+
+    // The conventions name a span with an unknown method `HTTP`.
+    let method = known.unwrap_or("HTTP");
+    let name = match &labels.route {
+        Some(route) => [method, " ", &route.template].concat(),
+        None => method.to_owned(),
     };
-    span.set_attribute(attribute::NETWORK_PROTOCOL_VERSION, version);
+    Description { name, attributes, labels }
 }
 
-/// The client's span, by W3C Trace Context.
-fn remote_context(request: &Parts) -> Option<(SpanContext, SpanId)> {
-    let parents = request.headers.get_all("traceparent").iter().map(http::HeaderValue::as_bytes);
-    let parent = TraceParent::from_headers(parents)?;
-    let states = request.headers.get_all("tracestate").iter().map(http::HeaderValue::as_bytes);
-    let state = TraceState::parse_headers(states)
-        .ok()
-        .and_then(|state| {
-            OtelTraceState::from_key_value(state.iter().map(|(key, value)| (key.to_owned(), value.to_owned()))).ok()
-        })
-        .unwrap_or_default();
-    Some((span_context(parent, state), parent.parent_id))
-}
-
-/// Whether a browser asks for a page: the one request that cannot carry a context, because the page is not there yet.
-pub(crate) fn asks_for_document(request: &Parts) -> bool {
-    if request.method != Method::GET {
-        return false;
-    }
-    match request.headers.get("sec-fetch-dest") {
-        Some(destination) => destination == "document",
-        None => request
-            .headers
-            .get(header::ACCEPT)
-            .and_then(|accept| accept.to_str().ok())
-            .is_some_and(|accept| accept.contains("text/html")),
+fn route(request: &Parts, settings: &Settings) -> Option<KnownRoute> {
+    let matched = matched(request);
+    match settings.route.template(matched, request) {
+        Route::Matched => matched.map(|template| settings.routes.get(template)),
+        Route::Template(template) => Some(settings.routes.get(&template)),
+        Route::Nothing => None,
     }
 }
 
-/// A parent for the span of a document request. The page takes its id for the span of its own request, so that the page load
-/// is the root and this server's span its child.
-fn made_up_parent() -> Option<(SpanContext, SpanId)> {
-    let parent = TraceParent::new(
-        TraceId::from_bytes(rand::random())?,
-        SpanId::from_bytes(rand::random())?,
-        Flags::SAMPLED | Flags::RANDOM,
-    );
-    Some((span_context(parent, OtelTraceState::default()), parent.parent_id))
+fn push_server(host: &str, port: Option<u16>, push: &mut impl FnMut(&'static str, Value)) {
+    push(attribute::SERVER_ADDRESS, host.to_owned().into());
+    if let Some(port) = port {
+        push(attribute::SERVER_PORT, i64::from(port).into());
+    }
 }
 
-fn span_context(parent: TraceParent, state: OtelTraceState) -> SpanContext {
-    SpanContext::new(
-        opentelemetry::TraceId::from_bytes(parent.trace_id.to_bytes()),
-        opentelemetry::SpanId::from_bytes(parent.parent_id.to_bytes()),
-        TraceFlags::new(parent.flags.bits()),
-        true,
-        state,
-    )
+/// Where the span hangs, and the span of the client: its own, or the one made up for a document.
+pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<SpanId>) {
+    let is_continued = || match settings.remote_parent.remote_parent(request) {
+        RemoteParent::Always => true,
+        RemoteParent::Ticketed => settings.tickets.vouch_for(request),
+        RemoteParent::Never => false,
+    };
+    let Incoming { context, parent_id } = propagator::from_headers(&Context::current(), &request.headers);
+    if parent_id.is_some() {
+        return if is_continued() {
+            (Origin::Remote(context), parent_id)
+        } else {
+            (Origin::Link(context.span().span_context().clone()), None)
+        };
+    }
+    if settings.documents.traces(request)
+        && let Some(made_up) = remote::made_up()
+    {
+        let context = with_remote_parent(&Context::current(), made_up, TraceState::default());
+        return (Origin::Remote(context), Some(made_up.parent_id));
+    }
+    // Baggage comes without a parent too, and is believed as one would be.
+    if !context.baggage().is_empty() && is_continued() {
+        return (Origin::Remote(context), None);
+    }
+    (Origin::Here, None)
 }

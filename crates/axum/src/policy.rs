@@ -1,6 +1,10 @@
-//! What the layer is told to do.
+//! What the layer is told to do. Each decision is a trait; closures implement it, and so does a `Default*` type.
 
-use http::request::Parts;
+use std::{any::Any, borrow::Cow};
+
+use axum::extract::MatchedPath;
+use http::{request, response};
+use opentelemetry::{KeyValue, trace::SpanRef};
 
 /// Whether a trace that a client began is continued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -8,36 +12,213 @@ pub enum RemoteParent {
     /// A valid `traceparent` becomes the parent of the server span.
     #[default]
     Always,
+    /// As [`Always`](Self::Always) for requests that [`Tickets`] vouch for, and as [`Never`](Self::Never) for all others. For
+    /// addresses that are open to the public, where anybody may claim any trace.
+    Ticketed,
     /// The server span is a root of its own; the client's span becomes a link.
     Never,
 }
 
-/// Which requests are traced.
-pub trait Filter: Send + Sync + 'static {
-    /// Whether this request becomes a span.
-    fn traces(&self, request: &Parts) -> bool;
+/// Which [`RemoteParent`] holds for a request. A [`RemoteParent`] itself holds for all.
+pub trait RemoteParentPolicy: Send + Sync + 'static {
+    /// What to do with the context of this request.
+    fn remote_parent(&self, request: &request::Parts) -> RemoteParent;
 }
 
-impl<F> Filter for F
+impl RemoteParentPolicy for RemoteParent {
+    fn remote_parent(&self, _: &request::Parts) -> RemoteParent {
+        *self
+    }
+}
+
+impl<F> RemoteParentPolicy for F
 where
-    F: Fn(&Parts) -> bool + Send + Sync + 'static,
+    F: Fn(&request::Parts) -> RemoteParent + Send + Sync + 'static,
 {
-    fn traces(&self, request: &Parts) -> bool {
+    fn remote_parent(&self, request: &request::Parts) -> RemoteParent {
         self(request)
     }
 }
 
+/// Whether a request proves that it may continue a trace, for [`RemoteParent::Ticketed`].
+pub trait Tickets: Send + Sync + 'static {
+    /// Whether the request carries something that only a client we know can have.
+    fn vouch_for(&self, request: &request::Parts) -> bool;
+}
+
+impl<F> Tickets for F
+where
+    F: Fn(&request::Parts) -> bool + Send + Sync + 'static,
+{
+    fn vouch_for(&self, request: &request::Parts) -> bool {
+        self(request)
+    }
+}
+
+/// Vouches for nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultTickets;
+
+impl Tickets for DefaultTickets {
+    fn vouch_for(&self, _: &request::Parts) -> bool {
+        false
+    }
+}
+
+/// Which requests are traced and measured.
+pub trait Filter: Send + Sync + 'static {
+    /// Whether this request becomes a span.
+    fn traces(&self, request: &request::Parts) -> bool;
+}
+
+impl<F> Filter for F
+where
+    F: Fn(&request::Parts) -> bool + Send + Sync + 'static,
+{
+    fn traces(&self, request: &request::Parts) -> bool {
+        self(request)
+    }
+}
+
+/// Traces every request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultFilter;
+
+impl Filter for DefaultFilter {
+    fn traces(&self, _: &request::Parts) -> bool {
+        true
+    }
+}
+
+/// Traces all but some paths.
+#[derive(Clone, Debug, Default)]
+pub struct ExceptPaths(Vec<String>);
+
+impl ExceptPaths {
+    /// All but these paths and what is below them: `/livez` stands for `/livez` and `/livez/db`, not for `/livezzz`.
+    #[must_use]
+    pub fn new<P: Into<String>>(paths: impl IntoIterator<Item = P>) -> Self {
+        Self(paths.into_iter().map(Into::into).collect())
+    }
+}
+
+impl Filter for ExceptPaths {
+    fn traces(&self, request: &request::Parts) -> bool {
+        let path = request.uri.path();
+        !self.0.iter().any(|except| {
+            let rest = path.strip_prefix(except.trim_end_matches('/'));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        })
+    }
+}
+
+/// What a request's `http.route` is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The router's own template; nothing where it has matched none.
+    Matched,
+    /// This one. It must be one of few: it is a label of metrics, which takes 1,000 values at most.
+    Template(Cow<'static, str>),
+    /// None.
+    Nothing,
+}
+
 /// The template of a request's address, such as `/users/{id}`.
 pub trait RouteTemplate: Send + Sync + 'static {
-    /// The template, given the router's own if it has one; `None` where there is no route.
-    fn template(&self, matched: Option<&str>, request: &Parts) -> Option<String>;
+    /// The template, given the router's own if it has one.
+    fn template(&self, matched: Option<&str>, request: &request::Parts) -> Route;
 }
 
 impl<F> RouteTemplate for F
 where
-    F: Fn(Option<&str>, &Parts) -> Option<String> + Send + Sync + 'static,
+    F: Fn(Option<&str>, &request::Parts) -> Route + Send + Sync + 'static,
 {
-    fn template(&self, matched: Option<&str>, request: &Parts) -> Option<String> {
+    fn template(&self, matched: Option<&str>, request: &request::Parts) -> Route {
         self(matched, request)
+    }
+}
+
+/// The router's own template.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultRouteTemplate;
+
+impl RouteTemplate for DefaultRouteTemplate {
+    fn template(&self, _: Option<&str>, _: &request::Parts) -> Route {
+        Route::Matched
+    }
+}
+
+/// The template that axum's router has matched, if the layer is where it is known.
+pub(crate) fn matched(request: &request::Parts) -> Option<&str> {
+    request.extensions.get::<MatchedPath>().map(MatchedPath::as_str)
+}
+
+/// What the span says of a request beyond the conventions.
+pub trait MakeSpan: Send + Sync + 'static {
+    /// Adds attributes to those that the span begins with, which samplers see. Keys that are there already must not be added.
+    fn make_span(&self, request: &request::Parts, attributes: &mut Vec<KeyValue>);
+}
+
+impl<F> MakeSpan for F
+where
+    F: Fn(&request::Parts, &mut Vec<KeyValue>) + Send + Sync + 'static,
+{
+    fn make_span(&self, request: &request::Parts, attributes: &mut Vec<KeyValue>) {
+        self(request, attributes);
+    }
+}
+
+/// Adds nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultMakeSpan;
+
+impl MakeSpan for DefaultMakeSpan {
+    fn make_span(&self, _: &request::Parts, _: &mut Vec<KeyValue>) {}
+}
+
+/// What the span says of a response beyond the conventions.
+pub trait OnResponse: Send + Sync + 'static {
+    /// Called when the head of the response is there; status and attributes by the conventions are set already. What it appends
+    /// to the headers goes out.
+    fn on_response(&self, response: &mut response::Parts, span: &SpanRef<'_>);
+}
+
+impl<F> OnResponse for F
+where
+    F: Fn(&mut response::Parts, &SpanRef<'_>) + Send + Sync + 'static,
+{
+    fn on_response(&self, response: &mut response::Parts, span: &SpanRef<'_>) {
+        self(response, span);
+    }
+}
+
+/// Adds nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DefaultOnResponse;
+
+impl OnResponse for DefaultOnResponse {
+    fn on_response(&self, _: &mut response::Parts, _: &SpanRef<'_>) {}
+}
+
+/// The text of a panic, if it has one.
+pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_left_out_with_what_is_below_them() {
+        let filter = ExceptPaths::new(["/livez", "/assets/"]);
+        let traces = |path: &str| filter.traces(&http::Request::get(path).body(()).unwrap().into_parts().0);
+        for path in ["/livez", "/livez/db", "/assets", "/assets/a.css"] {
+            assert!(!traces(path), "{path}");
+        }
+        for path in ["/", "/livezzz", "/x/livez"] {
+            assert!(traces(path), "{path}");
+        }
     }
 }

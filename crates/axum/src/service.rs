@@ -1,19 +1,22 @@
 //! [`TraceService`]: one request comes in.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     task::{Context, Poll},
-    time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
+use http_body::Body;
 use tower_service::Service;
 
 use crate::{
     body::TraceBody,
-    future::{InFlight, TraceFuture},
+    future::{TraceFuture, Traced},
+    in_flight::InFlight,
     layer::Settings,
-    make_span::make_span,
+    received::Received,
+    upgrade::Bridge,
 };
 
 /// Made by [`TraceLayer`](crate::TraceLayer).
@@ -29,29 +32,11 @@ impl<S: std::fmt::Debug> std::fmt::Debug for TraceService<S> {
     }
 }
 
-/// When a request was received: by the wall clock for others, by the monotonic one for lengths.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Received {
-    pub(crate) unix_ns: i64,
-    pub(crate) instant: Instant,
-}
-
-impl Received {
-    fn now() -> Self {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Self { unix_ns: i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX), instant: Instant::now() }
-    }
-
-    /// Now, in Unix nanoseconds, at the same distance as by the monotonic clock: a wall clock that is set while a request is
-    /// handled does not make its length negative.
-    pub(crate) fn until_now_ns(self) -> i64 {
-        self.unix_ns.saturating_add(i64::try_from(self.instant.elapsed().as_nanos()).unwrap_or(i64::MAX))
-    }
-}
-
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for TraceService<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ReqBody: Body,
+    ResBody: Body,
 {
     type Response = Response<TraceBody<ResBody>>;
     type Error = S::Error;
@@ -63,18 +48,21 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let received = Received::now();
-        let (parts, body) = request.into_parts();
-        let in_flight = self.settings.filter.traces(&parts).then(|| {
-            let (span, context) = make_span(&parts, &self.settings);
-            InFlight { span, context, received, settings: Arc::clone(&self.settings) }
-        });
-        let request = Request::from_parts(parts, body);
-        match in_flight {
-            Some(in_flight) => {
-                let inner = in_flight.span.in_scope(|| self.inner.call(request));
-                TraceFuture { inner, in_flight: Some(in_flight) }
-            }
-            None => TraceFuture { inner: self.inner.call(request), in_flight: None },
+        let (mut parts, body) = request.into_parts();
+        if !self.settings.filter.traces(&parts) {
+            let inner = self.inner.call(Request::from_parts(parts, body));
+            return TraceFuture { inner: Some(inner), panic: None, traced: None };
         }
+        let in_flight = InFlight::begin(&parts, body.size_hint().exact(), received, &self.settings);
+        let bridge = Bridge::put_between(&mut parts.extensions);
+        let is_connect = parts.method == Method::CONNECT;
+        let request = Request::from_parts(parts, body);
+        // The service itself may be called again after a panic; that is what tower's own catching layers take for granted.
+        let call = AssertUnwindSafe(|| in_flight.span.in_scope(|| self.inner.call(request)));
+        let (inner, panic) = match catch_unwind(call) {
+            Ok(inner) => (Some(inner), None),
+            Err(panic) => (None, Some(panic)),
+        };
+        TraceFuture { inner, panic, traced: Some(Traced { in_flight, bridge, is_connect }) }
     }
 }

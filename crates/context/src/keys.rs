@@ -14,10 +14,16 @@ pub const NETWORK_METHOD: &str = "throughline.network.method";
 pub const NETWORK_QUALITY: &str = "throughline.network.quality";
 /// From request received to response head sent, by the server's own clock, in milliseconds.
 pub const SERVER_DURATION_MS: &str = "throughline.server.duration_ms";
+/// From request received to the first byte of the response, by the server's own clock, in milliseconds; on the server's span,
+/// whose end is the last byte.
+pub const SERVER_FIRST_BYTE_MS: &str = "throughline.server.time_to_first_byte_ms";
 /// Server clock minus browser clock, in milliseconds.
 pub const CLOCK_OFFSET_MS: &str = "throughline.clock.offset_ms";
 /// Half the width of the interval in which the true offset lies, in milliseconds.
 pub const CLOCK_ERROR_MS: &str = "throughline.clock.error_ms";
+/// What was added to the times of a page's record before it was sent on, in milliseconds: they are in the server's clock
+/// then. Nothing that is stored has it.
+pub const CLOCK_SHIFT_MS: &str = "throughline.clock.shift_ms";
 /// Prefix of the length of each phase of a request, in milliseconds: `throughline.phase.dns_ms` and so on.
 pub const PHASE_PREFIX: &str = "throughline.phase.";
 

@@ -56,7 +56,8 @@ fn json_success(body: &[u8]) -> Option<Partial> {
     let response: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
     let Some(partial) = response.get("partialSuccess") else { return Some(Partial::default()) };
     // A 64-bit integer is a string in protobuf's JSON; a number is taken as well.
-    let rejected = ["rejectedSpans", "rejectedLogRecords"].into_iter().find_map(|key| partial.get(key));
+    let rejected =
+        ["rejectedSpans", "rejectedLogRecords", "rejectedDataPoints"].into_iter().find_map(|key| partial.get(key));
     let rejected = rejected.map(|rejected| match rejected {
         serde_json::Value::String(text) => text.parse().unwrap_or(0),
         number => number.as_u64().unwrap_or(0),
@@ -89,7 +90,7 @@ mod tests {
 
     #[test]
     fn partial_success_in_both_encodings() {
-        for signal in [Signal::Traces, Signal::Logs] {
+        for signal in [Signal::Traces, Signal::Logs, Signal::Metrics] {
             let rejections = vec![Rejection::new(signal, "a", Reason::Refused("too long".into())); 3];
             for encoding in [Encoding::Protobuf, Encoding::Json] {
                 let answer = |rejections| {

@@ -4,7 +4,8 @@
 //! writes, and commits together whatever has queued up meanwhile; a few connections read. [`SpanStore::append`]
 //! resolves after the commit, so that what was acknowledged survives a crash. Each span has a place in the order of
 //! commits: a sink is a cursor over it ([`SpanStore::after`], [`SpanStore::set_cursor`]). Log records lie beside the spans
-//! and have an order of their own ([`SpanStore::append_logs`], [`SpanStore::logs_after`]).
+//! and have an order of their own ([`SpanStore::append_logs`], [`SpanStore::logs_after`]). What sinks remember besides their
+//! cursors is in an [`Outbox`].
 //!
 //! [`Metrics`] keeps the last point of each series and a queue of points, in a file of its own.
 //!
@@ -16,6 +17,7 @@ mod fold;
 mod list;
 mod logs;
 mod metrics;
+mod outbox;
 mod pool;
 mod read;
 mod resources;
@@ -29,6 +31,7 @@ pub use crate::{
     error::StoreError,
     list::{Before, ListFilter, MAX_LIST},
     metrics::{MAX_POINT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_POINTS, MAX_SERIES, MetricCounts, Metrics},
+    outbox::{Outbox, SetAside},
     read::{MAX_AFTER_BYTES, MAX_TRACE_LOGS, MAX_TRACE_SPANS},
     span_store::{Appended, Counts, SpanStore},
     sqlite::Store,

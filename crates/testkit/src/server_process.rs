@@ -52,6 +52,8 @@ impl ServerProcess {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // What a test finds in the store, it has sent itself.
+        command.env("THROUGHLINE_SELF_CHECK", "off");
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
@@ -137,6 +139,24 @@ impl ServerProcess {
     #[must_use]
     pub fn output(&self) -> String {
         text(&self.output)
+    }
+
+    /// The most memory that it ever had resident, in bytes; `None` where the system does not say.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    }
+
+    /// Takes the process away without a word (SIGKILL).
+    ///
+    /// # Errors
+    /// It cannot be killed or waited for.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Asks it to stop, as an operator would (SIGTERM), and waits for its end.

@@ -1,5 +1,7 @@
 //! The two instants of a server, on their way to the browser.
 
+use std::fmt;
+
 /// The metric that carries [`ServerTimes`] in its description.
 pub const METRIC: &str = "throughline";
 
@@ -27,21 +29,9 @@ impl ServerTimes {
     /// is made so, and a client span that is not valid is left out: neither can break the header.
     #[must_use]
     pub fn encode(&self) -> String {
-        let mut instance: String = self
-            .instance
-            .chars()
-            .take(MAX_INSTANCE)
-            .map(|char| if char.is_ascii() && is_instance_byte(char as u8) { char } else { '_' })
-            .collect();
-        if instance.is_empty() {
-            instance.push('_');
-        }
-        let Self { received_ns, sent_ns, .. } = self;
-        let mut metric = format!("{METRIC};desc=\"i={instance};r={received_ns};s={sent_ns}");
-        if let Some(client_span) = self.client_span.as_deref().filter(|span| is_client_span(span.as_bytes())) {
-            metric.extend([";c=", client_span]);
-        }
-        metric.push('"');
+        let mut metric = encode_instance(&self.instance);
+        // A `String` takes whatever is written.
+        let _ = encode_times(&mut metric, self.received_ns, self.sent_ns, self.client_span.as_deref());
         metric
     }
 
@@ -77,6 +67,40 @@ impl ServerTimes {
             client_span,
         })
     }
+}
+
+/// The beginning of [`ServerTimes::encode`], which is the same for all responses of an instance: `throughline;desc="i=…`.
+#[must_use]
+pub fn encode_instance(instance: &str) -> String {
+    let mut metric = String::from(METRIC);
+    metric.push_str(";desc=\"i=");
+    let start = metric.len();
+    for char in instance.chars().take(MAX_INSTANCE) {
+        metric.push(if char.is_ascii() && is_instance_byte(char as u8) { char } else { '_' });
+    }
+    if metric.len() == start {
+        metric.push('_');
+    }
+    metric
+}
+
+/// What follows [`encode_instance`]: the times in Unix nanoseconds, the client's span (16 lower-case hexadecimal digits; left
+/// out if it is anything else), and the closing quote. For those who print into a buffer of their own.
+///
+/// # Errors
+/// Those of `out`.
+pub fn encode_times(
+    out: &mut impl fmt::Write,
+    received_ns: i64,
+    sent_ns: i64,
+    client_span: Option<&str>,
+) -> fmt::Result {
+    write!(out, ";r={received_ns};s={sent_ns}")?;
+    if let Some(client_span) = client_span.filter(|span| is_client_span(span.as_bytes())) {
+        out.write_str(";c=")?;
+        out.write_str(client_span)?;
+    }
+    out.write_char('"')
 }
 
 /// The bytes as a text, if they are of a form that is ASCII.

@@ -1,0 +1,208 @@
+//! [`InFlight`]: a traced request, from its reception to the last byte of its response.
+
+use std::{any::Any, sync::Arc};
+
+use http::{HeaderValue, Method, StatusCode, header, request, response};
+use opentelemetry::{KeyValue, StringValue, trace::Status};
+use opentelemetry_semantic_conventions::attribute;
+use throughline_context::{SpanId, keys};
+
+use crate::{
+    layer::Settings,
+    make_span::{describe, origin},
+    metrics::{Labels, Over},
+    policy::panic_message,
+    received::Received,
+    server_timing,
+    span::{Beginning, ServerSpan},
+};
+
+const CANCELLED: &str = "cancelled";
+const PANIC: &str = "panic";
+
+/// How a request ended.
+pub(crate) enum End {
+    /// The last byte is on its way.
+    Complete,
+    /// The client went away.
+    Cancelled,
+    /// Something failed that is no response, named by its type.
+    Failed(&'static str),
+    /// A handler or a body panicked.
+    Panicked,
+}
+
+/// Dropped before it has ended, the request was cancelled.
+pub(crate) struct InFlight {
+    pub(crate) span: ServerSpan,
+    pub(crate) settings: Arc<Settings>,
+    received: Received,
+    client_span: Option<SpanId>,
+    labels: Labels,
+    request_bytes: Option<u64>,
+    response_bytes: u64,
+    status: Option<StatusCode>,
+    error: Option<StringValue>,
+    /// As many bytes make the response complete, whether or not the body says so.
+    expected_bytes: Option<u64>,
+    is_head: bool,
+    /// Such a response has no end but that the client goes.
+    is_event_stream: bool,
+    is_over: bool,
+}
+
+impl InFlight {
+    pub(crate) fn begin(
+        request: &request::Parts,
+        request_bytes: Option<u64>,
+        received: Received,
+        settings: &Arc<Settings>,
+    ) -> Self {
+        let description = describe(request, settings);
+        let (origin, client_span) = origin(request, settings);
+        let mut attributes = description.attributes;
+        if let Some(bytes) = request_bytes {
+            attributes.push(KeyValue::new(attribute::HTTP_REQUEST_BODY_SIZE, number(bytes)));
+        }
+        let span = settings.start.start(Beginning { name: description.name, start: received.wall, attributes, origin });
+        settings.metrics().begin(&description.labels);
+        Self {
+            span,
+            settings: Arc::clone(settings),
+            received,
+            client_span,
+            labels: description.labels,
+            request_bytes,
+            response_bytes: 0,
+            status: None,
+            error: None,
+            expected_bytes: None,
+            is_head: request.method == Method::HEAD,
+            is_event_stream: false,
+            is_over: false,
+        }
+    }
+
+    /// The head of the response is there. Sets what the span says of it, and what it says of the span.
+    pub(crate) fn respond(&mut self, response: &mut response::Parts) {
+        let status = response.status;
+        self.status = Some(status);
+        let content_length = response.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        self.expected_bytes = match self.is_head || is_bodiless(status) {
+            true => Some(0),
+            false => content_length.and_then(|length| length.parse().ok()),
+        };
+        let content_type = response.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
+        self.is_event_stream = content_type.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
+
+        let span = self.span.get();
+        span.set_attribute(KeyValue::new(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16())));
+        let first_byte_ms = self.received.elapsed().as_secs_f64() * 1_000.0;
+        span.set_attribute(KeyValue::new(keys::SERVER_FIRST_BYTE_MS, first_byte_ms));
+        if status.is_server_error() {
+            self.error.get_or_insert_with(|| status.as_u16().to_string().into());
+            // No description: the code stands beside it.
+            span.set_status(Status::error(""));
+        }
+        if !self.settings.response_headers.is_empty() {
+            let mut recorded = Vec::new();
+            self.settings.response_headers.record(&response.headers, &mut recorded);
+            span.set_attributes(recorded);
+        }
+        self.settings.on_response.on_response(response, &span);
+        let context = self.span.span_context();
+        server_timing::append(&mut response.headers, &self.settings, context.as_ref(), self.client_span, self.received);
+    }
+
+    /// A handler panicked with this.
+    pub(crate) fn record_panic(&mut self, payload: &(dyn Any + Send)) {
+        exception(&self.span.get(), PANIC, panic_message(payload));
+        self.error = Some(PANIC.into());
+    }
+
+    /// So many more bytes of the body are on their way.
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        self.response_bytes = self.response_bytes.saturating_add(bytes);
+    }
+
+    /// The same of what the client sent after an upgrade.
+    pub(crate) fn received(&mut self, bytes: u64) {
+        let before = self.request_bytes.unwrap_or_default();
+        self.request_bytes = Some(before.saturating_add(bytes));
+    }
+
+    /// Whether all bytes that the response announced are on their way.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.expected_bytes.is_some_and(|expected| self.response_bytes >= expected)
+    }
+
+    /// Ends span and measurements.
+    pub(crate) fn end(mut self, end: &End) {
+        self.finish(end);
+    }
+
+    fn finish(&mut self, end: &End) {
+        self.is_over = true;
+        let span = self.span.get();
+        let (error, description) = match end {
+            End::Complete => (None, ""),
+            End::Cancelled => (Some(CANCELLED), "the client went away before the response was complete"),
+            End::Failed(kind) => (Some(*kind), ""),
+            End::Panicked => (Some(PANIC), ""),
+        };
+        if let Some(error) = error {
+            self.error = Some(error.into());
+            span.set_status(Status::error(description));
+        }
+        if let Some(error) = &self.error {
+            span.set_attribute(KeyValue::new(attribute::ERROR_TYPE, error.clone()));
+        }
+        if self.status.is_some() {
+            span.set_attribute(KeyValue::new(attribute::HTTP_RESPONSE_BODY_SIZE, number(self.response_bytes)));
+        }
+        let duration = self.received.elapsed();
+        self.span.end(self.received.wall.checked_add(duration).unwrap_or(self.received.wall));
+        let over = Over {
+            duration,
+            status: self.status,
+            error: self.error.take(),
+            request_bytes: self.request_bytes,
+            response_bytes: self.response_bytes,
+        };
+        self.settings.metrics().end(&self.labels, &over);
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        let end = if std::thread::panicking() {
+            End::Panicked
+        } else if self.is_complete() || (self.is_event_stream && self.status.is_some()) {
+            End::Complete
+        } else {
+            End::Cancelled
+        };
+        self.finish(&end);
+    }
+}
+
+/// An exception as the conventions record it: an event.
+pub(crate) fn exception(span: &opentelemetry::trace::SpanRef<'_>, kind: &'static str, message: &str) {
+    let attributes = vec![
+        KeyValue::new(attribute::EXCEPTION_TYPE, kind),
+        KeyValue::new(attribute::EXCEPTION_MESSAGE, message.to_owned()),
+    ];
+    span.add_event("exception", attributes);
+}
+
+/// RFC 9110 §6.4.1.
+fn is_bodiless(status: StatusCode) -> bool {
+    status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
+}
+
+fn number(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,172 @@
+//! The metrics of HTTP servers by the OpenTelemetry semantic conventions. Labels take few values: nothing that a client can
+//! make up is one.
+
+use std::{fmt, time::Duration};
+
+use http::{StatusCode, Version};
+use opentelemetry::{
+    InstrumentationScope, KeyValue, StringValue, Value,
+    metrics::{Histogram, Meter, UpDownCounter},
+};
+use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute, metric};
+
+use crate::routes::KnownRoute;
+
+/// The buckets that the conventions advise for durations, seconds.
+const DURATION_BUCKETS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+/// From an empty body to 16 MiB, bytes. The SDK's own buckets end at 10,000.
+const BODY_BUCKETS_BYTES: [f64; 13] = [
+    0.0,
+    64.0,
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    2_097_152.0,
+    4_194_304.0,
+    8_388_608.0,
+    16_777_216.0,
+];
+
+/// The instruments.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    duration: Histogram<f64>,
+    active: UpDownCounter<i64>,
+    request_bytes: Histogram<u64>,
+    response_bytes: Histogram<u64>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+/// Who makes spans and metrics, as exporters name it.
+pub(crate) fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .with_schema_url(SCHEMA_URL)
+        .build()
+}
+
+impl Metrics {
+    pub(crate) fn new(meter: &Meter) -> Self {
+        Self {
+            duration: meter
+                .f64_histogram(metric::HTTP_SERVER_REQUEST_DURATION)
+                .with_unit("s")
+                .with_description("Duration of HTTP server requests.")
+                .with_boundaries(DURATION_BUCKETS_S.to_vec())
+                .build(),
+            active: meter
+                .i64_up_down_counter(metric::HTTP_SERVER_ACTIVE_REQUESTS)
+                .with_unit("{request}")
+                .with_description("Number of active HTTP server requests.")
+                .build(),
+            request_bytes: meter
+                .u64_histogram(metric::HTTP_SERVER_REQUEST_BODY_SIZE)
+                .with_unit("By")
+                .with_description("Size of HTTP server request bodies.")
+                .with_boundaries(BODY_BUCKETS_BYTES.to_vec())
+                .build(),
+            response_bytes: meter
+                .u64_histogram(metric::HTTP_SERVER_RESPONSE_BODY_SIZE)
+                .with_unit("By")
+                .with_description("Size of HTTP server response bodies.")
+                .with_boundaries(BODY_BUCKETS_BYTES.to_vec())
+                .build(),
+        }
+    }
+
+    pub(crate) fn begin(&self, labels: &Labels) {
+        self.active.add(1, &labels.of_request());
+    }
+
+    /// The request is over.
+    pub(crate) fn end(&self, labels: &Labels, over: &Over) {
+        self.active.add(-1, &labels.of_request());
+        let all = labels.all(over);
+        let (labels, _) = all.labels.split_at(all.count);
+        self.duration.record(over.duration.as_secs_f64(), labels);
+        if let Some(bytes) = over.request_bytes {
+            self.request_bytes.record(bytes, labels);
+        }
+        if over.status.is_some() {
+            self.response_bytes.record(over.response_bytes, labels);
+        }
+    }
+}
+
+/// What is known of a request when it is over.
+#[derive(Debug)]
+pub(crate) struct Over {
+    pub(crate) duration: Duration,
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) error: Option<StringValue>,
+    pub(crate) request_bytes: Option<u64>,
+    pub(crate) response_bytes: u64,
+}
+
+/// The labels that a request has from its beginning.
+#[derive(Clone, Debug)]
+pub(crate) struct Labels {
+    /// A known method, or `_OTHER`.
+    pub(crate) method: &'static str,
+    pub(crate) scheme: &'static str,
+    pub(crate) version: Option<&'static str>,
+    pub(crate) route: Option<KnownRoute>,
+}
+
+/// Labels in a place without an allocation; only the first `count` are meant.
+struct All {
+    labels: [KeyValue; 6],
+    count: usize,
+}
+
+impl Labels {
+    fn of_request(&self) -> [KeyValue; 2] {
+        [KeyValue::new(attribute::HTTP_REQUEST_METHOD, self.method), KeyValue::new(attribute::URL_SCHEME, self.scheme)]
+    }
+
+    fn all(&self, over: &Over) -> All {
+        let [method, scheme] = self.of_request();
+        let nothing = || KeyValue::new("", false);
+        let mut all = All { labels: [method, scheme, nothing(), nothing(), nothing(), nothing()], count: 2 };
+        let mut push = |key: &'static str, value: Value| {
+            if let Some(place) = all.labels.get_mut(all.count) {
+                *place = KeyValue::new(key, value);
+                all.count += 1;
+            }
+        };
+        if let Some(status) = over.status {
+            push(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()).into());
+        }
+        if let Some(version) = self.version {
+            push(attribute::NETWORK_PROTOCOL_VERSION, version.into());
+        }
+        if let Some(route) = self.route.as_ref().filter(|route| route.is_label) {
+            push(attribute::HTTP_ROUTE, Value::String(StringValue::from(std::sync::Arc::clone(&route.template))));
+        }
+        if let Some(error) = &over.error {
+            push(attribute::ERROR_TYPE, Value::String(error.clone()));
+        }
+        all
+    }
+}
+
+/// As the conventions write it.
+pub(crate) fn protocol_version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_09 => Some("0.9"),
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        Version::HTTP_3 => Some("3"),
+        _ => None,
+    }
+}

@@ -1,0 +1,82 @@
+//! What the response tells the browser: which span answered, and when by this server's clock.
+
+use std::fmt::{self, Write};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+use opentelemetry::trace::SpanContext;
+use throughline_context::{SpanId, TraceFlags, TraceId, TraceParent};
+use throughline_timing::server_timing::{TRACE_METRICS, encode_times};
+
+use crate::{layer::Settings, received::Received};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
+
+/// Longer than the longest value: twice a `traceparent`, an instance of 64, two numbers of 20 and a span.
+const MAX_BYTES: usize = 384;
+
+/// Appends, so that an application's own metrics and origins stay. The last thing before the head goes out: what comes later
+/// counts as network.
+pub(crate) fn append(
+    headers: &mut HeaderMap,
+    settings: &Settings,
+    span: Option<&SpanContext>,
+    client_span: Option<SpanId>,
+    received: Received,
+) {
+    // Timing-Allow-Origin takes a list, but a proxy may not: one header for each.
+    for origin in &settings.timing_allow_origins {
+        headers.append(TIMING_ALLOW_ORIGIN, origin.clone());
+    }
+    let mut text = Text { bytes: [0; MAX_BYTES], length: 0 };
+    if write(&mut text, settings, span, client_span, received).is_ok()
+        && let Ok(value) = HeaderValue::from_bytes(text.bytes.get(..text.length).unwrap_or_default())
+    {
+        headers.append(SERVER_TIMING, value);
+    }
+}
+
+fn write(
+    text: &mut Text,
+    settings: &Settings,
+    span: Option<&SpanContext>,
+    client_span: Option<SpanId>,
+    received: Received,
+) -> fmt::Result {
+    if let Some(parent) = span.and_then(traceparent) {
+        let bytes = parent.to_bytes();
+        let parent = std::str::from_utf8(&bytes).map_err(|_| fmt::Error)?;
+        for metric in TRACE_METRICS {
+            for part in [metric, ";desc=\"", parent, "\", "] {
+                text.write_str(part)?;
+            }
+        }
+    }
+    text.write_str(&settings.instance)?;
+    let client_span = client_span.map(SpanId::to_hex);
+    let client_span = client_span.as_ref().and_then(|digits| std::str::from_utf8(digits).ok());
+    encode_times(text, received.unix_ns(), received.until_now_ns(), client_span)
+}
+
+fn traceparent(span: &SpanContext) -> Option<TraceParent> {
+    Some(TraceParent::new(
+        TraceId::from_bytes(span.trace_id().to_bytes())?,
+        SpanId::from_bytes(span.span_id().to_bytes())?,
+        TraceFlags::new(span.trace_flags().to_u8()),
+    ))
+}
+
+/// A text of limited length on the stack.
+struct Text {
+    bytes: [u8; MAX_BYTES],
+    length: usize,
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.length + text.len();
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.length = end;
+        Ok(())
+    }
+}

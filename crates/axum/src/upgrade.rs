@@ -1,0 +1,212 @@
+//! Upgraded connections, WebSocket for one: their span ends when the stream does.
+//!
+//! After `101 Switching Protocols` hyper hands the connection to whoever asked for it, and nobody hears of it again. So the layer
+//! asks first, and gives the handler one end of a pipe in its place; what goes through the pipe, goes through the connection.
+//! It costs a copy of each byte, and only for requests that ask for an upgrade.
+
+use std::{
+    future::Future,
+    io,
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, Waker},
+};
+
+use http::{Extensions, Request, Response, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+    upgrade::OnUpgrade,
+};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
+    sync::oneshot,
+};
+
+use crate::in_flight::{End, InFlight};
+
+/// How much waits in the pipe, each way.
+const PIPE_BYTES: usize = 16 * 1024;
+/// How much is carried at once.
+const BUFFER_BYTES: usize = 8 * 1024;
+/// An exchange with ourselves takes a few polls; more would mean that it never ends.
+const MAX_POLLS: usize = 64;
+
+/// Between a connection and the handler that has upgraded it.
+pub(crate) struct Bridge {
+    connection: OnUpgrade,
+    near: DuplexStream,
+    gone: oneshot::Receiver<()>,
+}
+
+impl Bridge {
+    /// Takes the connection's upgrade out of a request, and puts the pipe's in. `None`, and nothing is changed, if the request
+    /// has none.
+    pub(crate) fn put_between(extensions: &mut Extensions) -> Option<Self> {
+        let connection = extensions.get::<OnUpgrade>()?.clone();
+        tokio::runtime::Handle::try_current().ok()?;
+        let (near, far, gone) = pipe()?;
+        extensions.insert(far);
+        Some(Self { connection, near, gone })
+    }
+
+    /// Carries bytes both ways until the stream has ended, and then ends the span.
+    pub(crate) fn carry(self, mut in_flight: InFlight) {
+        tokio::spawn(async move {
+            let Ok(connection) = self.connection.await else {
+                in_flight.end(&End::Cancelled);
+                return;
+            };
+            let (sent, received) = carry(TokioIo::new(connection), self.near, self.gone).await;
+            in_flight.sent(sent);
+            in_flight.received(received);
+            in_flight.end(&End::Complete);
+        });
+    }
+}
+
+/// A pipe, whose far end is what hyper gives to those who ask for an upgrade. Hyper alone can make that, so it is asked for one:
+/// it serves a request of ours over the pipe, at once and in memory.
+fn pipe() -> Option<(DuplexStream, OnUpgrade, oneshot::Receiver<()>)> {
+    let (mut near, stream) = tokio::io::duplex(PIPE_BYTES);
+    let (here, gone) = oneshot::channel();
+    let far = Far { stream, _here: here };
+    let taken = Arc::new(Mutex::new(None));
+    let upgrade = Arc::clone(&taken);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        *upgrade.lock().unwrap_or_else(PoisonError::into_inner) = Some(hyper::upgrade::on(&mut request));
+        let response = Response::builder()
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .header(header::CONNECTION, "upgrade")
+            .header(header::UPGRADE, "pipe")
+            .body(Nothing);
+        std::future::ready(response)
+    });
+    let serve = http1::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades();
+    let ask = async move {
+        near.write_all(b"GET / HTTP/1.1\r\nhost: pipe\r\nconnection: upgrade\r\nupgrade: pipe\r\n\r\n").await.ok()?;
+        let mut last = [0; 4];
+        while last != *b"\r\n\r\n" {
+            last.rotate_left(1);
+            last[3] = near.read_u8().await.ok()?;
+        }
+        Some(near)
+    };
+    let (mut serve, mut ask) = (pin!(serve), pin!(ask));
+    let mut near = None;
+    let mut is_served = false;
+    // Neither side waits for anything but the other, so nobody has to be woken.
+    let mut cx = Context::from_waker(Waker::noop());
+    for _ in 0..MAX_POLLS {
+        if !is_served {
+            is_served = serve.as_mut().poll(&mut cx).is_ready();
+        }
+        if near.is_none()
+            && let Poll::Ready(asked) = ask.as_mut().poll(&mut cx)
+        {
+            near = Some(asked?);
+        }
+        if is_served && near.is_some() {
+            break;
+        }
+    }
+    let far = taken.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+    if is_served { Some((near?, far, gone)) } else { None }
+}
+
+/// Carries until both directions have ended, or the handler has let go. Gives the bytes to the client and those from it.
+async fn carry(
+    connection: impl AsyncRead + AsyncWrite,
+    near: DuplexStream,
+    mut gone: oneshot::Receiver<()>,
+) -> (u64, u64) {
+    let (mut from_client, mut to_client) = tokio::io::split(connection);
+    let (mut from_handler, mut to_handler) = tokio::io::split(near);
+    let (mut sent, mut received) = (0, 0);
+    {
+        let mut down = pin!(pump(&mut from_handler, &mut to_client, &mut sent));
+        let mut up = pin!(pump(&mut from_client, &mut to_handler, &mut received));
+        let (mut is_down_over, mut is_up_over, mut is_gone) = (false, false, false);
+        // What the handler has said before it went is still carried.
+        while !(is_down_over && (is_up_over || is_gone)) {
+            tokio::select! {
+                ended = &mut down, if !is_down_over => {
+                    is_down_over = true;
+                    // The client takes nothing more: nothing is left to be said.
+                    is_gone |= ended.is_err();
+                }
+                _ = &mut up, if !is_up_over => is_up_over = true,
+                _ = &mut gone, if !is_gone => is_gone = true,
+            }
+        }
+    }
+    (sent, received)
+}
+
+/// Carries one way until the end, and passes the end on.
+async fn pump(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    count: &mut u64,
+) -> io::Result<()> {
+    let mut buffer = vec![0; BUFFER_BYTES];
+    loop {
+        // A connection that breaks has ended.
+        let length = from.read(&mut buffer).await.unwrap_or_default();
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(buffer.get(..length).unwrap_or_default()).await?;
+        to.flush().await?;
+        *count = count.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
+    }
+}
+
+/// The handler's end of the pipe; tells when it is dropped.
+struct Far {
+    stream: DuplexStream,
+    _here: oneshot::Sender<()>,
+}
+
+impl AsyncRead for Far {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Far {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+/// The body of an answer that switches protocols.
+struct Nothing;
+
+impl Body for Nothing {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(0)
+    }
+}

@@ -1,0 +1,15 @@
+//! The layer in real servers on loopback sockets, with what the real SDK makes of it.
+
+#![allow(clippy::unwrap_used, reason = "all of this is a test")]
+
+mod bodies;
+mod harness;
+mod headers;
+mod metrics;
+mod panics;
+mod policy;
+mod routers;
+mod server_timing;
+mod spans;
+mod tracing_spans;
+mod upgrade;

@@ -1,0 +1,125 @@
+//! The metrics of HTTP servers, and what may be a label.
+
+use std::collections::BTreeSet;
+
+use axum::{
+    Router,
+    http::StatusCode,
+    routing::{any, get},
+};
+use opentelemetry::KeyValue;
+use opentelemetry_sdk::metrics::data::{AggregatedMetrics, HistogramDataPoint, Metric, MetricData};
+use throughline_axum::{Route, TraceLayer};
+
+use crate::harness::{Telemetry, Way, exchange, get as ask, request, serve};
+
+fn router(layer: TraceLayer) -> Router {
+    Router::new()
+        .route("/users/{id}", any(|| async { "four" }))
+        .route("/broken", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .layer(layer)
+}
+
+fn labels<'a>(attributes: impl Iterator<Item = &'a KeyValue>) -> String {
+    let labels: BTreeSet<_> = attributes.map(|kv| format!("{}={}", kv.key, kv.value)).collect();
+    labels.into_iter().collect::<Vec<_>>().join(" ")
+}
+
+fn seconds<T>(metric: &Metric, look: impl FnOnce(Vec<&HistogramDataPoint<f64>>) -> T) -> T {
+    match metric.data() {
+        AggregatedMetrics::F64(MetricData::Histogram(histogram)) => look(histogram.data_points().collect()),
+        data => panic!("{data:?}"),
+    }
+}
+
+fn bytes(metric: &Metric) -> Vec<(String, u64, u64)> {
+    assert_eq!(metric.unit(), "By");
+    match metric.data() {
+        AggregatedMetrics::U64(MetricData::Histogram(histogram)) => {
+            histogram.data_points().map(|point| (labels(point.attributes()), point.count(), point.sum())).collect()
+        }
+        data => panic!("{data:?}"),
+    }
+}
+
+#[tokio::test]
+async fn durations_have_the_advised_buckets_and_labels() {
+    let mut telemetry = Telemetry::new(Way::Tracer);
+    let address = serve(router(telemetry.layer())).await;
+    for path in ["/users/7", "/users/8", "/broken", "/nowhere/1", "/nowhere/2"] {
+        exchange(address, &ask(path)).await;
+        telemetry.span().await;
+    }
+    telemetry.metric("http.server.request.duration", |metric| {
+        assert_eq!(metric.unit(), "s");
+        seconds(metric, |points| {
+            let advised = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+            for point in &points {
+                assert_eq!(point.bounds().collect::<Vec<_>>(), advised);
+            }
+            let found: BTreeSet<_> = points.iter().map(|point| (labels(point.attributes()), point.count())).collect();
+            let common = "http.request.method=GET";
+            let end = "network.protocol.version=1.1 url.scheme=http";
+            let expected = BTreeSet::from([
+                (format!("{common} http.response.status_code=200 http.route=/users/{{id}} {end}"), 2),
+                (format!("error.type=500 {common} http.response.status_code=500 http.route=/broken {end}"), 1),
+                (format!("{common} http.response.status_code=404 {end}"), 2),
+            ]);
+            assert_eq!(found, expected);
+        });
+    });
+}
+
+#[tokio::test]
+async fn sizes_of_bodies_are_measured() {
+    let mut telemetry = Telemetry::new(Way::Tracing);
+    let address = serve(router(telemetry.layer())).await;
+    exchange(address, &(request("POST", "/users/7", "content-length: 5\r\n") + "hello")).await;
+    telemetry.span().await;
+    let [(_, count, sum)] = &telemetry.metric("http.server.request.body.size", bytes)[..] else { panic!() };
+    assert_eq!((*count, *sum), (1, 5));
+    let [(_, count, sum)] = &telemetry.metric("http.server.response.body.size", bytes)[..] else { panic!() };
+    assert_eq!((*count, *sum), (1, 4));
+}
+
+#[tokio::test]
+async fn what_clients_make_up_is_no_label() {
+    let mut telemetry = Telemetry::new(Way::Tracer);
+    let address = serve(router(telemetry.layer())).await;
+    for number in 0..50 {
+        let method = format!("BREW{number}");
+        // The scheme of a request in absolute form is the client's too.
+        let path = format!("made{number}://host{number}.example/users/{number}?q={number}");
+        let headers = format!("user-agent: {number}\r\nx-forwarded-proto: p{number}\r\n");
+        exchange(address, &request(&method, &path, &headers)).await;
+        telemetry.span().await;
+    }
+    telemetry.metric("http.server.request.duration", |metric| {
+        seconds(metric, |points| {
+            let [point] = &points[..] else { panic!("{} sets of labels", points.len()) };
+            assert!(labels(point.attributes()).contains("http.request.method=_OTHER"));
+            assert_eq!(point.count(), 50);
+        });
+    });
+    assert_eq!(telemetry.active(), 0);
+}
+
+#[tokio::test]
+async fn templates_made_by_a_program_are_bounded_as_labels() {
+    let telemetry = Telemetry::new(Way::Tracer);
+    // A template for each address that somebody asks for.
+    let careless =
+        |_: Option<&str>, request: &http::request::Parts| Route::Template(request.uri.path().to_owned().into());
+    let layer = telemetry.layer().route(careless);
+    let app = Router::new().fallback(|| async {}).layer(layer);
+    for number in 0..1_100 {
+        let request = http::Request::get(format!("/{number}")).body(axum::body::Body::empty()).unwrap();
+        tower::ServiceExt::oneshot(app.clone(), request).await.unwrap();
+    }
+    telemetry.metric("http.server.request.duration", |metric| {
+        seconds(metric, |points| {
+            let counted: u64 = points.iter().map(|point| point.count()).sum();
+            assert_eq!((points.len(), counted), (1_001, 1_100));
+        });
+    });
+}

@@ -1,0 +1,91 @@
+//! Which traces are continued, and which requests are traced.
+
+use axum::{Router, routing::get};
+use opentelemetry::{SpanId, trace::TracerProvider as _};
+use opentelemetry_sdk::trace::SpanData;
+use throughline_axum::{ExceptPaths, RemoteParent, TraceLayer};
+
+use crate::harness::{Telemetry, Way, exchange, get as ask, request, serve};
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn router(layer: TraceLayer) -> Router {
+    Router::new().route("/", get(|| async {})).route("/livez", get(|| async {})).layer(layer)
+}
+
+async fn asked(way: Way, configure: impl FnOnce(TraceLayer) -> TraceLayer, headers: &str) -> SpanData {
+    let mut telemetry = Telemetry::new(way);
+    let address = serve(router(configure(telemetry.layer()))).await;
+    exchange(address, &request("GET", "/", &format!("traceparent: {PARENT}\r\n{headers}"))).await;
+    telemetry.span().await
+}
+
+fn is_continued(span: &SpanData) -> bool {
+    let is_child = span.parent_span_id.to_string() == PARENT[36..52];
+    assert_eq!(is_child, span.span_context.trace_id().to_string() == PARENT[3..35]);
+    if is_child {
+        assert!(span.links.is_empty());
+    } else {
+        assert_eq!(span.parent_span_id, SpanId::INVALID, "a root");
+        assert_eq!(span.links.len(), 1);
+        assert_eq!(span.links.links[0].span_context.span_id().to_string(), &PARENT[36..52]);
+    }
+    is_child
+}
+
+#[tokio::test]
+async fn always_continues_and_never_links() {
+    for way in Way::BOTH {
+        assert!(is_continued(&asked(way, |layer| layer, "").await));
+        assert!(is_continued(&asked(way, |layer| layer.remote_parent(RemoteParent::Always), "").await));
+        assert!(!is_continued(&asked(way, |layer| layer.remote_parent(RemoteParent::Never), "").await));
+    }
+}
+
+#[tokio::test]
+async fn ticketed_continues_whom_the_tickets_vouch_for() {
+    for way in Way::BOTH {
+        let ticketed = |layer: TraceLayer| {
+            layer.remote_parent(RemoteParent::Ticketed).tickets(|request: &http::request::Parts| {
+                request.headers.get("x-ticket").is_some_and(|it| it == "good")
+            })
+        };
+        assert!(is_continued(&asked(way, ticketed, "x-ticket: good\r\n").await));
+        assert!(!is_continued(&asked(way, ticketed, "x-ticket: forged\r\n").await));
+        assert!(!is_continued(&asked(way, ticketed, "").await));
+        // Nobody has a ticket where nothing is said of tickets.
+        assert!(!is_continued(&asked(way, |layer| layer.remote_parent(RemoteParent::Ticketed), "").await));
+    }
+}
+
+#[tokio::test]
+async fn the_policy_can_differ_by_request() {
+    let by_host = |request: &http::request::Parts| match request.headers.contains_key("x-internal") {
+        true => RemoteParent::Always,
+        false => RemoteParent::Never,
+    };
+    assert!(is_continued(&asked(Way::Tracer, |layer| layer.remote_parent(by_host), "x-internal: 1\r\n").await));
+    assert!(!is_continued(&asked(Way::Tracer, |layer| layer.remote_parent(by_host), "").await));
+}
+
+#[tokio::test]
+async fn tracestate_goes_with_the_trace() {
+    for way in Way::BOTH {
+        let span = asked(way, |layer| layer, "tracestate: a=1,b=2\r\ntracestate: c=3\r\n").await;
+        assert_eq!(span.span_context.trace_state().header(), "a=1,b=2,c=3");
+    }
+}
+
+#[tokio::test]
+async fn paths_that_are_left_out_make_neither_span_nor_metric() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let address = serve(router(telemetry.layer().filter(ExceptPaths::new(["/livez"])))).await;
+        let answer = exchange(address, &ask("/livez")).await;
+        assert!(answer.starts_with("HTTP/1.1 200") && !answer.contains("server-timing"), "{answer}");
+        exchange(address, &ask("/")).await;
+        assert_eq!(telemetry.span().await.name, "GET /");
+        assert!(telemetry.is_quiet());
+        let _ = telemetry.provider.tracer("unused");
+    }
+}

@@ -1,0 +1,57 @@
+//! What the response tells the page.
+
+use axum::{Router, response::AppendHeaders, routing::get};
+use throughline_context::TraceParent;
+use throughline_timing::server_timing::{METRIC, ServerTimes, parse};
+
+use crate::harness::{Telemetry, Way, exchange, request, serve};
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+/// The values of all headers with this name, in their order.
+fn values<'a>(answer: &'a str, name: &str) -> Vec<&'a str> {
+    let head = answer.split("\r\n\r\n").next().unwrap();
+    let lines = head.lines().filter_map(|line| line.split_once(": "));
+    lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
+}
+
+#[tokio::test]
+async fn an_applications_own_headers_stay() {
+    for way in Way::BOTH {
+        let telemetry = Telemetry::new(way);
+        let own =
+            || async { AppendHeaders([("server-timing", "db;dur=5"), ("timing-allow-origin", "https://own.example")]) };
+        let layer = telemetry.layer().timing_allow_origin("https://a.example").timing_allow_origin("https://b.example");
+        let address = serve(Router::new().route("/", get(own)).layer(layer)).await;
+        let answer = exchange(address, &request("GET", "/", "")).await;
+        let timing = values(&answer, "server-timing");
+        assert_eq!((timing.len(), timing[0]), (2, "db;dur=5"));
+        let origins = values(&answer, "timing-allow-origin");
+        assert_eq!(origins, ["https://own.example", "https://a.example", "https://b.example"]);
+    }
+}
+
+#[tokio::test]
+async fn span_times_and_client_are_told() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let address = serve(Router::new().route("/", get(|| async {})).layer(telemetry.layer())).await;
+        let answer = exchange(address, &request("GET", "/", &format!("traceparent: {PARENT}\r\n"))).await;
+        let span = telemetry.span().await;
+        let header = values(&answer, "server-timing");
+        assert_eq!(header.len(), 1);
+        let metrics = parse(header[0]);
+        let find = |name: &str| metrics.iter().find(|metric| metric.name == name).unwrap().desc.clone().unwrap();
+        for name in ["traceparent", "trace"] {
+            let context = TraceParent::parse(find(name).as_bytes()).unwrap();
+            assert_eq!(context.parent_id.to_string(), span.span_context.span_id().to_string());
+            assert_eq!(context.trace_id.to_string(), &PARENT[3..35]);
+        }
+        let times = ServerTimes::parse(&find(METRIC)).unwrap();
+        assert_eq!((times.instance.as_str(), times.client_span.as_deref()), ("instance-1", Some(&PARENT[36..52])));
+        assert!(times.sent_ns >= times.received_ns);
+        // As long as it was: the one writer of this format is `throughline-timing`.
+        assert!(header[0].ends_with(&times.encode()), "{} {}", header[0], times.encode());
+        assert!(values(&answer, "timing-allow-origin").is_empty(), "other origins see nothing unless they are named");
+    }
+}

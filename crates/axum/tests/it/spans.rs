@@ -1,0 +1,174 @@
+//! What a span says, by the OpenTelemetry semantic conventions.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{Router, http::StatusCode, routing::get};
+use opentelemetry::{
+    Context, KeyValue, TraceId, Value,
+    trace::{Link, SpanKind, Status, TraceState, TracerProvider},
+};
+use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
+use throughline_axum::TraceLayer;
+use tower::ServiceExt;
+
+use crate::harness::{Telemetry, Way, exchange, get as ask, request, serve, text, value};
+
+fn router(layer: TraceLayer) -> Router {
+    Router::new()
+        .route("/users/{id}", get(|| async { "user" }).fallback(|| async { "any method" }))
+        .route("/broken", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route("/unavailable", get(|| async { StatusCode::SERVICE_UNAVAILABLE }))
+        .route("/bad", get(|| async { StatusCode::BAD_REQUEST }))
+        .layer(layer)
+}
+
+#[tokio::test]
+async fn a_request_is_described_by_the_conventions() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let address = serve(router(telemetry.layer())).await;
+        let asked = request("GET", "/users/7?sig=secret&a=b", "user-agent: test/1.0\r\n");
+        assert!(exchange(address, &asked).await.starts_with("HTTP/1.1 200"));
+        let span = telemetry.span().await;
+        assert_eq!((span.name.as_ref(), &span.span_kind), ("GET /users/{id}", &SpanKind::Server), "{way:?}");
+        assert_eq!(span.status, Status::Unset);
+        for (key, expected) in [
+            ("http.request.method", "GET"),
+            ("http.route", "/users/{id}"),
+            ("http.response.status_code", "200"),
+            ("url.scheme", "http"),
+            ("url.path", "/users/7"),
+            ("url.query", "sig=REDACTED&a=b"),
+            ("server.address", "app.example"),
+            ("server.port", "8080"),
+            ("client.address", "127.0.0.1"),
+            ("network.peer.address", "127.0.0.1"),
+            ("network.protocol.version", "1.1"),
+            ("user_agent.original", "test/1.0"),
+            ("http.request.body.size", "0"),
+            ("http.response.body.size", "4"),
+        ] {
+            assert_eq!(text(&span, key), expected, "{key}, {way:?}");
+        }
+        assert!(matches!(value(&span, "network.peer.port"), Some(Value::I64(_))));
+        assert!(matches!(value(&span, "throughline.server.time_to_first_byte_ms"), Some(Value::F64(ms)) if *ms >= 0.0));
+        assert_eq!(value(&span, "error.type"), None);
+        assert_eq!(value(&span, "http.request.method_original"), None);
+    }
+}
+
+#[tokio::test]
+async fn without_a_match_there_is_no_route() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let address = serve(router(telemetry.layer())).await;
+        assert!(exchange(address, &ask("/nowhere/7")).await.starts_with("HTTP/1.1 404"));
+        let span = telemetry.span().await;
+        assert_eq!(span.name, "GET");
+        assert_eq!(value(&span, "http.route"), None);
+        assert_eq!((span.status.clone(), value(&span, "error.type")), (Status::Unset, None));
+    }
+}
+
+#[tokio::test]
+async fn only_5xx_are_errors_and_say_nothing_beside_the_code() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let address = serve(router(telemetry.layer())).await;
+        for (path, code) in [("/broken", "500"), ("/unavailable", "503")] {
+            exchange(address, &ask(path)).await;
+            let span = telemetry.span().await;
+            assert_eq!(span.status, Status::error(""));
+            assert_eq!(
+                (text(&span, "error.type"), text(&span, "http.response.status_code")),
+                (code.into(), code.into())
+            );
+        }
+        exchange(address, &ask("/bad")).await;
+        let span = telemetry.span().await;
+        assert_eq!((span.status.clone(), value(&span, "error.type")), (Status::Unset, None));
+        assert_eq!(text(&span, "http.response.status_code"), "400");
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_other_and_kept_beside() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let address = serve(router(telemetry.layer())).await;
+        exchange(address, &request("BREW", "/users/7", "")).await;
+        let span = telemetry.span().await;
+        assert_eq!(span.name, "HTTP /users/{id}");
+        assert_eq!(text(&span, "http.request.method"), "_OTHER");
+        assert_eq!(text(&span, "http.request.method_original"), "BREW");
+        // Methods are case-sensitive: RFC 9110 §9.1.
+        exchange(address, &request("get", "/users/7", "")).await;
+        assert_eq!(text(&telemetry.span().await, "http.request.method_original"), "get");
+    }
+}
+
+/// Keeps what it is shown.
+#[derive(Clone, Debug)]
+struct Watching(Arc<Mutex<Vec<KeyValue>>>);
+
+impl ShouldSample for Watching {
+    fn should_sample(
+        &self,
+        _: Option<&Context>,
+        _: TraceId,
+        _: &str,
+        _: &SpanKind,
+        attributes: &[KeyValue],
+        _: &[Link],
+    ) -> SamplingResult {
+        self.0.lock().unwrap().extend_from_slice(attributes);
+        SamplingResult { decision: SamplingDecision::Drop, attributes: Vec::new(), trace_state: TraceState::NONE }
+    }
+}
+
+#[tokio::test]
+async fn samplers_see_what_the_request_says() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let provider = SdkTracerProvider::builder().with_sampler(Watching(Arc::clone(&seen))).build();
+    let app = router(TraceLayer::new("i").tracer(provider.tracer("server")));
+    let request = http::Request::get("/users/7").body(axum::body::Body::empty()).unwrap();
+    let response = app.oneshot(request).await.unwrap();
+    let seen = seen.lock().unwrap();
+    for key in ["http.request.method", "http.route", "url.path", "url.scheme", "network.protocol.version"] {
+        assert!(seen.iter().any(|attribute| attribute.key.as_str() == key), "{key} in {seen:?}");
+    }
+    // What is not sampled has a context all the same, and the page is told that it is not.
+    let timing = response.headers()["server-timing"].to_str().unwrap();
+    assert!(timing.contains("-00\""), "{timing}");
+}
+
+#[tokio::test]
+async fn attributes_can_be_added() {
+    let mut telemetry = Telemetry::new(Way::Tracer);
+    let layer = telemetry
+        .layer()
+        .make_span(|request: &http::request::Parts, attributes: &mut Vec<KeyValue>| {
+            attributes.push(KeyValue::new("app.length", i64::try_from(request.uri.path().len()).unwrap()));
+        })
+        .on_response(|response: &mut http::response::Parts, span: &opentelemetry::trace::SpanRef<'_>| {
+            span.set_attribute(KeyValue::new("app.ok", response.status.is_success()));
+        });
+    let address = serve(router(layer)).await;
+    exchange(address, &ask("/users/7")).await;
+    let span = telemetry.span().await;
+    assert_eq!((text(&span, "app.length"), text(&span, "app.ok")), ("8".into(), "true".into()));
+}
+
+#[tokio::test]
+async fn an_error_instead_of_a_response_is_named_by_its_type() {
+    let mut telemetry = Telemetry::new(Way::Tracer);
+    let inner = tower::service_fn(|_: http::Request<String>| async {
+        Err::<http::Response<String>, _>(std::io::Error::other("no database"))
+    });
+    let service = tower_layer::Layer::layer(&telemetry.layer(), inner);
+    assert!(service.oneshot(http::Request::new(String::new())).await.is_err());
+    let span = telemetry.span().await;
+    assert_eq!((span.status.clone(), text(&span, "error.type")), (Status::error(""), "std::io::error::Error".into()));
+    assert_eq!(value(&span, "http.response.status_code"), None);
+    assert_eq!(telemetry.active(), 0);
+}

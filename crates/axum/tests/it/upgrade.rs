@@ -1,0 +1,99 @@
+//! The span of an upgraded connection ends when the stream does.
+
+use axum::{
+    Router,
+    extract::ws::{Message, WebSocket, WebSocketUpgrade},
+    routing::get,
+};
+use futures_util::{SinkExt, StreamExt};
+use opentelemetry::trace::Status;
+use throughline_axum::TraceLayer;
+use tokio::{io::AsyncReadExt, net::TcpStream};
+use tokio_tungstenite::{WebSocketStream, tungstenite};
+
+use crate::harness::{Telemetry, Way, serve, text, value};
+
+/// Echoes until it is told to go.
+async fn echo(mut socket: WebSocket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        match message {
+            Message::Text(text) if text.as_str() == "go" => return,
+            Message::Text(text) => socket.send(Message::Text(text)).await.unwrap(),
+            _ => {}
+        }
+    }
+}
+
+fn router(layer: TraceLayer) -> Router {
+    let upgrade = |upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) };
+    Router::new().route("/socket", get(upgrade)).layer(layer)
+}
+
+async fn connect(router: Router) -> WebSocketStream<TcpStream> {
+    let address = serve(router).await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (socket, response) = tokio_tungstenite::client_async(format!("ws://{address}/socket"), stream).await.unwrap();
+    assert!(response.headers().contains_key("server-timing"));
+    socket
+}
+
+async fn say(socket: &mut WebSocketStream<TcpStream>, text: &str) {
+    socket.send(tungstenite::Message::text(text)).await.unwrap();
+    assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), text);
+}
+
+#[tokio::test]
+async fn a_websocket_lasts_as_long_as_its_span() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let mut socket = connect(router(telemetry.layer())).await;
+        let long = "x".repeat(100_000);
+        for text in ["hello", &long] {
+            say(&mut socket, text).await;
+        }
+        assert!(telemetry.is_quiet(), "{way:?}");
+        assert_eq!(telemetry.active(), 1);
+        socket.close(None).await.unwrap();
+        let span = telemetry.span().await;
+        assert_eq!((span.name.as_ref(), text(&span, "http.response.status_code")), ("GET /socket", "101".into()));
+        assert_eq!((span.status.clone(), value(&span, "error.type")), (Status::Unset, None));
+        assert!(text(&span, "http.response.body.size").parse::<u64>().unwrap() > 100_000);
+        assert_eq!(telemetry.active(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_vanishes_ends_it() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let mut socket = connect(router(telemetry.layer())).await;
+        say(&mut socket, "hello").await;
+        drop(socket);
+        assert_eq!(text(&telemetry.span().await, "http.response.status_code"), "101");
+        assert_eq!(telemetry.active(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_goes_ends_it_for_the_client_too() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let mut socket = connect(router(telemetry.layer())).await;
+        socket.send(tungstenite::Message::text("go")).await.unwrap();
+        telemetry.span().await;
+        let mut stream = socket.into_inner();
+        assert_eq!(stream.read_to_end(&mut Vec::new()).await.unwrap(), 0, "the connection is closed");
+        assert_eq!(telemetry.active(), 0);
+    }
+}
+
+#[tokio::test]
+async fn an_upgrade_that_is_refused_is_a_request_like_others() {
+    let mut telemetry = Telemetry::new(Way::Tracer);
+    let router = Router::new().route("/socket", get(|| async { "no" })).layer(telemetry.layer());
+    let address = serve(router).await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let refused = tokio_tungstenite::client_async(format!("ws://{address}/socket"), stream).await;
+    assert!(matches!(refused, Err(tungstenite::Error::Http(response)) if response.status() == 200));
+    assert_eq!(text(&telemetry.span().await, "http.response.body.size"), "2");
+}
