@@ -8,7 +8,11 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, workspace::Workspace};
+use crate::{
+    chromium::{apt, is_root},
+    process,
+    workspace::Workspace,
+};
 
 const SOURCES: &str = "e2e/clients";
 /// The files of the JavaScript client: modules are looked for beside it, so it is copied to where they are.
@@ -29,15 +33,17 @@ fn python(requirements: &Path, folder: &Path) -> Result<()> {
     if venv.join("bin/python").exists() && fs::read(&installed).is_ok_and(|installed| installed == wanted) {
         return Ok(());
     }
-    let python = process::find("python3").context("python3 is not installed; one of the clients is written in Python")?;
+    let python =
+        process::find("python3").context("python3 is not installed; one of the clients is written in Python")?;
     fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let make = || process::run(Command::new(&python).args(["-m", "venv", "--clear"]).arg(&venv));
     if make().is_err() {
         // Debian has it in a package of its own.
-        if !process::is_root() {
+        if !is_root() {
             bail!("python3 cannot make a virtual environment; on Debian: apt-get install python3-venv");
         }
-        process::run(Command::new("apt-get").args(["install", "--yes", "--no-install-recommends", "python3-venv"]))?;
+        process::run(apt().arg("update"))?;
+        process::run(apt().args(["install", "-y", "--no-install-recommends", "python3-venv"]))?;
         make()?;
     }
     let mut pip = Command::new(venv.join("bin/python"));

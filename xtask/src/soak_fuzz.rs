@@ -22,14 +22,12 @@ const INPUT_S: u32 = 10;
 /// Runs every target for `each`; the first input that breaks a law is named, and kept below `fuzz/artifacts`.
 pub(crate) fn fuzz(workspace: &Workspace, each: Duration) -> Result<()> {
     let manifest = workspace.root.join("fuzz/Cargo.toml");
-    ensure!(
-        process::find("c++").is_some(),
-        "libFuzzer needs a C++ compiler; on Debian: apt-get install g++"
-    );
+    ensure!(process::find("c++").is_some(), "libFuzzer needs a C++ compiler; on Debian: apt-get install g++");
     // A target of its own keeps the flags away from build scripts and procedural macros, which are not to be instrumented.
     let host = host()?;
     let target = workspace.target.join("fuzz");
-    let mut build = workspace.cargo(&["build", "--release", "--locked", "--bins", "--target", &host, "--manifest-path"]);
+    let mut build =
+        workspace.cargo(&["build", "--release", "--locked", "--bins", "--target", &host, "--manifest-path"]);
     process::run(build.arg(&manifest).env("CARGO_TARGET_DIR", &target).env("RUSTFLAGS", RUSTFLAGS))?;
     let names = names(workspace)?;
     ensure!(!names.is_empty(), "there are no fuzz targets");

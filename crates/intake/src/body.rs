@@ -167,6 +167,22 @@ pub(crate) async fn inflate(
     Ok(Buffered { bytes: buffer.bytes, _memory: buffer.held })
 }
 
+/// The same without waiting for anybody, in pieces of this size.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn inflate_in_pieces(
+    bytes: &[u8],
+    compression: Compression,
+    limits: &BodyLimits,
+    memory: &Memory,
+    piece: usize,
+) -> Option<Vec<u8>> {
+    let mut inflater = Inflater::new(compression, Buffer::new(limits.inflated_bytes, memory), memory).ok()?;
+    for piece in bytes.chunks(piece) {
+        inflater.write(piece).ok()?;
+    }
+    inflater.finish(bytes.len()).ok().map(|buffer| buffer.bytes)
+}
+
 /// Reads on in the background, for a while, and keeps nothing: so that whoever still writes comes to see the answer.
 pub(crate) fn drain(mut body: Body, headers: &HeaderMap) {
     // Who asks before sending waits for our word, and an answer is as good.
