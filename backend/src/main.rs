@@ -2,6 +2,7 @@
 //! process.
 
 mod app;
+mod archive;
 mod assets;
 mod cookie;
 mod cruddur;
@@ -51,6 +52,11 @@ fn main() -> ExitCode {
             Ok(Outcome::Bad) => return ExitCode::FAILURE,
             other => other.map(drop),
         },
+        Some(Command::Backup { file }) => archive::backup(&settings.data_dir, &file),
+        Some(Command::Export { file, format, signal }) => archive::export(&settings.data_dir, &file, format, signal),
+        Some(Command::Import { files, format, signal }) => {
+            serve::with_store(&settings, |store| archive::import(store, &files, format, signal))
+        }
         Some(Command::Settings | Command::RotateTicketKey) | None => {
             if let Err(error) = settings.make_data_dir() {
                 eprintln!("throughline: a setting is wrong: {error}");
@@ -66,7 +72,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("throughline: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<archive::Usage>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

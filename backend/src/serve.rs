@@ -45,7 +45,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _lock = lock(&settings.data_dir)?;
-    let store = Store::open(&settings.data_dir).context("the store of traces cannot be opened")?;
+    let store = store(&settings)?;
     let database = Database::open(&settings.data_dir).context("Cruddur's database cannot be opened")?;
     let metrics = Metrics::open(&settings.data_dir).context("the store of metrics cannot be opened")?;
     let config = intake_config(&settings, metrics.clone())?;
@@ -108,7 +108,35 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     for end in ends {
         let _ = end.await;
     }
+    store.close().await;
     Ok(())
+}
+
+/// Works on the store while no server does.
+pub(crate) fn with_store(settings: &Settings, work: impl FnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    settings.make_data_dir()?;
+    let _lock = lock(&settings.data_dir)?;
+    let store = Store::open(&settings.data_dir).context("the store of traces cannot be opened")?;
+    work(&store)
+}
+
+/// Opens the store. One that is damaged is moved out of the way, whole, and a new one is made: the application must not wait
+/// for its traces.
+fn store(settings: &Settings) -> anyhow::Result<Store> {
+    let (dir, retention) = (&settings.data_dir, &settings.retention);
+    let opened = match Store::open_with(dir, retention.clone()) {
+        Err(StoreError::Corrupt(reason)) => {
+            let aside = throughline_store::set_aside(dir).context("the damaged store cannot be put aside")?;
+            // Tracing is not there yet.
+            eprintln!(
+                "throughline: the store of traces is damaged ({reason}); it is now `{}`, and a new one is made",
+                aside.display()
+            );
+            Store::open_with(dir, retention.clone())
+        }
+        opened => opened,
+    };
+    opened.context("the store of traces cannot be opened")
 }
 
 /// Takes the data directory for this process, until the file is closed.

@@ -10,12 +10,17 @@ use std::{ffi::OsString, fs::DirBuilder, net::SocketAddr, path::PathBuf};
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 use throughline_forward::Secret;
+use throughline_store::Retention;
 use url::Url;
 
+use crate::archive::{Format, Kind};
+
 mod outbox;
+mod retention;
 
 use outbox::OutboxArgs;
 pub(crate) use outbox::{Outbox, Upstream};
+use retention::RetentionArgs;
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
 const DEFAULT_SERVICE_NAME: &str = "cruddur";
@@ -37,6 +42,34 @@ pub(crate) enum Command {
     /// Looks at the whole chain, from a span in this program to the upstream, and says what is wrong and what to do about it;
     /// exit code 1 if traces do not come through.
     Doctor,
+    /// Copies the store of traces into a file, while the server runs or not.
+    Backup {
+        /// Where to; it must not be there yet.
+        file: PathBuf,
+    },
+    /// Writes everything of the store into a file, as OTLP in JSON or protobuf, while the server runs or not.
+    Export {
+        /// Where to; it must not be there yet.
+        file: PathBuf,
+        /// How; by default as the file's name says: protobuf for `.pb` and its like, JSON for all others.
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// What.
+        #[arg(long, value_enum, default_value = "traces")]
+        signal: Kind,
+    },
+    /// Stores what is in files of OTLP in JSON or protobuf, compressed by gzip or not; the server must not run.
+    Import {
+        /// Which.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// How they are written; by default as their names say: protobuf for `.pb` and its like, JSON for all others.
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// What is in them; JSON says it by itself, protobuf does not and is traces by default.
+        #[arg(long, value_enum)]
+        signal: Option<Kind>,
+    },
     /// Prints every setting as a Markdown table.
     Settings,
     /// Makes a new key for tickets in the data directory; a running server takes it up, and old tickets stay good until they
@@ -86,6 +119,8 @@ pub(crate) struct Args {
     resource_attributes: Option<String>,
     #[command(flatten)]
     outbox: OutboxArgs,
+    #[command(flatten)]
+    retention: RetentionArgs,
     /// Whether a span is sent through the whole chain at the start, and the log says how far it came
     #[arg(long, env = "THROUGHLINE_SELF_CHECK", value_name = "WHETHER", default_value = "on")]
     self_check: String,
@@ -127,6 +162,7 @@ pub(crate) struct Settings {
     pub(crate) browser_service_name: String,
     pub(crate) resource_attributes: Vec<(String, String)>,
     pub(crate) outbox: Outbox,
+    pub(crate) retention: Retention,
     pub(crate) self_check: bool,
     pub(crate) log: String,
 }
@@ -213,6 +249,7 @@ impl Args {
         let browser_service_name =
             non_empty(self.browser_service_name).unwrap_or_else(|| format!("{service_name}-web"));
         let outbox = self.outbox.resolve()?;
+        let retention = self.retention.resolve(outbox.upstreams.iter().map(|upstream| upstream.name.as_str()))?;
         let self_check = match self.self_check.as_str() {
             "on" => true,
             "off" => false,
@@ -234,6 +271,7 @@ impl Args {
             browser_service_name,
             resource_attributes,
             outbox,
+            retention,
             self_check,
             log: self.log,
         })

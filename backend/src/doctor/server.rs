@@ -43,7 +43,12 @@ impl Server {
     pub(super) fn find_or_start(settings: &Settings) -> anyhow::Result<Self> {
         if settings.listen.port() != 0 && healthcheck::run(settings.listen).is_ok() {
             let pages = healthcheck::reachable(settings.listen);
-            return Ok(Self { pages, door: settings.doors.trusted_listen, is_ours: false, started: None });
+            return Ok(Self {
+                pages,
+                door: healthcheck::reachable(settings.doors.trusted_listen),
+                is_ours: false,
+                started: None,
+            });
         }
         Self::start(settings)
     }

@@ -68,7 +68,7 @@ impl Gate {
 /// depends on how a browser handles the answer. An origin that is allowed elsewhere is another one here.
 fn is_from_elsewhere(headers: &HeaderMap) -> bool {
     let text = |name: &header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
-    match headers.get("sec-fetch-site").map(|site| site.as_bytes()) {
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         // A proxy may change `Host`; what a browser says of the site no page can set. `none` is a person.
         Some(b"same-origin" | b"none") => false,
         Some(_) => true,

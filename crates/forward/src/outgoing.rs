@@ -21,7 +21,7 @@ pub(crate) trait Outgoing: Record {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send;
 
-    /// How many there are.
+    /// The place of the newest.
     fn total(counts: &Counts) -> u64;
 
     /// What tells it from others, for a person.
@@ -56,7 +56,7 @@ impl Outgoing for Span {
     }
 
     fn total(counts: &Counts) -> u64 {
-        counts.spans
+        counts.last_span
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
@@ -90,7 +90,7 @@ impl Outgoing for LogRecord {
     }
 
     fn total(counts: &Counts) -> u64 {
-        counts.log_records
+        counts.last_log_record
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {

@@ -283,7 +283,7 @@ impl<R: Outgoing> Worker<R> {
         }
     }
 
-    /// Places are numbered nearly without gaps, so the total and the cursor tell how many are still to come.
+    /// Places are numbered nearly without gaps, so the newest and the cursor tell how many are still to come.
     async fn waiting(&self) -> u64 {
         let total = self.store.counts().await.map_or(0, |counts| R::total(&counts));
         total.saturating_sub(self.cursor)

@@ -110,10 +110,10 @@ impl From<StoreError> for Refusal {
             StoreError::Busy => Self::Busy("the store's queue is full"),
             StoreError::Closed => Self::Busy("the server is about to stop"),
             StoreError::Full => Self::Busy("the disk is full"),
-            // What is wrong with our disk is not the sender's business.
+            // What is wrong with our disk is not the sender's business. It may be put right, so nothing is to be thrown away.
             error => {
                 tracing::error!(%error, "the store did not take a batch");
-                Self::Failed
+                Self::Busy("the store does not take anything")
             }
         }
     }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_busy_asks_for_patience() {
-        for error in [StoreError::Busy, StoreError::Closed, StoreError::Full] {
+        for error in [StoreError::Busy, StoreError::Closed, StoreError::Full, StoreError::Corrupt(String::new())] {
             let response = Refusal::from(error).into_response(Encoding::Json);
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[header::RETRY_AFTER], "1");

@@ -105,6 +105,12 @@ impl ServerProcess {
         Ok(Self { child, addr, trusted_addr, grpc_addr, output, readers })
     }
 
+    /// The id of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Where pages and API are.
     #[must_use]
     pub const fn addr(&self) -> SocketAddr {
@@ -117,6 +123,12 @@ impl ServerProcess {
         format!("http://{}", self.addr)
     }
 
+    /// The trusted door.
+    #[must_use]
+    pub const fn trusted_addr(&self) -> SocketAddr {
+        self.trusted_addr
+    }
+
     /// `http://127.0.0.1:port` of the trusted door.
     #[must_use]
     pub fn trusted_base(&self) -> String {
@@ -127,12 +139,6 @@ impl ServerProcess {
     #[must_use]
     pub fn grpc_base(&self) -> Option<String> {
         self.grpc_addr.map(|addr| format!("http://{addr}"))
-    }
-
-    /// The process.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
     }
 
     /// What it printed so far.
