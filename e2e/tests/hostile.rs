@@ -36,7 +36,7 @@ fn source() -> (Arc<Resource>, Arc<Scope>) {
 }
 
 fn span() -> anyhow::Result<Span> {
-    let (trace_id, span_id) = (TraceId::from_bytes([7; 16])?, SpanId::from_bytes([8; 8])?);
+    let (trace_id, span_id) = (TraceId::from_hex(&"07".repeat(16))?, SpanId::from_hex(&"08".repeat(8))?);
     let (resource, scope) = source();
     let (trace_state, flags, dropped_attributes_count) = (evil("state"), 1, 0);
     let mut span = Span::new(trace_id, span_id, resource, scope);
