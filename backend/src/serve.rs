@@ -55,7 +55,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let intake = Intake::new(store.clone(), intake_config(&settings, ticket_key));
     let outbox = outbox(&settings.data_dir)?;
     let forwarders = forwarders(&settings, &store, &outbox)?;
-    let sinks = Sinks::new(outbox, &forwarders);
+    let sinks = Sinks::new(store.clone(), outbox, &forwarders);
 
     let (stop, stopping) = watch::channel(false);
     let pages = app::router(&settings, &instance, database, store.clone(), sinks, intake.clone(), stopping.clone());

@@ -347,6 +347,8 @@ pub struct Sink {
     pub rejected: u64,
     /// How many sampling left out.
     pub sampled_out: u64,
+    /// How many the store had to let go before they could be sent, from before the start too.
+    pub lost: u64,
     /// What went wrong last; absent after a success.
     pub last_error: Option<String>,
     /// When it is tried again after a failure, Unix nanoseconds.
@@ -387,6 +389,7 @@ mod tests {
             oldest_ns: Some(u64::MAX),
             rejected: 3,
             sampled_out: 4,
+            lost: 5,
             last_error: Some("answered 503".to_owned()),
             next_attempt_ns: None,
             set_aside: vec![],

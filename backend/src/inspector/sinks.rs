@@ -2,7 +2,7 @@
 
 use throughline_forward::{self as forward, Forwarder};
 use throughline_shared::inspector::{SetAside, Sink, SinkList, SinkState};
-use throughline_store::{self as store, Outbox};
+use throughline_store::{self as store, Outbox, Store};
 use tokio::sync::watch;
 
 use crate::error::ApiError;
@@ -13,15 +13,16 @@ const MOST_SET_ASIDE: usize = 20;
 /// What there is to be seen of the sinks.
 #[derive(Clone, Debug)]
 pub(crate) struct Sinks {
+    store: Store,
     outbox: Outbox,
     statuses: Vec<watch::Receiver<forward::SinkStatus>>,
 }
 
 impl Sinks {
     /// Of these forwarders: the half for spans and the half for log records of each, in their order.
-    pub(crate) fn new(outbox: Outbox, forwarders: &[Forwarder]) -> Self {
+    pub(crate) fn new(store: Store, outbox: Outbox, forwarders: &[Forwarder]) -> Self {
         let both = |forwarder: &Forwarder| [Some(forwarder.status()), forwarder.logs_status()];
-        Self { outbox, statuses: forwarders.iter().flat_map(both).flatten().collect() }
+        Self { store, outbox, statuses: forwarders.iter().flat_map(both).flatten().collect() }
     }
 
     /// As it is now.
@@ -30,13 +31,14 @@ impl Sinks {
         for status in &self.statuses {
             let status = status.borrow().clone();
             let set_aside = self.outbox.set_aside_by(&status.name, MOST_SET_ASIDE).await?;
-            sinks.push(sink(status, set_aside));
+            let lost = self.store.lost(&status.name).await?;
+            sinks.push(sink(status, set_aside, lost));
         }
         Ok(SinkList { sinks })
     }
 }
 
-fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>) -> Sink {
+fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>, lost: u64) -> Sink {
     Sink {
         name: status.name,
         endpoint: status.endpoint,
@@ -53,6 +55,7 @@ fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>) -> Sink {
         oldest_ns: status.oldest_ns,
         rejected: status.rejected,
         sampled_out: status.sampled_out,
+        lost,
         last_error: status.last_error,
         next_attempt_ns: status.next_attempt_ns,
         set_aside: set_aside

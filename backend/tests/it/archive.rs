@@ -8,10 +8,11 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
-use throughline_otlp::{LogRecord, Span};
+use throughline_otlp::{KeyValue, LogRecord, Span};
+use throughline_shared::inspector::SinkList;
 use throughline_store::{Archive, SpanStore as _, Store};
 
-use crate::support::{Bench, binary, exception, new_trace_id, span};
+use crate::support::{Bench, binary, eventually, exception, new_trace_id, span};
 
 const EX_USAGE: i32 = 64;
 
@@ -179,7 +180,7 @@ async fn damage_in_the_middle_is_an_error_for_who_asks_for_it_and_for_nobody_els
         let mut span = span(trace_id, "transfer");
         // Ids do not get smaller: each takes some pages.
         let noise: String = (0..1_000).map(|_| new_trace_id()).collect();
-        span.attributes.push(throughline_otlp::KeyValue::new("noise", noise));
+        span.attributes.push(KeyValue::new("noise", noise));
         bench.store(&[span]).await;
     }
     bench.stop();
@@ -202,4 +203,22 @@ async fn damage_in_the_middle_is_an_error_for_who_asks_for_it_and_for_nobody_els
     let trace_id = new_trace_id();
     bench.store(&[span(&trace_id, "transfer")]).await;
     bench.trace(&trace_id, 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_upstream_does_not_take_is_kept_up_to_a_limit_and_then_counted() {
+    // Nobody listens there.
+    let limits = ["--retain-bytes", "1MiB", "--retain-unsent-bytes", "1MiB", "--sink", "away=http://127.0.0.1:9"];
+    let bench = Bench::start_with(&limits, &[]);
+    let lost = eventually("something is lost", async || {
+        let mut span = span(&new_trace_id(), "transfer");
+        let noise: String = (0..10_000).map(|_| new_trace_id()).collect();
+        span.attributes.push(KeyValue::new("noise", noise));
+        bench.store(&[span]).await;
+        let list: SinkList = bench.read("/api/traces/sinks").await;
+        let sink = list.sinks.into_iter().find(|sink| sink.name == "away")?;
+        (sink.lost > 0).then_some(sink.lost)
+    })
+    .await;
+    assert!(bench.server().output().contains("lost"), "{lost} are lost, and the log does not say so");
 }

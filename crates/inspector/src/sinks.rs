@@ -60,10 +60,13 @@ pub fn headline(sinks: &[Sink], now_ms: f64) -> Option<(String, Tone)> {
     let worst = sinks.iter().rev().max_by_key(|sink| tone(sink))?;
     let tone = tone(worst);
     let sum = |of: fn(&Sink) -> u64| sinks.iter().map(of).fold(0, u64::saturating_add);
-    let refused = match sum(|sink| sink.rejected) {
+    let mut refused = match sum(|sink| sink.rejected) {
         0 => String::new(),
         refused => format!(" · {} refused", number(refused)),
     };
+    if let lost @ 1.. = sum(|sink| sink.lost) {
+        refused.push_str(&format!(" · {} lost", number(lost)));
+    }
     let text = match tone {
         Tone::Good => format!("up to date · {} delivered{refused}", number(sum(|sink| sink.delivered))),
         Tone::Busy | Tone::Bad => {
@@ -94,6 +97,7 @@ mod tests {
             oldest_ns: None,
             rejected: 0,
             sampled_out: 0,
+            lost: 0,
             last_error: None,
             next_attempt_ns: None,
             set_aside: vec![],
@@ -107,9 +111,9 @@ mod tests {
         let said = headline(&[good.clone(), absent.clone()], 0.0);
         assert_eq!(said, Some(("up to date · 2,400 delivered".to_owned(), Tone::Good)));
         let mut refusing = good.clone();
-        refusing.rejected = 3;
+        (refusing.rejected, refusing.lost) = (3, 1_000);
         let said = headline(&[refusing, absent], 0.0);
-        assert_eq!(said.unwrap().0, "up to date · 2,400 delivered · 3 refused");
+        assert_eq!(said.unwrap().0, "up to date · 2,400 delivered · 3 refused · 1,000 lost");
 
         let mut stopped = sink("b", SinkState::Stopped);
         stopped.waiting = 12_345;

@@ -76,6 +76,7 @@ fn row(sink: Sink) -> impl IntoView {
             <td>
                 <span class=class>{state}</span>
                 {sink.last_error.map(|error| view! { <p class="sink-error">{error}</p> })}
+                {(sink.lost > 0).then(|| lost(sink.lost))}
                 {(!sink.set_aside.is_empty()).then(|| set_aside(sink.set_aside))}
             </td>
             <td class="num" data-label="delivered">{sinks::number(sink.delivered)}</td>
@@ -85,6 +86,12 @@ fn row(sink: Sink) -> impl IntoView {
             <td class="num" data-label="sampled out">{sinks::number(sink.sampled_out)}</td>
         </tr>
     }
+}
+
+/// What the store could not keep for as long as the upstream did not take it.
+fn lost(count: u64) -> impl IntoView {
+    let text = format!("{} lost: the store was too large before they could be sent", sinks::number(count));
+    view! { <p class="sink-error">{text}</p> }
 }
 
 /// What the upstream refused for good, and why.
