@@ -1,6 +1,7 @@
 //! The server as its users meet it: a real process, asked over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod archive;
 mod attacks;
 mod crash;
 mod cruddur;

@@ -25,6 +25,8 @@ pub(crate) struct State {
     encoder: Encoder,
     /// The number of the newest trace, as far as it is known.
     pub(crate) last_no: i64,
+    /// The bytes of all blocks so far.
+    pub(crate) written_bytes: usize,
     /// Texts older than this are gone.
     pub(crate) swept_age: i64,
 }
@@ -32,7 +34,14 @@ pub(crate) struct State {
 impl State {
     pub(crate) fn new(connection: &Connection) -> Result<Self, StoreError> {
         let last_no = connection.query_row("SELECT coalesce(max(no), 0) FROM traces", [], |row| row.get(0))?;
-        Ok(Self { known: Known::default(), terms: Terms::new(), encoder: Encoder::new()?, last_no, swept_age: -1 })
+        Ok(Self {
+            known: Known::default(),
+            terms: Terms::new(),
+            encoder: Encoder::new()?,
+            last_no,
+            written_bytes: 0,
+            swept_age: -1,
+        })
     }
 
     /// Forgets texts, some of which went.
@@ -240,6 +249,7 @@ fn save_spans(
         let (count, body) = state.encoder.encode(rest)?;
         let last_seq = seq + count as i64 - 1;
         insert_block.execute(params![last_seq, seq, stored_s, body])?;
+        state.written_bytes += body.len();
         for run in state.encoder.runs() {
             if let Some(no) = numbers.get(&run.trace_id) {
                 insert_part.execute([*no, last_seq])?;

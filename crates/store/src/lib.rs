@@ -14,6 +14,7 @@
 mod append;
 mod archive;
 mod block;
+mod checkpoint;
 mod damage;
 mod error;
 mod fold;

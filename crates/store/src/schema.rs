@@ -22,9 +22,8 @@ const VERSION_OF_BLOCKS: usize = 3;
 const APPLICATION_ID: i64 = 0x5448_4c4e;
 /// How long to wait for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// After how many pages the log is written back into the file. Pages that change often are then written once for many
-/// changes.
-const CHECKPOINT_PAGES: i64 = 8_192;
+/// After how many pages the writer itself writes the log back into the file: only where nobody else has come to it.
+const CHECKPOINT_PAGES: i64 = 65_536;
 
 // The first version: a row for each span, `body` a protobuf `Span` without its resource and scope.
 pub(crate) const SPANS: &str = "
@@ -209,6 +208,15 @@ pub(crate) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     }
     check_length(&connection, file)?;
     connection.set_prepared_statement_cache_capacity(32);
+    Ok(connection)
+}
+
+/// Opens the file for writing the log back into it, and nothing else.
+pub(crate) fn open_checkpointer(file: &Path) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(file, flags)?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "trusted_schema", false)?;
     Ok(connection)
 }
 

@@ -21,6 +21,7 @@ use tokio::sync::{
 use crate::{
     Appended, Counts, ListFilter, Retention, SpanStore, StoreError, Summary, Tidied,
     append::State,
+    checkpoint::Checkpointer,
     list,
     pool::Pool,
     read, retention, schema,
@@ -86,6 +87,7 @@ impl Store {
         let writer = Writer {
             connection,
             state,
+            checkpointer: Some(Checkpointer::start(&file)?),
             jobs: queue,
             queued_records: Arc::clone(&queued_records),
             changes: changes.clone(),

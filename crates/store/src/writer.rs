@@ -20,6 +20,7 @@ use tokio::sync::{
 use crate::{
     Appended, Retention, StoreError, Tidied,
     append::{State, append},
+    checkpoint::Checkpointer,
     fold::column_ns,
     logs::append_logs,
     retention,
@@ -83,6 +84,8 @@ impl Job {
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) state: State,
+    /// Absent where the log is written back by the writer.
+    pub(crate) checkpointer: Option<Checkpointer>,
     pub(crate) jobs: mpsc::Receiver<Job>,
     /// How many spans and log records are queued; the store counts up, the writer down.
     pub(crate) queued_records: Arc<AtomicUsize>,
@@ -120,8 +123,15 @@ impl Writer {
                 };
             }
             self.queued_records.fetch_sub(records, Ordering::Relaxed);
+            let commits = !group.is_empty();
             self.write(group);
+            if let Some(checkpointer) = self.checkpointer.as_mut().filter(|_| commits) {
+                checkpointer.committed(&self.connection, records, self.state.written_bytes);
+            }
             self.tidy(asked);
+        }
+        if let Some(checkpointer) = self.checkpointer.take() {
+            checkpointer.stop();
         }
         // SQLite does it by itself only where no reader is left.
         let written = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
@@ -300,6 +310,7 @@ mod tests {
         let mut writer = Writer {
             connection,
             state,
+            checkpointer: None,
             jobs: queue,
             queued_records,
             changes,

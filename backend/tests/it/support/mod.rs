@@ -100,6 +100,11 @@ impl Bench {
         self.start_again();
     }
 
+    /// Starts it again after a [`Bench::stop`].
+    pub(crate) fn restart_stopped(&mut self) {
+        self.start_again();
+    }
+
     fn start_again(&mut self) {
         self.server = Some(ServerProcess::start(binary(), self.dir.path(), &self.options).unwrap());
     }

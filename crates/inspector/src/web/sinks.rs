@@ -29,7 +29,7 @@ pub(super) fn Sinks() -> impl IntoView {
     if let Ok(handle) = set_interval_with_handle(
         move || {
             if !is_hidden() {
-                ask()
+                ask();
             }
         },
         EVERY,

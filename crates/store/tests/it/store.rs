@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{child, root, service, span_id, store, trace_id};
+use crate::support::{child, noise, root, service, span_id, store, trace_id};
 use throughline_otlp::{Event, KeyValue, Link, Scope, Span, SpanKind, Value};
 use throughline_store::{Appended, Counts, MAX_AFTER_BYTES, SpanStore, Store, StoreError};
 use tokio::{sync::broadcast::error::TryRecvError, task::JoinSet};
@@ -246,4 +246,24 @@ async fn spans_of_one_resource_share_it() {
     let trace = store.trace(trace_id(1)).await.unwrap();
     assert!(std::sync::Arc::ptr_eq(&trace[0].resource, &trace[1].resource));
     assert_eq!(trace[2].service_name(), "other");
+}
+
+/// The log must not grow for as long as somebody writes: it goes into the file beside that.
+#[tokio::test]
+async fn the_log_is_written_back_meanwhile() {
+    let (dir, store) = store();
+    let noise = noise(100_000);
+    let bytes = |name: &str| fs::metadata(dir.path().join(name)).map_or(0, |metadata| metadata.len());
+    // By itself SQLite would do it after 256 MB.
+    for batch in 1..=2_000_u64 {
+        let mut span = root(u8::try_from(batch % 200).unwrap() + 1, batch, batch);
+        span.attributes = vec![KeyValue::new("k", noise.as_str())];
+        store.append(vec![span]).await.unwrap();
+        if bytes("traces.db") > 1 << 20 {
+            store.close().await;
+            assert_eq!(bytes("traces.db-wal"), 0, "at the end all of it is in the file");
+            return;
+        }
+    }
+    panic!("the file has {} bytes, the log {}", bytes("traces.db"), bytes("traces.db-wal"));
 }
