@@ -15,6 +15,7 @@ mod propagator;
 mod received;
 mod remote;
 mod routes;
+mod self_check;
 mod server_timing;
 mod service;
 mod span;
@@ -37,6 +38,7 @@ pub use policy::{
     MakeSpan, OnResponse, RemoteParent, RemoteParentPolicy, Route, RouteTemplate, Tickets,
 };
 pub use propagator::TraceContextPropagator;
+pub use self_check::{Finding, Outcome, Report, SELF_CHECK_SPAN, self_check};
 pub use service::TraceService;
 
 /// The id of the trace that this code runs in, 32 hex digits; `None` outside a traced request.

@@ -8,6 +8,9 @@ use opentelemetry::{
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+/// The target of the layer's `tracing` spans: a filter that hides it hides them.
+pub(crate) const TARGET: &str = "throughline::http";
+
 /// What a span begins with.
 pub(crate) struct Beginning {
     pub(crate) name: String,
@@ -70,7 +73,7 @@ impl Start for ByTracing {
     fn start(&self, beginning: Beginning) -> ServerSpan {
         let Beginning { name, attributes, origin, .. } = beginning;
         let span = tracing::info_span!(
-            target: "throughline::http",
+            target: TARGET,
             "http.server",
             otel.name = name,
             otel.kind = "server",

@@ -5,6 +5,7 @@ mod browser;
 mod bytes;
 mod functions;
 mod peers;
+mod pipe;
 mod sections;
 mod table;
 
@@ -21,11 +22,14 @@ pub(crate) use bytes::check as check_bytes;
 pub(crate) enum Bench {
     /// The tracer for pages, beside others: bytes, main-thread time, start-up, exit, long life
     Browser(browser::Browser),
+    /// The pipe from the trusted door to the disk: rate, acknowledgement, bytes, memory, start, reads
+    Pipe(pipe::Pipe),
 }
 
 /// Measures; with `--check`, a target that is missed is a failure.
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Browser(browser) => browser::run(workspace, browser),
+        Bench::Pipe(pipe) => pipe::run(workspace, pipe),
     }
 }
