@@ -174,6 +174,8 @@ fn what_a_sampler_writes_stands_first() {
         let context = extract(&[("traceparent", PARENT), ("tracestate", &list)]);
         let written = below(&context, Changes(|state| state.insert("ot", "th:8").unwrap()));
         assert_eq!(value(&written, "tracestate"), format!("ot=th:8,foo=1,{long}=2"));
+        let both = below(&context, Changes(|state| state.insert("a", "1").unwrap().insert("b", "2").unwrap()));
+        assert_eq!(value(&both, "tracestate"), format!("b=2,a=1,{list}"));
         let removed = below(&context, Changes(|state| state.delete("foo").unwrap()));
         assert_eq!(value(&removed, "tracestate"), format!("{long}=2,ot=3"));
         // Whoever receives what is no valid list drops it whole.
