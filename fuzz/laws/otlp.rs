@@ -1,4 +1,4 @@
-//! Whatever is taken can be written and taken again, alike, in both encodings: for spans and for log records.
+//! Whatever is taken can be written and taken again, alike, in both encodings: for spans, log records and data points.
 
 use throughline_otlp::{Encoding, Record, decode, encode};
 

@@ -44,7 +44,7 @@ pub(crate) fn ensure() -> Result<TestTools> {
     locate().with_context(|| format!("still missing after `{install}`"))
 }
 
-fn apt() -> Command {
+pub(crate) fn apt() -> Command {
     let mut apt = Command::new("apt-get");
     apt.env("DEBIAN_FRONTEND", "noninteractive");
     apt
@@ -89,7 +89,7 @@ fn find_faketime(lib: &Path) -> Option<PathBuf> {
     entries(lib).ok()?.into_iter().map(|folder| folder.join(LIBRARY)).find(|file| fs::metadata(file).is_ok())
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     // The standard library does not tell the user's id.
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod chromium;
+mod clients;
 mod compress;
 mod dist;
 mod process;
@@ -11,6 +12,7 @@ mod progress;
 mod server;
 mod settings;
 mod soak;
+mod soak_fuzz;
 mod stamp;
 mod tally;
 mod test;

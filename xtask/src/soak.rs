@@ -1,11 +1,14 @@
 //! `cargo xtask soak`: what takes too long for every change, with an end in sight.
 
-use std::process::{Command, ExitCode};
+use std::{
+    process::{Command, ExitCode},
+    time::Duration,
+};
 
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use crate::{process, progress::Progress, tally::Tally, workspace::Workspace};
+use crate::{process, progress::Progress, soak_fuzz, tally::Tally, workspace::Workspace};
 
 /// What it is told.
 #[derive(Args)]
@@ -19,6 +22,9 @@ pub(crate) struct Soak {
     /// How often the server is killed
     #[arg(long, value_name = "N", default_value_t = 50)]
     rounds: u32,
+    /// For how long each fuzz target runs, seconds
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    fuzz_seconds: u64,
 }
 
 /// One part: its name, what it does in words, and its work.
@@ -28,10 +34,11 @@ struct Part {
     work: fn(&Workspace, &Soak) -> Result<()>,
 }
 
-const PARTS: [Part; 3] = [
+const PARTS: [Part; 4] = [
     Part { name: "kill", what: "the server is killed under load, again and again", work: kill },
     Part { name: "upstream", what: "upstreams that are slow, broken or of bad manners", work: upstream },
     Part { name: "latency", what: "the application's answers with such upstreams", work: latency },
+    Part { name: "fuzz", what: "every fuzz target for a while", work: fuzz },
 ];
 
 /// Runs all parts, or one; stops at the first that fails.
@@ -66,6 +73,10 @@ fn upstream(workspace: &Workspace, _: &Soak) -> Result<()> {
 fn latency(workspace: &Workspace, _: &Soak) -> Result<()> {
     let name = "misbehaviour::the_application_answers_as_fast_with_a_bad_upstream";
     one_test(server_test(workspace, name).env("THROUGHLINE_E2E_SOAK", "1"))
+}
+
+fn fuzz(workspace: &Workspace, soak: &Soak) -> Result<()> {
+    soak_fuzz::fuzz(workspace, Duration::from_secs(soak.fuzz_seconds))
 }
 
 /// A test of the server, optimised as it is when it serves.

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 use crate::{
-    bench, chromium,
+    bench, chromium, clients,
     dist::{self, Profile},
     process,
     progress::{Progress, show},
@@ -27,7 +27,7 @@ struct Step {
     work: fn(&Workspace, &mut Tally) -> Result<()>,
 }
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step { name: "fmt", what: "formatting", work: fmt },
     Step { name: "tidy", what: "rules of the repository", work: |workspace, _| tidy::check(workspace) },
     Step { name: "tools", what: "build tools and browser", work: tools },
@@ -42,6 +42,7 @@ const STEPS: [Step; 15] = [
     Step { name: "wasm", what: "tests of the browser crate in Chromium", work: wasm },
     Step { name: "server", what: "the server", work: server },
     Step { name: "settings", what: "settings are documented", work: settings },
+    Step { name: "clients", what: "OpenTelemetry SDKs of other languages", work: clients },
     Step { name: "e2e", what: "end-to-end tests in Chromium", work: e2e },
 ];
 
@@ -198,12 +199,23 @@ fn settings(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     settings::check(workspace, &built(workspace)?)
 }
 
+fn clients(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let installed = clients::ensure(workspace)?;
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--package=throughline-e2e", "--test=clients"]);
+    cargo.env("THROUGHLINE_E2E_BIN", built(workspace)?).env("THROUGHLINE_E2E_CLIENTS", installed);
+    let before = tally.passed;
+    counted(&mut cargo, tally)?;
+    ensure!(tally.passed > before, "no client ran");
+    Ok(())
+}
+
 fn e2e(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let chromium = chromium::ensure()?;
     let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
     cargo
         .args(["--package=throughline-bench-browser", "--package=throughline-e2e", "--lib", "--bins", "--tests"])
-        .args(["--", "--test-threads=1"])
+        // They have a step of their own.
+        .args(["--", "--test-threads=1", "--skip=sdk_of_"])
         .env("THROUGHLINE_E2E_BIN", built(workspace)?)
         .env("THROUGHLINE_E2E_CHROMEDRIVER", chromium.chromedriver)
         .env("THROUGHLINE_E2E_FAKETIME", chromium.faketime);

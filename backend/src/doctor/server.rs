@@ -72,6 +72,7 @@ impl Server {
             "HONEYCOMB_API_KEY",
             "THROUGHLINE_SINKS",
             "THROUGHLINE_SINK_HEADERS",
+            "THROUGHLINE_TRUSTED_TOKEN",
             "FRONTEND_URL",
         ] {
             command.env_remove(shared);

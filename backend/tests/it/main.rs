@@ -1,10 +1,12 @@
 //! The server as its users meet it: a real process, asked over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod attacks;
 mod crash;
 mod cruddur;
 mod doctor;
 mod doors;
+mod elsewhere;
 mod inspector;
 mod logs;
 mod misbehaviour;

@@ -278,7 +278,10 @@ impl Drop for Exposed {
 async fn beyond_loopback_traces_want_a_token_unasked() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary());
-    command.env_clear().args(["--listen=0.0.0.0:0", "--trusted-listen=127.0.0.1:0", "--data-dir"]).arg(dir.path());
+    command
+        .env_clear()
+        .args(["--listen=0.0.0.0:0", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"])
+        .arg(dir.path());
     let mut server = Exposed(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
     let lines = BufReader::new(server.0.stdout.take().unwrap()).lines().map(Result::unwrap);
     let line = lines.into_iter().find(|line| line.contains("http://0.0.0.0:")).expect("it says where it listens");

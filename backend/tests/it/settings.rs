@@ -81,6 +81,7 @@ fn assert_wrong(args: &[&str], env: &[(&str, &str)], flag: &str, variable: &str)
     if flag != "--listen" {
         all.extend(["--listen", &addrs[0]]);
     }
+    all.extend(["--grpc-listen", "127.0.0.1:0"].into_iter().filter(|_| flag != "--grpc-listen"));
     if flag != "--trusted-listen" {
         all.extend(["--trusted-listen", &addrs[1]]);
     }
@@ -211,6 +212,19 @@ fn a_log_filter_that_is_none_is_refused() {
 }
 
 #[test]
+fn settings_of_the_doors_that_cannot_be_are_refused() {
+    // Whoever reaches the trusted doors is believed: not from elsewhere, unless they show the token.
+    assert_refused("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "0.0.0.0:4317");
+    assert_refused("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "nonsense");
+    assert_refused("--trusted-token", "THROUGHLINE_TRUSTED_TOKEN", "short");
+    assert_refused("--ticket-key", "THROUGHLINE_TICKET_KEY", "2a");
+    assert_refused("--scrub", "THROUGHLINE_SCRUB", "everything");
+    assert_refused("--scrub-pattern", "THROUGHLINE_SCRUB_PATTERN", "(");
+    assert_refused("--read-timeout", "THROUGHLINE_READ_TIMEOUT", "never");
+    assert_refused("--max-connections", "THROUGHLINE_MAX_CONNECTIONS", "0");
+}
+
+#[test]
 fn an_unknown_flag_is_refused() {
     assert_wrong(&["--frobnicate"], &[], "--frobnicate", "");
 }
@@ -219,7 +233,8 @@ fn an_unknown_flag_is_refused() {
 fn a_data_directory_that_is_a_file_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
-    let ended = run(&["--listen=127.0.0.1:0", "--trusted-listen=127.0.0.1:0", "--data-dir", path], &[]);
+    let ended =
+        run(&["--listen=127.0.0.1:0", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir", path], &[]);
     assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
     assert!(ended.stderr.contains("--data-dir") && ended.stderr.contains(path), "{ended:?}");
     assert_eq!(ended.stdout, "", "it began to serve");
@@ -233,6 +248,12 @@ async fn empty_variables_are_as_good_as_none() {
         "THROUGHLINE_ACCESS_TOKEN",
         "THROUGHLINE_BROWSER_SERVICE_NAME",
         "THROUGHLINE_LOG",
+        "THROUGHLINE_TRUSTED_TOKEN",
+        "THROUGHLINE_TICKET_KEY",
+        "THROUGHLINE_SCRUB",
+        "THROUGHLINE_SCRUB_PATTERN",
+        "THROUGHLINE_READ_TIMEOUT",
+        "THROUGHLINE_MAX_CONNECTIONS",
         "OTEL_SERVICE_NAME",
         "OTEL_RESOURCE_ATTRIBUTES",
         "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -274,6 +295,13 @@ fn help_names_every_setting_with_its_variable() {
     for (flag, variable) in [
         ("listen", "THROUGHLINE_LISTEN"),
         ("trusted-listen", "THROUGHLINE_TRUSTED_LISTEN"),
+        ("grpc-listen", "THROUGHLINE_GRPC_LISTEN"),
+        ("trusted-token", "THROUGHLINE_TRUSTED_TOKEN"),
+        ("ticket-key", "THROUGHLINE_TICKET_KEY"),
+        ("scrub", "THROUGHLINE_SCRUB"),
+        ("scrub-pattern", "THROUGHLINE_SCRUB_PATTERN"),
+        ("read-timeout", "THROUGHLINE_READ_TIMEOUT"),
+        ("max-connections", "THROUGHLINE_MAX_CONNECTIONS"),
         ("data-dir", "THROUGHLINE_DATA_DIR"),
         ("allow-origin", "FRONTEND_URL"),
         ("inspector-access", "THROUGHLINE_INSPECTOR_ACCESS"),
@@ -312,7 +340,8 @@ async fn two_servers_with_data_of_their_own_run_side_by_side() {
 async fn a_second_server_on_the_same_data_ends_with_an_error_that_names_it() {
     let first = Bench::start();
     let dir = first.data_dir().to_str().unwrap();
-    let second = run(&["--listen=127.0.0.1:0", "--trusted-listen=127.0.0.1:0", "--data-dir", dir], &[]);
+    let second =
+        run(&["--listen=127.0.0.1:0", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir", dir], &[]);
     assert_ne!(second.code, Some(0), "{second:?}");
     assert!(second.stderr.contains(dir), "{second:?}");
     assert!(!second.stderr.contains("panicked"), "{second:?}");
@@ -325,7 +354,8 @@ fn assert_taken_port_is_named(flag: &str, other: &str) {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
     let data: &Path = &dir.path().join("data");
-    let ended = run(&[flag, &addr, other, "127.0.0.1:0", "--data-dir", data.to_str().unwrap()], &[]);
+    let ended =
+        run(&[flag, &addr, other, "127.0.0.1:0", "--grpc-listen=off", "--data-dir", data.to_str().unwrap()], &[]);
     assert!(ended.code.is_some_and(|code| code != 0), "{ended:?}");
     assert!(ended.stderr.contains(&addr), "{ended:?}");
     assert!(!ended.stderr.contains("panicked"), "{ended:?}");

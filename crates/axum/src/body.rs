@@ -8,7 +8,7 @@ use std::{
 use bytes::Buf;
 use http_body::{Body, Frame, SizeHint};
 
-use crate::in_flight::{End, InFlight};
+use crate::{future::Traced, in_flight::End};
 
 pin_project_lite::pin_project! {
     /// A response body that keeps the request's span open until it has been sent or dropped.
@@ -16,7 +16,7 @@ pin_project_lite::pin_project! {
         // Nothing in the answer to a panic.
         #[pin]
         inner: Option<B>,
-        in_flight: Option<InFlight>,
+        traced: Option<Box<Traced>>,
     }
 }
 
@@ -28,22 +28,22 @@ impl<B> std::fmt::Debug for TraceBody<B> {
 
 impl<B> TraceBody<B> {
     pub(crate) const fn untraced(inner: B) -> Self {
-        Self { inner: Some(inner), in_flight: None }
+        Self { inner: Some(inner), traced: None }
     }
 
     pub(crate) const fn empty() -> Self {
-        Self { inner: None, in_flight: None }
+        Self { inner: None, traced: None }
     }
 }
 
 impl<B: Body> TraceBody<B> {
     /// A body that is empty, or that nobody will ask for, is at its end.
-    pub(crate) fn traced(inner: B, in_flight: InFlight) -> Self {
-        if inner.is_end_stream() || in_flight.is_complete() {
-            in_flight.end(&End::Complete);
+    pub(crate) fn traced(inner: B, traced: Box<Traced>) -> Self {
+        if inner.is_end_stream() || traced.in_flight.is_complete() {
+            traced.in_flight.end(&End::Complete);
             return Self::untraced(inner);
         }
-        Self { inner: Some(inner), in_flight: Some(in_flight) }
+        Self { inner: Some(inner), traced: Some(traced) }
     }
 }
 
@@ -54,7 +54,9 @@ impl<B: Body> Body for TraceBody<B> {
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.project();
         let Some(mut inner) = this.inner.as_pin_mut() else { return Poll::Ready(None) };
-        let Some(in_flight) = this.in_flight.as_mut() else { return inner.poll_frame(cx) };
+        let Some(in_flight) = this.traced.as_mut().map(|traced| &mut traced.in_flight) else {
+            return inner.poll_frame(cx);
+        };
         let polled = ready!(in_flight.span.in_scope(|| inner.as_mut().poll_frame(cx)));
         let end = match &polled {
             Some(Ok(frame)) => {
@@ -68,9 +70,9 @@ impl<B: Body> Body for TraceBody<B> {
             None => Some(End::Complete),
         };
         if let Some(end) = end
-            && let Some(in_flight) = this.in_flight.take()
+            && let Some(traced) = this.traced.take()
         {
-            in_flight.end(&end);
+            traced.in_flight.end(&end);
         }
         Poll::Ready(polled)
     }

@@ -20,7 +20,7 @@ use crate::{
 /// What a panic leaves behind.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// The request as far as it is traced.
+/// The request as far as it is traced. Boxed: it goes from future to future to body, and each move would copy it.
 pub(crate) struct Traced {
     pub(crate) in_flight: InFlight,
     pub(crate) bridge: Option<Bridge>,
@@ -34,7 +34,7 @@ pin_project_lite::pin_project! {
         #[pin]
         pub(crate) inner: Option<F>,
         pub(crate) panic: Option<Payload>,
-        pub(crate) traced: Option<Traced>,
+        pub(crate) traced: Option<Box<Traced>>,
     }
 }
 
@@ -80,7 +80,7 @@ where
 
 impl Traced {
     fn answer<B: Body, E>(
-        mut self,
+        mut self: Box<Self>,
         outcome: Result<Result<Response<B>, E>, Payload>,
     ) -> Result<Response<TraceBody<B>>, E> {
         match outcome {
@@ -89,12 +89,12 @@ impl Traced {
                 self.in_flight.respond(&mut parts);
                 let is_upgraded =
                     parts.status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && parts.status.is_success());
-                let body = match self.bridge {
+                let body = match self.bridge.take() {
                     Some(bridge) if is_upgraded => {
                         bridge.carry(self.in_flight);
                         TraceBody::untraced(body)
                     }
-                    _ => TraceBody::traced(body, self.in_flight),
+                    _ => TraceBody::traced(body, self),
                 };
                 Ok(Response::from_parts(parts, body))
             }

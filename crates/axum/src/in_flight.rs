@@ -1,6 +1,6 @@
 //! [`InFlight`]: a traced request, from its reception to the last byte of its response.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Method, StatusCode, header, request, response};
 use opentelemetry::{KeyValue, StringValue, trace::Status};
@@ -42,6 +42,8 @@ pub(crate) struct InFlight {
     request_bytes: Option<u64>,
     response_bytes: u64,
     status: Option<StatusCode>,
+    /// From the request's reception to the head of the response.
+    first_byte: Duration,
     error: Option<StringValue>,
     /// As many bytes make the response complete, whether or not the body says so.
     expected_bytes: Option<u64>,
@@ -61,6 +63,9 @@ impl InFlight {
         let description = describe(request, settings);
         let (origin, client_span) = origin(request, settings);
         let mut attributes = description.attributes;
+        // A request without a body has no size to tell.
+        let request_bytes =
+            request_bytes.filter(|bytes| *bytes > 0 || request.headers.contains_key(header::CONTENT_LENGTH));
         if let Some(bytes) = request_bytes {
             attributes.push(KeyValue::new(attribute::HTTP_REQUEST_BODY_SIZE, number(bytes)));
         }
@@ -75,6 +80,7 @@ impl InFlight {
             request_bytes,
             response_bytes: 0,
             status: None,
+            first_byte: Duration::ZERO,
             error: None,
             expected_bytes: None,
             is_head: request.method == Method::HEAD,
@@ -95,14 +101,11 @@ impl InFlight {
         let content_type = response.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         self.is_event_stream = content_type.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
 
+        let sent = self.received.elapsed();
+        self.first_byte = sent;
         let span = self.span.get();
-        span.set_attribute(KeyValue::new(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16())));
-        let first_byte_ms = self.received.elapsed().as_secs_f64() * 1_000.0;
-        span.set_attribute(KeyValue::new(keys::SERVER_FIRST_BYTE_MS, first_byte_ms));
         if status.is_server_error() {
             self.error.get_or_insert_with(|| status.as_u16().to_string().into());
-            // No description: the code stands beside it.
-            span.set_status(Status::error(""));
         }
         if !self.settings.response_headers.is_empty() {
             let mut recorded = Vec::new();
@@ -111,7 +114,8 @@ impl InFlight {
         }
         self.settings.on_response.on_response(response, &span);
         let context = self.span.span_context();
-        server_timing::append(&mut response.headers, &self.settings, context.as_ref(), self.client_span, self.received);
+        let times = (self.received.unix_ns(), self.received.unix_ns_after(sent));
+        server_timing::append(&mut response.headers, &self.settings, context.as_ref(), self.client_span, times);
     }
 
     /// A handler panicked with this.
@@ -150,16 +154,24 @@ impl InFlight {
             End::Failed(kind) => (Some(*kind), ""),
             End::Panicked => (Some(PANIC), ""),
         };
-        if let Some(error) = error {
-            self.error = Some(error.into());
+        let is_server_error = self.status.is_some_and(|status| status.is_server_error());
+        if error.is_some() || is_server_error {
+            // No description of a status: the code stands beside it.
             span.set_status(Status::error(description));
         }
-        if let Some(error) = &self.error {
-            span.set_attribute(KeyValue::new(attribute::ERROR_TYPE, error.clone()));
+        if let Some(error) = error {
+            self.error = Some(error.into());
         }
-        if self.status.is_some() {
-            span.set_attribute(KeyValue::new(attribute::HTTP_RESPONSE_BODY_SIZE, number(self.response_bytes)));
-        }
+        let response = self.status.map(|status| {
+            [
+                KeyValue::new(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16())),
+                KeyValue::new(keys::SERVER_FIRST_BYTE_MS, self.first_byte.as_secs_f64() * 1_000.0),
+                KeyValue::new(attribute::HTTP_RESPONSE_BODY_SIZE, number(self.response_bytes)),
+            ]
+        });
+        let error = self.error.clone().map(|error| KeyValue::new(attribute::ERROR_TYPE, error));
+        // Together, because each call takes the span's lock.
+        span.set_attributes(response.into_iter().flatten().chain(error));
         let duration = self.received.elapsed();
         self.span.end(self.received.wall.checked_add(duration).unwrap_or(self.received.wall));
         let over = Over {

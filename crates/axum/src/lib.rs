@@ -19,6 +19,8 @@ mod self_check;
 mod server_timing;
 mod service;
 mod span;
+#[cfg(feature = "rusqlite")]
+pub mod sqlite;
 mod upgrade;
 
 use std::any::Any;

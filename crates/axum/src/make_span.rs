@@ -1,19 +1,21 @@
 //! What the span says of a request, by the OpenTelemetry semantic conventions for HTTP servers.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
 
 use axum::extract::ConnectInfo;
-use http::{Method, header, request::Parts, uri::Authority};
-use opentelemetry::{Context, KeyValue, StringValue, Value, baggage::BaggageExt, trace::TraceContextExt};
+use http::{Method, header, request::Parts};
+use opentelemetry::{KeyValue, Value, baggage::BaggageExt, trace::TraceContextExt};
 use opentelemetry_semantic_conventions::attribute;
-use throughline_context::{SpanId, TraceState, redact_query};
+use throughline_context::{SpanId, redact_query};
 
 use crate::{
     forwarded::{self, Forwarded},
     layer::Settings,
     metrics::{Labels, protocol_version},
     policy::{RemoteParent, Route, matched},
-    propagator::{self, Incoming, with_remote_parent},
     remote,
     routes::KnownRoute,
     span::Origin,
@@ -31,10 +33,11 @@ pub(crate) const KNOWN: [(Method, &str); 9] = [
     (Method::CONNECT, "CONNECT"),
     (Method::TRACE, "TRACE"),
 ];
-const OTHER: &str = "_OTHER";
+pub(crate) const OTHER: &str = "_OTHER";
 
-/// Room for all attributes that a request and its response can have, so that the list does not grow.
-const ATTRIBUTES: usize = 20;
+/// Room for all attributes that a request and its response have, so that the list does not grow. More would leave the sizes that
+/// allocators keep at hand for each thread.
+const ATTRIBUTES: usize = 18;
 
 /// A request, described.
 pub(crate) struct Description {
@@ -71,26 +74,21 @@ pub(crate) fn describe(request: &Parts, settings: &Settings) -> Description {
     if let Some(query) = request.uri.query() {
         push(attribute::URL_QUERY, redact_query(query).into());
     }
-    match &forwarded.host {
-        Some(host) => push_server(host.host(), host.port_u16(), &mut push),
-        None => match request.uri.authority() {
-            Some(authority) => push_server(authority.host(), authority.port_u16(), &mut push),
-            None => {
-                let host = request.headers.get(header::HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
-                if let Some(host) = host {
-                    push_server(host.host(), host.port_u16(), &mut push);
-                }
-            }
-        },
+    if let Some((host, port)) = match &forwarded.host {
+        Some(host) => Some((host.host(), host.port_u16())),
+        None => asked_host(request),
+    } {
+        push(attribute::SERVER_ADDRESS, host.to_owned().into());
+        if let Some(port) = port {
+            push(attribute::SERVER_PORT, i64::from(port).into());
+        }
     }
     if let Some(peer) = peer {
-        // Once as a text, where both are the same.
-        let address: Arc<str> = peer.ip().to_string().into();
+        let address = printed(peer.ip());
         let client = forwarded.client.filter(|client| *client != peer.ip());
-        let client = client.map_or_else(|| StringValue::from(Arc::clone(&address)), |ip| ip.to_string().into());
-        push(attribute::CLIENT_ADDRESS, Value::String(client));
+        let client = client.map_or_else(|| Arc::clone(&address), printed);
+        push(attribute::CLIENT_ADDRESS, Value::String(client.into()));
         push(attribute::NETWORK_PEER_ADDRESS, Value::String(address.into()));
-        push(attribute::NETWORK_PEER_PORT, i64::from(peer.port()).into());
     }
     if let Some(agent) = request.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
         push(attribute::USER_AGENT_ORIGINAL, agent.to_owned().into());
@@ -119,37 +117,103 @@ fn route(request: &Parts, settings: &Settings) -> Option<KnownRoute> {
     }
 }
 
-fn push_server(host: &str, port: Option<u16>, push: &mut impl FnMut(&'static str, Value)) {
-    push(attribute::SERVER_ADDRESS, host.to_owned().into());
-    if let Some(port) = port {
-        push(attribute::SERVER_PORT, i64::from(port).into());
+/// The host that the client asked for, and its port: `:authority`, the address in absolute form, or `Host`.
+fn asked_host(request: &Parts) -> Option<(&str, Option<u16>)> {
+    if let Some(authority) = request.uri.authority() {
+        return Some((authority.host(), authority.port_u16()));
     }
+    let text = request.headers.get(header::HOST)?.to_str().ok()?;
+    // What is an address of version 6 stands in brackets; no other host has a colon.
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port.parse().ok()?)),
+        _ => (text, None),
+    };
+    let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(&byte);
+    (!host.is_empty() && host.bytes().all(is_host)).then_some((host, port))
+}
+
+/// An address as a text that attributes can share.
+fn printed(address: IpAddr) -> Arc<str> {
+    /// As long as the longest of version 4.
+    struct Text([u8; 15], usize);
+    impl Text {
+        fn push(&mut self, byte: u8) {
+            if let Some(place) = self.0.get_mut(self.1) {
+                *place = byte;
+                self.1 += 1;
+            }
+        }
+    }
+    let IpAddr::V4(address) = address else { return address.to_string().into() };
+    // By hand: each request has one, and formatting takes longer than all else that is done for an attribute.
+    let mut text = Text([0; 15], 0);
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text.push(b'.');
+        }
+        if octet >= 100 {
+            text.push(b'0' + octet / 100);
+        }
+        if octet >= 10 {
+            text.push(b'0' + octet / 10 % 10);
+        }
+        text.push(b'0' + octet % 10);
+    }
+    std::str::from_utf8(text.0.get(..text.1).unwrap_or_default()).unwrap_or_default().into()
 }
 
 /// Where the span hangs, and the span of the client: its own, or the one made up for a document.
 pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<SpanId>) {
+    let incoming = remote::read(request);
     let is_continued = || match settings.remote_parent.remote_parent(request) {
         RemoteParent::Always => true,
         RemoteParent::Ticketed => settings.tickets.vouch_for(request),
         RemoteParent::Never => false,
     };
-    let Incoming { context, parent_id } = propagator::from_headers(&Context::current(), &request.headers);
-    if parent_id.is_some() {
+    if let Some(parent_id) = incoming.parent_id {
         return if is_continued() {
-            (Origin::Remote(context), parent_id)
+            (Origin::Below(incoming.context), Some(parent_id))
         } else {
-            (Origin::Link(context.span().span_context().clone()), None)
+            (Origin::Link(incoming.context.span().span_context().clone()), None)
         };
     }
     if settings.documents.traces(request)
-        && let Some(made_up) = remote::made_up()
+        && let Some((context, made_up)) = remote::made_up()
     {
-        let context = with_remote_parent(&Context::current(), made_up, TraceState::default());
-        return (Origin::Remote(context), Some(made_up.parent_id));
+        return (Origin::Below(context), Some(made_up));
     }
-    // Baggage comes without a parent too, and is believed as one would be.
-    if !context.baggage().is_empty() && is_continued() {
-        return (Origin::Remote(context), None);
+    // Baggage comes without a parent too.
+    if !incoming.context.baggage().is_empty() && is_continued() {
+        return (Origin::Below(incoming.context), None);
     }
     (Origin::Here, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_printed_as_everywhere() {
+        for address in ["0.0.0.0", "127.0.0.1", "255.255.255.255", "10.99.100.9", "2001:db8::1"] {
+            let address: IpAddr = address.parse().unwrap();
+            assert_eq!(*printed(address), address.to_string());
+        }
+    }
+
+    #[test]
+    fn the_host_is_divided_from_its_port() {
+        let asked = |host: &str| {
+            let request = http::Request::get("/").header("host", host).body(()).unwrap().into_parts().0;
+            asked_host(&request).map(|(host, port)| (host.to_owned(), port))
+        };
+        let some = |host: &str, port| Some((host.to_owned(), port));
+        assert_eq!(asked("a.example"), some("a.example", None));
+        assert_eq!(asked("a.example:8080"), some("a.example", Some(8080)));
+        assert_eq!(asked("[::1]"), some("[::1]", None));
+        assert_eq!(asked("[::1]:80"), some("[::1]", Some(80)));
+        for nonsense in ["", ":80", "a:b", "a:99999", "user@a.example", "a/b"] {
+            assert_eq!(asked(nonsense), None, "{nonsense}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! [`TraceContextPropagator`]: trace context and baggage, for every instrumentation of the process.
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 use opentelemetry::{
     Context,
     baggage::{BaggageExt, KeyValueMetadata},
@@ -83,8 +83,12 @@ pub(crate) struct Incoming {
 
 /// What [`TraceContextPropagator`] does, straight from the bytes of the headers.
 pub(crate) fn from_headers(context: &Context, headers: &HeaderMap) -> Incoming {
+    // Names that are known need not be looked up by their letters.
+    static NAMES: [HeaderName; 3] =
+        [HeaderName::from_static(TRACEPARENT), HeaderName::from_static(TRACESTATE), HeaderName::from_static(BAGGAGE)];
+    let [parent, state, baggage] = &NAMES;
     let all = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
-    extract(context, all(TRACEPARENT), || all(TRACESTATE), all(BAGGAGE))
+    extract(context, all(parent), || all(state), all(baggage))
 }
 
 fn extract<'a, S>(
@@ -232,7 +236,7 @@ pub(crate) struct Headers<'h>(pub(crate) &'h mut HeaderMap);
 #[cfg(feature = "client")]
 impl Injector for Headers<'_> {
     fn set(&mut self, key: &str, value: String) {
-        let name = http::HeaderName::from_bytes(key.as_bytes());
+        let name = HeaderName::from_bytes(key.as_bytes());
         if let (Ok(name), Ok(value)) = (name, http::HeaderValue::from_maybe_shared(bytes::Bytes::from(value))) {
             self.0.insert(name, value);
         }

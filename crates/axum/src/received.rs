@@ -23,9 +23,9 @@ impl Received {
         i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
     }
 
-    /// Now, in Unix nanoseconds, at the same distance as by the monotonic clock: a wall clock that is set while a request is
-    /// handled does not make its length negative.
-    pub(crate) fn until_now_ns(self) -> i64 {
-        self.unix_ns().saturating_add(i64::try_from(self.elapsed().as_nanos()).unwrap_or(i64::MAX))
+    /// So long after the reception, in Unix nanoseconds: a wall clock that is set while a request is handled does not make its
+    /// length negative.
+    pub(crate) fn unix_ns_after(self, length: Duration) -> i64 {
+        self.unix_ns().saturating_add(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX))
     }
 }

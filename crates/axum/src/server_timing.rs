@@ -7,7 +7,7 @@ use opentelemetry::trace::SpanContext;
 use throughline_context::{SpanId, TraceFlags, TraceId, TraceParent};
 use throughline_timing::server_timing::{TRACE_METRICS, encode_times};
 
-use crate::{layer::Settings, received::Received};
+use crate::layer::Settings;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
@@ -15,21 +15,21 @@ const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-or
 /// Longer than the longest value: twice a `traceparent`, an instance of 64, two numbers of 20 and a span.
 const MAX_BYTES: usize = 384;
 
-/// Appends, so that an application's own metrics and origins stay. The last thing before the head goes out: what comes later
+/// `times` are those of reception and of the head, Unix nanoseconds. Appends, so that an application's own metrics and origins stay. The last thing before the head goes out: what comes later
 /// counts as network.
 pub(crate) fn append(
     headers: &mut HeaderMap,
     settings: &Settings,
     span: Option<&SpanContext>,
     client_span: Option<SpanId>,
-    received: Received,
+    times: (i64, i64),
 ) {
     // Timing-Allow-Origin takes a list, but a proxy may not: one header for each.
     for origin in &settings.timing_allow_origins {
         headers.append(TIMING_ALLOW_ORIGIN, origin.clone());
     }
     let mut text = Text { bytes: [0; MAX_BYTES], length: 0 };
-    if write(&mut text, settings, span, client_span, received).is_ok()
+    if write(&mut text, settings, span, client_span, times).is_ok()
         && let Ok(value) = HeaderValue::from_bytes(text.bytes.get(..text.length).unwrap_or_default())
     {
         headers.append(SERVER_TIMING, value);
@@ -41,7 +41,7 @@ fn write(
     settings: &Settings,
     span: Option<&SpanContext>,
     client_span: Option<SpanId>,
-    received: Received,
+    times: (i64, i64),
 ) -> fmt::Result {
     if let Some(parent) = span.and_then(traceparent) {
         let bytes = parent.to_bytes();
@@ -55,7 +55,8 @@ fn write(
     text.write_str(&settings.instance)?;
     let client_span = client_span.map(SpanId::to_hex);
     let client_span = client_span.as_ref().and_then(|digits| std::str::from_utf8(digits).ok());
-    encode_times(text, received.unix_ns(), received.until_now_ns(), client_span)
+    let (received_ns, sent_ns) = times;
+    encode_times(text, received_ns, sent_ns, client_span)
 }
 
 fn traceparent(span: &SpanContext) -> Option<TraceParent> {

@@ -56,13 +56,14 @@ where
         let in_flight = InFlight::begin(&parts, body.size_hint().exact(), received, &self.settings);
         let bridge = Bridge::put_between(&mut parts.extensions);
         let is_connect = parts.method == Method::CONNECT;
+        let traced = Box::new(Traced { in_flight, bridge, is_connect });
         let request = Request::from_parts(parts, body);
         // The service itself may be called again after a panic; that is what tower's own catching layers take for granted.
-        let call = AssertUnwindSafe(|| in_flight.span.in_scope(|| self.inner.call(request)));
+        let call = AssertUnwindSafe(|| traced.in_flight.span.in_scope(|| self.inner.call(request)));
         let (inner, panic) = match catch_unwind(call) {
             Ok(inner) => (Some(inner), None),
             Err(panic) => (None, Some(panic)),
         };
-        TraceFuture { inner, panic, traced: Some(Traced { in_flight, bridge, is_connect }) }
+        TraceFuture { inner, panic, traced: Some(traced) }
     }
 }

@@ -21,8 +21,8 @@ pub(crate) struct Beginning {
 
 /// Where a span hangs.
 pub(crate) enum Origin {
-    /// Below what came with the request: a span elsewhere, baggage, or both.
-    Remote(Context),
+    /// In this context, which came from elsewhere: below its span, with its baggage.
+    Below(Context),
     /// A root, with a link to this one.
     Link(SpanContext),
     /// Below whatever surrounds the layer: nothing, as a rule.
@@ -33,7 +33,7 @@ impl Origin {
     /// What the span is made in.
     fn context(&self) -> Context {
         match self {
-            Self::Remote(incoming) => incoming.clone(),
+            Self::Below(context) => context.clone(),
             Self::Link(_) => Context::new(),
             Self::Here => Context::current(),
         }

@@ -4,7 +4,7 @@ mod inflate;
 
 use self::inflate::Inflater;
 use crate::{config::BodyLimits, refusal::Refusal, stats::Counters};
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody as _};
 use http::{HeaderMap, header};
 use http_body_util::BodyExt as _;
 use std::{
@@ -167,21 +167,39 @@ pub(crate) async fn inflate(
     Ok(Buffered { bytes: buffer.bytes, _memory: buffer.held })
 }
 
-/// Reads on, for a while, and keeps nothing: so that whoever still writes comes to see why it was refused.
-pub(crate) async fn drain(mut body: Body, headers: &HeaderMap) {
+/// The same without waiting for anybody, in pieces of this size.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn inflate_in_pieces(
+    bytes: &[u8],
+    compression: Compression,
+    limits: &BodyLimits,
+    memory: &Memory,
+    piece: usize,
+) -> Option<Vec<u8>> {
+    let mut inflater = Inflater::new(compression, Buffer::new(limits.inflated_bytes, memory), memory).ok()?;
+    for piece in bytes.chunks(piece) {
+        inflater.write(piece).ok()?;
+    }
+    inflater.finish(bytes.len()).ok().map(|buffer| buffer.bytes)
+}
+
+/// Reads on in the background, for a while, and keeps nothing: so that whoever still writes comes to see the answer.
+pub(crate) fn drain(mut body: Body, headers: &HeaderMap) {
     // Who asks before sending waits for our word, and an answer is as good.
-    if headers.contains_key(header::EXPECT) {
+    if headers.contains_key(header::EXPECT) || body.is_end_stream() {
         return;
     }
-    let until = Instant::now() + DRAIN_TIME;
-    let mut drained = 0;
-    while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(until, body.frame()).await {
-        drained += frame.data_ref().map_or(0, Bytes::len);
-        if drained > DRAIN_BYTES || Instant::now() >= until {
-            return;
+    tokio::spawn(async move {
+        let until = Instant::now() + DRAIN_TIME;
+        let mut drained = 0;
+        while let Ok(Some(Ok(frame))) = tokio::time::timeout_at(until, body.frame()).await {
+            drained += frame.data_ref().map_or(0, Bytes::len);
+            if drained > DRAIN_BYTES || Instant::now() >= until {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
-        tokio::task::yield_now().await;
-    }
+    });
 }
 
 /// Grows up to its limit and no further than the door's memory allows.

@@ -180,14 +180,14 @@ async fn public<R: FromBrowser>(State(intake): State<Intake>, request: Request) 
     let encoding = encoding_of(request.headers());
     let (parts, mut body) = request.into_parts();
     let taken = intake.shared.take_public::<R>(&parts, &mut body, encoding).await;
-    intake.shared.answer(taken, encoding, &parts, body).await
+    intake.shared.answer(taken, encoding, &parts, body)
 }
 
 async fn trusted<R: Item>(State(intake): State<Intake>, request: Request) -> Response {
     let encoding = encoding_of(request.headers());
     let (parts, mut body) = request.into_parts();
     let taken = intake.shared.take_trusted::<R>(&parts, &mut body, encoding).await;
-    intake.shared.answer(taken, encoding, &parts, body).await
+    intake.shared.answer(taken, encoding, &parts, body)
 }
 
 fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
@@ -196,7 +196,7 @@ fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
 
 impl Shared {
     /// The answer mirrors the request's encoding; it is JSON where that is neither.
-    async fn answer<R: Item>(
+    fn answer<R: Item>(
         &self,
         taken: Result<Taken<R>, Refusal>,
         encoding: Option<Encoding>,
@@ -209,15 +209,15 @@ impl Shared {
                 let body = encode_response(R::SIGNAL, &taken.rejections, encoding);
                 ([(header::CONTENT_TYPE, encoding.content_type())], body).into_response()
             }
-            Err(refusal) => self.refuse(refusal, encoding, parts, body).await,
+            Err(refusal) => self.refuse(refusal, encoding, parts, body),
         }
     }
 
-    async fn refuse(&self, refusal: Refusal, encoding: Encoding, parts: &Parts, body: Body) -> Response {
+    fn refuse(&self, refusal: Refusal, encoding: Encoding, parts: &Parts, body: Body) -> Response {
         self.counters.refused(&refusal);
         // Who did not send in time is not waited for any longer.
         if !matches!(refusal, Refusal::Slow) {
-            body::drain(body, &parts.headers).await;
+            body::drain(body, &parts.headers);
         }
         refusal.into_response(encoding)
     }
@@ -344,7 +344,7 @@ async fn issue(State(intake): State<Intake>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     match intake.issue(&parts, &mut body).await {
         Ok(ticket) => ([(header::CACHE_CONTROL, "no-store")], axum::Json(ticket)).into_response(),
-        Err(refusal) => intake.shared.refuse(refusal, Encoding::Json, &parts, body).await,
+        Err(refusal) => intake.shared.refuse(refusal, Encoding::Json, &parts, body),
     }
 }
 

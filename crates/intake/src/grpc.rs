@@ -99,7 +99,7 @@ async fn take<R: Item>(shared: &Shared, headers: &HeaderMap, body: &mut Body) ->
 }
 
 /// The one message of a unary call, and whether it is compressed.
-fn unframe(framed: &[u8]) -> Result<(bool, &[u8]), Refusal> {
+pub(crate) fn unframe(framed: &[u8]) -> Result<(bool, &[u8]), Refusal> {
     let malformed = |what: &str| Err(Refusal::Malformed(format!("the body is not one gRPC message: {what}")));
     let Some(([flag, length @ ..], message)) = framed.split_first_chunk::<PREFIX_BYTES>() else {
         return malformed("it is too short");

@@ -5,6 +5,9 @@ mod bounds;
 mod config;
 mod decode;
 mod doors;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grpc;
 mod item;
 mod origin;

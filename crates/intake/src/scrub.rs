@@ -197,7 +197,7 @@ impl Scrubber {
     }
 
     /// The text without secrets; `None` if there were none.
-    fn scrubbed(&self, text: &str) -> Option<String> {
+    pub(crate) fn scrubbed(&self, text: &str) -> Option<String> {
         let mut result = Cow::Borrowed(text);
         for rule in &self.rules {
             match rule {

@@ -48,6 +48,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-bench-browser", &["throughline-e2e"]),
     ("throughline-bench-context", &["throughline-context"]),
     ("throughline-bench-pipe", &["throughline-otlp", "throughline-store", "throughline-testkit"]),
+    ("throughline-bench-server", &["throughline-axum", "throughline-context"]),
 ];
 
 /// Packages that stay free of nearly everything, with what they may use of others.

@@ -1,4 +1,4 @@
-//! What the benchmark takes from npm: exact versions, from no registry in particular.
+//! What benchmark and tests take from npm: exact versions, from no registry in particular.
 
 use std::fs;
 
@@ -7,36 +7,44 @@ use serde_json::Value;
 
 use crate::workspace::Workspace;
 
-const FOLDER: &str = "benches/browser/peers";
+const FOLDERS: [&str; 2] = ["benches/browser/peers", "e2e/clients/js"];
 
-/// Looks at the manifest and the lock file of the other tracers.
+/// Looks at the manifests and the lock files of the other tracers.
 pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for folder in FOLDERS {
+        problems.extend(check_folder(workspace, folder)?);
+    }
+    Ok(problems)
+}
+
+fn check_folder(workspace: &Workspace, folder: &str) -> Result<Vec<String>> {
     let read = |name: &str| -> Result<Value> {
-        let path = workspace.root.join(FOLDER).join(name);
-        let text = fs::read(&path).with_context(|| format!("cannot read {FOLDER}/{name}"))?;
-        serde_json::from_slice(&text).with_context(|| format!("{FOLDER}/{name}"))
+        let path = workspace.root.join(folder).join(name);
+        let text = fs::read(&path).with_context(|| format!("cannot read {folder}/{name}"))?;
+        serde_json::from_slice(&text).with_context(|| format!("{folder}/{name}"))
     };
-    let mut problems = loose(&read("package.json")?);
-    problems.extend(registries(&read("package-lock.json")?));
+    let mut problems = loose(folder, &read("package.json")?);
+    problems.extend(registries(folder, &read("package-lock.json")?));
     Ok(problems)
 }
 
 /// Dependencies that ask for a range of versions.
-fn loose(manifest: &Value) -> Vec<String> {
+fn loose(folder: &str, manifest: &Value) -> Vec<String> {
     let dependencies = manifest["dependencies"].as_object().into_iter().flatten();
     let exact = |version: &str| version.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
     dependencies
         .filter(|(_, version)| !version.as_str().is_some_and(exact))
-        .map(|(name, version)| format!("{FOLDER}/package.json: {name} is {version}, not one version"))
+        .map(|(name, version)| format!("{folder}/package.json: {name} is {version}, not one version"))
         .collect()
 }
 
 /// Packages that name the server that they came from; npm needs a digest only.
-fn registries(lock: &Value) -> Vec<String> {
+fn registries(folder: &str, lock: &Value) -> Vec<String> {
     let packages = lock["packages"].as_object().into_iter().flatten();
     packages
         .filter(|(_, package)| package.get("resolved").is_some())
-        .map(|(name, _)| format!("{FOLDER}/package-lock.json: {name} names a registry; delete the line `resolved`"))
+        .map(|(name, _)| format!("{folder}/package-lock.json: {name} names a registry; delete the line `resolved`"))
         .collect()
 }
 
@@ -48,7 +56,7 @@ mod tests {
     #[test]
     fn a_range_is_found() {
         let manifest = json!({ "dependencies": { "exact": "1.2.3", "range": "^1.2.3", "any": "*" } });
-        assert_eq!(loose(&manifest).len(), 2);
+        assert_eq!(loose("x", &manifest).len(), 2);
     }
 
     #[test]
@@ -58,6 +66,6 @@ mod tests {
             "node_modules/a": { "version": "1.0.0", "integrity": "sha512-x" },
             "node_modules/b": { "version": "1.0.0", "resolved": "https://registry.example/b.tgz" },
         } });
-        assert_eq!(registries(&lock).len(), 1);
+        assert_eq!(registries("x", &lock).len(), 1);
     }
 }

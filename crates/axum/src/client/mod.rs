@@ -26,7 +26,7 @@
 //!   fail.
 //! - It ends with the last byte of the response's body, or when response or request are dropped.
 //!
-//! Trace context and baggage go along by [`TraceContextPropagator`](crate::TraceContextPropagator), whatever the global
+//! Trace context and baggage go along by [`TraceContextPropagator`], whatever the global
 //! propagator is.
 
 mod body;
@@ -35,7 +35,7 @@ mod span;
 use std::borrow::Cow;
 
 use http::HeaderMap;
-use opentelemetry::propagation::TextMapPropagator;
+use opentelemetry::{Context, propagation::TextMapPropagator, trace::TraceContextExt};
 use reqwest::{Client, Request, RequestBuilder, Response, ResponseBuilderExt};
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -125,9 +125,12 @@ impl TracedRequest {
     }
 }
 
-/// Writes the context of `span`, or of the span around it if this one is filtered out.
+/// Writes the context of `span`, or what surrounds it if nobody makes a span of it.
 fn propagate(span: &Span, headers: &mut HeaderMap) {
-    let context = if span.is_disabled() { Span::current().context() } else { span.context() };
+    let mut context = span.context();
+    if !context.has_active_span() {
+        context = Context::current();
+    }
     let propagator = TraceContextPropagator::new();
     // A list must not stay that belongs to another context.
     headers.remove("traceparent");

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use http::{Method, StatusCode, Version};
+use http::StatusCode;
 use opentelemetry::trace::Status;
 use opentelemetry_semantic_conventions::attribute;
 use reqwest::{Request, Response};
@@ -11,13 +11,16 @@ use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::About;
-use crate::make_span::KNOWN;
+use crate::{
+    make_span::{KNOWN, OTHER},
+    metrics::protocol_version,
+};
 
 pub(super) fn make_span(request: &Request, about: &About) -> Span {
     let method = request.method();
-    let known = KNOWN.iter().any(|(known, _)| known == method);
+    let known = KNOWN.iter().find(|(known, _)| known == method).map(|(_, text)| *text);
     // The conventions name a span with an unknown method `HTTP`.
-    let name_method = if known { method.as_str() } else { "HTTP" };
+    let name_method = known.unwrap_or("HTTP");
     let template = about.url_template.as_deref();
     let name = template.map_or_else(|| name_method.to_owned(), |template| format!("{name_method} {template}"));
     let span = tracing::info_span!(
@@ -30,7 +33,10 @@ pub(super) fn make_span(request: &Request, about: &About) -> Span {
     if span.is_disabled() {
         return span;
     }
-    describe_method(&span, method, known);
+    span.set_attribute(attribute::HTTP_REQUEST_METHOD, known.unwrap_or(OTHER));
+    if known.is_none() {
+        span.set_attribute(attribute::HTTP_REQUEST_METHOD_ORIGINAL, method.to_string());
+    }
     let url = request.url();
     span.set_attribute(attribute::URL_FULL, redact_url(url.as_str()));
     if let Some(host) = url.host_str() {
@@ -48,15 +54,6 @@ pub(super) fn make_span(request: &Request, about: &About) -> Span {
         span.set_attribute(attribute::HTTP_REQUEST_RESEND_COUNT, i64::from(about.resend_count));
     }
     span
-}
-
-fn describe_method(span: &Span, method: &Method, known: bool) {
-    if known {
-        span.set_attribute(attribute::HTTP_REQUEST_METHOD, method.to_string());
-    } else {
-        span.set_attribute(attribute::HTTP_REQUEST_METHOD, "_OTHER");
-        span.set_attribute(attribute::HTTP_REQUEST_METHOD_ORIGINAL, method.to_string());
-    }
 }
 
 /// The head of the response is there.
@@ -116,15 +113,4 @@ fn root_cause(error: &reqwest::Error) -> String {
         cause = source;
     }
     if cause.is::<reqwest::Error>() { String::new() } else { cause.to_string() }
-}
-
-fn protocol_version(version: Version) -> Option<&'static str> {
-    match version {
-        Version::HTTP_09 => Some("0.9"),
-        Version::HTTP_10 => Some("1.0"),
-        Version::HTTP_11 => Some("1.1"),
-        Version::HTTP_2 => Some("2"),
-        Version::HTTP_3 => Some("3"),
-        _ => None,
-    }
 }

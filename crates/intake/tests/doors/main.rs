@@ -1,7 +1,28 @@
 //! Both doors, driven through their routers, over a real store: each test for spans and for log records.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+/// Makes each of these a test for spans and one for log records.
+macro_rules! for_both {
+    ($($name:ident)*) => {
+        mod spans {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<throughline_otlp::Span>().await;
+            })*
+        }
+        mod log_records {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name::<throughline_otlp::LogRecord>().await;
+            })*
+        }
+    };
+}
+
 mod bodies;
+mod browsers;
+mod grpc;
+mod metrics;
 mod sample;
 
 use self::{
@@ -85,28 +106,14 @@ impl Bench {
     }
 }
 
-/// Makes each of these a test for spans and one for log records.
-macro_rules! for_both {
-    ($($name:ident)*) => {
-        mod spans {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name::<throughline_otlp::Span>().await;
-            })*
-        }
-        mod log_records {
-            $(#[tokio::test]
-            async fn $name() {
-                super::$name::<throughline_otlp::LogRecord>().await;
-            })*
-        }
-    };
-}
-
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 0).unwrap()
 }
 
 /// A body for the address that takes such records.
@@ -187,21 +194,21 @@ for_both! {
 async fn the_trusted_door_takes_both_encodings_plain_and_compressed_as_they_are<R: Sample>() {
     let bench = bench();
     for (number, (encoding, compressed)) in
-        [(BOTH[0], false), (BOTH[0], true), (BOTH[1], false), (BOTH[1], true)].into_iter().enumerate()
+        BOTH.into_iter().flat_map(|encoding| ["", "gzip", "zstd"].map(|by| (encoding, by))).enumerate()
     {
         let body = encode(&[R::sample(number as u64)], encoding);
-        let request = if compressed {
-            with(post::<R>(encoding, gzip(&body)), "content-encoding", "gzip")
-        } else {
-            post::<R>(encoding, body)
+        let request = match compressed {
+            "gzip" => with(post::<R>(encoding, gzip(&body)), "content-encoding", "gzip"),
+            "zstd" => with(post::<R>(encoding, zstd(&body)), "content-encoding", "zstd"),
+            _ => post::<R>(encoding, body),
         };
         let (status, headers, body) = send(bench.trusted(), request).await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(content_type(&headers), encoding.content_type());
         assert_eq!(body, encode_response(R::SIGNAL, &[], encoding));
     }
-    assert_eq!(bench.stored::<R>().await, (0..4).map(R::sample).collect::<Vec<_>>());
-    assert_eq!(bench.stats::<R>().accepted, 4);
+    assert_eq!(bench.stored::<R>().await, (0..6).map(R::sample).collect::<Vec<_>>());
+    assert_eq!(bench.stats::<R>().accepted, 6);
 }
 
 async fn a_content_type_may_have_parameters<R: Sample>() {
@@ -268,9 +275,12 @@ async fn every_refusal_mirrors_the_content_type<R: Sample>() {
             refused(router.clone(), request, encoding, 415, 3, "content encoding").await;
             let words = format!("larger than {wire} bytes");
             refused(router.clone(), post(vec![0; wire + 1]), encoding, 413, 3, &words).await;
-            let request = with(post(gzip(&vec![0; inflated + 1])), "content-encoding", "gzip");
             let words = format!("larger than {inflated} bytes after decompression");
-            refused(router.clone(), request, encoding, 413, 3, &words).await;
+            let bomb = vec![0; inflated + 1];
+            for (name, bomb) in [("gzip", gzip(&bomb)), ("zstd", zstd(&bomb))] {
+                let request = with(post(bomb), "content-encoding", name);
+                refused(router.clone(), request, encoding, 413, 3, &words).await;
+            }
             let broken = with(
                 Request::post(R::SIGNAL.path()).body(Body::new(Broken)).unwrap(),
                 "content-type",

@@ -1,0 +1,5 @@
+//! The server layer beside others, in one process and with one exporter: `cargo xtask bench server` measures, and
+//! `cargo test -p throughline-bench-server` compares what is right.
+
+pub mod export;
+pub mod subject;

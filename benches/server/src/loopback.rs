@@ -1,0 +1,115 @@
+//! Requests per second over loopback sockets, with as many under way as keep the processors busy.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+use cpu_time::ProcessTime;
+use throughline_bench_server::subject::Subject;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    runtime::Builder,
+};
+
+use crate::{set_up::SetUp, stats::Spread};
+
+/// Connections, each with one request under way.
+const CONNECTIONS: usize = 64;
+
+const REQUEST: &[u8] = b"GET /api/users/7?page=2 HTTP/1.1\r\nhost: app.example:8080\r\n\
+    user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0\r\n\
+    accept: application/json\r\naccept-encoding: gzip, deflate, br, zstd\r\n\
+    traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
+/// How the body ends.
+const END: &[u8] = b"[7,7,42]";
+
+/// How many requests were answered.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Rate {
+    /// In a second of the clock.
+    pub(crate) per_second: f64,
+    /// In a second of processor time, of client, server and exporter; as a share of the bare router's in the same round. All
+    /// processors are busy, so this is what the rate by the clock would be on a machine that does nothing else.
+    pub(crate) of_bare: Spread,
+}
+
+/// What one measurement came to.
+#[derive(Clone, Copy)]
+struct Measured {
+    per_second: f64,
+    per_processor_second: f64,
+}
+
+pub(crate) fn measure(set_up: &SetUp, subjects: &[Subject], rounds: usize, length_ms: u64) -> Result<Vec<Rate>> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let addresses = subjects.iter().map(|subject| {
+        let app = set_up.app(*subject).into_make_service_with_connect_info::<SocketAddr>();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let address = listener.local_addr()?;
+        runtime.spawn(async move { axum::serve(listener, app).await });
+        Ok(address)
+    });
+    let addresses = addresses.collect::<Result<Vec<SocketAddr>>>()?;
+    let length = Duration::from_millis(length_ms);
+    let mut rates = vec![Vec::new(); subjects.len()];
+    for round in 0..rounds {
+        eprintln!("loopback: round {} of {rounds}", round + 1);
+        for index in 0..addresses.len() {
+            let index = (index + round) % addresses.len();
+            if let (Some(address), Some(rates)) = (addresses.get(index), rates.get_mut(index)) {
+                rates.push(runtime.block_on(rate(*address, length))?);
+                set_up.flush()?;
+            }
+        }
+    }
+    let bare = rates.first().cloned().unwrap_or_default();
+    let summary = |rates: Vec<Measured>| Rate {
+        of_bare: Spread::of(
+            rates.iter().zip(&bare).map(|(rate, bare)| rate.per_processor_second / bare.per_processor_second).collect(),
+        ),
+        per_second: Spread::of(rates.iter().map(|rate| rate.per_second).collect()).median,
+    };
+    Ok(rates.into_iter().map(summary).collect())
+}
+
+async fn rate(address: SocketAddr, length: Duration) -> Result<Measured> {
+    let (answered, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        let stream = TcpStream::connect(address).await.context("cannot connect to the server under test")?;
+        stream.set_nodelay(true)?;
+        clients.push(tokio::spawn(ask(stream, Arc::clone(&answered), Arc::clone(&is_over))));
+    }
+    let (start, processor) = (Instant::now(), ProcessTime::now());
+    tokio::time::sleep(length).await;
+    let count = answered.load(Ordering::Relaxed);
+    let (elapsed, processor) = (start.elapsed(), processor.elapsed());
+    is_over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.await??;
+    }
+    let in_each = |time: Duration| count as f64 / time.as_secs_f64();
+    Ok(Measured { per_second: in_each(elapsed), per_processor_second: in_each(processor) })
+}
+
+async fn ask(mut stream: TcpStream, answered: Arc<AtomicU64>, is_over: Arc<AtomicBool>) -> Result<()> {
+    let mut buffer = vec![0; 4_096];
+    while !is_over.load(Ordering::Relaxed) {
+        stream.write_all(REQUEST).await?;
+        let mut length = 0;
+        while !buffer.get(..length).unwrap_or_default().ends_with(END) {
+            let read = stream.read(buffer.get_mut(length..).context("the answer is too long")?).await?;
+            anyhow::ensure!(read > 0, "the server closed the connection");
+            length += read;
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! Measures the server layer beside others. `cargo xtask bench server` builds and runs it.
+//!
+//! Standard output is a section of Markdown; what is going on goes to standard error.
+
+mod in_process;
+mod loopback;
+mod parse;
+mod set_up;
+mod stats;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+use throughline_bench_server::subject::Subject;
+
+use crate::{in_process::Cost, loopback::Rate, set_up::SetUp};
+
+#[derive(Parser)]
+#[command(about)]
+struct Cli {
+    /// How often each layer's processor time is measured
+    #[arg(long, default_value_t = 15)]
+    rounds: usize,
+    /// Requests in each of these measurements
+    #[arg(long, default_value_t = 20_480)]
+    requests: usize,
+    /// How often each layer's requests per second are measured
+    #[arg(long, default_value_t = 9)]
+    loopback_rounds: usize,
+    /// How long each of these measurements takes, milliseconds
+    #[arg(long, default_value_t = 700)]
+    loopback_ms: u64,
+    /// Measure this one alone, beside the bare router: its name as in the table; may be given more than once
+    #[arg(long)]
+    only: Vec<String>,
+}
+
+/// How this program ends when all went well but a target is missed.
+const MISSED: u8 = 2;
+
+/// What our layer may add to a request, microseconds of processor time.
+const TARGET_ADDED_US: f64 = 10.0;
+/// The share of the bare router's requests per second that has to be left.
+const TARGET_RATE: f64 = 0.9;
+/// Reading a `traceparent`, nanoseconds.
+const TARGET_PARSE_NS: f64 = 30.0;
+
+/// What was measured of one layer.
+struct Row {
+    subject: Subject,
+    cost: Cost,
+    rate: Rate,
+}
+
+fn main() -> Result<ExitCode> {
+    let cli = Cli::parse();
+    let set_up = SetUp::new()?;
+    let is_wanted = |subject: &Subject| {
+        *subject == Subject::Bare || cli.only.is_empty() || cli.only.iter().any(|name| name == subject.name())
+    };
+    let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(is_wanted).collect();
+    let costs = in_process::measure(&set_up, &subjects, cli.rounds, cli.requests)?;
+    let rates = loopback::measure(&set_up, &subjects, cli.loopback_rounds, cli.loopback_ms)?;
+    let parse_ns = parse::traceparent_ns();
+    let rows: Vec<Row> = subjects
+        .iter()
+        .zip(costs)
+        .zip(rates)
+        .map(|((subject, cost), rate)| Row { subject: *subject, cost, rate })
+        .collect();
+    print(&rows, parse_ns, set_up.bytes_per_span());
+    let missed = missed(&rows, parse_ns);
+    for missed in &missed {
+        println!("- missed: {missed}");
+    }
+    Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(MISSED) })
+}
+
+fn print(rows: &[Row], parse_ns: f64, bytes_per_span: f64) {
+    println!(
+        "## What a traced request costs
+
+One process, one exporter: the SDK's batch processor, which encodes every span as OTLP protobuf ({bytes_per_span:.0} bytes each on
+average) and throws the bytes away; metrics where the layer has them. Medians of interleaved rounds. Added are processor time and
+allocations beyond the bare router's, on the thread that handles the request; with export, the time of the exporter's thread too,
+which grows with what a span says. Requests per second are by the clock; their share of the bare router's is by processor time, so
+that a busy machine changes little.
+
+| layer | added CPU, µs | quartiles | with export, µs | allocations added | loopback requests/s | of bare |
+| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
+    );
+    for Row { subject, cost, rate } in rows {
+        println!(
+            "| {} | {:.2} | {:.2}–{:.2} | {:.2} | {:.1} | {:.0} | {:.1} % |",
+            subject.name(),
+            cost.added_us.median,
+            cost.added_us.lower,
+            cost.added_us.upper,
+            cost.exported_us.median,
+            cost.added_allocations,
+            rate.per_second,
+            rate.of_bare.median * 100.0,
+        );
+    }
+    println!("\nReading a valid `traceparent`: {parse_ns:.1} ns.\n");
+}
+
+fn missed(rows: &[Row], parse_ns: f64) -> Vec<String> {
+    let mut missed = Vec::new();
+    let peers = || rows.iter().filter(|row| row.subject.is_peer());
+    for ours in rows.iter().filter(|row| row.subject.is_ours()) {
+        let name = ours.subject.name();
+        let (added, exported) = (ours.cost.added_us.median, ours.cost.exported_us.median);
+        if exported > TARGET_ADDED_US {
+            missed.push(format!("{name} adds {exported:.2} µs to a request, {TARGET_ADDED_US} are allowed"));
+        }
+        for peer in peers() {
+            // By the way of `tracing` ours does what others do; the shorter way is the one that has to be the cheapest.
+            if ours.subject == Subject::Ours && added >= peer.cost.added_us.median {
+                missed.push(format!("{name} adds more processor time than {}", peer.subject.name()));
+            }
+            if ours.subject == Subject::Ours && exported >= peer.cost.exported_us.median {
+                missed.push(format!("{name} adds more processor time, with export, than {}", peer.subject.name()));
+            }
+            if ours.subject == Subject::Ours && ours.cost.added_allocations >= peer.cost.added_allocations {
+                missed.push(format!("{name} allocates more often than {}", peer.subject.name()));
+            }
+        }
+        if ours.subject == Subject::Ours && ours.rate.of_bare.median < TARGET_RATE {
+            let share = ours.rate.of_bare.median * 100.0;
+            missed.push(format!(
+                "{name} leaves {share:.1} % of the bare router's requests, {} are wanted",
+                TARGET_RATE * 100.0
+            ));
+        }
+    }
+    if parse_ns > TARGET_PARSE_NS {
+        missed.push(format!("reading a traceparent takes {parse_ns:.1} ns, {TARGET_PARSE_NS} are allowed"));
+    }
+    missed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,155 @@
+//! What browsers may not do, and what is done to what they send.
+
+use std::net::IpAddr;
+
+use throughline_context::keys;
+use throughline_intake::{ClientAddress, RateLimit, ScrubRule, TICKET_HEADER, TicketKey, TicketKeys, TrustedToken};
+use throughline_otlp::{Encoding, KeyValue, LogRecord, Span, Value};
+
+use crate::{
+    BOTH, SESSION, StatusCode, bench, bench_with, key, now_ns, records, refused,
+    sample::{Sample, attribute, set},
+    send, with,
+};
+
+for_both! {
+    secrets_are_gone_before_anything_is_stored
+    nothing_is_scrubbed_that_comes_from_programs
+    times_that_are_far_off_are_flagged_and_left
+    a_client_that_floods_is_asked_to_wait_whatever_its_sessions
+    tickets_of_the_key_before_are_good
+    the_trusted_door_wants_its_token
+}
+
+fn secret<R: Sample>() -> R {
+    let nested = Value::Map(vec![KeyValue::new("list", vec![Value::from("mail to ada@example.com")])]);
+    set(
+        R::sample(0),
+        vec![
+            KeyValue::new("url.full", "https://a.example/?access_token=s3cret&q=1"),
+            KeyValue::new("http.request.header.authorization", "anything"),
+            KeyValue::new("note", "4111 1111 1111 1111"),
+            KeyValue { key: "nested".to_owned(), value: nested },
+            KeyValue::new("plain", "as it is"),
+        ],
+    )
+}
+
+const SECRETS: [&str; 4] = ["s3cret", "anything", "4111", "ada@"];
+
+async fn secrets_are_gone_before_anything_is_stored<R: Sample>() {
+    let bench = bench();
+    let request = with(records(Encoding::Protobuf, &[secret::<R>()]), TICKET_HEADER, &bench.ticket());
+    assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+    let stored = &bench.stored::<R>().await[0];
+    let shown = format!("{stored:?}");
+    assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
+    assert_eq!(attribute(stored, "url.full"), Some(&Value::from("https://a.example/?access_token=[redacted]&q=1")));
+    assert_eq!(attribute(stored, "plain"), Some(&Value::from("as it is")));
+    assert_eq!(bench.intake.stats().scrubbed_values, 4);
+
+    let bench = bench_with(|config| config.scrub = vec![ScrubRule::Card]);
+    let request = with(records(Encoding::Protobuf, &[secret::<R>()]), TICKET_HEADER, &bench.ticket());
+    assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+    let shown = format!("{:?}", bench.stored::<R>().await[0]);
+    assert!(shown.contains("ada@") && !shown.contains("4111"), "{shown}");
+}
+
+async fn nothing_is_scrubbed_that_comes_from_programs<R: Sample>() {
+    let bench = bench();
+    assert_eq!(send(bench.trusted(), records(Encoding::Protobuf, &[secret::<R>()])).await.0, StatusCode::OK);
+    assert_eq!(bench.stored::<R>().await, [secret::<R>()]);
+}
+
+/// A record that knows when it was.
+trait Timed: Sample {
+    fn at(number: u64, time_ns: u64) -> Self;
+    fn time_ns(&self) -> u64;
+}
+
+impl Timed for Span {
+    fn at(number: u64, time_ns: u64) -> Self {
+        Self { start_ns: time_ns, end_ns: time_ns + 1, ..Self::sample(number) }
+    }
+
+    fn time_ns(&self) -> u64 {
+        self.start_ns
+    }
+}
+
+impl Timed for LogRecord {
+    fn at(number: u64, time_ns: u64) -> Self {
+        Self { time_ns, ..Self::sample(number) }
+    }
+
+    fn time_ns(&self) -> u64 {
+        self.time_ns
+    }
+}
+
+async fn times_that_are_far_off_are_flagged_and_left<R: Timed>() {
+    const MIN_NS: u64 = 60_000_000_000;
+    let bench = bench();
+    let now_ns = u64::try_from(now_ns()).unwrap();
+    let times =
+        [now_ns, now_ns - 23 * 60 * MIN_NS, now_ns + 9 * MIN_NS, now_ns - 25 * 60 * MIN_NS, now_ns + 11 * MIN_NS, 0];
+    let sent: Vec<R> = times.iter().enumerate().map(|(number, time_ns)| R::at(number as u64, *time_ns)).collect();
+    let request = with(records(Encoding::Protobuf, &sent), TICKET_HEADER, &bench.ticket());
+    assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+    let stored = bench.stored::<R>().await;
+    for record in &stored {
+        let is_flagged = attribute(record, keys::TIME_FAR_OFF) == Some(&Value::Bool(true));
+        assert!(times.contains(&record.time_ns()), "rewritten");
+        // One that says nothing of its time is not wrong, but a span that begins at nothing ends somewhere.
+        if record.time_ns() != 0 {
+            assert_eq!(is_flagged, times[3..5].contains(&record.time_ns()), "{}", record.time_ns());
+        }
+    }
+    assert!(bench.intake.stats().far_off >= 2);
+}
+
+async fn a_client_that_floods_is_asked_to_wait_whatever_its_sessions<R: Sample>() {
+    let bench = bench_with(|config| config.limits.client_rate = RateLimit { per_second: 1, burst: 3 });
+    let from = |client: &str, number| {
+        let ticket = bench.intake.issue_ticket(None).unwrap().ticket;
+        let mut request = with(records(Encoding::Json, &[R::sample(number)]), TICKET_HEADER, &ticket);
+        request.extensions_mut().insert(ClientAddress(client.parse::<IpAddr>().unwrap()));
+        request
+    };
+    for number in 0..3 {
+        assert_eq!(send(bench.public(), from("203.0.113.9", number)).await.0, StatusCode::OK);
+    }
+    let headers = refused(bench.public(), from("203.0.113.9", 3), Encoding::Json, 429, 8, "slow down").await;
+    assert_eq!(headers["retry-after"], "1");
+    assert_eq!(send(bench.public(), from("203.0.113.10", 4)).await.0, StatusCode::OK);
+}
+
+async fn tickets_of_the_key_before_are_good<R: Sample>() {
+    let bench = bench();
+    let old = bench.ticket();
+    let new_key = TicketKey::from_bytes([43; 32]);
+    bench.intake.set_ticket_keys(TicketKeys::new(new_key.clone(), vec![key()]));
+    for ticket in [old.clone(), bench.ticket()] {
+        let request = with(records(Encoding::Json, &[R::sample(0)]), TICKET_HEADER, &ticket);
+        assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
+    }
+    bench.intake.set_ticket_keys(new_key.into());
+    let request = with(records(Encoding::Json, &[R::sample(0)]), TICKET_HEADER, &old);
+    refused(bench.public(), request, Encoding::Json, 401, 16, "not issued here").await;
+    assert!(bench.intake.issue_ticket(Some(SESSION)).is_ok());
+}
+
+async fn the_trusted_door_wants_its_token<R: Sample>() {
+    let bench = bench_with(|config| config.trusted_token = Some(TrustedToken::new("0123456789abcdef")));
+    for encoding in BOTH {
+        let request = || records(encoding, &[R::sample(0)]);
+        let headers = refused(bench.trusted(), request(), encoding, 401, 16, "token").await;
+        assert_eq!(headers["www-authenticate"], "Bearer");
+        for wrong in ["Bearer 0123456789abcdeF", "Bearer", "Basic 0123456789abcdef"] {
+            refused(bench.trusted(), with(request(), "authorization", wrong), encoding, 401, 16, "token").await;
+        }
+        assert!(encoding == BOTH[1] || bench.is_empty().await);
+        let right = with(request(), "authorization", "Bearer 0123456789abcdef");
+        assert_eq!(send(bench.trusted(), right).await.0, StatusCode::OK);
+    }
+}
