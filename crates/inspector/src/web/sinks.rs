@@ -26,14 +26,12 @@ pub(super) fn Sinks() -> impl IntoView {
     ask();
     // Nobody looks at a page that is hidden.
     let is_hidden = || document().hidden();
-    if let Ok(handle) = set_interval_with_handle(
-        move || {
-            if !is_hidden() {
-                ask();
-            }
-        },
-        EVERY,
-    ) {
+    let ask_again = move || {
+        if !is_hidden() {
+            ask();
+        }
+    };
+    if let Ok(handle) = set_interval_with_handle(ask_again, EVERY) {
         on_cleanup(move || handle.clear());
     }
     let headline = move || list.with(|list| sinks::headline(&list.sinks, clock::now_ms()));
