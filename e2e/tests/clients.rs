@@ -154,7 +154,8 @@ fn expected_child(client: Client, sent: &Sent, stored: &Span) -> Result<Span> {
     span.links = vec![Link {
         trace_id: TraceId::from_hex("0af7651916cd43dd8448eb211c80319c")?,
         span_id: SpanId::from_hex("b7ad6b7169203331")?,
-        trace_state: "a=b".to_owned(),
+        // Python's exporter does not send it.
+        trace_state: if matches!(client, Client::Python) { "" } else { "a=b" }.to_owned(),
         flags: stored.links.first().map_or(0, |link| link.flags),
         attributes: vec![KeyValue::new("why", "retry"), KeyValue::new("times", 2)],
         dropped_attributes_count: 0,
