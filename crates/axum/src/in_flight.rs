@@ -113,9 +113,8 @@ impl InFlight {
             span.set_attributes(recorded);
         }
         self.settings.on_response.on_response(response, &span);
-        let context = self.span.span_context();
         let times = (self.received.unix_ns(), self.received.unix_ns_after(sent));
-        server_timing::append(&mut response.headers, &self.settings, context.as_ref(), self.client_span, times);
+        server_timing::append(&mut response.headers, &self.settings, self.span.trace_parent(), self.client_span, times);
     }
 
     /// A handler panicked with this.

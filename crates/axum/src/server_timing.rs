@@ -3,8 +3,7 @@
 use std::fmt::{self, Write};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use opentelemetry::trace::SpanContext;
-use throughline_context::{SpanId, TraceFlags, TraceId, TraceParent};
+use throughline_context::{SpanId, TraceParent};
 use throughline_timing::server_timing::{TRACE_METRICS, encode_times};
 
 use crate::layer::Settings;
@@ -15,12 +14,12 @@ const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-or
 /// Longer than the longest value: twice a `traceparent`, an instance of 64, two numbers of 20 and a span.
 const MAX_BYTES: usize = 384;
 
-/// `times` are those of reception and of the head, Unix nanoseconds. Appends, so that an application's own metrics and origins stay. The last thing before the head goes out: what comes later
-/// counts as network.
+/// `times` are those of reception and of the head, Unix nanoseconds. Appends, so that an application's own metrics and origins
+/// stay. The last thing before the head goes out: what comes later counts as network.
 pub(crate) fn append(
     headers: &mut HeaderMap,
     settings: &Settings,
-    span: Option<&SpanContext>,
+    span: Option<TraceParent>,
     client_span: Option<SpanId>,
     times: (i64, i64),
 ) {
@@ -39,11 +38,11 @@ pub(crate) fn append(
 fn write(
     text: &mut Text,
     settings: &Settings,
-    span: Option<&SpanContext>,
+    span: Option<TraceParent>,
     client_span: Option<SpanId>,
     times: (i64, i64),
 ) -> fmt::Result {
-    if let Some(parent) = span.and_then(traceparent) {
+    if let Some(parent) = span {
         let bytes = parent.to_bytes();
         let parent = std::str::from_utf8(&bytes).map_err(|_| fmt::Error)?;
         for metric in TRACE_METRICS {
@@ -57,14 +56,6 @@ fn write(
     let client_span = client_span.as_ref().and_then(|digits| std::str::from_utf8(digits).ok());
     let (received_ns, sent_ns) = times;
     encode_times(text, received_ns, sent_ns, client_span)
-}
-
-fn traceparent(span: &SpanContext) -> Option<TraceParent> {
-    Some(TraceParent::new(
-        TraceId::from_bytes(span.trace_id().to_bytes())?,
-        SpanId::from_bytes(span.span_id().to_bytes())?,
-        TraceFlags::new(span.trace_flags().to_u8()),
-    ))
 }
 
 /// A text of limited length on the stack.

@@ -6,7 +6,10 @@ use opentelemetry::{
     Context, KeyValue,
     trace::{Link, SpanBuilder, SpanContext, SpanKind, SpanRef, TraceContextExt, Tracer},
 };
+use throughline_context::TraceParent;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::propagator::trace_parent;
 
 /// The target of the layer's `tracing` spans: a filter that hides it hides them.
 pub(crate) const TARGET: &str = "throughline::http";
@@ -125,10 +128,9 @@ impl ServerSpan {
         self.context.span()
     }
 
-    /// The context of the span; `None` where nobody makes spans, and where the sampler's SDK gave none.
-    pub(crate) fn span_context(&self) -> Option<SpanContext> {
-        let span = self.context.span();
-        (self.is_ours && span.span_context().is_valid()).then(|| span.span_context().clone())
+    /// The span as it is told to others, with the random flag of its trace; `None` where nobody makes spans.
+    pub(crate) fn trace_parent(&self) -> Option<TraceParent> {
+        if self.is_ours { trace_parent(&self.context) } else { None }
     }
 
     /// Ends the span now. Without this, the end of a `tracing` span would be when it was last entered.

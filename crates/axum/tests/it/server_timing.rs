@@ -55,3 +55,17 @@ async fn span_times_and_client_are_told() {
         assert!(values(&answer, "timing-allow-origin").is_empty(), "other origins see nothing unless they are named");
     }
 }
+
+#[tokio::test]
+async fn the_random_flag_is_told_as_it_came_and_set_where_a_trace_begins() {
+    for way in Way::BOTH {
+        let telemetry = Telemetry::new(way);
+        let address = serve(Router::new().route("/", get(|| async {})).layer(telemetry.layer())).await;
+        for (headers, flags) in [(String::new(), "03"), (format!("traceparent: {PARENT}\r\n"), "01")] {
+            let answer = exchange(address, &request("GET", "/", &headers)).await;
+            let metrics = parse(values(&answer, "server-timing")[0]);
+            let told = metrics.iter().find(|metric| metric.name == "traceparent").unwrap().desc.clone().unwrap();
+            assert!(told.ends_with(&format!("-{flags}")), "{told} after `{headers}`");
+        }
+    }
+}
