@@ -138,7 +138,7 @@ async fn samplers_see_what_the_request_says() {
     }
     // What is not sampled has a context all the same, and the page is told that it is not.
     let timing = response.headers()["server-timing"].to_str().unwrap();
-    assert!(timing.contains("-00\""), "{timing}");
+    assert!(timing.contains("-02\""), "{timing}");
 }
 
 #[tokio::test]
