@@ -329,8 +329,6 @@ fn span_id(random: &mut Random) -> SpanId {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
     use super::*;
     use std::collections::BTreeSet;
 
