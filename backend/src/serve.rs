@@ -81,6 +81,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let (close, closing) = watch::channel(false);
     let door_task = tokio::spawn(listen(trusted, app::trusted_router(intake), patience, closing));
 
+    // Before anybody knows that there is something to be stopped.
+    let stop_signal = stop_signal();
     announce(&settings, address, door, grpc_door);
     if settings.self_check {
         // Where only some traces go on, this one may well stay.
@@ -88,7 +90,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
         let sinks = forwarders.iter().filter(|_| all_go).map(Forwarder::status).collect();
         tokio::spawn(self_check::run(provider.clone(), store.clone(), sinks));
     }
-    stop_signal().await;
+    stop_signal.await;
     tracing::info!("stopping");
     let _ = stop.send(true);
     if tokio::time::timeout(DRAIN, pages).await.is_err() {
@@ -265,17 +267,20 @@ fn announce(settings: &Settings, address: SocketAddr, door: SocketAddr, grpc_doo
     let _ = std::io::stdout().write_all(text.as_bytes());
 }
 
-async fn stop_signal() {
-    let interrupt = signal::ctrl_c();
+/// Resolves when somebody wants it to stop. It hears from now on, not only when it is first asked.
+fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
-    {
-        if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
+    let terminate = signal::unix::signal(signal::unix::SignalKind::terminate());
+    async {
+        let interrupt = signal::ctrl_c();
+        #[cfg(unix)]
+        if let Ok(mut terminate) = terminate {
             tokio::select! {
                 _ = interrupt => {}
                 _ = terminate.recv() => {}
             }
             return;
         }
+        let _ = interrupt.await;
     }
-    let _ = interrupt.await;
 }

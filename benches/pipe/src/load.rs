@@ -329,7 +329,6 @@ fn span_id(random: &mut Random) -> SpanId {
 
 #[cfg(test)]
 mod tests {
-
     use super::*;
     use std::collections::BTreeSet;
 
