@@ -110,8 +110,12 @@ async fn a_refused_key_is_told_loudly_and_a_restart_with_the_right_one_goes_on()
     bench.store(std::slice::from_ref(&sent)).await;
     let seen = sink(&bench, "honeycomb", |sink| sink.state == SinkState::Stopped).await;
     assert!(seen.last_error.as_ref().unwrap().contains("unknown API key"), "{seen:?}");
-    let log = bench.server().output();
-    let line = log.lines().find(|line| line.contains("refuses the key")).unwrap();
+    // The log is read by another thread.
+    let line = eventually("a line of the log", async || {
+        let log = bench.server().output();
+        log.lines().find(|line| line.contains("refuses the key")).map(str::to_owned)
+    })
+    .await;
     assert!(line.contains("ERROR") && line.contains("unknown API key"), "{line}");
     bench.set_env("HONEYCOMB_API_KEY", "the-right-key");
     upstream.set_key("the-right-key");
