@@ -6,6 +6,7 @@ mod bytes;
 mod functions;
 mod peers;
 mod sections;
+mod server;
 mod table;
 
 use std::process::ExitCode;
@@ -21,11 +22,14 @@ pub(crate) use bytes::check as check_bytes;
 pub(crate) enum Bench {
     /// The tracer for pages, beside others: bytes, main-thread time, start-up, exit, long life
     Browser(browser::Browser),
+    /// The server layer, beside others: what is right, processor time, allocations, requests per second
+    Server(server::Server),
 }
 
 /// Measures; with `--check`, a target that is missed is a failure.
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Browser(browser) => browser::run(workspace, browser),
+        Bench::Server(server) => server::run(workspace, server),
     }
 }
