@@ -101,8 +101,6 @@ impl InFlight {
         let content_type = response.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         self.is_event_stream = content_type.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
 
-        let sent = self.received.elapsed();
-        self.first_byte = sent;
         let span = self.span.get();
         if status.is_server_error() {
             self.error.get_or_insert_with(|| status.as_u16().to_string().into());
@@ -114,7 +112,9 @@ impl InFlight {
         }
         self.settings.on_response.on_response(response, &span);
         let context = self.span.span_context();
-        let times = (self.received.unix_ns(), self.received.unix_ns_after(sent));
+        // As late as can be: what comes after counts as network.
+        self.first_byte = self.received.elapsed();
+        let times = (self.received.unix_ns(), self.received.unix_ns_after(self.first_byte));
         server_timing::append(&mut response.headers, &self.settings, context.as_ref(), self.client_span, times);
     }
 
@@ -160,7 +160,8 @@ impl InFlight {
             span.set_status(Status::error(description));
         }
         if let Some(error) = error {
-            self.error = Some(error.into());
+            // What came first is the cause.
+            self.error.get_or_insert_with(|| error.into());
         }
         let response = self.status.map(|status| {
             [
