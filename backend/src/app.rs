@@ -12,7 +12,7 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use throughline_axum::{Route, TraceLayer};
 use throughline_intake::{Intake, TICKET_HEADER};
-use throughline_store::Store;
+use throughline_store::{Metrics, Store};
 use tokio::sync::watch;
 use tower_http::{
     catch_panic::CatchPanicLayer,
@@ -24,7 +24,7 @@ use crate::{
     assets, cookie,
     cruddur::{self, Database},
     error,
-    inspector::{self, Gate},
+    inspector::{self, Gate, Sinks},
     settings::Settings,
 };
 
@@ -50,7 +50,8 @@ pub(crate) fn router(
     settings: &Settings,
     instance: &str,
     database: Database,
-    store: Store,
+    (store, metrics): (Store, Metrics),
+    sinks: Sinks,
     intake: Intake,
     stopping: watch::Receiver<bool>,
 ) -> Router {
@@ -77,7 +78,8 @@ pub(crate) fn router(
     Router::new()
         .merge(pages)
         .merge(api)
-        .merge(inspector::router(store, gate, stopping))
+        .merge(inspector::router(store, sinks, gate.clone(), stopping))
+        .merge(inspector::metrics_router(metrics, gate))
         .merge(throughline_intake::public_router(intake))
         .method_not_allowed_fallback(error::wrong_method)
         .layer(CatchPanicLayer::custom(error::panicked))
@@ -95,6 +97,7 @@ fn is_traced(request: &Parts) -> bool {
     let below = |prefix: &str| path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     !(below("/v1")
         || below("/api/traces")
+        || below("/api/metrics")
         || below("/traces")
         || below("/livez")
         || below("/readyz")
@@ -145,7 +148,7 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// The page, with a ticket for its telemetry.
 async fn page(State(site): State<Arc<Site>>, request: Request) -> Response {
-    if let Some(entered) = inspector::enter(&site.gate, request.uri()) {
+    if let Some(entered) = inspector::enter(&site.gate, request.uri(), request.headers()) {
         return entered;
     }
     with_ticket(&site, request.headers(), assets::page(request.headers()))
@@ -195,6 +198,11 @@ pub(crate) fn trusted_router(intake: Intake) -> Router {
         .layer(CatchPanicLayer::custom(error::panicked))
 }
 
+/// The same door over gRPC.
+pub(crate) fn grpc_router(intake: Intake) -> Router {
+    throughline_intake::grpc_router(intake).layer(CatchPanicLayer::custom(error::panicked))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,6 +219,7 @@ mod tests {
             "/v1/ticket",
             "/api/traces",
             "/api/traces/live",
+            "/api/metrics",
             "/traces/abc",
             "/livez",
             "/readyz",

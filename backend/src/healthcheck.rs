@@ -10,14 +10,19 @@ use anyhow::{Context, ensure};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks `/livez` of the server that listens on `listen`.
-pub(crate) fn run(listen: SocketAddr) -> anyhow::Result<()> {
+/// Where a server that listens on `listen` can be reached from this machine.
+pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         ip => ip,
     };
-    let address = SocketAddr::new(ip, listen.port());
+    SocketAddr::new(ip, listen.port())
+}
+
+/// Asks `/livez` of the server that listens on `listen`.
+pub(crate) fn run(listen: SocketAddr) -> anyhow::Result<()> {
+    let address = reachable(listen);
     let mut stream =
         TcpStream::connect_timeout(&address, TIMEOUT).with_context(|| format!("nobody listens on {address}"))?;
     stream.set_read_timeout(Some(TIMEOUT))?;

@@ -2,12 +2,16 @@
 //! process.
 
 mod app;
+mod archive;
 mod assets;
 mod cookie;
 mod cruddur;
+mod doctor;
 mod error;
 mod healthcheck;
 mod inspector;
+mod listen;
+mod self_check;
 mod serve;
 mod settings;
 mod telemetry;
@@ -15,6 +19,7 @@ mod telemetry;
 use std::process::ExitCode;
 
 use settings::Command;
+use throughline_axum::Outcome;
 
 /// BSD's `EX_USAGE`: a setting is wrong, and nothing was started.
 const EXIT_USAGE: u8 = 64;
@@ -43,19 +48,31 @@ fn main() -> ExitCode {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let result = match cli.command {
         Some(Command::Healthcheck) => healthcheck::run(settings.listen),
-        Some(Command::Settings) | None => {
+        Some(Command::Doctor) => match doctor::run(&settings) {
+            Ok(Outcome::Bad) => return ExitCode::FAILURE,
+            other => other.map(drop),
+        },
+        Some(Command::Backup { file }) => archive::backup(&settings.data_dir, &file),
+        Some(Command::Export { file, format, signal }) => archive::export(&settings.data_dir, &file, format, signal),
+        Some(Command::Import { files, format, signal }) => {
+            serve::with_store(&settings, |store| archive::import(store, &files, format, signal))
+        }
+        Some(Command::Settings | Command::RotateTicketKey) | None => {
             if let Err(error) = settings.make_data_dir() {
                 eprintln!("throughline: a setting is wrong: {error}");
                 return ExitCode::from(EXIT_USAGE);
             }
-            serve::run(settings)
+            match cli.command {
+                Some(Command::RotateTicketKey) => settings.doors.rotate_ticket_key(&settings.data_dir),
+                _ => serve::run(settings),
+            }
         }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("throughline: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<archive::Usage>() { ExitCode::from(EXIT_USAGE) } else { ExitCode::FAILURE }
         }
     }
 }

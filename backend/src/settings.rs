@@ -1,12 +1,26 @@
 //! Settings in two stages: what was typed ([`Args`]), then what it means here ([`Settings`]). Everything is checked before
 //! any socket is bound.
 
+mod doors;
+
+pub(crate) use self::doors::DoorSettings;
+
 use std::{ffi::OsString, fs::DirBuilder, net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
-use throughline_forward::{Secret, logs_endpoint, parse_headers, traces_endpoint};
+use throughline_forward::Secret;
+use throughline_store::Retention;
 use url::Url;
+
+use crate::archive::{Format, Kind};
+
+mod outbox;
+mod retention;
+
+use outbox::OutboxArgs;
+pub(crate) use outbox::{Outbox, Upstream};
+use retention::RetentionArgs;
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
 const DEFAULT_SERVICE_NAME: &str = "cruddur";
@@ -25,8 +39,42 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Asks a running server whether it lives; exit code 0 if so. For container health checks.
     Healthcheck,
+    /// Looks at the whole chain, from a span in this program to the upstream, and says what is wrong and what to do about it;
+    /// exit code 1 if traces do not come through.
+    Doctor,
+    /// Copies the store of traces into a file, while the server runs or not.
+    Backup {
+        /// Where to; it must not be there yet.
+        file: PathBuf,
+    },
+    /// Writes everything of the store into a file, as OTLP in JSON or protobuf, while the server runs or not.
+    Export {
+        /// Where to; it must not be there yet.
+        file: PathBuf,
+        /// How; by default as the file's name says: protobuf for `.pb` and its like, JSON for all others.
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// What.
+        #[arg(long, value_enum, default_value = "traces")]
+        signal: Kind,
+    },
+    /// Stores what is in files of OTLP in JSON or protobuf, compressed by gzip or not; the server must not run.
+    Import {
+        /// Which.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// How they are written; by default as their names say: protobuf for `.pb` and its like, JSON for all others.
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// What is in them; JSON says it by itself, protobuf does not and is traces by default.
+        #[arg(long, value_enum)]
+        signal: Option<Kind>,
+    },
     /// Prints every setting as a Markdown table.
     Settings,
+    /// Makes a new key for tickets in the data directory; a running server takes it up, and old tickets stay good until they
+    /// expire.
+    RotateTicketKey,
 }
 
 /// Who may look at traces.
@@ -46,9 +94,8 @@ pub(crate) struct Args {
     /// Where pages, API and inspector are served
     #[arg(long, env = "THROUGHLINE_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:3000")]
     listen: String,
-    /// The trusted door: OTLP/HTTP from programs on this machine; loopback only
-    #[arg(long, env = "THROUGHLINE_TRUSTED_LISTEN", value_name = "ADDR", default_value = "127.0.0.1:4318")]
-    trusted_listen: String,
+    #[command(flatten)]
+    doors: doors::DoorArgs,
     /// Where the data is kept; made if it is not there
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -70,18 +117,13 @@ pub(crate) struct Args {
     /// More resource attributes: `key=value,key=value`
     #[arg(long, env = "OTEL_RESOURCE_ATTRIBUTES", value_name = "LIST")]
     resource_attributes: Option<String>,
-    /// Where the pipe ends: base URL of an OTLP/HTTP endpoint; nowhere by default
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
-    otlp_endpoint: Option<String>,
-    /// Headers for that endpoint: `key=value,key=value`, values percent-encoded
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", value_name = "LIST", hide_env_values = true)]
-    otlp_headers: Option<String>,
-    /// Honeycomb's key: enough by itself to send everything to Honeycomb
-    #[arg(long, env = "HONEYCOMB_API_KEY", value_name = "KEY", hide_env_values = true)]
-    honeycomb_api_key: Option<String>,
-    /// Honeycomb's address for that key; `https://api.eu1.honeycomb.io` in Europe
-    #[arg(long, env = "HONEYCOMB_API_ENDPOINT", value_name = "URL", default_value = HONEYCOMB)]
-    honeycomb_api_endpoint: String,
+    #[command(flatten)]
+    outbox: OutboxArgs,
+    #[command(flatten)]
+    retention: RetentionArgs,
+    /// Whether a span is sent through the whole chain at the start, and the log says how far it came
+    #[arg(long, env = "THROUGHLINE_SELF_CHECK", value_name = "WHETHER", default_value = "on")]
+    self_check: String,
     /// What is logged, as `tracing` filters say it
     #[arg(long, env = "THROUGHLINE_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
@@ -99,17 +141,6 @@ fn wrong(setting: &'static str, reason: impl Into<String>) -> SettingError {
     SettingError { setting, reason: reason.into() }
 }
 
-/// Where the pipe ends.
-#[derive(Clone, Debug)]
-pub(crate) struct Upstream {
-    pub(crate) name: &'static str,
-    /// The full URL of the traces path.
-    pub(crate) endpoint: Url,
-    /// The full URL of the logs path.
-    pub(crate) logs_endpoint: Url,
-    pub(crate) headers: Vec<(String, Secret)>,
-}
-
 /// Who may look at traces, resolved.
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
@@ -121,7 +152,7 @@ pub(crate) enum Access {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
-    pub(crate) trusted_listen: SocketAddr,
+    pub(crate) doors: DoorSettings,
     pub(crate) data_dir: PathBuf,
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) access: Access,
@@ -130,7 +161,9 @@ pub(crate) struct Settings {
     pub(crate) service_name: String,
     pub(crate) browser_service_name: String,
     pub(crate) resource_attributes: Vec<(String, String)>,
-    pub(crate) upstream: Option<Upstream>,
+    pub(crate) outbox: Outbox,
+    pub(crate) retention: Retention,
+    pub(crate) self_check: bool,
     pub(crate) log: String,
 }
 
@@ -143,6 +176,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli
         .map(|(id, _)| id)
         .collect::<Vec<_>>();
     let command = Cli::command().mut_args(|argument| {
+        // Before the name of a command or after it, as it comes to mind.
+        let argument = argument.global(true);
         if empty.contains(argument.get_id()) { argument.env(None::<&'static str>) } else { argument }
     });
     let matches = command.try_get_matches_from(arguments)?;
@@ -166,17 +201,7 @@ impl Args {
     /// Checks and completes what was typed.
     pub(crate) fn resolve(self) -> Result<Settings, SettingError> {
         let listen = address("--listen / THROUGHLINE_LISTEN", &self.listen)?;
-        let trusted_setting = "--trusted-listen / THROUGHLINE_TRUSTED_LISTEN";
-        let trusted_listen = address(trusted_setting, &self.trusted_listen)?;
-        if !trusted_listen.ip().is_loopback() {
-            return Err(wrong(
-                trusted_setting,
-                format!("`{trusted_listen}` is not a loopback address; whoever reaches this door is believed"),
-            ));
-        }
-        if listen == trusted_listen && listen.port() != 0 {
-            return Err(wrong(trusted_setting, format!("`{trusted_listen}` is where pages are served already")));
-        }
+        let doors = self.doors.resolve(listen)?;
         if self.data_dir.as_os_str().is_empty() {
             return Err(wrong("--data-dir / THROUGHLINE_DATA_DIR", "it is empty"));
         }
@@ -223,18 +248,21 @@ impl Args {
         let service_name = non_empty(self.service_name).or(named).unwrap_or_else(|| DEFAULT_SERVICE_NAME.to_owned());
         let browser_service_name =
             non_empty(self.browser_service_name).unwrap_or_else(|| format!("{service_name}-web"));
-        let upstream = upstream(
-            non_empty(self.otlp_endpoint).as_deref(),
-            non_empty(self.otlp_headers).as_deref(),
-            non_empty(self.honeycomb_api_key),
-            &self.honeycomb_api_endpoint,
-        )?;
+        let outbox = self.outbox.resolve()?;
+        let retention = self.retention.resolve(outbox.upstreams.iter().map(|upstream| upstream.name.as_str()))?;
+        let self_check = match self.self_check.as_str() {
+            "on" => true,
+            "off" => false,
+            other => {
+                return Err(wrong("--self-check / THROUGHLINE_SELF_CHECK", format!("`{other}` is neither on nor off")));
+            }
+        };
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
             return Err(wrong("--log / THROUGHLINE_LOG", error.to_string()));
         }
         Ok(Settings {
             listen,
-            trusted_listen,
+            doors,
             data_dir: self.data_dir,
             allowed_origins,
             access,
@@ -242,7 +270,9 @@ impl Args {
             service_name,
             browser_service_name,
             resource_attributes,
-            upstream,
+            outbox,
+            retention,
+            self_check,
             log: self.log,
         })
     }
@@ -293,34 +323,6 @@ fn resource_attributes(text: &str) -> Result<Vec<(String, String)>, SettingError
         .collect()
 }
 
-fn upstream(
-    endpoint: Option<&str>,
-    headers: Option<&str>,
-    honeycomb_key: Option<String>,
-    honeycomb_endpoint: &str,
-) -> Result<Option<Upstream>, SettingError> {
-    // What the parser says holds positions, never values.
-    let mut headers = parse_headers(headers.unwrap_or_default())
-        .map_err(|error| wrong("--otlp-headers / OTEL_EXPORTER_OTLP_HEADERS", error.to_string()))?;
-    let (name, setting, base) = match (endpoint, &honeycomb_key) {
-        (Some(endpoint), _) => ("otlp", "--otlp-endpoint / OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
-        (None, Some(_)) => ("honeycomb", "--honeycomb-api-endpoint / HONEYCOMB_API_ENDPOINT", honeycomb_endpoint),
-        (None, None) => return Ok(None),
-    };
-    let endpoint = traces_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
-    let logs_endpoint = logs_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
-    if let Some(key) = honeycomb_key
-        && (name == "honeycomb" || endpoint.host_str().is_some_and(|host| host.ends_with("honeycomb.io")))
-        && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("x-honeycomb-team"))
-    {
-        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(wrong("--honeycomb-api-key / HONEYCOMB_API_KEY", "it holds characters that no key has"));
-        }
-        headers.push(("x-honeycomb-team".to_owned(), Secret::new(key)));
-    }
-    Ok(Some(Upstream { name, endpoint, logs_endpoint, headers }))
-}
-
 /// The settings as a Markdown table, for the README.
 pub(crate) fn markdown() -> String {
     let mut table = String::from("| flag | environment | default | meaning |\n| --- | --- | --- | --- |\n");
@@ -350,10 +352,13 @@ mod tests {
     fn the_defaults_stand() {
         let settings = settings(&[]).unwrap();
         assert_eq!(settings.listen.to_string(), "127.0.0.1:3000");
-        assert_eq!(settings.trusted_listen.to_string(), "127.0.0.1:4318");
+        assert_eq!(settings.doors.trusted_listen.to_string(), "127.0.0.1:4318");
+        assert_eq!(settings.doors.grpc_listen.unwrap().to_string(), "127.0.0.1:4317");
+        assert!(settings.doors.trusted_token.is_none() && settings.doors.ticket_keys.is_none());
+        assert_eq!(settings.doors.scrub.len(), 3);
         assert_eq!(settings.service_name, "cruddur");
         assert_eq!(settings.browser_service_name, "cruddur-web");
-        assert!(settings.upstream.is_none());
+        assert!(settings.outbox.upstreams.is_empty());
         assert!(matches!(settings.access, Access::Open));
     }
 
@@ -363,6 +368,14 @@ mod tests {
             (&["--listen", "nonsense"][..], "--listen"),
             (&["--listen", "127.0.0.1:70000"], "--listen"),
             (&["--trusted-listen", "0.0.0.0:4318"], "loopback"),
+            (&["--grpc-listen", "0.0.0.0:4317"], "loopback"),
+            (&["--grpc-listen", "127.0.0.1:4318"], "--grpc-listen"),
+            (&["--trusted-token", "short"], "--trusted-token"),
+            (&["--ticket-key", "short"], "--ticket-key"),
+            (&["--scrub", "cards"], "--scrub"),
+            (&["--scrub-pattern", "("], "--scrub-pattern"),
+            (&["--read-timeout", "0"], "--read-timeout"),
+            (&["--max-connections", "0"], "--max-connections"),
             (&["--listen", "127.0.0.1:4318"], "--trusted-listen"),
             (&["--allow-origin", "localhost:3000"], "--allow-origin"),
             (&["--allow-origin", "https://a.example/path"], "more than an origin"),
@@ -370,7 +383,7 @@ mod tests {
             (&["--access-token", "short"], "--access-token"),
             (&["--resource-attributes", "novalue"], "--resource-attributes"),
             (&["--otlp-endpoint", "ftp://x"], "--otlp-endpoint"),
-            (&["--otlp-headers", "broken"], "--otlp-headers"),
+            (&["--self-check", "maybe"], "--self-check"),
             (&["--log", "a=b=c"], "--log"),
         ] {
             let error = settings(arguments).unwrap_err().to_string();
@@ -379,29 +392,18 @@ mod tests {
     }
 
     #[test]
-    fn a_honeycomb_key_is_enough_and_never_printed() {
-        let settings = settings(&["--honeycomb-api-key", "hcaik_secret"]).unwrap();
-        let upstream = settings.upstream.as_ref().unwrap();
-        assert_eq!(upstream.endpoint.as_str(), "https://api.honeycomb.io/v1/traces");
-        assert_eq!(upstream.logs_endpoint.as_str(), "https://api.honeycomb.io/v1/logs");
-        assert_eq!(upstream.headers[0].0, "x-honeycomb-team");
-        assert!(!format!("{settings:?}").contains("hcaik_secret"));
-    }
-
-    #[test]
-    fn an_endpoint_of_ones_own_does_not_get_honeycombs_key() {
+    fn with_a_token_the_trusted_doors_may_be_anywhere() {
         let settings = settings(&[
-            "--honeycomb-api-key",
-            "k",
-            "--otlp-endpoint",
-            "http://127.0.0.1:9/base",
-            "--otlp-headers",
-            "a=b%20c",
+            "--trusted-listen",
+            "0.0.0.0:4318",
+            "--grpc-listen",
+            "off",
+            "--trusted-token",
+            "0123456789abcdef",
         ])
         .unwrap();
-        let upstream = settings.upstream.unwrap();
-        assert_eq!(upstream.endpoint.as_str(), "http://127.0.0.1:9/base/v1/traces");
-        assert_eq!(upstream.headers.len(), 1);
+        assert_eq!(settings.doors.grpc_listen, None);
+        assert!(!format!("{settings:?}").contains("0123456789abcdef"));
     }
 
     #[test]

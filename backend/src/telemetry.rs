@@ -1,8 +1,11 @@
 //! The server's own spans: `tracing` → OpenTelemetry → OTLP → the trusted door, like any other program's.
 
-use std::net::SocketAddr;
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
-use opentelemetry::{KeyValue, trace::TracerProvider as _};
+use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
@@ -36,16 +39,21 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
     let resource =
         Resource::builder_empty().with_service_name(settings.service_name.clone()).with_attributes(attributes).build();
     // The endpoint is given in code: OTEL_EXPORTER_OTLP_ENDPOINT names where the pipe ends, not where it begins.
+    let token = settings.doors.trusted_token.as_ref();
+    let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {}", token.expose())));
+    let door = from_here(door);
     let exporter = SpanExporter::builder()
         .with_http()
         .with_http_client(client()?)
         .with_endpoint(format!("http://{door}/v1/traces"))
+        .with_headers(HashMap::from_iter(headers))
         .build()?;
     let processor = BatchSpanProcessor::builder(exporter)
         .with_batch_config(BatchConfigBuilder::default().with_scheduled_delay(EXPORT_INTERVAL).build())
         .build();
     let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
 
+    global::set_text_map_propagator(throughline_axum::TraceContextPropagator::new());
     // What becomes a span is not what becomes a log line: a quiet log does not hide spans.
     let ours = filter::Targets::new().with_target("throughline", Level::INFO);
     let spans = tracing_opentelemetry::layer()
@@ -59,4 +67,26 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(EnvFilter::try_new(&settings.log)?);
     tracing_subscriber::registry().with(spans).with(log).try_init()?;
     Ok(provider)
+}
+
+/// How this machine reaches its own door: "any address" is none to send to.
+fn from_here(mut door: SocketAddr) -> SocketAddr {
+    match door.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => door.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => door.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    door
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_address_is_reached_on_loopback() {
+        for (door, here) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")] {
+            assert_eq!(from_here(door.parse().unwrap()), here.parse().unwrap());
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod process;
 mod progress;
 mod server;
 mod settings;
+mod soak;
 mod stamp;
 mod tally;
 mod test;
@@ -27,6 +28,7 @@ use crate::{
     dist::Profile,
     progress::Progress,
     server::{Settings, default_settings},
+    soak::Soak,
     tools::pass_through,
     workspace::Workspace,
 };
@@ -50,6 +52,8 @@ enum Task {
     Tools,
     /// Run every check and every test
     Test(Test),
+    /// Run what takes too long for every change
+    Soak(Soak),
     /// Measure, and compare with others
     #[command(subcommand)]
     Bench(Bench),
@@ -143,6 +147,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Task::Test(Test { only, .. }) => test::run(&workspace, only.as_deref()),
+        Task::Soak(soak) => soak::run(&workspace, &soak),
         Task::Bench(target) => bench::run(&workspace, &target),
     }
 }

@@ -6,10 +6,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use opentelemetry_semantic_conventions::attribute;
-use rusqlite::{Connection, Params, Row, Transaction, TransactionBehavior};
-use tracing::{Span, field::Empty};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use rusqlite::{Connection, TransactionBehavior};
+use throughline_axum::sqlite::TracedConnection;
+use tracing::Span;
 
 use super::schema;
 use crate::error::ApiError;
@@ -21,17 +20,6 @@ const NAMESPACE: &str = "cruddur";
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     connection: Arc<Mutex<Connection>>,
-}
-
-/// One statement, with what its span says of it.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Statement {
-    /// `SELECT`, `INSERT`, …
-    pub(super) operation: &'static str,
-    /// The main table.
-    pub(super) table: &'static str,
-    /// The text, with placeholders.
-    pub(super) sql: &'static str,
 }
 
 impl Database {
@@ -47,7 +35,7 @@ impl Database {
 
     /// Whether it answers.
     pub(crate) async fn is_ready(&self) -> bool {
-        self.call(|session| Ok(session.connection.query_row("SELECT 1", [], |_| Ok(()))?)).await.is_ok()
+        self.call(|session| Ok(session.untraced().query_row("SELECT 1", [], |_| Ok(()))?)).await.is_ok()
     }
 
     /// Runs `work` in one transaction, on a thread where it may block, inside the current span. An error leaves no trace in
@@ -55,7 +43,7 @@ impl Database {
     pub(super) async fn call<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&Session<'_>) -> Result<T, ApiError> + Send + 'static,
+        F: FnOnce(&TracedConnection<'_>) -> Result<T, ApiError> + Send + 'static,
     {
         let connection = Arc::clone(&self.connection);
         let span = Span::current();
@@ -63,7 +51,7 @@ impl Database {
             span.in_scope(|| {
                 let mut connection = lock(&connection);
                 let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-                let result = work(&Session { connection: &transaction })?;
+                let result = work(&TracedConnection::new(&transaction, NAMESPACE))?;
                 transaction.commit()?;
                 Ok(result)
             })
@@ -93,64 +81,4 @@ fn private(path: &Path) -> std::io::Result<()> {
 /// A poisoned lock is taken all the same: the transaction of the one that panicked was rolled back.
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// A transaction under way.
-#[derive(Debug)]
-pub(super) struct Session<'c> {
-    connection: &'c Transaction<'c>,
-}
-
-impl Session<'_> {
-    /// All rows of a query.
-    pub(super) fn query<T>(
-        &self,
-        statement: Statement,
-        params: impl Params,
-        row: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-    ) -> rusqlite::Result<Vec<T>> {
-        in_span(statement, || {
-            let mut prepared = self.connection.prepare_cached(statement.sql)?;
-            let rows = prepared.query_map(params, row)?.collect::<rusqlite::Result<Vec<_>>>()?;
-            Span::current().set_attribute(attribute::DB_RESPONSE_RETURNED_ROWS, count(rows.len()));
-            Ok(rows)
-        })
-    }
-
-    /// Changes rows; gives how many.
-    pub(super) fn execute(&self, statement: Statement, params: impl Params) -> rusqlite::Result<usize> {
-        in_span(statement, || {
-            let changed = self.connection.prepare_cached(statement.sql)?.execute(params)?;
-            // The conventions have no name for affected rows; a change returns those it touched.
-            Span::current().set_attribute(attribute::DB_RESPONSE_RETURNED_ROWS, count(changed));
-            Ok(changed)
-        })
-    }
-}
-
-fn count(rows: usize) -> i64 {
-    i64::try_from(rows).unwrap_or(i64::MAX)
-}
-
-fn in_span<T>(statement: Statement, work: impl FnOnce() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
-    let span = tracing::info_span!(
-        target: "throughline::db",
-        "db",
-        otel.name = format!("{} {}", statement.operation, statement.table),
-        otel.kind = "client",
-        otel.status_code = Empty,
-    );
-    span.set_attribute(attribute::DB_SYSTEM_NAME, "sqlite");
-    span.set_attribute(attribute::DB_NAMESPACE, NAMESPACE);
-    span.set_attribute(attribute::DB_OPERATION_NAME, statement.operation);
-    span.set_attribute(attribute::DB_COLLECTION_NAME, statement.table);
-    span.set_attribute(attribute::DB_QUERY_TEXT, statement.sql);
-    let _entered = span.enter();
-    let result = work();
-    if let Err(error) = &result {
-        let kind = error.sqlite_error_code().map_or_else(|| "_OTHER".to_owned(), |code| format!("{code:?}"));
-        span.set_attribute(attribute::ERROR_TYPE, kind);
-        span.set_status(opentelemetry::trace::Status::error(error.to_string()));
-    }
-    result
 }

@@ -14,6 +14,7 @@ use http::{StatusCode, header};
 use jiff::Timestamp;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
+use throughline_axum::sqlite::{Statement, TracedConnection};
 use throughline_context::keys;
 use throughline_shared::{
     CRUD_MAX_CHARS,
@@ -26,7 +27,7 @@ use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{
-    database::{Database, Session},
+    database::Database,
     rows::{self, Stored},
     session::{self, COOKIE, DEFAULT_HANDLE, Me},
 };
@@ -82,7 +83,7 @@ fn json(value: &impl Serialize) -> Result<String, ApiError> {
 
 async fn list(
     database: &Database,
-    statement: super::database::Statement,
+    statement: Statement,
     me: String,
     now_ms: i64,
     third: Option<String>,
@@ -311,7 +312,7 @@ async fn choose(State(database): State<Database>, body: Body<ChooseUser>) -> Res
     Ok(([(header::SET_COOKIE, cookie)], Json(user)).into_response())
 }
 
-fn known_user(session: &Session<'_>, handle: &str) -> Result<User, ApiError> {
+fn known_user(session: &TracedConnection<'_>, handle: &str) -> Result<User, ApiError> {
     let unknown = || ApiError::not_found("unknown_handle", "nobody has this handle");
     if !session::is_handle(handle) {
         return Err(unknown());
@@ -319,7 +320,7 @@ fn known_user(session: &Session<'_>, handle: &str) -> Result<User, ApiError> {
     session.query(rows::USER, params![handle], rows::user)?.pop().ok_or_else(unknown)
 }
 
-fn known_activity(session: &Session<'_>, me: &str, now_ms: i64, uuid: &str) -> Result<Stored, ApiError> {
+fn known_activity(session: &TracedConnection<'_>, me: &str, now_ms: i64, uuid: &str) -> Result<Stored, ApiError> {
     session
         .query(rows::BY_UUID, params![me, now_ms, uuid], rows::stored)?
         .pop()

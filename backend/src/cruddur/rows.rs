@@ -2,9 +2,8 @@
 
 use jiff::Timestamp;
 use rusqlite::Row;
+use throughline_axum::sqlite::Statement;
 use throughline_shared::cruddur::{Activity, User};
-
-use super::database::Statement;
 
 /// What every query for cruds selects: `?1` is who asks, `?2` is now in Unix milliseconds.
 macro_rules! activities {
@@ -23,7 +22,7 @@ macro_rules! activities {
 }
 
 const fn select(sql: &'static str) -> Statement {
-    Statement { operation: "SELECT", table: "activities", sql }
+    Statement::new("SELECT", "activities", sql)
 }
 
 pub(super) const HOME: Statement =
@@ -41,35 +40,29 @@ pub(super) const REPLIES_TO_AUTHOR: Statement = select(activities!(
 ));
 pub(super) const LIKED_OF_AUTHOR: Statement =
     select(activities!("AND a.handle = ?1 AND a.id IN (SELECT l.activity FROM likes l WHERE l.handle <> ?1)"));
-pub(super) const LIKES_OF_AUTHOR: Statement = Statement {
-    operation: "SELECT",
-    table: "likes",
-    sql: "SELECT l.activity, l.handle, u.display_name, l.created_at_ms FROM likes l \
+pub(super) const LIKES_OF_AUTHOR: Statement = Statement::new(
+    "SELECT",
+    "likes",
+    "SELECT l.activity, l.handle, u.display_name, l.created_at_ms FROM likes l \
           JOIN activities a ON a.id = l.activity JOIN users u ON u.handle = l.handle \
           WHERE a.handle = ?1 AND l.handle <> ?1 ORDER BY l.created_at_ms DESC LIMIT 50",
-};
-pub(super) const USERS: Statement = Statement {
-    operation: "SELECT",
-    table: "users",
-    sql: "SELECT handle, display_name, bio FROM users ORDER BY handle",
-};
-pub(super) const USER: Statement = Statement {
-    operation: "SELECT",
-    table: "users",
-    sql: "SELECT handle, display_name, bio FROM users WHERE handle = ?1",
-};
-pub(super) const INSERT_ACTIVITY: Statement = Statement {
-    operation: "INSERT",
-    table: "activities",
-    sql: "INSERT INTO activities (uuid, handle, message, created_at_ms, expires_at_ms, reply_to) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-};
-pub(super) const INSERT_LIKE: Statement = Statement {
-    operation: "INSERT",
-    table: "likes",
-    sql: "INSERT INTO likes (activity, handle, created_at_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-};
+);
+pub(super) const USERS: Statement =
+    Statement::new("SELECT", "users", "SELECT handle, display_name, bio FROM users ORDER BY handle");
+pub(super) const USER: Statement =
+    Statement::new("SELECT", "users", "SELECT handle, display_name, bio FROM users WHERE handle = ?1");
+pub(super) const INSERT_ACTIVITY: Statement = Statement::new(
+    "INSERT",
+    "activities",
+    "INSERT INTO activities (uuid, handle, message, created_at_ms, expires_at_ms, reply_to) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+);
+pub(super) const INSERT_LIKE: Statement = Statement::new(
+    "INSERT",
+    "likes",
+    "INSERT INTO likes (activity, handle, created_at_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+);
 pub(super) const DELETE_LIKE: Statement =
-    Statement { operation: "DELETE", table: "likes", sql: "DELETE FROM likes WHERE activity = ?1 AND handle = ?2" };
+    Statement::new("DELETE", "likes", "DELETE FROM likes WHERE activity = ?1 AND handle = ?2");
 
 /// A crud and its key in the database.
 #[derive(Clone, Debug)]

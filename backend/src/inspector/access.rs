@@ -7,7 +7,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use subtle::ConstantTimeEq;
 use throughline_forward::Secret;
 use url::{Url, form_urlencoded};
@@ -15,6 +15,8 @@ use url::{Url, form_urlencoded};
 use crate::{cookie, error::ApiError, settings::Access};
 
 const COOKIE: &str = "throughline_access";
+/// The same where there is TLS: a browser takes it from this host itself only, and sends it to this host only.
+const HOST_COOKIE: &str = "__Host-throughline_access";
 const PARAMETER: &str = "access_token";
 
 /// The rule, shared by the pages and the API.
@@ -57,8 +59,29 @@ impl Gate {
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
-        bearer.into_iter().chain(cookie::values(headers, COOKIE)).any(|given| same(given, token))
+        let cookies = cookie::values(headers, COOKIE).chain(cookie::values(headers, HOST_COOKIE));
+        bearer.into_iter().chain(cookies).any(|given| same(given, token))
     }
+}
+
+/// Whether a page of another origin makes this request. What it may read, CORS says; here it may not even ask, so that nothing
+/// depends on how a browser handles the answer. An origin that is allowed elsewhere is another one here.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let text = |name: &header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        // A proxy may change `Host`; what a browser says of the site no page can set. `none` is a person.
+        Some(b"same-origin" | b"none") => false,
+        Some(_) => true,
+        None => match (text(&header::ORIGIN), text(&header::HOST)) {
+            (None, _) => false,
+            (Some(origin), host) => origin.split_once("://").map(|(_, authority)| authority) != host,
+        },
+    }
+}
+
+/// Whether the browser speaks TLS, to us or to a proxy before us. Who lies about it harms itself alone.
+fn is_over_tls(headers: &HeaderMap) -> bool {
+    headers.get("x-forwarded-proto").is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 /// In constant time, so that a wrong token does not say how wrong it is.
@@ -66,8 +89,30 @@ fn same(given: &str, token: &Secret) -> bool {
     given.as_bytes().ct_eq(token.expose().as_bytes()).into()
 }
 
-/// Lets an API request through, or refuses it.
+/// Lets an API request through, or refuses it. No answer is kept by anybody, shown in a frame, or read by another site.
 pub(super) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    let mut response = admit(&gate, request, next).await;
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn admit(gate: &Gate, request: Request, next: Next) -> Response {
+    if is_from_elsewhere(request.headers()) {
+        return ApiError::new(
+            StatusCode::FORBIDDEN,
+            "other_origin",
+            "traces are shown to pages of this server only, not to those of another origin",
+        )
+        .into_response();
+    }
     if !gate.knows_host(request.headers()) {
         return ApiError::new(
             StatusCode::FORBIDDEN,
@@ -89,7 +134,7 @@ pub(super) async fn guard(State(gate): State<Gate>, request: Request, next: Next
 
 /// A page address with the token in it: puts the token into a cookie and the address right. `None` if there is none or it is
 /// wrong.
-pub(crate) fn enter(gate: &Gate, uri: &http::Uri) -> Option<Response> {
+pub(crate) fn enter(gate: &Gate, uri: &http::Uri, headers: &HeaderMap) -> Option<Response> {
     let token = gate.token.as_ref()?;
     let query = uri.query()?;
     let mut given = false;
@@ -106,8 +151,10 @@ pub(crate) fn enter(gate: &Gate, uri: &http::Uri) -> Option<Response> {
     }
     let rest = rest.finish();
     let target = if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{rest}", uri.path()) };
-    let cookie = format!("{COOKIE}={}; Path=/; SameSite=Strict; HttpOnly", token.expose());
-    Some(([(header::SET_COOKIE, cookie)], Redirect::to(&target)).into_response())
+    let (name, secure) = if is_over_tls(headers) { (HOST_COOKIE, "; Secure") } else { (COOKIE, "") };
+    let cookie = format!("{name}={}; Path=/; SameSite=Strict; HttpOnly{secure}", token.expose());
+    let headers = [(header::SET_COOKIE, cookie.as_str()), (header::CACHE_CONTROL, "no-store")];
+    Some((headers, Redirect::to(&target)).into_response())
 }
 
 #[cfg(test)]
@@ -152,9 +199,52 @@ mod tests {
     #[test]
     fn the_token_leaves_the_address_bar() {
         let uri = format!("/traces?text=a%20b&access_token={TOKEN}").parse().unwrap();
-        let response = enter(&gate(), &uri).unwrap();
+        let response = enter(&gate(), &uri, &HeaderMap::new()).unwrap();
         assert_eq!(response.headers()[header::LOCATION], "/traces?text=a+b");
         assert!(response.headers()[header::SET_COOKIE].to_str().unwrap().contains("HttpOnly"));
-        assert!(enter(&gate(), &"/traces?access_token=wrong".parse().unwrap()).is_none());
+        assert!(enter(&gate(), &"/traces?access_token=wrong".parse().unwrap(), &HeaderMap::new()).is_none());
+    }
+
+    #[test]
+    fn over_tls_the_cookie_is_bound_to_the_host() {
+        let uri = format!("/traces?access_token={TOKEN}").parse().unwrap();
+        let tls = headers(header::HeaderName::from_static("x-forwarded-proto"), "https");
+        let response = enter(&gate(), &uri, &tls).unwrap();
+        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+        assert_eq!(cookie, format!("__Host-throughline_access={TOKEN}; Path=/; SameSite=Strict; HttpOnly; Secure"));
+        let sent = cookie.split(';').next().unwrap();
+        assert!(gate().admits(&headers(header::COOKIE, sent)));
+    }
+
+    #[test]
+    fn pages_of_other_origins_may_not_even_ask() {
+        let from = |pairs: &[(&'static str, &str)]| {
+            let headers = pairs
+                .iter()
+                .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()))
+                .collect();
+            is_from_elsewhere(&headers)
+        };
+        let host = ("host", "app.example:3000");
+        for own in [
+            &[host][..],
+            &[host, ("origin", "http://app.example:3000")],
+            &[host, ("sec-fetch-site", "same-origin")],
+            &[host, ("sec-fetch-site", "none")],
+            &[("host", "127.0.0.1"), ("origin", "https://app.example"), ("sec-fetch-site", "same-origin")],
+        ] {
+            assert!(!from(own), "{own:?}");
+        }
+        for other in [
+            &[host, ("origin", "http://app.example")][..],
+            &[host, ("origin", "null")],
+            &[host, ("origin", "")],
+            &[("origin", "http://app.example")],
+            &[host, ("sec-fetch-site", "cross-site")],
+            &[host, ("sec-fetch-site", "same-site")],
+            &[host, ("origin", "http://app.example:3000"), ("sec-fetch-site", "same-site")],
+        ] {
+            assert!(from(other), "{other:?}");
+        }
     }
 }

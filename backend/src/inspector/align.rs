@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use throughline_context::{SpanId, keys};
-use throughline_otlp::{LogRecord, Span, SpanKind, Value};
+use throughline_otlp::{LogRecord, Span, SpanKind, Value, clock_offset_ns, page_clock_offset_ns};
 use throughline_shared::inspector::Warning;
 
 /// How far a server span may stick out of its fetch span before the join is doubted: rounding of both clocks.
@@ -31,8 +31,7 @@ pub(super) fn place(spans: &[Span]) -> Vec<Placed> {
     for n in 0..spans.len() {
         resolve(n, spans, &index, &mut offsets);
     }
-    // What the browser's clock differs by is known on fetch spans only; the trace's other browser spans share that clock.
-    let browser_offset_ns = spans.iter().find_map(clock_offset_ns);
+    let browser_offset_ns = page_clock_offset_ns(spans);
     spans
         .iter()
         .enumerate()
@@ -101,15 +100,6 @@ fn resolve(n: usize, spans: &[Span], index: &HashMap<SpanId, usize>, offsets: &m
             align_ns = align_ns.saturating_sub(offset_ns);
         }
         offsets[at] = Some(align_ns);
-    }
-}
-
-/// Server clock minus browser clock, as the fetch span learnt it.
-fn clock_offset_ns(span: &Span) -> Option<i64> {
-    match span.attribute(keys::CLOCK_OFFSET_MS)? {
-        Value::Double(offset_ms) if offset_ms.is_finite() => Some((offset_ms * 1e6).round() as i64),
-        Value::Int(offset_ms) => offset_ms.checked_mul(1_000_000),
-        _ => None,
     }
 }
 

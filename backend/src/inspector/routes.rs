@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use super::{
     access::{Gate, guard},
     convert, live,
+    sinks::Sinks,
 };
 use crate::error::{ApiError, wrong_method};
 
@@ -28,13 +29,14 @@ const MAX_TEXT_CHARS: usize = 200;
 /// The inspector's API, behind the gate.
 ///
 /// Live streams end when `stopping` becomes true: they would hold the server up.
-pub(crate) fn router(store: Store, gate: Gate, stopping: watch::Receiver<bool>) -> Router {
+pub(crate) fn router(store: Store, sinks: Sinks, gate: Gate, stopping: watch::Receiver<bool>) -> Router {
     Router::new()
         .route("/api/traces", get(list))
         .route(
             "/api/traces/live",
             get(move |State(store): State<Store>| async move { live::stream(store, stopping.clone()) }),
         )
+        .route("/api/traces/sinks", get(move || async move { sinks.show().await.map(Json) }))
         .route("/api/traces/{trace_id}", get(show))
         .route("/api/traces/{trace_id}/otlp", get(download))
         .method_not_allowed_fallback(wrong_method)

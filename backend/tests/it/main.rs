@@ -1,10 +1,14 @@
 //! The server as its users meet it: a real process, asked over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod crash;
 mod cruddur;
+mod doctor;
 mod doors;
 mod inspector;
 mod logs;
+mod misbehaviour;
+mod outbox;
 mod pages;
 mod refusals;
 mod settings;

@@ -182,6 +182,30 @@ fn a_short_access_token_is_refused_and_never_shown() {
 }
 
 #[test]
+fn what_the_outbox_cannot_do_is_refused() {
+    for (flag, variable, value) in [
+        ("--otlp-timeout-ms", "OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ("--sink", "THROUGHLINE_SINKS", "http://collector.test"),
+        ("--sink", "THROUGHLINE_SINKS", "a=http://a.test;a=http://b.test"),
+        ("--align-clocks", "THROUGHLINE_ALIGN_CLOCKS", "perhaps"),
+        ("--sample-one-in", "THROUGHLINE_SAMPLE_ONE_IN", "0"),
+        ("--sample-slow-ms", "THROUGHLINE_SAMPLE_SLOW_MS", "1000,api=5"),
+        ("--sample-quiet-ms", "THROUGHLINE_SAMPLE_QUIET_MS", "0"),
+    ] {
+        assert_refused(flag, variable, value);
+    }
+}
+
+#[test]
+fn headers_of_a_sink_are_never_shown() {
+    for value in ["s3cr3t", "nobody:x=s3cr3t"] {
+        let ended =
+            assert_wrong(&[], &[("THROUGHLINE_SINK_HEADERS", value)], "--sink-headers", "THROUGHLINE_SINK_HEADERS");
+        assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
+    }
+}
+
+#[test]
 fn a_log_filter_that_is_none_is_refused() {
     assert_refused("--log", "THROUGHLINE_LOG", "throughline=loud");
 }
@@ -215,6 +239,13 @@ async fn empty_variables_are_as_good_as_none() {
         "OTEL_EXPORTER_OTLP_HEADERS",
         "HONEYCOMB_API_KEY",
         "HONEYCOMB_API_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "THROUGHLINE_SINKS",
+        "THROUGHLINE_SINK_HEADERS",
+        "THROUGHLINE_ALIGN_CLOCKS",
+        "THROUGHLINE_SAMPLE_ONE_IN",
+        "THROUGHLINE_SAMPLE_SLOW_MS",
+        "THROUGHLINE_SAMPLE_QUIET_MS",
     ];
     let bench = Bench::start_with(&[], &variables.map(|name| (name, "")));
     assert!(!bench.read::<Feed>("/api/activities/home").await.activities.is_empty());
@@ -253,6 +284,13 @@ fn help_names_every_setting_with_its_variable() {
         ("otlp-headers", "OTEL_EXPORTER_OTLP_HEADERS"),
         ("honeycomb-api-key", "HONEYCOMB_API_KEY"),
         ("honeycomb-api-endpoint", "HONEYCOMB_API_ENDPOINT"),
+        ("otlp-timeout-ms", "OTEL_EXPORTER_OTLP_TIMEOUT"),
+        ("sink", "THROUGHLINE_SINKS"),
+        ("sink-headers", "THROUGHLINE_SINK_HEADERS"),
+        ("align-clocks", "THROUGHLINE_ALIGN_CLOCKS"),
+        ("sample-one-in", "THROUGHLINE_SAMPLE_ONE_IN"),
+        ("sample-slow-ms", "THROUGHLINE_SAMPLE_SLOW_MS"),
+        ("sample-quiet-ms", "THROUGHLINE_SAMPLE_QUIET_MS"),
     ] {
         let option = options.iter().find(|option| option.starts_with(&format!("{flag} ")));
         let option = option.unwrap_or_else(|| panic!("--{flag} is not in {}", ended.stdout));

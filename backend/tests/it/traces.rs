@@ -61,6 +61,10 @@ async fn home_is_one_trace_from_the_request_to_the_rows() {
     assert_eq!(database.parent_span_id.as_ref(), Some(&handler.span_id));
     assert_eq!(attribute(database, "db.system.name"), "sqlite");
     assert_eq!(attribute(database, "db.operation.name"), "SELECT");
+    assert_eq!(
+        (database.name.as_str(), attribute(database, "db.query.summary")),
+        ("SELECT activities", "SELECT activities".into())
+    );
     assert!(attribute(database, "db.query.text").starts_with("SELECT "));
     assert_eq!(attribute(database, "db.response.returned_rows"), rows);
 

@@ -1,6 +1,8 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
+#[cfg(feature = "client")]
+pub mod client;
 mod forwarded;
 mod future;
 mod headers;
@@ -9,12 +11,16 @@ mod layer;
 mod make_span;
 mod metrics;
 mod policy;
+mod propagator;
 mod received;
 mod remote;
 mod routes;
+mod self_check;
 mod server_timing;
 mod service;
 mod span;
+#[cfg(feature = "rusqlite")]
+pub mod sqlite;
 mod upgrade;
 
 use std::any::Any;
@@ -31,6 +37,8 @@ pub use policy::{
     DefaultFilter, DefaultMakeSpan, DefaultOnResponse, DefaultRouteTemplate, DefaultTickets, ExceptPaths, Filter,
     MakeSpan, OnResponse, RemoteParent, RemoteParentPolicy, Route, RouteTemplate, Tickets,
 };
+pub use propagator::TraceContextPropagator;
+pub use self_check::{Finding, Outcome, Report, SELF_CHECK_SPAN, self_check};
 pub use service::TraceService;
 
 /// The id of the trace that this code runs in, 32 hex digits; `None` outside a traced request.

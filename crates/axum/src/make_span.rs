@@ -7,7 +7,7 @@ use std::{
 
 use axum::extract::ConnectInfo;
 use http::{Method, header, request::Parts};
-use opentelemetry::{KeyValue, Value};
+use opentelemetry::{KeyValue, Value, baggage::BaggageExt, trace::TraceContextExt};
 use opentelemetry_semantic_conventions::attribute;
 use throughline_context::{SpanId, redact_query};
 
@@ -16,13 +16,13 @@ use crate::{
     layer::Settings,
     metrics::{Labels, protocol_version},
     policy::{RemoteParent, Route, matched},
-    remote::Remote,
+    remote,
     routes::KnownRoute,
     span::Origin,
 };
 
 /// Methods that stand in names and attributes as they are; any other is `_OTHER`.
-const KNOWN: [(Method, &str); 9] = [
+pub(crate) const KNOWN: [(Method, &str); 9] = [
     (Method::GET, "GET"),
     (Method::POST, "POST"),
     (Method::PUT, "PUT"),
@@ -33,7 +33,7 @@ const KNOWN: [(Method, &str); 9] = [
     (Method::CONNECT, "CONNECT"),
     (Method::TRACE, "TRACE"),
 ];
-const OTHER: &str = "_OTHER";
+pub(crate) const OTHER: &str = "_OTHER";
 
 /// Room for all attributes that a request and its response have, so that the list does not grow. More would leave the sizes that
 /// allocators keep at hand for each thread.
@@ -164,22 +164,27 @@ fn printed(address: IpAddr) -> Arc<str> {
 
 /// Where the span hangs, and the span of the client: its own, or the one made up for a document.
 pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<SpanId>) {
-    if let Some(remote) = Remote::read(request) {
-        let is_continued = match settings.remote_parent.remote_parent(request) {
-            RemoteParent::Always => true,
-            RemoteParent::Ticketed => settings.tickets.vouch_for(request),
-            RemoteParent::Never => false,
-        };
-        return if is_continued {
-            (Origin::Remote(remote.context), Some(remote.parent_id))
+    let incoming = remote::read(request);
+    let is_continued = || match settings.remote_parent.remote_parent(request) {
+        RemoteParent::Always => true,
+        RemoteParent::Ticketed => settings.tickets.vouch_for(request),
+        RemoteParent::Never => false,
+    };
+    if let Some(parent_id) = incoming.parent_id {
+        return if is_continued() {
+            (Origin::Below(incoming.context), Some(parent_id))
         } else {
-            (Origin::Link(remote.context), None)
+            (Origin::Link(incoming.context.span().span_context().clone()), None)
         };
     }
     if settings.documents.traces(request)
-        && let Some(made_up) = Remote::made_up()
+        && let Some((context, made_up)) = remote::made_up()
     {
-        return (Origin::Remote(made_up.context), Some(made_up.parent_id));
+        return (Origin::Below(context), Some(made_up));
+    }
+    // Baggage comes without a parent too.
+    if !incoming.context.baggage().is_empty() && is_continued() {
+        return (Origin::Below(incoming.context), None);
     }
     (Origin::Here, None)
 }

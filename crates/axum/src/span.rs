@@ -8,6 +8,9 @@ use opentelemetry::{
 };
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
+/// The target of the layer's `tracing` spans: a filter that hides it hides them.
+pub(crate) const TARGET: &str = "throughline::http";
+
 /// What a span begins with.
 pub(crate) struct Beginning {
     pub(crate) name: String,
@@ -18,8 +21,8 @@ pub(crate) struct Beginning {
 
 /// Where a span hangs.
 pub(crate) enum Origin {
-    /// Below this one, which is elsewhere.
-    Remote(SpanContext),
+    /// In this context, which came from elsewhere: below its span, with its baggage.
+    Below(Context),
     /// A root, with a link to this one.
     Link(SpanContext),
     /// Below whatever surrounds the layer: nothing, as a rule.
@@ -30,7 +33,7 @@ impl Origin {
     /// What the span is made in.
     fn context(&self) -> Context {
         match self {
-            Self::Remote(remote) => Context::current().with_remote_span_context(remote.clone()),
+            Self::Below(context) => context.clone(),
             Self::Link(_) => Context::new(),
             Self::Here => Context::current(),
         }
@@ -70,7 +73,7 @@ impl Start for ByTracing {
     fn start(&self, beginning: Beginning) -> ServerSpan {
         let Beginning { name, attributes, origin, .. } = beginning;
         let span = tracing::info_span!(
-            target: "throughline::http",
+            target: TARGET,
             "http.server",
             otel.name = name,
             otel.kind = "server",

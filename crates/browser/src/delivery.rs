@@ -354,12 +354,15 @@ impl Delivery {
         self.take(signal, usize::MAX, room)
     }
 
-    /// Adds attributes to all that waits and lacks `key`; what is under way has gone.
-    pub(crate) fn describe_waiting(&mut self, attributes: &Attributes, key: &str) {
+    /// Adds attributes to all of a session that waits and lacks `key`; what is under way has gone.
+    pub(crate) fn describe_waiting(&mut self, session: SessionId, attributes: &Attributes, key: &str) {
+        // As a field `key` begins: no other text that has it inside does.
+        let mut field = Vec::new();
+        protobuf::bytes(&mut field, 1, key.as_bytes());
         for signal in Signal::ALL {
             let mut more = 0;
             for record in self.queue(signal).iter_mut() {
-                if record.body.windows(key.len().max(1)).any(|bytes| bytes == key.as_bytes()) {
+                if record.session != session || record.body.windows(field.len()).any(|bytes| bytes == field) {
                     continue;
                 }
                 let before = record.body.len();

@@ -251,9 +251,19 @@ fn who_it_was_is_told_of_what_waits() {
     let mut delivery = filled(100, 10, 1);
     let mut attributes = Attributes::default();
     attributes.set("user.id", "yuki");
-    delivery.describe_waiting(&attributes, "user.id");
+    delivery.describe_waiting(session(b's'), &attributes, "user.id");
     let once = delivery.traces[0].body.clone();
-    delivery.describe_waiting(&attributes, "user.id");
+    delivery.describe_waiting(session(b's'), &attributes, "user.id");
     assert_eq!(delivery.traces[0].body, once, "it lacked nothing");
     assert!(once.len() > 10 && delivery.bytes == once.len());
+
+    let mut named = Attributes::default();
+    named.set("id", "7");
+    delivery.describe_waiting(session(b's'), &named, "id");
+    assert!(delivery.traces[0].body.len() > once.len(), "`user.id` is not `id`");
+    let of_this = delivery.traces[0].body.clone();
+    let mut plan = Attributes::default();
+    plan.set("plan", "free");
+    delivery.describe_waiting(session(b't'), &plan, "plan");
+    assert_eq!(delivery.traces[0].body, of_this, "another session's");
 }

@@ -130,7 +130,19 @@ where
 
     fn on_exit(&self, id: &span::Id, _: LayerContext<'_, S>) {
         let number = id.into_u64();
-        if let Some((_, before)) = ENTERED.with_borrow_mut(|entered| entered.pop_if(|(last, _)| *last == number)) {
+        let outermost = ENTERED.with_borrow_mut(|entered| {
+            let index = entered.iter().rposition(|(entered, _)| *entered == number)?;
+            let (_, before) = entered.remove(index);
+            match entered.get_mut(index) {
+                // Left before what was entered in it, as guards may be: that goes back to what was there before both.
+                Some((_, inner)) => {
+                    *inner = before;
+                    None
+                }
+                None => Some(before),
+            }
+        });
+        if let Some(before) = outermost {
             context::replace(before);
         }
     }

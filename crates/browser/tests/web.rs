@@ -6,12 +6,13 @@
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs)]
 
+#[allow(dead_code, reason = "the other pages' tests use the rest")]
 mod page;
 
 use std::{cell::RefCell, rc::Rc};
 
 use gloo_net::http::{Method, Request, RequestBuilder};
-use page::{all_of, eval, eval_async, own, sent, start, task, until};
+use page::{all_of, eval, eval_async, is_sent, own, sent, start, task, until};
 use throughline_browser::{
     RequestSummary, Status, action, current, event, http, navigation, on_request, on_status, session_id, set_attribute,
     set_baggage, span,
@@ -258,6 +259,20 @@ async fn a_route_change_is_the_parent_until_it_settles() {
 }
 
 #[wasm_bindgen_test]
+async fn a_body_that_never_ends_holds_nothing_up() {
+    start();
+    navigation("/endless-page");
+    eval("window.stops = new AbortController(); void fetch('/endless/stopped', { signal: window.stops.signal })");
+    eval("void fetch('/endless/open')");
+    // Its place is not held by a response that streams on, or that nobody reads.
+    assert!(sent("/v1/traces", "navigate /endless-page").await);
+    assert!(!is_sent("/v1/traces", "/endless/stopped"));
+    eval("window.stops.abort()");
+    assert!(sent("/v1/traces", "/endless/stopped").await);
+    assert!(!is_sent("/v1/traces", "/endless/open"));
+}
+
+#[wasm_bindgen_test]
 async fn a_change_of_the_path_is_a_span_and_one_of_the_query_is_none() {
     start();
     eval("history.pushState(null, '', '/pushed')");
@@ -358,7 +373,7 @@ async fn a_browser_that_lacks_or_breaks_things_still_has_a_page() {
         assert!(text.is_ok() && wrapped.is_ok() && acted == 7, "{broken}");
     }
     let before = throughline_browser::dropped();
-    eval_async("fetch('/repaired')").await.unwrap();
+    eval_async("fetch('/repaired').then(r => r.text())").await.unwrap();
     throughline_browser::flush();
     assert!(sent("/v1/traces", "/repaired").await);
     assert_eq!(throughline_browser::dropped(), before);

@@ -41,6 +41,9 @@ pub enum BaggageError {
     /// The key is not a token (RFC 9110 §5.6.2).
     #[error("baggage key is not a token")]
     Key,
+    /// A property is not a token, or its value is not made of `baggage-octet`s.
+    #[error("baggage property is not valid")]
+    Property,
     /// There are 64 members already.
     #[error("baggage has 64 members already")]
     TooManyMembers,
@@ -50,6 +53,26 @@ pub enum BaggageError {
 }
 
 impl Entry {
+    /// A member without properties. The value may be any text.
+    ///
+    /// # Errors
+    /// [`BaggageError::Key`].
+    pub fn new(key: &str, value: &str) -> Result<Self, BaggageError> {
+        let key = token(key.as_bytes()).ok_or(BaggageError::Key)?;
+        Ok(Self { key, value: value.to_owned(), properties: Vec::new() })
+    }
+
+    /// The same member with these properties instead of its own: `p1;p2=v`, percent-encoded as in the header. Empty ones are
+    /// skipped.
+    ///
+    /// # Errors
+    /// [`BaggageError::Property`].
+    pub fn with_properties(mut self, properties: &str) -> Result<Self, BaggageError> {
+        self.properties =
+            parse_properties(properties.as_bytes().split(|byte| *byte == b';')).ok_or(BaggageError::Property)?;
+        Ok(self)
+    }
+
     /// The name: a token, case-sensitive.
     #[must_use]
     pub fn key(&self) -> &str {
@@ -73,17 +96,8 @@ impl Entry {
         let (key, Some(value)) = pair(parts.next()?) else {
             return None;
         };
-        let mut entry =
-            Self { key: token(key)?, value: percent_decode(octets(value)?.as_bytes()), properties: Vec::new() };
-        for part in parts.filter(|part| !trim_ows(part).is_empty()) {
-            let (key, value) = pair(part);
-            let value = match value {
-                Some(value) => Some(octets(value)?),
-                None => None,
-            };
-            entry.properties.push(Property { key: token(key)?, value });
-        }
-        Some(entry)
+        let (key, value) = (token(key)?, percent_decode(octets(value)?.as_bytes()));
+        Some(Self { key, value, properties: parse_properties(parts)? })
     }
 }
 
@@ -109,15 +123,13 @@ impl Baggage {
     pub fn parse_headers<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut baggage = Self::default();
         for member in values.into_iter().flat_map(|value| value.split(|byte| *byte == b',')) {
+            // Not read in vain: there may be thousands.
             if baggage.entries.len() == MAX_MEMBERS {
                 break;
             }
             if let Some(entry) = Entry::parse(member) {
-                let length = baggage.length_with(&entry);
-                if length <= MAX_BYTES {
-                    baggage.entries.push(entry);
-                    baggage.length = length;
-                }
+                // What is too long is left out; a shorter one may fit.
+                let _ = baggage.push(entry);
             }
         }
         baggage
@@ -168,6 +180,23 @@ impl Baggage {
         Ok(())
     }
 
+    /// Puts a member last, whether or not there are others with its key.
+    ///
+    /// # Errors
+    /// [`BaggageError::TooManyMembers`], [`BaggageError::TooLong`]; nothing is changed then.
+    pub fn push(&mut self, entry: Entry) -> Result<(), BaggageError> {
+        if self.entries.len() == MAX_MEMBERS {
+            return Err(BaggageError::TooManyMembers);
+        }
+        let length = self.length_with(&entry);
+        if length > MAX_BYTES {
+            return Err(BaggageError::TooLong);
+        }
+        self.entries.push(entry);
+        self.length = length;
+        Ok(())
+    }
+
     fn length_with(&self, entry: &Entry) -> usize {
         self.length + usize::from(!self.entries.is_empty()) + entry.to_string().len()
     }
@@ -184,18 +213,38 @@ impl fmt::Display for Baggage {
     }
 }
 
+/// As it stands in the header, after a semicolon.
+impl fmt::Display for Property {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.value {
+            Some(value) => write!(f, "{}={value}", self.key),
+            None => f.write_str(&self.key),
+        }
+    }
+}
+
 /// The member as it stands in the header, percent-encoded.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.key, PercentEncoded(&self.value))?;
-        for Property { key, value } in &self.properties {
-            match value {
-                Some(value) => write!(f, ";{key}={value}")?,
-                None => write!(f, ";{key}")?,
-            }
+        for property in &self.properties {
+            write!(f, ";{property}")?;
         }
         Ok(())
     }
+}
+
+fn parse_properties<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Property>> {
+    let mut properties = Vec::new();
+    for part in parts.filter(|part| !trim_ows(part).is_empty()) {
+        let (key, value) = pair(part);
+        let value = match value {
+            Some(value) => Some(octets(value)?),
+            None => None,
+        };
+        properties.push(Property { key: token(key)?, value });
+    }
+    Some(properties)
 }
 
 /// What stands before and after the first equals sign, without blanks.

@@ -21,6 +21,9 @@ pub const SERVER_FIRST_BYTE_MS: &str = "throughline.server.time_to_first_byte_ms
 pub const CLOCK_OFFSET_MS: &str = "throughline.clock.offset_ms";
 /// Half the width of the interval in which the true offset lies, in milliseconds.
 pub const CLOCK_ERROR_MS: &str = "throughline.clock.error_ms";
+/// What was added to the times of a page's record before it was sent on, in milliseconds: they are in the server's clock
+/// then. Nothing that is stored has it.
+pub const CLOCK_SHIFT_MS: &str = "throughline.clock.shift_ms";
 /// Prefix of the length of each phase of a request, in milliseconds: `throughline.phase.dns_ms` and so on.
 pub const PHASE_PREFIX: &str = "throughline.phase.";
 
@@ -47,6 +50,8 @@ pub const SESSION_END: &str = "throughline.session.end_reason";
 pub const CLIENT_REPORTED: &str = "throughline.client_reported";
 /// When the server received a browser's span, Unix nanoseconds.
 pub const RECEIVED_NS: &str = "throughline.received_ns";
+/// Set where a browser's times are far from the time at which it was received; they are left as they were.
+pub const TIME_FAR_OFF: &str = "throughline.time.far_off";
 /// What a user action was: `click`, `submit`, `key`.
 pub const ACTION_KIND: &str = "throughline.action.kind";
 /// The stable name of what was acted upon.

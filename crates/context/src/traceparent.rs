@@ -64,16 +64,28 @@ impl TraceParent {
     pub fn parse(value: &[u8]) -> Result<Self, TraceParentError> {
         use TraceParentError as E;
         let (head, rest) = value.split_first_chunk::<LENGTH>().ok_or(E::TooShort(value.len()))?;
-        let [version] = hex::decode(&head[..2], Case::Lower).ok_or(E::Version)?;
-        if version == 0xff {
+        // All fields first, so that none waits for the check of another.
+        let ([version], bad_version) = hex::decode_all(&[head[0], head[1]], Case::Lower);
+        let (trace_id, bad_trace_id) = hex::decode_all(&head[3..35], Case::Lower);
+        let (parent_id, bad_parent_id) = hex::decode_all(&head[36..52], Case::Lower);
+        let ([flags], bad_flags) = hex::decode_all(&[head[53], head[54]], Case::Lower);
+        if bad_version != 0 || version == 0xff {
             return Err(E::Version);
         }
         if [head[2], head[35], head[52]] != [b'-'; 3] {
             return Err(E::Delimiter);
         }
-        let trace_id = TraceId::parse(&head[3..35], Case::Lower).map_err(E::TraceId)?;
-        let parent_id = SpanId::parse(&head[36..52], Case::Lower).map_err(E::ParentId)?;
-        let [flags] = hex::decode(&head[53..], Case::Lower).ok_or(E::Flags)?;
+        if bad_trace_id != 0 {
+            return Err(E::TraceId(IdError::NotHex));
+        }
+        let trace_id = TraceId::from_bytes(trace_id).ok_or(E::TraceId(IdError::AllZero))?;
+        if bad_parent_id != 0 {
+            return Err(E::ParentId(IdError::NotHex));
+        }
+        let parent_id = SpanId::from_bytes(parent_id).ok_or(E::ParentId(IdError::AllZero))?;
+        if bad_flags != 0 {
+            return Err(E::Flags);
+        }
         match rest {
             [] => {}
             [b'-', ..] if version > 0 => {}

@@ -1,6 +1,6 @@
 //! What a sink is told.
 
-use crate::{Secret, endpoint};
+use crate::{Sampling, Secret, endpoint};
 use std::{fmt, time::Duration};
 use url::Url;
 
@@ -20,6 +20,11 @@ pub struct OtlpSink {
     pub max_spans: usize,
     /// Bytes of one request before compression. 1,000,000; a single one that is larger is sent by itself.
     pub max_bytes: usize,
+    /// Whether what pages report is moved into the server's clock where the offset is known; each record that was moved says
+    /// by how much (`throughline.clock.shift_ms`). What is stored stays as it was. No.
+    pub align_clocks: bool,
+    /// Which traces go on; all without it. It is about spans: log records all go on.
+    pub sampling: Option<Sampling>,
 }
 
 impl OtlpSink {
@@ -33,6 +38,8 @@ impl OtlpSink {
             headers: Vec::new(),
             max_spans: 512,
             max_bytes: 1_000_000,
+            align_clocks: false,
+            sampling: None,
         }
     }
 }
@@ -47,6 +54,8 @@ impl fmt::Debug for OtlpSink {
             .field("headers", &self.headers)
             .field("max_spans", &self.max_spans)
             .field("max_bytes", &self.max_bytes)
+            .field("align_clocks", &self.align_clocks)
+            .field("is_sampled", &self.sampling.is_some())
             .finish()
     }
 }

@@ -9,7 +9,7 @@ use crate::{
 };
 use std::time::Duration;
 use throughline_otlp::{LogRecord, Span};
-use throughline_store::Store;
+use throughline_store::{Outbox, Store};
 use tokio::{
     sync::watch,
     task::JoinHandle,
@@ -33,25 +33,28 @@ struct Half {
     task: JoinHandle<()>,
 }
 
-/// Starts delivering what the store holds beyond the sink's cursors, and goes on with whatever is committed.
+/// Starts delivering what the store holds beyond the sink's cursors, and goes on with whatever is committed. `outbox` remembers
+/// what the upstream refused.
 ///
 /// Must be called on a tokio runtime.
 ///
 /// # Errors
 /// A header cannot be sent, or HTTPS cannot be set up. Nothing is sent before that is known.
-pub fn spawn(store: Store, sink: OtlpSink, config: ForwardConfig) -> Result<Forwarder, ClientError> {
+pub fn spawn(store: Store, outbox: Outbox, sink: OtlpSink, config: ForwardConfig) -> Result<Forwarder, ClientError> {
     let to = |endpoint: &Url| Upstream::new(&sink, endpoint, &config);
     let (spans, logs) = (to(&sink.endpoint)?, sink.logs_endpoint.as_ref().map(to).transpose()?);
     let (stop, stopping) = watch::channel(false);
-    let logs =
-        logs.map(|upstream| Half::spawn::<LogRecord>(store.clone(), sink.clone(), config, upstream, stopping.clone()));
-    let spans = Half::spawn::<Span>(store, sink, config, spans, stopping);
+    let logs = logs.map(|upstream| {
+        Half::spawn::<LogRecord>(store.clone(), outbox.clone(), sink.clone(), config, upstream, stopping.clone())
+    });
+    let spans = Half::spawn::<Span>(store, outbox, sink, config, spans, stopping);
     Ok(Forwarder { spans, logs, stop, shutdown_timeout: config.shutdown_timeout })
 }
 
 impl Half {
     fn spawn<R: Outgoing>(
         store: Store,
+        outbox: Outbox,
         sink: OtlpSink,
         config: ForwardConfig,
         upstream: Upstream,
@@ -63,7 +66,7 @@ impl Half {
             state: SinkState::Idle,
             ..SinkStatus::default()
         });
-        let worker = Worker::<R>::new(store, sink, config, upstream, status_sender, stopping);
+        let worker = Worker::<R>::new(store, outbox, sink, config, upstream, status_sender, stopping);
         Self { status, task: tokio::spawn(worker.run()) }
     }
 

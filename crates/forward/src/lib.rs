@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod alignment;
 mod backoff;
 mod config;
 mod endpoint;
@@ -7,6 +8,8 @@ mod forwarder;
 mod headers;
 mod outgoing;
 mod response;
+mod sampling;
+mod sampling_rule;
 mod secret;
 mod status;
 mod upstream;
@@ -17,6 +20,8 @@ pub use crate::{
     endpoint::{EndpointError, logs_endpoint, traces_endpoint},
     forwarder::{Forwarder, spawn},
     headers::{HeadersError, HeadersProblem, parse_headers},
+    sampling::Sampling,
+    sampling_rule::SamplingRule,
     secret::Secret,
     status::{SinkState, SinkStatus},
     upstream::ClientError,

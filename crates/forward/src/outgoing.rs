@@ -1,10 +1,11 @@
 //! What the outbox passes on: spans and log records, and how the store gives them.
 
+use crate::alignment::{shift_log_record, shift_span};
 use std::future::Future;
 
 use throughline_otlp::{
     LogRecord, Record, Span,
-    context::{SpanId, TraceId},
+    context::{SpanId, TraceId, keys},
 };
 use throughline_store::{Counts, SpanStore as _, Store, StoreError};
 
@@ -20,11 +21,25 @@ pub(crate) trait Outgoing: Record {
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send;
 
-    /// How many there are.
+    /// The place of the newest.
     fn total(counts: &Counts) -> u64;
 
     /// What tells it from others, for a person.
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>);
+
+    /// When it ended, Unix nanoseconds: by the server's clock where that was noted, else by its maker's.
+    fn ended_ns(&self) -> u64;
+
+    /// Moves its times, and says so.
+    fn shift(&mut self, offset_ns: i64);
+
+    /// As the span that tail sampling may leave out, if it is one.
+    fn sampled(&mut self) -> Option<&mut Span>;
+}
+
+fn received_ns<R: Record>(record: &R) -> Option<u64> {
+    let received = record.attributes().iter().find(|attribute| attribute.key == keys::RECEIVED_NS)?;
+    received.value.as_i64().and_then(|time_ns| u64::try_from(time_ns).ok())
 }
 
 impl Outgoing for Span {
@@ -41,11 +56,23 @@ impl Outgoing for Span {
     }
 
     fn total(counts: &Counts) -> u64 {
-        counts.spans
+        counts.last_span
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
         (Some(self.trace_id), Some(self.span_id))
+    }
+
+    fn ended_ns(&self) -> u64 {
+        received_ns(self).unwrap_or(self.end_ns)
+    }
+
+    fn shift(&mut self, offset_ns: i64) {
+        shift_span(self, offset_ns);
+    }
+
+    fn sampled(&mut self) -> Option<&mut Span> {
+        Some(self)
     }
 }
 
@@ -63,10 +90,22 @@ impl Outgoing for LogRecord {
     }
 
     fn total(counts: &Counts) -> u64 {
-        counts.log_records
+        counts.last_log_record
     }
 
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>) {
         (self.trace_id, self.span_id)
+    }
+
+    fn ended_ns(&self) -> u64 {
+        received_ns(self).unwrap_or_else(|| self.at_ns())
+    }
+
+    fn shift(&mut self, offset_ns: i64) {
+        shift_log_record(self, offset_ns);
+    }
+
+    fn sampled(&mut self) -> Option<&mut Span> {
+        None
     }
 }

@@ -6,6 +6,8 @@ pub enum SinkState {
     /// Everything is delivered.
     #[default]
     Idle,
+    /// What there is waits until its traces are quiet and can be judged whole.
+    Sampling,
     /// A batch is under way.
     Delivering,
     /// The upstream does not take anything at present; it will be tried again.
@@ -17,11 +19,12 @@ pub enum SinkState {
 }
 
 impl SinkState {
-    /// `idle`, `delivering`, `backoff`, `stopped`, `absent`.
+    /// `idle`, `sampling`, `delivering`, `backoff`, `stopped`, `absent`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Idle => "idle",
+            Self::Sampling => "sampling",
             Self::Delivering => "delivering",
             Self::Backoff => "backoff",
             Self::Stopped => "stopped",
@@ -43,8 +46,15 @@ pub struct SinkStatus {
     pub delivered: u64,
     /// How many are committed and not yet dealt with.
     pub waiting: u64,
+    /// When the first of those that wait ended, Unix nanoseconds: by the server's clock where that was noted, else by its
+    /// maker's.
+    pub oldest_ns: Option<u64>,
     /// How many the upstream refused since the start: they were set aside, and are still in the store.
     pub rejected: u64,
+    /// How many tail sampling left out since the start; they are still in the store.
+    pub sampled_out: u64,
+    /// After a failure: when it is tried again, Unix nanoseconds.
+    pub next_attempt_ns: Option<u64>,
     /// What went wrong last; nothing since the last success.
     pub last_error: Option<String>,
     /// Why the upstream refused one last.

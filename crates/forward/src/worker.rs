@@ -1,24 +1,36 @@
 //! The loop of one half of a sink: read beyond the cursor, deliver, advance, wait for more.
 
 use crate::{
-    ForwardConfig, OtlpSink, SinkState, SinkStatus,
+    ForwardConfig, OtlpSink, Sampling, SinkState, SinkStatus,
+    alignment::Aligner,
     backoff::{Backoff, chance},
     outgoing::Outgoing,
     response::Partial,
+    sampling_rule::weigh,
     upstream::{Outcome, Upstream},
 };
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
-use std::{io::Write as _, marker::PhantomData, ops::Range, sync::Arc, time::Duration};
+use std::{
+    io::Write as _,
+    marker::PhantomData,
+    ops::Range,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 use throughline_otlp::{Encoding, Signal, encode};
-use throughline_store::{SpanStore as _, Store, StoreError};
+use throughline_store::{Outbox, SetAside, SpanStore as _, Store, StoreError};
 use tokio::sync::watch;
 
 /// Everything that one task owns.
 #[derive(Debug)]
 pub(crate) struct Worker<R> {
     store: Store,
+    outbox: Outbox,
     sink: OtlpSink,
+    aligner: Option<Aligner>,
+    /// The place up to which tail sampling has decided, where it has a say.
+    decided: Option<watch::Receiver<u64>>,
     /// Of the cursor.
     name: String,
     config: ForwardConfig,
@@ -58,6 +70,7 @@ enum Flow {
 impl<R: Outgoing> Worker<R> {
     pub(crate) fn new(
         store: Store,
+        outbox: Outbox,
         sink: OtlpSink,
         config: ForwardConfig,
         upstream: Upstream,
@@ -66,8 +79,24 @@ impl<R: Outgoing> Worker<R> {
     ) -> Self {
         let backoff = Backoff::new(config.backoff);
         let name = R::cursor_name(&sink.name);
-        let of = PhantomData;
-        Self { store, sink, name, config, upstream, status, stopping, backoff, cursor: 0, saved_cursor: 0, of }
+        let aligner = sink.align_clocks.then(|| Aligner::new(store.clone()));
+        let decided = sink.sampling.as_ref().filter(|_| R::SIGNAL == Signal::Traces).map(Sampling::decided);
+        Self {
+            store,
+            outbox,
+            sink,
+            aligner,
+            decided,
+            name,
+            config,
+            upstream,
+            status,
+            stopping,
+            backoff,
+            cursor: 0,
+            saved_cursor: 0,
+            of: PhantomData,
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -79,10 +108,16 @@ impl<R: Outgoing> Worker<R> {
             // Both before the read: what is committed after it wakes us, and what was before the end is not left behind.
             let stopping = self.is_stopping();
             let committed = self.store.commits();
+            let decided = self.decided.as_mut().map_or(u64::MAX, |decided| *decided.borrow_and_update());
             let flow = match R::after(&self.store, self.cursor, max_spans).await {
-                Ok(batch) if batch.is_empty() && stopping => Flow::Stop,
-                Ok(batch) if batch.is_empty() => self.idle(committed).await,
-                Ok(batch) => self.deliver(batch).await,
+                Ok(mut batch) => {
+                    let undecided = batch.split_off(batch.partition_point(|(place, _)| *place <= decided));
+                    match (batch.is_empty(), stopping) {
+                        (true, true) => Flow::Stop,
+                        (true, false) => self.idle(committed, undecided.first().map(|(_, record)| record)).await,
+                        (false, _) => self.deliver(batch).await,
+                    }
+                }
                 Err(error) => self.store_failed(&error).await,
             };
             if flow == Flow::Stop {
@@ -109,19 +144,29 @@ impl<R: Outgoing> Worker<R> {
         }
     }
 
-    /// Waits until more is committed, and a little longer, so that one request carries what belongs together.
-    async fn idle(&mut self, mut committed: watch::Receiver<u64>) -> Flow {
+    /// Waits until more is committed, and a little longer, so that one request carries what belongs together; or until more is
+    /// decided, where there is something that is not.
+    async fn idle(&mut self, mut committed: watch::Receiver<u64>, undecided: Option<&R>) -> Flow {
         self.save_cursor().await;
+        let state = if undecided.is_some() { SinkState::Sampling } else { SinkState::Idle };
+        let waiting = if undecided.is_some() { self.waiting().await.max(1) } else { 0 };
+        let oldest_ns = undecided.map(Outgoing::ended_ns);
         self.status.send_if_modified(|status| {
-            let idle = status.state == SinkState::Idle && status.waiting == 0;
-            status.state = SinkState::Idle;
-            status.waiting = 0;
-            !idle
+            let same = (status.state, status.waiting, status.oldest_ns) == (state, waiting, oldest_ns);
+            (status.state, status.waiting, status.oldest_ns) = (state, waiting, oldest_ns);
+            !same
         });
+        let decided = async {
+            match &mut self.decided {
+                Some(decided) if undecided.is_some() => decided.changed().await,
+                _ => std::future::pending().await,
+            }
+        };
         tokio::select! {
             changed = committed.changed() => if changed.is_err() {
                 return Flow::Stop;
             },
+            changed = decided => return if changed.is_err() { Flow::Stop } else { Flow::GoOn },
             () = stopped(&mut self.stopping) => return Flow::GoOn,
         }
         // When stopping, the next round delivers what there is and then stops.
@@ -130,32 +175,69 @@ impl<R: Outgoing> Worker<R> {
     }
 
     async fn deliver(&mut self, batch: Vec<(u64, R)>) -> Flow {
+        let Some((end, _)) = batch.last() else { return Flow::GoOn };
+        let end = *end;
+        self.begin(&batch).await;
+        let batch = match self.prepare(batch).await {
+            Ok(batch) => batch,
+            Err(error) => return self.store_failed(&error).await,
+        };
         let (places, records): (Vec<u64>, Vec<R>) = batch.into_iter().unzip();
         let records = Arc::new(records);
-        self.begin(records.len()).await;
         // A stack, the earliest on top: the cursor only ever advances.
         let mut pieces = Vec::from([Range { start: 0, end: records.len() }]);
-        while let Some(piece) = pieces.pop() {
+        while let Some(piece) = pieces.pop().filter(|piece| !piece.is_empty()) {
             let verdict = match self.encode(&records, piece.clone()).await {
                 Encoded::Body(body) => self.send(body).await,
                 Encoded::Not(reason) => Some(Verdict::Refused(reason.to_owned())),
                 Encoded::Never => None,
             };
             let Some(verdict) = verdict else { return Flow::Stop };
+            let last = piece.end - 1;
             match verdict {
-                Verdict::Taken(partial) => self.taken(piece.len(), partial),
+                Verdict::Taken(partial) => self.taken(piece.len(), places[last], partial).await,
                 Verdict::Refused(_) if piece.len() > 1 => {
                     let middle = piece.start + piece.len() / 2;
                     pieces.push(middle..piece.end);
                     pieces.push(piece.start..middle);
                     continue;
                 }
-                Verdict::Refused(reason) => self.set_aside(&records[piece.start], reason),
+                Verdict::Refused(reason) => self.set_aside(&records[last], places[last], reason).await,
             }
-            self.cursor = places[piece.end - 1];
+            self.cursor = places[last];
             self.save_cursor().await;
         }
+        self.cursor = end;
+        self.save_cursor().await;
         Flow::GoOn
+    }
+
+    /// Leaves out what tail sampling leaves out, and moves what is to be moved.
+    async fn prepare(&mut self, mut batch: Vec<(u64, R)>) -> Result<Vec<(u64, R)>, StoreError> {
+        if let Some(sampling) = self.sink.sampling.as_ref().filter(|_| self.decided.is_some()) {
+            let trace_ids = batch.iter().filter_map(|(_, record)| record.ids().0).collect();
+            let rates = sampling.rates(trace_ids).await?;
+            let before = batch.len();
+            batch.retain_mut(|(_, record)| {
+                let rate = record.sampled().map(|span| {
+                    let rate = rates.get(&span.trace_id).copied().unwrap_or(1);
+                    weigh(span, rate);
+                    rate
+                });
+                rate != Some(0)
+            });
+            let left_out = (before - batch.len()) as u64;
+            if left_out > 0 {
+                self.status.send_modify(|status| {
+                    status.sampled_out += left_out;
+                    status.waiting = status.waiting.saturating_sub(left_out);
+                });
+            }
+        }
+        if let Some(aligner) = &mut self.aligner {
+            aligner.align(&mut batch).await?;
+        }
+        Ok(batch)
     }
 
     /// Makes a body within the limit on bytes; a single record may be beyond it.
@@ -193,32 +275,46 @@ impl<R: Outgoing> Worker<R> {
                 }
                 Outcome::Unauthorized(reason) => (SinkState::Stopped, reason, self.config.auth_probe),
             };
-            self.failed(state, reason);
+            self.failed(state, reason, wait).await;
             if self.pause(wait).await == Flow::Stop {
                 return None;
             }
+            self.status.send_modify(|status| status.next_attempt_ns = None);
         }
     }
 
-    async fn begin(&self, at_least: usize) {
-        // Places are numbered nearly without gaps, so the total and the cursor tell how many are still to come.
+    /// Places are numbered nearly without gaps, so the newest and the cursor tell how many are still to come.
+    async fn waiting(&self) -> u64 {
         let total = self.store.counts().await.map_or(0, |counts| R::total(&counts));
-        let waiting = total.saturating_sub(self.cursor).max(at_least as u64);
+        total.saturating_sub(self.cursor)
+    }
+
+    async fn begin(&self, batch: &[(u64, R)]) {
+        let waiting = self.waiting().await.max(batch.len() as u64);
+        let oldest_ns = batch.first().map(|(_, record)| record.ended_ns());
         self.status.send_modify(|status| {
-            if status.state == SinkState::Idle {
+            if matches!(status.state, SinkState::Idle | SinkState::Sampling) {
                 status.state = SinkState::Delivering;
             }
             status.waiting = waiting;
+            status.oldest_ns = oldest_ns;
         });
     }
 
-    fn taken(&mut self, count: usize, partial: Partial) {
+    async fn taken(&mut self, count: usize, last_place: u64, partial: Partial) {
         let count = count as u64;
         let rejected = partial.rejected.min(count);
         self.backoff.reset();
         if !partial.message.is_empty() || rejected > 0 {
             let name = &self.name;
             tracing::warn!(sink = %name, rejected, message = %partial.message, "the upstream took a batch in part");
+        }
+        if rejected > 0 {
+            // Which they are is not said, and the specification forbids to try the batch again.
+            let (trace_id, span_id) = (None, None);
+            let reason = format!("partial success: {}", partial.message);
+            self.note(SetAside { place: last_place, trace_id, span_id, count: rejected, at_ns: now_ns(), reason })
+                .await;
         }
         let mut was = SinkState::Idle;
         self.status.send_modify(|status| {
@@ -238,9 +334,10 @@ impl<R: Outgoing> Worker<R> {
     }
 
     /// The record stays in the store; only this sink does not try it again.
-    fn set_aside(&mut self, record: &R, reason: String) {
+    async fn set_aside(&mut self, record: &R, place: u64, reason: String) {
         self.backoff.reset();
         let (trace_id, span_id) = record.ids();
+        self.note(SetAside { place, trace_id, span_id, count: 1, at_ns: now_ns(), reason: reason.clone() }).await;
         let (trace_id, span_id) = (trace_id.map(tracing::field::display), span_id.map(tracing::field::display));
         let (name, what) = (&self.name, R::SIGNAL.record());
         tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream refuses a {what}: it is set aside");
@@ -252,7 +349,14 @@ impl<R: Outgoing> Worker<R> {
         });
     }
 
-    fn failed(&self, state: SinkState, reason: String) {
+    /// Before the cursor goes on, so that a crash in between notes it twice rather than never: it is one entry all the same.
+    async fn note(&self, entry: SetAside) {
+        if let Err(error) = self.outbox.set_aside(&self.name, entry).await {
+            tracing::error!(sink = %self.name, %error, "what was set aside is not noted");
+        }
+    }
+
+    async fn failed(&self, state: SinkState, reason: String, wait: Duration) {
         let name = &self.name;
         let what = R::SIGNAL.record();
         let was = self.status.borrow().state;
@@ -271,9 +375,13 @@ impl<R: Outgoing> Worker<R> {
                 tracing::warn!(sink = %name, %reason, "the upstream does not take {what}s: they are kept and sent later");
             }
         }
+        let waiting = self.waiting().await;
+        let wait_ns = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         self.status.send_modify(|status| {
             status.state = state;
+            status.waiting = status.waiting.max(waiting);
             status.last_error = Some(reason);
+            status.next_attempt_ns = Some(now_ns().saturating_add(wait_ns));
         });
     }
 
@@ -281,9 +389,11 @@ impl<R: Outgoing> Worker<R> {
         if matches!(error, StoreError::Closed) {
             return Flow::Stop;
         }
-        self.failed(SinkState::Backoff, format!("the store cannot be read: {error}"));
         let wait = self.backoff.next(chance());
-        self.pause(wait).await
+        self.failed(SinkState::Backoff, format!("the store cannot be read: {error}"), wait).await;
+        let flow = self.pause(wait).await;
+        self.status.send_modify(|status| status.next_attempt_ns = None);
+        flow
     }
 
     /// If it cannot be saved now, it is with the next advance, or when there is nothing else to do.
@@ -319,6 +429,11 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
 /// Never shorter than our own backoff, never longer than is allowed.
 fn wait_time(backoff: Duration, retry_after: Option<Duration>, max_retry_after: Duration) -> Duration {
     retry_after.map_or(backoff, |retry_after| retry_after.min(max_retry_after).max(backoff))
+}
+
+fn now_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn gzip(body: &[u8]) -> Bytes {

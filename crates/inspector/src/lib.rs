@@ -13,6 +13,7 @@ pub mod format;
 pub mod log;
 pub mod model;
 pub mod problem;
+pub mod sinks;
 pub mod timeline;
 pub mod tree;
 pub mod viewport;

@@ -1,16 +1,19 @@
 //! Cutting a browser's span or log record down to size.
 
 use crate::config::SpanLimits;
-use std::sync::Arc;
 use throughline_otlp::{KeyValue, LogRecord, Scope, Span, Value};
 
-/// What cutting took away.
+/// What was taken away, and what was noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cut {
     /// Attributes that were left out; their number is also on what they were left out of.
     pub(crate) attributes: u64,
     /// Values that were cut short.
     pub(crate) values: u64,
+    /// Values in which there was a secret.
+    pub(crate) scrubbed: u64,
+    /// Records whose times are far from that of reception.
+    pub(crate) far_off: u64,
 }
 
 impl SpanLimits {
@@ -40,14 +43,12 @@ impl SpanLimits {
         self.attributes(&mut record.attributes, &mut record.dropped_attributes_count, cut);
     }
 
-    /// The same scope within the limits.
-    pub(crate) fn scope(&self, scope: &Scope, cut: &mut Cut) -> Arc<Scope> {
-        let mut scope = scope.clone();
+    /// Brings a scope within the limits, likewise.
+    pub(crate) fn scope(&self, scope: &mut Scope, cut: &mut Cut) {
         self.text(&mut scope.name, self.name_bytes, cut);
         self.text(&mut scope.version, self.name_bytes, cut);
         drop_if_long(&mut scope.schema_url, cut);
         self.attributes(&mut scope.attributes, &mut scope.dropped_attributes_count, cut);
-        Arc::new(scope)
     }
 
     /// Leaves out what is too much, and cuts the rest.
@@ -125,6 +126,7 @@ fn truncate<T>(items: &mut Vec<T>, limit: usize, dropped: &mut u32) {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::sync::Arc;
     use throughline_otlp::context::{SpanId, TraceId};
 
     const LIMITS: SpanLimits =
@@ -147,7 +149,7 @@ mod tests {
         let keys: Vec<_> = span.attributes.iter().map(|attribute| attribute.key.as_str()).collect();
         assert_eq!(keys, ["k0", "k1", "k2"]);
         assert_eq!(span.dropped_attributes_count, 5);
-        assert_eq!(cut, Cut { attributes: 3, values: 0 });
+        assert_eq!(cut, Cut { attributes: 3, ..Cut::default() });
     }
 
     #[test]
@@ -193,7 +195,7 @@ mod tests {
         assert_eq!((record.event_name.as_str(), record.severity_text.as_str()), ("except", "terrib"));
         assert_eq!(record.body, Value::Array(vec![Value::from("0123456789"), Value::Int(1)]));
         assert_eq!((record.attributes.len(), record.dropped_attributes_count), (3, 2));
-        assert_eq!(cut, Cut { attributes: 2, values: 4 });
+        assert_eq!(cut, Cut { attributes: 2, values: 4, ..Cut::default() });
     }
 
     fn fits(value: &Value) -> bool {

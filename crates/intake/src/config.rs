@@ -1,14 +1,15 @@
 //! Settings and limits.
 
-use crate::TicketKey;
+use crate::{ScrubRule, TicketKeys, TrustedToken};
 use std::time::Duration;
 use throughline_otlp::KeyValue;
+use throughline_store::Metrics;
 
 /// What an [`Intake`](crate::Intake) is told.
 #[derive(Clone, Debug)]
 pub struct IntakeConfig {
-    /// What tickets are signed with.
-    pub ticket_key: TicketKey,
+    /// What tickets are signed with; [`Intake::set_ticket_keys`](crate::Intake::set_ticket_keys) changes it later.
+    pub ticket_keys: TicketKeys,
     /// How long a ticket is good; whole seconds.
     pub ticket_ttl: Duration,
     /// `service.name` of every span and log record from a browser.
@@ -17,20 +18,30 @@ pub struct IntakeConfig {
     pub resource_attributes: Vec<KeyValue>,
     /// Origins other than the server's own whose pages may send, such as `https://shop.example`.
     pub allowed_origins: Vec<String>,
+    /// What is taken out of all texts from browsers before they are stored.
+    pub scrub: Vec<ScrubRule>,
+    /// What programs at the trusted doors have to show; without it these doors must not be reachable from elsewhere.
+    pub trusted_token: Option<TrustedToken>,
+    /// Where data points go; without it there is no `/v1/metrics`.
+    pub metrics: Option<Metrics>,
     /// How much is taken.
     pub limits: Limits,
 }
 
 impl IntakeConfig {
-    /// Tickets for 15 minutes, no other origins, default limits.
+    /// Tickets for 15 minutes, no other origins, all secrets that are known by their form scrubbed, no token, no metrics,
+    /// default limits.
     #[must_use]
-    pub fn new(ticket_key: TicketKey, browser_service_name: impl Into<String>) -> Self {
+    pub fn new(ticket_keys: impl Into<TicketKeys>, browser_service_name: impl Into<String>) -> Self {
         Self {
-            ticket_key,
+            ticket_keys: ticket_keys.into(),
             ticket_ttl: Duration::from_mins(15),
             browser_service_name: browser_service_name.into(),
             resource_attributes: Vec::new(),
             allowed_origins: Vec::new(),
+            scrub: ScrubRule::default_rules(),
+            trusted_token: None,
+            metrics: None,
             limits: Limits::default(),
         }
     }
@@ -49,10 +60,20 @@ pub struct Limits {
     pub span: SpanLimits,
     /// Spans and log records of one session: 200 a second, 2,000 at once.
     pub session_rate: RateLimit,
+    /// Spans and log records of one client, by its address (of IPv6, by its /64): 1,000 a second, 10,000 at once. A ticket
+    /// costs as much as a span. Clients on loopback are not told apart: there a proxy may stand before us.
+    pub client_rate: RateLimit,
     /// Spans and log records of all browsers together: 5,000 a second, 20,000 at once.
     pub public_rate: RateLimit,
     /// How many sessions are told apart at once by rate; the one that was quiet longest is forgotten. 10,000.
     pub tracked_sessions: usize,
+    /// The same for clients. 10,000.
+    pub tracked_clients: usize,
+    /// A browser's times that lie so far before the time of reception are flagged. 24 h: what could not be sent is kept for
+    /// the next page.
+    pub time_behind: Duration,
+    /// A browser's times that lie so far after the time of reception are flagged. 10 min.
+    pub time_ahead: Duration,
 }
 
 impl Default for Limits {
@@ -71,7 +92,11 @@ impl Default for Limits {
             span: SpanLimits::default(),
             session_rate: RateLimit { per_second: 200, burst: 2_000 },
             public_rate: RateLimit { per_second: 5_000, burst: 20_000 },
+            client_rate: RateLimit { per_second: 1_000, burst: 10_000 },
             tracked_sessions: 10_000,
+            tracked_clients: 10_000,
+            time_behind: Duration::from_hours(24),
+            time_ahead: Duration::from_mins(10),
         }
     }
 }

@@ -1,14 +1,14 @@
-//! From bytes to the spans or log records that are taken and the reasons why others are not.
+//! From bytes to the records that are taken and the reasons why others are not.
 
 use crate::{
     bounds::Cut,
     config::Limits,
-    item::Item,
+    item::{FromBrowser, Item},
     refusal::Refusal,
     stamp::{Replaced, SESSION_ID, Stamp},
     stats::Rejected,
 };
-use throughline_otlp::{Encoding, Reason, Rejection, decode};
+use throughline_otlp::{Decoded, Encoding, Reason, Rejection, decode};
 
 /// What is left of a request.
 #[derive(Debug)]
@@ -21,13 +21,19 @@ pub(crate) struct Taken<R> {
 
 /// From the trusted door: as sent.
 pub(crate) fn trusted<R: Item>(body: &[u8], encoding: Encoding) -> Result<Taken<R>, Refusal> {
-    let decoded = decode(body, encoding)?;
-    let rejected = Rejected { invalid: decoded.rejections.len() as u64, ..Rejected::default() };
-    Ok(Taken { records: decoded.records, rejections: decoded.rejections, rejected, cut: Cut::default() })
+    let Decoded { mut records, mut rejections } = decode::<R>(body, encoding)?;
+    records.retain(|record| {
+        let problem = record.problem();
+        let is_good = problem.is_none();
+        rejections.extend(problem.map(|reason| Rejection::of(record, reason)));
+        is_good
+    });
+    let rejected = Rejected { invalid: rejections.len() as u64, ..Rejected::default() };
+    Ok(Taken { records, rejections, rejected, cut: Cut::default() })
 }
 
-/// From the public door: limited and stamped.
-pub(crate) fn public<R: Item>(
+/// From the public door: scrubbed, limited and stamped.
+pub(crate) fn public<R: FromBrowser>(
     body: &[u8],
     encoding: Encoding,
     limits: &Limits,
@@ -46,7 +52,7 @@ pub(crate) fn public<R: Item>(
             let reason = format!("{SESSION_ID} is not the ticket's");
             rejections.push(Rejection::of(&record, Reason::Refused(reason.into())));
         } else {
-            stamp.apply(&mut record, &limits.span, &mut replaced, &mut cut);
+            stamp.apply(&mut record, limits, &mut replaced, &mut cut);
             taken.push(record);
         }
     }

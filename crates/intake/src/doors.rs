@@ -1,20 +1,23 @@
-//! The two doors.
+//! The doors over HTTP.
 
 use crate::{
-    IntakeConfig, SessionId, Stats, Ticket, TicketError,
+    IntakeConfig, SessionId, Stats, TicketError, TicketKeys,
     body::{self, Buffered, Memory},
     config::BodyLimits,
     decode::{self, Taken},
-    item::Item,
+    grpc,
+    item::{FromBrowser, Item, Stores},
     origin::AllowedOrigins,
-    rate::RateLimiter,
+    rate::{RateLimiter, Sender},
     refusal::Refusal,
+    scrub::Scrubber,
     session::SessionIdError,
     stamp::Stamp,
     stats::Counters,
 };
 use axum::{
     Router,
+    body::Body,
     extract::{ConnectInfo, Request, State},
     response::{IntoResponse, Response},
     routing::post,
@@ -23,10 +26,10 @@ use http::{HeaderMap, Uri, header, request::Parts};
 use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
-use throughline_otlp::{Encoding, LogRecord, Signal, Span, encode_response};
+use throughline_otlp::{DataPoint, Encoding, LogRecord, Signal, Span, encode_response};
 use throughline_store::{Appended, Store};
 use tokio::sync::Semaphore;
 
@@ -59,25 +62,27 @@ pub struct IssuedTicket {
 /// What both doors share. Clones are the same intake.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    store: Store,
+pub(crate) struct Shared {
+    stores: Stores,
     config: IntakeConfig,
+    ticket_keys: RwLock<TicketKeys>,
     origins: AllowedOrigins,
     rate: RateLimiter,
+    scrubber: Scrubber,
     public: Door,
-    trusted: Door,
+    pub(crate) trusted: Door,
     ticket: Door,
-    counters: Counters,
+    pub(crate) counters: Counters,
 }
 
 #[derive(Debug)]
-struct Door {
-    limits: BodyLimits,
-    memory: Memory,
+pub(crate) struct Door {
+    pub(crate) limits: BodyLimits,
+    pub(crate) memory: Memory,
     decoders: Semaphore,
 }
 
@@ -92,11 +97,12 @@ impl Intake {
     #[must_use]
     pub fn new(store: Store, config: IntakeConfig) -> Self {
         let limits = &config.limits;
-        let rate = RateLimiter::new(limits.session_rate, limits.public_rate, limits.tracked_sessions, Instant::now());
         let shared = Shared {
-            store,
+            rate: RateLimiter::new(limits, Instant::now()),
+            stores: Stores { store, metrics: config.metrics.clone() },
+            ticket_keys: RwLock::new(config.ticket_keys.clone()),
+            scrubber: Scrubber::new(config.scrub.clone()),
             origins: AllowedOrigins::new(&config.allowed_origins),
-            rate,
             public: Door::new(limits.public_body),
             trusted: Door::new(limits.trusted_body),
             ticket: Door::new(TICKET_REQUEST),
@@ -120,14 +126,14 @@ impl Intake {
                 SessionIdError
             })?,
         };
-        let ticket = Ticket::issue(
-            &config.ticket_key,
-            session_id,
-            &config.browser_service_name,
-            unix_now().as_secs(),
-            config.ticket_ttl,
-        );
+        let (service_name, now_s) = (&config.browser_service_name, unix_now().as_secs());
+        let ticket = self.shared.ticket_keys().issue(session_id, service_name, now_s, config.ticket_ttl);
         Ok(IssuedTicket { ticket, session_id: session_id.to_string(), expires_in_s: config.ticket_ttl.as_secs() })
+    }
+
+    /// From now on tickets are signed and checked with these.
+    pub fn set_ticket_keys(&self, keys: TicketKeys) {
+        *self.shared.ticket_keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
     /// What came in so far, and what did not.
@@ -147,24 +153,41 @@ pub fn public_router(intake: Intake) -> Router {
         .with_state(intake)
 }
 
-/// The door for programs of the same machine: `POST /v1/traces`, `POST /v1/logs`. It must not be reachable from elsewhere.
+/// The door for programs of the same machine: `POST /v1/traces`, `POST /v1/logs`, and `POST /v1/metrics` where there is a place
+/// for data points. Without a token it must not be reachable from elsewhere.
 pub fn trusted_router(intake: Intake) -> Router {
-    Router::new()
+    let mut router = Router::new()
         .route(Signal::Traces.path(), post(trusted::<Span>))
-        .route(Signal::Logs.path(), post(trusted::<LogRecord>))
-        .with_state(intake)
+        .route(Signal::Logs.path(), post(trusted::<LogRecord>));
+    if intake.shared.stores.metrics.is_some() {
+        router = router.route(Signal::Metrics.path(), post(trusted::<DataPoint>));
+    }
+    router.with_state(intake)
 }
 
-async fn public<R: Item>(State(intake): State<Intake>, request: Request) -> Response {
+/// The same door for OTLP/gRPC: the three `Export` methods, and `UNIMPLEMENTED` for whatever else is called.
+pub fn grpc_router(intake: Intake) -> Router {
+    let mut router = Router::new()
+        .route(grpc::TRACES, post(grpc::export::<Span>))
+        .route(grpc::LOGS, post(grpc::export::<LogRecord>));
+    if intake.shared.stores.metrics.is_some() {
+        router = router.route(grpc::METRICS, post(grpc::export::<DataPoint>));
+    }
+    router.fallback(grpc::unimplemented).with_state(intake)
+}
+
+async fn public<R: FromBrowser>(State(intake): State<Intake>, request: Request) -> Response {
     let encoding = encoding_of(request.headers());
-    let taken = intake.shared.take_public::<R>(request, encoding).await;
-    intake.shared.answer(taken, encoding)
+    let (parts, mut body) = request.into_parts();
+    let taken = intake.shared.take_public::<R>(&parts, &mut body, encoding).await;
+    intake.shared.answer(taken, encoding, &parts, body).await
 }
 
 async fn trusted<R: Item>(State(intake): State<Intake>, request: Request) -> Response {
     let encoding = encoding_of(request.headers());
-    let taken = intake.shared.take_trusted::<R>(request, encoding).await;
-    intake.shared.answer(taken, encoding)
+    let (parts, mut body) = request.into_parts();
+    let taken = intake.shared.take_trusted::<R>(&parts, &mut body, encoding).await;
+    intake.shared.answer(taken, encoding, &parts, body).await
 }
 
 fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
@@ -173,45 +196,78 @@ fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
 
 impl Shared {
     /// The answer mirrors the request's encoding; it is JSON where that is neither.
-    fn answer<R: Item>(&self, taken: Result<Taken<R>, Refusal>, encoding: Option<Encoding>) -> Response {
+    async fn answer<R: Item>(
+        &self,
+        taken: Result<Taken<R>, Refusal>,
+        encoding: Option<Encoding>,
+        parts: &Parts,
+        body: Body,
+    ) -> Response {
         let encoding = encoding.unwrap_or(Encoding::Json);
         match taken {
             Ok(taken) => {
                 let body = encode_response(R::SIGNAL, &taken.rejections, encoding);
                 ([(header::CONTENT_TYPE, encoding.content_type())], body).into_response()
             }
-            Err(refusal) => self.refuse(refusal, encoding),
+            Err(refusal) => self.refuse(refusal, encoding, parts, body).await,
         }
     }
 
-    fn refuse(&self, refusal: Refusal, encoding: Encoding) -> Response {
+    async fn refuse(&self, refusal: Refusal, encoding: Encoding, parts: &Parts, body: Body) -> Response {
         self.counters.refused(&refusal);
+        // Who did not send in time is not waited for any longer.
+        if !matches!(refusal, Refusal::Slow) {
+            body::drain(body, &parts.headers).await;
+        }
         refusal.into_response(encoding)
     }
 
-    async fn take_trusted<R: Item>(&self, request: Request, encoding: Option<Encoding>) -> Result<Taken<R>, Refusal> {
-        let (parts, body) = request.into_parts();
+    /// Whether a request may come through the trusted doors.
+    pub(crate) fn trust(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         // No page has business here, and a browser on this machine would reach the port.
-        if parts.headers.contains_key(header::ORIGIN) {
+        if headers.contains_key(header::ORIGIN) {
             return Err(Refusal::Origin);
         }
+        match &self.config.trusted_token {
+            Some(token) if !token.is_in(headers) => Err(Refusal::Token),
+            _ => Ok(()),
+        }
+    }
+
+    async fn take_trusted<R: Item>(
+        &self,
+        parts: &Parts,
+        body: &mut Body,
+        encoding: Option<Encoding>,
+    ) -> Result<Taken<R>, Refusal> {
+        self.trust(&parts.headers)?;
         let encoding = encoding.ok_or(Refusal::ContentType)?;
         let door = &self.trusted;
         let body = body::read(body, &parts.headers, &door.limits, &door.memory, &self.counters).await?;
-        let taken = door.decode(&body, || decode::trusted(body.bytes(), encoding)).await?;
+        self.keep_trusted(&body, encoding).await
+    }
+
+    /// What both trusted doors do with a body that is all there.
+    pub(crate) async fn keep_trusted<R: Item>(&self, body: &Buffered, encoding: Encoding) -> Result<Taken<R>, Refusal> {
+        let taken = self.trusted.decode(body, || decode::trusted(body.bytes(), encoding)).await?;
         self.store(taken).await
     }
 
-    async fn take_public<R: Item>(&self, request: Request, encoding: Option<Encoding>) -> Result<Taken<R>, Refusal> {
-        let (parts, body) = request.into_parts();
+    async fn take_public<R: FromBrowser>(
+        &self,
+        parts: &Parts,
+        body: &mut Body,
+        encoding: Option<Encoding>,
+    ) -> Result<Taken<R>, Refusal> {
         if !self.origins.admit(&parts.headers, &parts.uri) {
             return Err(Refusal::Origin);
         }
         let received = unix_now();
         let ticket = ticket_of(&parts.headers, &parts.uri).ok_or(TicketError::Missing)?;
         let service_name = &self.config.browser_service_name;
-        let claims = Ticket::verify(&self.config.ticket_key, service_name, ticket, received.as_secs())?;
-        self.rate.admit(claims.session_id, Instant::now()).map_err(|wait| Refusal::Rate { wait })?;
+        let claims = self.ticket_keys().verify(service_name, ticket, received.as_secs())?;
+        let sender = Sender { session: claims.session_id, client: client_address(parts) };
+        self.rate.admit(sender, Instant::now()).map_err(|wait| Refusal::Rate { wait })?;
         let encoding = encoding.ok_or(Refusal::ContentType)?;
         let door = &self.public;
         let body = body::read(body, &parts.headers, &door.limits, &door.memory, &self.counters).await?;
@@ -219,19 +275,24 @@ impl Shared {
             service_name,
             resource_attributes: &self.config.resource_attributes,
             session_id: claims.session_id,
-            client_address: client_address(&parts),
+            client_address: sender.client,
             received_ns: i64::try_from(received.as_nanos()).unwrap_or(i64::MAX),
+            scrubber: &self.scrubber,
         };
         let limits = &self.config.limits;
         let taken = door.decode(&body, || decode::public(body.bytes(), encoding, limits, &stamp)).await?;
-        self.rate.charge(claims.session_id, taken.records.len() + taken.rejections.len());
+        self.rate.charge(sender, taken.records.len() + taken.rejections.len());
         self.store(taken).await
+    }
+
+    fn ticket_keys(&self) -> TicketKeys {
+        self.ticket_keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Resolves when the records are committed.
     async fn store<R: Item>(&self, mut taken: Taken<R>) -> Result<Taken<R>, Refusal> {
         let records = std::mem::take(&mut taken.records);
-        let appended = if records.is_empty() { Appended::default() } else { R::store(records, &self.store).await? };
+        let appended = if records.is_empty() { Appended::default() } else { R::store(records, &self.stores).await? };
         self.counters.accepted(R::SIGNAL, appended, taken.rejected, taken.cut);
         Ok(taken)
     }
@@ -280,19 +341,21 @@ struct TicketRequest {
 }
 
 async fn issue(State(intake): State<Intake>, request: Request) -> Response {
-    match intake.issue(request).await {
+    let (parts, mut body) = request.into_parts();
+    match intake.issue(&parts, &mut body).await {
         Ok(ticket) => ([(header::CACHE_CONTROL, "no-store")], axum::Json(ticket)).into_response(),
-        Err(refusal) => intake.shared.refuse(refusal, Encoding::Json),
+        Err(refusal) => intake.shared.refuse(refusal, Encoding::Json, &parts, body).await,
     }
 }
 
 impl Intake {
-    async fn issue(&self, request: Request) -> Result<IssuedTicket, Refusal> {
+    async fn issue(&self, parts: &Parts, body: &mut Body) -> Result<IssuedTicket, Refusal> {
         let shared = &self.shared;
-        let (parts, body) = request.into_parts();
         if !shared.origins.admit(&parts.headers, &parts.uri) {
             return Err(Refusal::Origin);
         }
+        let admitted = shared.rate.admit_client(client_address(parts), Instant::now());
+        admitted.map_err(|wait| Refusal::Rate { wait })?;
         let door = &shared.ticket;
         let body = body::read(body, &parts.headers, &door.limits, &door.memory, &shared.counters).await?;
         let asked: TicketRequest = if body.bytes().is_empty() {

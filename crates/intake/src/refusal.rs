@@ -14,9 +14,11 @@ pub(crate) enum Refusal {
     Origin,
     #[error(transparent)]
     Ticket(#[from] TicketError),
+    #[error("this door wants its token: `authorization: Bearer …`")]
+    Token,
     #[error("the content type must be application/x-protobuf or application/json")]
     ContentType,
-    #[error("the content encoding must be gzip or identity")]
+    #[error("the content encoding must be gzip, zstd or identity")]
     ContentEncoding,
     #[error("the body is larger than {limit_bytes} bytes{}", if *.inflated { " after decompression" } else { "" })]
     TooLarge { limit_bytes: usize, inflated: bool },
@@ -24,7 +26,7 @@ pub(crate) enum Refusal {
     Malformed(String),
     #[error("the body did not arrive in time")]
     Slow,
-    #[error("too many spans and log records: slow down")]
+    #[error("too much at once: slow down")]
     Rate { wait: Duration },
     #[error("{0}: try again")]
     Busy(&'static str),
@@ -39,6 +41,7 @@ const PERMISSION_DENIED: i32 = 7;
 const RESOURCE_EXHAUSTED: i32 = 8;
 const INTERNAL: i32 = 13;
 const UNAVAILABLE: i32 = 14;
+const UNIMPLEMENTED: i32 = 12;
 const UNAUTHENTICATED: i32 = 16;
 
 /// When a busy server is worth asking again.
@@ -49,7 +52,7 @@ impl Refusal {
     fn codes(&self) -> (StatusCode, i32) {
         match self {
             Self::Origin => (StatusCode::FORBIDDEN, PERMISSION_DENIED),
-            Self::Ticket(_) => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED),
+            Self::Ticket(_) | Self::Token => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED),
             Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_ARGUMENT),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID_ARGUMENT),
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, INVALID_ARGUMENT),
@@ -60,7 +63,17 @@ impl Refusal {
         }
     }
 
-    fn retry_after(&self) -> Option<Duration> {
+    /// The same for gRPC, where there is no HTTP status beside it to say more.
+    pub(crate) fn grpc_code(&self) -> i32 {
+        match self {
+            Self::TooLarge { .. } => RESOURCE_EXHAUSTED,
+            Self::ContentEncoding => UNIMPLEMENTED,
+            refusal => refusal.codes().1,
+        }
+    }
+
+    /// When it may be worth trying again, if it ever is.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Rate { wait } => Some(*wait),
             Self::Busy(_) => Some(BUSY_WAIT),
@@ -78,6 +91,9 @@ impl Refusal {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
+        if matches!(self, Self::Token) {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         response
     }
 }
@@ -94,10 +110,10 @@ impl From<StoreError> for Refusal {
             StoreError::Busy => Self::Busy("the store's queue is full"),
             StoreError::Closed => Self::Busy("the server is about to stop"),
             StoreError::Full => Self::Busy("the disk is full"),
-            // What is wrong with our disk is not the sender's business.
+            // What is wrong with our disk is not the sender's business. It may be put right, so nothing is to be thrown away.
             error => {
                 tracing::error!(%error, "the store did not take a batch");
-                Self::Failed
+                Self::Busy("the store does not take anything")
             }
         }
     }
@@ -109,7 +125,7 @@ mod tests {
 
     #[test]
     fn a_store_that_is_busy_asks_for_patience() {
-        for error in [StoreError::Busy, StoreError::Closed, StoreError::Full] {
+        for error in [StoreError::Busy, StoreError::Closed, StoreError::Full, StoreError::Corrupt(String::new())] {
             let response = Refusal::from(error).into_response(Encoding::Json);
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
             assert_eq!(response.headers()[header::RETRY_AFTER], "1");

@@ -1,7 +1,13 @@
 //! Identity: what a browser says about itself is replaced by what the server knows.
 
-use crate::{SessionId, bounds::Cut, config::SpanLimits, item::Item};
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use crate::{
+    SessionId,
+    bounds::Cut,
+    config::{Limits, SpanLimits},
+    item::{FromBrowser, Item},
+    scrub::Scrubber,
+};
+use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 use throughline_context::keys;
 use throughline_otlp::{KeyValue, Resource, Scope, Value};
 
@@ -25,6 +31,7 @@ pub(crate) struct Stamp<'a> {
     pub(crate) client_address: Option<IpAddr>,
     /// Unix nanoseconds.
     pub(crate) received_ns: i64,
+    pub(crate) scrubber: &'a Scrubber,
 }
 
 /// Resources and scopes already replaced. The old ones are kept, so that an address means one of them only.
@@ -45,8 +52,12 @@ impl Stamp<'_> {
             .all(|attribute| attribute.value.as_str() == Some(&session_id))
     }
 
-    /// Cuts the record down to size and stamps it. The stamps come after the limits: none of them is ever left out.
-    pub(crate) fn apply(&self, record: &mut impl Item, limits: &SpanLimits, replaced: &mut Replaced, cut: &mut Cut) {
+    /// Takes secrets out of the record, cuts it down to size and stamps it. Secrets go first: half of one is one still. The stamps
+    /// come last: none of them is ever left out.
+    pub(crate) fn apply(&self, record: &mut impl FromBrowser, limits: &Limits, replaced: &mut Replaced, cut: &mut Cut) {
+        record.scrub(self.scrubber, &mut cut.scrubbed);
+        let is_far_off = self.is_far_off(record.times_ns(), limits);
+        let limits = &limits.span;
         record.limit(limits, cut);
         let (resource, scope, attributes) = record.parts_mut();
         let (_, new_resource) = replaced
@@ -54,11 +65,14 @@ impl Stamp<'_> {
             .entry(Arc::as_ptr(resource))
             .or_insert_with(|| (Arc::clone(resource), self.resource(resource, limits, cut)));
         *resource = Arc::clone(new_resource);
-        let (_, new_scope) =
-            replaced.scopes.entry(Arc::as_ptr(scope)).or_insert_with(|| (Arc::clone(scope), limits.scope(scope, cut)));
+        let (_, new_scope) = replaced
+            .scopes
+            .entry(Arc::as_ptr(scope))
+            .or_insert_with(|| (Arc::clone(scope), self.scope(scope, limits, cut)));
         *scope = Arc::clone(new_scope);
 
-        let ours = [CLIENT_ADDRESS, SESSION_ID, keys::CLIENT_REPORTED, keys::RECEIVED_NS, SAMPLE_RATE];
+        let ours =
+            [CLIENT_ADDRESS, SESSION_ID, keys::CLIENT_REPORTED, keys::RECEIVED_NS, keys::TIME_FAR_OFF, SAMPLE_RATE];
         attributes.retain(|attribute| !ours.contains(&attribute.key.as_str()));
         if let Some(address) = self.client_address {
             attributes.push(KeyValue::new(CLIENT_ADDRESS, address.to_string()));
@@ -66,6 +80,26 @@ impl Stamp<'_> {
         attributes.push(KeyValue::new(SESSION_ID, self.session_id.to_string()));
         attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
         attributes.push(KeyValue::new(keys::RECEIVED_NS, self.received_ns));
+        if is_far_off {
+            attributes.push(KeyValue::new(keys::TIME_FAR_OFF, true));
+            cut.far_off += 1;
+        }
+    }
+
+    /// Whether it began too long after it was received, or ended too long before. A time that is not given is not wrong.
+    fn is_far_off(&self, (start_ns, end_ns): (u64, u64), limits: &Limits) -> bool {
+        let received_ns = i128::from(self.received_ns);
+        let ahead_ns = i128::from(start_ns) - received_ns;
+        let behind_ns = received_ns - i128::from(end_ns);
+        let most = |limit: Duration| i128::try_from(limit.as_nanos()).unwrap_or(i128::MAX);
+        (start_ns != 0 || end_ns != 0) && (ahead_ns > most(limits.time_ahead) || behind_ns > most(limits.time_behind))
+    }
+
+    fn scope(&self, said: &Scope, limits: &SpanLimits, cut: &mut Cut) -> Arc<Scope> {
+        let mut scope = said.clone();
+        self.scrubber.scope(&mut scope, &mut cut.scrubbed);
+        limits.scope(&mut scope, cut);
+        Arc::new(scope)
     }
 
     fn resource(&self, said: &Resource, limits: &SpanLimits, cut: &mut Cut) -> Arc<Resource> {
@@ -74,6 +108,7 @@ impl Stamp<'_> {
                 && !self.resource_attributes.iter().any(|ours| ours.key == attribute.key)
         };
         let mut attributes: Vec<_> = said.attributes.iter().filter(allowed).cloned().collect();
+        self.scrubber.attributes(&mut attributes, &mut cut.scrubbed);
         let mut dropped_attributes_count = 0;
         limits.attributes(&mut attributes, &mut dropped_attributes_count, cut);
         let ours = self.resource_attributes.iter().filter(|attribute| attribute.key != SERVICE_NAME);

@@ -12,10 +12,16 @@ pub struct Stats {
     pub spans: RecordStats,
     /// Log records.
     pub log_records: RecordStats,
+    /// Data points of metrics.
+    pub data_points: RecordStats,
     /// Attributes of browsers' spans and log records that were left out by a limit.
     pub cut_attributes: u64,
     /// Values of browsers' spans and log records that were cut short by a limit.
     pub cut_values: u64,
+    /// Values of browsers' spans and log records in which there was a secret that was taken out.
+    pub scrubbed_values: u64,
+    /// Browsers' spans and log records whose times are far from that of their reception.
+    pub far_off: u64,
     /// Bytes of bodies as they arrived.
     pub wire_bytes: u64,
     /// Bytes of bodies after decompression.
@@ -26,7 +32,7 @@ pub struct Stats {
     pub refused_requests: RefusedRequests,
 }
 
-/// What became of the spans, or of the log records, of accepted requests.
+/// What became of the spans, the log records or the data points of accepted requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RecordStats {
     /// Those that were committed, each for the first time.
@@ -55,6 +61,8 @@ pub struct RefusedRequests {
     pub origin: u64,
     /// No good ticket (401).
     pub ticket: u64,
+    /// Not the token of the trusted doors (401).
+    pub token: u64,
     /// Neither protobuf nor JSON, or compressed in an unknown way (415).
     pub media_type: u64,
     /// Beyond a limit on bytes (413).
@@ -75,13 +83,17 @@ pub struct RefusedRequests {
 pub(crate) struct Counters {
     spans: RecordCounters,
     log_records: RecordCounters,
+    data_points: RecordCounters,
     cut_attributes: AtomicU64,
     cut_values: AtomicU64,
+    scrubbed_values: AtomicU64,
+    far_off: AtomicU64,
     pub(crate) wire_bytes: AtomicU64,
     pub(crate) inflated_bytes: AtomicU64,
     accepted_requests: AtomicU64,
     origin: AtomicU64,
     ticket: AtomicU64,
+    token: AtomicU64,
     media_type: AtomicU64,
     too_large: AtomicU64,
     malformed: AtomicU64,
@@ -128,15 +140,19 @@ impl Counters {
         match signal {
             Signal::Traces => self.spans.add(appended, rejected),
             Signal::Logs => self.log_records.add(appended, rejected),
+            Signal::Metrics => self.data_points.add(appended, rejected),
         }
         self.cut_attributes.fetch_add(cut.attributes, Relaxed);
         self.cut_values.fetch_add(cut.values, Relaxed);
+        self.scrubbed_values.fetch_add(cut.scrubbed, Relaxed);
+        self.far_off.fetch_add(cut.far_off, Relaxed);
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {
         let counter = match refusal {
             Refusal::Origin => &self.origin,
             Refusal::Ticket(_) => &self.ticket,
+            Refusal::Token => &self.token,
             Refusal::ContentType | Refusal::ContentEncoding => &self.media_type,
             Refusal::TooLarge { .. } => &self.too_large,
             Refusal::Malformed(_) => &self.malformed,
@@ -152,14 +168,18 @@ impl Counters {
         Stats {
             spans: self.spans.snapshot(),
             log_records: self.log_records.snapshot(),
+            data_points: self.data_points.snapshot(),
             cut_attributes: self.cut_attributes.load(Relaxed),
             cut_values: self.cut_values.load(Relaxed),
+            scrubbed_values: self.scrubbed_values.load(Relaxed),
+            far_off: self.far_off.load(Relaxed),
             wire_bytes: self.wire_bytes.load(Relaxed),
             inflated_bytes: self.inflated_bytes.load(Relaxed),
             accepted_requests: self.accepted_requests.load(Relaxed),
             refused_requests: RefusedRequests {
                 origin: self.origin.load(Relaxed),
                 ticket: self.ticket.load(Relaxed),
+                token: self.token.load(Relaxed),
                 media_type: self.media_type.load(Relaxed),
                 too_large: self.too_large.load(Relaxed),
                 malformed: self.malformed.load(Relaxed),

@@ -7,8 +7,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const FILE_NAME: &str = "ticket.key";
-const LENGTH: usize = 32;
+pub(crate) const FILE_NAME: &str = "ticket.key";
+pub(crate) const LENGTH: usize = 32;
 
 /// 32 random bytes. Its `Debug` does not show them.
 #[derive(Clone)]
@@ -102,6 +102,23 @@ fn create(dir: &Path, path: &Path) -> Result<(), TicketKeyError> {
     let _ = fs::remove_file(&unfinished);
     named.map_err(file)?;
     // So that the name survives a power cut; not every system can sync a directory.
+    if let Ok(dir) = File::open(dir) {
+        let _ = dir.sync_all();
+    }
+    Ok(())
+}
+
+/// Writes a file of this name beside what is there, and puts it in its place.
+pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), TicketKeyError> {
+    let path = dir.join(name);
+    let mut suffix = [0; 8];
+    getrandom::fill(&mut suffix).map_err(TicketKeyError::Random)?;
+    let unfinished = dir.join(format!("{name}.{:016x}", u64::from_ne_bytes(suffix)));
+    let replaced = write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &path));
+    replaced.map_err(|source| {
+        let _ = fs::remove_file(&unfinished);
+        TicketKeyError::File { path, source }
+    })?;
     if let Ok(dir) = File::open(dir) {
         let _ = dir.sync_all();
     }

@@ -1,9 +1,9 @@
-//! Whole bodies: `ExportTraceServiceRequest` and `ExportLogsServiceRequest`, which are `TracesData` and `LogsData` by
-//! other names.
+//! Whole bodies: `ExportTraceServiceRequest`, `ExportLogsServiceRequest` and `ExportMetricsServiceRequest`, which are
+//! `TracesData`, `LogsData` and `MetricsData` by other names.
 
 use crate::{DecodeError, Encoding, LogRecord, Record, Rejection, Span, json, protobuf};
 
-/// How many spans or log records one body may hold, good and bad together. The OpenTelemetry Collector sends 8192 at a
+/// How many spans, log records or data points one body may hold, good and bad together. The OpenTelemetry Collector sends 8192 at a
 /// time.
 ///
 /// An empty span takes two bytes on the wire and a few hundred in memory, so a limit on bytes is not enough.
@@ -38,7 +38,7 @@ impl<R: Record> Decoded<R> {
     }
 }
 
-/// Reads a body of spans or of log records. An empty body holds none, in either encoding.
+/// Reads a body of spans, of log records or of data points. An empty body holds none, in either encoding.
 ///
 /// In JSON, ids are hexadecimal in either case, 64-bit integers are strings or numbers, enumerations are numbers
 /// or the names of the `.proto` files, `null` is as good as absent, and unknown fields are ignored. Ids that break the

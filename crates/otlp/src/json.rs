@@ -5,6 +5,7 @@
 //! Tests hold the two against each other.
 
 mod body;
+mod data_point;
 mod log_record;
 mod number;
 mod read;
@@ -17,7 +18,7 @@ pub(crate) use write::to_vec;
 
 use serde::Serialize;
 
-use crate::{DecodeError, Rejection, record::Shared};
+use crate::{DecodeError, Decoded, Record, Rejection, record::Shared};
 
 /// One record as an object.
 pub trait Json: Sized {
@@ -28,6 +29,14 @@ pub trait Json: Sized {
 
     /// Reads an object. The inner error is a rule that the record breaks, or what it shares with others does.
     fn from_json(object: &[u8], shared: &Shared) -> Result<Result<Self, Rejection>, DecodeError>;
+
+    /// Reads an object that may hold several records, as a metric holds data points.
+    fn all_from_json(object: &[u8], shared: &Shared, decoded: &mut Decoded<Self>) -> Result<(), DecodeError>
+    where
+        Self: Record,
+    {
+        decoded.push(Self::from_json(object, shared)?)
+    }
 
     /// What to write.
     fn to_json(&self) -> Self::Out<'_>;

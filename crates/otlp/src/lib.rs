@@ -1,8 +1,8 @@
-//! The model of spans and log records of Throughline, and OTLP in and out: protobuf and JSON.
+//! The model of spans, log records and data points of Throughline, and OTLP in and out: protobuf and JSON.
 //!
-//! Follows the OpenTelemetry Protocol, version 1: `ExportTraceServiceRequest` and `ExportLogsServiceRequest` (which
-//! are, field by field, `TracesData` and `LogsData`), their responses, and `google.rpc.Status` for errors. The model is
-//! ours; what goes over the wire is known to this crate alone. What is the same for both is written once, for any
+//! Follows the OpenTelemetry Protocol, version 1: `ExportTraceServiceRequest`, `ExportLogsServiceRequest` and
+//! `ExportMetricsServiceRequest` (which are, field by field, `TracesData` and so on), their responses, and `google.rpc.Status` for errors. The model is
+//! ours; what goes over the wire is known to this crate alone. What is the same for all is written once, for any
 //! [`Record`].
 //!
 //! Reading never fails half way. A body that is not OTLP at all is a [`DecodeError`]; a record that breaks a rule
@@ -24,6 +24,8 @@
 
 mod assemble;
 mod body;
+mod clock;
+mod data_point;
 mod encoding;
 mod error;
 mod group;
@@ -42,12 +44,17 @@ pub use throughline_context as context;
 
 pub use crate::{
     body::{Decoded, MAX_RECORDS, decode, decode_logs, decode_traces, encode, encode_logs, encode_traces},
+    clock::{clock_offset_ns, is_client_reported, page_clock_offset_ns},
+    data_point::{
+        Buckets, DataPoint, Exemplar, ExponentialHistogram, Histogram, Metric, MetricKind, Number, PointValue,
+        Quantile, QuantileSummary, Temporality,
+    },
     encoding::Encoding,
     error::DecodeError,
     log_record::{LogRecord, Severity},
     record::Record,
     rejection::{Reason, Rejection},
-    response::{encode_response, encode_status},
+    response::{encode_response, encode_retry_status, encode_status},
     signal::Signal,
     single::{decode_record, decode_resource_scope, encode_record, encode_resource_scope},
     span::{Event, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, UNKNOWN_SERVICE},

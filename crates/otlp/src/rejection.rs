@@ -1,4 +1,4 @@
-//! Spans and log records that were not taken, and why.
+//! Spans, log records and data points that were not taken, and why.
 
 use std::{borrow::Cow, fmt};
 
@@ -9,7 +9,7 @@ use crate::{Record, Signal, value::MAX_VALUE_DEPTH};
 /// How much of the name of what was refused is kept for the message, in characters.
 const NAME_CHARS: usize = 64;
 
-/// A rule that a span or a log record breaks.
+/// A rule that a span, a log record or a data point breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Reason {
     /// The trace id is not 16 bytes, or all zero.
@@ -24,6 +24,9 @@ pub enum Reason {
     /// A value nests deeper than [`MAX_VALUE_DEPTH`], in the record, its scope or its resource.
     #[error("value nested deeper than {MAX_VALUE_DEPTH} levels")]
     TooDeep,
+    /// A data point says nothing, or contradicts itself.
+    #[error("{0}")]
+    Point(&'static str),
     /// The receiver does not want it, for a reason of its own such as a limit.
     #[error("{0}")]
     Refused(Cow<'static, str>),

@@ -1,6 +1,6 @@
-//! Answers: `ExportTraceServiceResponse`, `ExportLogsServiceResponse` and `google.rpc.Status`.
+//! Answers: `ExportTraceServiceResponse`, its likes for logs and metrics, and `google.rpc.Status`.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use prost::Message;
 use serde::Serialize;
@@ -21,11 +21,14 @@ pub fn encode_response(signal: Signal, rejections: &[Rejection], encoding: Encod
         Encoding::Json => json::to_vec(&ResponseOut {
             partial_success: partial_success.map(|partial| {
                 let rejected = Some(partial.rejected.to_string());
-                let (rejected_spans, rejected_log_records) = match signal {
-                    Signal::Traces => (rejected, None),
-                    Signal::Logs => (None, rejected),
-                };
-                PartialSuccessOut { rejected_spans, rejected_log_records, error_message: partial.error_message }
+                let mut out =
+                    PartialSuccessOut { error_message: partial.error_message, ..PartialSuccessOut::default() };
+                match signal {
+                    Signal::Traces => out.rejected_spans = rejected,
+                    Signal::Logs => out.rejected_log_records = rejected,
+                    Signal::Metrics => out.rejected_data_points = rejected,
+                }
+                out
             }),
         }),
     }
@@ -57,6 +60,56 @@ pub fn encode_status(code: i32, message: &str, encoding: Encoding) -> Vec<u8> {
     }
 }
 
+/// [`encode_status`] in protobuf with a `google.rpc.RetryInfo` among its details: for gRPC, when to come again.
+#[must_use]
+pub fn encode_retry_status(code: i32, message: &str, retry_after: Duration) -> Vec<u8> {
+    let retry_info = RetryInfo {
+        retry_delay: Some(DurationMessage {
+            seconds: i64::try_from(retry_after.as_secs()).unwrap_or(i64::MAX),
+            nanos: retry_after.subsec_nanos().cast_signed(),
+        }),
+    };
+    let detail =
+        Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: retry_info.encode_to_vec() };
+    DetailedStatus { code, message: message.to_owned(), details: vec![detail] }.encode_to_vec()
+}
+
+/// `google.rpc.Status`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct DetailedStatus {
+    #[prost(int32, tag = "1")]
+    code: i32,
+    #[prost(string, tag = "2")]
+    message: String,
+    #[prost(message, repeated, tag = "3")]
+    details: Vec<Any>,
+}
+
+/// `google.protobuf.Any`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct Any {
+    #[prost(string, tag = "1")]
+    type_url: String,
+    #[prost(bytes = "vec", tag = "2")]
+    value: Vec<u8>,
+}
+
+/// `google.rpc.RetryInfo`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct RetryInfo {
+    #[prost(message, optional, tag = "1")]
+    retry_delay: Option<DurationMessage>,
+}
+
+/// `google.protobuf.Duration`.
+#[derive(Clone, PartialEq, Eq, Message)]
+struct DurationMessage {
+    #[prost(int64, tag = "1")]
+    seconds: i64,
+    #[prost(int32, tag = "2")]
+    nanos: i32,
+}
+
 /// `google.rpc.Status` without its details.
 #[derive(Clone, PartialEq, Eq, Message, Serialize)]
 struct RpcStatus {
@@ -66,7 +119,8 @@ struct RpcStatus {
     message: String,
 }
 
-/// `ExportTraceServiceResponse` and `ExportLogsServiceResponse`, which are the same in protobuf.
+/// `ExportTraceServiceResponse`, `ExportLogsServiceResponse` and `ExportMetricsServiceResponse`, which are the same in
+/// protobuf.
 #[derive(Clone, PartialEq, Eq, Message)]
 struct Response {
     #[prost(message, optional, tag = "1")]
@@ -89,13 +143,15 @@ struct ResponseOut {
     partial_success: Option<PartialSuccessOut>,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PartialSuccessOut {
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected_spans: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rejected_log_records: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected_data_points: Option<String>,
     error_message: String,
 }
 
@@ -104,10 +160,11 @@ mod tests {
     use super::*;
     use crate::Reason;
     use opentelemetry_proto::tonic::collector::{
-        logs::v1::ExportLogsServiceResponse, trace::v1::ExportTraceServiceResponse,
+        logs::v1::ExportLogsServiceResponse, metrics::v1::ExportMetricsServiceResponse,
+        trace::v1::ExportTraceServiceResponse,
     };
 
-    const BOTH: [Signal; 2] = [Signal::Traces, Signal::Logs];
+    const ALL: [Signal; 3] = [Signal::Traces, Signal::Logs, Signal::Metrics];
 
     fn rejections(signal: Signal, count: usize) -> Vec<Rejection> {
         vec![Rejection::new(signal, "GET /", Reason::Refused("too old".into())); count]
@@ -115,7 +172,7 @@ mod tests {
 
     #[test]
     fn nothing_rejected_is_an_empty_answer() {
-        for signal in BOTH {
+        for signal in ALL {
             assert!(encode_response(signal, &[], Encoding::Protobuf).is_empty());
             assert_eq!(encode_response(signal, &[], Encoding::Json), b"{}");
         }
@@ -131,6 +188,9 @@ mod tests {
         let body = encode_response(Signal::Logs, &rejections(Signal::Logs, 300), Encoding::Protobuf);
         let partial = ExportLogsServiceResponse::decode(body.as_slice()).unwrap().partial_success.unwrap();
         assert_eq!(partial.rejected_log_records, 300);
+        let body = encode_response(Signal::Metrics, &rejections(Signal::Metrics, 2), Encoding::Protobuf);
+        let partial = ExportMetricsServiceResponse::decode(body.as_slice()).unwrap().partial_success.unwrap();
+        assert_eq!(partial.rejected_data_points, 2);
 
         let json = |signal| String::from_utf8(encode_response(signal, &rejections(signal, 1), Encoding::Json)).unwrap();
         assert_eq!(
@@ -141,12 +201,25 @@ mod tests {
             json(Signal::Logs),
             r#"{"partialSuccess":{"rejectedLogRecords":"1","errorMessage":"log record \"GET /\": too old"}}"#
         );
+        assert_eq!(
+            json(Signal::Metrics),
+            r#"{"partialSuccess":{"rejectedDataPoints":"1","errorMessage":"data point \"GET /\": too old"}}"#
+        );
     }
 
     #[test]
     fn a_long_name_is_cut() {
         let rejection = Rejection::new(Signal::Traces, &"é".repeat(1000), Reason::TooDeep);
         assert_eq!(rejection.name, "é".repeat(64));
+    }
+
+    #[test]
+    fn when_to_come_again() {
+        let body = encode_retry_status(14, "no", Duration::from_millis(1_500));
+        let status = DetailedStatus::decode(body.as_slice()).unwrap();
+        assert_eq!((status.code, status.message.as_str()), (14, "no"));
+        let delay = RetryInfo::decode(status.details[0].value.as_slice()).unwrap().retry_delay.unwrap();
+        assert_eq!((delay.seconds, delay.nanos), (1, 500_000_000));
     }
 
     #[test]

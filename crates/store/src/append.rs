@@ -1,172 +1,269 @@
-//! Putting a batch of spans into the tables, inside of a transaction that is somebody else's.
+//! Putting batches of spans into the tables, inside of a transaction that is somebody else's.
 
-use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
-
-use rusqlite::{Connection, OptionalExtension, params};
-use throughline_otlp::{
-    Span,
-    context::{SpanId, TraceId},
-    encode_record,
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
+
+use foldhash::{HashMap, HashMapExt as _};
+use rusqlite::{Connection, params};
+use throughline_otlp::{Span, context::TraceId};
 
 use crate::{
-    Appended,
-    fold::{self, Fold, column_ns, cut},
-    read,
-    resources::Resources,
+    Appended, StoreError,
+    block::Encoder,
+    fold::{self, Fold, SpanTerms},
+    known::{Known, Trace},
+    terms::{self, Term, Terms},
 };
 
-/// What a batch adds to one trace.
-struct Addition {
-    fold: Fold,
-    /// Each service, and when its first span in the batch began.
-    services: BTreeMap<String, i64>,
-    /// Names, services and users in lower case.
-    terms: BTreeSet<String>,
+/// What the writer keeps between transactions. After one that failed it has to be [cleared](State::clear).
+pub(crate) struct State {
+    pub(crate) known: Known,
+    terms: Terms,
+    encoder: Encoder,
+    /// The number of the newest trace, as far as it is known.
+    pub(crate) last_no: i64,
+    /// Texts older than this are gone.
+    pub(crate) swept_age: i64,
 }
 
-/// Stores a batch, and notes which traces it changes.
+impl State {
+    pub(crate) fn new(connection: &Connection) -> Result<Self, StoreError> {
+        let last_no = connection.query_row("SELECT coalesce(max(no), 0) FROM traces", [], |row| row.get(0))?;
+        Ok(Self { known: Known::default(), terms: Terms::new(), encoder: Encoder::new()?, last_no, swept_age: -1 })
+    }
+
+    /// Forgets texts, some of which went.
+    pub(crate) fn forget_terms(&mut self) {
+        self.terms.clear();
+    }
+
+    /// Forgets what may not be in the file after all.
+    pub(crate) fn clear(&mut self) {
+        self.known.clear();
+        self.terms.clear();
+    }
+}
+
+/// Spans of one trace that are stored together.
+struct Group<'a> {
+    trace_id: TraceId,
+    trace: Trace,
+    spans: Vec<&'a Span>,
+}
+
+/// Spans by trace, in the order in which these are first met.
+#[derive(Default)]
+struct Groups<'a> {
+    groups: Vec<Group<'a>>,
+    by_id: HashMap<TraceId, usize>,
+}
+
+impl<'a> Groups<'a> {
+    fn of(
+        &mut self,
+        connection: &Connection,
+        known: &mut Known,
+        trace_id: TraceId,
+    ) -> Result<&mut Group<'a>, StoreError> {
+        let at = match self.by_id.get(&trace_id) {
+            Some(at) => *at,
+            None => {
+                let trace = known.take(connection, trace_id)?;
+                self.groups.push(Group { trace_id, trace, spans: Vec::new() });
+                self.by_id.insert(trace_id, self.groups.len() - 1);
+                self.groups.len() - 1
+            }
+        };
+        Ok(&mut self.groups[at])
+    }
+}
+
+/// Stores batches, and notes which traces they change; what became of each. Those of a trace are put together.
 pub(crate) fn append(
     connection: &Connection,
-    spans: &[Span],
+    state: &mut State,
+    batches: &[&[Span]],
     changed: &mut BTreeSet<TraceId>,
-) -> rusqlite::Result<Appended> {
-    let mut appended = Appended::default();
-    let mut additions: BTreeMap<TraceId, Addition> = BTreeMap::new();
-    let mut resources = Resources::default();
-    let mut insert = connection.prepare_cached(
-        "INSERT INTO spans (trace_id, span_id, parent_span_id, name, service, kind, status,
-             start_ns, end_ns, resource_id, body)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-         ON CONFLICT (trace_id, span_id) DO NOTHING",
-    )?;
-    for span in spans {
-        let resource_id = resources.id(connection, span)?;
-        let inserted = insert.execute(params![
-            span.trace_id.to_bytes(),
-            span.span_id.to_bytes(),
-            span.parent_span_id.map(SpanId::to_bytes),
-            span.name,
-            span.service_name(),
-            span.kind.number(),
-            span.status.code.number(),
-            column_ns(span.start_ns),
-            column_ns(span.end_ns),
-            resource_id,
-            encode_record(span),
-        ])?;
-        if inserted == 0 {
-            appended.duplicates += 1;
-            continue;
-        }
-        appended.stored += 1;
-        match additions.entry(span.trace_id) {
-            Entry::Vacant(entry) => {
-                entry.insert(Addition::of(span));
+) -> Result<Vec<Appended>, StoreError> {
+    let mut groups = Groups::default();
+    let mut results = Vec::with_capacity(batches.len());
+    for batch in batches {
+        let mut appended = Appended::default();
+        for span in *batch {
+            let group = groups.of(connection, &mut state.known, span.trace_id)?;
+            if group.trace.is_new(span.span_id) {
+                group.spans.push(span);
+                appended.stored += 1;
+            } else {
+                appended.duplicates += 1;
             }
-            Entry::Occupied(mut entry) => entry.get_mut().add(span),
         }
+        results.push(appended);
     }
+    let mut groups = groups.groups;
+    let spans: Vec<&Span> = groups.iter().flat_map(|group| &group.spans).copied().collect();
+    let numbers = save_traces(connection, state, &mut groups)?;
+    if !spans.is_empty() {
+        let seq: i64 = connection.prepare_cached("SELECT span_seq FROM totals")?.query_row([], |row| row.get(0))?;
+        save_spans(connection, state, &spans, seq + 1, &numbers, unix_s())?;
+        connection
+            .prepare_cached("UPDATE totals SET spans = spans + ?1, span_seq = ?2")?
+            .execute(params![spans.len(), seq + spans.len() as i64])?;
+    }
+    for group in groups {
+        if !group.spans.is_empty() {
+            changed.insert(group.trace_id);
+        }
+        state.known.put(group.trace_id, group.trace);
+    }
+    Ok(results)
+}
+
+/// Stores spans that have their places already: consecutive ones from the first on, none of which is there yet.
+pub(crate) fn append_at(
+    connection: &Connection,
+    state: &mut State,
+    spans: &[Span],
+    first_seq: i64,
+    stored_s: i64,
+) -> Result<(), StoreError> {
+    let mut groups = Groups::default();
+    for span in spans {
+        let group = groups.of(connection, &mut state.known, span.trace_id)?;
+        group.trace.is_new(span.span_id);
+        group.spans.push(span);
+    }
+    let mut groups = groups.groups;
+    let numbers = save_traces(connection, state, &mut groups)?;
+    let in_order: Vec<&Span> = spans.iter().collect();
+    save_spans(connection, state, &in_order, first_seq, &numbers, stored_s)?;
+    for group in groups {
+        state.known.put(group.trace_id, group.trace);
+    }
+    Ok(())
+}
+
+/// Seconds since the Unix epoch.
+pub(crate) fn unix_s() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Brings the rows of traces up to date; the number of each.
+fn save_traces(
+    connection: &Connection,
+    state: &mut State,
+    groups: &mut [Group<'_>],
+) -> Result<HashMap<TraceId, i64>, StoreError> {
+    let mut numbers = HashMap::with_capacity(groups.len());
     let mut new_traces = 0_i64;
-    for (trace_id, addition) in additions {
-        if save(connection, trace_id, addition)? {
-            new_traces += 1;
+    let mut services = Services::default();
+    for group in groups {
+        for span in &group.spans {
+            let age = terms::age(state.last_no);
+            let of = SpanTerms {
+                name: state.terms.number(connection, &span.name, age)?,
+                service: services.number(connection, &mut state.terms, span, age)?,
+                user: match fold::user(span) {
+                    Some(user) => Some(state.terms.number(connection, &user, age)?),
+                    None => None,
+                },
+            };
+            match &mut group.trace.fold {
+                Some(fold) => fold.add(span, of),
+                fold => *fold = Some(Fold::of(span, of)),
+            }
         }
-        changed.insert(trace_id);
+        let Some(fold) = group.trace.fold.as_ref().filter(|_| !group.spans.is_empty()) else { continue };
+        let no = match group.trace.no {
+            Some(no) => {
+                connection
+                    .prepare_cached(
+                        "UPDATE traces SET start_ns = ?2, duration_ns = ?3, span_count = ?4, error_count = ?5,
+                             about = ?6 WHERE no = ?1",
+                    )?
+                    .execute(params![
+                        no,
+                        fold.start_ns,
+                        fold.duration_ns(),
+                        fold.span_count,
+                        fold.error_count,
+                        fold.to_bytes()
+                    ])?;
+                no
+            }
+            None => {
+                new_traces += 1;
+                connection
+                    .prepare_cached(
+                        "INSERT INTO traces (trace_id, start_ns, duration_ns, span_count, error_count, about)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                    )?
+                    .insert(params![
+                        group.trace_id.to_bytes(),
+                        fold.start_ns,
+                        fold.duration_ns(),
+                        fold.span_count,
+                        fold.error_count,
+                        fold.to_bytes()
+                    ])?
+            }
+        };
+        group.trace.no = Some(no);
+        state.last_no = state.last_no.max(no);
+        numbers.insert(group.trace_id, no);
     }
-    connection
-        .prepare_cached("UPDATE totals SET spans = spans + ?1, traces = traces + ?2")?
-        .execute(params![appended.stored, new_traces])?;
-    Ok(appended)
+    if new_traces > 0 {
+        connection.prepare_cached("UPDATE totals SET traces = traces + ?1")?.execute([new_traces])?;
+    }
+    Ok(numbers)
 }
 
-impl Addition {
-    fn of(span: &Span) -> Self {
-        let mut addition = Self { fold: Fold::of(span), services: BTreeMap::new(), terms: BTreeSet::new() };
-        addition.note(span);
-        addition
+/// Writes blocks, and which traces have spans in which.
+fn save_spans(
+    connection: &Connection,
+    state: &mut State,
+    spans: &[&Span],
+    first_seq: i64,
+    numbers: &HashMap<TraceId, i64>,
+    stored_s: i64,
+) -> Result<(), StoreError> {
+    let mut insert_block = connection
+        .prepare_cached("INSERT INTO blocks (last_seq, first_seq, stored_s, body) VALUES (?1, ?2, ?3, ?4)")?;
+    let mut insert_part = connection
+        .prepare_cached("INSERT INTO trace_blocks (trace_no, last_seq) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
+    let (mut rest, mut seq) = (spans, first_seq);
+    while !rest.is_empty() {
+        let (count, body) = state.encoder.encode(rest)?;
+        let last_seq = seq + count as i64 - 1;
+        insert_block.execute(params![last_seq, seq, stored_s, body])?;
+        for run in state.encoder.runs() {
+            if let Some(no) = numbers.get(&run.trace_id) {
+                insert_part.execute([*no, last_seq])?;
+            }
+        }
+        (rest, seq) = (&rest[count..], last_seq + 1);
     }
-
-    fn add(&mut self, span: &Span) {
-        self.fold.absorb(Fold::of(span));
-        self.note(span);
-    }
-
-    fn note(&mut self, span: &Span) {
-        let start_ns = column_ns(span.start_ns);
-        let service = cut(span.service_name());
-        self.terms.insert(service.to_lowercase());
-        self.terms.insert(cut(&span.name).to_lowercase());
-        self.terms.extend(fold::user(span).map(|user| user.to_lowercase()));
-        let first_ns = self.services.entry(service).or_insert(start_ns);
-        *first_ns = start_ns.min(*first_ns);
-    }
+    Ok(())
 }
 
-/// Adds to a trace's rows; whether it is a new trace.
-fn save(connection: &Connection, trace_id: TraceId, addition: Addition) -> rusqlite::Result<bool> {
-    let mut fold = addition.fold;
-    let before = read::fold(connection, trace_id)?;
-    let is_new = before.is_none();
-    if let Some(before) = before {
-        fold.absorb(before);
-    }
-    let id = trace_id.to_bytes();
-    let user = fold.user.as_ref();
-    let bands = fold.bands;
-    connection
-        .prepare_cached(
-            "REPLACE INTO traces (trace_id, start_ns, end_ns, duration_ns, head_is_root, head_start_ns,
-                 head_end_ns, head_span_id, head_name, head_service, span_count, error_count,
-                 user_start_ns, user_span_id, user_name,
-                 network_ms, uplink_ms, downlink_ms, error_ms, server_ms)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                 ?18, ?19, ?20)",
-        )?
-        .execute(params![
-            id,
-            fold.start_ns,
-            fold.end_ns,
-            fold.duration_ns(),
-            fold.head.is_root,
-            fold.head.start_ns,
-            fold.head.end_ns,
-            fold.head.span_id.to_bytes(),
-            fold.head.name,
-            fold.head.service,
-            fold.span_count,
-            fold.error_count,
-            user.map(|user| user.start_ns),
-            user.map(|user| user.span_id.to_bytes()),
-            user.map(|user| user.name.as_str()),
-            bands.map(|bands| bands.network_ms),
-            bands.map(|bands| bands.uplink_ms),
-            bands.map(|bands| bands.downlink_ms),
-            bands.map(|bands| bands.error_ms),
-            bands.map(|bands| bands.server_ms),
-        ])?;
-    let mut service_row = connection.prepare_cached(
-        "INSERT INTO trace_services (trace_id, service, first_ns) VALUES (?1, ?2, ?3)
-         ON CONFLICT (trace_id, service) DO UPDATE SET first_ns = min(first_ns, excluded.first_ns)",
-    )?;
-    for (service, first_ns) in &addition.services {
-        service_row.execute(params![id, service, first_ns])?;
-    }
-    let mut term_row = connection
-        .prepare_cached("INSERT INTO trace_terms (trace_id, term_id) VALUES (?1, ?2) ON CONFLICT DO NOTHING")?;
-    for term in &addition.terms {
-        term_row.execute(params![id, term_id(connection, term)?])?;
-    }
-    Ok(is_new)
+/// The services of the resources of some batches, by where those lie in memory.
+#[derive(Default)]
+struct Services {
+    by_address: HashMap<usize, Term>,
 }
 
-fn term_id(connection: &Connection, term: &str) -> rusqlite::Result<i64> {
-    let known = connection
-        .prepare_cached("SELECT id FROM terms WHERE text = ?1")?
-        .query_row([term], |row| row.get(0))
-        .optional()?;
-    match known {
-        Some(id) => Ok(id),
-        None => connection.prepare_cached("INSERT INTO terms (text) VALUES (?1)")?.insert([term]),
+impl Services {
+    fn number(&mut self, connection: &Connection, terms: &mut Terms, span: &Span, age: i64) -> rusqlite::Result<Term> {
+        let address = Arc::as_ptr(&span.resource).addr();
+        if let Some(service) = self.by_address.get(&address) {
+            return Ok(*service);
+        }
+        let service = terms.number(connection, span.service_name(), age)?;
+        self.by_address.insert(address, service);
+        Ok(service)
     }
 }

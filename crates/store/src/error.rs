@@ -25,7 +25,15 @@ pub enum StoreError {
         /// The newest version that can be read.
         supported: i64,
     },
-    /// The directory or the file cannot be made.
+    /// An earlier version of this program made the file, and nobody has brought it up to date.
+    #[error("the store has schema version {found}; start the server once, which makes it version {supported}")]
+    OlderSchema {
+        /// The version of the file.
+        found: i64,
+        /// The version that is read.
+        supported: i64,
+    },
+    /// The directory or the file cannot be made, or is not there.
     #[error("the store's directory cannot be used: {0}")]
     Directory(#[source] std::io::Error),
     /// Any other error of the database.

@@ -1,14 +1,22 @@
 //! A trace's row, as a sum over its spans that comes out the same in whatever order they arrive.
 
+use std::borrow::Cow;
+
 use throughline_otlp::{
     Span, Value,
     context::{SpanId, keys},
 };
 
-use crate::Bands;
+use crate::{
+    Bands,
+    terms::Term,
+    varint::{Broken, Reader, put, put_signed},
+};
 
-/// How much of a name, a service or a user is kept in rows that lists are made of, in characters.
-const TEXT_CHARS: usize = 512;
+/// How many services a trace's row names at most: those that began first.
+const MAX_SERVICES: usize = 64;
+/// How many different texts a trace's row can be found by.
+const MAX_TERMS: usize = 1024;
 
 /// What is known of a trace from some of its spans. Times are Unix nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,60 +28,95 @@ pub(crate) struct Fold {
     pub(crate) error_count: u64,
     pub(crate) user: Option<User>,
     pub(crate) bands: Option<Bands>,
+    /// Each service, and when its first span began; in that order.
+    pub(crate) services: Vec<(i64, Term)>,
+    /// Names, services and users, in order.
+    pub(crate) terms: Vec<Term>,
 }
 
 /// The span that stands for the trace: a root before any other, then the earliest.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Head {
     pub(crate) is_root: bool,
     pub(crate) start_ns: i64,
     pub(crate) end_ns: i64,
     pub(crate) span_id: SpanId,
-    pub(crate) name: String,
-    pub(crate) service: String,
+    pub(crate) name: Term,
+    pub(crate) service: Term,
 }
 
 /// The user that the earliest span names.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct User {
     pub(crate) start_ns: i64,
     pub(crate) span_id: SpanId,
-    pub(crate) name: String,
+    pub(crate) name: Term,
+}
+
+/// The texts of a span that its trace's row knows, as numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpanTerms {
+    pub(crate) name: Term,
+    pub(crate) service: Term,
+    pub(crate) user: Option<Term>,
 }
 
 impl Fold {
     /// What one span says.
-    pub(crate) fn of(span: &Span) -> Self {
+    pub(crate) fn of(span: &Span, terms: SpanTerms) -> Self {
         let (start_ns, end_ns) = (column_ns(span.start_ns), column_ns(span.end_ns));
-        Self {
+        let mut fold = Self {
             start_ns,
             end_ns,
-            head: Head {
-                is_root: span.parent_span_id.is_none(),
-                start_ns,
-                end_ns,
-                span_id: span.span_id,
-                name: cut(&span.name),
-                service: cut(span.service_name()),
-            },
-            span_count: 1,
-            error_count: u64::from(span.is_error()),
-            user: user(span).map(|name| User { start_ns, span_id: span.span_id, name }),
-            bands: bands(span),
-        }
+            head: head(span, terms),
+            span_count: 0,
+            error_count: 0,
+            user: None,
+            bands: None,
+            services: Vec::with_capacity(2),
+            terms: Vec::with_capacity(8),
+        };
+        fold.add(span, terms);
+        fold
     }
 
-    /// Takes in what another knows.
-    pub(crate) fn absorb(&mut self, other: Self) {
-        self.start_ns = self.start_ns.min(other.start_ns);
-        self.end_ns = self.end_ns.max(other.end_ns);
-        if other.head.order() < self.head.order() {
-            self.head = other.head;
+    /// Takes in one more span.
+    pub(crate) fn add(&mut self, span: &Span, terms: SpanTerms) {
+        let head = head(span, terms);
+        self.start_ns = self.start_ns.min(head.start_ns);
+        self.end_ns = self.end_ns.max(head.end_ns);
+        if head.order() < self.head.order() {
+            self.head = head;
         }
-        self.span_count = self.span_count.saturating_add(other.span_count);
-        self.error_count = self.error_count.saturating_add(other.error_count);
-        self.user = either(self.user.take(), other.user, |a, b| if b.order() < a.order() { b } else { a });
-        self.bands = either(self.bands, other.bands, sum);
+        self.span_count += 1;
+        self.error_count += u64::from(span.is_error());
+        let user = terms.user.map(|name| User { start_ns: head.start_ns, span_id: head.span_id, name });
+        self.user = either(self.user, user, |a, b| if b.order() < a.order() { b } else { a });
+        self.bands = either(self.bands, bands(span), sum);
+        self.note_service(head.start_ns, terms.service);
+        self.note_term(terms.name);
+        self.note_term(terms.service);
+        terms.user.into_iter().for_each(|user| self.note_term(user));
+    }
+
+    fn note_service(&mut self, start_ns: i64, service: Term) {
+        match self.services.iter().position(|(_, known)| *known == service) {
+            Some(at) if self.services[at].0 <= start_ns => return,
+            Some(at) => drop(self.services.remove(at)),
+            None => {}
+        }
+        let entry = (start_ns, service);
+        let at = self.services.partition_point(|known| *known < entry);
+        self.services.insert(at, entry);
+        self.services.truncate(MAX_SERVICES);
+    }
+
+    fn note_term(&mut self, term: Term) {
+        if let Err(at) = self.terms.binary_search(&term)
+            && self.terms.len() < MAX_TERMS
+        {
+            self.terms.insert(at, term);
+        }
     }
 
     /// The root's own duration, or from first start to last end; never negative.
@@ -81,6 +124,106 @@ impl Fold {
         let (start_ns, end_ns) =
             if self.head.is_root { (self.head.start_ns, self.head.end_ns) } else { (self.start_ns, self.end_ns) };
         end_ns.saturating_sub(start_ns).max(0)
+    }
+
+    /// What has no column of its own: all but start, duration and counts.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(64 + 8 * self.terms.len());
+        let bits =
+            u8::from(self.head.is_root) | (u8::from(self.user.is_some()) << 1) | (u8::from(self.bands.is_some()) << 2);
+        bytes.push(bits);
+        put_signed(&mut bytes, self.end_ns.wrapping_sub(self.start_ns));
+        put_signed(&mut bytes, self.head.start_ns.wrapping_sub(self.start_ns));
+        put_signed(&mut bytes, self.head.end_ns.wrapping_sub(self.head.start_ns));
+        bytes.extend_from_slice(&self.head.span_id.to_bytes());
+        put_signed(&mut bytes, self.head.name);
+        put_signed(&mut bytes, self.head.service);
+        if let Some(user) = self.user {
+            put_signed(&mut bytes, user.start_ns.wrapping_sub(self.start_ns));
+            bytes.extend_from_slice(&user.span_id.to_bytes());
+            put_signed(&mut bytes, user.name);
+        }
+        if let Some(bands) = self.bands {
+            for ms in [bands.network_ms, bands.uplink_ms, bands.downlink_ms, bands.error_ms, bands.server_ms] {
+                bytes.extend_from_slice(&ms.to_le_bytes());
+            }
+        }
+        put(&mut bytes, self.services.len() as u64);
+        for (first_ns, service) in &self.services {
+            put_signed(&mut bytes, first_ns.wrapping_sub(self.start_ns));
+            put_signed(&mut bytes, *service);
+        }
+        let mut last = 0;
+        for term in &self.terms {
+            put_signed(&mut bytes, term.wrapping_sub(last));
+            last = *term;
+        }
+        bytes
+    }
+
+    /// Reads what [`Fold::to_bytes`] wrote, beside the columns.
+    pub(crate) fn from_bytes(bytes: &[u8], columns: Columns) -> Result<Self, Broken> {
+        let mut reader = Reader(bytes);
+        let bits = reader.byte()?;
+        let start_ns = columns.start_ns;
+        let end_ns = start_ns.wrapping_add(reader.signed()?);
+        let head_start_ns = start_ns.wrapping_add(reader.signed()?);
+        let head = Head {
+            is_root: bits & 1 != 0,
+            start_ns: head_start_ns,
+            end_ns: head_start_ns.wrapping_add(reader.signed()?),
+            span_id: span_id(&mut reader)?,
+            name: reader.signed()?,
+            service: reader.signed()?,
+        };
+        let user = if bits & 2 == 0 {
+            None
+        } else {
+            Some(User {
+                start_ns: start_ns.wrapping_add(reader.signed()?),
+                span_id: span_id(&mut reader)?,
+                name: reader.signed()?,
+            })
+        };
+        let bands = if bits & 4 == 0 {
+            None
+        } else {
+            let mut ms = || reader.array().map(f64::from_le_bytes);
+            Some(Bands { network_ms: ms()?, uplink_ms: ms()?, downlink_ms: ms()?, error_ms: ms()?, server_ms: ms()? })
+        };
+        let count = reader.count()?;
+        let mut service = || Ok((start_ns.wrapping_add(reader.signed()?), reader.signed()?));
+        let services = (0..count).map(|_| service()).collect::<Result<_, _>>()?;
+        let (mut terms, mut last) = (Vec::new(), 0_i64);
+        while !reader.0.is_empty() {
+            last = last.wrapping_add(reader.signed()?);
+            terms.push(last);
+        }
+        let Columns { span_count, error_count, .. } = columns;
+        Ok(Self { start_ns, end_ns, head, span_count, error_count, user, bands, services, terms })
+    }
+}
+
+/// What a trace's row has in columns that lists are filtered by; its duration follows from the rest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Columns {
+    pub(crate) start_ns: i64,
+    pub(crate) span_count: u64,
+    pub(crate) error_count: u64,
+}
+
+fn span_id(reader: &mut Reader<'_>) -> Result<SpanId, Broken> {
+    SpanId::from_bytes(reader.array()?).ok_or(Broken)
+}
+
+fn head(span: &Span, terms: SpanTerms) -> Head {
+    Head {
+        is_root: span.parent_span_id.is_none(),
+        start_ns: column_ns(span.start_ns),
+        end_ns: column_ns(span.end_ns),
+        span_id: span.span_id,
+        name: terms.name,
+        service: terms.service,
     }
 }
 
@@ -101,16 +244,11 @@ pub(crate) fn column_ns(time_ns: u64) -> i64 {
     i64::try_from(time_ns).unwrap_or(i64::MAX)
 }
 
-/// The beginning of a text.
-pub(crate) fn cut(text: &str) -> String {
-    text.chars().take(TEXT_CHARS).collect()
-}
-
 /// `app.user_id`, as text.
-pub(crate) fn user(span: &Span) -> Option<String> {
+pub(crate) fn user(span: &Span) -> Option<Cow<'_, str>> {
     match span.attribute(keys::APP_USER_ID)? {
-        Value::String(name) if !name.is_empty() => Some(cut(name)),
-        Value::Int(number) => Some(number.to_string()),
+        Value::String(name) if !name.is_empty() => Some(Cow::Borrowed(name)),
+        Value::Int(number) => Some(Cow::Owned(number.to_string())),
         _ => None,
     }
 }
@@ -147,7 +285,10 @@ fn either<T>(a: Option<T>, b: Option<T>, both: impl FnOnce(T, T) -> T) -> Option
 mod tests {
     use super::*;
     use proptest::{collection::vec, option, prelude::*};
-    use std::{collections::BTreeMap, sync::Arc};
+    use std::{
+        collections::{BTreeMap, BTreeSet},
+        sync::Arc,
+    };
     use throughline_otlp::{KeyValue, Resource, Scope, Status, StatusCode, context::TraceId};
 
     fn span() -> impl Strategy<Value = Span> {
@@ -186,24 +327,37 @@ mod tests {
         })
     }
 
+    /// Names are numbers here, users are letters.
+    fn terms(span: &Span) -> SpanTerms {
+        let user = user(span).map(|user| i64::from(user.as_bytes()[0]));
+        SpanTerms { name: span.name.parse().unwrap(), service: 1_000 + i64::from(span.kind.number()), user }
+    }
+
     fn fold(spans: &[Span]) -> Fold {
-        let mut spans = spans.iter().map(Fold::of);
-        let mut fold = spans.next().unwrap();
-        spans.for_each(|span| fold.absorb(span));
+        let mut fold = Fold::of(&spans[0], terms(&spans[0]));
+        spans[1..].iter().for_each(|span| fold.add(span, terms(span)));
         fold
+    }
+
+    /// As it comes back from the file.
+    fn stored(fold: &Fold) -> Fold {
+        let Fold { start_ns, span_count, error_count, .. } = *fold;
+        Fold::from_bytes(&fold.to_bytes(), Columns { start_ns, span_count, error_count }).unwrap()
     }
 
     proptest! {
         #[test]
-        fn order_and_grouping_do_not_matter((spans, shuffled) in trace(), at in any::<prop::sample::Index>()) {
+        fn order_does_not_matter_nor_what_was_stored_in_between(
+            (spans, shuffled) in trace(),
+            at in any::<prop::sample::Index>(),
+        ) {
             let whole = fold(&spans);
             prop_assert_eq!(&fold(&shuffled), &whole);
-            let (left, right) = shuffled.split_at(at.index(shuffled.len()));
-            if !left.is_empty() {
-                let mut joined = fold(left);
-                joined.absorb(fold(right));
-                prop_assert_eq!(joined, whole);
-            }
+            prop_assert_eq!(&stored(&whole), &whole);
+            let (before, after) = shuffled.split_at(1 + at.index(shuffled.len()));
+            let mut joined = stored(&fold(before));
+            after.iter().for_each(|span| joined.add(span, terms(span)));
+            prop_assert_eq!(joined, whole);
         }
 
         #[test]
@@ -219,20 +373,28 @@ mod tests {
             let first = by_start.values().next().unwrap();
             let root = by_start.values().find(|span| span.parent_span_id.is_none());
             prop_assert_eq!(fold.head.is_root, root.is_some());
-            prop_assert_eq!(&fold.head.name, &root.unwrap_or(first).name);
+            prop_assert_eq!(fold.head.name, terms(root.unwrap_or(first)).name);
             let last_end = spans.iter().map(|span| span.end_ns).max().unwrap();
             let duration_ns = match root {
                 Some(root) => root.duration_ns(),
                 None => last_end.saturating_sub(first.start_ns),
             };
             prop_assert_eq!(fold.duration_ns(), column_ns(duration_ns));
-            let named = by_start.values().find_map(|span| user(span));
+            let named = by_start.values().find_map(|span| terms(span).user);
             prop_assert_eq!(fold.user.map(|user| user.name), named);
             let total: i64 = spans
                 .iter()
                 .filter_map(|span| span.attribute(keys::NETWORK_TOTAL_MS)?.as_i64())
                 .sum();
             prop_assert_eq!(fold.bands.unwrap_or_default().network_ms, total as f64);
+            let all: BTreeSet<_> = spans.iter().map(terms).flat_map(|of| [of.name, of.service].into_iter().chain(of.user)).collect();
+            prop_assert!(fold.terms.iter().eq(&all));
+        }
+
+        #[test]
+        fn any_bytes_are_a_row_or_an_error(bytes: Vec<u8>) {
+            let columns = Columns { start_ns: i64::MAX, span_count: 1, error_count: 0 };
+            let _ = Fold::from_bytes(&bytes, columns);
         }
     }
 
@@ -240,5 +402,24 @@ mod tests {
     fn times_beyond_sqlite_are_clamped() {
         assert_eq!(column_ns(u64::MAX), i64::MAX);
         assert_eq!(column_ns(7), 7);
+    }
+
+    #[test]
+    fn a_row_has_bounds() {
+        let mut span = Span::new(
+            TraceId::from_bytes([1; 16]).unwrap(),
+            SpanId::from_bytes([1; 8]).unwrap(),
+            Arc::new(Resource::default()),
+            Arc::new(Scope::default()),
+        );
+        let of = |number| SpanTerms { name: number, service: 10_000 + number, user: None };
+        span.start_ns = 5_000;
+        let mut fold = Fold::of(&span, of(0));
+        for number in 1..5_000 {
+            span.start_ns -= 1;
+            fold.add(&span, of(number));
+        }
+        assert_eq!((fold.services.len(), fold.terms.len()), (MAX_SERVICES, MAX_TERMS));
+        assert_eq!(fold.services[0], (1, 14_999), "the earliest stay");
     }
 }

@@ -4,28 +4,46 @@
 //! writes, and commits together whatever has queued up meanwhile; a few connections read. [`SpanStore::append`]
 //! resolves after the commit, so that what was acknowledged survives a crash. Each span has a place in the order of
 //! commits: a sink is a cursor over it ([`SpanStore::after`], [`SpanStore::set_cursor`]). Log records lie beside the spans
-//! and have an order of their own ([`SpanStore::append_logs`], [`SpanStore::logs_after`]).
+//! and have an order of their own ([`SpanStore::append_logs`], [`SpanStore::logs_after`]). What sinks remember besides their
+//! cursors is in an [`Outbox`].
+//!
+//! [`Metrics`] keeps the last point of each series and a queue of points, in a file of its own.
 //!
 //! Everything is bounded: the queue, the readers, what one call returns.
 
 mod append;
+mod archive;
+mod block;
+mod damage;
 mod error;
 mod fold;
+mod known;
 mod list;
 mod logs;
+mod metrics;
+mod migrate;
+mod outbox;
 mod pool;
 mod read;
 mod resources;
+mod retention;
 mod schema;
 mod span_store;
 mod sqlite;
 mod summary;
+mod terms;
+mod varint;
 mod writer;
 
 pub use crate::{
+    archive::{Archive, backup},
+    damage::set_aside,
     error::StoreError,
     list::{Before, ListFilter, MAX_LIST},
+    metrics::{MAX_POINT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_POINTS, MAX_SERIES, MetricCounts, Metrics},
+    outbox::{Outbox, SetAside},
     read::{MAX_AFTER_BYTES, MAX_TRACE_LOGS, MAX_TRACE_SPANS},
+    retention::{Retention, Tidied},
     span_store::{Appended, Counts, SpanStore},
     sqlite::Store,
     summary::{Bands, Summary},

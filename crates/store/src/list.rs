@@ -1,18 +1,18 @@
 //! The list of traces: filters, order, pages.
 
+use foldhash::HashSet;
 use rusqlite::{Connection, params_from_iter, types::Value};
 use throughline_otlp::context::TraceId;
 
 use crate::{
     StoreError, Summary,
     fold::{Fold, column_ns},
-    read::{FOLD_COLUMNS, fold, fold_of, trace_id},
+    read::{FOLD_COLUMNS, damaged, fold, fold_of, trace_id},
+    terms::Term,
 };
 
 /// How many traces one list has at most.
 pub const MAX_LIST: u32 = 1000;
-/// How many services one summary names at most.
-const MAX_SERVICES: u32 = 64;
 
 /// Which traces, and how many. The default is the latest 50 of all.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,19 +48,27 @@ pub struct Before {
 }
 
 pub(crate) fn list(connection: &Connection, filter: &ListFilter) -> Result<Vec<Summary>, StoreError> {
+    let text = filter.text.as_deref().map(str::trim).filter(|text| !text.is_empty());
+    let text = text.map(|text| Text::new(connection, text)).transpose()?;
+    let limit = filter.limit.clamp(1, MAX_LIST) as usize;
     let (select, values) = statement(filter);
     let mut select = connection.prepare_cached(&select)?;
     let mut rows = select.query(params_from_iter(values))?;
     let mut summaries = Vec::new();
-    while let Some(row) = rows.next()? {
-        summaries.push(summary_of(connection, trace_id(row, 0)?, fold_of(row)?)?);
+    while summaries.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let (trace_id, fold) = (trace_id(row, 0)?, fold_of(row)?);
+        if text.as_ref().is_none_or(|text| text.is_of(trace_id, &fold)) {
+            summaries.push(summary_of(connection, trace_id, &fold)?);
+        }
     }
     Ok(summaries)
 }
 
 pub(crate) fn summary(connection: &Connection, trace_id: TraceId) -> Result<Option<Summary>, StoreError> {
     match fold(connection, trace_id)? {
-        Some(fold) => summary_of(connection, trace_id, fold).map(Some),
+        Some((_, fold)) => summary_of(connection, trace_id, &fold).map(Some),
         None => Ok(None),
     }
 }
@@ -82,25 +90,35 @@ fn statement(filter: &ListFilter) -> (String, Vec<Value>) {
         select.push_str(" AND duration_ns >= ?");
         values.push(Value::Integer((min_ms * 1e6).ceil() as i64));
     }
-    let text = filter.text.as_deref().unwrap_or_default().trim();
-    if !text.is_empty() {
-        // The terms that match are found once; `+` keeps SQLite from looking up each of them in each trace, which
-        // has few. `instr` knows no wildcards, so nothing needs escaping.
-        select.push_str(
-            " AND (EXISTS (SELECT 1 FROM trace_terms WHERE trace_terms.trace_id = traces.trace_id
-                 AND +term_id IN (SELECT id FROM terms WHERE instr(text, ?) > 0))",
-        );
-        values.push(Value::Text(text.to_lowercase()));
-        if let Some((least, greatest)) = id_range(text) {
-            select.push_str(" OR traces.trace_id BETWEEN ? AND ?");
-            values.push(Value::Blob(least.to_vec()));
-            values.push(Value::Blob(greatest.to_vec()));
-        }
-        select.push(')');
-    }
-    select.push_str(" ORDER BY start_ns DESC, trace_id DESC LIMIT ?");
-    values.push(Value::Integer(filter.limit.clamp(1, MAX_LIST).into()));
+    select.push_str(" ORDER BY start_ns DESC, trace_id DESC");
     (select, values)
+}
+
+/// A text to be found: the terms of the dictionary that have it in them, and the ids that begin with it.
+struct Text {
+    terms: HashSet<Term>,
+    ids: Option<([u8; 16], [u8; 16])>,
+}
+
+impl Text {
+    fn new(connection: &Connection, text: &str) -> Result<Self, StoreError> {
+        let lower = text.to_lowercase();
+        let mut select = connection.prepare_cached("SELECT id, text FROM terms")?;
+        let mut rows = select.query([])?;
+        let mut terms = HashSet::default();
+        while let Some(row) = rows.next()? {
+            if row.get_ref(1)?.as_str().map_err(damaged)?.to_lowercase().contains(&lower) {
+                terms.insert(row.get(0)?);
+            }
+        }
+        Ok(Self { terms, ids: id_range(text) })
+    }
+
+    fn is_of(&self, trace_id: TraceId, fold: &Fold) -> bool {
+        let id = trace_id.to_bytes();
+        self.ids.is_some_and(|(least, greatest)| least <= id && id <= greatest)
+            || fold.terms.iter().any(|term| self.terms.contains(term))
+    }
 }
 
 /// The least and the greatest id that begin with these hexadecimal digits.
@@ -118,24 +136,22 @@ fn id_range(digits: &str) -> Option<([u8; 16], [u8; 16])> {
     Some((least, greatest))
 }
 
-fn summary_of(connection: &Connection, trace_id: TraceId, fold: Fold) -> Result<Summary, StoreError> {
-    let mut select = connection
-        .prepare_cached("SELECT service FROM trace_services WHERE trace_id = ?1 ORDER BY first_ns, service LIMIT ?2")?;
-    let services =
-        select.query_map((trace_id.to_bytes(), MAX_SERVICES), |row| row.get(0))?.collect::<Result<_, _>>()?;
+fn summary_of(connection: &Connection, trace_id: TraceId, fold: &Fold) -> Result<Summary, StoreError> {
+    let mut select = connection.prepare_cached("SELECT text FROM terms WHERE id = ?1")?;
+    let mut text = |term: Term| select.query_row([term], |row| row.get::<_, String>(0));
     // Times are not negative: they were u64 before they became columns.
     let unsigned = |ns| u64::try_from(ns).unwrap_or_default();
     Ok(Summary {
         trace_id,
         start_ns: unsigned(fold.start_ns),
         duration_ns: unsigned(fold.duration_ns()),
-        root_name: fold.head.name,
-        root_service: fold.head.service,
+        root_name: text(fold.head.name)?,
+        root_service: text(fold.head.service)?,
         has_root: fold.head.is_root,
         span_count: fold.span_count,
         error_count: fold.error_count,
-        services,
-        user: fold.user.map(|user| user.name),
+        services: fold.services.iter().map(|(_, service)| text(*service)).collect::<Result<_, _>>()?,
+        user: fold.user.map(|user| text(user.name)).transpose()?,
         bands: fold.bands,
     })
 }

@@ -10,7 +10,7 @@ use throughline_otlp::{
     encode_record,
 };
 
-use crate::{Appended, fold::column_ns, resources::Resources};
+use crate::{Appended, append::unix_s, fold::column_ns, resources::Resources};
 
 /// What the public door says of how a record came in, which differs when it comes again.
 const OF_RECEPTION: [&str; 2] = ["client.address", keys::RECEIVED_NS];
@@ -23,8 +23,9 @@ pub(crate) fn append_logs(
 ) -> rusqlite::Result<Appended> {
     let mut appended = Appended::default();
     let mut resources = Resources::default();
+    let stored_s = unix_s();
     let mut insert = connection.prepare_cached(
-        "INSERT INTO logs (key, trace_id, time_ns, resource_id, body) VALUES (?1, ?2, ?3, ?4, ?5)
+        "INSERT INTO logs (key, trace_id, time_ns, resource_id, body, stored_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
          ON CONFLICT (key) DO NOTHING",
     )?;
     for record in records {
@@ -35,6 +36,7 @@ pub(crate) fn append_logs(
             column_ns(record.at_ns()),
             resource_id,
             encode_record(record),
+            stored_s,
         ])?;
         if inserted == 0 {
             appended.duplicates += 1;
@@ -49,7 +51,7 @@ pub(crate) fn append_logs(
 
 /// 128 bits of everything that the sender said: a log record has no id of its own, and one that is sent again is the same
 /// to the nanosecond. It is a cryptographic hash, so that nobody can make up a record that keeps another's out.
-fn key(record: &LogRecord, resource_id: i64) -> [u8; 16] {
+pub(crate) fn key(record: &LogRecord, resource_id: i64) -> [u8; 16] {
     let hash = Sha256::new()
         .chain_update(resource_id.to_be_bytes())
         .chain_update(encode_record(as_sent(record).as_ref()))

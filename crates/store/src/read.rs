@@ -4,55 +4,77 @@ use std::{collections::HashMap, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
 use throughline_otlp::{
-    LogRecord, Record, Resource, Scope, Span,
-    context::{SpanId, TraceId},
-    decode_record, decode_resource_scope,
+    LogRecord, Record, Resource, Scope, Span, context::TraceId, decode_record, decode_resource_scope,
 };
 
 use crate::{
-    Bands, Counts, StoreError,
-    fold::{Fold, Head, User, column_ns},
+    Counts, StoreError, block,
+    fold::{Columns, Fold, column_ns},
 };
 
 /// How many spans of one trace are returned; what lies beyond is left out, latest first.
 pub const MAX_TRACE_SPANS: usize = 100_000;
 /// How many log records of one trace are returned; what lies beyond is left out, latest first.
 pub const MAX_TRACE_LOGS: usize = 10_000;
-/// After how many bytes of records, as stored, `after` and `logs_after` stop. The first is returned whatever its size.
+/// After how many bytes of records, as stored but not compressed, `after` and `logs_after` stop. The first is returned whatever its size.
 pub const MAX_AFTER_BYTES: usize = 8 << 20;
 
 /// The columns of `traces` that [`fold_of`] reads, beginning with `trace_id`.
-pub(crate) const FOLD_COLUMNS: &str = "trace_id, start_ns, end_ns, head_is_root, head_start_ns, \
-     head_end_ns, head_span_id, head_name, head_service, span_count, error_count, user_start_ns, \
-     user_span_id, user_name, network_ms, uplink_ms, downlink_ms, error_ms, server_ms";
+pub(crate) const FOLD_COLUMNS: &str = "trace_id, start_ns, span_count, error_count, about";
+/// How many these are.
+const FOLD_COUNT: usize = 5;
 
-/// What is kept in a table of its own, in the order of commits.
-pub(crate) trait Stored: Record {
-    /// The `resource_id` and `body` of a trace's, by time; of at most as many as the second parameter says.
-    const OF_TRACE: &'static str;
-    /// How many of one trace are returned.
-    const MOST_OF_TRACE: usize;
-    /// The `seq`, `resource_id` and `body` of those beyond a place, in order; likewise.
-    const AFTER: &'static str;
+/// All spans of a trace, by start, at most so many.
+pub(crate) fn trace(connection: &Connection, trace_id: TraceId) -> Result<Vec<Span>, StoreError> {
+    let mut select = connection.prepare_cached(
+        "SELECT body FROM traces JOIN trace_blocks ON trace_no = no JOIN blocks USING (last_seq)
+         WHERE trace_id = ?1 ORDER BY last_seq",
+    )?;
+    let mut rows = select.query([trace_id.to_bytes()])?;
+    let mut spans = Vec::new();
+    while let Some(row) = rows.next()? {
+        spans.append(&mut block::decode_trace(row.get_ref(0)?.as_blob().map_err(damaged)?, trace_id)?);
+        if spans.len() > 2 * MAX_TRACE_SPANS {
+            earliest(&mut spans);
+        }
+    }
+    earliest(&mut spans);
+    Ok(spans)
 }
 
-impl Stored for Span {
-    const OF_TRACE: &'static str =
-        "SELECT resource_id, body FROM spans WHERE trace_id = ?1 ORDER BY start_ns, seq LIMIT ?2";
-    const MOST_OF_TRACE: usize = MAX_TRACE_SPANS;
-    const AFTER: &'static str = "SELECT seq, resource_id, body FROM spans WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+fn earliest(spans: &mut Vec<Span>) {
+    // Stable: those that began together stay in the order of commits.
+    spans.sort_by_key(|span| span.start_ns);
+    spans.truncate(MAX_TRACE_SPANS);
 }
 
-impl Stored for LogRecord {
-    const OF_TRACE: &'static str =
-        "SELECT resource_id, body FROM logs WHERE trace_id = ?1 ORDER BY time_ns, seq LIMIT ?2";
-    const MOST_OF_TRACE: usize = MAX_TRACE_LOGS;
-    const AFTER: &'static str = "SELECT seq, resource_id, body FROM logs WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+/// Spans beyond a place, in order.
+pub(crate) fn after(connection: &Connection, cursor: u64, limit: usize) -> Result<Vec<(u64, Span)>, StoreError> {
+    let mut select =
+        connection.prepare_cached("SELECT first_seq, body FROM blocks WHERE last_seq > ?1 ORDER BY last_seq")?;
+    let mut rows = select.query([column_ns(cursor)])?;
+    let (mut spans, mut bytes) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        let first: u64 = row.get(0)?;
+        let (block, block_bytes) = block::decode(row.get_ref(1)?.as_blob().map_err(damaged)?)?;
+        bytes += block_bytes;
+        if bytes > MAX_AFTER_BYTES && !spans.is_empty() {
+            break;
+        }
+        let new = (first..).zip(block).filter(|(place, _)| *place > cursor);
+        spans.extend(new.take(limit.saturating_sub(spans.len())));
+        if spans.len() >= limit {
+            break;
+        }
+    }
+    Ok(spans)
 }
 
-pub(crate) fn trace<R: Stored>(connection: &Connection, trace_id: TraceId) -> Result<Vec<R>, StoreError> {
-    let mut select = connection.prepare_cached(R::OF_TRACE)?;
-    let mut rows = select.query(params![trace_id.to_bytes(), R::MOST_OF_TRACE])?;
+/// All log records of a trace, by time, at most so many.
+pub(crate) fn trace_logs(connection: &Connection, trace_id: TraceId) -> Result<Vec<LogRecord>, StoreError> {
+    let mut select = connection
+        .prepare_cached("SELECT resource_id, body FROM logs WHERE trace_id = ?1 ORDER BY time_ns, seq LIMIT ?2")?;
+    let mut rows = select.query(params![trace_id.to_bytes(), MAX_TRACE_LOGS])?;
     let mut resources = Resources::default();
     let mut records = Vec::new();
     while let Some(row) = rows.next()? {
@@ -62,12 +84,14 @@ pub(crate) fn trace<R: Stored>(connection: &Connection, trace_id: TraceId) -> Re
     Ok(records)
 }
 
-pub(crate) fn after<R: Stored>(
+/// Log records beyond a place, in order.
+pub(crate) fn logs_after(
     connection: &Connection,
     cursor: u64,
     limit: usize,
-) -> Result<Vec<(u64, R)>, StoreError> {
-    let mut select = connection.prepare_cached(R::AFTER)?;
+) -> Result<Vec<(u64, LogRecord)>, StoreError> {
+    let mut select =
+        connection.prepare_cached("SELECT seq, resource_id, body FROM logs WHERE seq > ?1 ORDER BY seq LIMIT ?2")?;
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut rows = select.query(params![column_ns(cursor), limit])?;
     let mut resources = Resources::default();
@@ -94,59 +118,42 @@ pub(crate) fn cursor(connection: &Connection, sink: &str) -> Result<u64, StoreEr
 
 pub(crate) fn counts(connection: &Connection) -> Result<Counts, StoreError> {
     let counts = connection
-        .prepare_cached("SELECT spans, traces, logs FROM totals")?
-        .query_row([], |row| Ok(Counts { spans: row.get(0)?, traces: row.get(1)?, log_records: row.get(2)? }))?;
+        .prepare_cached(
+            "SELECT spans, traces, logs, span_seq,
+                 coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'logs'), 0) FROM totals",
+        )?
+        .query_row([], |row| {
+            Ok(Counts {
+                spans: row.get(0)?,
+                traces: row.get(1)?,
+                log_records: row.get(2)?,
+                last_span: row.get(3)?,
+                last_log_record: row.get(4)?,
+            })
+        })?;
     Ok(counts)
 }
 
-/// What is known of a trace.
-pub(crate) fn fold(connection: &Connection, trace_id: TraceId) -> rusqlite::Result<Option<Fold>> {
-    let select = format!("SELECT {FOLD_COLUMNS} FROM traces WHERE trace_id = ?1");
-    connection.prepare_cached(&select)?.query_row([trace_id.to_bytes()], fold_of).optional()
+/// The number of a trace, and what is known of it.
+pub(crate) fn fold(connection: &Connection, trace_id: TraceId) -> Result<Option<(i64, Fold)>, StoreError> {
+    let mut select =
+        connection.prepare_cached(&format!("SELECT {FOLD_COLUMNS}, no FROM traces WHERE trace_id = ?1"))?;
+    let mut rows = select.query([trace_id.to_bytes()])?;
+    match rows.next()? {
+        Some(row) => Ok(Some((row.get(FOLD_COUNT)?, fold_of(row)?))),
+        None => Ok(None),
+    }
 }
 
 /// Reads a row of [`FOLD_COLUMNS`].
-pub(crate) fn fold_of(row: &Row<'_>) -> rusqlite::Result<Fold> {
-    let user = match row.get::<_, Option<String>>(13)? {
-        Some(name) => Some(User { start_ns: row.get(11)?, span_id: span_id(row, 12)?, name }),
-        None => None,
-    };
-    let bands = match row.get::<_, Option<f64>>(14)? {
-        Some(network_ms) => Some(Bands {
-            network_ms,
-            uplink_ms: row.get(15)?,
-            downlink_ms: row.get(16)?,
-            error_ms: row.get(17)?,
-            server_ms: row.get(18)?,
-        }),
-        None => None,
-    };
-    Ok(Fold {
-        start_ns: row.get(1)?,
-        end_ns: row.get(2)?,
-        head: Head {
-            is_root: row.get(3)?,
-            start_ns: row.get(4)?,
-            end_ns: row.get(5)?,
-            span_id: span_id(row, 6)?,
-            name: row.get(7)?,
-            service: row.get(8)?,
-        },
-        span_count: row.get(9)?,
-        error_count: row.get(10)?,
-        user,
-        bands,
-    })
+pub(crate) fn fold_of(row: &Row<'_>) -> Result<Fold, StoreError> {
+    let columns = Columns { start_ns: row.get(1)?, span_count: row.get(2)?, error_count: row.get(3)? };
+    Ok(Fold::from_bytes(row.get_ref(4)?.as_blob().map_err(damaged)?, columns)?)
 }
 
 /// Reads a trace id from a column.
 pub(crate) fn trace_id(row: &Row<'_>, column: usize) -> rusqlite::Result<TraceId> {
     TraceId::from_slice(row.get_ref(column)?.as_blob()?)
-        .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error)))
-}
-
-fn span_id(row: &Row<'_>, column: usize) -> rusqlite::Result<SpanId> {
-    SpanId::from_slice(row.get_ref(column)?.as_blob()?)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error)))
 }
 
@@ -170,6 +177,6 @@ impl Resources {
     }
 }
 
-fn damaged(error: impl std::fmt::Display) -> StoreError {
+pub(crate) fn damaged(error: impl std::fmt::Display) -> StoreError {
     StoreError::Corrupt(error.to_string())
 }

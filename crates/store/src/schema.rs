@@ -4,21 +4,30 @@ use std::{fs, io, path::Path, time::Duration};
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use crate::StoreError;
+use crate::{StoreError, migrate};
+
+type Step = fn(&Connection) -> Result<(), StoreError>;
 
 /// What each version adds to the one before it. A file has as many of them as its `user_version` says.
-const STEPS: [&str; 2] = [SPANS, LOGS];
+const STEPS: [Step; 3] = [
+    |connection| Ok(connection.execute_batch(SPANS)?),
+    |connection| Ok(connection.execute_batch(LOGS)?),
+    migrate::blocks,
+];
 /// The version that this program writes.
 const VERSION: i64 = STEPS.len() as i64;
+/// The first version that has given its free pages back since it was made.
+const VERSION_OF_BLOCKS: usize = 3;
 /// `THLN`, in `application_id`: what tells a store from any other `SQLite` file.
 const APPLICATION_ID: i64 = 0x5448_4c4e;
 /// How long to wait for another process that holds the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// After how many pages the log is written back into the file. Pages that change often are then written once for many
+/// changes.
+const CHECKPOINT_PAGES: i64 = 8_192;
 
-// `spans.seq` is the order of commits: one writer, and AUTOINCREMENT never gives a number twice. `body` is a protobuf
-// `Span` without its resource and scope, which are shared. Names, services and users are also terms, in lower case,
-// so that a search for text looks at a dictionary instead of at every span.
-const SPANS: &str = "
+// The first version: a row for each span, `body` a protobuf `Span` without its resource and scope.
+pub(crate) const SPANS: &str = "
 CREATE TABLE resources (
     id INTEGER PRIMARY KEY,
     body BLOB NOT NULL UNIQUE
@@ -95,7 +104,7 @@ INSERT INTO totals VALUES (0, 0);
 
 // `logs.seq` is the order of commits, as of spans. A log record has no id, so `key` tells what came before from what is
 // new. `time_ns` is when it happened or was noticed; `body` is a protobuf `LogRecord`.
-const LOGS: &str = "
+pub(crate) const LOGS: &str = "
 CREATE TABLE logs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     key BLOB NOT NULL UNIQUE,
@@ -107,6 +116,51 @@ CREATE TABLE logs (
 CREATE INDEX logs_by_trace ON logs (trace_id, time_ns, seq) WHERE trace_id IS NOT NULL;
 
 ALTER TABLE totals ADD COLUMN logs INTEGER NOT NULL DEFAULT 0;
+";
+
+// The names, services and users of traces; `age` says until when they are needed, see `terms`.
+pub(crate) const TERMS: &str = "
+CREATE TABLE terms (
+    id INTEGER PRIMARY KEY,
+    text TEXT NOT NULL UNIQUE,
+    age INTEGER NOT NULL
+) STRICT;
+";
+
+// Spans lie in blocks, in the order of commits: the first and the last place of a block are its own. Traces have numbers in
+// the order in which they were first met, so that what is written about new ones lies together. `about` is a `Fold`
+// without what has a column. `stored_s` is when it came in, Unix seconds; `span_seq` the last place that was given away;
+// `lost` what went before a sink had it.
+pub(crate) const BLOCKS: &str = "
+CREATE TABLE blocks (
+    last_seq INTEGER PRIMARY KEY,
+    first_seq INTEGER NOT NULL,
+    stored_s INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE traces (
+    no INTEGER PRIMARY KEY,
+    trace_id BLOB NOT NULL UNIQUE,
+    start_ns INTEGER NOT NULL,
+    duration_ns INTEGER NOT NULL,
+    span_count INTEGER NOT NULL,
+    error_count INTEGER NOT NULL,
+    about BLOB NOT NULL
+) STRICT;
+CREATE INDEX traces_by_start ON traces (start_ns, trace_id);
+
+CREATE TABLE trace_blocks (
+    trace_no INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    PRIMARY KEY (trace_no, last_seq)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX logs_by_resource ON logs (resource_id);
+
+ALTER TABLE totals ADD COLUMN span_seq INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE logs ADD COLUMN stored_s INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE sinks ADD COLUMN lost INTEGER NOT NULL DEFAULT 0;
 ";
 
 /// Makes the directory if it is absent, and the file, both for the owner alone.
@@ -133,6 +187,10 @@ pub(crate) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     // Whose file it is comes first: nothing is changed in one that is not ours.
     let version = version(&connection)?;
+    if version == 0 {
+        // Only before the first table; free pages can then be given back in small steps.
+        connection.pragma_update(None, "auto_vacuum", "incremental")?;
+    }
     let mode: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
     if mode != "wal" {
         return Err(StoreError::Sqlite(format!("the journal is {mode}, not wal").into()));
@@ -141,10 +199,15 @@ pub(crate) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
-    connection.pragma_update(None, "cache_size", -16_384)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -32_768)?;
     if version < STEPS.len() {
         upgrade(&mut connection)?;
     }
+    if (1..VERSION_OF_BLOCKS).contains(&version) {
+        give_back(&connection);
+    }
+    check_length(&connection, file)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -159,16 +222,45 @@ pub(crate) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
+/// Whether it can be read as it is.
+pub(crate) fn check_version(connection: &Connection) -> Result<(), StoreError> {
+    match version(connection)? {
+        0 => Err(StoreError::Corrupt("there is nothing in it".to_owned())),
+        found if found < STEPS.len() => Err(StoreError::OlderSchema { found: found as i64, supported: VERSION }),
+        _ => Ok(()),
+    }
+}
+
 /// All steps or none: what fails half way leaves the file as it was.
 fn upgrade(connection: &mut Connection) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another process may have been quicker.
     for step in &STEPS[version(&transaction)?..] {
-        transaction.execute_batch(step)?;
+        step(&transaction)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()?;
+    Ok(())
+}
+
+/// Makes the file as small as what is in it. It is only large if that fails.
+fn give_back(connection: &Connection) {
+    if let Err(error) = connection.execute_batch("PRAGMA auto_vacuum = incremental; VACUUM;") {
+        tracing::warn!(%error, "the store's file keeps the size that it had before the upgrade");
+    }
+}
+
+/// Whether the file ends too early: a copy that broke off, or a disk that lost something.
+fn check_length(connection: &Connection, file: &Path) -> Result<(), StoreError> {
+    // Only when the log is in the file does the file have all pages that there are.
+    let is_busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    let expected = pragma("page_count")? * pragma("page_size")?;
+    let found = fs::metadata(file).map_err(StoreError::Directory)?.len();
+    if !is_busy && found < expected {
+        return Err(StoreError::Corrupt(format!("it has {found} bytes of {expected}")));
+    }
     Ok(())
 }
 
@@ -195,62 +287,7 @@ fn version(connection: &Connection) -> Result<usize, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{SpanStore, Store, append::append};
-    use std::{collections::BTreeSet, sync::Arc};
-    use throughline_otlp::{
-        LogRecord, Span,
-        context::{SpanId, TraceId},
-    };
-
-    /// A file as version 1 left it, with one span in it.
-    fn first_version(dir: &Path, span: &Span) {
-        let file = dir.join("traces.db");
-        make_file(dir, &file).unwrap();
-        let connection = Connection::open(file).unwrap();
-        connection.execute_batch(SPANS).unwrap();
-        append(&connection, std::slice::from_ref(span), &mut BTreeSet::new()).unwrap();
-        connection.execute("INSERT INTO sinks VALUES ('honeycomb', 1)", []).unwrap();
-        connection.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
-        connection.pragma_update(None, "user_version", 1).unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_file_of_the_first_version_keeps_what_it_has_and_takes_log_records() {
-        let dir = tempfile::tempdir().unwrap();
-        let trace_id = TraceId::from_bytes([1; 16]).unwrap();
-        let span = Span::new(trace_id, SpanId::from_bytes([2; 8]).unwrap(), Arc::default(), Arc::default());
-        first_version(dir.path(), &span);
-        // The second time there is nothing to do.
-        for round in 0..2 {
-            let store = Store::open(dir.path()).unwrap();
-            assert_eq!(store.trace(trace_id).await.unwrap(), std::slice::from_ref(&span));
-            assert_eq!(store.cursor("honeycomb").await.unwrap(), 1);
-            let mut record = LogRecord::new(Arc::default(), Arc::default());
-            record.trace_id = Some(trace_id);
-            assert_eq!(store.append_logs(vec![record.clone()]).await.unwrap().duplicates, round);
-            assert_eq!(store.trace_logs(trace_id).await.unwrap(), [record]);
-            let counts = store.counts().await.unwrap();
-            assert_eq!((counts.spans, counts.traces, counts.log_records), (1, 1, 1));
-            store.close().await;
-        }
-    }
-
-    #[test]
-    fn an_upgrade_that_fails_leaves_the_file_as_it_was() {
-        let dir = tempfile::tempdir().unwrap();
-        let trace_id = TraceId::from_bytes([1; 16]).unwrap();
-        let span = Span::new(trace_id, SpanId::from_bytes([2; 8]).unwrap(), Arc::default(), Arc::default());
-        first_version(dir.path(), &span);
-        let file = dir.path().join("traces.db");
-        // The last statement of the step has no table to work on.
-        let connection = Connection::open(&file).unwrap();
-        connection.execute_batch("ALTER TABLE totals RENAME TO sums").unwrap();
-        assert!(Store::open(dir.path()).is_err());
-        assert_eq!(version(&connection).unwrap(), 1);
-        connection.execute_batch("ALTER TABLE sums RENAME TO totals").unwrap();
-        drop(connection);
-        assert!(Store::open(dir.path()).is_ok(), "nothing of the step was left behind");
-    }
+    use crate::Store;
 
     #[test]
     fn a_version_that_never_was_is_corrupt() {

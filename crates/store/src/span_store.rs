@@ -25,6 +25,11 @@ pub struct Counts {
     pub traces: u64,
     /// Log records.
     pub log_records: u64,
+    /// The place of the newest span; 0 if there never was one. What is before the first place that is left is gone, so the
+    /// number of spans alone does not tell how far a cursor is behind.
+    pub last_span: u64,
+    /// The place of the newest log record, likewise.
+    pub last_log_record: u64,
 }
 
 /// A durable store of spans and log records. All futures may be dropped at any time; what was begun is then finished unseen.

@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use throughline_otlp::{LogRecord, Record, Span, context::TraceId};
@@ -18,17 +19,22 @@ use tokio::sync::{
 };
 
 use crate::{
-    Appended, Counts, ListFilter, SpanStore, StoreError, Summary, list,
+    Appended, Counts, ListFilter, Retention, SpanStore, StoreError, Summary, Tidied,
+    append::State,
+    list,
     pool::Pool,
-    read, schema,
+    read, retention, schema,
     writer::{Job, Reply, Writer},
 };
 
-const FILE: &str = "traces.db";
+/// In its directory.
+pub(crate) const FILE: &str = "traces.db";
 /// How many jobs may be queued.
 const MAX_QUEUED_JOBS: usize = 256;
 /// How many spans and log records may be queued, in however few batches. One batch is taken whatever its size.
 const MAX_QUEUED_RECORDS: usize = 65_536;
+/// How often it is looked for what is too old while nobody writes.
+const TIDY_IDLE: Duration = Duration::from_secs(60);
 /// How many changes a receiver may lag behind.
 const CHANGES: usize = 1024;
 
@@ -61,24 +67,39 @@ impl Store {
     /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerSchema`], [`StoreError::Full`], or the
     /// database's.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, Retention::default())
+    }
+
+    /// The same, and what `retention` says goes: while there is something to write, and once a minute.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_with(dir: &Path, retention: Retention) -> Result<Self, StoreError> {
         let file = dir.join(FILE);
         schema::make_file(dir, &file).map_err(StoreError::Directory)?;
         let connection = schema::open_writer(&file)?;
+        let state = State::new(&connection)?;
         let (jobs, queue) = mpsc::channel(MAX_QUEUED_JOBS);
         let (changes, _) = broadcast::channel(CHANGES);
         let queued_records = Arc::new(AtomicUsize::new(0));
         let (committed, commits) = watch::channel(0);
         let writer = Writer {
             connection,
+            state,
             jobs: queue,
             queued_records: Arc::clone(&queued_records),
             changes: changes.clone(),
             commits: committed,
+            retention,
+            tidied: Instant::now(),
+            // There may be much to do after a long pause.
+            is_untidy: true,
         };
         thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(|| writer.run())
             .map_err(|error| StoreError::Sqlite(Box::new(error)))?;
+        remind(jobs.downgrade())?;
         Ok(Self { inner: Arc::new(Inner { jobs, queued_records, pool: Arc::new(Pool::new(file)), changes, commits }) })
     }
 
@@ -90,6 +111,31 @@ impl Store {
             // An error means that it is closed already.
             let _ = closed.await;
         }
+    }
+
+    /// Lets go what the [`Retention`] does not keep, in steps between which others have their turn.
+    ///
+    /// # Errors
+    /// [`StoreError::Closed`], [`StoreError::Full`], or the database's.
+    pub async fn tidy(&self) -> Result<Tidied, StoreError> {
+        let mut tidied = Tidied::default();
+        loop {
+            let (reply, result) = oneshot::channel();
+            self.inner.jobs.send(Job::Tidy { reply }).await.map_err(|_| StoreError::Closed)?;
+            match result.await.map_err(|_| StoreError::Closed)?? {
+                Some(step) => tidied.add(step),
+                None => return Ok(tidied),
+            }
+        }
+    }
+
+    /// How many spans or log records went before this sink had them, by the name of its cursor.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn lost(&self, sink: &str) -> Result<u64, StoreError> {
+        let sink = sink.to_owned();
+        self.inner.pool.read(move |connection| retention::lost(connection, &sink)).await
     }
 
     /// Counts records in, unless there would be too many.
@@ -127,6 +173,22 @@ impl Store {
     }
 }
 
+/// Has the writer look for what is too old while nobody writes, until the store is gone.
+fn remind(jobs: mpsc::WeakSender<Job>) -> Result<(), StoreError> {
+    let remind = move || {
+        loop {
+            thread::sleep(TIDY_IDLE);
+            let Some(jobs) = jobs.upgrade() else { return };
+            let (reply, _) = oneshot::channel();
+            if matches!(jobs.try_send(Job::Tidy { reply }), Err(TrySendError::Closed(_))) {
+                return;
+            }
+        }
+    };
+    let thread = thread::Builder::new().name("store-reminder".to_owned()).spawn(remind);
+    thread.map(drop).map_err(|error| StoreError::Sqlite(Box::new(error)))
+}
+
 impl SpanStore for Store {
     async fn append(&self, spans: Vec<Span>) -> Result<Appended, StoreError> {
         self.write(spans, |spans, reply| Job::Append { spans, reply }).await
@@ -141,7 +203,7 @@ impl SpanStore for Store {
     }
 
     async fn trace_logs(&self, trace_id: TraceId) -> Result<Vec<LogRecord>, StoreError> {
-        self.inner.pool.read(move |connection| read::trace(connection, trace_id)).await
+        self.inner.pool.read(move |connection| read::trace_logs(connection, trace_id)).await
     }
 
     async fn summary(&self, trace_id: TraceId) -> Result<Option<Summary>, StoreError> {
@@ -157,7 +219,7 @@ impl SpanStore for Store {
     }
 
     async fn logs_after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, LogRecord)>, StoreError> {
-        self.inner.pool.read(move |connection| read::after(connection, cursor, limit)).await
+        self.inner.pool.read(move |connection| read::logs_after(connection, cursor, limit)).await
     }
 
     async fn cursor(&self, sink: &str) -> Result<u64, StoreError> {

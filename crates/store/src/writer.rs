@@ -6,18 +6,32 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, TransactionBehavior, params};
 use throughline_otlp::{LogRecord, Span, context::TraceId};
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{
+    broadcast,
+    mpsc::{self, error::TryRecvError},
+    oneshot, watch,
+};
 
-use crate::{Appended, StoreError, append::append, fold::column_ns, logs::append_logs};
+use crate::{
+    Appended, Retention, StoreError, Tidied,
+    append::{State, append},
+    fold::column_ns,
+    logs::append_logs,
+    retention,
+};
 
 /// How many jobs one transaction takes in.
 const MAX_GROUP_JOBS: usize = 64;
 /// After how many spans and log records a transaction takes in no more jobs.
 const MAX_GROUP_RECORDS: usize = 8192;
+
+/// How often it is looked for what is too old or too much, while there is something to write.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -36,6 +50,10 @@ pub(crate) enum Job {
         cursor: u64,
         reply: Reply<()>,
     },
+    /// Take one step of [`retention`](crate::retention); what it was, or nothing if there is nothing to do.
+    Tidy {
+        reply: Reply<Option<Tidied>>,
+    },
     /// Take no more jobs, finish those that are queued, close the file, then answer.
     Close {
         reply: oneshot::Sender<()>,
@@ -47,7 +65,7 @@ impl Job {
         match self {
             Self::Append { spans, .. } => spans.len(),
             Self::AppendLogs { records, .. } => records.len(),
-            Self::SetCursor { .. } | Self::Close { .. } => 0,
+            Self::SetCursor { .. } | Self::Tidy { .. } | Self::Close { .. } => 0,
         }
     }
 
@@ -55,6 +73,7 @@ impl Job {
         match self {
             Self::Append { reply, .. } | Self::AppendLogs { reply, .. } => drop(reply.send(result)),
             Self::SetCursor { reply, .. } => drop(reply.send(result.map(|_| ()))),
+            Self::Tidy { reply } => drop(reply.send(result.map(|_| None))),
             Self::Close { reply } => drop(reply.send(())),
         }
     }
@@ -63,28 +82,36 @@ impl Job {
 /// The writer's end of everything.
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
+    pub(crate) state: State,
     pub(crate) jobs: mpsc::Receiver<Job>,
     /// How many spans and log records are queued; the store counts up, the writer down.
     pub(crate) queued_records: Arc<AtomicUsize>,
     pub(crate) changes: broadcast::Sender<TraceId>,
     pub(crate) commits: watch::Sender<u64>,
+    pub(crate) retention: Retention,
+    /// When the last step was.
+    pub(crate) tidied: Instant,
+    /// Whether the last step left something to do.
+    pub(crate) is_untidy: bool,
 }
 
 impl Writer {
     /// Works until all handles are gone or one says that it is enough, and the queue is empty.
     pub(crate) fn run(mut self) {
         let mut closing = Vec::new();
-        while let Some(job) = self.jobs.blocking_recv() {
+        while let Some(mut next) = self.next() {
             let mut group = Vec::new();
-            let mut next = Some(job);
+            let mut asked = Vec::new();
             let mut records = 0;
             while let Some(job) = next {
                 records += job.record_count();
-                if matches!(job, Job::Close { .. }) {
-                    self.jobs.close();
-                    closing.push(job);
-                } else {
-                    group.push(job);
+                match job {
+                    Job::Close { .. } => {
+                        self.jobs.close();
+                        closing.push(job);
+                    }
+                    Job::Tidy { reply } => asked.push(reply),
+                    job => group.push(job),
                 }
                 next = if group.len() < MAX_GROUP_JOBS && records < MAX_GROUP_RECORDS {
                     self.jobs.try_recv().ok()
@@ -94,6 +121,12 @@ impl Writer {
             }
             self.queued_records.fetch_sub(records, Ordering::Relaxed);
             self.write(group);
+            self.tidy(asked);
+        }
+        // SQLite does it by itself only where no reader is left.
+        let written = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        if let Err(error) = written {
+            tracing::debug!(%error, "the store's log is written back at the next start");
         }
         if let Err((_, error)) = self.connection.close() {
             tracing::warn!(%error, "the store's file was not closed cleanly");
@@ -102,12 +135,56 @@ impl Writer {
             job.answer(Ok(Appended::default()));
         }
     }
+
+    /// The next job; none yet if there is something to tidy up until then. At the end, nothing.
+    fn next(&mut self) -> Option<Option<Job>> {
+        if !self.is_untidy {
+            return self.jobs.blocking_recv().map(Some);
+        }
+        match self.jobs.try_recv() {
+            Ok(job) => Some(Some(job)),
+            Err(TryRecvError::Empty) => Some(None),
+            Err(TryRecvError::Disconnected) => None,
+        }
+    }
+
+    /// Takes a step of retention where somebody asks for it, where the last one left something to do, and every second.
+    fn tidy(&mut self, mut asked: Vec<Reply<Option<Tidied>>>) {
+        if asked.is_empty() && !self.is_untidy && self.tidied.elapsed() < TIDY_EVERY {
+            return;
+        }
+        let result = retention::step(&mut self.connection, &mut self.state, &self.retention);
+        self.tidied = Instant::now();
+        // What failed is tried again, but not at once.
+        self.is_untidy = matches!(result, Ok(Some(_)));
+        match &result {
+            Ok(Some(tidied)) if tidied.lost > 0 => {
+                tracing::warn!(records = tidied.lost, "the store is too large: what a sink did not have yet is lost");
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.state.clear();
+                tracing::warn!(%error, "the store cannot remove what is old");
+            }
+        }
+        if let Some(reply) = asked.pop() {
+            drop(reply.send(result));
+        }
+        for reply in asked {
+            drop(reply.send(Ok(None)));
+        }
+    }
+
     /// Writes a group in one transaction; if that fails, each job in its own, so that none suffers for another.
     fn write(&mut self, group: Vec<Job>) {
         if group.is_empty() {
             return;
         }
-        match commit(&mut self.connection, &group) {
+        let committed = commit(&mut self.connection, &mut self.state, &group);
+        if committed.is_err() {
+            self.state.clear();
+        }
+        match committed {
             Ok((results, changed)) => {
                 self.publish(&results, changed);
                 for (job, appended) in group.into_iter().zip(results) {
@@ -143,21 +220,33 @@ impl Writer {
 type Committed = (Vec<Appended>, BTreeSet<TraceId>);
 
 /// All or nothing: a transaction that is not committed is rolled back when it is dropped.
-fn commit(connection: &mut Connection, group: &[Job]) -> Result<Committed, StoreError> {
+fn commit(connection: &mut Connection, state: &mut State, group: &[Job]) -> Result<Committed, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut changed = BTreeSet::new();
+    // All spans at once: those of a trace are put together, whoever sent them.
+    let batches: Vec<&[Span]> = group
+        .iter()
+        .filter_map(|job| match job {
+            Job::Append { spans, .. } => Some(&spans[..]),
+            _ => None,
+        })
+        .collect();
+    let mut appended = append(&transaction, state, &batches, &mut changed)?.into_iter();
     let mut results = Vec::with_capacity(group.len());
     for job in group {
         results.push(match job {
-            Job::Append { spans, .. } => append(&transaction, spans, &mut changed)?,
+            Job::Append { .. } => appended.next().unwrap_or_default(),
             Job::AppendLogs { records, .. } => append_logs(&transaction, records, &mut changed)?,
             Job::SetCursor { sink, cursor, .. } => {
                 transaction
-                    .prepare_cached("REPLACE INTO sinks (name, cursor) VALUES (?1, ?2)")?
+                    .prepare_cached(
+                        "INSERT INTO sinks (name, cursor) VALUES (?1, ?2)
+                         ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor",
+                    )?
                     .execute(params![sink, column_ns(*cursor)])?;
                 Appended::default()
             }
-            Job::Close { .. } => Appended::default(),
+            Job::Tidy { .. } | Job::Close { .. } => Appended::default(),
         });
     }
     transaction.commit()?;
@@ -183,6 +272,16 @@ mod tests {
         (Job::Append { spans, reply }, result)
     }
 
+    /// A text that does not get smaller.
+    fn noise(length: usize) -> String {
+        let mut state = 1_u32;
+        let mut letter = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from(b' ' + (state >> 24) as u8 % 95)
+        };
+        (0..length).map(|_| letter()).collect()
+    }
+
     /// A batch that does not fit on the disk fails alone: those before and after it in its group are stored, and
     /// nothing of it is.
     #[test]
@@ -197,10 +296,21 @@ mod tests {
         let (_jobs, queue) = mpsc::channel(1);
         let (commits, _) = watch::channel(0);
         let queued_records = Arc::default();
-        let mut writer = Writer { connection, jobs: queue, queued_records, changes, commits };
+        let state = State::new(&connection).unwrap();
+        let mut writer = Writer {
+            connection,
+            state,
+            jobs: queue,
+            queued_records,
+            changes,
+            commits,
+            retention: Retention::default(),
+            tidied: Instant::now(),
+            is_untidy: false,
+        };
 
         let (first, mut first_result) = batch(1, "small");
-        let (large, mut large_result) = batch(2, &"x".repeat(1 << 20));
+        let (large, mut large_result) = batch(2, &noise(1 << 20));
         let (last, mut last_result) = batch(3, "small");
         writer.write(vec![first, large, last]);
 
@@ -216,7 +326,17 @@ mod tests {
         let counts = read::counts(&writer.connection).unwrap();
         assert_eq!((counts.spans, counts.traces), (2, 2));
         let large = TraceId::from_bytes([2; 16]).unwrap();
-        assert_eq!(read::trace::<Span>(&writer.connection, large).unwrap(), vec![]);
+        assert_eq!(read::trace(&writer.connection, large).unwrap(), vec![]);
         assert!(read::fold(&writer.connection, large).unwrap().is_none());
+
+        // When there is room again, it goes on, and the same batch is no duplicate.
+        let _: i64 = writer
+            .connection
+            .pragma_update_and_check(None, "max_page_count", pages + 10_000, |row| row.get(0))
+            .unwrap();
+        let (again, mut again_result) = batch(2, &noise(1 << 20));
+        writer.write(vec![again]);
+        assert_eq!(again_result.try_recv().unwrap().unwrap(), stored);
+        assert_eq!(read::trace(&writer.connection, large).unwrap().len(), 1);
     }
 }

@@ -391,6 +391,7 @@ fn partial_success(signal: Signal, rejected: u64, encoding: Encoding) -> Vec<u8>
     let field = match signal {
         Signal::Traces => "rejectedSpans",
         Signal::Logs => "rejectedLogRecords",
+        Signal::Metrics => "rejectedDataPoints",
     };
     match encoding {
         Encoding::Protobuf => vec![0x0a, 2, 0x08, u8::try_from(rejected).unwrap_or(0x7f) & 0x7f],

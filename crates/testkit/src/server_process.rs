@@ -29,6 +29,7 @@ pub struct ServerProcess {
     child: Child,
     addr: SocketAddr,
     trusted_addr: SocketAddr,
+    grpc_addr: Option<SocketAddr>,
     output: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
@@ -42,12 +43,17 @@ impl ServerProcess {
         let mut command = Command::new(binary);
         command
             .env_clear()
-            .args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0", "--data-dir"])
+            .args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0"])
+            // Not an argument, so that a test may say something else.
+            .env("THROUGHLINE_GRPC_LISTEN", "127.0.0.1:0")
+            .arg("--data-dir")
             .arg(data_dir)
             .args(&options.args)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
+        // What a test finds in the store, it has sent itself.
+        command.env("THROUGHLINE_SELF_CHECK", "off");
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
@@ -66,7 +72,7 @@ impl ServerProcess {
         let mut readers = vec![copy(stderr, Arc::clone(&output))];
 
         let mut lines = BufReader::new(stdout).lines();
-        let (mut addr, mut trusted_addr) = (None, None);
+        let (mut addr, mut trusted_addr, mut grpc_addr) = (None, None, None);
         while addr.is_none() || trusted_addr.is_none() {
             let Some(line) = lines.next() else {
                 let status = child.wait()?;
@@ -82,6 +88,7 @@ impl ServerProcess {
             });
             match line.split_whitespace().next() {
                 Some("Cruddur") => addr = found,
+                Some("gRPC") => grpc_addr = found,
                 Some("OTLP") => trusted_addr = found,
                 _ => {}
             }
@@ -95,7 +102,13 @@ impl ServerProcess {
                 note(&rest, &line);
             }
         }));
-        Ok(Self { child, addr, trusted_addr, output, readers })
+        Ok(Self { child, addr, trusted_addr, grpc_addr, output, readers })
+    }
+
+    /// The id of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Where pages and API are.
@@ -110,16 +123,46 @@ impl ServerProcess {
         format!("http://{}", self.addr)
     }
 
+    /// The trusted door.
+    #[must_use]
+    pub const fn trusted_addr(&self) -> SocketAddr {
+        self.trusted_addr
+    }
+
     /// `http://127.0.0.1:port` of the trusted door.
     #[must_use]
     pub fn trusted_base(&self) -> String {
         format!("http://{}", self.trusted_addr)
     }
 
+    /// `http://127.0.0.1:port` of the trusted door for gRPC, if there is one.
+    #[must_use]
+    pub fn grpc_base(&self) -> Option<String> {
+        self.grpc_addr.map(|addr| format!("http://{addr}"))
+    }
+
     /// What it printed so far.
     #[must_use]
     pub fn output(&self) -> String {
         text(&self.output)
+    }
+
+    /// The most memory that it ever had resident, in bytes; `None` where the system does not say.
+    #[must_use]
+    pub fn peak_memory_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    }
+
+    /// Takes the process away without a word (SIGKILL).
+    ///
+    /// # Errors
+    /// It cannot be killed or waited for.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
     }
 
     /// Asks it to stop, as an operator would (SIGTERM), and waits for its end.

@@ -5,6 +5,7 @@ mod browser;
 mod bytes;
 mod functions;
 mod peers;
+mod pipe;
 mod sections;
 mod server;
 mod table;
@@ -24,6 +25,8 @@ pub(crate) enum Bench {
     Browser(browser::Browser),
     /// The server layer, beside others: what is right, processor time, allocations, requests per second
     Server(server::Server),
+    /// The pipe from the trusted door to the disk: rate, acknowledgement, bytes, memory, start, reads
+    Pipe(pipe::Pipe),
 }
 
 /// Measures; with `--check`, a target that is missed is a failure.
@@ -31,5 +34,6 @@ pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Browser(browser) => browser::run(workspace, browser),
         Bench::Server(server) => server::run(workspace, server),
+        Bench::Pipe(pipe) => pipe::run(workspace, pipe),
     }
 }

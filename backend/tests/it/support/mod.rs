@@ -88,6 +88,12 @@ impl Bench {
         self.server.take().unwrap().stop().unwrap()
     }
 
+    /// What the server is told at its next start.
+    pub(crate) fn set_env(&mut self, name: &str, value: &str) {
+        self.options.env.retain(|(other, _)| other != name);
+        self.options.env.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Takes the process away without a word (SIGKILL, when it is dropped), and starts it again over the same data.
     pub(crate) fn kill_and_restart(&mut self) {
         self.server = None;

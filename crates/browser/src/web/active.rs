@@ -51,6 +51,7 @@ pub(super) struct Active {
     pub(super) kept: bool,
     /// Whether the application has said which route it is.
     pub(super) is_named: bool,
+    is_overtaken: bool,
     /// Whether the address has changed to it.
     #[cfg(feature = "navigation")]
     pub(super) is_there: bool,
@@ -97,6 +98,7 @@ impl Tracer {
             released: false,
             kept: what != What::Action,
             is_named: false,
+            is_overtaken: false,
             #[cfg(feature = "navigation")]
             is_there: false,
             last_ms: now_ms,
@@ -168,7 +170,7 @@ impl Tracer {
 
     /// Makes a span the parent of what is begun from now on. An earlier load or route change ends; an action is passing, and
     /// gives the place back.
-    pub(super) fn begin_scope(&mut self, what: What, span: Span, scope: u32) -> u32 {
+    pub(super) fn begin_scope(&mut self, what: What, mut span: Span, scope: u32) -> u32 {
         // An action gives the place back to what was there before all actions.
         let mut before = match self.ambient_of(What::Action) {
             Some(earlier) => earlier.before,
@@ -176,11 +178,15 @@ impl Tracer {
         };
         if what != What::Action {
             for earlier in [What::PageLoad, What::Route] {
-                while let Some(number) = self.active.iter().find(|one| one.what == earlier).map(|one| one.number) {
+                while let Some(one) = self.active.iter_mut().find(|one| one.what == earlier) {
+                    // The address may be the next one's already.
+                    one.is_overtaken = true;
+                    let number = one.number;
                     self.end_scope(number);
                 }
             }
             before = 0;
+            span.attributes.text("url.path", &platform::path());
         }
         let number = self.follow(what, span, scope);
         if let Some(scope) = self.find(number) {
@@ -201,9 +207,8 @@ impl Tracer {
     /// Looks in the next task at which scopes have come to their end.
     pub(super) fn settle_soon(&mut self) {
         let now_ms = self.timeline.page_ms();
-        if self.settles_ms <= now_ms {
+        if self.settles_ms <= now_ms && js::after(0.0, Tag::Settle, 0) {
             self.settles_ms = now_ms + TIMER_MS;
-            js::after(0.0, Tag::Settle, 0);
         }
     }
 
@@ -232,7 +237,7 @@ impl Tracer {
                 last_ms = self.page_loaded(&mut scope, last_ms);
             }
             // A router changes the address after it has built the page: now it is the right one.
-            if scope.what != What::Action {
+            if scope.what != What::Action && !scope.is_overtaken {
                 scope.span.attributes.set("url.path", platform::path());
             }
             scope.span.end_ns = unix_ns(scope.anchor_ms, last_ms);

@@ -5,7 +5,7 @@ use throughline_context::TraceParent;
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
-    Tracer,
+    BAGGAGE_HEADER, Tracer,
     active::What,
     js::{self, Name, Tag},
     platform, with,
@@ -135,9 +135,11 @@ impl Tracer {
             let mut header = String::new();
             push_hex(&mut header, &TraceParent::new(context.trace_id, context.span_id, context.flags).to_bytes());
             carried.push(("traceparent", header));
-            if !self.baggage.is_empty() {
-                carried.push(("baggage", self.baggage.clone()));
+            let baggage = BAGGAGE_HEADER.take();
+            if !baggage.is_empty() {
+                carried.push(("baggage", baggage.clone()));
             }
+            BAGGAGE_HEADER.set(baggage);
         }
         Some(Begun { number, carried })
     }

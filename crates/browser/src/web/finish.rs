@@ -1,5 +1,6 @@
 //! From a request that has ended to its span, once the browser has told its timing.
 
+use throughline_context::keys;
 use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
 use wasm_bindgen::JsValue;
 
@@ -17,6 +18,10 @@ use crate::{
     request::{Candidate, best, may_be, protocol_version},
 };
 
+/// A body of which nothing is heard for so long after its head streams on, or nobody reads it and its timing never comes: the
+/// request is told of as it is. Milliseconds.
+const LONGEST_BODY_MS: f64 = 60_000.0;
+
 /// Whether all is known of a request that will be: its end and its timing.
 const fn is_ready(call: &Active, tells_requests: bool) -> bool {
     let told = call.ended_ms > 0.0 || (!call.by_program && call.head_ms > 0.0);
@@ -28,12 +33,15 @@ impl Tracer {
     pub(super) fn consider(&mut self, number: u32) {
         let tells = self.tells_requests;
         let Some(call) = self.find(number) else { return };
+        let is_over = call.ended_ms > 0.0;
         if is_ready(call, tells) {
             self.complete(number);
-        } else if call.ended_ms > 0.0 {
-            // The entry may be there untold; else the observer is called when it is.
+        } else {
             self.give_up_later();
-            self.drain();
+            if is_over {
+                // The entry may be there untold; else the observer is called when it is.
+                self.drain();
+            }
         }
     }
 
@@ -91,17 +99,39 @@ impl Tracer {
     /// Looks after an interval at what still has no timing.
     fn give_up_later(&mut self) {
         let (now_ms, delay_ms) = (self.timeline.page_ms(), f64::from(self.config.flush_interval_ms));
-        if self.gives_up_ms <= now_ms {
+        if self.gives_up_ms <= now_ms && js::after(delay_ms, Tag::GiveUp, 0) {
             self.gives_up_ms = now_ms + delay_ms + TIMER_MS;
-            js::after(delay_ms, Tag::GiveUp, 0);
         }
     }
 
     pub(super) fn give_up_in_time(&mut self) {
         self.gives_up_ms = 0.0;
         self.drain();
-        self.give_up(self.timeline.page_ms() - f64::from(self.config.flush_interval_ms) / 2.0);
-        if self.active.iter().any(|call| call.ended_ms > 0.0) {
+        let now_ms = self.timeline.page_ms();
+        let before_ms = now_ms - f64::from(self.config.flush_interval_ms) / 2.0;
+        self.give_up(before_ms);
+        let mut again = false;
+        for index in 0..self.active.len() {
+            let Some(call) = self.active.get_mut(index) else { break };
+            again |= call.ended_ms > 0.0;
+            if call.head_ms > 0.0 && !call.by_program {
+                if call.ended_ms <= 0.0 {
+                    if js::get(&call.signal, Name::Aborted).is_truthy() {
+                        call.ended_ms = now_ms;
+                    } else if call.head_ms + LONGEST_BODY_MS < now_ms {
+                        call.ended_ms = call.head_ms;
+                        call.span.attributes.bool(keys::UNFINISHED, true);
+                    }
+                }
+                again = true;
+                if call.head_ms <= before_ms {
+                    // Its body may stream for hours, or nobody reads it: nothing else waits for that.
+                    let scope = std::mem::replace(&mut call.scope, 0);
+                    self.left(scope);
+                }
+            }
+        }
+        if again {
             self.give_up_later();
         }
     }
@@ -134,7 +164,9 @@ impl Tracer {
         let Active { span, anchor_ms, entry, .. } = call;
         span.end_ns = unix_ns(*anchor_ms, end_ms).max(span.start_ns);
         let timing = entry.as_ref().map(|entry| entry.timing_ns(*anchor_ms));
-        let told = call.server_timing.as_deref().and_then(observer::server_times);
+        // What a cached response says, the server said of an earlier request.
+        let is_cached = entry.as_ref().is_some_and(Entry::is_from_cache);
+        let told = call.server_timing.as_deref().filter(|_| !is_cached).and_then(observer::server_times);
         let server = entry.as_ref().and_then(|entry| entry.server.as_ref()).or(told.as_ref());
         // A request that began before the clock was set teaches nothing about the clock as it is now.
         let mut of_then = ClockSync::new(DEFAULT_DRIFT_PPM);

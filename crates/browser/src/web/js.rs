@@ -285,10 +285,9 @@ pub(super) fn function(tag: Tag, number: u32) -> JsValue {
     })
 }
 
-/// Calls back in a task of its own after `delay_ms`.
-pub(super) fn after(delay_ms: f64, tag: Tag, number: u32) {
-    // A page that cannot set a timer any more is going away; there is nothing left to do then.
-    call(&window(), Name::SetTimeout, &[&function(tag, number), &delay_ms.into()]);
+/// Calls back in a task of its own after `delay_ms`; whether a timer could be set.
+pub(super) fn after(delay_ms: f64, tag: Tag, number: u32) -> bool {
+    call(&window(), Name::SetTimeout, &[&function(tag, number), &delay_ms.into()]).is_truthy()
 }
 
 /// Calls back at each event, before anybody else hears of it.

@@ -86,8 +86,6 @@ pub(crate) struct Tracer {
     looked_ms: f64,
     /// What the application wants on every record.
     common: Attributes,
-    /// The header, if there is anything in it.
-    baggage: String,
 
     /// Whatever has begun and has not ended, by number.
     active: Vec<Active>,
@@ -122,6 +120,8 @@ thread_local! {
     /// What the application said before it started the tracer.
     static SAID_EARLY: Cell<Option<Attributes>> = const { Cell::new(None) };
     static BAGGAGE: Cell<Vec<(String, String)>> = const { Cell::new(Vec::new()) };
+    /// The header, if there is anything in it.
+    static BAGGAGE_HEADER: Cell<String> = const { Cell::new(String::new()) };
     static STATUS: Cell<Status> = const { Cell::new(Status::Starting) };
     // Set by those who listen, so that a page in which nobody does has none of their code:
     static AFTER: Cell<Option<fn()>> = const { Cell::new(None) };
@@ -213,7 +213,6 @@ pub fn init(config: Config) {
         sampled: crate::session::is_sampled(started.session.id, config.sample_ratio),
         looked_ms: now_ms,
         common: SAID_EARLY.take().unwrap_or_default(),
-        baggage: String::new(),
         active: Vec::new(),
         last_number: 0,
         ambient: 0,
@@ -473,7 +472,11 @@ pub fn set_user_id(user_id: Option<&str>) {
     match user_id {
         Some(user_id) => set_attribute("user.id", user_id.to_owned()),
         None => {
-            with(|tracer| tracer.common.remove("user.id"));
+            if with(|tracer| tracer.common.remove("user.id")).is_none() {
+                let mut early = SAID_EARLY.take().unwrap_or_default();
+                early.remove("user.id");
+                SAID_EARLY.set(Some(early));
+            }
         }
     }
 }
@@ -484,7 +487,7 @@ pub fn set_attribute(key: &str, value: impl Into<Value>) {
     let said = with(|tracer| {
         let mut waiting = Attributes::default();
         waiting.put(key, &value);
-        tracer.delivery.describe_waiting(&waiting, key);
+        tracer.delivery.describe_waiting(tracer.session.id, &waiting, key);
         tracer.common.remove(key);
         tracer.common.put(key, &value);
     });
@@ -510,7 +513,7 @@ pub fn set_baggage(key: &str, value: Option<&str>) {
         let _ = baggage.insert(key, value);
     }
     BAGGAGE.set(entries);
-    with(|tracer| tracer.baggage = baggage.to_string());
+    BAGGAGE_HEADER.set(baggage.to_string());
 }
 
 /// The session's id, 32 hexadecimal digits, if the tracer runs.
@@ -571,8 +574,11 @@ pub fn on_status(listener: impl Fn(&Status) + 'static) {
 /// Keeps what a listener is told of a request.
 fn summarize(call: &Active, measured: &Measured) {
     let Active { span, url, .. } = call;
+    let listening = ON_REQUEST.take();
+    let hears = !listening.is_empty();
+    ON_REQUEST.set(listening);
     let mut all = SUMMARIES.take();
-    if all.len() < MAX_UNHEARD {
+    if hears || all.len() < MAX_UNHEARD {
         let text = |key| span.attributes.get_text(key);
         all.push(RequestSummary {
             trace_id: span.context.trace_id.to_string(),

@@ -17,7 +17,9 @@ pub(super) fn start(window: &wasm_bindgen::JsValue) {
     if navigation.is_object() {
         js::listen(&navigation, "currententrychange", Tag::Navigated);
     } else {
-        js::intercept(&js::get(window, Name::History), "pushState", Tag::HistoryCalled);
+        let history = js::get(window, Name::History);
+        js::intercept(&history, "pushState", Tag::HistoryCalled);
+        js::intercept(&history, "replaceState", Tag::HistoryCalled);
         js::listen(window, "popstate", Tag::Navigated);
     }
 }

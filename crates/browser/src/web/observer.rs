@@ -32,6 +32,9 @@ impl Tracer {
         self.tells_requests = observe(&observer, &known, "resource");
         #[cfg(feature = "vitals")]
         if self.config.vitals {
+            // What a tab that nobody looks at paints, it paints when it comes to the front.
+            self.vitals.paints_are_over = js::get(&self.document, Name::Visibility) == "hidden"
+                && !js::get(&self.document, Name::Prerendering).is_truthy();
             for kind in ["largest-contentful-paint", "paint", "layout-shift", "event", "first-input"] {
                 observe(&observer, &known, kind);
             }

@@ -4,7 +4,6 @@ use wasm_bindgen::JsValue;
 
 use super::{
     STATUS, Tracer,
-    active::TIMER_MS,
     js::{self, Name, Tag},
     platform,
 };
@@ -33,12 +32,12 @@ impl Tracer {
     /// Looks at the delivery again when something is due.
     pub(super) fn schedule(&mut self) {
         let now_ms = self.timeline.page_ms();
-        let is_late = self.wake_ms + TIMER_MS < now_ms;
+        // A timer that is overdue may never come: another does no harm.
+        let is_late = self.wake_ms < now_ms;
         if let Some(due_ms) =
             self.delivery.due_ms().map(|due_ms| due_ms.max(now_ms)).filter(|due_ms| is_late || *due_ms < self.wake_ms)
         {
-            self.wake_ms = due_ms;
-            js::after(due_ms - now_ms, Tag::Flush, 0);
+            self.wake_ms = if js::after(due_ms - now_ms, Tag::Flush, 0) { due_ms } else { f64::INFINITY };
         }
     }
 

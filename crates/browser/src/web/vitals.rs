@@ -35,7 +35,7 @@ pub(super) struct Vitals {
     largest_paint: JsValue,
     first_paint_ms: f64,
     /// No paint counts after somebody has acted, or has looked away.
-    paints_are_over: bool,
+    pub(super) paints_are_over: bool,
     /// What was told last of each.
     told: [Option<f64>; 5],
     frames: u32,
@@ -132,8 +132,11 @@ impl Tracer {
                 decimal(&mut words, js::number(&script, Name::Duration) as u64);
                 words.push_str(" ms");
                 for name in [Name::Invoker, Name::SourceFunctionName, Name::SourceUrl] {
+                    let word = js::text(&script, name).unwrap_or_default();
                     words.push(' ');
-                    words.push_str(&self.redacted(&js::text(&script, name).unwrap_or_default()));
+                    // An invoker is a URL, or an element as `BUTTON#send.onclick`.
+                    let is_url = word.as_bytes().windows(3).any(|bytes| bytes == b"://");
+                    words.push_str(&if is_url { self.redacted(&word) } else { word });
                 }
                 scripts.push(words);
             }

@@ -21,6 +21,7 @@ window.fetch = (real => function fetch(input, init) {
     const url = typeof input === 'object' && input.url || input;
     const headers = new (window.realHeaders ?? Headers)(init?.headers ?? (input.url ? input.headers : {}));
     window.calls.push({ url: String(url), headers, method: init?.method ?? input.method ?? 'GET' });
+    if (path.startsWith('/endless')) return Promise.resolve(new Response(new ReadableStream()));
     return real.call(window, input, init);
 })(window.fetch);
 ";
@@ -30,37 +31,40 @@ thread_local! {
 }
 
 /// Starts the tracer, once for all tests of the page.
-pub fn start() {
+pub(crate) fn start() {
+    start_with(|config| config.long_frames(100.0).console_errors(true));
+}
+
+/// The same, with settings.
+pub(crate) fn start_with(settings: fn(Config) -> Config) {
     if !STARTED.replace(true) {
         eval(RECORDER);
-        throughline_browser::init(
-            Config::new().flush_interval_ms(50).page_load(false).long_frames(100.0).console_errors(true),
-        );
+        throughline_browser::init(settings(Config::new().flush_interval_ms(50).page_load(false)));
     }
 }
 
 /// The value of a script.
-pub fn eval(script: &str) -> JsValue {
+pub(crate) fn eval(script: &str) -> JsValue {
     js_sys::eval(script).unwrap_or_else(|error| panic!("{script}: {error:?}"))
 }
 
 /// What a script's promise comes to.
-pub async fn eval_async(script: &str) -> Result<JsValue, JsValue> {
+pub(crate) async fn eval_async(script: &str) -> Result<JsValue, JsValue> {
     JsFuture::from(js_sys::Promise::resolve(&eval(script))).await
 }
 
 /// An address of the page's own origin.
-pub fn own(path: &str) -> String {
+pub(crate) fn own(path: &str) -> String {
     format!("{}{path}", eval("location.origin").as_string().unwrap())
 }
 
 /// Waits for a task of its own, in which observers have run.
-pub async fn task() {
+pub(crate) async fn task() {
     eval_async("new Promise(done => (window.realSet ?? setTimeout).call(window, done, 5))").await.unwrap();
 }
 
 /// Waits until it comes true.
-pub async fn until(mut done: impl FnMut() -> bool) {
+pub(crate) async fn until(mut done: impl FnMut() -> bool) {
     for _ in 0..2000 {
         if done() {
             return;
@@ -71,12 +75,52 @@ pub async fn until(mut done: impl FnMut() -> bool) {
 }
 
 /// Whether a text has gone to a door.
-pub fn is_sent(path: &str, text: &str) -> bool {
+pub(crate) fn is_sent(path: &str, text: &str) -> bool {
     eval(&format!("window.bodies['{path}'].includes({text:?})")).is_truthy()
 }
 
+/// What has gone to a door.
+fn body(path: &str) -> Vec<u8> {
+    eval(&format!("window.bodies['{path}']")).as_string().unwrap().chars().map(|byte| byte as u8).collect()
+}
+
+/// The ids of trace and span in the `traceparent` of the last request for a path.
+pub(crate) fn carried(path: &str) -> (Vec<u8>, Vec<u8>) {
+    let header =
+        eval(&format!("window.calls.findLast(call => call.url.endsWith({path:?})).headers.get('traceparent')"));
+    let header = header.as_string().unwrap();
+    let bytes = |hex: &str| -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    };
+    (bytes(&header[3..35]), bytes(&header[36..52]))
+}
+
+/// What stands in the field of an encoded span, after its id: `tag`, a length, and so many bytes.
+fn field_of(span_id: &[u8], tag: u8) -> Option<Vec<u8>> {
+    let all = body("/v1/traces");
+    let own = [&[0x12, 8], span_id].concat();
+    let mut rest = &all[all.windows(own.len()).position(|bytes| bytes == own)? + own.len()..];
+    while rest[0] != tag {
+        rest = &rest[2 + usize::from(rest[1])..];
+    }
+    Some(rest[2..2 + usize::from(rest[1])].to_vec())
+}
+
+/// The name of the span that is the parent of the request for a path, once both have been sent; it has nothing else with that
+/// parent's id.
+pub(crate) async fn parent_of(path: &str) -> String {
+    let (_, span_id) = carried(path);
+    for _ in 0..1000 {
+        if let Some(name) = field_of(&span_id, 0x22).and_then(|parent| field_of(&parent, 0x2a)) {
+            return String::from_utf8(name).unwrap();
+        }
+        task().await;
+    }
+    panic!("{path} has no parent");
+}
+
 /// Waits until a text has gone to a door.
-pub async fn sent(path: &str, text: &str) -> bool {
+pub(crate) async fn sent(path: &str, text: &str) -> bool {
     for _ in 0..1000 {
         if is_sent(path, text) {
             return true;
@@ -87,7 +131,7 @@ pub async fn sent(path: &str, text: &str) -> bool {
 }
 
 /// Polls all until all are ready.
-pub async fn all_of<F: Future<Output = ()>>(futures: impl IntoIterator<Item = F>) {
+pub(crate) async fn all_of<F: Future<Output = ()>>(futures: impl IntoIterator<Item = F>) {
     let mut futures: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     std::future::poll_fn(move |cx| {
         futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());

@@ -126,6 +126,34 @@ fn what_does_not_fit_is_not_inserted() {
     assert_eq!(baggage.to_string().len(), 8192);
 }
 
+#[test]
+fn members_are_made_with_properties() {
+    let entry = |properties| Entry::new("k", "a b").and_then(|entry| entry.with_properties(properties));
+    for (properties, member) in
+        [("", "k=a%20b"), ("p", "k=a%20b;p"), (" p = %41 ;; q", "k=a%20b;p=%41;q"), ("p;p", "k=a%20b;p;p")]
+    {
+        assert_eq!(entry(properties).map(|entry| entry.to_string()), Ok(member.to_owned()), "{properties}");
+    }
+    for properties in ["p q", "=1", "p=\"1\"", "p,q", "é"] {
+        assert_eq!(entry(properties), Err(E::Property), "{properties}");
+    }
+    assert_eq!(Entry::new("a b", "1"), Err(E::Key));
+}
+
+#[test]
+fn a_member_is_pushed_whole_or_not_at_all() {
+    let mut baggage = parse(&["a=1"]);
+    let long = Entry::new("b", &"v".repeat(8187)).unwrap();
+    assert_eq!(baggage.push(long), Err(E::TooLong));
+    assert_eq!(baggage.to_string(), "a=1");
+    let fits = Entry::new("b", &"v".repeat(8186)).unwrap();
+    assert_eq!(baggage.push(fits), Ok(()));
+    assert_eq!(baggage.to_string().len(), 8192);
+
+    let mut full = parse(&[&vec!["a=1"; 64].join(",")]);
+    assert_eq!(full.push(Entry::new("a", "1").unwrap()), Err(E::TooManyMembers));
+}
+
 /// What holds of every baggage: within the limits, and the same when printed and read.
 fn check(baggage: &Baggage) -> Result<(), TestCaseError> {
     let text = baggage.to_string();

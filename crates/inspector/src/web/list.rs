@@ -15,6 +15,7 @@ use super::{
     list_state::{List, Phase, is_at_top},
     live::{Live, listen},
     problem_view::ProblemView,
+    sinks::Sinks,
 };
 use crate::{address::Filter, format, problem::Problem};
 
@@ -57,6 +58,7 @@ pub fn TraceListPage() -> impl IntoView {
                 <h1 tabindex="-1">"Traces"</h1>
                 <LiveSign live/>
             </div>
+            <Sinks/>
             <FilterBar filter/>
             <div class="traces-new" aria-live="polite">
                 {move || {

@@ -21,5 +21,6 @@ mod minimap;
 mod page;
 pub(crate) mod problem_view;
 mod row;
+mod sinks;
 pub(crate) mod trace;
 mod waterfall;

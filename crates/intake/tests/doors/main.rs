@@ -75,6 +75,7 @@ impl Bench {
         match R::SIGNAL {
             Signal::Traces => stats.spans,
             Signal::Logs => stats.log_records,
+            Signal::Metrics => stats.data_points,
         }
     }
 

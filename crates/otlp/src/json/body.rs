@@ -1,4 +1,4 @@
-//! What stands around records in a body: resources and scopes. Spans and log records differ in three names.
+//! What stands around records in a body: resources and scopes. The three signals differ in three names.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -32,6 +32,7 @@ const fn lists(signal: Signal) -> Lists {
     match signal {
         Signal::Traces => Lists { resources: "resourceSpans", scopes: "scopeSpans", records: "spans" },
         Signal::Logs => Lists { resources: "resourceLogs", scopes: "scopeLogs", records: "logRecords" },
+        Signal::Metrics => Lists { resources: "resourceMetrics", scopes: "scopeMetrics", records: "metrics" },
     }
 }
 
@@ -145,7 +146,7 @@ pub(crate) fn decode<R: Record>(body: &[u8]) -> Result<Decoded<R>, DecodeError> 
                 schema_url: of_scope.schema_url,
             });
             for record in of_scope.list {
-                decoded.push(R::from_json(record.get().as_bytes(), &shared)?)?;
+                R::all_from_json(record.get().as_bytes(), &shared, &mut decoded)?;
             }
         }
     }

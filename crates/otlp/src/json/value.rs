@@ -163,10 +163,7 @@ impl Serialize for ValueOut<'_> {
             Value::String(text) => map.serialize_entry("stringValue", text)?,
             Value::Bool(truth) => map.serialize_entry("boolValue", truth)?,
             Value::Int(number) => map.serialize_entry("intValue", &number.to_string())?,
-            Value::Double(number) if number.is_finite() => {
-                map.serialize_entry("doubleValue", number)?;
-            }
-            Value::Double(number) => map.serialize_entry("doubleValue", special(*number))?,
+            Value::Double(number) => map.serialize_entry("doubleValue", &FloatOut(*number))?,
             Value::Bytes(bytes) => map.serialize_entry("bytesValue", &STANDARD.encode(bytes))?,
             Value::Array(values) => {
                 map.serialize_entry("arrayValue", &ListOut { values: values.iter().map(ValueOut).collect() })?;
@@ -174,6 +171,16 @@ impl Serialize for ValueOut<'_> {
             Value::Map(entries) => map.serialize_entry("kvlistValue", &ListOut { values: attributes_out(entries) })?,
         }
         map.end()
+    }
+}
+
+/// A floating-point number on its way out.
+#[derive(Clone, Copy)]
+pub(crate) struct FloatOut(pub(crate) f64);
+
+impl Serialize for FloatOut {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.0.is_finite() { serializer.serialize_f64(self.0) } else { serializer.serialize_str(special(self.0)) }
     }
 }
 

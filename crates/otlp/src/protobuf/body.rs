@@ -13,7 +13,7 @@ use crate::{
 };
 
 // The three messages around a record, with what they hold left as bytes: the same on the wire, and the same for spans
-// (`TracesData`, `ResourceSpans`, `ScopeSpans`) and for log records (`LogsData`, `ResourceLogs`, `ScopeLogs`). Records
+// (`TracesData`, `ResourceSpans`, `ScopeSpans`), log records (`LogsData` and so on) and metrics (`MetricsData`). Records
 // are so read one at a time, and a body full of empty ones does not become many times its size in memory.
 
 #[derive(Clone, PartialEq, Message)]
@@ -51,7 +51,7 @@ pub(crate) fn decode<R: Record>(body: &[u8]) -> Result<Decoded<R>, DecodeError> 
             let of_scope = OfScope::decode(of_scope)?;
             let shared = of.with_scope(read::scope(of_scope.scope.unwrap_or_default(), of_scope.schema_url));
             for record in of_scope.records {
-                decoded.push(R::from_protobuf(&record, &shared)?)?;
+                R::all_from_protobuf(&record, &shared, &mut decoded)?;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{root, store};
+use crate::support::{noise, root, store, trace_id};
 use rusqlite::Connection;
 use throughline_otlp::KeyValue;
 use throughline_store::{SpanStore, Store, StoreError};
@@ -38,39 +38,58 @@ async fn a_newer_schema_is_refused() {
     store.close().await;
     drop(store);
     let file = Connection::open(dir.path().join("traces.db")).unwrap();
-    file.pragma_update(None, "user_version", 3).unwrap();
+    file.pragma_update(None, "user_version", 4).unwrap();
     drop(file);
     let error = Store::open(dir.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerSchema { found: 3, supported: 2 }), "{error:?}");
+    assert!(matches!(error, StoreError::NewerSchema { found: 4, supported: 3 }), "{error:?}");
+}
+
+/// A store with many pages of spans, closed, and all of it in one file.
+async fn large_file() -> tempfile::TempDir {
+    let (dir, store) = store();
+    for number in 1..=20 {
+        let mut span = root(number, 1, 1);
+        span.attributes = vec![KeyValue::new("k", noise(100_000))];
+        store.append(vec![span]).await.unwrap();
+    }
+    store.close().await;
+    dir
 }
 
 #[tokio::test]
-async fn damage_is_found_when_it_is_read() {
-    let (dir, store) = store();
-    let spans = (1..=200).map(|number| {
-        let mut span = root(1, number, number);
-        span.attributes = vec![KeyValue::new("k", "x".repeat(500))];
-        span
-    });
-    store.append(spans.collect()).await.unwrap();
-    store.close().await;
-    drop(store);
-
-    // The header and the schema stay; all pages behind them are damaged.
+async fn damage_in_the_middle_is_found_when_it_is_read_and_the_rest_is_there() {
+    let dir = large_file().await;
     let path = dir.path().join("traces.db");
-    let file = Connection::open(&path).unwrap();
-    file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
-    drop(file);
     let mut bytes = fs::read(&path).unwrap();
-    assert!(bytes.len() > 100_000);
-    bytes[4096 * 3..].fill(0xee);
+    assert!(bytes.len() > 1_000_000);
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 2_000].fill(0xee);
     fs::write(&path, bytes).unwrap();
 
     let store = Store::open(dir.path()).unwrap();
-    let result = store.after(0, 1000).await;
+    let mut damaged = 0;
+    for number in 1..=20 {
+        match store.trace(trace_id(number)).await {
+            Ok(spans) => assert_eq!(spans.len(), 1),
+            Err(StoreError::Corrupt(_)) => damaged += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!((1..=2).contains(&damaged), "{damaged} traces are damaged");
+    // What is new is taken: the writer does not need what is damaged.
+    assert_eq!(store.append(vec![root(30, 1, 1)]).await.unwrap().stored, 1);
+    assert_eq!(store.trace(trace_id(30)).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_file_that_ends_too_early_is_corrupt() {
+    let dir = large_file().await;
+    let path = dir.path().join("traces.db");
+    let bytes = fs::read(&path).unwrap();
+    fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    let result = Store::open(dir.path());
     assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
-    let result = store.append(vec![root(2, 1, 1)]).await;
-    assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+    assert_eq!(fs::read(&path).unwrap().len(), bytes.len() / 2, "it is left alone");
 }
 
 #[test]

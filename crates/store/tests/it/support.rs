@@ -59,3 +59,13 @@ pub(crate) fn record(trace: u8, number: u64, time_s: u64) -> LogRecord {
 pub(crate) fn service(name: &str) -> Arc<Resource> {
     Arc::new(Resource { attributes: vec![KeyValue::new("service.name", name)], ..Resource::default() })
 }
+
+/// A text that does not get smaller.
+pub(crate) fn noise(length: usize) -> String {
+    let mut state = 1_u32;
+    let mut letter = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b' ' + (state >> 24) as u8 % 95)
+    };
+    (0..length).map(|_| letter()).collect()
+}

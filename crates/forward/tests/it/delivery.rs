@@ -1,132 +1,15 @@
 //! Delivery against an upstream that is strict, slow, broken or away.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::Arc,
-    time::Duration,
-};
-use throughline_forward::{
-    BackoffConfig, ForwardConfig, Forwarder, OtlpSink, Secret, SinkState, SinkStatus, logs_endpoint, spawn,
-    traces_endpoint,
-};
-use throughline_otlp::{
-    KeyValue, LogRecord, Resource, Signal, Span,
-    context::{SpanId, TraceId},
-};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use throughline_forward::{BackoffConfig, ForwardConfig, OtlpSink, Secret, SinkState, spawn, traces_endpoint};
+use throughline_otlp::{KeyValue, Signal};
 use throughline_store::{SpanStore as _, Store};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
-use tokio::sync::watch::Receiver;
 
-const KEY: &str = "hcaik_not_to_be_seen";
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn config() -> ForwardConfig {
-    ForwardConfig {
-        linger: Duration::from_millis(1),
-        backoff: BackoffConfig { initial: Duration::from_millis(2), max: Duration::from_millis(10) },
-        max_retry_after: Duration::from_millis(10),
-        auth_probe: Duration::from_millis(5),
-        absent_probe: Duration::from_millis(5),
-        ..ForwardConfig::default()
-    }
-}
-
-fn sink(addr: SocketAddr) -> OtlpSink {
-    let mut sink = OtlpSink::new("honeycomb", traces_endpoint(&format!("http://{addr}")).unwrap());
-    sink.logs_endpoint = Some(logs_endpoint(&format!("http://{addr}")).unwrap());
-    sink.headers = vec![("x-honeycomb-team".to_owned(), Secret::new(KEY))];
-    sink
-}
-
-fn span(number: u64) -> Span {
-    let resource = Resource { attributes: vec![KeyValue::new("service.name", "web")], ..Resource::default() };
-    let mut trace_id = [1; 16];
-    trace_id[8..].copy_from_slice(&(number / 10 + 1).to_be_bytes());
-    let mut span = Span::new(
-        TraceId::from_bytes(trace_id).unwrap(),
-        SpanId::from_bytes((number + 1).to_be_bytes()).unwrap(),
-        Arc::new(resource),
-        Arc::default(),
-    );
-    span.name = format!("span {number}");
-    (span.start_ns, span.end_ns) = (1_000_000 * number, 1_000_000 * number + 500);
-    span.attributes = vec![KeyValue::new("number", i64::try_from(number).unwrap())];
-    span
-}
-
-fn poison(number: u64) -> Span {
-    let mut span = span(number);
-    span.attributes.push(KeyValue::new("poison", "x".repeat(70_000)));
-    span
-}
-
-fn log_record(number: u64) -> LogRecord {
-    let resource = Resource { attributes: vec![KeyValue::new("service.name", "web")], ..Resource::default() };
-    let mut record = LogRecord::new(Arc::new(resource), Arc::default());
-    record.event_name = "exception".to_owned();
-    record.time_ns = 1_000_000 * number;
-    // Some belong to a trace, some do not.
-    record.trace_id = number.is_multiple_of(3).then(|| span(number).trace_id);
-    record.attributes = vec![KeyValue::new("number", i64::try_from(number).unwrap())];
-    record
-}
-
-fn log_numbers(records: &[LogRecord]) -> Vec<i64> {
-    records.iter().map(|record| record.attribute("number").unwrap().as_i64().unwrap()).collect()
-}
-
-fn numbers(spans: &[Span]) -> Vec<i64> {
-    spans.iter().map(|span| span.attribute("number").unwrap().as_i64().unwrap()).collect()
-}
-
-struct Bench {
-    dir: tempfile::TempDir,
-    store: Store,
-}
-
-impl Bench {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        Self { dir, store }
-    }
-
-    async fn append(&self, numbers: std::ops::Range<u64>) {
-        self.store.append(numbers.map(span).collect()).await.unwrap();
-    }
-
-    async fn append_logs(&self, numbers: std::ops::Range<u64>) {
-        self.store.append_logs(numbers.map(log_record).collect()).await.unwrap();
-    }
-
-    fn spawn(&self, addr: SocketAddr) -> Forwarder {
-        spawn(self.store.clone(), sink(addr), config()).unwrap()
-    }
-}
-
-async fn until(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
-    until_status(forwarder.status(), done).await
-}
-
-/// The same for the half that delivers log records.
-async fn until_logs(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
-    until_status(forwarder.logs_status().unwrap(), done).await
-}
-
-async fn until_status(mut status: Receiver<SinkStatus>, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
-    if let Ok(seen) = tokio::time::timeout(PATIENCE, status.wait_for(done)).await {
-        return seen.unwrap().clone();
-    }
-    panic!("the status is still {:?}", status.borrow());
-}
-
-/// A port that nobody listens on. Where there is a second loopback address it is there, so that no other test is given
-/// it meanwhile.
-fn free_addr() -> SocketAddr {
-    let last = if cfg!(target_os = "linux") { 2 } else { 1 };
-    TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), 0)).unwrap().local_addr().unwrap()
-}
+use crate::support::{
+    Bench, KEY, PATIENCE, config, free_addr, log_numbers, log_record, numbers, poison, sink, span, until, until_logs,
+};
 
 #[tokio::test]
 async fn everything_arrives_once_and_in_order() {
@@ -212,7 +95,7 @@ async fn a_request_that_takes_too_long_is_tried_again() {
     let bench = Bench::new();
     bench.append(0..5).await;
     let config = ForwardConfig { request_timeout: Duration::from_millis(50), ..config() };
-    let forwarder = spawn(bench.store.clone(), sink(upstream.addr()), config).unwrap();
+    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(upstream.addr()), config).unwrap();
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
     upstream.set_response(Behaviour::Ok);
     upstream.wait_for(5, PATIENCE).await.unwrap();
@@ -300,7 +183,7 @@ async fn shutdown_delivers_what_is_waiting() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let config = ForwardConfig { linger: Duration::from_secs(3600), ..config() };
-    let forwarder = spawn(bench.store.clone(), sink(upstream.addr()), config).unwrap();
+    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(upstream.addr()), config).unwrap();
     bench.append(0..10).await;
     forwarder.shutdown().await;
     assert_eq!(upstream.spans().len(), 10);
@@ -315,7 +198,7 @@ async fn shutdown_does_not_wait_for_an_upstream_that_is_away() {
         shutdown_timeout: Duration::from_secs(3600),
         ..config()
     };
-    let forwarder = spawn(bench.store.clone(), sink(free_addr()), config).unwrap();
+    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(free_addr()), config).unwrap();
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
     tokio::time::timeout(PATIENCE, forwarder.shutdown()).await.unwrap();
     assert_eq!(bench.store.cursor("honeycomb").await.unwrap(), 0);
@@ -328,7 +211,7 @@ async fn two_sinks_do_not_wait_for_each_other() {
     bench.append(0..10).await;
     let mut away = sink(free_addr());
     away.name = "away".to_owned();
-    let away = spawn(bench.store.clone(), away, config()).unwrap();
+    let away = spawn(bench.store.clone(), bench.outbox(), away, config()).unwrap();
     let _forwarder = bench.spawn(upstream.addr());
     upstream.wait_for(10, PATIENCE).await.unwrap();
     assert_eq!(until(&away, |status| status.state == SinkState::Backoff).await.delivered, 0);
@@ -339,7 +222,7 @@ async fn https_can_be_set_up() {
     let bench = Bench::new();
     let sink = OtlpSink::new("tls", traces_endpoint("https://localhost:1").unwrap());
     // On a machine without certificates this is an error, not a panic.
-    if let Ok(forwarder) = spawn(bench.store.clone(), sink, config()) {
+    if let Ok(forwarder) = spawn(bench.store.clone(), bench.outbox(), sink, config()) {
         forwarder.shutdown().await;
     }
 }
@@ -373,7 +256,7 @@ async fn without_an_address_for_them_log_records_stay() {
     bench.append_logs(0..5).await;
     bench.append(0..5).await;
     let sink = OtlpSink { logs_endpoint: None, ..sink(upstream.addr()) };
-    let forwarder = spawn(bench.store.clone(), sink, config()).unwrap();
+    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink, config()).unwrap();
     assert!(forwarder.logs_status().is_none());
     upstream.wait_for(5, PATIENCE).await.unwrap();
     forwarder.shutdown().await;
@@ -477,7 +360,7 @@ async fn a_restart_goes_on_at_both_cursors_and_shutdown_delivers_both() {
     let bench = Bench::new();
     let config = ForwardConfig { linger: Duration::from_secs(3600), ..config() };
     for (from, to) in [(0, 30), (30, 60)] {
-        let forwarder = spawn(bench.store.clone(), sink(upstream.addr()), config).unwrap();
+        let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(upstream.addr()), config).unwrap();
         bench.append(from..to).await;
         bench.append_logs(from..to).await;
         forwarder.shutdown().await;
@@ -485,4 +368,78 @@ async fn a_restart_goes_on_at_both_cursors_and_shutdown_delivers_both() {
     assert_eq!(numbers(&upstream.spans()), (0..60).collect::<Vec<_>>());
     assert_eq!(log_numbers(&upstream.logs()), (0..60).collect::<Vec<_>>());
     assert_eq!(bench.store.cursor("honeycomb/logs").await.unwrap(), 60);
+}
+
+#[tokio::test]
+async fn retry_after_is_waited_for_and_told() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_response(Behaviour::Status(429, Some(3000)));
+    let bench = Bench::new();
+    bench.append(0..3).await;
+    let config = ForwardConfig { max_retry_after: Duration::from_secs(3600), ..config() };
+    let forwarder = spawn(bench.store.clone(), bench.outbox(), sink(upstream.addr()), config).unwrap();
+    let status = until(&forwarder, |status| status.state == SinkState::Backoff).await;
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let next_s = status.next_attempt_ns.unwrap() / 1_000_000_000;
+    assert!((now_s + 2000..=now_s + 3000).contains(&next_s), "{next_s} is not in 3000 s from {now_s}");
+    assert_eq!(upstream.requests().len(), 1);
+    assert_eq!((status.waiting, status.oldest_ns), (3, Some(span(0).end_ns)));
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_remembered_with_its_reason() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    let mut huge = span(7);
+    // Each value is short enough, but together they are more than an event may have.
+    huge.attributes.extend((0..20).map(|n| KeyValue::new(format!("part.{n}"), "x".repeat(60_000))));
+    let spans = (0..20).map(|number| match number {
+        3 => poison(3),
+        7 => huge.clone(),
+        number => span(number),
+    });
+    bench.store.append(spans.collect()).await.unwrap();
+    let forwarder = bench.spawn(upstream.addr());
+    let status = until(&forwarder, |status| status.state == SinkState::Idle && status.rejected > 0).await;
+    assert_eq!((status.delivered, status.rejected), (18, 2));
+    forwarder.shutdown().await;
+    // By another handle, as after a restart.
+    let aside = bench.outbox().set_aside_by("honeycomb", 10).await.unwrap();
+    let seen: Vec<_> = aside.iter().map(|entry| (entry.place, entry.trace_id, entry.span_id, entry.count)).collect();
+    let of = |number| (number + 1, Some(span(number).trace_id), Some(span(number).span_id), 1);
+    assert_eq!(seen, [of(7), of(3)]);
+    assert!(aside[0].reason.contains("is too large"), "{aside:?}");
+    assert!(aside[1].reason.contains("value of poison is too long"), "{aside:?}");
+    assert_eq!(bench.store.trace(span(7).trace_id).await.unwrap().len(), 10, "they stay in the store");
+}
+
+#[tokio::test]
+async fn a_partial_success_is_remembered_with_its_reason() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_response(Behaviour::Partial(3));
+    let bench = Bench::new();
+    bench.append(0..10).await;
+    let forwarder = bench.spawn(upstream.addr());
+    until(&forwarder, |status| status.state == SinkState::Idle && status.rejected == 3).await;
+    let [entry] = bench.outbox().set_aside_by("honeycomb", 10).await.unwrap().try_into().unwrap();
+    assert_eq!((entry.place, entry.count, entry.trace_id), (10, 3, None));
+    assert!(entry.reason.starts_with("partial success"), "{entry:?}");
+}
+
+#[tokio::test]
+async fn a_new_key_goes_on_where_the_refused_one_stopped() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..20).await;
+    let forwarder = bench.spawn(upstream.addr());
+    upstream.wait_for(20, PATIENCE).await.unwrap();
+    upstream.set_key("the next key");
+    bench.append(20..40).await;
+    until(&forwarder, |status| status.state == SinkState::Stopped).await;
+    forwarder.shutdown().await;
+    let mut fixed = sink(upstream.addr());
+    fixed.headers = vec![("x-honeycomb-team".to_owned(), Secret::new("the next key"))];
+    let _forwarder = spawn(bench.store.clone(), bench.outbox(), fixed, config()).unwrap();
+    upstream.wait_for(40, PATIENCE).await.unwrap();
+    assert_eq!(numbers(&upstream.spans()), (0..40).collect::<Vec<_>>(), "none twice, none left out");
 }

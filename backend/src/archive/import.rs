@@ -1,0 +1,101 @@
+//! `throughline import FILE…`.
+
+use std::{
+    fs::File,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use throughline_otlp::{Rejection, decode};
+use throughline_store::{SpanStore as _, Store};
+use tokio::runtime::Runtime;
+
+use super::{
+    Format, Kind, Usage,
+    file::{self, Message},
+    progress,
+};
+
+/// The first bytes of what gzip makes.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// How many refusals are told with their reasons.
+const TOLD: usize = 10;
+
+/// What became of the records.
+#[derive(Default)]
+struct Sum {
+    stored: usize,
+    duplicates: usize,
+    rejected: usize,
+}
+
+/// Stores what is in `files`, which may be compressed by gzip. No server may use the store: this waits for nobody, and what is
+/// known of traces is in the memory of the one that writes.
+pub(crate) fn run(store: &Store, files: &[PathBuf], format: Option<Format>, kind: Option<Kind>) -> anyhow::Result<()> {
+    if let Some(absent) = files.iter().find(|file| !file.is_file()) {
+        return Err(Usage(format!("`{}` is no file", absent.display())).into());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut sum = Sum::default();
+    let mut result = Ok(());
+    for file in files {
+        result = import(&runtime, store, file, format, kind, &mut sum)
+            .with_context(|| format!("`{}` cannot be imported to its end", file.display()));
+        if result.is_err() {
+            break;
+        }
+    }
+    runtime.block_on(store.close());
+    // What came before an error is there.
+    println!("{} records are new, {} were there already, {} were not taken", sum.stored, sum.duplicates, sum.rejected);
+    result
+}
+
+fn import(
+    runtime: &Runtime,
+    store: &Store,
+    path: &Path,
+    format: Option<Format>,
+    kind: Option<Kind>,
+    sum: &mut Sum,
+) -> anyhow::Result<()> {
+    let file = File::open(path)?;
+    let bar = progress::bar(file.metadata()?.len(), "bytes");
+    let mut input = BufReader::new(bar.wrap_read(file));
+    let is_gzip = input.fill_buf()?.starts_with(&GZIP);
+    let input: Box<dyn BufRead> =
+        if is_gzip { Box::new(BufReader::new(flate2::bufread::MultiGzDecoder::new(input))) } else { Box::new(input) };
+    // `traces.json.gz` is JSON.
+    let name = if is_gzip { path.with_extension("") } else { path.to_path_buf() };
+    let format = format.unwrap_or_else(|| Format::of(&name));
+    let result = file::each(input, format, kind, |message| take(runtime, store, format, &message, sum));
+    bar.finish_and_clear();
+    result
+}
+
+fn take(runtime: &Runtime, store: &Store, format: Format, message: &Message, sum: &mut Sum) -> anyhow::Result<()> {
+    let (appended, rejections) = match message.kind {
+        Kind::Traces => {
+            let decoded = decode(&message.body, format.encoding())?;
+            (runtime.block_on(store.append(decoded.records))?, decoded.rejections)
+        }
+        Kind::Logs => {
+            let decoded = decode(&message.body, format.encoding())?;
+            (runtime.block_on(store.append_logs(decoded.records))?, decoded.rejections)
+        }
+    };
+    sum.stored += appended.stored;
+    sum.duplicates += appended.duplicates;
+    tell(&rejections, sum);
+    Ok(())
+}
+
+fn tell(rejections: &[Rejection], sum: &mut Sum) {
+    for rejection in rejections {
+        if sum.rejected < TOLD {
+            eprintln!("throughline: not taken: {rejection}");
+        }
+        sum.rejected += 1;
+    }
+}

@@ -1,0 +1,54 @@
+//! The service: whatever it is asked to call, it calls in the trace that it was asked in.
+
+use anyhow::Context;
+use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+use serde::Deserialize;
+use serde_json::Value;
+use throughline_axum::{TraceContextPropagator, TraceLayer, client::RequestBuilderExt};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
+
+/// One call to make.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Call {
+    /// Whom.
+    url: String,
+    /// With what, as JSON.
+    #[serde(default)]
+    arguments: Value,
+}
+
+/// Sets tracing up for the whole process.
+///
+/// # Errors
+/// Where it has been set up already.
+pub(crate) fn start_tracing(provider: &SdkTracerProvider) -> anyhow::Result<()> {
+    let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("w3c_service"));
+    let ours = Targets::new().with_target("throughline", tracing::Level::INFO);
+    tracing_subscriber::registry().with(ours).with(spans).try_init()?;
+    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    Ok(())
+}
+
+/// `POST /test` with a list of [`Call`]s.
+///
+/// # Errors
+/// Where no client can be made.
+pub(crate) fn router() -> anyhow::Result<Router> {
+    // reqwest comes without a provider; one that is there already is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().context("cannot make a client")?;
+    Ok(Router::new().route("/test", post(test)).layer(TraceLayer::new("w3c-service")).with_state(client))
+}
+
+async fn test(
+    State(client): State<reqwest::Client>,
+    Json(calls): Json<Vec<Call>>,
+) -> Result<StatusCode, (StatusCode, String)> {
+    for call in calls {
+        let sent = client.post(&call.url).json(&call.arguments).traced().send().await;
+        sent.map_err(|error| (StatusCode::BAD_GATEWAY, error.to_string()))?;
+    }
+    Ok(StatusCode::OK)
+}

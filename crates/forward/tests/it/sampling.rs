@@ -1,0 +1,176 @@
+//! Tail sampling, from the store to an upstream.
+
+use std::{collections::BTreeSet, num::NonZeroU64, time::Duration};
+
+use throughline_forward::{Forwarder, Sampling, SamplingRule, SinkState, spawn};
+use throughline_otlp::{KeyValue, Span, Status, StatusCode, context::TraceId};
+use throughline_store::{SpanStore as _, Store};
+use throughline_testkit::{Behaviour, FakeHoneycomb};
+
+use crate::support::{Bench, KEY, PATIENCE, config, numbers, sink, span, until, until_idle, until_logs};
+
+/// Drops all that is neither wrong nor slow.
+fn strict(quiet: Duration) -> SamplingRule {
+    SamplingRule { quiet, ..SamplingRule::one_in(NonZeroU64::MAX) }
+}
+
+const SOON: Duration = Duration::from_millis(20);
+
+fn sampled(bench: &Bench, upstream: &FakeHoneycomb, rule: SamplingRule) -> Forwarder {
+    let mut sink = sink(upstream.addr());
+    let sinks = vec![sink.name.clone()];
+    sink.sampling = Some(Sampling::start(bench.store.clone(), bench.outbox(), rule, sinks));
+    spawn(bench.store.clone(), bench.outbox(), sink, config()).unwrap()
+}
+
+/// Ten spans each belong to one trace; the first of a trace is `10 * trace`.
+fn failed(number: u64) -> Span {
+    let mut span = span(number);
+    span.status = Status { code: StatusCode::Error, message: String::new() };
+    span
+}
+
+fn slow(number: u64, lasted: Duration, route: &str) -> Span {
+    let mut span = span(number);
+    span.end_ns = span.start_ns + u64::try_from(lasted.as_nanos()).unwrap();
+    span.attributes.push(KeyValue::new("http.route", route));
+    span
+}
+
+#[tokio::test]
+async fn errors_and_what_is_slow_for_its_route_go_on_whole() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..50).await;
+    let ms = Duration::from_millis;
+    let late = vec![failed(1500), slow(2500, ms(60), "/fast"), slow(3500, ms(60), "/other"), span(4500)];
+    // Into the traces 1 to 4.
+    let late = late.into_iter().zip(1..).map(|(mut one, trace)| {
+        one.trace_id = span(trace * 10).trace_id;
+        one
+    });
+    bench.store.append(late.collect()).await.unwrap();
+    bench.append_logs(0..7).await;
+    let rule = SamplingRule { slow_routes: vec![("/fast".to_owned(), ms(50))], ..strict(SOON) };
+    let forwarder = sampled(&bench, &upstream, rule);
+    let status = until_idle(&forwarder, |status| status.sampled_out == 32).await;
+    assert_eq!((status.delivered, status.waiting, status.rejected), (22, 0, 0));
+    let expected: Vec<_> = (10..30).chain([1500, 2500]).collect();
+    assert_eq!(numbers(&upstream.spans()), expected, "in order, and whole");
+    assert!(upstream.spans().iter().all(|span| span.attribute("SampleRate").is_none()));
+    until_logs(&forwarder, |status| status.delivered == 7).await;
+    let counts = bench.store.counts().await.unwrap();
+    assert_eq!((counts.spans, counts.traces), (54, 5), "what is kept locally is not touched");
+}
+
+#[tokio::test]
+async fn of_the_rest_one_in_so_many_goes_on_and_says_so() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..2000).await;
+    let rule = SamplingRule { quiet: SOON, ..SamplingRule::one_in(NonZeroU64::new(4).unwrap()) };
+    let forwarder = sampled(&bench, &upstream, rule.clone());
+    let first = until_idle(&forwarder, |status| status.delivered + status.sampled_out == 2000).await;
+    let spans = upstream.spans();
+    assert!((300..700).contains(&spans.len()), "{} of 2000 at one in 4", spans.len());
+    assert!(spans.iter().all(|span| span.attribute("SampleRate") == Some(&4.into())));
+    let traces = |spans: &[Span]| spans.iter().map(|span| span.trace_id).collect::<BTreeSet<TraceId>>();
+    assert_eq!(traces(&spans).len() * 10, spans.len(), "traces are whole");
+
+    // Another machine, the same choice.
+    let (other, elsewhere) = (FakeHoneycomb::start(KEY).await.unwrap(), Bench::new());
+    elsewhere.append(0..2000).await;
+    let forwarder = sampled(&elsewhere, &other, rule);
+    let second = until_idle(&forwarder, |status| status.delivered + status.sampled_out == 2000).await;
+    assert_eq!((traces(&other.spans()), second.delivered), (traces(&spans), first.delivered));
+}
+
+#[tokio::test]
+async fn a_trace_is_judged_when_it_is_quiet() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    let forwarder = sampled(&bench, &upstream, strict(Duration::from_secs(2)));
+    bench.append(0..5).await;
+    let status = until(&forwarder, |status| status.state == SinkState::Sampling).await;
+    assert_eq!((status.waiting, status.oldest_ns), (5, Some(span(0).end_ns)));
+    // What decides comes last.
+    bench.store.append(vec![failed(5)]).await.unwrap();
+    upstream.wait_for(6, PATIENCE).await.unwrap();
+    assert_eq!(numbers(&upstream.spans()), [0, 1, 2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_trace_that_never_rests_is_judged_all_the_same() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    let rule = SamplingRule { longest: SOON, ..strict(Duration::from_secs(3600)) };
+    bench.append(0..5).await;
+    let forwarder = sampled(&bench, &upstream, rule);
+    until_idle(&forwarder, |status| status.sampled_out == 5).await;
+}
+
+#[tokio::test]
+async fn what_comes_late_goes_where_its_trace_went_across_restarts() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let mut bench = Bench::new();
+    bench.append(0..5).await;
+    bench.store.append(vec![failed(10), span(11)]).await.unwrap();
+    let mut forwarder = sampled(&bench, &upstream, strict(SOON));
+    until_idle(&forwarder, |status| (status.delivered, status.sampled_out) == (2, 5)).await;
+    for round in 0..2 {
+        // An error in the trace that was left out, and nothing special in the one that went on.
+        bench.store.append(vec![failed(5 + round), span(12 + round)]).await.unwrap();
+        let before = if round == 0 { (2, 5) } else { (0, 0) };
+        until_idle(&forwarder, |status| (status.delivered, status.sampled_out) == (before.0 + 1, before.1 + 1)).await;
+        forwarder.shutdown().await;
+        let Bench { dir, store } = bench;
+        store.close().await;
+        drop(store);
+        bench = Bench { store: Store::open(dir.path()).unwrap(), dir };
+        forwarder = sampled(&bench, &upstream, strict(SOON));
+    }
+    assert_eq!(numbers(&upstream.spans()), [10, 11, 12, 13]);
+}
+
+#[tokio::test]
+async fn a_stop_between_decision_and_delivery_changes_nothing() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    upstream.set_response(Behaviour::Status(503, None));
+    let bench = Bench::new();
+    bench.append(0..5).await;
+    bench.store.append(vec![failed(10), span(11)]).await.unwrap();
+    let forwarder = sampled(&bench, &upstream, strict(SOON));
+    until(&forwarder, |status| status.state == SinkState::Backoff).await;
+    forwarder.shutdown().await;
+    // Had they not been decided already, these would turn it around.
+    bench.store.append(vec![failed(5)]).await.unwrap();
+    upstream.set_response(Behaviour::Ok);
+    let forwarder = sampled(&bench, &upstream, strict(SOON));
+    until_idle(&forwarder, |status| status.delivered == 2 && status.sampled_out >= 1).await;
+    assert_eq!(numbers(&upstream.spans()), [10, 11]);
+}
+
+#[tokio::test]
+async fn a_decision_that_is_forgotten_is_made_again() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..5).await;
+    let rule = SamplingRule { remember: Duration::ZERO, ..strict(SOON) };
+    let forwarder = sampled(&bench, &upstream, rule);
+    until_idle(&forwarder, |status| status.sampled_out == 5).await;
+    bench.outbox().forget_decisions(u64::MAX).await.unwrap();
+    bench.store.append(vec![failed(5)]).await.unwrap();
+    until_idle(&forwarder, |status| status.delivered == 1).await;
+    assert_eq!(numbers(&upstream.spans()), [5]);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_traces_that_are_not_quiet() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let bench = Bench::new();
+    bench.append(0..5).await;
+    let forwarder = sampled(&bench, &upstream, strict(Duration::from_secs(3600)));
+    until(&forwarder, |status| status.state == SinkState::Sampling).await;
+    tokio::time::timeout(PATIENCE, forwarder.shutdown()).await.unwrap();
+    assert_eq!(bench.store.cursor("honeycomb").await.unwrap(), 0, "they are judged after the next start");
+}

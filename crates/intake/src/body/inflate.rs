@@ -1,0 +1,101 @@
+//! Decompression that is fed as a body arrives.
+
+use std::{
+    io::{self, Write as _},
+    sync::Arc,
+};
+
+use flate2::write::MultiGzDecoder;
+use tokio::sync::OwnedSemaphorePermit;
+use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
+
+use super::{Buffer, Compression, Memory};
+use crate::refusal::Refusal;
+
+/// How far back a frame may look, as a power of two: 8 MiB, which every decoder should support (RFC 8878, section 3.1.1.1.2).
+const ZSTD_WINDOW_LOG: u32 = 23;
+/// How much is decompressed before it is looked at whether there is room for it.
+const ZSTD_BLOCK_BYTES: usize = 16 * 1024;
+
+/// Takes compressed bytes, and leaves them decompressed in a [`Buffer`].
+pub(super) enum Inflater {
+    None(Buffer),
+    Gzip(Box<MultiGzDecoder<Buffer>>),
+    Zstd(Box<Zstd>),
+}
+
+/// Frames of Zstandard, one after the other.
+pub(super) struct Zstd {
+    decoder: Decoder<'static>,
+    block: Box<[u8]>,
+    /// Whether what came so far is whole.
+    is_complete: bool,
+    buffer: Buffer,
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Inflater {
+    pub(super) fn new(compression: Compression, buffer: Buffer, memory: &Memory) -> Result<Self, Refusal> {
+        Ok(match compression {
+            Compression::None => Self::None(buffer),
+            Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(buffer))),
+            Compression::Zstd => Self::Zstd(Box::new(Zstd::new(buffer, memory)?)),
+        })
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
+        let (written, buffer, what) = match self {
+            Self::None(buffer) => (buffer.write_all(bytes), buffer, "plain"),
+            Self::Gzip(decoder) => (decoder.write_all(bytes), decoder.get_mut(), "gzip"),
+            Self::Zstd(zstd) => (zstd.write(bytes), &mut zstd.buffer, "zstd"),
+        };
+        written.map_err(|error| buffer.refusal(what, &error))
+    }
+
+    /// What is decompressed. Nothing at all is an empty body, compressed or not.
+    pub(super) fn finish(self, wire_bytes: usize) -> Result<Buffer, Refusal> {
+        match self {
+            Self::None(buffer) => Ok(buffer),
+            Self::Gzip(mut decoder) if wire_bytes == 0 => Ok(decoder.get_mut().take()),
+            Self::Gzip(mut decoder) => match decoder.try_finish() {
+                Ok(()) => Ok(decoder.get_mut().take()),
+                Err(error) => Err(decoder.get_mut().refusal("gzip", &error)),
+            },
+            Self::Zstd(zstd) if zstd.is_complete => Ok(zstd.buffer),
+            Self::Zstd(_) => Err(Refusal::Malformed("the body is not zstd: it breaks off".to_owned())),
+        }
+    }
+}
+
+impl Zstd {
+    fn new(buffer: Buffer, memory: &Memory) -> Result<Self, Refusal> {
+        let permit = Arc::clone(&memory.zstd).try_acquire_owned();
+        let permit = permit.map_err(|_| Refusal::Busy("too many zstd requests at once"))?;
+        let failed = |error: io::Error| {
+            tracing::error!(%error, "a zstd decoder cannot be made");
+            Refusal::Failed
+        };
+        let mut decoder = Decoder::new().map_err(failed)?;
+        decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).map_err(failed)?;
+        let block = vec![0; ZSTD_BLOCK_BYTES].into_boxed_slice();
+        Ok(Self { decoder, block, is_complete: true, buffer, _permit: permit })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let mut input = InBuffer::around(bytes);
+        loop {
+            let mut output = OutBuffer::around(&mut self.block[..]);
+            let missing = self.decoder.run(&mut input, &mut output)?;
+            let length = output.pos();
+            self.is_complete = missing == 0;
+            self.buffer.write_all(&self.block[..length])?;
+            // A full block may mean that there is more to come of what was put in.
+            if input.pos() == bytes.len() && length < ZSTD_BLOCK_BYTES {
+                return Ok(());
+            }
+            if self.is_complete && input.pos() == bytes.len() {
+                return Ok(());
+            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! OTLP/gRPC (PROTOCOL-HTTP2 of gRPC, unary calls): frames around the bodies that OTLP/HTTP has.
+//!
+//! The frames are read here and not by a gRPC library, because a library decodes whole messages before anybody sees them: limits
+//! would not hold while a body comes in, all bodies together would not be bounded, and one wrong record would refuse them all.
+//! So both trusted doors are the same but for what stands around a message.
+
+use std::time::Duration;
+
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use throughline_otlp::{Encoding, encode_response, encode_retry_status};
+
+use crate::{
+    Intake,
+    body::{self, Compression},
+    config::BodyLimits,
+    doors::Shared,
+    item::Item,
+    refusal::Refusal,
+};
+
+pub(crate) const TRACES: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+pub(crate) const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
+pub(crate) const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+
+const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/grpc");
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+const UNIMPLEMENTED: i32 = 12;
+/// Whether it is compressed, and how long it is.
+const PREFIX_BYTES: usize = 5;
+/// What a `grpc-message` does not show as it is.
+const NOT_PLAIN: &AsciiSet = &CONTROLS.add(b'%');
+
+/// One call of an `Export` method.
+pub(crate) async fn export<R: Item>(State(intake): State<Intake>, request: Request) -> Response {
+    let shared = &intake.shared;
+    let (parts, mut body) = request.into_parts();
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    // Nothing else is gRPC, and an answer in gRPC would not be understood.
+    if !content_type.is_some_and(is_protobuf) {
+        return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
+    }
+    match take::<R>(shared, &parts.headers, &mut body).await {
+        Ok(message) => success(&message),
+        Err(refusal) => {
+            shared.counters.refused(&refusal);
+            failure(refusal.grpc_code(), &refusal.to_string(), refusal.retry_after())
+        }
+    }
+}
+
+/// Any other method.
+pub(crate) async fn unimplemented() -> Response {
+    failure(UNIMPLEMENTED, "there are the Export methods of the trace, logs and metrics services, and no others", None)
+}
+
+fn is_protobuf(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    matches!(essence.as_str(), "application/grpc" | "application/grpc+proto")
+}
+
+/// The message of the answer.
+async fn take<R: Item>(shared: &Shared, headers: &HeaderMap, body: &mut Body) -> Result<Vec<u8>, Refusal> {
+    shared.trust(headers)?;
+    let compression = Compression::named(headers, &ENCODING)?;
+    let door = &shared.trusted;
+    let wire_bytes = door.limits.wire_bytes.saturating_add(PREFIX_BYTES);
+    let limits = BodyLimits { wire_bytes, inflated_bytes: wire_bytes, ..door.limits };
+    let framed = body::read_as(body, Compression::None, headers, &limits, &door.memory, &shared.counters)
+        .await
+        .map_err(|refusal| match refusal {
+            Refusal::TooLarge { .. } => Refusal::TooLarge { limit_bytes: door.limits.wire_bytes, inflated: false },
+            other => other,
+        })?;
+    let (is_compressed, message) = unframe(framed.bytes())?;
+    let compression = match (is_compressed, compression) {
+        (false, _) => Compression::None,
+        (true, Compression::None) => {
+            return Err(Refusal::Malformed("a message is compressed, and grpc-encoding does not say how".to_owned()));
+        }
+        (true, compression) => compression,
+    };
+    let message = body::inflate(message, compression, &door.limits, &door.memory).await?;
+    drop(framed);
+    let taken = shared.keep_trusted::<R>(&message, Encoding::Protobuf).await?;
+    Ok(encode_response(R::SIGNAL, &taken.rejections, Encoding::Protobuf))
+}
+
+/// The one message of a unary call, and whether it is compressed.
+fn unframe(framed: &[u8]) -> Result<(bool, &[u8]), Refusal> {
+    let malformed = |what: &str| Err(Refusal::Malformed(format!("the body is not one gRPC message: {what}")));
+    let Some(([flag, length @ ..], message)) = framed.split_first_chunk::<PREFIX_BYTES>() else {
+        return malformed("it is too short");
+    };
+    if u32::from_be_bytes(*length) as usize != message.len() {
+        return malformed("it has another length than it says");
+    }
+    match flag {
+        0 => Ok((false, message)),
+        1 => Ok((true, message)),
+        _ => malformed("its first byte is neither 0 nor 1"),
+    }
+}
+
+fn success(message: &[u8]) -> Response {
+    let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
+    framed.put_u8(0);
+    // A message is a count and a few sentences.
+    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.put_slice(message);
+    let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))]);
+    let body = Full::new(Bytes::from(framed)).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let headers =
+        [(header::CONTENT_TYPE, CONTENT_TYPE), (ACCEPT_ENCODING, HeaderValue::from_static("identity,gzip,zstd"))];
+    (headers, Body::new(body)).into_response()
+}
+
+/// An answer without a message is nothing but its trailers ("Trailers-Only").
+fn failure(code: i32, message: &str, retry_after: Option<Duration>) -> Response {
+    let mut response = [
+        (header::CONTENT_TYPE, CONTENT_TYPE),
+        (ACCEPT_ENCODING, HeaderValue::from_static("identity,gzip,zstd")),
+        (STATUS, HeaderValue::from(code)),
+    ]
+    .into_response();
+    let plain = utf8_percent_encode(message, NOT_PLAIN).to_string();
+    if let Ok(value) = HeaderValue::from_str(&plain) {
+        response.headers_mut().insert(MESSAGE, value);
+    }
+    if let Some(wait) = retry_after {
+        let details = STANDARD_NO_PAD.encode(encode_retry_status(code, message, wait));
+        if let Ok(value) = HeaderValue::from_str(&details) {
+            response.headers_mut().insert(STATUS_DETAILS, value);
+        }
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames() {
+        assert_eq!(unframe(b"\0\0\0\0\x02ab").unwrap(), (false, &b"ab"[..]));
+        assert_eq!(unframe(b"\x01\0\0\0\0").unwrap(), (true, &b""[..]));
+        for wrong in
+            [&b""[..], b"\0\0\0\0", b"\0\0\0\0\x01", b"\0\0\0\0\x01ab", b"\x02\0\0\0\0", b"\0\xff\xff\xff\xffa"]
+        {
+            assert!(matches!(unframe(wrong), Err(Refusal::Malformed(_))), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn messages_are_percent_encoded() {
+        let response = failure(3, "100 % — no\n", None);
+        assert_eq!(response.headers()[MESSAGE], "100 %25 %E2%80%94 no%0A");
+        assert_eq!(response.headers()[STATUS], "3");
+        assert!(!response.headers().contains_key(STATUS_DETAILS));
+        assert!(failure(14, "busy", Some(Duration::from_secs(1))).headers().contains_key(STATUS_DETAILS));
+    }
+
+    #[test]
+    fn content_types() {
+        for good in ["application/grpc", "application/grpc+proto", "Application/gRPC; x=y"] {
+            assert!(is_protobuf(good), "{good}");
+        }
+        for other in ["application/grpc+json", "application/grpc-web", "application/x-protobuf"] {
+            assert!(!is_protobuf(other), "{other}");
+        }
+    }
+}

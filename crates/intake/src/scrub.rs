@@ -1,0 +1,406 @@
+//! Secrets that find their way into names and attributes: known by their form, and taken out before anything is stored.
+
+use std::{borrow::Cow, str::FromStr, sync::LazyLock};
+
+use regex::{Captures, Regex};
+use throughline_otlp::{KeyValue, LogRecord, Scope, Span, Value};
+
+/// What stands in the place of a secret.
+pub const REDACTED: &str = "[redacted]";
+
+/// What is taken out.
+#[derive(Clone, Debug)]
+pub enum ScrubRule {
+    /// Credentials: bearer tokens, `authorization` headers, JSON web tokens, and whatever an attribute or a parameter holds
+    /// that is called `password`, `api_key`, `cookie` and the like.
+    Authorization,
+    /// Numbers of payment cards: 13 to 19 digits, with spaces or dashes or without, of a known issuer and with the right check
+    /// digit (Luhn).
+    Card,
+    /// Addresses of e-mail.
+    Email,
+    /// Whatever matches.
+    Pattern(Regex),
+}
+
+/// A text that is no regular expression.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("it is not a regular expression: {0}")]
+pub struct PatternError(#[source] regex::Error);
+
+/// A rule that there is not.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is none of authorization, card, email")]
+pub struct UnknownScrubRule(String);
+
+impl FromStr for ScrubRule {
+    type Err = UnknownScrubRule;
+
+    fn from_str(name: &str) -> Result<Self, UnknownScrubRule> {
+        match name {
+            "authorization" => Ok(Self::Authorization),
+            "card" => Ok(Self::Card),
+            "email" => Ok(Self::Email),
+            other => Err(UnknownScrubRule(other.to_owned())),
+        }
+    }
+}
+
+impl ScrubRule {
+    /// Whatever matches this regular expression, in the syntax of the crate `regex`.
+    ///
+    /// # Errors
+    /// It is none, or is too large.
+    pub fn pattern(text: &str) -> Result<Self, PatternError> {
+        Regex::new(text).map(Self::Pattern).map_err(PatternError)
+    }
+
+    /// All but patterns.
+    #[must_use]
+    pub fn default_rules() -> Vec<Self> {
+        vec![Self::Authorization, Self::Card, Self::Email]
+    }
+}
+
+/// A pattern of ours. It is written here, so it is one.
+fn pattern(text: &str) -> Option<Regex> {
+    Regex::new(text).ok()
+}
+
+static BEARER: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"(?i)\bbearer(?:\s+|%20|\+)([a-z0-9._~+/=-]{8,})"));
+static CREDENTIAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(concat!(
+        r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*",
+        r#"|(?i:authorization["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest|token)\s+)?[^\s"',;]+)"#,
+    ))
+});
+static PARAMETER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(concat!(
+        r"(?i)\b((?:access|refresh|id|auth|session)_?token|api[_-]?key|pass(?:word|wd)|(?:client_?)?secret)",
+        r#"(["']?\s*[=:]\s*["']?)([^&\s#"',;}]+)"#,
+    ))
+});
+static CARD: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\b[0-9](?:[ -]?[0-9]){12,18}\b"));
+static EMAIL: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"[A-Za-z0-9._%+-]{1,64}(?:@|%40)((?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24})\b"));
+
+/// An attribute whose key ends like this holds a credential, whatever it looks like.
+const SECRET_KEYS: [&str; 12] = [
+    "authorization",
+    "cookie",
+    "password",
+    "passwd",
+    "secret",
+    "api_key",
+    "api-key",
+    "apikey",
+    "access_token",
+    "refresh_token",
+    "id_token",
+    "private_key",
+];
+
+/// The rules at work.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Scrubber {
+    rules: Vec<ScrubRule>,
+}
+
+impl Scrubber {
+    pub(crate) fn new(rules: Vec<ScrubRule>) -> Self {
+        Self { rules }
+    }
+
+    /// Takes secrets out of a span; its resource and scope are shared and looked at elsewhere. `count` is how many values held
+    /// any.
+    pub(crate) fn span(&self, span: &mut Span, count: &mut u64) {
+        self.text(&mut span.name, count);
+        self.text(&mut span.status.message, count);
+        self.text(&mut span.trace_state, count);
+        self.attributes(&mut span.attributes, count);
+        for event in &mut span.events {
+            self.text(&mut event.name, count);
+            self.attributes(&mut event.attributes, count);
+        }
+        for link in &mut span.links {
+            self.text(&mut link.trace_state, count);
+            self.attributes(&mut link.attributes, count);
+        }
+    }
+
+    /// Likewise out of a log record.
+    pub(crate) fn log_record(&self, record: &mut LogRecord, count: &mut u64) {
+        self.text(&mut record.event_name, count);
+        self.text(&mut record.severity_text, count);
+        self.value(&mut record.body, count);
+        self.attributes(&mut record.attributes, count);
+    }
+
+    /// Likewise out of a scope.
+    pub(crate) fn scope(&self, scope: &mut Scope, count: &mut u64) {
+        self.text(&mut scope.name, count);
+        self.text(&mut scope.version, count);
+        self.text(&mut scope.schema_url, count);
+        self.attributes(&mut scope.attributes, count);
+    }
+
+    pub(crate) fn attributes(&self, attributes: &mut [KeyValue], count: &mut u64) {
+        for attribute in attributes {
+            if self.is_secret(&attribute.key) && attribute.value != Value::Empty {
+                attribute.value = Value::from(REDACTED);
+                *count += 1;
+            } else {
+                self.value(&mut attribute.value, count);
+            }
+            self.text(&mut attribute.key, count);
+        }
+    }
+
+    fn is_secret(&self, key: &str) -> bool {
+        self.rules.iter().any(|rule| matches!(rule, ScrubRule::Authorization))
+            && SECRET_KEYS.iter().any(|secret| {
+                let tail = key.len().checked_sub(secret.len()).and_then(|start| key.get(start..));
+                tail.is_some_and(|tail| tail.eq_ignore_ascii_case(secret))
+            })
+    }
+
+    /// The model is no deeper than [`throughline_otlp::MAX_VALUE_DEPTH`], so neither is the recursion.
+    fn value(&self, value: &mut Value, count: &mut u64) {
+        match value {
+            Value::String(text) => self.text(text, count),
+            Value::Bytes(bytes) => {
+                if let Ok(text) = str::from_utf8(bytes)
+                    && let Some(scrubbed) = self.scrubbed(text)
+                {
+                    *bytes = scrubbed.into_bytes();
+                    *count += 1;
+                }
+            }
+            // A card number may come as a number.
+            Value::Int(number) => {
+                if self.scrubbed(&number.to_string()).is_some() {
+                    *value = Value::from(REDACTED);
+                    *count += 1;
+                }
+            }
+            Value::Array(values) => values.iter_mut().for_each(|value| self.value(value, count)),
+            Value::Map(entries) => self.attributes(entries, count),
+            Value::Empty | Value::Bool(_) | Value::Double(_) => {}
+        }
+    }
+
+    fn text(&self, text: &mut String, count: &mut u64) {
+        if let Some(scrubbed) = self.scrubbed(text) {
+            *text = scrubbed;
+            *count += 1;
+        }
+    }
+
+    /// The text without secrets; `None` if there were none.
+    fn scrubbed(&self, text: &str) -> Option<String> {
+        let mut result = Cow::Borrowed(text);
+        for rule in &self.rules {
+            match rule {
+                ScrubRule::Authorization => {
+                    replace(&mut result, CREDENTIAL.as_ref(), |_| Some(REDACTED.to_owned()));
+                    replace(&mut result, BEARER.as_ref(), |found| {
+                        is_credential(&found[1]).then(|| REDACTED.to_owned())
+                    });
+                    replace(&mut result, PARAMETER.as_ref(), |found| {
+                        (&found[3] != REDACTED).then(|| format!("{}{}{REDACTED}", &found[1], &found[2]))
+                    });
+                }
+                ScrubRule::Card => {
+                    replace(&mut result, CARD.as_ref(), |found| is_card(&found[0]).then(|| REDACTED.to_owned()));
+                }
+                ScrubRule::Email => {
+                    replace(&mut result, EMAIL.as_ref(), |found| (!is_density(&found[1])).then(|| REDACTED.to_owned()));
+                }
+                ScrubRule::Pattern(pattern) => replace(&mut result, Some(pattern), |_| Some(REDACTED.to_owned())),
+            }
+        }
+        match result {
+            Cow::Owned(scrubbed) if scrubbed != text => Some(scrubbed),
+            _ => None,
+        }
+    }
+}
+
+/// Replaces what is found, unless `by` says that it is none.
+fn replace(text: &mut Cow<'_, str>, pattern: Option<&Regex>, by: impl Fn(&Captures<'_>) -> Option<String>) {
+    let Some(pattern) = pattern else { return };
+    let replaced = pattern.replace_all(text, |found: &Captures<'_>| by(found).unwrap_or_else(|| found[0].to_owned()));
+    if let Cow::Owned(replaced) = replaced {
+        *text = Cow::Owned(replaced);
+    }
+}
+
+/// "bearer" is also a word; what follows it there has no digits and is short.
+fn is_credential(text: &str) -> bool {
+    text.len() >= 20 || text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// `picture@2x.png` is no address.
+fn is_density(domain: &str) -> bool {
+    domain.split_once("x.").is_some_and(|(density, _)| density.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Whether it begins as an issuer's numbers do (ISO/IEC 7812) and the check digit is right. Times in milliseconds or nanoseconds
+/// begin with 1, and no card does.
+fn is_card(text: &str) -> bool {
+    let digits: Vec<u32> = text.chars().filter_map(|character| character.to_digit(10)).collect();
+    let head = digits.iter().take(4).fold(0, |number, digit| number * 10 + digit);
+    let is_issued = match head / 1000 {
+        4 => matches!(digits.len(), 13 | 16 | 19),
+        2 => (2221..=2720).contains(&head) && digits.len() == 16,
+        5 => (5000..=5899).contains(&head),
+        3 => matches!(head / 100, 30 | 34..=39),
+        6 => true,
+        _ => false,
+    };
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| match digit * (1 + place as u32 % 2) {
+            doubled if doubled > 9 => doubled - 9,
+            doubled => doubled,
+        })
+        .sum();
+    is_issued && sum.is_multiple_of(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+    use throughline_otlp::{
+        Event, Link,
+        context::{SpanId, TraceId},
+    };
+
+    fn scrubber() -> Scrubber {
+        Scrubber::new(ScrubRule::default_rules())
+    }
+
+    fn scrub(text: &str) -> String {
+        scrubber().scrubbed(text).unwrap_or_else(|| text.to_owned())
+    }
+
+    #[test]
+    fn our_patterns_are_patterns() {
+        for pattern in [&BEARER, &CREDENTIAL, &PARAMETER, &CARD, &EMAIL] {
+            assert!(pattern.is_some());
+        }
+    }
+
+    #[test]
+    fn secrets_go_and_the_rest_stays() {
+        for (text, scrubbed) in [
+            ("sent Authorization: Bearer abc.def-123 to x", "sent [redacted] to x"),
+            ("authorization=Basic dXNlcjpwYXNz", "[redacted]"),
+            ("{\"authorization\":\"Bearer a1b2c3d4\"}", "{\"[redacted]\"}"),
+            ("bearer a1b2c3d4e5", "[redacted]"),
+            ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "[redacted]"),
+            ("/cb?access_token=s3cret&x=1#f", "/cb?access_token=[redacted]&x=1#f"),
+            ("{\"password\": \"hunter2\"}", "{\"password\": \"[redacted]\"}"),
+            ("card 4111 1111 1111 1111 declined", "card [redacted] declined"),
+            ("5555-5555-5555-4444", "[redacted]"),
+            ("378282246310005", "[redacted]"),
+            ("hi ada@example.com!", "hi [redacted]!"),
+            ("/u?mail=ada%40example.co.uk&x", "/u?mail=[redacted]&x"),
+        ] {
+            assert_eq!(scrub(text), scrubbed);
+        }
+    }
+
+    #[test]
+    fn what_only_looks_like_it_stays() {
+        for text in [
+            "",
+            "GET /api/activities/{uuid}",
+            "the bearer shouted",
+            "4111 1111 1111 1112",
+            "1732190000000",
+            "1732190000000000000",
+            "0af7651916cd43dd8448eb211c80319c",
+            "7f3e7f3e-1111-4111-8111-111111111111",
+            "logo@2x.png",
+            "@yuki",
+            "a @ b",
+            "password is wrong",
+            "rgba(0, 0, 0)",
+        ] {
+            assert_eq!(scrub(text), text);
+        }
+    }
+
+    const MAIL: &str = "ada@example.com";
+
+    fn span_full_of_it() -> Span {
+        let (trace_id, span_id) = (TraceId::from_bytes([1; 16]).unwrap(), SpanId::from_bytes([1; 8]).unwrap());
+        let mut span = Span::new(trace_id, span_id, Arc::default(), Arc::default());
+        let nested = Value::Map(vec![KeyValue::new("k", vec![Value::from(MAIL), Value::Bytes(MAIL.into())])]);
+        let attributes = vec![
+            KeyValue::new("k", MAIL),
+            KeyValue { key: "nested".to_owned(), value: nested },
+            KeyValue::new(MAIL, 1),
+            KeyValue::new("card", 4_111_111_111_111_111),
+            KeyValue::new("http.request.header.Cookie", vec![Value::from("a=b")]),
+        ];
+        span.name = format!("mail to {MAIL}");
+        span.status.message = MAIL.to_owned();
+        span.attributes.clone_from(&attributes);
+        span.events = vec![Event { name: MAIL.to_owned(), attributes: attributes.clone(), ..Event::default() }];
+        let (trace_state, flags, dropped_attributes_count) = (MAIL.to_owned(), 0, 0);
+        span.links = vec![Link { trace_id, span_id, trace_state, flags, attributes, dropped_attributes_count }];
+        span
+    }
+
+    #[test]
+    fn nothing_of_it_is_left_anywhere() {
+        let mut span = span_full_of_it();
+        let mut count = 0;
+        scrubber().span(&mut span, &mut count);
+        let shown = format!("{span:?}");
+        for secret in [MAIL, "4111111111111111", "a=b", "97, 100, 97, 64"] {
+            assert!(!shown.contains(secret), "{secret}: {shown}");
+        }
+        assert_eq!(span.name, "mail to [redacted]");
+        assert_eq!(count, 4 + 3 * 6);
+
+        let mut record = LogRecord::new(Arc::default(), Arc::default());
+        (record.body, record.event_name) = (Value::from(MAIL), MAIL.to_owned());
+        let mut scope = Scope { name: MAIL.to_owned(), ..Scope::default() };
+        scrubber().log_record(&mut record, &mut count);
+        scrubber().scope(&mut scope, &mut count);
+        assert!(!format!("{record:?}{scope:?}").contains(MAIL));
+    }
+
+    #[test]
+    fn rules_are_chosen() {
+        let card_only = Scrubber::new(vec!["card".parse().unwrap()]);
+        assert_eq!(card_only.scrubbed("ada@example.com password=x"), None);
+        assert!("cards".parse::<ScrubRule>().is_err());
+        let own = Scrubber::new(vec![ScrubRule::Pattern(Regex::new("emp-[0-9]+").unwrap())]);
+        assert_eq!(own.scrubbed("by emp-17").as_deref(), Some("by [redacted]"));
+        let mut span = span_full_of_it();
+        Scrubber::default().span(&mut span, &mut 0);
+        assert_eq!(span, span_full_of_it());
+    }
+
+    proptest! {
+        #[test]
+        fn twice_is_as_good_as_once(text in "[a-z0-9 @.=:/%-]{0,60}|\\PC{0,40}") {
+            let once = scrub(&text);
+            prop_assert_eq!(scrub(&once), once);
+        }
+
+        #[test]
+        fn a_wrong_check_digit_is_no_card(number in 4_000_000_000_000_000_u64..5_000_000_000_000_000) {
+            let cards = (0..10).filter(|last| is_card(&(number / 10 * 10 + last).to_string())).count();
+            prop_assert_eq!(cards, 1);
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! Several ticket keys at once: one signs, and those before it are believed until their tickets have expired.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    SessionId, Ticket, TicketError, TicketKey, TicketKeyError,
+    ticket::Claims,
+    ticket_key::{FILE_NAME, LENGTH, replace},
+};
+
+/// Beside the key: keys that were in its place before, each with the time when it was replaced.
+const OLD_FILE_NAME: &str = "ticket.key.old";
+/// A key and Unix seconds, big-endian.
+const OLD_LENGTH: usize = LENGTH + 8;
+/// No ticket is good for longer, so no key is kept for longer.
+const LONGEST_TTL: Duration = Duration::from_hours(24);
+
+/// The key that tickets are signed with, and those that were before it.
+#[derive(Clone, Debug)]
+pub struct TicketKeys {
+    current: TicketKey,
+    /// Until when each is believed, Unix seconds; `None` is for ever.
+    before: Vec<(TicketKey, Option<u64>)>,
+}
+
+impl From<TicketKey> for TicketKeys {
+    fn from(current: TicketKey) -> Self {
+        Self { current, before: Vec::new() }
+    }
+}
+
+impl TicketKeys {
+    /// `current` signs; tickets of any of the others are good too. For keys that come from settings: whoever sets them says
+    /// when the old ones go.
+    #[must_use]
+    pub fn new(current: TicketKey, others: Vec<TicketKey>) -> Self {
+        Self { current, before: others.into_iter().map(|key| (key, None)).collect() }
+    }
+
+    /// The key in the file `ticket.key` of this directory, made if it is not there, and those that it replaced no longer than
+    /// `ttl` ago: as long as a ticket is good.
+    ///
+    /// # Errors
+    /// As [`TicketKey::load_or_create`].
+    pub fn load_or_create(dir: &Path, ttl: Duration) -> Result<Self, TicketKeyError> {
+        let current = TicketKey::load_or_create(dir)?;
+        let until = |replaced_s: u64| replaced_s.saturating_add(ttl.as_secs());
+        let before = old_keys(dir)?.into_iter().map(|(key, replaced_s)| (key, Some(until(replaced_s)))).collect();
+        Ok(Self { current, before })
+    }
+
+    /// Puts a new key into the file `ticket.key` of this directory and keeps the one that was there beside it, so that its
+    /// tickets stay good until they expire. Both files are readable by their owner only.
+    ///
+    /// # Errors
+    /// As [`TicketKey::load_or_create`].
+    pub fn rotate(dir: &Path) -> Result<(), TicketKeyError> {
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let current = TicketKey::load_or_create(dir)?;
+        let mut old = old_keys(dir)?;
+        old.retain(|(_, replaced_s)| replaced_s.saturating_add(LONGEST_TTL.as_secs()) > now_s);
+        old.push((current, now_s));
+        let old: Vec<u8> =
+            old.iter().flat_map(|(key, at_s)| key.as_bytes().iter().copied().chain(at_s.to_be_bytes())).collect();
+        // First the old one: between the two writes it is there twice, and at no time not at all.
+        replace(dir, OLD_FILE_NAME, &old)?;
+        replace(dir, FILE_NAME, TicketKey::random()?.as_bytes())
+    }
+
+    /// When the files of this directory last changed; another answer than before is worth a [`TicketKeys::load_or_create`].
+    #[must_use]
+    pub fn changed_at(dir: &Path) -> Option<SystemTime> {
+        fs::metadata(dir.join(FILE_NAME)).ok()?.modified().ok()
+    }
+
+    /// [`Ticket::issue`] with the key that signs.
+    #[must_use]
+    pub fn issue(&self, session_id: SessionId, service: &str, now_s: u64, ttl: Duration) -> String {
+        Ticket::issue(&self.current, session_id, service, now_s, ttl)
+    }
+
+    /// [`Ticket::verify`] with each key that is believed at `now_s` (Unix seconds).
+    ///
+    /// # Errors
+    /// See [`TicketError`].
+    pub fn verify(&self, service: &str, ticket: &str, now_s: u64) -> Result<Claims, TicketError> {
+        let before = self.before.iter().filter(|(_, until_s)| until_s.is_none_or(|until_s| now_s < until_s));
+        let mut result = Ticket::verify(&self.current, service, ticket, now_s);
+        for (key, _) in before {
+            if result != Err(TicketError::Forged) {
+                break;
+            }
+            result = Ticket::verify(key, service, ticket, now_s);
+        }
+        result
+    }
+}
+
+fn old_keys(dir: &Path) -> Result<Vec<(TicketKey, u64)>, TicketKeyError> {
+    let path: PathBuf = dir.join(OLD_FILE_NAME);
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        read => read.map_err(|source| TicketKeyError::File { path: path.clone(), source })?,
+    };
+    let (entries, rest) = bytes.as_chunks::<OLD_LENGTH>();
+    if !rest.is_empty() {
+        return Err(TicketKeyError::Length { path, found: bytes.len() });
+    }
+    let split = |entry: &[u8; OLD_LENGTH]| {
+        let (mut key, mut at_s) = ([0; LENGTH], [0; 8]);
+        key.copy_from_slice(&entry[..LENGTH]);
+        at_s.copy_from_slice(&entry[LENGTH..]);
+        (TicketKey::from_bytes(key), u64::from_be_bytes(at_s))
+    };
+    Ok(entries.iter().map(split).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(900);
+
+    fn session() -> SessionId {
+        SessionId::from_bytes([7; 16])
+    }
+
+    fn now_s() -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+    }
+
+    #[test]
+    fn an_old_ticket_is_good_until_it_expires() {
+        let dir = tempfile::tempdir().unwrap();
+        let now_s = now_s();
+        let before = TicketKeys::load_or_create(dir.path(), TTL).unwrap();
+        let old = before.issue(session(), "web", now_s, TTL);
+        TicketKeys::rotate(dir.path()).unwrap();
+        let after = TicketKeys::load_or_create(dir.path(), TTL).unwrap();
+        let new = after.issue(session(), "web", now_s, TTL);
+        assert!(after.verify("web", &old, now_s + 899).is_ok());
+        assert!(after.verify("web", &old, now_s + 900).is_err());
+        assert!(after.verify("web", &new, now_s).is_ok());
+        assert_eq!(before.verify("web", &new, now_s), Err(TicketError::Forged));
+    }
+
+    /// Who got hold of the old key cannot make tickets with it for ever.
+    #[test]
+    fn the_old_key_is_believed_for_as_long_as_its_tickets_last_and_no_longer() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = TicketKeys::load_or_create(dir.path(), TTL).unwrap();
+        TicketKeys::rotate(dir.path()).unwrap();
+        let after = TicketKeys::load_or_create(dir.path(), TTL).unwrap();
+        let late_s = now_s() + 1_000;
+        let forged = old.issue(session(), "web", late_s, TTL);
+        assert_eq!(after.verify("web", &forged, late_s), Err(TicketError::Forged));
+    }
+
+    #[test]
+    fn two_rotations_keep_both() {
+        let dir = tempfile::tempdir().unwrap();
+        let now_s = now_s();
+        let tickets: Vec<_> = (0..3)
+            .map(|_| {
+                let keys = TicketKeys::load_or_create(dir.path(), TTL).unwrap();
+                TicketKeys::rotate(dir.path()).unwrap();
+                keys.issue(session(), "web", now_s, TTL)
+            })
+            .collect();
+        let keys = TicketKeys::load_or_create(dir.path(), TTL).unwrap();
+        assert!(tickets.iter().all(|ticket| keys.verify("web", ticket, now_s).is_ok()));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_their_owner_can_read_them() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        TicketKeys::rotate(dir.path()).unwrap();
+        let modes: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().metadata().unwrap().permissions().mode() & 0o777)
+            .collect();
+        assert_eq!(modes, [0o600, 0o600]);
+    }
+
+    #[test]
+    fn keys_from_settings() {
+        let key = |number| TicketKey::from_bytes([number; LENGTH]);
+        let old = TicketKeys::from(key(1)).issue(session(), "web", 1_000, TTL);
+        assert!(TicketKeys::new(key(2), vec![key(1)]).verify("web", &old, 1_000).is_ok());
+        assert_eq!(TicketKeys::from(key(2)).verify("web", &old, 1_000), Err(TicketError::Forged));
+    }
+
+    #[test]
+    fn a_damaged_file_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join(OLD_FILE_NAME), "short").unwrap();
+        let error = TicketKeys::load_or_create(dir.path(), TTL).unwrap_err();
+        assert!(matches!(error, TicketKeyError::Length { found: 5, .. }), "{error}");
+    }
+}

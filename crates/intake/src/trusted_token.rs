@@ -1,0 +1,66 @@
+//! What a program shows at the trusted doors.
+
+use std::fmt;
+
+use http::{HeaderMap, header};
+use subtle::ConstantTimeEq as _;
+
+/// A secret that programs send as `authorization: Bearer …`. Its `Debug` does not show it.
+#[derive(Clone)]
+pub struct TrustedToken(String);
+
+impl TrustedToken {
+    /// Any text that a header can hold; it should be hard to guess.
+    #[must_use]
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+
+    /// Whether the request has it, once. A wrong one does not say by its time how wrong it is.
+    pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
+        let mut given = headers.get_all(header::AUTHORIZATION).iter();
+        let (Some(first), None) = (given.next(), given.next()) else { return false };
+        let first = first.as_bytes();
+        let Some(space) = first.iter().position(|byte| *byte == b' ') else { return false };
+        let (scheme, token) = (&first[..space], first[space..].trim_ascii());
+        scheme.eq_ignore_ascii_case(b"bearer") && token.ct_eq(self.0.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for TrustedToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TrustedToken(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_token_itself() {
+        let token = TrustedToken::new("0123456789abcdef");
+        let is_in = |values: &[&str]| {
+            let mut headers = HeaderMap::new();
+            for value in values {
+                headers.append(header::AUTHORIZATION, value.parse().unwrap());
+            }
+            token.is_in(&headers)
+        };
+        assert!(is_in(&["Bearer 0123456789abcdef"]));
+        assert!(is_in(&["bearer  0123456789abcdef"]));
+        for wrong in [
+            &[][..],
+            &["Bearer 0123456789abcdeF"],
+            &["Bearer 0123456789abcdef0"],
+            &["Bearer "],
+            &["Bearer"],
+            &["Basic 0123456789abcdef"],
+            &["0123456789abcdef"],
+            &["Bearer wrong", "Bearer 0123456789abcdef"],
+        ] {
+            assert!(!is_in(wrong), "{wrong:?}");
+        }
+        assert_eq!(format!("{token:?}"), "TrustedToken(..)");
+    }
+}

@@ -1,0 +1,94 @@
+//! The traces that were written to of late, so that most spans find theirs without a look into the file.
+
+use foldhash::{HashMap, HashSet};
+use rusqlite::{Connection, params};
+use throughline_otlp::context::{SpanId, TraceId};
+
+use crate::{StoreError, block, fold::Fold, read};
+
+/// How many traces are remembered before those that were not needed since are forgotten.
+const TRACES: usize = 16_384;
+/// How many span ids of theirs.
+const SPAN_IDS: usize = 1 << 19;
+/// How many blocks of a trace are looked at for what it has.
+const BLOCKS: usize = 1_024;
+
+/// What the writer knows of a trace.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    /// Its number in the file, unless it is new.
+    pub(crate) no: Option<i64>,
+    /// Its row, unless it is new.
+    pub(crate) fold: Option<Fold>,
+    span_ids: HashSet<SpanId>,
+}
+
+impl Trace {
+    /// Notes a span; whether it is new. Of a trace that has more spans than can be remembered, the latest are known.
+    pub(crate) fn is_new(&mut self, span_id: SpanId) -> bool {
+        if self.span_ids.len() >= SPAN_IDS {
+            self.span_ids.clear();
+        }
+        self.span_ids.insert(span_id)
+    }
+
+    /// Reads it from the file.
+    fn load(connection: &Connection, trace_id: TraceId) -> Result<Self, StoreError> {
+        let Some((no, fold)) = read::fold(connection, trace_id)? else { return Ok(Self::default()) };
+        let mut trace = Self { no: Some(no), fold: Some(fold), span_ids: HashSet::default() };
+        let mut select = connection.prepare_cached(
+            "SELECT body FROM trace_blocks JOIN blocks USING (last_seq)
+             WHERE trace_no = ?1 ORDER BY last_seq DESC LIMIT ?2",
+        )?;
+        let mut rows = select.query(params![no, BLOCKS])?;
+        while let Some(row) = rows.next()? {
+            let head = block::head(row.get_ref(0)?.as_blob().map_err(read::damaged)?)?;
+            for run in head.runs.iter().filter(|run| run.trace_id == trace_id) {
+                trace.span_ids.extend(&head.span_ids[run.first..run.first + run.spans]);
+            }
+            if trace.span_ids.len() >= SPAN_IDS {
+                break;
+            }
+        }
+        Ok(trace)
+    }
+}
+
+/// Traces in two generations: what is not asked for while the younger one fills up is forgotten with the older one.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    young: HashMap<TraceId, Trace>,
+    old: HashMap<TraceId, Trace>,
+    span_ids: usize,
+}
+
+impl Known {
+    /// What is known of a trace, from memory or from the file. It has to be put back.
+    pub(crate) fn take(&mut self, connection: &Connection, trace_id: TraceId) -> Result<Trace, StoreError> {
+        match self.young.remove(&trace_id).or_else(|| self.old.remove(&trace_id)) {
+            Some(trace) => Ok(trace),
+            None => Trace::load(connection, trace_id),
+        }
+    }
+
+    /// Remembers a trace as it is in the file.
+    pub(crate) fn put(&mut self, trace_id: TraceId, trace: Trace) {
+        if self.young.len() >= TRACES || self.span_ids >= SPAN_IDS {
+            self.old = std::mem::take(&mut self.young);
+            self.span_ids = 0;
+        }
+        self.span_ids += trace.span_ids.len();
+        self.young.insert(trace_id, trace);
+    }
+
+    /// Forgets a trace that changed otherwise.
+    pub(crate) fn forget(&mut self, trace_id: TraceId) {
+        self.young.remove(&trace_id);
+        self.old.remove(&trace_id);
+    }
+
+    /// Forgets everything: memory and file may not agree.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

@@ -1,0 +1,310 @@
+//! Metrics: the last point of each series, and a queue of all points for whoever passes them on.
+//!
+//! It is a file of its own beside the store's, `metrics.db`: points have neither a trace nor spans to be joined with, they come
+//! seldom, and nothing of theirs should make spans wait.
+
+mod append;
+
+use std::{
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
+use throughline_otlp::{DataPoint, decode_record, decode_resource_scope, encode_record, encode_resource_scope};
+use tokio::{sync::watch, task};
+
+use crate::{Appended, StoreError, fold::column_ns, schema};
+
+const FILE: &str = "metrics.db";
+/// `THLM`, in `application_id`.
+const APPLICATION_ID: i64 = 0x5448_4c4d;
+const VERSION: i64 = 1;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many series are told apart; of more, the one that was quiet longest is forgotten.
+pub const MAX_SERIES: usize = 10_000;
+/// How many points are kept for sinks; of more, the oldest go, delivered or not.
+pub const MAX_QUEUED_POINTS: usize = 200_000;
+/// How many bytes of points, as stored, are kept for sinks.
+pub const MAX_QUEUED_BYTES: usize = 64 << 20;
+/// How many bytes one point, or its resource and scope, may take as stored.
+pub const MAX_POINT_BYTES: usize = 64 << 10;
+
+// `points.seq` is the order of commits. `series.key` is a hash of all that tells one series from another, and `updated` the
+// `seq` of its last point. Bodies are protobuf `Metric` messages with one point, without resource and scope.
+const TABLES: &str = "
+CREATE TABLE IF NOT EXISTS sources (
+    id INTEGER PRIMARY KEY,
+    body BLOB NOT NULL UNIQUE
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS series (
+    key BLOB PRIMARY KEY,
+    name TEXT NOT NULL,
+    time_ns INTEGER NOT NULL,
+    updated INTEGER NOT NULL,
+    source_id INTEGER NOT NULL REFERENCES sources (id),
+    body BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS series_by_name ON series (name);
+CREATE INDEX IF NOT EXISTS series_by_update ON series (updated);
+
+CREATE TABLE IF NOT EXISTS points (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    source_id INTEGER NOT NULL REFERENCES sources (id),
+    body BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE IF NOT EXISTS sinks (
+    name TEXT PRIMARY KEY,
+    cursor INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE IF NOT EXISTS totals (
+    id INTEGER PRIMARY KEY CHECK (id = 0),
+    received INTEGER NOT NULL,
+    series INTEGER NOT NULL,
+    queued INTEGER NOT NULL,
+    queued_bytes INTEGER NOT NULL,
+    lost INTEGER NOT NULL
+) STRICT;
+INSERT OR IGNORE INTO totals VALUES (0, 0, 0, 0, 0, 0);
+";
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MetricCounts {
+    /// Points that ever came, each counted once.
+    pub received: u64,
+    /// Series whose last point is kept.
+    pub series: u64,
+    /// Points that are kept for sinks.
+    pub queued: u64,
+    /// Points that were dropped, because there were too many, before a sink had them.
+    pub lost: u64,
+}
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    series: usize,
+    points: usize,
+    bytes: usize,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { series: MAX_SERIES, points: MAX_QUEUED_POINTS, bytes: MAX_QUEUED_BYTES }
+    }
+}
+
+/// Metrics in one `SQLite` file. Clones share it.
+#[derive(Clone)]
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connection: Mutex<Connection>,
+    bounds: Bounds,
+    commits: watch::Sender<u64>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// Opens the file `metrics.db` in `dir`; makes both if they are absent, readable for the owner alone. It blocks for the
+    /// short while that takes.
+    ///
+    /// # Errors
+    /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerSchema`], [`StoreError::Full`], or the database's.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_with(dir, Bounds::default())
+    }
+
+    fn open_with(dir: &Path, bounds: Bounds) -> Result<Self, StoreError> {
+        let file = dir.join(FILE);
+        schema::make_file(dir, &file).map_err(StoreError::Directory)?;
+        let connection = Connection::open(file)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let (application_id, version) = (pragma("application_id")?, pragma("user_version")?);
+        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        match application_id {
+            APPLICATION_ID if version > VERSION => {
+                return Err(StoreError::NewerSchema { found: version, supported: VERSION });
+            }
+            APPLICATION_ID => {}
+            0 if version == 0 && objects == 0 => {}
+            _ => return Err(StoreError::Corrupt("it is a database, but of another program".to_owned())),
+        }
+        let _: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        connection.execute_batch(TABLES)?;
+        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+        connection.pragma_update(None, "user_version", VERSION)?;
+        let inner = Inner { connection: Mutex::new(connection), bounds, commits: watch::Sender::new(0) };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether a point, its resource and its scope are small enough to be kept.
+    #[must_use]
+    pub fn fits(point: &DataPoint) -> bool {
+        encode_record(point).len() <= MAX_POINT_BYTES
+            && encode_resource_scope(&point.resource, &point.scope).len() <= MAX_POINT_BYTES
+    }
+
+    /// Stores points, all or none, and resolves once they are on disk. A point that is the last of its series already is a
+    /// duplicate; one that is older than the last goes into the queue alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`], [`StoreError::Full`], or the database's.
+    pub async fn append(&self, points: Vec<DataPoint>) -> Result<Appended, StoreError> {
+        if points.is_empty() {
+            return Ok(Appended::default());
+        }
+        let inner = Arc::clone(&self.inner);
+        let appended = self.write(move |connection| append::append(connection, &points, inner.bounds)).await?;
+        if appended.stored > 0 {
+            self.inner.commits.send_modify(|commits| *commits = commits.wrapping_add(1));
+        }
+        Ok(appended)
+    }
+
+    /// Points in the order in which they were committed, each with its place, beginning after `cursor`; 0 is before the first.
+    /// What lies between the cursor and the first is lost.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn metrics_after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, DataPoint)>, StoreError> {
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT points.body, sources.body, seq FROM points JOIN sources ON sources.id = source_id
+                 WHERE seq > ?1 ORDER BY seq LIMIT ?2",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut rows = select.query(params![column_ns(cursor), limit])?;
+            let mut points = Vec::new();
+            while let Some(row) = rows.next()? {
+                points.push((row.get(2)?, point(row)?));
+            }
+            Ok(points)
+        })
+        .await
+    }
+
+    /// The last point of each series, by the metric's name; at most `limit`, and only of the metric `name` if one is given.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn last_values(&self, name: Option<String>, limit: usize) -> Result<Vec<DataPoint>, StoreError> {
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT series.body, sources.body FROM series JOIN sources ON sources.id = source_id
+                 WHERE ?1 IS NULL OR name = ?1 ORDER BY name, key LIMIT ?2",
+            )?;
+            let mut rows = select.query(params![name, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut points = Vec::new();
+            while let Some(row) = rows.next()? {
+                points.push(point(row)?);
+            }
+            Ok(points)
+        })
+        .await
+    }
+
+    /// How far a sink has come; 0 if it never said.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn cursor(&self, sink: &str) -> Result<u64, StoreError> {
+        let sink = sink.to_owned();
+        self.read(move |connection| {
+            let mut select = connection.prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?;
+            Ok(select.query_row([sink], |row| row.get(0)).optional()?.unwrap_or_default())
+        })
+        .await
+    }
+
+    /// Notes how far a sink has come, and resolves once that is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], or the database's.
+    pub async fn set_cursor(&self, sink: &str, cursor: u64) -> Result<(), StoreError> {
+        let sink = sink.to_owned();
+        self.write(move |connection| {
+            let mut replace = connection.prepare_cached("REPLACE INTO sinks (name, cursor) VALUES (?1, ?2)")?;
+            replace.execute(params![sink, column_ns(cursor)])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// How much is stored.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn counts(&self) -> Result<MetricCounts, StoreError> {
+        self.read(|connection| {
+            let mut select = connection.prepare_cached("SELECT received, series, queued, lost FROM totals")?;
+            Ok(select.query_row([], |row| {
+                Ok(MetricCounts { received: row.get(0)?, series: row.get(1)?, queued: row.get(2)?, lost: row.get(3)? })
+            })?)
+        })
+        .await
+    }
+
+    /// Changes from now on after each commit that stored points.
+    #[must_use]
+    pub fn commits(&self) -> watch::Receiver<u64> {
+        self.inner.commits.subscribe()
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        // The only way to fail is that the runtime shuts down.
+        task::spawn_blocking(move || read(&inner.connection.lock().unwrap_or_else(PoisonError::into_inner)))
+            .await
+            .map_err(|_| StoreError::Closed)?
+    }
+
+    /// All or nothing: a transaction that is not committed is rolled back when it is dropped.
+    async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.inner);
+        let written = task::spawn_blocking(move || {
+            let mut connection = inner.connection.lock().unwrap_or_else(PoisonError::into_inner);
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let result = write(&transaction)?;
+            transaction.commit()?;
+            Ok(result)
+        });
+        written.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+/// Reads the body of a point and of its source, the first two columns.
+fn point(row: &Row<'_>) -> Result<DataPoint, StoreError> {
+    let damaged = |error: &dyn fmt::Display| StoreError::Corrupt(error.to_string());
+    let blob = |column| row.get_ref(column)?.as_blob().map_err(|error| damaged(&error));
+    let (resource, scope) = decode_resource_scope(blob(1)?).map_err(|error| damaged(&error))?;
+    decode_record(blob(0)?, &resource, &scope).map_err(|error| damaged(&error))
+}
+
+#[cfg(test)]
+mod tests;

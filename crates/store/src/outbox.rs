@@ -1,0 +1,318 @@
+//! What the outbox has to remember besides its cursors: which traces go on, and what was set aside.
+//!
+//! It is a file of its own beside the store's, `outbox.db`: all of it can be made again from what is stored, but then a
+//! trace might be judged twice, and differently.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OptionalExtension, params};
+use throughline_otlp::context::{SpanId, TraceId};
+use tokio::task;
+
+use crate::{StoreError, fold::column_ns, schema};
+
+const FILE: &str = "outbox.db";
+/// `THLO`, in `application_id`.
+const APPLICATION_ID: i64 = 0x5448_4c4f;
+const VERSION: i64 = 1;
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many entries of one sink are kept; the oldest go first.
+const MOST_SET_ASIDE: i64 = 10_000;
+/// How many decisions one call forgets at most.
+const FORGET_STEP: i64 = 10_000;
+
+// `rate` is how many traces one that is sent stands for; 0 says that it is not sent.
+const TABLES: &str = "
+CREATE TABLE decisions (
+    trace_id BLOB PRIMARY KEY,
+    rate INTEGER NOT NULL,
+    decided_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX decisions_by_age ON decisions (decided_s);
+
+CREATE TABLE set_aside (
+    sink TEXT NOT NULL,
+    place INTEGER NOT NULL,
+    trace_id BLOB,
+    span_id BLOB,
+    count INTEGER NOT NULL,
+    at_ns INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    PRIMARY KEY (sink, place)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Something that an upstream refused for good. It stays in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAside {
+    /// Where it stands in the order of commits; of several, the last of the batch they were in.
+    pub place: u64,
+    /// Its trace, if it has one and the upstream said which it was.
+    pub trace_id: Option<TraceId>,
+    /// Its span, likewise.
+    pub span_id: Option<SpanId>,
+    /// How many the entry stands for: more than one where the upstream only said how many it did not take.
+    pub count: u64,
+    /// When, in nanoseconds since the Unix epoch.
+    pub at_ns: u64,
+    /// What the upstream said.
+    pub reason: String,
+}
+
+/// The memory of the outbox. Clones share it. What is written is on disk when the call resolves.
+#[derive(Clone)]
+pub struct Outbox {
+    connection: Arc<Mutex<Connection>>,
+}
+
+impl fmt::Debug for Outbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbox").finish_non_exhaustive()
+    }
+}
+
+impl Outbox {
+    /// Opens the file `outbox.db` in `dir`; makes both if they are absent, readable for the owner alone. It blocks for
+    /// the short while that takes.
+    ///
+    /// # Errors
+    /// As [`Store::open`](crate::Store::open).
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let file = dir.join(FILE);
+        schema::make_file(dir, &file).map_err(StoreError::Directory)?;
+        let mut connection = Connection::open(&file)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+        let (application_id, found) = (pragma("application_id")?, pragma("user_version")?);
+        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        let is_new = (application_id, found, objects) == (0, 0, 0);
+        if !is_new && application_id != APPLICATION_ID {
+            return Err(StoreError::Corrupt(format!("{FILE} is a database, but of another program")));
+        }
+        if found > VERSION {
+            return Err(StoreError::NewerSchema { found, supported: VERSION });
+        }
+        connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        if is_new {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch(TABLES)?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", VERSION)?;
+            transaction.commit()?;
+        }
+        Ok(Self { connection: Arc::new(Mutex::new(connection)) })
+    }
+
+    /// What was decided about these traces: how many traces each stands for where it is sent on, 0 where it is not.
+    /// Traces that nothing was decided about are absent.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn rates(&self, trace_ids: Vec<TraceId>) -> Result<HashMap<TraceId, u64>, StoreError> {
+        self.with(move |connection| {
+            let mut rates = HashMap::with_capacity(trace_ids.len());
+            for trace_id in trace_ids {
+                rates.extend(rate(connection, trace_id)?.map(|rate| (trace_id, rate)));
+            }
+            Ok(rates)
+        })
+        .await
+    }
+
+    /// Notes decisions, all or none, made at `now_s`, seconds since the Unix epoch. A trace keeps its first one; what now
+    /// holds for each is returned.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], or the database's.
+    pub async fn decide(
+        &self,
+        decisions: Vec<(TraceId, u64)>,
+        now_s: u64,
+    ) -> Result<HashMap<TraceId, u64>, StoreError> {
+        self.with(move |connection| {
+            let transaction = connection.transaction()?;
+            let mut rates = HashMap::with_capacity(decisions.len());
+            {
+                let mut insert = transaction.prepare_cached(
+                    "INSERT INTO decisions (trace_id, rate, decided_s) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                )?;
+                for (trace_id, wanted) in decisions {
+                    let inserted = insert.execute(params![trace_id.to_bytes(), column_ns(wanted), column_ns(now_s)])?;
+                    let holds = if inserted == 1 { Some(wanted) } else { rate(&transaction, trace_id)? };
+                    rates.insert(trace_id, holds.unwrap_or(wanted));
+                }
+            }
+            transaction.commit()?;
+            Ok(rates)
+        })
+        .await
+    }
+
+    /// Forgets decisions that were made before `before_s`, seconds since the Unix epoch: some at each call, so that nobody
+    /// waits long for it. How many were forgotten.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], or the database's.
+    pub async fn forget_decisions(&self, before_s: u64) -> Result<usize, StoreError> {
+        self.with(move |connection| {
+            let mut delete = connection.prepare_cached(
+                "DELETE FROM decisions WHERE trace_id IN
+                     (SELECT trace_id FROM decisions WHERE decided_s < ?1 ORDER BY decided_s LIMIT ?2)",
+            )?;
+            Ok(delete.execute(params![column_ns(before_s), FORGET_STEP])?)
+        })
+        .await
+    }
+
+    /// Notes that a sink set something aside. The same place again is the same entry.
+    ///
+    /// # Errors
+    /// [`StoreError::Full`], or the database's.
+    pub async fn set_aside(&self, sink: &str, entry: SetAside) -> Result<(), StoreError> {
+        let sink = sink.to_owned();
+        self.with(move |connection| {
+            let transaction = connection.transaction()?;
+            transaction
+                .prepare_cached(
+                    "REPLACE INTO set_aside (sink, place, trace_id, span_id, count, at_ns, reason)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                )?
+                .execute(params![
+                    sink,
+                    column_ns(entry.place),
+                    entry.trace_id.map(TraceId::to_bytes),
+                    entry.span_id.map(SpanId::to_bytes),
+                    column_ns(entry.count),
+                    column_ns(entry.at_ns),
+                    entry.reason,
+                ])?;
+            transaction
+                .prepare_cached(
+                    "DELETE FROM set_aside WHERE sink = ?1 AND place <=
+                         (SELECT place FROM set_aside WHERE sink = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
+                )?
+                .execute(params![sink, MOST_SET_ASIDE])?;
+            transaction.commit()?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What a sink set aside, the latest place first, at most `limit` entries.
+    ///
+    /// # Errors
+    /// The database's.
+    pub async fn set_aside_by(&self, sink: &str, limit: usize) -> Result<Vec<SetAside>, StoreError> {
+        let sink = sink.to_owned();
+        self.with(move |connection| {
+            let mut select = connection.prepare_cached(
+                "SELECT place, trace_id, span_id, count, at_ns, reason FROM set_aside
+                 WHERE sink = ?1 ORDER BY place DESC LIMIT ?2",
+            )?;
+            let rows = select.query_map(params![sink, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
+                Ok(SetAside {
+                    place: row.get(0)?,
+                    trace_id: row.get::<_, Option<Vec<u8>>>(1)?.and_then(|id| TraceId::from_slice(&id).ok()),
+                    span_id: row.get::<_, Option<Vec<u8>>>(2)?.and_then(|id| SpanId::from_slice(&id).ok()),
+                    count: row.get(3)?,
+                    at_ns: row.get(4)?,
+                    reason: row.get(5)?,
+                })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    async fn with<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let connection = Arc::clone(&self.connection);
+        // A panic leaves at most a transaction that is rolled back.
+        let done = task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
+        // The only way to fail is that the runtime shuts down.
+        done.await.map_err(|_| StoreError::Closed)?
+    }
+}
+
+fn rate(connection: &Connection, trace_id: TraceId) -> rusqlite::Result<Option<u64>> {
+    let mut select = connection.prepare_cached("SELECT rate FROM decisions WHERE trace_id = ?1")?;
+    select.query_row([trace_id.to_bytes()], |row| row.get(0)).optional()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn trace(number: u8) -> TraceId {
+        TraceId::from_bytes([number; 16]).unwrap()
+    }
+
+    fn entry(place: u64) -> SetAside {
+        SetAside {
+            place,
+            trace_id: Some(trace(1)),
+            span_id: SpanId::from_bytes([2; 8]),
+            count: 1,
+            at_ns: 7,
+            reason: format!("reason {place}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn the_first_decision_stays_and_outlives_the_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(dir.path()).unwrap();
+        outbox.decide(vec![(trace(1), 0), (trace(2), 20)], 100).await.unwrap();
+        let holds = outbox.decide(vec![(trace(1), 1), (trace(3), 1)], 200).await.unwrap();
+        assert_eq!(holds, HashMap::from([(trace(1), 0), (trace(3), 1)]));
+        drop(outbox);
+        let outbox = Outbox::open(dir.path()).unwrap();
+        let all = vec![trace(1), trace(2), trace(3), trace(4)];
+        let expected = HashMap::from([(trace(1), 0), (trace(2), 20), (trace(3), 1)]);
+        assert_eq!(outbox.rates(all.clone()).await.unwrap(), expected);
+        assert_eq!(outbox.forget_decisions(200).await.unwrap(), 2);
+        assert_eq!(outbox.rates(all).await.unwrap(), HashMap::from([(trace(3), 1)]));
+    }
+
+    #[tokio::test]
+    async fn what_was_set_aside_is_kept_by_place_up_to_a_bound() {
+        let dir = tempfile::tempdir().unwrap();
+        let outbox = Outbox::open(dir.path()).unwrap();
+        for place in [3, 5, 5] {
+            outbox.set_aside("a", entry(place)).await.unwrap();
+        }
+        outbox.set_aside("b", entry(4)).await.unwrap();
+        assert_eq!(outbox.set_aside_by("a", 10).await.unwrap(), [entry(5), entry(3)]);
+        assert_eq!(outbox.set_aside_by("a", 1).await.unwrap(), [entry(5)]);
+        {
+            let connection = outbox.connection.lock().unwrap();
+            let many = "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
+                 INSERT INTO set_aside SELECT 'a', i, NULL, NULL, 1, 0, 'x' FROM n";
+            connection.execute_batch(many).unwrap();
+        }
+        outbox.set_aside("a", entry(20_000)).await.unwrap();
+        let kept = outbox.set_aside_by("a", usize::MAX).await.unwrap();
+        assert_eq!((kept.len(), kept[0].place), (10_000, 20_000));
+        assert_eq!(outbox.set_aside_by("b", 10).await.unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_file_of_somebody_else_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = Connection::open(dir.path().join(FILE)).unwrap();
+        other.execute_batch("CREATE TABLE theirs (x)").unwrap();
+        assert!(matches!(Outbox::open(dir.path()), Err(StoreError::Corrupt(_))));
+        std::fs::write(dir.path().join(FILE), b"no database at all, but long enough to be looked at").unwrap();
+        assert!(matches!(Outbox::open(dir.path()), Err(StoreError::Corrupt(_))));
+    }
+}

@@ -1,0 +1,327 @@
+//! How long things are kept, and their going in small steps, so that nobody waits long for the writer.
+
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+
+use crate::{
+    StoreError,
+    append::{State, unix_s},
+    block::{self, Run},
+    read::damaged,
+    terms,
+};
+
+/// How many traces one step looks at before it ends; the last block may bring as many more as it has spans. Each takes some
+/// ten microseconds.
+const STEP_TRACES: usize = 2_048;
+/// How many blocks one step takes.
+const STEP_BLOCKS: usize = 64;
+/// How many log records one step takes.
+const STEP_RECORDS: usize = 1_024;
+/// How many log records go between two looks at how much is left.
+const AT_ONCE: usize = 128;
+/// How many texts that no trace needs any more one step takes.
+const STEP_TERMS: usize = 1_024;
+/// How many free pages one step gives back.
+const STEP_PAGES: u32 = 256;
+
+/// How long and how much is kept. The default is everything, for ever.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Retention {
+    /// What came in longer ago goes.
+    pub age: Option<Duration>,
+    /// About how large the store may get, in bytes: beyond it, what came in first goes first. Free pages are used again, and
+    /// given back where they are more than a tenth.
+    pub bytes: Option<u64>,
+    /// How large the store may get, in bytes, with what sinks have not had yet. Up to there neither `age` nor `bytes`
+    /// touches what one of the sinks below is still to get; beyond it, that is lost, and counted
+    /// ([`Store::lost`](crate::Store::lost)).
+    pub unsent_bytes: Option<u64>,
+    /// The sinks that are to get all spans, by the names of their cursors.
+    pub span_sinks: Vec<String>,
+    /// The sinks that are to get all log records, likewise.
+    pub log_sinks: Vec<String>,
+}
+
+/// What went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Spans.
+    pub spans: usize,
+    /// Log records.
+    pub log_records: usize,
+    /// How many of these a sink did not have yet; one that two sinks wait for counts twice.
+    pub lost: usize,
+    /// In how many steps.
+    pub steps: usize,
+    /// The most rows of traces, log records and blocks that a step touched: what bounds how long the writer was busy.
+    pub most_rows: usize,
+}
+
+impl Tidied {
+    /// Adds another.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.spans += other.spans;
+        self.log_records += other.log_records;
+        self.lost += other.lost;
+        self.steps += other.steps;
+        self.most_rows = self.most_rows.max(other.most_rows);
+    }
+}
+
+/// Takes one step; `None` if there is nothing to do.
+pub(crate) fn step(
+    connection: &mut Connection,
+    state: &mut State,
+    retention: &Retention,
+) -> Result<Option<Tidied>, StoreError> {
+    // Looking costs no transaction.
+    if oldest(connection, retention, unix_s())?.is_none() {
+        return give_back(connection, retention);
+    }
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let mut tidied = Tidied { steps: 1, ..Tidied::default() };
+    let (mut traces, mut blocks) = (0, 0);
+    while traces < STEP_TRACES && blocks < STEP_BLOCKS && tidied.log_records < STEP_RECORDS {
+        match oldest(&transaction, retention, unix_s())? {
+            Some(Oldest::Block(block)) => {
+                traces += remove_block(&transaction, state, retention, &block, &mut tidied)?;
+                blocks += 1;
+            }
+            Some(Oldest::Records(records)) => remove_records(&transaction, retention, &records, &mut tidied)?,
+            None => break,
+        }
+    }
+    let terms = remove_terms(&transaction, state)?;
+    transaction.commit()?;
+    tidied.most_rows = traces + blocks + tidied.log_records + terms;
+    Ok(Some(tidied))
+}
+
+/// What is to go next.
+enum Oldest {
+    Block(Block),
+    Records(Records),
+}
+
+struct Block {
+    first_seq: i64,
+    last_seq: i64,
+}
+
+/// Log records up to this place.
+struct Records {
+    last_seq: i64,
+}
+
+/// The block or the log records that came in first, if they have to go.
+fn oldest(connection: &Connection, retention: &Retention, now_s: i64) -> Result<Option<Oldest>, StoreError> {
+    if retention.age.is_none() && retention.bytes.is_none() {
+        return Ok(None);
+    }
+    let too_old_s =
+        retention.age.map_or(i64::MIN, |age| now_s.saturating_sub(age.as_secs().try_into().unwrap_or(i64::MAX)));
+    let used = used_bytes(connection)?;
+    let is_too_large = retention.bytes.is_some_and(|bytes| used > bytes);
+    let unsent_may_go = retention.unsent_bytes.is_some_and(|bytes| used > bytes);
+    let may_go = |stored_s: i64, last_seq: i64, sent: i64| {
+        (stored_s < too_old_s || is_too_large) && (last_seq <= sent || unsent_may_go)
+    };
+    let block = connection
+        .prepare_cached("SELECT first_seq, last_seq, stored_s FROM blocks ORDER BY last_seq LIMIT 1")?
+        .query_row([], |row| Ok((Block { first_seq: row.get(0)?, last_seq: row.get(1)? }, row.get::<_, i64>(2)?)))
+        .optional()?;
+    let mut select = connection.prepare_cached("SELECT seq, stored_s FROM logs ORDER BY seq LIMIT ?1")?;
+    let first: Vec<(i64, i64)> =
+        select.query_map([AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let spans_sent = sent(connection, &retention.span_sinks)?;
+    let records_sent = sent(connection, &retention.log_sinks)?;
+    let block = block.filter(|(block, stored_s)| may_go(*stored_s, block.last_seq, spans_sent));
+    let go = first.iter().take_while(|(seq, stored_s)| may_go(*stored_s, *seq, records_sent));
+    let records = go.last().map(|(last_seq, _)| (Records { last_seq: *last_seq }, first[0].1));
+    Ok(match (block, records) {
+        (Some((_, of_block)), Some((records, of_records))) if of_records < of_block => Some(Oldest::Records(records)),
+        (Some((block, _)), _) => Some(Oldest::Block(block)),
+        (None, records) => records.map(|(records, _)| Oldest::Records(records)),
+    })
+}
+
+/// The bytes of all pages that are in use.
+fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
+}
+
+/// The place up to which all of these have had everything.
+fn sent(connection: &Connection, sinks: &[String]) -> rusqlite::Result<i64> {
+    let mut sent = i64::MAX;
+    for sink in sinks {
+        sent = sent.min(cursor(connection, sink)?);
+    }
+    Ok(sent)
+}
+
+fn cursor(connection: &Connection, sink: &str) -> rusqlite::Result<i64> {
+    let cursor = connection
+        .prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?
+        .query_row([sink], |row| row.get(0))
+        .optional()?;
+    Ok(cursor.unwrap_or_default())
+}
+
+/// Removes a block from the traces that have spans in it; how many these are. A trace with spans elsewhere stays, with what
+/// is known of it but for the counts.
+fn remove_block(
+    connection: &Connection,
+    state: &mut State,
+    retention: &Retention,
+    block: &Block,
+    tidied: &mut Tidied,
+) -> Result<usize, StoreError> {
+    let head = connection
+        .prepare_cached("SELECT body FROM blocks WHERE last_seq = ?1")?
+        .query_row([block.last_seq], |row| Ok(row.get_ref(0)?.as_blob().map_err(damaged).and_then(block::head)))?;
+    let touched = match head {
+        Ok(head) => {
+            for run in &head.runs {
+                remove_run(connection, state, block, run)?;
+            }
+            head.runs.len()
+        }
+        // It cannot say whose it is; then everybody is asked.
+        Err(_) => remove_damaged(connection, state, block)?,
+    };
+    connection.prepare_cached("DELETE FROM blocks WHERE last_seq = ?1")?.execute([block.last_seq])?;
+    let spans = block.last_seq - block.first_seq + 1;
+    connection.prepare_cached("UPDATE totals SET spans = max(spans - ?1, 0)")?.execute([spans])?;
+    tidied.spans += usize::try_from(spans).unwrap_or_default();
+    for sink in &retention.span_sinks {
+        let unsent = block.last_seq - cursor(connection, sink)?.clamp(block.first_seq - 1, block.last_seq);
+        tidied.lost += note_lost(connection, sink, unsent)?;
+    }
+    Ok(touched)
+}
+
+fn remove_run(connection: &Connection, state: &mut State, block: &Block, run: &Run) -> Result<(), StoreError> {
+    let no: Option<i64> = connection
+        .prepare_cached("SELECT no FROM traces WHERE trace_id = ?1")?
+        .query_row([run.trace_id.to_bytes()], |row| row.get(0))
+        .optional()?;
+    let Some(no) = no else { return Ok(()) };
+    state.known.forget(run.trace_id);
+    remove_part(connection, no, block.last_seq, run.spans, run.errors)
+}
+
+/// A trace loses what it has in a block.
+fn remove_part(connection: &Connection, no: i64, last_seq: i64, spans: usize, errors: usize) -> Result<(), StoreError> {
+    connection
+        .prepare_cached("DELETE FROM trace_blocks WHERE trace_no = ?1 AND last_seq = ?2")?
+        .execute([no, last_seq])?;
+    let stays = connection.prepare_cached("SELECT 1 FROM trace_blocks WHERE trace_no = ?1 LIMIT 1")?.exists([no])?;
+    if stays {
+        connection
+            .prepare_cached(
+                "UPDATE traces SET span_count = max(span_count - ?2, 1), error_count = max(error_count - ?3, 0)
+                 WHERE no = ?1",
+            )?
+            .execute(params![no, spans, errors])?;
+    } else {
+        let removed = connection.prepare_cached("DELETE FROM traces WHERE no = ?1")?.execute([no])?;
+        connection.prepare_cached("UPDATE totals SET traces = max(traces - ?1, 0)")?.execute([removed])?;
+    }
+    Ok(())
+}
+
+fn remove_damaged(connection: &Connection, state: &mut State, block: &Block) -> Result<usize, StoreError> {
+    let mut select = connection.prepare_cached("SELECT trace_no FROM trace_blocks WHERE last_seq = ?1")?;
+    let of: Vec<i64> = select.query_map([block.last_seq], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for no in &of {
+        remove_part(connection, *no, block.last_seq, 0, 0)?;
+    }
+    state.known.clear();
+    Ok(of.len())
+}
+
+fn remove_records(
+    connection: &Connection,
+    retention: &Retention,
+    records: &Records,
+    tidied: &mut Tidied,
+) -> Result<(), StoreError> {
+    for sink in &retention.log_sinks {
+        let unsent: i64 = connection
+            .prepare_cached("SELECT count(*) FROM logs WHERE seq <= ?1 AND seq > ?2")?
+            .query_row([records.last_seq, cursor(connection, sink)?], |row| row.get(0))?;
+        tidied.lost += note_lost(connection, sink, unsent)?;
+    }
+    let mut select = connection.prepare_cached("SELECT DISTINCT resource_id FROM logs WHERE seq <= ?1")?;
+    let resources: Vec<i64> = select.query_map([records.last_seq], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    let removed = connection.prepare_cached("DELETE FROM logs WHERE seq <= ?1")?.execute([records.last_seq])?;
+    connection.prepare_cached("UPDATE totals SET logs = max(logs - ?1, 0)")?.execute([removed])?;
+    for resource in resources {
+        connection
+            .prepare_cached(
+                "DELETE FROM resources WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM logs WHERE resource_id = ?1)",
+            )?
+            .execute([resource])?;
+    }
+    tidied.log_records += removed;
+    Ok(())
+}
+
+fn note_lost(connection: &Connection, sink: &str, unsent: i64) -> Result<usize, StoreError> {
+    if unsent > 0 {
+        connection
+            .prepare_cached(
+                "INSERT INTO sinks (name, cursor, lost) VALUES (?1, 0, ?2)
+                 ON CONFLICT (name) DO UPDATE SET lost = lost + excluded.lost",
+            )?
+            .execute(params![sink, unsent])?;
+    }
+    Ok(usize::try_from(unsent).unwrap_or_default())
+}
+
+/// Removes texts that only traces had that are gone.
+fn remove_terms(connection: &Connection, state: &mut State) -> Result<usize, StoreError> {
+    let oldest_no: Option<i64> =
+        connection.prepare_cached("SELECT min(no) FROM traces")?.query_row([], |row| row.get(0))?;
+    // The traces of one transaction may be of two ages.
+    let age = terms::age(oldest_no.unwrap_or(state.last_no)) - 1;
+    if age <= state.swept_age {
+        return Ok(0);
+    }
+    let removed = connection
+        .prepare_cached("DELETE FROM terms WHERE id IN (SELECT id FROM terms WHERE age < ?1 LIMIT ?2)")?
+        .execute(params![age, STEP_TERMS])?;
+    if removed > 0 {
+        state.forget_terms();
+    }
+    if removed < STEP_TERMS {
+        state.swept_age = age;
+    }
+    Ok(removed)
+}
+
+/// Makes the file smaller, if it is much larger than it may be and has pages that nobody uses.
+fn give_back(connection: &Connection, retention: &Retention) -> Result<Option<Tidied>, StoreError> {
+    let Some(bytes) = retention.bytes else { return Ok(None) };
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
+    let (pages, free, page_bytes) = (pragma("page_count")?, pragma("freelist_count")?, pragma("page_size")?);
+    // 2 is incremental; a file that was made otherwise keeps its free pages.
+    let can = pragma("auto_vacuum")? == 2;
+    if !can || free == 0 || pages * page_bytes <= bytes.saturating_add(bytes / 10) {
+        return Ok(None);
+    }
+    connection.execute_batch(&format!("PRAGMA incremental_vacuum({STEP_PAGES})"))?;
+    Ok(Some(Tidied { steps: 1, most_rows: STEP_PAGES as usize, ..Tidied::default() }))
+}
+
+/// How many records were removed before this sink had them.
+pub(crate) fn lost(connection: &Connection, sink: &str) -> Result<u64, StoreError> {
+    let lost = connection
+        .prepare_cached("SELECT lost FROM sinks WHERE name = ?1")?
+        .query_row([sink], |row| row.get(0))
+        .optional()?;
+    Ok(lost.unwrap_or_default())
+}

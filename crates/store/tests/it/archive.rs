@@ -1,0 +1,93 @@
+//! Copies of a store, and a store that is only read.
+
+use std::fs;
+
+use crate::support::{noise, record, root, store, trace_id};
+use rusqlite::Connection;
+use throughline_otlp::KeyValue;
+use throughline_store::{Archive, SpanStore, Store, StoreError, backup, set_aside};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_has_what_was_there_while_the_store_goes_on() {
+    let (dir, store) = store();
+    for number in 1..=50 {
+        let mut span = root(number, 1, 1);
+        span.attributes = vec![KeyValue::new("k", noise(100_000))];
+        store.append(vec![span]).await.unwrap();
+    }
+    store.append_logs(vec![record(1, 1, 1)]).await.unwrap();
+    let copies = tempfile::tempdir().unwrap();
+    let copy = copies.path().join("traces.db");
+    let (mut steps, mut pages) = (Vec::new(), 0);
+    let runtime = tokio::runtime::Handle::current();
+    let busy = store.clone();
+    tokio::task::block_in_place(|| {
+        backup(dir.path(), &copy, |done, total| {
+            // Somebody writes in the middle of it.
+            runtime.block_on(busy.append(vec![root(100, steps.len() as u64 + 1, 1)])).unwrap();
+            steps.push(done);
+            pages = total;
+        })
+    })
+    .unwrap();
+    assert!(steps.len() > 2 && steps.is_sorted() && steps.last() == Some(&pages), "{steps:?} of {pages}");
+    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 1, "it is one file");
+
+    let restored = Store::open(copies.path()).unwrap();
+    let counts = restored.counts().await.unwrap();
+    assert_eq!((counts.spans, counts.log_records), (50, 1), "nothing of what came later");
+    assert_eq!(restored.trace(trace_id(50)).await.unwrap(), store.trace(trace_id(50)).await.unwrap());
+    assert_eq!(store.counts().await.unwrap().spans, 50 + steps.len() as u64);
+}
+
+#[tokio::test]
+async fn an_archive_is_what_was_there_when_it_was_opened() {
+    let (dir, store) = store();
+    store.append(vec![root(1, 1, 1), root(2, 1, 1)]).await.unwrap();
+    store.append_logs(vec![record(1, 1, 1)]).await.unwrap();
+    let archive = Archive::open(dir.path()).unwrap();
+    store.append(vec![root(3, 1, 1)]).await.unwrap();
+    assert_eq!(archive.counts().unwrap().spans, 2);
+    assert_eq!(archive.after(0, 10).unwrap(), store.after(0, 2).await.unwrap());
+    assert_eq!(archive.logs_after(0, 10).unwrap(), store.logs_after(0, 10).await.unwrap());
+}
+
+#[test]
+fn where_there_is_no_store_none_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let copy = dir.path().join("copy");
+    assert!(matches!(Archive::open(dir.path()), Err(StoreError::Directory(_))));
+    assert!(matches!(backup(dir.path(), &copy, |_, _| {}), Err(StoreError::Directory(_))));
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn an_archive_of_another_version_is_refused() {
+    let (dir, store) = store();
+    store.close().await;
+    drop(store);
+    let file = Connection::open(dir.path().join("traces.db")).unwrap();
+    for (version, newer) in [(2, false), (99, true)] {
+        file.pragma_update(None, "user_version", version).unwrap();
+        let error = Archive::open(dir.path()).unwrap_err();
+        match error {
+            StoreError::OlderSchema { found: 2, .. } => assert!(!newer),
+            StoreError::NewerSchema { found: 99, .. } => assert!(newer),
+            error => panic!("{error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_set_aside_is_kept_and_makes_room() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 1..=3_usize {
+        fs::write(dir.path().join("traces.db"), format!("damaged {round}")).unwrap();
+        fs::write(dir.path().join("traces.db-wal"), "log").unwrap();
+        let aside = set_aside(dir.path()).unwrap();
+        assert_eq!(fs::read_to_string(&aside).unwrap(), format!("damaged {round}"));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2 * round, "with its log, under a name of its own");
+    }
+    let store = Store::open(dir.path()).unwrap();
+    store.append(vec![root(1, 1, 1)]).await.unwrap();
+}

@@ -1,0 +1,196 @@
+//! What goes, what stays, and in which steps.
+
+use std::time::Duration;
+
+use crate::support::{child, failed, noise, record, root, span_id, trace_id};
+use rusqlite::Connection;
+use tempfile::TempDir;
+use throughline_otlp::{KeyValue, Span, context::TraceId};
+use throughline_store::{ListFilter, Retention, SpanStore, Store, Tidied};
+
+fn store_with(retention: Retention) -> (TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open_with(dir.path(), retention).unwrap();
+    (dir, store)
+}
+
+/// As if all that is there had come in so much earlier.
+fn backdate(dir: &TempDir, seconds: i64) {
+    let file = Connection::open(dir.path().join("traces.db")).unwrap();
+    for table in ["blocks", "logs"] {
+        file.execute(&format!("UPDATE {table} SET stored_s = stored_s - ?1"), [seconds]).unwrap();
+    }
+}
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn for_an_hour() -> Retention {
+    Retention { age: Some(HOUR), ..Retention::default() }
+}
+
+/// A span of some eight thousand bytes that do not get smaller.
+fn large(trace: u8, number: u64) -> Span {
+    let mut span = root(trace, number, number);
+    span.attributes = vec![KeyValue::new("k", noise(10_000))];
+    span
+}
+
+#[tokio::test]
+async fn by_default_nothing_goes() {
+    let (dir, store) = store_with(Retention::default());
+    store.append(vec![root(1, 1, 1)]).await.unwrap();
+    backdate(&dir, i64::from(u32::MAX));
+    assert_eq!(store.tidy().await.unwrap(), Tidied::default());
+    assert_eq!(store.counts().await.unwrap().spans, 1);
+}
+
+#[tokio::test]
+async fn what_is_too_old_goes_and_leaves_nothing_behind() {
+    let (dir, store) = store_with(for_an_hour());
+    store.append(vec![root(1, 1, 1), child(1, 2, 1, 1), root(2, 1, 1)]).await.unwrap();
+    store.append_logs(vec![record(1, 1, 1), record(2, 1, 1)]).await.unwrap();
+    backdate(&dir, 3_601);
+    store.append(vec![root(3, 1, 1)]).await.unwrap();
+    store.append_logs(vec![record(3, 1, 1)]).await.unwrap();
+    backdate(&dir, 3_000);
+    let tidied = store.tidy().await.unwrap();
+    // The writer may have been quicker.
+    assert!(tidied.spans <= 3 && tidied.log_records <= 2 && tidied.lost == 0, "{tidied:?}");
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.spans, counts.traces, counts.log_records), (1, 1, 1));
+    for gone in [1, 2] {
+        assert_eq!(store.trace(trace_id(gone)).await.unwrap(), []);
+        assert_eq!(store.trace_logs(trace_id(gone)).await.unwrap(), []);
+        assert_eq!(store.summary(trace_id(gone)).await.unwrap(), None);
+    }
+    let list = store.list(ListFilter::default()).await.unwrap();
+    assert_eq!(list.iter().map(|summary| summary.trace_id).collect::<Vec<_>>(), [trace_id(3)]);
+    assert_eq!(store.trace(trace_id(3)).await.unwrap().len(), 1);
+    assert_eq!(store.after(0, 10).await.unwrap()[0].0, 4, "places are not given twice");
+    assert_eq!(store.logs_after(0, 10).await.unwrap()[0].0, 3);
+    let file = Connection::open(dir.path().join("traces.db")).unwrap();
+    for (table, rows) in [("blocks", 1), ("traces", 1), ("trace_blocks", 1), ("logs", 1), ("resources", 1)] {
+        let found: i64 = file.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap();
+        assert_eq!(found, rows, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_that_is_older_in_part_keeps_the_rest_and_counts_it() {
+    let (dir, store) = store_with(for_an_hour());
+    store.append(vec![failed(root(1, 1, 1)), child(1, 2, 1, 1)]).await.unwrap();
+    backdate(&dir, 3_601);
+    store.append(vec![child(1, 3, 2, 1)]).await.unwrap();
+    store.tidy().await.unwrap();
+    let spans = store.trace(trace_id(1)).await.unwrap();
+    assert_eq!(spans.iter().map(|span| span.span_id).collect::<Vec<_>>(), [span_id(3)]);
+    let summary = store.summary(trace_id(1)).await.unwrap().unwrap();
+    assert_eq!((summary.span_count, summary.error_count), (1, 0));
+    assert_eq!((summary.root_name.as_str(), summary.has_root), ("root 1", true), "what was known stays known");
+    // Late spans still join.
+    store.append(vec![child(1, 4, 3, 1)]).await.unwrap();
+    assert_eq!(store.summary(trace_id(1)).await.unwrap().unwrap().span_count, 2);
+    assert_eq!(store.counts().await.unwrap().traces, 1);
+}
+
+/// Bytes of the file, all of it.
+async fn file_bytes(dir: &TempDir) -> u64 {
+    let file = Connection::open(dir.path().join("traces.db")).unwrap();
+    file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    std::fs::metadata(dir.path().join("traces.db")).unwrap().len()
+}
+
+#[tokio::test]
+async fn what_is_too_much_goes_first_in_first_out_and_the_file_gets_smaller() {
+    let (dir, store) = store_with(Retention::default());
+    for number in 1..=200 {
+        store.append(vec![large(u8::try_from(number).unwrap(), number)]).await.unwrap();
+    }
+    store.close().await;
+    drop(store);
+    assert!(file_bytes(&dir).await > 1_500_000);
+
+    let limit = 1_000_000;
+    let store = Store::open_with(dir.path(), Retention { bytes: Some(limit), ..Retention::default() }).unwrap();
+    store.tidy().await.unwrap();
+    let left = store.counts().await.unwrap().spans;
+    assert!((50..125).contains(&left), "{left} spans are left");
+    let list = store.list(ListFilter { limit: 1_000, ..ListFilter::default() }).await.unwrap();
+    let newest: Vec<TraceId> = (1..=200).rev().take(list.len()).map(trace_id).collect();
+    assert_eq!(list.iter().map(|summary| summary.trace_id).collect::<Vec<_>>(), newest);
+    assert!(file_bytes(&dir).await <= limit * 11 / 10);
+    // It stays within, whatever comes.
+    for number in 1..=100 {
+        store.append(vec![large(201 + u8::try_from(number % 50).unwrap(), number)]).await.unwrap();
+        store.tidy().await.unwrap();
+    }
+    assert!(file_bytes(&dir).await <= limit * 11 / 10);
+}
+
+#[tokio::test]
+async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond() {
+    let sinks = Retention {
+        age: Some(HOUR),
+        unsent_bytes: Some(1_000_000),
+        span_sinks: vec!["honeycomb".to_owned(), "other".to_owned()],
+        log_sinks: vec!["honeycomb/logs".to_owned()],
+        ..Retention::default()
+    };
+    let (dir, store) = store_with(sinks);
+    for number in 1..=10 {
+        store.append(vec![large(number, 1)]).await.unwrap();
+    }
+    store.append_logs(vec![record(1, 1, 1), record(1, 2, 1)]).await.unwrap();
+    backdate(&dir, 3_601);
+    store.set_cursor("honeycomb", 10).await.unwrap();
+    store.set_cursor("other", 4).await.unwrap();
+    store.tidy().await.unwrap();
+    // What both had is gone; the rest waits for one of them, however old it is.
+    assert_eq!(store.after(0, 100).await.unwrap()[0].0, 5);
+    assert_eq!(store.counts().await.unwrap().log_records, 2);
+    store.set_cursor("honeycomb/logs", 2).await.unwrap();
+    store.tidy().await.unwrap();
+    assert_eq!(store.counts().await.unwrap().log_records, 0);
+    assert_eq!((store.lost("honeycomb").await.unwrap(), store.lost("other").await.unwrap()), (0, 0));
+
+    // Six wait; with those to come it is too much.
+    for number in 11..=150 {
+        store.append(vec![large(number, 1)]).await.unwrap();
+    }
+    backdate(&dir, 3_601);
+    store.tidy().await.unwrap();
+    let first = store.after(0, 1).await.unwrap()[0].0;
+    assert!((20..100).contains(&first), "{first} is the first that is left");
+    assert_eq!(store.lost("honeycomb").await.unwrap(), first - 1 - 10);
+    assert_eq!(store.lost("other").await.unwrap(), first - 1 - 4);
+    // That counts is not forgotten when the sink goes on.
+    store.set_cursor("other", 150).await.unwrap();
+    assert_eq!(store.lost("other").await.unwrap(), first - 1 - 4);
+}
+
+/// The writer is busy for as long as a step takes; a step is bounded in what it touches.
+#[tokio::test]
+async fn steps_are_small() {
+    let (dir, store) = store_with(for_an_hour());
+    // Each span is a trace of its own, which is the most work.
+    for batch in 0..20_u64 {
+        let spans = (0..1_000_u64).map(|number| {
+            let mut span = root(1, 1, 1);
+            let id = u128::from(batch * 1_000 + number + 1);
+            span.trace_id = TraceId::from_bytes(id.to_be_bytes()).unwrap();
+            span
+        });
+        store.append(spans.collect()).await.unwrap();
+    }
+    store.append_logs((1..=3_000).map(|number| record(1, number, 1)).collect()).await.unwrap();
+    let file = Connection::open(dir.path().join("traces.db")).unwrap();
+    backdate(&dir, 3_601);
+    drop(file);
+    let tidied = store.tidy().await.unwrap();
+    assert!(tidied.most_rows <= 5_000, "{tidied:?}");
+    let counts = store.counts().await.unwrap();
+    assert_eq!((counts.spans, counts.traces, counts.log_records), (0, 0, 0));
+    // Names that nobody has any more go with the next age only; new traces find theirs all the same.
+    store.append(vec![root(9, 1, 1)]).await.unwrap();
+    assert_eq!(store.summary(trace_id(9)).await.unwrap().unwrap().root_name, "root 1");
+}

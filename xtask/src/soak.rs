@@ -1,0 +1,97 @@
+//! `cargo xtask soak`: what takes too long for every change, with an end in sight.
+
+use std::process::{Command, ExitCode};
+
+use anyhow::{Result, ensure};
+use clap::Args;
+
+use crate::{process, progress::Progress, tally::Tally, workspace::Workspace};
+
+/// What it is told.
+#[derive(Args)]
+pub(crate) struct Soak {
+    /// Run this part alone
+    #[arg(long, value_name = "PART")]
+    only: Option<String>,
+    /// List the parts
+    #[arg(long, conflicts_with = "only")]
+    list: bool,
+    /// How often the server is killed
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    rounds: u32,
+}
+
+/// One part: its name, what it does in words, and its work.
+struct Part {
+    name: &'static str,
+    what: &'static str,
+    work: fn(&Workspace, &Soak) -> Result<()>,
+}
+
+const PARTS: [Part; 3] = [
+    Part { name: "kill", what: "the server is killed under load, again and again", work: kill },
+    Part { name: "upstream", what: "upstreams that are slow, broken or of bad manners", work: upstream },
+    Part { name: "latency", what: "the application's answers with such upstreams", work: latency },
+];
+
+/// Runs all parts, or one; stops at the first that fails.
+pub(crate) fn run(workspace: &Workspace, soak: &Soak) -> Result<ExitCode> {
+    if soak.list {
+        for part in &PARTS {
+            println!("{:<12} {}", part.name, part.what);
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let only = soak.only.as_deref();
+    let parts: Vec<&Part> = PARTS.iter().filter(|part| only.is_none_or(|only| only == part.name)).collect();
+    ensure!(!parts.is_empty(), "there is no part `{}`; `cargo xtask soak --list` shows them", only.unwrap_or_default());
+    let mut progress = Progress::new(parts.len());
+    for part in parts {
+        progress.step(part.what, || (part.work)(workspace, soak))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn kill(workspace: &Workspace, soak: &Soak) -> Result<()> {
+    ensure!(soak.rounds > 0, "--rounds is 0: the server has to be killed at least once");
+    let mut cargo = server_test(workspace, "crash::what_was_acknowledged_survives_a_kill_and_reaches_every_upstream");
+    one_test(cargo.env("THROUGHLINE_E2E_KILL_ROUNDS", soak.rounds.to_string()))
+}
+
+fn upstream(workspace: &Workspace, _: &Soak) -> Result<()> {
+    let name = "misbehaviour::whatever_the_upstream_does_nothing_is_lost_and_memory_is_bounded";
+    one_test(server_test(workspace, name).env("THROUGHLINE_E2E_SOAK", "1"))
+}
+
+fn latency(workspace: &Workspace, _: &Soak) -> Result<()> {
+    let name = "misbehaviour::the_application_answers_as_fast_with_a_bad_upstream";
+    one_test(server_test(workspace, name).env("THROUGHLINE_E2E_SOAK", "1"))
+}
+
+/// A test of the server, optimised as it is when it serves.
+fn server_test(workspace: &Workspace, name: &str) -> Command {
+    let mut cargo = workspace.cargo(&["test", "--release", "--package=throughline", "--test=it"]);
+    cargo.args(["--", "--exact", "--nocapture", name]);
+    cargo
+}
+
+/// A test that is not there any more must not pass.
+fn one_test(command: &mut Command) -> Result<()> {
+    let mut tally = Tally::default();
+    process::watch(command, |line| tally.add(line))?;
+    ensure!(tally.passed == 1, "{} tests ran instead of one", tally.passed);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_have_names_of_their_own() {
+        let mut names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), PARTS.len());
+    }
+}
