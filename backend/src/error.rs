@@ -93,6 +93,7 @@ pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Respon
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("unknown");
     tracing::error!(panic = what, "a handler panicked");
+    throughline_axum::record_panic(&*panic);
     ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke on the server; it has been recorded")
         .into_response()
 }

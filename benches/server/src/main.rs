@@ -31,6 +31,9 @@ struct Cli {
     /// How long each of these measurements takes, milliseconds
     #[arg(long, default_value_t = 700)]
     loopback_ms: u64,
+    /// How long reading a `traceparent` takes, nanoseconds, where something else has measured it
+    #[arg(long)]
+    parse_ns: Option<f64>,
     /// Measure this one alone, beside the bare router: its name as in the table; may be given more than once
     #[arg(long)]
     only: Vec<String>,
@@ -62,7 +65,7 @@ fn main() -> Result<ExitCode> {
     let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(is_wanted).collect();
     let costs = in_process::measure(&set_up, &subjects, cli.rounds, cli.requests)?;
     let rates = loopback::measure(&set_up, &subjects, cli.loopback_rounds, cli.loopback_ms)?;
-    let parse_ns = parse::traceparent_ns();
+    let parse_ns = cli.parse_ns.unwrap_or_else(parse::traceparent_ns);
     let rows: Vec<Row> = subjects
         .iter()
         .zip(costs)

@@ -101,8 +101,6 @@ impl InFlight {
         let content_type = response.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
         self.is_event_stream = content_type.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
 
-        let sent = self.received.elapsed();
-        self.first_byte = sent;
         let span = self.span.get();
         if status.is_server_error() {
             self.error.get_or_insert_with(|| status.as_u16().to_string().into());
@@ -113,8 +111,11 @@ impl InFlight {
             span.set_attributes(recorded);
         }
         self.settings.on_response.on_response(response, &span);
-        let times = (self.received.unix_ns(), self.received.unix_ns_after(sent));
-        server_timing::append(&mut response.headers, &self.settings, self.span.trace_parent(), self.client_span, times);
+        let parent = self.span.trace_parent();
+        // As late as can be: what comes after counts as network.
+        self.first_byte = self.received.elapsed();
+        let times = (self.received.unix_ns(), self.received.unix_ns_after(self.first_byte));
+        server_timing::append(&mut response.headers, &self.settings, parent, self.client_span, times);
     }
 
     /// A handler panicked with this.
@@ -159,7 +160,8 @@ impl InFlight {
             span.set_status(Status::error(description));
         }
         if let Some(error) = error {
-            self.error = Some(error.into());
+            // What came first is the cause.
+            self.error.get_or_insert_with(|| error.into());
         }
         let response = self.status.map(|status| {
             [

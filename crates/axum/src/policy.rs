@@ -178,8 +178,8 @@ impl MakeSpan for DefaultMakeSpan {
 
 /// What the span says of a response beyond the conventions.
 pub trait OnResponse: Send + Sync + 'static {
-    /// Called when the head of the response is there; status and attributes by the conventions are set already. What it appends
-    /// to the headers goes out.
+    /// Called when the head of the response is there. What it adds to the headers goes out; attributes and status by the
+    /// conventions are set when the span ends.
     fn on_response(&self, response: &mut response::Parts, span: &SpanRef<'_>);
 }
 

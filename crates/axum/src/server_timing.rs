@@ -15,7 +15,7 @@ const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-or
 const MAX_BYTES: usize = 384;
 
 /// `times` are those of reception and of the head, Unix nanoseconds. Appends, so that an application's own metrics and origins
-/// stay. The last thing before the head goes out: what comes later counts as network.
+/// stay.
 pub(crate) fn append(
     headers: &mut HeaderMap,
     settings: &Settings,

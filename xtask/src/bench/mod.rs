@@ -7,6 +7,7 @@ mod functions;
 mod peers;
 mod pipe;
 mod sections;
+mod server;
 mod table;
 
 use std::process::ExitCode;
@@ -22,6 +23,8 @@ pub(crate) use bytes::check as check_bytes;
 pub(crate) enum Bench {
     /// The tracer for pages, beside others: bytes, main-thread time, start-up, exit, long life
     Browser(browser::Browser),
+    /// The server layer, beside others: what is right, processor time, allocations, requests per second
+    Server(server::Server),
     /// The pipe from the trusted door to the disk: rate, acknowledgement, bytes, memory, start, reads
     Pipe(pipe::Pipe),
 }
@@ -30,6 +33,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Browser(browser) => browser::run(workspace, browser),
+        Bench::Server(server) => server::run(workspace, server),
         Bench::Pipe(pipe) => pipe::run(workspace, pipe),
     }
 }
