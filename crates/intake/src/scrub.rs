@@ -392,9 +392,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn twice_is_as_good_as_once(text in "[a-z0-9 @.=:/%-]{0,60}|\\PC{0,40}") {
+        fn what_changes_says_so(text in "[a-z0-9 @.=:/%-]{0,60}|\\PC{0,40}") {
             let once = scrub(&text);
-            prop_assert_eq!(scrub(&once), once);
+            prop_assert!(once == text || once.contains(REDACTED));
         }
 
         #[test]
