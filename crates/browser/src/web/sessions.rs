@@ -49,7 +49,8 @@ impl Tracer {
             name,
             severity: Severity::Info,
             attributes,
-            time_ns: (time_ms * 1e6) as i64,
+            // Whole milliseconds, which a double of nanoseconds cannot hold.
+            time_ns: (time_ms as i64).wrapping_mul(1_000_000),
             span,
         };
         let now_ms = found.session.started_ms;
