@@ -135,8 +135,7 @@ impl Tracer {
                     let word = js::text(&script, name).unwrap_or_default();
                     words.push(' ');
                     // An invoker is a URL, or an element as `BUTTON#send.onclick`.
-                    let is_url = word.as_bytes().windows(3).any(|bytes| bytes == b"://");
-                    words.push_str(&if is_url { self.redacted(&word) } else { word });
+                    words.push_str(&if word.starts_with("http") { self.redacted(&word) } else { word });
                 }
                 scripts.push(words);
             }
