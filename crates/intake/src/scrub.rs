@@ -82,7 +82,7 @@ static PARAMETER: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 static CARD: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\b[0-9](?:[ -]?[0-9]){12,18}\b"));
 static EMAIL: LazyLock<Option<Regex>> =
-    LazyLock::new(|| pattern(r"[A-Za-z0-9._%+-]{1,64}(?:@|%40)((?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24})\b"));
+    LazyLock::new(|| pattern(r"[A-Za-z0-9._%+-]{1,64}(?:@|%40)((?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24})"));
 
 /// An attribute whose key ends like this holds a credential, whatever it looks like.
 const SECRET_KEYS: [&str; 12] = [
@@ -298,6 +298,7 @@ mod tests {
     #[test]
     fn secrets_go_and_the_rest_stays() {
         for (text, scrubbed) in [
+            ("ada@example.com9", "[redacted]9"),
             ("sent Authorization: Bearer abc.def-123 to x", "sent [redacted] to x"),
             ("authorization=Basic dXNlcjpwYXNz", "[redacted]"),
             ("{\"authorization\":\"Bearer a1b2c3d4\"}", "{\"[redacted]\"}"),
