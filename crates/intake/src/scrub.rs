@@ -242,7 +242,10 @@ fn is_credential(text: &str) -> bool {
 
 /// `picture@2x.png` is no address.
 fn is_density(domain: &str) -> bool {
-    domain.split_once("x.").is_some_and(|(density, _)| density.bytes().all(|byte| byte.is_ascii_digit()))
+    domain.split_once("x.").is_some_and(|(density, kind)| {
+        density.bytes().all(|byte| byte.is_ascii_digit())
+            && ["avif", "gif", "jpeg", "jpg", "png", "svg", "webp"].iter().any(|known| kind.eq_ignore_ascii_case(known))
+    })
 }
 
 /// Whether it begins as an issuer's numbers do (ISO/IEC 7812) and the check digit is right. Times in milliseconds or nanoseconds
@@ -299,6 +302,7 @@ mod tests {
     fn secrets_go_and_the_rest_stays() {
         for (text, scrubbed) in [
             ("ada@example.com9", "[redacted]9"),
+            ("e@2x.comBada@example.com", "[redacted]@example.com"),
             ("sent Authorization: Bearer abc.def-123 to x", "sent [redacted] to x"),
             ("authorization=Basic dXNlcjpwYXNz", "[redacted]"),
             ("{\"authorization\":\"Bearer a1b2c3d4\"}", "{\"[redacted]\"}"),
