@@ -44,6 +44,11 @@ impl<C: Clock> Timeline<C> {
         self.clock.wall_ms()
     }
 
+    /// What tells the time.
+    pub(crate) const fn clock(&self) -> &C {
+        &self.clock
+    }
+
     /// The anchor that holds now. A span keeps the one it started with, so that its length is monotonic.
     pub(crate) const fn anchor_ms(&self) -> f64 {
         self.anchor_ms.get()

@@ -26,13 +26,13 @@ const READY_MS: f64 = 5_000.0;
 const NAVIGATION_TYPE: &str = "browser.navigation.type";
 
 fn timeline(performance: &JsValue, kind: &str) -> js::Items {
-    js::items(&js::call(performance, Name::GetEntriesByType, &[&kind.into()]))
+    js::items(js::call(performance, Name::GetEntriesByType, &[&kind.into()]))
 }
 
 /// How the document itself was fetched; without any times where the browser does not say.
 pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
     let mut entry = Entry::read(&timeline(performance, "navigation").next().unwrap_or_else(js::empty));
-    if entry.is_from_cache() {
+    if entry.is_from_cache {
         // What the server said, it said to an earlier page.
         entry.server = None;
     }
@@ -42,7 +42,7 @@ pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
 /// The ticket that came with the page: `v1.<expiry>.<session>.<mac>`.
 pub(super) fn page_ticket(entry: &Entry) -> Option<Ticket> {
     // One from a cache was somebody's once.
-    let text = if entry.is_from_cache() { None } else { entry.metric(TICKET_METRIC) }?;
+    let text = if entry.is_from_cache { None } else { entry.metric(TICKET_METRIC) }?;
     let rest = text.as_bytes().strip_prefix(b"v1.")?;
     let (expires_s, rest) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'.')?)?;
     let session = std::str::from_utf8(rest.get(1..33)?).ok()?.parse().ok()?;

@@ -1,7 +1,7 @@
 //! Requests: what the program asks for, whoever asks.
 
 use js_sys::{Array, Object};
-use throughline_context::TraceParent;
+use throughline_context::{TraceParent, UrlParts};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
@@ -47,12 +47,12 @@ pub(super) fn called(target: &JsValue, this: &JsValue, arguments: &Array) -> Res
 impl Tracer {
     /// Begins the span of a `fetch`, and adds to its arguments the headers that it is to carry. `None` if it is not traced.
     pub(super) fn fetch_called(&mut self, arguments: &Array, route: Option<&str>, by_program: bool) -> Option<u32> {
-        let (input, init) = (arguments.get(0), arguments.get(1));
-        let of_init = |name| if init.is_object() { js::get(&init, name) } else { JsValue::UNDEFINED };
+        let input = arguments.get(0);
+        let init = Some(arguments.get(1)).filter(JsValue::is_object).unwrap_or_else(js::empty);
         let given = if input.is_object() { js::get(&input, Name::Url) } else { JsValue::UNDEFINED };
         let is_request = given.is_string();
         let first = |name| {
-            let own = of_init(name);
+            let own = js::get(&init, name);
             if own.is_undefined() && is_request { js::get(&input, name) } else { own }
         };
         let method = first(Name::Method).as_string();
@@ -67,7 +67,7 @@ impl Tracer {
         if begun.carried.is_empty() {
             return Some(begun.number);
         }
-        if of_init(Name::Url).is_string() {
+        if js::get(&init, Name::Url).is_string() {
             // A request in the place of settings: what it says cannot be copied, but a request can be made of both.
             let both = js::new(Name::RequestClass, &[&input, &init]);
             for (name, value) in &begun.carried {
@@ -79,20 +79,27 @@ impl Tracer {
             }
             return Some(begun.number);
         }
-        let own = of_init(Name::Headers);
+        let own = js::get(&init, Name::Headers);
         // Beside a request, other settings would reset its referrer; its own headers can be added to. Anything else is copied:
         // the application may use it again.
         let to_request = is_request && own.is_undefined();
-        let headers = if to_request { js::get(&input, Name::Headers) } else { js::new(Name::HeadersClass, &[&own]) };
+        let headers = match own.is_undefined() {
+            _ if to_request => js::get(&input, Name::Headers),
+            // The browser reads an object in a fraction of the time that it takes for `Headers`.
+            true => js::empty(),
+            false => js::new(Name::HeadersClass, &[&own]),
+        };
         for (name, value) in &begun.carried {
-            js::call(&headers, Name::Set, &[&(*name).into(), &value.into()]);
+            if is_request || !own.is_undefined() {
+                js::call(&headers, Name::Set, &[&(*name).into(), &value.into()]);
+            } else {
+                js::set_named(&headers, name, &value.into());
+            }
         }
         if !to_request && headers.is_object() {
             let copy = js::empty();
-            if init.is_object() {
-                // A getter that throws will throw at `fetch` too, where it belongs.
-                let _ = Object::try_assign(copy.unchecked_ref::<Object>(), init.unchecked_ref::<Object>());
-            }
+            // A getter that throws will throw at `fetch` too, where it belongs.
+            let _ = Object::try_assign(copy.unchecked_ref::<Object>(), init.unchecked_ref::<Object>());
             js::set(&copy, Name::Headers, &headers);
             arguments.set(1, copy);
         }
@@ -102,13 +109,13 @@ impl Tracer {
     /// Begins the span of a request; `None` if it is not traced.
     pub(super) fn begin_request(&mut self, asked: Asked<'_>) -> Option<Begun> {
         let Asked { method, url, route, by_program, signal } = asked;
-        let parts = js::new(Name::UrlClass, &[url, &js::get(&self.document, Name::BaseUri)]);
-        let url = js::text(&parts, Name::Href).filter(|url| url.starts_with("http"))?;
+        let absolute = js::new(Name::UrlClass, &[url, &js::get(&self.document, Name::BaseUri)]);
+        let url = js::text(&absolute, Name::Href).filter(|url| url.starts_with("http"))?;
         if self.config.ignore.iter().any(|prefix| url.starts_with(prefix.as_str())) {
             return None;
         }
-        let path = js::text(&parts, Name::Pathname).unwrap_or_default();
-        let route = route.map(str::to_owned).or_else(|| self.config.route?(&path));
+        let parts = UrlParts::of(&url);
+        let route = route.map(str::to_owned).or_else(|| self.config.route?(parts.path));
         let known = request::known_method(method);
         // The conventions name a span with an unknown method `HTTP`.
         let mut name = known.unwrap_or("HTTP").to_owned();
@@ -124,6 +131,7 @@ impl Tracer {
         span.attributes.maybe("url.template", route.as_deref());
         self.describe_url(&mut span, &url, &parts);
         let context = span.context;
+        let may_carry = self.propagates_to(&parts);
         let number = self.follow(What::Request, span, parent.scope);
         if let Some(call) = self.find(number) {
             call.url = url;
@@ -131,7 +139,7 @@ impl Tracer {
             call.signal = signal;
         }
         let mut carried = Vec::new();
-        if number != 0 && self.propagates_to(&js::text(&parts, Name::Origin).unwrap_or_default()) {
+        if number != 0 && may_carry {
             let mut header = String::new();
             push_hex(&mut header, &TraceParent::new(context.trace_id, context.span_id, context.flags).to_bytes());
             carried.push(("traceparent", header));
@@ -145,12 +153,12 @@ impl Tracer {
     }
 
     /// Sets `url.full`, `server.address` and `server.port`.
-    pub(super) fn describe_url(&self, span: &mut Span, url: &str, parts: &JsValue) {
+    pub(super) fn describe_url(&self, span: &mut Span, url: &str, parts: &UrlParts<'_>) {
+        let (name, port) = parts.name_and_port();
         span.attributes.text("url.full", &self.redacted(url));
-        span.attributes.maybe("server.address", js::text(parts, Name::Hostname).as_deref());
-        let port = js::text(parts, Name::Port).and_then(|port| number(port.as_bytes()));
+        span.attributes.text("server.address", name);
         let default = if url.starts_with("https") { 443 } else { 80 };
-        span.attributes.int("server.port", port.unwrap_or(default).cast_signed());
+        span.attributes.int("server.port", number(port.as_bytes()).unwrap_or(default).cast_signed());
     }
 
     /// The head of a response is there.

@@ -180,12 +180,15 @@ pub(super) fn window() -> JsValue {
 
 /// The items of a list, or of something that may not be one.
 pub(super) struct Items {
-    list: Array,
+    list: JsValue,
     next: u32,
+    length: u32,
 }
 
-pub(super) fn items(list: &JsValue) -> Items {
-    Items { list: if list.is_object() { Array::from(list) } else { Array::new() }, next: 0 }
+pub(super) fn items(list: JsValue) -> Items {
+    // Whatever it is, it is asked as a list is; what has no length has none.
+    let length = if list.is_object() { list.unchecked_ref::<Array>().length() } else { 0 };
+    Items { list, next: 0, length }
 }
 
 impl Iterator for Items {
@@ -194,13 +197,8 @@ impl Iterator for Items {
     fn next(&mut self) -> Option<JsValue> {
         let index = self.next;
         self.next += 1;
-        (index < self.list.length()).then(|| self.list.get(index))
+        (index < self.length).then(|| self.list.unchecked_ref::<Array>().get(index))
     }
-}
-
-/// The arguments of a call.
-pub(super) fn array(arguments: &JsValue) -> Array {
-    Array::from(arguments)
 }
 
 pub(super) fn bytes(bytes: &[u8]) -> JsValue {

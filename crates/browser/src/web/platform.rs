@@ -21,7 +21,7 @@ mod performance {
 
     #[wasm_bindgen]
     extern "C" {
-        // Asked for several times a request: this one has its own import.
+        // Asked for at each event: this one has its own import.
         #[wasm_bindgen(js_namespace = performance, catch)]
         pub(super) fn now() -> Result<f64, JsValue>;
     }
@@ -32,6 +32,7 @@ mod performance {
 pub(super) struct BrowserClock {
     /// What it said last, in case it breaks.
     last_ms: Cell<f64>,
+    is_fresh: Cell<bool>,
 }
 
 impl BrowserClock {
@@ -39,13 +40,20 @@ impl BrowserClock {
     pub(super) fn new() -> Option<(Self, f64)> {
         let origin_ms = js::number(&js::get(&js::window(), Name::Performance), Name::TimeOrigin);
         let last_ms = performance::now().ok()?;
-        (origin_ms > 0.0).then_some((Self { last_ms: Cell::new(last_ms) }, origin_ms))
+        (origin_ms > 0.0).then_some((Self { last_ms: Cell::new(last_ms), is_fresh: Cell::new(true) }, origin_ms))
+    }
+
+    /// Lets it be looked at anew. Until then it stands still, because each look is a call into the browser: what is done about
+    /// one event is done at one time.
+    pub(super) fn go_on(&self) {
+        self.is_fresh.set(false);
     }
 }
 
 impl Clock for BrowserClock {
     fn page_ms(&self) -> f64 {
-        if let Ok(now_ms) = performance::now()
+        if !self.is_fresh.replace(true)
+            && let Ok(now_ms) = performance::now()
             && now_ms > self.last_ms.get()
         {
             self.last_ms.set(now_ms);
@@ -151,7 +159,7 @@ pub(super) fn describe(resource: &mut Attributes) {
         resource.bool("browser.mobile", mobile);
     }
     let mut brands = Vec::new();
-    for brand in js::items(&js::get(&data, Name::Brands)) {
+    for brand in js::items(js::get(&data, Name::Brands)) {
         let mut words = js::text(&brand, Name::Brand).unwrap_or_default();
         words.push(' ');
         words.push_str(&js::text(&brand, Name::Version).unwrap_or_default());

@@ -201,7 +201,7 @@ impl Tracer {
         if kept.len() > kept_before {
             platform::store(UNSENT_KEY, &kept);
         }
-        self.delivery.hurry(0.0);
+        self.delivery.hurry();
         self.schedule();
     }
 

@@ -91,7 +91,7 @@ impl Tracer {
                 if !js::get(&entry, Name::HadRecentInput).is_truthy()
                     && vitals.shifts.shift(js::number(&entry, Name::Value), start_ms) =>
             {
-                let source = js::items(&js::get(&entry, Name::Sources)).next().unwrap_or_default();
+                let source = js::items(js::get(&entry, Name::Sources)).next().unwrap_or_default();
                 vitals.shift_target = platform::selector(&js::get(&source, Name::Node));
                 vitals.shift_ms = start_ms;
             }
@@ -126,7 +126,7 @@ impl Tracer {
             attributes.double(&key(FRAME, "duration"), duration_ms);
             attributes.double(&key(FRAME, "blocking_duration"), js::number(entry, Name::BlockingDuration));
             let mut scripts = Vec::new();
-            for script in js::items(&js::get(entry, Name::Scripts)).take(MAX_SCRIPTS) {
+            for script in js::items(js::get(entry, Name::Scripts)).take(MAX_SCRIPTS) {
                 // `120 ms BUTTON#send.onclick send https://…/app.js`.
                 let mut words = String::new();
                 decimal(&mut words, js::number(&script, Name::Duration) as u64);
@@ -207,7 +207,7 @@ impl Tracer {
             let (mut asked_ms, mut loaded_ms) = (first_byte_ms, first_byte_ms);
             if let Some(url) = js::text(&paint, Name::Url) {
                 let entries = js::call(&self.performance, Name::GetEntriesByName, &[&(*url).into()]);
-                if let Some(entry) = js::items(&entries).next() {
+                if let Some(entry) = js::items(entries).next() {
                     asked_ms = since(js::number(&entry, Name::StartTime)).max(first_byte_ms);
                     loaded_ms = since(js::number(&entry, Name::ResponseEnd)).min(value).max(asked_ms);
                 }
