@@ -79,6 +79,7 @@ impl<C: Clock> Timeline<C> {
 /// Unix nanoseconds of a moment of the performance timeline under an anchor.
 ///
 /// The anchor and the moment are rounded apart: their sum in milliseconds as one double would lose 200 ns.
+#[inline(never)]
 pub(crate) fn unix_ns(anchor_ms: f64, page_ms: f64) -> i64 {
     ((anchor_ms * 1e6 + 0.5) as i64).saturating_add((page_ms * 1e6 + 0.5) as i64)
 }

@@ -31,9 +31,17 @@ pub(crate) struct Batch {
     pub(crate) signal: Signal,
     pub(crate) session: SessionId,
     pub(crate) records: Vec<Record>,
+    /// What its answer is told by, if it was sent while the page went away,
+    pub(crate) number: u32,
+    /// and how many bytes it was then.
+    pub(crate) bytes: usize,
 }
 
 impl Batch {
+    pub(crate) const fn new(signal: Signal, session: SessionId, records: Vec<Record>) -> Self {
+        Self { signal, session, records, number: 0, bytes: 0 }
+    }
+
     pub(crate) fn request(&self, origin: &Origin) -> Vec<u8> {
         origin.request(self.records.iter().map(|record| record.body.as_slice()))
     }
@@ -227,7 +235,7 @@ impl Delivery {
         let rest = queue.split_off(count);
         let records = std::mem::replace(queue, rest);
         self.bytes -= bytes;
-        Some(Batch { signal, session, records })
+        Some(Batch::new(signal, session, records))
     }
 
     /// The number of what is under way; an answer with another comes too late.

@@ -23,7 +23,7 @@ pub fn redact_url(url: &str) -> String {
     let parts = UrlParts::of(url);
     out.push_str(parts.scheme);
     if !parts.userinfo.is_empty() {
-        let has_password = parts.userinfo.contains(':');
+        let has_password = parts.userinfo.bytes().any(|byte| byte == b':');
         out.push_str(if has_password { "REDACTED:REDACTED@" } else { "REDACTED@" });
     }
     out.push_str(parts.host);
@@ -51,15 +51,15 @@ impl<'a> UrlParts<'a> {
     /// Divides `url`.
     #[must_use]
     pub fn of(url: &'a str) -> Self {
-        let (url, _) = cut(url, b"#");
-        let (before_query, query) = cut(url, b"?");
-        let (name, after_name) = cut(before_query, b":");
+        let (url, _) = cut(url, b'#');
+        let (before_query, query) = cut(url, b'?');
+        let (name, after_name) = cut(before_query, b':');
         let Some(rest) = after_name.strip_prefix("://") else {
             // What is relative has no authority.
             return Self { scheme: "", userinfo: "", host: "", path: before_query, query };
         };
         let (scheme, _) = divide(before_query, Some(name.len() + "://".len()));
-        let (authority, path) = cut(rest, b"/");
+        let (authority, path) = cut(rest, b'/');
         let at = authority.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
         let (userinfo, host) = divide(authority, Some(at));
         Self { scheme, userinfo, host, path, query }
@@ -88,26 +88,27 @@ pub fn redact_query(query: &str) -> String {
 fn push_query(out: &mut String, query: &str) {
     let mut rest = query;
     while !rest.is_empty() {
-        let (pair, after) = cut_after_first(rest, b"&");
+        let (pair, after) = cut_after_first(rest, b'&');
         rest = after;
-        let (key, value) = cut(pair, b"=");
-        let name = key.get(usize::from(key.starts_with(['?', '&']))..).unwrap_or_default();
+        let (key, value) = cut(pair, b'=');
+        let is_divided = matches!(key.as_bytes(), [b'?' | b'&', ..]);
+        let name = key.as_bytes().get(usize::from(is_divided)..).unwrap_or_default();
         out.push_str(key);
-        let is_secret = SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        let is_secret = SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()));
         out.push_str(if is_secret && !value.is_empty() { "=REDACTED" } else { value });
     }
 }
 
-/// What stands before the first of these bytes, which are ASCII, and the rest. By bytes, because the patterns of `str` would
+/// What stands before the first such byte, which is ASCII, and the rest. By bytes, because the patterns of `str` would
 /// be downloaded by every page.
-fn cut<'a>(text: &'a str, bytes: &[u8]) -> (&'a str, &'a str) {
-    divide(text, text.bytes().position(|byte| bytes.contains(&byte)))
+fn cut(text: &str, wanted: u8) -> (&str, &str) {
+    divide(text, text.bytes().position(|byte| byte == wanted))
 }
 
 /// The same, but a byte at the very start does not count.
-fn cut_after_first<'a>(text: &'a str, bytes: &[u8]) -> (&'a str, &'a str) {
+fn cut_after_first(text: &str, wanted: u8) -> (&str, &str) {
     let tail = text.as_bytes().get(1..).unwrap_or_default();
-    divide(text, tail.iter().position(|byte| bytes.contains(byte)).map(|at| at + 1))
+    divide(text, tail.iter().position(|byte| *byte == wanted).map(|at| at + 1))
 }
 
 /// What stands before `at`, and the rest; all before, if it is nowhere.

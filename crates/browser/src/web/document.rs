@@ -15,7 +15,7 @@ use crate::{
     clock::unix_ns,
     delivery::Ticket,
     record::{Kind, SpanContext},
-    session::number,
+    session::{number, part},
 };
 
 /// The metric with which the page's ticket comes.
@@ -43,10 +43,12 @@ pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
 pub(super) fn page_ticket(entry: &Entry) -> Option<Ticket> {
     // One from a cache was somebody's once.
     let text = if entry.is_from_cache { None } else { entry.metric(TICKET_METRIC) }?;
-    let rest = text.as_bytes().strip_prefix(b"v1.")?;
-    let (expires_s, rest) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'.')?)?;
-    let session = std::str::from_utf8(rest.get(1..33)?).ok()?.parse().ok()?;
-    Some(Ticket { session, expires_ms: number(expires_s)? as f64 * 1_000.0, text })
+    let part = |index| part(&text, b'.', index);
+    if part(0)? != "v1" {
+        return None;
+    }
+    let (expires_s, session) = (number(part(1)?)?, part(2)?.parse().ok()?);
+    Some(Ticket { session, expires_ms: expires_s as f64 * 1_000.0, text })
 }
 
 impl Tracer {
@@ -58,7 +60,7 @@ impl Tracer {
         if !self.config.page_load || self.ignores_page() {
             return;
         }
-        if js::get(&self.document, Name::Prerendering).is_truthy() {
+        if js::is(&self.document, Name::Prerendering) {
             // Nobody sees it yet, and perhaps nobody ever will.
             js::listen(&self.document, "prerenderingchange", Tag::Activated);
             return;
@@ -107,7 +109,7 @@ impl Tracer {
 
     /// A page is shown: from the back/forward cache, if it was there before.
     pub(super) fn shown(&mut self, event: &JsValue) {
-        if !js::get(event, Name::Persisted).is_truthy() {
+        if !js::is(event, Name::Persisted) {
             return;
         }
         #[cfg(feature = "offline")]

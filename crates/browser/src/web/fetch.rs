@@ -1,7 +1,7 @@
 //! Requests: what the program asks for, whoever asks.
 
 use js_sys::{Array, Object};
-use throughline_context::{TraceParent, UrlParts};
+use throughline_context::{TraceId, TraceParent, UrlParts};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
@@ -67,36 +67,31 @@ impl Tracer {
         if begun.carried.is_empty() {
             return Some(begun.number);
         }
-        if js::get(&init, Name::Url).is_string() {
-            // A request in the place of settings: what it says cannot be copied, but a request can be made of both.
-            let both = js::new(Name::RequestClass, &[&input, &init]);
-            for (name, value) in &begun.carried {
-                js::call(&js::get(&both, Name::Headers), Name::Set, &[&(*name).into(), &value.into()]);
-            }
-            if both.is_object() {
-                arguments.set(0, both);
-                arguments.set(1, JsValue::UNDEFINED);
-            }
-            return Some(begun.number);
-        }
         let own = js::get(&init, Name::Headers);
+        // A request in the place of settings: what it says cannot be copied, but a request can be made of both.
+        let is_both = js::get(&init, Name::Url).is_string();
         // Beside a request, other settings would reset its referrer; its own headers can be added to. Anything else is copied:
         // the application may use it again.
         let to_request = is_request && own.is_undefined();
+        let request = if is_both { js::new(Name::RequestClass, &[&input, &init]) } else { input };
         let headers = match own.is_undefined() {
-            _ if to_request => js::get(&input, Name::Headers),
+            _ if is_both || to_request => js::get(&request, Name::Headers),
             // The browser reads an object in a fraction of the time that it takes for `Headers`.
             true => js::empty(),
             false => js::new(Name::HeadersClass, &[&own]),
         };
+        let set = js::get(&headers, Name::Set);
         for (name, value) in &begun.carried {
-            if is_request || !own.is_undefined() {
-                js::call(&headers, Name::Set, &[&(*name).into(), &value.into()]);
+            if set.is_function() {
+                let _ = js::apply(&set, &headers, &Array::of2(&(*name).into(), &value.into()));
             } else {
                 js::set_named(&headers, name, &value.into());
             }
         }
-        if !to_request && headers.is_object() {
+        if is_both && request.is_object() {
+            arguments.set(0, request);
+            arguments.set(1, JsValue::UNDEFINED);
+        } else if !to_request && headers.is_object() {
             let copy = js::empty();
             // A getter that throws will throw at `fetch` too, where it belongs.
             let _ = Object::try_assign(copy.unchecked_ref::<Object>(), init.unchecked_ref::<Object>());
@@ -143,11 +138,13 @@ impl Tracer {
             let mut header = String::new();
             push_hex(&mut header, &TraceParent::new(context.trace_id, context.span_id, context.flags).to_bytes());
             carried.push(("traceparent", header));
-            let baggage = BAGGAGE_HEADER.take();
-            if !baggage.is_empty() {
-                carried.push(("baggage", baggage.clone()));
-            }
-            BAGGAGE_HEADER.set(baggage);
+            BAGGAGE_HEADER.with(|kept| {
+                let baggage = kept.take();
+                if !baggage.is_empty() {
+                    carried.push(("baggage", baggage.clone()));
+                    kept.set(baggage);
+                }
+            });
         }
         Some(Begun { number, carried })
     }
@@ -158,7 +155,7 @@ impl Tracer {
         span.attributes.text("url.full", &self.redacted(url));
         span.attributes.text("server.address", name);
         let default = if url.starts_with("https") { 443 } else { 80 };
-        span.attributes.int("server.port", number(port.as_bytes()).unwrap_or(default).cast_signed());
+        span.attributes.int("server.port", number(port).unwrap_or(default).cast_signed());
     }
 
     /// The head of a response is there.
@@ -183,9 +180,9 @@ impl Tracer {
         let is_failure = match name.as_deref() {
             Some("AbortError") | None => false,
             Some("TimeoutError") => true,
-            Some(_) => self
-                .find(number)
-                .is_none_or(|call| !(call.signal.is_object() && js::get(&call.signal, Name::Aborted).is_truthy())),
+            Some(_) => {
+                self.find(number).is_none_or(|call| !(call.signal.is_object() && js::is(&call.signal, Name::Aborted)))
+            }
         };
         self.failed_by(number, if is_failure { name.as_deref() } else { None });
     }
@@ -214,10 +211,8 @@ impl Tracer {
     }
 
     /// The trace of a request that has not been told of.
-    pub(super) fn trace_of(&mut self, number: u32) -> Option<String> {
-        let mut id = String::new();
-        push_hex(&mut id, &self.find(number)?.span.context.trace_id.to_hex());
-        Some(id)
+    pub(super) fn trace_of(&mut self, number: u32) -> Option<TraceId> {
+        Some(self.find(number)?.span.context.trace_id)
     }
 }
 

@@ -116,7 +116,7 @@ impl Tracer {
             again |= call.ended_ms > 0.0;
             if call.head_ms > 0.0 && !call.by_program {
                 if call.ended_ms <= 0.0 {
-                    if js::get(&call.signal, Name::Aborted).is_truthy() {
+                    if js::is(&call.signal, Name::Aborted) {
                         call.ended_ms = now_ms;
                     } else if call.head_ms + LONGEST_BODY_MS < now_ms {
                         call.ended_ms = call.head_ms;

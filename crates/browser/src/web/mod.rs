@@ -38,14 +38,13 @@ use self::{
     active::Active,
     js::{Name, Tag},
     platform::{BrowserClock, BrowserRandom},
-    sender::Exiting,
 };
 use crate::{
     attributes::{Attributes, Value},
     clock::{Ids, Timeline},
     config::Config,
     context::{self, Context},
-    delivery::{Delivery, Record},
+    delivery::{Batch, Delivery, Record},
     measure::{Measured, ms},
     record::{Event, Kind, Origin, Severity, Signal, Span, SpanContext},
     session::{Session, SessionId, push_hex},
@@ -101,7 +100,8 @@ pub(crate) struct Tracer {
     delivery: Delivery,
     /// When the next look at the delivery is due, page milliseconds.
     wake_ms: f64,
-    exiting: Vec<Exiting>,
+    /// What was sent while the page went away, and has not been answered.
+    exiting: Vec<Batch>,
     #[cfg(feature = "vitals")]
     vitals: vitals::Vitals,
     #[cfg(feature = "errors")]
@@ -142,9 +142,15 @@ fn with<T>(f: impl FnOnce(&mut Tracer) -> T) -> Option<T> {
     Some(result)
 }
 
+/// Puts the tracer where everybody finds it. There is none: there is only one, and whoever has it took it from there.
+fn put(tracer: Box<Tracer>) {
+    // Forgotten, so that no page downloads what would drop a whole tracer.
+    std::mem::forget(TRACER.replace(Some(tracer)));
+}
+
 #[inline(never)]
 fn put_back(tracer: Box<Tracer>) {
-    TRACER.set(Some(tracer));
+    put(tracer);
     if let Some(after) = AFTER.get() {
         after();
     }
@@ -183,7 +189,7 @@ pub fn init(config: Config) {
         return;
     }
     let Some((clock, origin_ms)) = BrowserClock::new() else {
-        STATUS.set(Status::Off("this browser has no high-resolution clock"));
+        STATUS.replace(Status::Off("this browser has no high-resolution clock"));
         return;
     };
     js::on_call_back(called_back);
@@ -249,7 +255,7 @@ pub fn init(config: Config) {
     tracer.listen();
     #[cfg(feature = "offline")]
     tracer.restore();
-    TRACER.set(Some(tracer));
+    put(tracer);
 }
 
 impl Tracer {

@@ -10,7 +10,7 @@ use super::{
     Tracer,
     js::{self, Name, Tag},
 };
-use crate::clock;
+use crate::{clock, session::part};
 
 /// Watches for entries of one kind, if the browser knows it.
 fn observe(observer: &JsValue, known: &JsValue, kind: &str) -> bool {
@@ -28,13 +28,13 @@ fn observe(observer: &JsValue, known: &JsValue, kind: &str) -> bool {
 impl Tracer {
     pub(super) fn start_observing(&mut self) {
         let observer = js::new(Name::ObserverClass, &[&js::function(Tag::Observed, 0)]);
-        let known = js::get(&js::get(&self.window, Name::ObserverClass), Name::SupportedEntryTypes);
+        let known = js::get(&js::of_window(Name::ObserverClass), Name::SupportedEntryTypes);
         self.tells_requests = observe(&observer, &known, "resource");
         #[cfg(feature = "vitals")]
         if self.config.vitals {
             // What a tab that nobody looks at paints, it paints when it comes to the front.
-            self.vitals.paints_are_over = js::get(&self.document, Name::Visibility) == "hidden"
-                && !js::get(&self.document, Name::Prerendering).is_truthy();
+            self.vitals.paints_are_over =
+                js::get(&self.document, Name::Visibility) == "hidden" && !js::is(&self.document, Name::Prerendering);
             for kind in ["largest-contentful-paint", "paint", "layout-shift", "event", "first-input"] {
                 observe(&observer, &known, kind);
             }
@@ -187,5 +187,12 @@ impl Entry {
 /// The server's times of a response whose headers the page may read: in `throughline;desc="…"`.
 pub(super) fn server_times(header: &str) -> Option<ServerTimes> {
     // Between quotes, as nothing else is that looks so.
-    header.as_bytes().split(|byte| *byte == b'"').find_map(|text| ServerTimes::parse(std::str::from_utf8(text).ok()?))
+    let mut index = 0;
+    loop {
+        let times = ServerTimes::parse(part(header, b'"', index)?);
+        if times.is_some() {
+            return times;
+        }
+        index += 1;
+    }
 }

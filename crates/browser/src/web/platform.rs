@@ -5,7 +5,10 @@ use std::cell::Cell;
 use js_sys::{Date, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::js::{self, Name};
+use super::{
+    action::two_words,
+    js::{self, Name},
+};
 use crate::{
     attributes::Attributes,
     clock::{Clock, Random},
@@ -38,7 +41,7 @@ pub(super) struct BrowserClock {
 impl BrowserClock {
     /// The clock and the page's time origin; `None` where the browser has none.
     pub(super) fn new() -> Option<(Self, f64)> {
-        let origin_ms = js::number(&js::get(&js::window(), Name::Performance), Name::TimeOrigin);
+        let origin_ms = js::number(&js::of_window(Name::Performance), Name::TimeOrigin);
         let last_ms = performance::now().ok()?;
         (origin_ms > 0.0).then_some((Self { last_ms: Cell::new(last_ms), is_fresh: Cell::new(true) }, origin_ms))
     }
@@ -68,7 +71,7 @@ impl Clock for BrowserClock {
 
 /// How exact the timers of this page are.
 pub(super) fn quantum_ns(window: &JsValue) -> i64 {
-    if js::get(window, Name::CrossOriginIsolated).is_truthy() { FINE_QUANTUM_NS } else { COARSE_QUANTUM_NS }
+    if js::is(window, Name::CrossOriginIsolated) { FINE_QUANTUM_NS } else { COARSE_QUANTUM_NS }
 }
 
 /// Random bytes: of `crypto` where there is one, else of `Math.random`.
@@ -78,7 +81,7 @@ pub(super) struct BrowserRandom;
 impl Random for BrowserRandom {
     fn fill(&self, bytes: &mut [u8]) {
         let array = Uint8Array::new_with_length(bytes.len() as u32);
-        let crypto = js::get(&js::window(), Name::Crypto);
+        let crypto = js::of_window(Name::Crypto);
         if js::call(&crypto, Name::GetRandomValues, &[&array]).is_object() {
             array.copy_to(bytes);
         } else {
@@ -92,7 +95,7 @@ impl Random for BrowserRandom {
 
 /// What the browser keeps for all tabs and the next page of this origin.
 fn storage() -> JsValue {
-    js::get(&js::window(), Name::LocalStorage)
+    js::of_window(Name::LocalStorage)
 }
 
 pub(super) fn stored(key: &str) -> Option<String> {
@@ -113,7 +116,7 @@ pub(super) fn take_stored(key: &str) -> Option<String> {
 }
 
 pub(super) fn navigator() -> JsValue {
-    js::get(&js::window(), Name::Navigator)
+    js::of_window(Name::Navigator)
 }
 
 /// Whether the browser knows that there is no network.
@@ -123,7 +126,7 @@ pub(super) fn is_offline() -> bool {
 
 /// The path of the page.
 pub(super) fn path() -> String {
-    js::text(&js::get(&js::window(), Name::Location), Name::Pathname).unwrap_or_default()
+    js::text(&js::of_window(Name::Location), Name::Pathname).unwrap_or_default()
 }
 
 /// The kind of network, as the conventions' `network.connection.*`.
@@ -158,15 +161,11 @@ pub(super) fn describe(resource: &mut Attributes) {
     if let Some(mobile) = js::get(&data, Name::Mobile).as_bool() {
         resource.bool("browser.mobile", mobile);
     }
-    let mut brands = Vec::new();
-    for brand in js::items(js::get(&data, Name::Brands)) {
-        let mut words = js::text(&brand, Name::Brand).unwrap_or_default();
-        words.push(' ');
-        words.push_str(&js::text(&brand, Name::Version).unwrap_or_default());
-        brands.push(words);
-    }
+    let brands = js::items(js::get(&data, Name::Brands));
     if !brands.is_empty() {
-        resource.texts("browser.brands", &brands);
+        let text = |brand: &JsValue, name| js::text(brand, name).unwrap_or_default();
+        let mut words = brands.map(|brand| two_words(&text(&brand, Name::Brand), &text(&brand, Name::Version)));
+        resource.texts("browser.brands", &mut words);
     }
 }
 
