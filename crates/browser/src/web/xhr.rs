@@ -44,7 +44,7 @@ impl Tracer {
         let set = js::get_named(this, "setRequestHeader");
         for (name, value) in &begun.carried {
             // Refused where it is not open: then `send` fails too.
-            let _ = js::apply(&set, this, &Array::of2(&(*name).into(), &value.into()));
+            let _ = js::apply(&set, this, &js::list(&[&(*name).into(), &value.into()]));
         }
         for event in ["load", "error", "abort", "timeout"] {
             js::call(this, Name::Add, &[&event.into(), &js::function(Tag::XhrEnded, begun.number)]);
