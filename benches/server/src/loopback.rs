@@ -131,12 +131,7 @@ async fn rate(address: SocketAddr, asked: Asked, length: Duration) -> Result<Mea
     Ok(Measured { per_second: in_each(elapsed), per_processor_second: in_each(processor) })
 }
 
-async fn ask(
-    mut stream: TcpStream,
-    asked: Asked,
-    answered: Arc<AtomicU64>,
-    is_over: Arc<AtomicBool>,
-) -> Result<()> {
+async fn ask(mut stream: TcpStream, asked: Asked, answered: Arc<AtomicU64>, is_over: Arc<AtomicBool>) -> Result<()> {
     let (request, end) = (asked.request(), asked.end());
     let mut buffer = vec![0; 16_384];
     while !is_over.load(Ordering::Relaxed) {

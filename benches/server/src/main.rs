@@ -15,7 +15,11 @@ use anyhow::Result;
 use clap::Parser;
 use throughline_bench_server::subject::Subject;
 
-use crate::{in_process::Cost, loopback::{Asked, Rate}, set_up::SetUp};
+use crate::{
+    in_process::Cost,
+    loopback::{Asked, Rate},
+    set_up::SetUp,
+};
 
 #[derive(Parser)]
 #[command(about)]
@@ -136,7 +140,9 @@ fn missed(rows: &[Row], parse_ns: f64) -> Vec<String> {
                 missed.push(format!("{name} allocates more often than {}", peer.subject.name()));
             }
         }
-        for (rate, handler) in [(&ours.rate, "a handler that does nothing"), (&ours.feed_rate, "an application's handler")] {
+        for (rate, handler) in
+            [(&ours.rate, "a handler that does nothing"), (&ours.feed_rate, "an application's handler")]
+        {
             if ours.subject == Subject::Ours && rate.of_bare.median < TARGET_RATE {
                 let share = rate.of_bare.median * 100.0;
                 let target = TARGET_RATE * 100.0;
