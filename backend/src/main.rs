@@ -4,6 +4,7 @@
 mod app;
 mod archive;
 mod assets;
+mod caller;
 mod cookie;
 mod cruddur;
 mod doctor;

@@ -13,6 +13,7 @@ mod logs;
 mod misbehaviour;
 mod outbox;
 mod pages;
+mod proxies;
 mod refusals;
 mod settings;
 mod support;
