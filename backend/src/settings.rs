@@ -44,10 +44,10 @@ pub(crate) enum Command {
     /// Looks at the whole chain, from a span in this program to the upstream, and says what is wrong and what to do about it;
     /// exit code 1 if traces do not come through.
     Doctor,
-    /// Copies the store of traces into a file, while the server runs or not.
+    /// Copies traces, log records, metrics, and how far each upstream has them, into a directory, while the server runs or not.
     Backup {
         /// Where to; it must not be there yet.
-        file: PathBuf,
+        directory: PathBuf,
     },
     /// Writes everything of the store into a file, as OTLP in JSON or protobuf, while the server runs or not.
     Export {

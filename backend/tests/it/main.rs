@@ -15,6 +15,7 @@ mod outbox;
 mod pages;
 mod proxies;
 mod refusals;
+mod restore;
 mod settings;
 mod support;
 mod traces;

@@ -13,6 +13,7 @@
 
 mod append;
 mod archive;
+mod backup;
 mod block;
 mod checkpoint;
 mod damage;
@@ -37,7 +38,8 @@ mod varint;
 mod writer;
 
 pub use crate::{
-    archive::{Archive, backup},
+    archive::Archive,
+    backup::backup,
     damage::set_aside,
     error::StoreError,
     list::{Before, ListFilter, MAX_LIST},
