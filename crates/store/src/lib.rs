@@ -19,6 +19,9 @@ mod checkpoint;
 mod damage;
 mod error;
 mod fold;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod known;
 mod list;
 mod logs;
