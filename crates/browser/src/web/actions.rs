@@ -20,7 +20,7 @@ impl Tracer {
     /// Somebody acts.
     pub(super) fn acted(&mut self, event: &JsValue) {
         // A program that clicks is no person.
-        if !js::get(event, Name::IsTrusted).is_truthy() || context::attached().is_some() {
+        if !js::is(event, Name::IsTrusted) || context::attached().is_some() {
             return;
         }
         let element = js::call(&js::get(event, Name::Target), Name::Closest, &[&ACTIONABLE.into()]);

@@ -110,7 +110,8 @@ pub fn encode_times(
 
 /// The bytes as a text, if they are of a form that is ASCII.
 fn text(bytes: &[u8], is_form: fn(&[u8]) -> bool) -> Option<String> {
-    if is_form(bytes) { String::from_utf8(bytes.to_vec()).ok() } else { None }
+    // Byte by byte: what checks UTF-8 would be downloaded by every page.
+    is_form(bytes).then(|| bytes.iter().copied().map(char::from).collect())
 }
 
 const fn is_instance_byte(byte: u8) -> bool {
