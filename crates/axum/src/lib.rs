@@ -6,9 +6,11 @@ pub mod client;
 mod forwarded;
 mod future;
 mod headers;
+mod host;
 mod in_flight;
 mod layer;
 mod make_span;
+mod methods;
 mod metrics;
 mod policy;
 mod propagator;
@@ -22,6 +24,7 @@ mod span;
 #[cfg(feature = "rusqlite")]
 pub mod sqlite;
 mod upgrade;
+mod versions;
 
 use std::any::Any;
 

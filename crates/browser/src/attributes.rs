@@ -99,7 +99,7 @@ impl Attributes {
             Value::Int(number) => self.int(key, *number),
             Value::Double(number) => self.double(key, *number),
             Value::Bool(truth) => self.bool(key, *truth),
-            Value::Strs(texts) => self.texts(key, texts),
+            Value::Strs(texts) => self.texts(key, &mut texts.iter().cloned()),
         }
     }
 
@@ -142,14 +142,14 @@ impl Attributes {
         }
     }
 
-    /// A key that is not there yet, with several texts.
-    pub(crate) fn texts(&mut self, key: &str, texts: &[String]) {
+    /// A key that is not there yet, with several texts, one after the other.
+    pub(crate) fn texts(&mut self, key: &str, texts: &mut dyn Iterator<Item = String>) {
         if let Some(marks) = self.begin(key) {
             let out = &mut self.bytes;
             let list = protobuf::open(out, ARRAY);
-            for text in texts.iter().take(Self::ITEMS_LIMIT) {
+            for text in texts.take(Self::ITEMS_LIMIT) {
                 let item = protobuf::open(out, 1);
-                string(out, text);
+                string(out, &text);
                 protobuf::close(out, item);
             }
             protobuf::close(out, list);

@@ -44,6 +44,11 @@ impl<C: Clock> Timeline<C> {
         self.clock.wall_ms()
     }
 
+    /// What tells the time.
+    pub(crate) const fn clock(&self) -> &C {
+        &self.clock
+    }
+
     /// The anchor that holds now. A span keeps the one it started with, so that its length is monotonic.
     pub(crate) const fn anchor_ms(&self) -> f64 {
         self.anchor_ms.get()
@@ -74,6 +79,7 @@ impl<C: Clock> Timeline<C> {
 /// Unix nanoseconds of a moment of the performance timeline under an anchor.
 ///
 /// The anchor and the moment are rounded apart: their sum in milliseconds as one double would lose 200 ns.
+#[inline(never)]
 pub(crate) fn unix_ns(anchor_ms: f64, page_ms: f64) -> i64 {
     ((anchor_ms * 1e6 + 0.5) as i64).saturating_add((page_ms * 1e6 + 0.5) as i64)
 }

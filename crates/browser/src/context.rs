@@ -68,7 +68,7 @@ impl Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        ATTACHED.set(self.before);
+        ATTACHED.replace(self.before);
     }
 }
 

@@ -31,9 +31,17 @@ pub(crate) struct Batch {
     pub(crate) signal: Signal,
     pub(crate) session: SessionId,
     pub(crate) records: Vec<Record>,
+    /// What its answer is told by, if it was sent while the page went away,
+    pub(crate) number: u32,
+    /// and how many bytes it was then.
+    pub(crate) bytes: usize,
 }
 
 impl Batch {
+    pub(crate) const fn new(signal: Signal, session: SessionId, records: Vec<Record>) -> Self {
+        Self { signal, session, records, number: 0, bytes: 0 }
+    }
+
     pub(crate) fn request(&self, origin: &Origin) -> Vec<u8> {
         origin.request(self.records.iter().map(|record| record.body.as_slice()))
     }
@@ -120,6 +128,8 @@ pub(crate) struct Delivery {
     second_try: bool,
     /// When what waits is to be sent, page milliseconds.
     due_ms: f64,
+    /// The same for what came last: what a full batch leaves behind waits until then for company.
+    last_due_ms: f64,
     /// Before this the door wants to hear nothing.
     not_before_ms: f64,
     backoff_ms: f64,
@@ -140,6 +150,7 @@ impl Delivery {
             attempt: 0,
             second_try: false,
             due_ms: f64::INFINITY,
+            last_due_ms: f64::INFINITY,
             not_before_ms: 0.0,
             backoff_ms: 0.0,
             dropped: 0,
@@ -153,7 +164,8 @@ impl Delivery {
         }
     }
 
-    /// Takes a record, to be sent at `due_ms` at the latest. The oldest stay; what does not fit is dropped and counted.
+    /// Takes a record, to be sent at `due_ms`, or when the one that came last by then is due if a full batch goes before. The
+    /// oldest stay; what does not fit is dropped and counted.
     pub(crate) fn push(&mut self, signal: Signal, record: Record, due_ms: f64) {
         if self.waiting() >= self.max_records || self.bytes + record.body.len() > MAX_QUEUE_BYTES {
             self.dropped += 1;
@@ -161,19 +173,21 @@ impl Delivery {
         }
         self.bytes += record.body.len();
         self.queue(signal).push(record);
+        self.last_due_ms = due_ms;
         self.due_ms = if self.waiting() >= self.max_batch { 0.0 } else { self.due_ms.min(due_ms) };
     }
 
-    /// Sends what waits at `due_ms` at the latest.
-    pub(crate) const fn hurry(&mut self, due_ms: f64) {
-        self.due_ms = self.due_ms.min(due_ms);
+    /// Sends all that waits, now.
+    pub(crate) const fn hurry(&mut self) {
+        self.due_ms = 0.0;
+        self.last_due_ms = 0.0;
     }
 
     /// Forgets what the door wanted: the network is there again.
     pub(crate) const fn forget_backoff(&mut self) {
         self.not_before_ms = 0.0;
         self.backoff_ms = 0.0;
-        self.due_ms = 0.0;
+        self.hurry();
     }
 
     /// When [`next`](Self::next) has something to do, page milliseconds; `None` before something is pushed or answered.
@@ -195,6 +209,10 @@ impl Delivery {
         }
         let signal = if self.traces.is_empty() { Signal::Logs } else { Signal::Traces };
         let Some(batch) = self.take(signal, self.max_batch, MAX_REQUEST_BYTES) else { return Step::Rest };
+        // Each request costs the page more than its records do: those that are left are no batch yet.
+        if self.waiting() < self.max_batch {
+            self.due_ms = self.last_due_ms;
+        }
         let session = batch.session;
         self.under_way = Some(batch);
         self.attempt = self.attempt.wrapping_add(1);
@@ -217,7 +235,7 @@ impl Delivery {
         let rest = queue.split_off(count);
         let records = std::mem::replace(queue, rest);
         self.bytes -= bytes;
-        Some(Batch { signal, session, records })
+        Some(Batch::new(signal, session, records))
     }
 
     /// The number of what is under way; an answer with another comes too late.

@@ -45,13 +45,31 @@ fn what_is_pushed_waits_for_its_time_and_for_company() {
 }
 
 #[test]
-fn a_full_batch_goes_at_once_and_what_follows_behind_it() {
+fn full_batches_go_at_once_and_the_rest_waits_for_company() {
+    let mut delivery = filled(100, 3, 7);
+    for first in [0, 3] {
+        assert_eq!(delivery.next(0.0), Step::Send);
+        assert_eq!(under_way(&delivery), [first, first + 1, first + 2]);
+        delivery.answered(status(200), 0.0);
+    }
+    assert_eq!((delivery.next(0.0), delivery.due_ms()), (Step::Wait, Some(100.0)), "a request for one record");
+    delivery.push(Signal::Traces, record(b's', 7), 150.0);
+    assert_eq!(delivery.next(100.0), Step::Send);
+    assert_eq!(under_way(&delivery), [6, 7]);
+}
+
+#[test]
+fn a_flush_takes_all_that_waits() {
     let mut delivery = filled(100, 3, 4);
-    assert_eq!(delivery.next(0.0), Step::Send);
-    assert_eq!(under_way(&delivery), [0, 1, 2]);
-    delivery.answered(status(200), 0.0);
-    assert_eq!(delivery.next(0.0), Step::Send);
-    assert_eq!(under_way(&delivery), [3]);
+    delivery.hurry();
+    for expected in [&[0, 1, 2][..], &[3]] {
+        assert_eq!(delivery.next(0.0), Step::Send);
+        assert_eq!(under_way(&delivery), expected);
+        delivery.answered(status(200), 0.0);
+    }
+    assert_eq!(delivery.next(0.0), Step::Rest);
+    delivery.push(Signal::Traces, record(b's', 4), 100.0);
+    assert_eq!(delivery.next(0.0), Step::Wait, "what came afterwards was not meant");
 }
 
 #[test]

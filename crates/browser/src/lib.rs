@@ -55,7 +55,7 @@ pub mod fuzzing {
     pub fn stored_again(text: &str) -> String {
         let mut again = String::new();
         for (signal, record) in offline::restore(text) {
-            offline::store(&mut again, &Batch { signal, session: record.session, records: vec![record] });
+            offline::store(&mut again, &Batch::new(signal, record.session, vec![record]));
         }
         again
     }

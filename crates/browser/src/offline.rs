@@ -70,7 +70,7 @@ mod tests {
         let session = any::<[u8; 16]>().prop_filter_map("zero", SessionId::from_bytes);
         (any::<bool>(), session, bodies).prop_map(|(logs, session, bodies)| {
             let records = bodies.into_iter().map(|body| Record { session, body }).collect();
-            Batch { signal: if logs { Signal::Logs } else { Signal::Traces }, session, records }
+            Batch::new(if logs { Signal::Logs } else { Signal::Traces }, session, records)
         })
     }
 
@@ -108,7 +108,7 @@ mod tests {
     fn it_is_bounded_and_says_what_is_lost() {
         let session = SessionId::from_bytes([1; 16]).unwrap();
         let records = (0..10).map(|_| Record { session, body: vec![100; 100 << 10] }).collect();
-        let batch = Batch { signal: Signal::Traces, session, records };
+        let batch = Batch::new(Signal::Traces, session, records);
         let mut text = String::new();
         assert_eq!(store(&mut text, &batch), 5);
         assert!(text.len() <= MAX_STORED_BYTES);

@@ -11,7 +11,6 @@ pub(crate) const LOOK_MS: f64 = 5_000.0;
 
 /// 128 random bits, written as 32 lower-case hexadecimal digits: as a trace's id is.
 pub(crate) type SessionId = TraceId;
-const ID_DIGITS: usize = 32;
 
 /// One visit: what happens in the tabs of one browser until nothing does for a while.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -46,22 +45,31 @@ impl Session {
 
     /// What was kept; `None` for anything else.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (id, rest) = text.split_at_checked(ID_DIGITS)?;
-        let rest = rest.as_bytes().strip_prefix(b".")?;
-        let (started, active) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'.')?)?;
-        let ms = |digits| number(digits).filter(|ms| *ms < 1 << 50).map(|ms| ms as f64);
-        Some(Self { id: id.parse().ok()?, started_ms: ms(started)?, active_ms: ms(active.get(1..)?)? })
+        let ms = |index| number(part(text, b'.', index)?).filter(|ms| *ms < 1 << 50).map(|ms| ms as f64);
+        if part(text, b'.', 3).is_some() {
+            return None;
+        }
+        Some(Self { id: part(text, b'.', 0)?.parse().ok()?, started_ms: ms(1)?, active_ms: ms(2)? })
     }
 }
 
+/// What stands between one ASCII character `divider` of a text and the next, counted from 0.
+pub(crate) fn part(text: &str, divider: u8, index: usize) -> Option<&str> {
+    let mut rest = text;
+    for _ in 0..index {
+        rest = rest.get(rest.bytes().position(|byte| byte == divider)? + 1..)?;
+    }
+    rest.get(..rest.bytes().position(|byte| byte == divider).unwrap_or(rest.len()))
+}
+
 /// The number that decimal digits, and nothing else, stand for.
-pub(crate) fn number(digits: &[u8]) -> Option<u64> {
+pub(crate) fn number(digits: &str) -> Option<u64> {
     let mut number = 0_u64;
     // More digits than any number has that is asked for here.
     if digits.is_empty() || digits.len() > 18 {
         return None;
     }
-    for digit in digits {
+    for digit in digits.bytes() {
         let value = digit.wrapping_sub(b'0');
         if value > 9 {
             return None;
@@ -253,12 +261,12 @@ mod tests {
 
         #[test]
         fn what_is_printed_is_read(value in 0_u64..1_000_000_000_000_000_000) {
-            prop_assert_eq!(number(value.to_string().as_bytes()), Some(value));
+            prop_assert_eq!(number(&value.to_string()), Some(value));
         }
 
         #[test]
         fn what_is_no_number_is_not_read(text in "[0-9a-z+. -]{0,20}") {
-            let read = number(text.as_bytes());
+            let read = number(&text);
             prop_assert!(read.is_none() || text.bytes().all(|byte| byte.is_ascii_digit()));
         }
 

@@ -14,7 +14,7 @@ mod tracestate;
 pub use baggage::{Baggage, BaggageError, Entry, Property};
 pub use flags::TraceFlags;
 pub use id::{IdError, SpanId, TraceId};
-pub use redact::{redact_query, redact_url};
+pub use redact::{UrlParts, redact_query, redact_url};
 pub use traceparent::{TraceParent, TraceParentError};
 pub use tracestate::{TraceState, TraceStateError};
 

@@ -20,23 +20,58 @@ const SECRET_PARAMETERS: [&str; 9] = [
 #[must_use]
 pub fn redact_url(url: &str) -> String {
     let mut out = String::with_capacity(url.len());
-    let (url, _) = cut(url, b"#");
-    let (before_query, query) = cut(url, b"?");
-    let (scheme, after_scheme) = cut(before_query, b":");
-    // What is relative has no authority.
-    let rest = after_scheme.strip_prefix("://");
-    let (authority, path) = cut(rest.unwrap_or_default(), b"/");
-    let (userinfo, host) = cut_last(authority, b'@');
-    if rest.is_some() && !host.is_empty() {
-        let hidden = if userinfo.contains(':') { "://REDACTED:REDACTED" } else { "://REDACTED" };
-        for part in [scheme, hidden, host, path] {
-            out.push_str(part);
-        }
-    } else {
-        out.push_str(before_query);
+    let parts = UrlParts::of(url);
+    out.push_str(parts.scheme);
+    if !parts.userinfo.is_empty() {
+        let has_password = parts.userinfo.bytes().any(|byte| byte == b':');
+        out.push_str(if has_password { "REDACTED:REDACTED@" } else { "REDACTED@" });
     }
-    push_query(&mut out, query);
+    out.push_str(parts.host);
+    out.push_str(parts.path);
+    push_query(&mut out, parts.query);
     out
+}
+
+/// A URL's text in pieces, without its fragment (RFC 3986 §3). Nothing is decoded or checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UrlParts<'a> {
+    /// With `://`; empty in a relative URL.
+    pub scheme: &'a str,
+    /// With `@`; empty if there is none.
+    pub userinfo: &'a str,
+    /// With the port, if it is not the scheme's own.
+    pub host: &'a str,
+    /// From its `/` on; all before the query in a relative URL.
+    pub path: &'a str,
+    /// From its `?` on.
+    pub query: &'a str,
+}
+
+impl<'a> UrlParts<'a> {
+    /// Divides `url`.
+    #[must_use]
+    pub fn of(url: &'a str) -> Self {
+        let (url, _) = cut(url, b'#');
+        let (before_query, query) = cut(url, b'?');
+        let (name, after_name) = cut(before_query, b':');
+        let Some(rest) = after_name.strip_prefix("://") else {
+            // What is relative has no authority.
+            return Self { scheme: "", userinfo: "", host: "", path: before_query, query };
+        };
+        let (scheme, _) = divide(before_query, Some(name.len() + "://".len()));
+        let (authority, path) = cut(rest, b'/');
+        let at = authority.bytes().rposition(|byte| byte == b'@').map_or(0, |at| at + 1);
+        let (userinfo, host) = divide(authority, Some(at));
+        Self { scheme, userinfo, host, path, query }
+    }
+
+    /// The host's name, and the digits of its port; no digits if none is written.
+    #[must_use]
+    pub fn name_and_port(&self) -> (&'a str, &'a str) {
+        let (name, port) = divide(self.host, self.host.bytes().rposition(|byte| byte == b':'));
+        // An IPv6 address has colons of its own, between brackets.
+        if port.ends_with(']') { (self.host, "") } else { (name, port.get(1..).unwrap_or_default()) }
+    }
 }
 
 /// `query` (without its `?`) with the values of credentials replaced by `REDACTED`.
@@ -53,33 +88,32 @@ pub fn redact_query(query: &str) -> String {
 fn push_query(out: &mut String, query: &str) {
     let mut rest = query;
     while !rest.is_empty() {
-        let (pair, after) = cut_after_first(rest, b"&");
+        let (pair, after) = cut_after_first(rest, b'&');
         rest = after;
-        let (key, value) = cut(pair, b"=");
-        let name = key.get(usize::from(key.starts_with(['?', '&']))..).unwrap_or_default();
+        let (key, value) = cut(pair, b'=');
+        let is_divided = matches!(key.as_bytes(), [b'?' | b'&', ..]);
+        let name = key.as_bytes().get(usize::from(is_divided)..).unwrap_or_default();
         out.push_str(key);
-        let is_secret = SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret));
+        let is_secret = SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()));
         out.push_str(if is_secret && !value.is_empty() { "=REDACTED" } else { value });
     }
 }
 
-/// What stands before the first of these bytes, which are ASCII, and the rest. By bytes, because the patterns of `str` would
+/// What stands before the first such byte, which is ASCII, and the rest. By bytes, because the patterns of `str` would
 /// be downloaded by every page.
-fn cut<'a>(text: &'a str, bytes: &[u8]) -> (&'a str, &'a str) {
-    let at = text.bytes().position(|byte| bytes.contains(&byte)).unwrap_or(text.len());
-    (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default())
+fn cut(text: &str, wanted: u8) -> (&str, &str) {
+    divide(text, text.bytes().position(|byte| byte == wanted))
 }
 
 /// The same, but a byte at the very start does not count.
-fn cut_after_first<'a>(text: &'a str, bytes: &[u8]) -> (&'a str, &'a str) {
+fn cut_after_first(text: &str, wanted: u8) -> (&str, &str) {
     let tail = text.as_bytes().get(1..).unwrap_or_default();
-    let at = tail.iter().position(|byte| bytes.contains(byte)).map_or(text.len(), |at| at + 1);
-    (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default())
+    divide(text, tail.iter().position(|byte| *byte == wanted).map(|at| at + 1))
 }
 
-/// What stands before the last such byte, and the rest; nothing as the rest if there is none.
-fn cut_last(text: &str, wanted: u8) -> (&str, &str) {
-    let at = text.bytes().rposition(|byte| byte == wanted).unwrap_or(text.len());
+/// What stands before `at`, and the rest; all before, if it is nowhere.
+fn divide(text: &str, at: Option<usize>) -> (&str, &str) {
+    let at = at.unwrap_or(text.len());
     (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default())
 }
 
@@ -87,7 +121,7 @@ fn cut_last(text: &str, wanted: u8) -> (&str, &str) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{redact_query, redact_url};
+    use super::{UrlParts, redact_query, redact_url};
 
     #[test]
     fn secrets_are_replaced_and_the_rest_stays() {
@@ -104,7 +138,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_url_has_parts() {
+        let url = "https://me:pw@a.example:8443/p/q@r:1?x=/y#z";
+        let parts = UrlParts::of(url);
+        let expected = UrlParts {
+            scheme: "https://",
+            userinfo: "me:pw@",
+            host: "a.example:8443",
+            path: "/p/q@r:1",
+            query: "?x=/y",
+        };
+        assert_eq!((parts, parts.name_and_port()), (expected, ("a.example", "8443")));
+        for (url, host, name_and_port) in [
+            ("http://a.example", "a.example", ("a.example", "")),
+            ("http://[::1]/", "[::1]", ("[::1]", "")),
+            ("http://[::1]:4318?a", "[::1]:4318", ("[::1]", "4318")),
+            ("/p:1@x", "", ("", "")),
+            ("", "", ("", "")),
+        ] {
+            let parts = UrlParts::of(url);
+            assert_eq!((parts.host, parts.name_and_port()), (host, name_and_port), "{url}");
+        }
+    }
+
     proptest! {
+        #[test]
+        fn the_parts_are_the_whole(url in "([a-z]{1,4}(://|:))?[a-z:@/?\\[\\]]{0,20}") {
+            let UrlParts { scheme, userinfo, host, path, query } = UrlParts::of(&url);
+            prop_assert_eq!([scheme, userinfo, host, path, query].concat(), url);
+        }
+
         #[test]
         fn no_secret_survives(key in proptest::sample::select(&super::SECRET_PARAMETERS[..]), secret in "[a-z]{12}", before in "[a-z=&]{0,9}") {
             let url = format!("https://u:{secret}@h/p?{before}&{key}={secret}&more=1");

@@ -2,6 +2,7 @@
 
 use crate::{
     Interval,
+    interval::{minus, plus},
     sync::{DEFAULT_DRIFT_PPM, drift_ns},
 };
 use thiserror::Error;
@@ -64,7 +65,7 @@ impl Exchange {
         let (server_ns, client_ns) = (t3_ns - t2_ns, t4_ns - t1_ns);
         // A server next door that works for a second would otherwise be refused for a clock that is 50 µs fast.
         let drift_ns = drift_ns(server_ns.unsigned_abs(), DEFAULT_DRIFT_PPM);
-        if server_ns - client_ns > drift_ns.saturating_add(2 * quantum_ns) {
+        if server_ns - client_ns > plus(drift_ns, 2 * quantum_ns) {
             return Err(ExchangeError::ServerLonger);
         }
         Ok(Self { t1_ns, t2_ns, t3_ns, t4_ns, quantum_ns })
@@ -126,8 +127,8 @@ impl Exchange {
     pub fn offset(&self) -> Interval {
         // Where drift turns them round, the interval between still holds what lies between the two instants.
         Interval::between(
-            (self.t3_ns - self.t4_ns).saturating_sub(self.quantum_ns),
-            (self.t2_ns - self.t1_ns).saturating_add(self.quantum_ns),
+            minus(self.t3_ns - self.t4_ns, self.quantum_ns),
+            plus(self.t2_ns - self.t1_ns, self.quantum_ns),
         )
     }
 }

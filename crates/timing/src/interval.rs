@@ -47,7 +47,7 @@ impl Interval {
     #[must_use]
     pub fn midpoint_ns(&self) -> i64 {
         // Half the distance never crosses the upper end.
-        self.lo_ns.saturating_add_unsigned(self.hi_ns.abs_diff(self.lo_ns) / 2)
+        plus(self.lo_ns, saturate(self.hi_ns.abs_diff(self.lo_ns) / 2))
     }
 
     /// Whether `x_ns` is in it.
@@ -66,8 +66,20 @@ impl Interval {
     #[must_use]
     pub fn widen(&self, by_ns: i64) -> Self {
         let by_ns = by_ns.max(0);
-        Self { lo_ns: self.lo_ns.saturating_sub(by_ns), hi_ns: self.hi_ns.saturating_add(by_ns) }
+        Self { lo_ns: minus(self.lo_ns, by_ns), hi_ns: plus(self.hi_ns, by_ns) }
     }
+}
+
+/// The sum, or the number that is closest to it. Not inlined in a page: each of the many copies would be downloaded.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+pub(crate) const fn plus(a_ns: i64, b_ns: i64) -> i64 {
+    a_ns.saturating_add(b_ns)
+}
+
+/// The difference, or the number that is closest to it.
+#[cfg_attr(target_arch = "wasm32", inline(never))]
+pub(crate) const fn minus(a_ns: i64, b_ns: i64) -> i64 {
+    a_ns.saturating_sub(b_ns)
 }
 
 fn saturate(ns: u64) -> i64 {

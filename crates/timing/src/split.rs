@@ -1,6 +1,9 @@
 //! Which part of the network's time was the way up, and which the way down.
 
-use crate::{Exchange, Interval, Offset};
+use crate::{
+    Exchange, Interval, Offset,
+    interval::{minus, plus},
+};
 
 /// An error no greater than this counts as a measurement.
 const MEASURED_NS: i64 = 1_000_000;
@@ -57,24 +60,20 @@ impl Split {
         let quantum_ns = exchange.quantum_ns();
         let raw_ns = exchange.t2_ns() - exchange.t1_ns();
         // uplink = t2 - t1 - offset, at both ends of the offset's interval.
-        let shortest_ns = raw_ns.saturating_sub(offset.interval.hi_ns());
-        let longest_ns = raw_ns.saturating_sub(offset.interval.lo_ns());
+        let shortest_ns = minus(raw_ns, offset.interval.hi_ns());
+        let longest_ns = minus(raw_ns, offset.interval.lo_ns());
         let possible = Interval::between(shortest_ns.clamp(0, total_ns), longest_ns.clamp(0, total_ns));
         let uplink_ns = possible.midpoint_ns();
 
         // The total is only known to the timer's quantum, and so is t1: the truth may lie a little outside of what
         // the estimate was chosen from. It never lies farther below the estimate than above: below, zero is the limit.
-        let error_ns = longest_ns.saturating_add(quantum_ns).saturating_sub(uplink_ns).max(0);
+        let error_ns = minus(plus(longest_ns, quantum_ns), uplink_ns).max(0);
 
         // The offset that goes with this uplink, not the middle of its interval: a span that is moved by it must land where
         // the figures say, inside of its fetch.
         let offset_ns = raw_ns - uplink_ns;
-        let offset_error_ns = offset
-            .interval
-            .hi_ns()
-            .saturating_sub(offset_ns)
-            .max(offset_ns.saturating_sub(offset.interval.lo_ns()))
-            .max(0);
+        let Offset { interval, .. } = offset;
+        let offset_error_ns = minus(interval.hi_ns(), offset_ns).max(minus(offset_ns, interval.lo_ns())).max(0);
 
         let method = if error_ns <= MEASURED_NS {
             Method::Measured

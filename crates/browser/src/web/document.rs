@@ -15,7 +15,7 @@ use crate::{
     clock::unix_ns,
     delivery::Ticket,
     record::{Kind, SpanContext},
-    session::number,
+    session::{number, part},
 };
 
 /// The metric with which the page's ticket comes.
@@ -26,13 +26,13 @@ const READY_MS: f64 = 5_000.0;
 const NAVIGATION_TYPE: &str = "browser.navigation.type";
 
 fn timeline(performance: &JsValue, kind: &str) -> js::Items {
-    js::items(&js::call(performance, Name::GetEntriesByType, &[&kind.into()]))
+    js::items(js::call(performance, Name::GetEntriesByType, &[&kind.into()]))
 }
 
 /// How the document itself was fetched; without any times where the browser does not say.
 pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
     let mut entry = Entry::read(&timeline(performance, "navigation").next().unwrap_or_else(js::empty));
-    if entry.is_from_cache() {
+    if entry.is_from_cache {
         // What the server said, it said to an earlier page.
         entry.server = None;
     }
@@ -42,11 +42,13 @@ pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
 /// The ticket that came with the page: `v1.<expiry>.<session>.<mac>`.
 pub(super) fn page_ticket(entry: &Entry) -> Option<Ticket> {
     // One from a cache was somebody's once.
-    let text = if entry.is_from_cache() { None } else { entry.metric(TICKET_METRIC) }?;
-    let rest = text.as_bytes().strip_prefix(b"v1.")?;
-    let (expires_s, rest) = rest.split_at_checked(rest.iter().position(|byte| *byte == b'.')?)?;
-    let session = std::str::from_utf8(rest.get(1..33)?).ok()?.parse().ok()?;
-    Some(Ticket { session, expires_ms: number(expires_s)? as f64 * 1_000.0, text })
+    let text = if entry.is_from_cache { None } else { entry.metric(TICKET_METRIC) }?;
+    let part = |index| part(&text, b'.', index);
+    if part(0)? != "v1" {
+        return None;
+    }
+    let (expires_s, session) = (number(part(1)?)?, part(2)?.parse().ok()?);
+    Some(Ticket { session, expires_ms: expires_s as f64 * 1_000.0, text })
 }
 
 impl Tracer {
@@ -58,7 +60,7 @@ impl Tracer {
         if !self.config.page_load || self.ignores_page() {
             return;
         }
-        if js::get(&self.document, Name::Prerendering).is_truthy() {
+        if js::is(&self.document, Name::Prerendering) {
             // Nobody sees it yet, and perhaps nobody ever will.
             js::listen(&self.document, "prerenderingchange", Tag::Activated);
             return;
@@ -107,7 +109,7 @@ impl Tracer {
 
     /// A page is shown: from the back/forward cache, if it was there before.
     pub(super) fn shown(&mut self, event: &JsValue) {
-        if !js::get(event, Name::Persisted).is_truthy() {
+        if !js::is(event, Name::Persisted) {
             return;
         }
         #[cfg(feature = "offline")]

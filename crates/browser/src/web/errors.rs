@@ -113,7 +113,7 @@ impl Tracer {
     pub(super) fn console_called(&mut self, arguments: &Array) {
         let mut message = String::new();
         let mut stack = None;
-        for argument in js::items(arguments) {
+        for argument in js::items(arguments.into()) {
             if !message.is_empty() {
                 message.push(' ');
             }

@@ -1,7 +1,7 @@
 //! Requests: what the program asks for, whoever asks.
 
 use js_sys::{Array, Object};
-use throughline_context::TraceParent;
+use throughline_context::{TraceId, TraceParent, UrlParts};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::{
@@ -15,6 +15,8 @@ use crate::{
     request,
     session::{decimal, number, push_hex},
 };
+
+pub(super) const TRACEPARENT: &str = "traceparent";
 
 /// A request that has begun: its number, and the headers that it is to carry.
 pub(super) struct Begun {
@@ -47,12 +49,12 @@ pub(super) fn called(target: &JsValue, this: &JsValue, arguments: &Array) -> Res
 impl Tracer {
     /// Begins the span of a `fetch`, and adds to its arguments the headers that it is to carry. `None` if it is not traced.
     pub(super) fn fetch_called(&mut self, arguments: &Array, route: Option<&str>, by_program: bool) -> Option<u32> {
-        let (input, init) = (arguments.get(0), arguments.get(1));
-        let of_init = |name| if init.is_object() { js::get(&init, name) } else { JsValue::UNDEFINED };
+        let input = arguments.get(0);
+        let init = Some(arguments.get(1)).filter(JsValue::is_object).unwrap_or_else(js::empty);
         let given = if input.is_object() { js::get(&input, Name::Url) } else { JsValue::UNDEFINED };
         let is_request = given.is_string();
         let first = |name| {
-            let own = of_init(name);
+            let own = js::get(&init, name);
             if own.is_undefined() && is_request { js::get(&input, name) } else { own }
         };
         let method = first(Name::Method).as_string();
@@ -67,32 +69,34 @@ impl Tracer {
         if begun.carried.is_empty() {
             return Some(begun.number);
         }
-        if of_init(Name::Url).is_string() {
-            // A request in the place of settings: what it says cannot be copied, but a request can be made of both.
-            let both = js::new(Name::RequestClass, &[&input, &init]);
-            for (name, value) in &begun.carried {
-                js::call(&js::get(&both, Name::Headers), Name::Set, &[&(*name).into(), &value.into()]);
-            }
-            if both.is_object() {
-                arguments.set(0, both);
-                arguments.set(1, JsValue::UNDEFINED);
-            }
-            return Some(begun.number);
-        }
-        let own = of_init(Name::Headers);
+        let own = js::get(&init, Name::Headers);
+        // A request in the place of settings: what it says cannot be copied, but a request can be made of both.
+        let is_both = js::get(&init, Name::Url).is_string();
         // Beside a request, other settings would reset its referrer; its own headers can be added to. Anything else is copied:
         // the application may use it again.
         let to_request = is_request && own.is_undefined();
-        let headers = if to_request { js::get(&input, Name::Headers) } else { js::new(Name::HeadersClass, &[&own]) };
+        let request = if is_both { js::new(Name::RequestClass, &[&input, &init]) } else { input };
+        let headers = match own.is_undefined() {
+            _ if is_both || to_request => js::get(&request, Name::Headers),
+            // The browser reads an object in a fraction of the time that it takes for `Headers`.
+            true => js::empty(),
+            false => js::new(Name::HeadersClass, &[&own]),
+        };
+        let set = js::get(&headers, Name::Set);
         for (name, value) in &begun.carried {
-            js::call(&headers, Name::Set, &[&(*name).into(), &value.into()]);
-        }
-        if !to_request && headers.is_object() {
-            let copy = js::empty();
-            if init.is_object() {
-                // A getter that throws will throw at `fetch` too, where it belongs.
-                let _ = Object::try_assign(copy.unchecked_ref::<Object>(), init.unchecked_ref::<Object>());
+            if set.is_function() {
+                let _ = js::apply(&set, &headers, &Array::of2(&(*name).into(), &value.into()));
+            } else {
+                js::set_named(&headers, name, &value.into());
             }
+        }
+        if is_both && request.is_object() {
+            arguments.set(0, request);
+            arguments.set(1, JsValue::UNDEFINED);
+        } else if !to_request && headers.is_object() {
+            let copy = js::empty();
+            // A getter that throws will throw at `fetch` too, where it belongs.
+            let _ = Object::try_assign(copy.unchecked_ref::<Object>(), init.unchecked_ref::<Object>());
             js::set(&copy, Name::Headers, &headers);
             arguments.set(1, copy);
         }
@@ -102,13 +106,13 @@ impl Tracer {
     /// Begins the span of a request; `None` if it is not traced.
     pub(super) fn begin_request(&mut self, asked: Asked<'_>) -> Option<Begun> {
         let Asked { method, url, route, by_program, signal } = asked;
-        let parts = js::new(Name::UrlClass, &[url, &js::get(&self.document, Name::BaseUri)]);
-        let url = js::text(&parts, Name::Href).filter(|url| url.starts_with("http"))?;
+        let absolute = js::new(Name::UrlClass, &[url, &js::get(&self.document, Name::BaseUri)]);
+        let url = js::text(&absolute, Name::Href).filter(|url| url.starts_with("http"))?;
         if self.config.ignore.iter().any(|prefix| url.starts_with(prefix.as_str())) {
             return None;
         }
-        let path = js::text(&parts, Name::Pathname).unwrap_or_default();
-        let route = route.map(str::to_owned).or_else(|| self.config.route?(&path));
+        let parts = UrlParts::of(&url);
+        let route = route.map(str::to_owned).or_else(|| self.config.route?(parts.path));
         let known = request::known_method(method);
         // The conventions name a span with an unknown method `HTTP`.
         let mut name = known.unwrap_or("HTTP").to_owned();
@@ -124,6 +128,7 @@ impl Tracer {
         span.attributes.maybe("url.template", route.as_deref());
         self.describe_url(&mut span, &url, &parts);
         let context = span.context;
+        let may_carry = self.propagates_to(&parts);
         let number = self.follow(What::Request, span, parent.scope);
         if let Some(call) = self.find(number) {
             call.url = url;
@@ -131,26 +136,28 @@ impl Tracer {
             call.signal = signal;
         }
         let mut carried = Vec::new();
-        if number != 0 && self.propagates_to(&js::text(&parts, Name::Origin).unwrap_or_default()) {
+        if number != 0 && may_carry {
             let mut header = String::new();
             push_hex(&mut header, &TraceParent::new(context.trace_id, context.span_id, context.flags).to_bytes());
-            carried.push(("traceparent", header));
-            let baggage = BAGGAGE_HEADER.take();
-            if !baggage.is_empty() {
-                carried.push(("baggage", baggage.clone()));
-            }
-            BAGGAGE_HEADER.set(baggage);
+            carried.push((TRACEPARENT, header));
+            BAGGAGE_HEADER.with(|kept| {
+                let baggage = kept.take();
+                if !baggage.is_empty() {
+                    carried.push(("baggage", baggage.clone()));
+                    kept.set(baggage);
+                }
+            });
         }
         Some(Begun { number, carried })
     }
 
     /// Sets `url.full`, `server.address` and `server.port`.
-    pub(super) fn describe_url(&self, span: &mut Span, url: &str, parts: &JsValue) {
+    pub(super) fn describe_url(&self, span: &mut Span, url: &str, parts: &UrlParts<'_>) {
+        let (name, port) = parts.name_and_port();
         span.attributes.text("url.full", &self.redacted(url));
-        span.attributes.maybe("server.address", js::text(parts, Name::Hostname).as_deref());
-        let port = js::text(parts, Name::Port).and_then(|port| number(port.as_bytes()));
+        span.attributes.text("server.address", name);
         let default = if url.starts_with("https") { 443 } else { 80 };
-        span.attributes.int("server.port", port.unwrap_or(default).cast_signed());
+        span.attributes.int("server.port", number(port).unwrap_or(default).cast_signed());
     }
 
     /// The head of a response is there.
@@ -175,9 +182,9 @@ impl Tracer {
         let is_failure = match name.as_deref() {
             Some("AbortError") | None => false,
             Some("TimeoutError") => true,
-            Some(_) => self
-                .find(number)
-                .is_none_or(|call| !(call.signal.is_object() && js::get(&call.signal, Name::Aborted).is_truthy())),
+            Some(_) => {
+                self.find(number).is_none_or(|call| !(call.signal.is_object() && js::is(&call.signal, Name::Aborted)))
+            }
         };
         self.failed_by(number, if is_failure { name.as_deref() } else { None });
     }
@@ -206,10 +213,8 @@ impl Tracer {
     }
 
     /// The trace of a request that has not been told of.
-    pub(super) fn trace_of(&mut self, number: u32) -> Option<String> {
-        let mut id = String::new();
-        push_hex(&mut id, &self.find(number)?.span.context.trace_id.to_hex());
-        Some(id)
+    pub(super) fn trace_of(&mut self, number: u32) -> Option<TraceId> {
+        Some(self.find(number)?.span.context.trace_id)
     }
 }
 

@@ -1,6 +1,6 @@
 //! From a request that has ended to its span, once the browser has told its timing.
 
-use throughline_context::keys;
+use throughline_context::{UrlParts, keys};
 use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
 use wasm_bindgen::JsValue;
 
@@ -67,7 +67,7 @@ impl Tracer {
         let named = entry.server.as_ref().and_then(|server| server.client_span.as_deref());
         let named =
             named.and_then(|id| open.iter().position(|call| call.span.context.span_id.to_hex() == *id.as_bytes()));
-        if named.is_none() && entry.is_from_cache() {
+        if named.is_none() && entry.is_from_cache {
             // What the server said, it said of an earlier request.
             entry.server = None;
         }
@@ -116,7 +116,7 @@ impl Tracer {
             again |= call.ended_ms > 0.0;
             if call.head_ms > 0.0 && !call.by_program {
                 if call.ended_ms <= 0.0 {
-                    if js::get(&call.signal, Name::Aborted).is_truthy() {
+                    if js::is(&call.signal, Name::Aborted) {
                         call.ended_ms = now_ms;
                     } else if call.head_ms + LONGEST_BODY_MS < now_ms {
                         call.ended_ms = call.head_ms;
@@ -153,7 +153,7 @@ impl Tracer {
         let Some(mut call) = self.take(number) else { return };
         call.url = js::text(&entry.timing, Name::NameOf).unwrap_or_default();
         call.span.attributes.text("http.request.method", "GET");
-        self.describe_url(&mut call.span, &call.url, &js::new(Name::UrlClass, &[&(*call.url).into()]));
+        self.describe_url(&mut call.span, &call.url, &UrlParts::of(&call.url));
         describe_status(&mut call.span, entry.number(Name::ResponseStatus));
         let end_ms = entry.end_ms();
         call.entry = Some(entry);
@@ -165,7 +165,7 @@ impl Tracer {
         span.end_ns = unix_ns(*anchor_ms, end_ms).max(span.start_ns);
         let timing = entry.as_ref().map(|entry| entry.timing_ns(*anchor_ms));
         // What a cached response says, the server said of an earlier request.
-        let is_cached = entry.as_ref().is_some_and(Entry::is_from_cache);
+        let is_cached = entry.as_ref().is_some_and(|entry| entry.is_from_cache);
         let told = call.server_timing.as_deref().filter(|_| !is_cached).and_then(observer::server_times);
         let server = entry.as_ref().and_then(|entry| entry.server.as_ref()).or(told.as_ref());
         // A request that began before the clock was set teaches nothing about the clock as it is now.
@@ -177,9 +177,8 @@ impl Tracer {
         if let Some(entry) = entry {
             let version = js::text(&entry.timing, Name::NextHopProtocol);
             span.attributes.maybe("network.protocol.version", version.as_deref().and_then(protocol_version));
-            let bytes = entry.number(Name::EncodedBodySize);
-            if bytes > 0.0 {
-                span.attributes.int("http.response.body.size", bytes as i64);
+            if entry.body_bytes > 0.0 {
+                span.attributes.int("http.response.body.size", entry.body_bytes as i64);
             }
         }
         if announced && let Some(summarize) = SUMMARIZE.get() {

@@ -9,6 +9,7 @@ use gloo_net::{Error, http::Request};
 use gloo_utils::errors::JsError;
 use js_sys::{Array, Promise};
 use serde::de::DeserializeOwned;
+use throughline_context::TraceId;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
@@ -16,6 +17,7 @@ use super::{
     js::{self, Name},
     with,
 };
+use crate::session::push_hex;
 
 /// Sends `request` as a CLIENT span, a child of the [current](super::current) context.
 ///
@@ -95,7 +97,7 @@ fn as_error(error: JsValue) -> Error {
 #[derive(Debug)]
 struct Call {
     number: u32,
-    trace_id: Option<String>,
+    trace_id: Option<TraceId>,
 }
 
 impl Drop for Call {
@@ -133,7 +135,9 @@ impl Response {
     /// The trace of the request, 32 hex digits, if it was traced.
     #[must_use]
     pub fn trace_id(&self) -> Option<String> {
-        self.call.as_ref()?.trace_id.clone()
+        let mut id = String::new();
+        push_hex(&mut id, &self.call.as_ref()?.trace_id?.to_hex());
+        Some(id)
     }
 
     /// Reads the body as text.

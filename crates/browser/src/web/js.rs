@@ -4,7 +4,7 @@
 //! a property that is asked for by name costs its name. So nearly everything here goes through `Reflect`, with all names in one
 //! list, and the browser calls back through one function.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
 
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
@@ -69,11 +69,13 @@ names! {
 }
 
 thread_local! {
-    static NAME_VALUES: OnceCell<Vec<JsValue>> = const { OnceCell::new() };
-    static CALL_BACK: OnceCell<Function> = const { OnceCell::new() };
+    // Both live as long as the page.
+    static NAME_VALUES: Cell<&'static [JsValue]> = const { Cell::new(&[]) };
+    static CALL_BACK: Cell<Option<&'static Function>> = const { Cell::new(None) };
 }
 
-fn read_names() -> Vec<JsValue> {
+#[inline(never)]
+fn read_names() -> &'static [JsValue] {
     let mut values = Vec::new();
     let mut add = |words: &str| {
         let list = js_sys::JsString::from(words).split(",");
@@ -93,16 +95,32 @@ fn read_names() -> Vec<JsValue> {
         feature = "xhr"
     ))]
     add(MORE_NAMES);
+    let values = values.leak();
+    NAME_VALUES.replace(values);
     values
 }
 
-fn with_name<T>(name: Name, f: impl FnOnce(&JsValue) -> T) -> Option<T> {
-    NAME_VALUES.with(|names| names.get_or_init(read_names).get(name as usize).map(f))
+fn value_of(name: Name) -> Option<&'static JsValue> {
+    let mut names = NAME_VALUES.get();
+    if names.is_empty() {
+        names = read_names();
+    }
+    names.get(name as usize)
 }
 
 /// A property; undefined where there is none, where `object` is none, and where asking throws.
 pub(super) fn get(object: &JsValue, name: Name) -> JsValue {
-    with_name(name, |name| Reflect::get(object, name).unwrap_or_default()).unwrap_or_default()
+    value_of(name).and_then(|name| Reflect::get(object, name).ok()).unwrap_or_default()
+}
+
+/// A property of the window.
+pub(super) fn of_window(name: Name) -> JsValue {
+    get(&window(), name)
+}
+
+/// Whether a property is true, or as good as true.
+pub(super) fn is(object: &JsValue, name: Name) -> bool {
+    get(object, name).is_truthy()
 }
 
 /// A property that is a number; 0 where it is none.
@@ -117,7 +135,7 @@ pub(super) fn text(object: &JsValue, name: Name) -> Option<String> {
 
 /// Sets a property; an object that does not want it stays as it is.
 pub(super) fn set(object: &JsValue, name: Name, value: &JsValue) {
-    let _ = with_name(name, |name| Reflect::set(object, name, value));
+    let _ = value_of(name).map(|name| Reflect::set(object, name, value));
 }
 
 /// A property whose name is asked for too seldom to be in the list.
@@ -133,7 +151,7 @@ pub(super) fn set_named(object: &JsValue, name: &str, value: &JsValue) {
 
 /// Whether there is such a property, without asking for it.
 pub(super) fn has(object: &JsValue, name: Name) -> bool {
-    with_name(name, |name| Reflect::has(object, name).unwrap_or_default()).unwrap_or_default()
+    value_of(name).and_then(|name| Reflect::has(object, name).ok()).unwrap_or_default()
 }
 
 /// An object without properties.
@@ -171,7 +189,7 @@ pub(super) fn apply(function: &JsValue, this: &JsValue, arguments: &Array) -> Re
 
 /// A new object of a class of the window; undefined where there is none, and where its constructor throws.
 pub(super) fn new(class: Name, arguments: &[&JsValue]) -> JsValue {
-    Reflect::construct(get(&window(), class).unchecked_ref::<Function>(), &list(arguments)).unwrap_or_default()
+    Reflect::construct(of_window(class).unchecked_ref::<Function>(), &list(arguments)).unwrap_or_default()
 }
 
 pub(super) fn window() -> JsValue {
@@ -180,12 +198,21 @@ pub(super) fn window() -> JsValue {
 
 /// The items of a list, or of something that may not be one.
 pub(super) struct Items {
-    list: Array,
+    list: JsValue,
     next: u32,
+    length: u32,
 }
 
-pub(super) fn items(list: &JsValue) -> Items {
-    Items { list: if list.is_object() { Array::from(list) } else { Array::new() }, next: 0 }
+pub(super) fn items(list: JsValue) -> Items {
+    // Whatever it is, it is asked as a list is; what has no length has none.
+    let length = if list.is_object() { list.unchecked_ref::<Array>().length() } else { 0 };
+    Items { list, next: 0, length }
+}
+
+impl Items {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.length == 0
+    }
 }
 
 impl Iterator for Items {
@@ -194,13 +221,8 @@ impl Iterator for Items {
     fn next(&mut self) -> Option<JsValue> {
         let index = self.next;
         self.next += 1;
-        (index < self.list.length()).then(|| self.list.get(index))
+        (index < self.length).then(|| self.list.unchecked_ref::<Array>().get(index))
     }
-}
-
-/// The arguments of a call.
-pub(super) fn array(arguments: &JsValue) -> Array {
-    Array::from(arguments)
 }
 
 pub(super) fn bytes(bytes: &[u8]) -> JsValue {
@@ -218,6 +240,8 @@ pub(super) enum Tag {
     ConsoleCalled,
     #[cfg(feature = "xhr")]
     XhrOpened,
+    #[cfg(feature = "xhr")]
+    XhrHeaderSet,
     #[cfg(feature = "xhr")]
     XhrSent,
     FetchAnswered,
@@ -259,30 +283,21 @@ const TAGS: u32 = 64;
 /// What happens when the browser calls back: tag, number, and what it calls back with.
 pub(super) type Handler = fn(u8, u32, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>;
 
-/// Says who is called back; the first to say it.
+/// Says who is called back.
 pub(super) fn on_call_back(handler: Handler) {
-    CALL_BACK.with(|call_back| {
-        let function = {
-            let closure = Closure::<dyn Fn(f64, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>>::new(
-                move |tag: f64, a: JsValue, b: JsValue, c: JsValue| {
-                    let tag = tag as u64;
-                    handler((tag % u64::from(TAGS)) as u8, (tag / u64::from(TAGS)) as u32, a, b, c)
-                },
-            );
-            // It lives as long as the page.
-            closure.into_js_value().unchecked_into()
-        };
-        let _ = call_back.set(function);
-    });
+    let closure = Closure::<dyn Fn(f64, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>>::new(
+        move |tag: f64, a: JsValue, b: JsValue, c: JsValue| {
+            let tag = tag as u64;
+            handler((tag % u64::from(TAGS)) as u8, (tag / u64::from(TAGS)) as u32, a, b, c)
+        },
+    );
+    CALL_BACK.replace(Some(Box::leak(Box::new(closure.into_js_value().unchecked_into()))));
 }
 
 /// A function for the browser to call back by.
 pub(super) fn function(tag: Tag, number: u32) -> JsValue {
     let tag = f64::from(number) * f64::from(TAGS) + f64::from(tag as u8);
-    CALL_BACK.with(|call_back| match call_back.get() {
-        Some(function) => function.bind1(&JsValue::UNDEFINED, &tag.into()).into(),
-        None => JsValue::UNDEFINED,
-    })
+    CALL_BACK.get().map_or(JsValue::UNDEFINED, |function| function.bind1(&JsValue::UNDEFINED, &tag.into()).into())
 }
 
 /// Calls back in a task of its own after `delay_ms`; whether a timer could be set.

@@ -27,9 +27,9 @@ mod xhr;
 
 use std::{cell::Cell, rc::Rc, thread::LocalKey};
 
-use throughline_context::TraceFlags;
+use throughline_context::{TraceFlags, UrlParts};
 use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 
 #[cfg(feature = "errors")]
 pub use self::errors::record_error;
@@ -38,14 +38,13 @@ use self::{
     active::Active,
     js::{Name, Tag},
     platform::{BrowserClock, BrowserRandom},
-    sender::Exiting,
 };
 use crate::{
     attributes::{Attributes, Value},
     clock::{Ids, Timeline},
     config::Config,
     context::{self, Context},
-    delivery::{Delivery, Record},
+    delivery::{Batch, Delivery, Record},
     measure::{Measured, ms},
     record::{Event, Kind, Origin, Severity, Signal, Span, SpanContext},
     session::{Session, SessionId, push_hex},
@@ -101,7 +100,8 @@ pub(crate) struct Tracer {
     delivery: Delivery,
     /// When the next look at the delivery is due, page milliseconds.
     wake_ms: f64,
-    exiting: Vec<Exiting>,
+    /// What was sent while the page went away, and has not been answered.
+    exiting: Vec<Batch>,
     #[cfg(feature = "vitals")]
     vitals: vitals::Vitals,
     #[cfg(feature = "errors")]
@@ -136,14 +136,21 @@ thread_local! {
 /// Does something with the tracer, if there is one and nobody else does.
 fn with<T>(f: impl FnOnce(&mut Tracer) -> T) -> Option<T> {
     let mut tracer = TRACER.take()?;
+    tracer.timeline.clock().go_on();
     let result = f(&mut tracer);
     put_back(tracer);
     Some(result)
 }
 
+/// Puts the tracer where everybody finds it. There is none: there is only one, and whoever has it took it from there.
+fn put(tracer: Box<Tracer>) {
+    // Forgotten, so that no page downloads what would drop a whole tracer.
+    std::mem::forget(TRACER.replace(Some(tracer)));
+}
+
 #[inline(never)]
 fn put_back(tracer: Box<Tracer>) {
-    TRACER.set(Some(tracer));
+    put(tracer);
     if let Some(after) = AFTER.get() {
         after();
     }
@@ -182,7 +189,7 @@ pub fn init(config: Config) {
         return;
     }
     let Some((clock, origin_ms)) = BrowserClock::new() else {
-        STATUS.set(Status::Off("this browser has no high-resolution clock"));
+        STATUS.replace(Status::Off("this browser has no high-resolution clock"));
         return;
     };
     js::on_call_back(called_back);
@@ -248,7 +255,7 @@ pub fn init(config: Config) {
     tracer.listen();
     #[cfg(feature = "offline")]
     tracer.restore();
-    TRACER.set(Some(tracer));
+    put(tracer);
 }
 
 impl Tracer {
@@ -297,8 +304,8 @@ impl Tracer {
             _ if is(tag, Tag::FetchAnswered) => self.answered(number, a),
             _ if is(tag, Tag::FetchFailed) => self.failed(number, a),
             #[cfg(feature = "xhr")]
-            _ if is(tag, Tag::XhrEnded) => self.xhr_ended(number, a),
-            _ if is(tag, Tag::Observed) => self.observed(&js::call(a, Name::GetEntries, &[])),
+            _ if is(tag, Tag::XhrEnded) => self.xhr_ended(a),
+            _ if is(tag, Tag::Observed) => self.observed(js::call(a, Name::GetEntries, &[])),
             _ if is(tag, Tag::Flush) => self.woken(),
             _ if is(tag, Tag::Settle) => self.settle(),
             _ if is(tag, Tag::GiveUp) => self.give_up_in_time(),
@@ -415,9 +422,10 @@ impl Tracer {
         context::attached().unwrap_or_else(|| self.ambient_context())
     }
 
-    /// Whether a URL may be sent `traceparent`: the page's own origin, or one that the application named.
-    fn propagates_to(&self, origin: &str) -> bool {
-        origin == self.page_origin || self.config.propagate_to.iter().any(|allowed| allowed == origin)
+    /// Whether a URL may be sent `traceparent`: one of the page's own origin, or of one that the application named.
+    fn propagates_to(&self, url: &UrlParts<'_>) -> bool {
+        let is_origin = |origin: &String| origin.strip_prefix(url.scheme) == Some(url.host);
+        is_origin(&self.page_origin) || self.config.propagate_to.iter().any(is_origin)
     }
 
     /// A URL as it is recorded.
@@ -434,7 +442,7 @@ impl Tracer {
 #[expect(clippy::needless_pass_by_value, reason = "the form of every handler")]
 fn called_back(tag: u8, number: u32, a: JsValue, b: JsValue, c: JsValue) -> Result<JsValue, JsValue> {
     if Tag::is_call(tag) {
-        let arguments = js::array(&c);
+        let arguments = c.unchecked_into();
         if tag == Tag::FetchCalled as u8 {
             return fetch::called(&a, &b, &arguments);
         }
@@ -584,7 +592,7 @@ fn summarize(call: &Active, measured: &Measured) {
             trace_id: span.context.trace_id.to_string(),
             span_id: span.context.span_id.to_string(),
             method: text("http.request.method").unwrap_or_default(),
-            path: js::text(&js::new(Name::UrlClass, &[&url.into()]), Name::Pathname).unwrap_or_default(),
+            path: UrlParts::of(url).path.to_owned(),
             status: span.attributes.get_int("http.response.status_code").map(|status| status as u16),
             error: text("error.type"),
             start_ms: ms(span.start_ns),
@@ -607,7 +615,7 @@ pub fn dropped() -> u64 {
 pub fn flush() {
     with(|tracer| {
         tracer.drain();
-        tracer.delivery.hurry(0.0);
+        tracer.delivery.hurry();
         tracer.pump();
     });
 }

@@ -10,11 +10,11 @@ use super::{
     Tracer,
     js::{self, Name, Tag},
 };
-use crate::clock;
+use crate::{clock, session::part};
 
 /// Watches for entries of one kind, if the browser knows it.
 fn observe(observer: &JsValue, known: &JsValue, kind: &str) -> bool {
-    let is_known = js::items(known).any(|known| known == kind);
+    let is_known = js::items(known.clone()).any(|known| known == kind);
     if is_known {
         let options = js::object(Name::Type, &kind.into());
         js::set(&options, Name::Buffered, &(kind != "resource").into());
@@ -28,13 +28,13 @@ fn observe(observer: &JsValue, known: &JsValue, kind: &str) -> bool {
 impl Tracer {
     pub(super) fn start_observing(&mut self) {
         let observer = js::new(Name::ObserverClass, &[&js::function(Tag::Observed, 0)]);
-        let known = js::get(&js::get(&self.window, Name::ObserverClass), Name::SupportedEntryTypes);
+        let known = js::get(&js::of_window(Name::ObserverClass), Name::SupportedEntryTypes);
         self.tells_requests = observe(&observer, &known, "resource");
         #[cfg(feature = "vitals")]
         if self.config.vitals {
             // What a tab that nobody looks at paints, it paints when it comes to the front.
-            self.vitals.paints_are_over = js::get(&self.document, Name::Visibility) == "hidden"
-                && !js::get(&self.document, Name::Prerendering).is_truthy();
+            self.vitals.paints_are_over =
+                js::get(&self.document, Name::Visibility) == "hidden" && !js::is(&self.document, Name::Prerendering);
             for kind in ["largest-contentful-paint", "paint", "layout-shift", "event", "first-input"] {
                 observe(&observer, &known, kind);
             }
@@ -49,61 +49,95 @@ impl Tracer {
     /// Takes what has been seen and not yet been told.
     pub(super) fn drain(&mut self) {
         let entries = js::call(&self.observer, Name::TakeRecords, &[]);
-        self.observed(&entries);
+        self.observed(entries);
     }
 
     /// The timeline tells of something.
-    pub(super) fn observed(&mut self, entries: &JsValue) {
+    pub(super) fn observed(&mut self, entries: JsValue) {
         for entry in js::items(entries) {
-            let kind = js::text(&entry, Name::EntryType).unwrap_or_default();
-            if kind == "resource" {
-                self.matched(&entry);
-                continue;
-            }
+            // Nothing else is watched for without the feature.
             #[cfg(feature = "vitals")]
-            self.seen(&kind, entry);
+            {
+                let kind = js::text(&entry, Name::EntryType).unwrap_or_default();
+                if kind != "resource" {
+                    self.seen(&kind, entry);
+                    continue;
+                }
+            }
+            self.matched(&entry);
         }
     }
 }
 
-/// One request as the performance timeline tells it. Times are page milliseconds; 0 is absent.
+/// How many moments of a request the timeline tells.
+const MARKS: usize = 13;
+const MARK_NAMES: [Name; MARKS] = [
+    Name::StartTime,
+    Name::WorkerStart,
+    Name::RedirectStart,
+    Name::RedirectEnd,
+    Name::FetchStart,
+    Name::DomainLookupStart,
+    Name::DomainLookupEnd,
+    Name::ConnectStart,
+    Name::SecureConnectionStart,
+    Name::ConnectEnd,
+    Name::RequestStart,
+    Name::FinalResponseHeadersStart,
+    Name::ResponseEnd,
+];
+
+/// One request as the performance timeline tells it, read once. Times are page milliseconds; 0 is absent.
 pub(super) struct Entry {
     pub(super) timing: JsValue,
     pub(super) server: Option<ServerTimes>,
+    marks_ms: [f64; MARKS],
+    /// Of the body, as it came over the network.
+    pub(super) body_bytes: f64,
+    /// Whether nothing came over the network: with a revalidation at least the headers do.
+    pub(super) is_from_cache: bool,
 }
 
 impl Entry {
     pub(super) fn read(timing: &JsValue) -> Self {
-        let mut entry = Self { timing: timing.clone(), server: None };
+        let body_bytes = js::number(timing, Name::EncodedBodySize);
+        let mut entry = Self {
+            timing: timing.clone(),
+            server: None,
+            marks_ms: MARK_NAMES.map(|name| js::number(timing, name)),
+            body_bytes,
+            is_from_cache: body_bytes > 0.0 && js::get(timing, Name::TransferSize) == 0.0,
+        };
+        let [.., head_ms, _] = &mut entry.marks_ms;
+        if *head_ms <= 0.0 {
+            *head_ms = js::number(timing, Name::ResponseStart);
+        }
         entry.server = entry.metric(METRIC).as_deref().and_then(ServerTimes::parse);
         entry
     }
 
     /// The description of a Server-Timing metric.
     pub(super) fn metric(&self, name: &str) -> Option<String> {
-        let mut metrics = js::items(&js::get(&self.timing, Name::ServerTiming));
+        let mut metrics = js::items(js::get(&self.timing, Name::ServerTiming));
         let found = metrics.find(|metric| js::get(metric, Name::NameOf) == name)?;
         js::text(&found, Name::Description)
     }
 
-    /// Whether nothing came over the network: with a revalidation at least the headers do.
-    pub(super) fn is_from_cache(&self) -> bool {
-        js::get(&self.timing, Name::TransferSize) == 0.0 && self.number(Name::EncodedBodySize) > 0.0
-    }
-
-    pub(super) fn start_ms(&self) -> f64 {
-        self.number(Name::StartTime)
+    pub(super) const fn start_ms(&self) -> f64 {
+        let [start_ms, ..] = self.marks_ms;
+        start_ms
     }
 
     /// When the response was there, or else when the request began.
-    pub(super) fn end_ms(&self) -> f64 {
-        self.number(Name::ResponseEnd).max(self.start_ms())
+    pub(super) const fn end_ms(&self) -> f64 {
+        let [start_ms, .., end_ms] = self.marks_ms;
+        end_ms.max(start_ms)
     }
 
     /// When the head of the response was there; 0 where that is hidden.
-    pub(super) fn head_ms(&self) -> f64 {
-        let last = self.number(Name::FinalResponseHeadersStart);
-        if last > 0.0 { last } else { self.number(Name::ResponseStart) }
+    pub(super) const fn head_ms(&self) -> f64 {
+        let [.., head_ms, _] = self.marks_ms;
+        head_ms
     }
 
     pub(super) fn number(&self, name: Name) -> f64 {
@@ -112,32 +146,11 @@ impl Entry {
 
     /// The phases as Unix nanoseconds under an anchor.
     pub(super) fn timing_ns(&self, anchor_ms: f64) -> ResourceTiming {
-        let mut marks = [0; 13];
-        for (mark, name) in marks.iter_mut().zip([
-            Name::StartTime,
-            Name::WorkerStart,
-            Name::RedirectStart,
-            Name::RedirectEnd,
-            Name::FetchStart,
-            Name::DomainLookupStart,
-            Name::DomainLookupEnd,
-            Name::ConnectStart,
-            Name::SecureConnectionStart,
-            Name::ConnectEnd,
-            Name::RequestStart,
-            Name::FinalResponseHeadersStart,
-            Name::ResponseEnd,
-        ]) {
-            let mut page_ms = self.number(name);
-            let is_head = matches!(name, Name::FinalResponseHeadersStart);
-            if is_head && page_ms <= 0.0 {
-                page_ms = self.number(Name::ResponseStart);
-            }
-            // The document itself begins at 0, which is a time there and not an absence.
-            if page_ms > 0.0 || matches!(name, Name::StartTime) {
-                *mark = clock::unix_ns(anchor_ms, page_ms);
-            }
-        }
+        let mut marks_ns =
+            self.marks_ms.map(|page_ms| if page_ms > 0.0 { clock::unix_ns(anchor_ms, page_ms) } else { 0 });
+        // The document itself begins at 0, which is a time there and not an absence.
+        let [start_ns, ..] = &mut marks_ns;
+        *start_ns = clock::unix_ns(anchor_ms, self.start_ms());
         let [
             start_ns,
             worker_start_ns,
@@ -152,7 +165,7 @@ impl Entry {
             request_start_ns,
             response_start_ns,
             response_end_ns,
-        ] = marks;
+        ] = marks_ns;
         ResourceTiming {
             start_ns,
             worker_start_ns,
@@ -174,5 +187,12 @@ impl Entry {
 /// The server's times of a response whose headers the page may read: in `throughline;desc="…"`.
 pub(super) fn server_times(header: &str) -> Option<ServerTimes> {
     // Between quotes, as nothing else is that looks so.
-    header.as_bytes().split(|byte| *byte == b'"').find_map(|text| ServerTimes::parse(std::str::from_utf8(text).ok()?))
+    let mut index = 0;
+    loop {
+        let times = ServerTimes::parse(part(header, b'"', index)?);
+        if times.is_some() {
+            return times;
+        }
+        index += 1;
+    }
 }

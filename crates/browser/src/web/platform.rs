@@ -5,7 +5,10 @@ use std::cell::Cell;
 use js_sys::{Date, Uint8Array};
 use wasm_bindgen::JsValue;
 
-use super::js::{self, Name};
+use super::{
+    action::two_words,
+    js::{self, Name},
+};
 use crate::{
     attributes::Attributes,
     clock::{Clock, Random},
@@ -21,7 +24,7 @@ mod performance {
 
     #[wasm_bindgen]
     extern "C" {
-        // Asked for several times a request: this one has its own import.
+        // Asked for at each event: this one has its own import.
         #[wasm_bindgen(js_namespace = performance, catch)]
         pub(super) fn now() -> Result<f64, JsValue>;
     }
@@ -32,20 +35,28 @@ mod performance {
 pub(super) struct BrowserClock {
     /// What it said last, in case it breaks.
     last_ms: Cell<f64>,
+    is_fresh: Cell<bool>,
 }
 
 impl BrowserClock {
     /// The clock and the page's time origin; `None` where the browser has none.
     pub(super) fn new() -> Option<(Self, f64)> {
-        let origin_ms = js::number(&js::get(&js::window(), Name::Performance), Name::TimeOrigin);
+        let origin_ms = js::number(&js::of_window(Name::Performance), Name::TimeOrigin);
         let last_ms = performance::now().ok()?;
-        (origin_ms > 0.0).then_some((Self { last_ms: Cell::new(last_ms) }, origin_ms))
+        (origin_ms > 0.0).then_some((Self { last_ms: Cell::new(last_ms), is_fresh: Cell::new(true) }, origin_ms))
+    }
+
+    /// Lets it be looked at anew. Until then it stands still, because each look is a call into the browser: what is done about
+    /// one event is done at one time.
+    pub(super) fn go_on(&self) {
+        self.is_fresh.set(false);
     }
 }
 
 impl Clock for BrowserClock {
     fn page_ms(&self) -> f64 {
-        if let Ok(now_ms) = performance::now()
+        if !self.is_fresh.replace(true)
+            && let Ok(now_ms) = performance::now()
             && now_ms > self.last_ms.get()
         {
             self.last_ms.set(now_ms);
@@ -60,7 +71,7 @@ impl Clock for BrowserClock {
 
 /// How exact the timers of this page are.
 pub(super) fn quantum_ns(window: &JsValue) -> i64 {
-    if js::get(window, Name::CrossOriginIsolated).is_truthy() { FINE_QUANTUM_NS } else { COARSE_QUANTUM_NS }
+    if js::is(window, Name::CrossOriginIsolated) { FINE_QUANTUM_NS } else { COARSE_QUANTUM_NS }
 }
 
 /// Random bytes: of `crypto` where there is one, else of `Math.random`.
@@ -70,7 +81,7 @@ pub(super) struct BrowserRandom;
 impl Random for BrowserRandom {
     fn fill(&self, bytes: &mut [u8]) {
         let array = Uint8Array::new_with_length(bytes.len() as u32);
-        let crypto = js::get(&js::window(), Name::Crypto);
+        let crypto = js::of_window(Name::Crypto);
         if js::call(&crypto, Name::GetRandomValues, &[&array]).is_object() {
             array.copy_to(bytes);
         } else {
@@ -84,7 +95,7 @@ impl Random for BrowserRandom {
 
 /// What the browser keeps for all tabs and the next page of this origin.
 fn storage() -> JsValue {
-    js::get(&js::window(), Name::LocalStorage)
+    js::of_window(Name::LocalStorage)
 }
 
 pub(super) fn stored(key: &str) -> Option<String> {
@@ -105,7 +116,7 @@ pub(super) fn take_stored(key: &str) -> Option<String> {
 }
 
 pub(super) fn navigator() -> JsValue {
-    js::get(&js::window(), Name::Navigator)
+    js::of_window(Name::Navigator)
 }
 
 /// Whether the browser knows that there is no network.
@@ -115,7 +126,7 @@ pub(super) fn is_offline() -> bool {
 
 /// The path of the page.
 pub(super) fn path() -> String {
-    js::text(&js::get(&js::window(), Name::Location), Name::Pathname).unwrap_or_default()
+    js::text(&js::of_window(Name::Location), Name::Pathname).unwrap_or_default()
 }
 
 /// The kind of network, as the conventions' `network.connection.*`.
@@ -150,15 +161,11 @@ pub(super) fn describe(resource: &mut Attributes) {
     if let Some(mobile) = js::get(&data, Name::Mobile).as_bool() {
         resource.bool("browser.mobile", mobile);
     }
-    let mut brands = Vec::new();
-    for brand in js::items(&js::get(&data, Name::Brands)) {
-        let mut words = js::text(&brand, Name::Brand).unwrap_or_default();
-        words.push(' ');
-        words.push_str(&js::text(&brand, Name::Version).unwrap_or_default());
-        brands.push(words);
-    }
+    let brands = js::items(js::get(&data, Name::Brands));
     if !brands.is_empty() {
-        resource.texts("browser.brands", &brands);
+        let text = |brand: &JsValue, name| js::text(brand, name).unwrap_or_default();
+        let mut words = brands.map(|brand| two_words(&text(&brand, Name::Brand), &text(&brand, Name::Version)));
+        resource.texts("browser.brands", &mut words);
     }
 }
 

@@ -21,13 +21,6 @@ const UNSENT_KEY: &str = "throughline:unsent";
 /// The browser lets 64 KiB of keepalive bodies be in flight for a page; below that with room for its own headers.
 const KEEPALIVE_LIMIT_BYTES: usize = 60_000;
 
-/// What was sent while the page went away, and has not been answered.
-pub(super) struct Exiting {
-    number: u32,
-    batch: Batch,
-    bytes: usize,
-}
-
 impl Tracer {
     /// Looks at the delivery again when something is due.
     pub(super) fn schedule(&mut self) {
@@ -119,7 +112,7 @@ impl Tracer {
 
     fn settled(status: Option<Status>) {
         if let Some(status) = status {
-            STATUS.set(status);
+            STATUS.replace(status);
         }
     }
 
@@ -177,13 +170,17 @@ impl Tracer {
         let mut stays = Vec::new();
         while let Some(mut batch) = self.delivery.take_next(&self.origin, KEEPALIVE_LIMIT_BYTES) {
             let request = batch.request(&self.origin);
-            let bytes = request.len();
-            let is_sent = reachable
-                && bytes <= left_bytes
+            batch.bytes = request.len();
+            if reachable
+                && batch.bytes <= left_bytes
                 && self.delivery.is_admitted(batch.session, wall_ms)
-                && self.send_one(&mut batch, &request);
-            if is_sent {
-                left_bytes -= bytes;
+                && let Some(number) = self.send_one(&batch, &request)
+            {
+                left_bytes -= batch.bytes;
+                if number != 0 {
+                    batch.number = number;
+                    self.exiting.push(batch);
+                }
                 continue;
             }
             #[cfg(feature = "offline")]
@@ -201,22 +198,19 @@ impl Tracer {
         if kept.len() > kept_before {
             platform::store(UNSENT_KEY, &kept);
         }
-        self.delivery.hurry(0.0);
+        self.delivery.hurry();
         self.schedule();
     }
 
-    /// Whether the browser took it.
-    fn send_one(&mut self, batch: &mut Batch, request: &[u8]) -> bool {
+    /// If the browser took it: the number that its answer will be told by, 0 if nobody will hear of one.
+    fn send_one(&mut self, batch: &Batch, request: &[u8]) -> Option<u32> {
         let body = js::bytes(request);
         let number = self.number();
-        let prototype = js::get(&js::get(&self.window, Name::RequestClass), Name::Prototype);
+        let prototype = js::get(&js::of_window(Name::RequestClass), Name::Prototype);
         if js::has(&prototype, Name::Keepalive) {
             let promise = self.post(batch, &body, true);
             if self.await_answer(&promise, Tag::SentAtExit, number) {
-                let records = std::mem::take(&mut batch.records);
-                let batch = Batch { signal: batch.signal, session: batch.session, records };
-                self.exiting.push(Exiting { number, batch, bytes: request.len() });
-                return true;
+                return Some(number);
             }
         }
         // A beacon has no headers, and nobody hears of its answer.
@@ -227,13 +221,13 @@ impl Tracer {
         }
         let kind = js::object(Name::Type, &CONTENT_TYPE.into());
         let blob = js::new(Name::Blob, &[&js_sys::Array::of1(&body), &kind]);
-        js::call(&platform::navigator(), Name::Beacon, &[&url.into(), &blob]).is_truthy()
+        js::call(&platform::navigator(), Name::Beacon, &[&url.into(), &blob]).is_truthy().then_some(0)
     }
 
     /// What was sent while the page went away has been answered, or has failed: then the page is still there.
     pub(super) fn delivered_at_exit(&mut self, number: u32, response: &JsValue) {
         let Some(index) = self.exiting.iter().position(|one| one.number == number) else { return };
-        let batch = self.exiting.swap_remove(index).batch;
+        let batch = self.exiting.swap_remove(index);
         let status = self.delivery.answered_late(batch, answer(response), self.timeline.page_ms());
         Self::settled(status);
         self.schedule();
@@ -261,11 +255,11 @@ fn answer(response: &JsValue) -> Answer {
         return Answer { status: None, retry_after_s: None };
     }
     let retry_after = js::call(&js::get(response, Name::Headers), Name::Get, &[&"retry-after".into()]).as_string();
-    let seconds = retry_after.and_then(|text| number(text.as_bytes()));
+    let seconds = retry_after.and_then(|text| number(&text));
     Answer { status: Some(status as u16), retry_after_s: seconds.map(|seconds| seconds as f64) }
 }
 
 /// The door has answered to the question for a ticket: what is in its answer, or the answer itself if that is no ticket.
 pub(super) fn ticket_came(response: JsValue) -> JsValue {
-    if js::get(&response, Name::Ok).is_truthy() { js::call(&response, Name::Json, &[]) } else { response }
+    if js::is(&response, Name::Ok) { js::call(&response, Name::Json, &[]) } else { response }
 }

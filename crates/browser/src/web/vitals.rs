@@ -88,10 +88,10 @@ impl Tracer {
         let vitals = &mut self.vitals;
         match kind {
             "layout-shift"
-                if !js::get(&entry, Name::HadRecentInput).is_truthy()
+                if !js::is(&entry, Name::HadRecentInput)
                     && vitals.shifts.shift(js::number(&entry, Name::Value), start_ms) =>
             {
-                let source = js::items(&js::get(&entry, Name::Sources)).next().unwrap_or_default();
+                let source = js::items(js::get(&entry, Name::Sources)).next().unwrap_or_default();
                 vitals.shift_target = platform::selector(&js::get(&source, Name::Node));
                 vitals.shift_ms = start_ms;
             }
@@ -125,8 +125,7 @@ impl Tracer {
             name = "browser.long_animation_frame";
             attributes.double(&key(FRAME, "duration"), duration_ms);
             attributes.double(&key(FRAME, "blocking_duration"), js::number(entry, Name::BlockingDuration));
-            let mut scripts = Vec::new();
-            for script in js::items(&js::get(entry, Name::Scripts)).take(MAX_SCRIPTS) {
+            let mut scripts = js::items(js::get(entry, Name::Scripts)).take(MAX_SCRIPTS).map(|script| {
                 // `120 ms BUTTON#send.onclick send https://…/app.js`.
                 let mut words = String::new();
                 decimal(&mut words, js::number(&script, Name::Duration) as u64);
@@ -137,9 +136,9 @@ impl Tracer {
                     // An invoker is a URL, or an element as `BUTTON#send.onclick`.
                     words.push_str(&if word.starts_with("http") { self.redacted(&word) } else { word });
                 }
-                scripts.push(words);
-            }
-            attributes.texts(&key(FRAME, "scripts"), &scripts);
+                words
+            });
+            attributes.texts(&key(FRAME, "scripts"), &mut scripts);
         }
         let time_ns = self.timeline.unix_ns(start_ms);
         self.tell(Event { name, time_ns, attributes, severity: Severity::Info, span: self.page });
@@ -207,7 +206,7 @@ impl Tracer {
             let (mut asked_ms, mut loaded_ms) = (first_byte_ms, first_byte_ms);
             if let Some(url) = js::text(&paint, Name::Url) {
                 let entries = js::call(&self.performance, Name::GetEntriesByName, &[&(*url).into()]);
-                if let Some(entry) = js::items(&entries).next() {
+                if let Some(entry) = js::items(entries).next() {
                     asked_ms = since(js::number(&entry, Name::StartTime)).max(first_byte_ms);
                     loaded_ms = since(js::number(&entry, Name::ResponseEnd)).min(value).max(asked_ms);
                 }
