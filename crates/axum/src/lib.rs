@@ -20,6 +20,7 @@ mod routes;
 mod self_check;
 mod server_timing;
 mod service;
+mod slots;
 mod span;
 #[cfg(feature = "rusqlite")]
 pub mod sqlite;

@@ -90,8 +90,8 @@ pub(crate) fn describe(request: &Parts, settings: &Settings) -> Description {
 fn route(request: &Parts, settings: &Settings) -> Option<KnownRoute> {
     let matched = matched(request);
     match settings.route.template(matched, request) {
-        Route::Matched => matched.map(|template| settings.routes.get(template)),
-        Route::Template(template) => Some(settings.routes.get(&template)),
+        Route::Matched => matched.map(|template| settings.metrics().routes.get(template)),
+        Route::Template(template) => Some(settings.metrics().routes.get(&template)),
         Route::Nothing => None,
     }
 }

@@ -1,13 +1,7 @@
 //! The metrics of HTTP servers by the OpenTelemetry semantic conventions. Labels take few values: nothing that a client can
 //! make up is one.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fmt,
-    sync::{OnceLock, PoisonError, RwLock},
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, sync::OnceLock, time::Duration};
 
 use http::{Method, StatusCode, Version};
 use opentelemetry::{
@@ -18,14 +12,15 @@ use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute, metric};
 
 use crate::{
     methods::{self, KNOWN, OTHER},
-    routes::KnownRoute,
+    routes::{KnownRoute, Routes},
+    slots::Slots,
     versions::VERSIONS,
 };
 
 const SCHEMES: [&str; 2] = ["http", "https"];
 
-/// How many sets of labels are bound: as many as the SDK keeps apart.
-const MAX_SERIES: usize = 2_000;
+/// How many sets of labels are bound for each route: a method or two, with a status or two, by a version or two.
+const MAX_SERIES: usize = 16;
 
 /// The buckets that the conventions advise for durations, seconds.
 const DURATION_BUCKETS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -57,12 +52,22 @@ pub(crate) struct Metrics {
     response_bytes: Histogram<u64>,
     /// By method, the other ones last, and scheme.
     active_by: [[OnceLock<BoundUpDownCounter<i64>>; SCHEMES.len()]; methods::COUNT],
-    series: RwLock<BTreeMap<SeriesKey, Series>>,
+    pub(crate) routes: Routes,
+    /// What no route has taken.
+    unrouted: AllSeries,
 }
 
-/// The labels of a request that has succeeded, packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct SeriesKey(u64);
+/// What is bound for one route.
+pub(crate) struct AllSeries(Slots<SeriesKey, Series>);
+
+/// The labels of a request that has succeeded, without its route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct SeriesKey {
+    method: usize,
+    scheme: usize,
+    version: Option<usize>,
+    status: StatusCode,
+}
 
 /// Bound to one set of labels.
 struct Series {
@@ -113,7 +118,8 @@ impl Metrics {
                 .with_boundaries(BODY_BUCKETS_BYTES.to_vec())
                 .build(),
             active_by: Default::default(),
-            series: RwLock::default(),
+            routes: Routes::new(),
+            unrouted: AllSeries::new(),
         }
     }
 
@@ -124,23 +130,34 @@ impl Metrics {
     /// The request is over.
     pub(crate) fn end(&self, labels: &Labels, over: &Over) {
         self.change_active(labels, -1);
-        let Some(key) = SeriesKey::of(labels, over) else { return self.record(labels, over) };
-        // The map is whole at any time, also after a panic elsewhere.
-        if let Some(series) = self.series.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return self.record_in(series, labels, over);
+        let series = match (over.status, &over.error, &labels.route) {
+            (Some(status), None, None) => self.series(&self.unrouted, status, labels, over),
+            (Some(status), None, Some(KnownRoute::Kept(template))) => {
+                self.series(template.series(), status, labels, over)
+            }
+            // Of these there may be many.
+            _ => None,
+        };
+        match series {
+            Some(series) => self.record_in(series, labels, over),
+            None => self.record(labels, over),
         }
-        let all = labels.all(over);
-        let mut known = self.series.write().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_SERIES {
-            drop(known);
-            return self.record(labels, over);
-        }
-        let series = known.entry(key).or_insert_with(|| Series {
-            duration: self.duration.bind(all.labels()),
-            response_bytes: self.response_bytes.bind(all.labels()),
-            request_bytes: OnceLock::new(),
-        });
-        self.record_in(series, labels, over);
+    }
+
+    /// What is bound to these labels; `None` if there is no room for more.
+    fn series<'s>(&self, all: &'s AllSeries, status: StatusCode, labels: &Labels, over: &Over) -> Option<&'s Series> {
+        let &Labels { method, scheme, version, .. } = labels;
+        let key = SeriesKey { method, scheme, version, status };
+        let bind = || {
+            let all = labels.all(over);
+            let series = Series {
+                duration: self.duration.bind(all.labels()),
+                response_bytes: self.response_bytes.bind(all.labels()),
+                request_bytes: OnceLock::new(),
+            };
+            (key, series)
+        };
+        all.0.get_or_insert_with(0, |known| *known == key, bind)
     }
 
     fn change_active(&self, labels: &Labels, change: i64) {
@@ -159,7 +176,7 @@ impl Metrics {
         }
     }
 
-    /// The long way, for labels of which there may be many.
+    /// The long way: compares and hashes all labels, for each measurement.
     fn record(&self, labels: &Labels, over: &Over) {
         let all = labels.all(over);
         self.duration.record(over.duration.as_secs_f64(), all.labels());
@@ -172,19 +189,9 @@ impl Metrics {
     }
 }
 
-impl SeriesKey {
-    /// `None` for a request that failed, and for one whose route is no label.
-    fn of(labels: &Labels, over: &Over) -> Option<Self> {
-        let status = over.status.filter(|_| over.error.is_none())?;
-        let route = match &labels.route {
-            Some(KnownRoute::Kept(template)) => template.number(),
-            Some(KnownRoute::Other(_)) => return None,
-            None => 0,
-        };
-        // Each is far below 65,536.
-        let small = [labels.method * SCHEMES.len() + labels.scheme, labels.version.map_or(0, |version| version + 1)];
-        let [request, version] = small.map(|number| u64::try_from(number).unwrap_or_default() & 0xffff);
-        Some(Self(u64::from(route) << 48 | u64::from(status.as_u16()) << 32 | request << 16 | version))
+impl AllSeries {
+    pub(crate) fn new() -> Self {
+        Self(Slots::new(MAX_SERIES, MAX_SERIES))
     }
 }
 

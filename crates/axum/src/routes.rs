@@ -1,29 +1,37 @@
 //! Route templates, each kept once: spans and metrics take them without a copy for each request.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    sync::{OnceLock, PoisonError, RwLock},
-};
+use std::{borrow::Cow, fmt, sync::OnceLock};
 
-use crate::methods::{COUNT, name_of};
+use crate::{
+    methods::{COUNT, name_of},
+    metrics::AllSeries,
+    slots::Slots,
+};
 
 /// How many templates are kept, and become labels of metrics. A router has fewer; a template made of what clients send has not.
 const MAX_ROUTES: usize = 1_000;
+
+/// Places for them: twice as many, so that few have to be looked at.
+const PLACES: usize = 2_048;
 
 /// The templates that were seen so far.
 ///
 /// What is kept is never given back: it is bounded, it is needed as long as requests come, which is as long as the process runs as
 /// a rule, and only a text that lives so long is taken by the SDK without a copy.
-#[derive(Debug, Default)]
-pub(crate) struct Routes(RwLock<BTreeMap<&'static str, &'static Kept>>);
-
 #[derive(Debug)]
-struct Kept {
+pub(crate) struct Routes(Slots<&'static str, &'static Kept>);
+
+pub(crate) struct Kept {
     template: &'static str,
-    number: u16,
     /// Names of spans, by method.
     names: [OnceLock<&'static str>; COUNT],
+    series: AllSeries,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Kept").field(&self.template).finish()
+    }
 }
 
 /// A request's template.
@@ -44,9 +52,8 @@ impl Template {
         self.0.template
     }
 
-    /// From 1 on.
-    pub(crate) fn number(self) -> u16 {
-        self.0.number
+    pub(crate) fn series(self) -> &'static AllSeries {
+        &self.0.series
     }
 }
 
@@ -72,56 +79,54 @@ impl KnownRoute {
 }
 
 impl Routes {
+    pub(crate) fn new() -> Self {
+        Self(Slots::new(MAX_ROUTES, PLACES))
+    }
+
     pub(crate) fn get(&self, template: &str) -> KnownRoute {
-        // The map is whole at any time, also after a panic elsewhere.
-        if let Some(kept) = self.0.read().unwrap_or_else(PoisonError::into_inner).get(template) {
-            return KnownRoute::Kept(Template(kept));
-        }
-        let mut all = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        // Another request may have been here in the meantime.
-        if let Some(kept) = all.get(template) {
-            return KnownRoute::Kept(Template(kept));
-        }
-        match u16::try_from(all.len() + 1) {
-            Ok(number) if all.len() < MAX_ROUTES => {
-                let template: &'static str = template.to_owned().leak();
-                let kept: &'static Kept = Box::leak(Box::new(Kept { template, number, names: Default::default() }));
-                all.insert(template, kept);
-                KnownRoute::Kept(Template(kept))
-            }
-            _ => KnownRoute::Other(template.to_owned()),
+        let keep = || {
+            let template: &'static str = template.to_owned().leak();
+            let kept: &'static Kept =
+                Box::leak(Box::new(Kept { template, names: Default::default(), series: AllSeries::new() }));
+            (template, kept)
+        };
+        match self.0.get_or_insert_with(hash(template), |known| *known == template, keep) {
+            Some(kept) => KnownRoute::Kept(Template(kept)),
+            None => KnownRoute::Other(template.to_owned()),
         }
     }
+}
+
+/// FNV-1a: templates are short, and the application's own.
+fn hash(text: &str) -> usize {
+    text.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) as usize
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn number(route: &KnownRoute) -> Option<u16> {
-        match route {
-            KnownRoute::Kept(template) => Some(template.number()),
-            KnownRoute::Other(_) => None,
-        }
-    }
-
     #[test]
     fn a_template_is_kept_once_and_the_kept_are_bounded() {
-        let routes = Routes::default();
+        let routes = Routes::new();
+        let kept = |route: KnownRoute| match route {
+            KnownRoute::Kept(template) => Some(template.as_str()),
+            KnownRoute::Other(_) => None,
+        };
         for number in 0..2 * MAX_ROUTES {
-            routes.get(&format!("/{number}"));
+            let template = format!("/{number}");
+            let route = routes.get(&template);
+            assert_eq!(route.text(), template);
+            assert_eq!(kept(route).is_some(), number < MAX_ROUTES);
         }
-        assert_eq!(routes.0.read().unwrap().len(), MAX_ROUTES);
-        assert_eq!(number(&routes.get("/0")), Some(1));
-        assert_eq!(number(&routes.get("/999")), Some(1_000));
-        let another = routes.get("/another");
-        assert_eq!(number(&another), None);
-        assert_eq!(another.text(), "/another");
+        let first = || kept(routes.get("/0")).map(str::as_ptr);
+        assert!(first().is_some());
+        assert_eq!(first(), first());
     }
 
     #[test]
     fn names_have_method_and_template() {
-        let routes = Routes::default();
+        let routes = Routes::new();
         for _ in 0..2 {
             assert_eq!(routes.get("/a/{id}").span_name(0), "GET /a/{id}");
             assert_eq!(routes.get("/a/{id}").span_name(1), "POST /a/{id}");
