@@ -1,5 +1,7 @@
 //! Who asks, where proxies stand between: what they say counts if they are trusted, and opens nothing.
 
+use std::time::{Duration, Instant};
+
 use reqwest::{RequestBuilder, header};
 use throughline_shared::inspector::Span;
 
@@ -46,17 +48,29 @@ fn some<const N: usize>(texts: [&str; N]) -> [Option<String>; N] {
 
 #[tokio::test]
 async fn behind_a_trusted_proxy_each_client_has_a_rate_of_its_own() {
-    let bench = Bench::start();
-    // Each is rejected, and counts: far more than a client may send in some seconds, not what all together may.
+    // Each is rejected, and counts: what a client may send in 19 s, and not more than all together may at once.
     let many = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#, vec!["{}"; 19_000].join(","));
-    assert_eq!(status(post(&bench, &many, "x-forwarded-for", "203.0.113.7").await).await, 200);
     let one = as_json(&[(&new_trace_id(), &new_span_id(), "open")]);
-    assert_eq!(status(post(&bench, &one, "x-forwarded-for", "203.0.113.7").await).await, 429, "in any session");
-    assert_eq!(status(post(&bench, &one, "forwarded", "for=203.0.113.7").await).await, 429);
-    // The first in the list is what the client wrote itself.
-    assert_eq!(status(post(&bench, &one, "x-forwarded-for", "203.0.113.7, 203.0.113.8").await).await, 200);
-    let ticket = bench.request("POST", "/v1/ticket").header("x-forwarded-for", "203.0.113.7");
-    assert_eq!(status(ticket).await, 429);
+    loop {
+        let bench = Bench::start();
+        let send = async |name: &str, value: &str| status(post(&bench, &one, name, value).await).await;
+        let sent = Instant::now();
+        assert_eq!(status(post(&bench, &many, "x-forwarded-for", "203.0.113.7").await).await, 200);
+        // Tickets cost too.
+        let ticket = bench.request("POST", "/v1/ticket").header("x-forwarded-for", "203.0.113.7");
+        let seen = [
+            send("x-forwarded-for", "203.0.113.7").await,
+            send("forwarded", "for=203.0.113.7").await,
+            status(ticket).await,
+            // The first in the list is what the client wrote itself.
+            send("x-forwarded-for", "203.0.113.7, 203.0.113.8").await,
+        ];
+        // What it owes is paid after 9 s; a machine that takes so long for this tells nothing.
+        if sent.elapsed() < Duration::from_secs(5) {
+            assert_eq!(seen, [429, 429, 429, 200]);
+            break;
+        }
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ mod slots;
 mod span;
 #[cfg(feature = "rusqlite")]
 pub mod sqlite;
+mod status;
 mod upgrade;
 mod versions;
 
@@ -44,6 +45,7 @@ pub use policy::{
 pub use propagator::TraceContextPropagator;
 pub use self_check::{Finding, Outcome, Report, SELF_CHECK_SPAN, self_check};
 pub use service::TraceService;
+pub use status::ServerStatus;
 
 /// The id of the trace that this code runs in, 32 hex digits; `None` outside a traced request.
 #[must_use]
