@@ -26,6 +26,8 @@ pub(crate) fn protocol_version(alpn: &str) -> Option<&'static str> {
 /// What is known of a request that ended, when an entry of the performance timeline asks for its own.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Candidate {
+    /// Which it is.
+    pub(crate) number: u32,
     /// When it was sent, page milliseconds.
     pub(crate) start_ms: f64,
     /// When the program heard of the response's head, page milliseconds; 0 before that, or if none came.
@@ -40,19 +42,19 @@ pub(crate) fn may_be(start_ms: f64, entry_start_ms: f64) -> bool {
     entry_start_ms >= start_ms - SLACK_MS
 }
 
-/// Which of the requests to one URL an entry is about, where no server says so.
+/// Which of the requests to one URL an entry is about, where no server says so; its number.
 ///
 /// Programs hear of a response at once when its head is there, so the request that heard shortest after the entry's head is
 /// it. An entry that hides when its head came, as those of other origins do, still says when it ended: most bodies are there
 /// with their head, so the request that heard closest to that is taken.
 pub(crate) fn best(
-    candidates: &[Candidate],
+    candidates: impl Iterator<Item = Candidate>,
     entry_start_ms: f64,
     entry_head_ms: f64,
     entry_end_ms: f64,
-) -> Option<usize> {
-    let mut found: Option<(usize, f64)> = None;
-    for (index, candidate) in candidates.iter().enumerate() {
+) -> Option<u32> {
+    let mut found: Option<(u32, f64)> = None;
+    for candidate in candidates {
         if !may_be(candidate.start_ms, entry_start_ms) {
             continue;
         }
@@ -68,10 +70,10 @@ pub(crate) fn best(
             continue;
         };
         if found.is_none_or(|(_, least)| distance < least) {
-            found = Some((index, distance));
+            found = Some((candidate.number, distance));
         }
     }
-    found.map(|(index, _)| index)
+    found.map(|(number, _)| number)
 }
 
 #[cfg(test)]
@@ -100,29 +102,29 @@ mod tests {
             let mut heads: Vec<f64> = requests.iter().map(|(start, wait, _)| start + wait).collect();
             heads.sort_by(f64::total_cmp);
             prop_assume!(heads.windows(2).all(|pair| pair[1] - pair[0] > 2.0 * SLACK_MS));
-            let mut left: Vec<(usize, Candidate)> = requests
-                .iter()
-                .enumerate()
-                .map(|(id, (start, wait, delay))| {
-                    (id, Candidate { start_ms: *start, head_ms: start + wait + delay })
+            let mut left: Vec<Candidate> = (0..)
+                .zip(&requests)
+                .map(|(number, (start, wait, delay))| {
+                    Candidate { number, start_ms: *start, head_ms: start + wait + delay }
                 })
                 .collect();
-            for (id, (start, wait, _)) in requests.iter().enumerate() {
-                let candidates: Vec<_> = left.iter().map(|(_, candidate)| *candidate).collect();
-                let index = best(&candidates, start + 0.1, if hidden { 0.0 } else { start + wait }, start + wait).unwrap();
-                prop_assert_eq!(left.remove(index).0, id);
+            for (number, (start, wait, _)) in (0..).zip(&requests) {
+                let head = if hidden { 0.0 } else { start + wait };
+                let found = best(left.iter().copied(), start + 0.1, head, start + wait);
+                prop_assert_eq!(found, Some(number));
+                left.retain(|candidate| candidate.number != number);
             }
         }
     }
 
     #[test]
     fn hidden_times_go_to_the_closest_and_the_future_to_nobody() {
-        let at = |start_ms| Candidate { start_ms, head_ms: start_ms + 5.0 };
-        assert_eq!(best(&[at(20.0), at(10.0)], 25.0, 0.0, 15.5), Some(1));
-        assert_eq!(best(&[at(20.0)], 10.0, 12.0, 12.0), None);
-        assert_eq!(best(&[], 10.0, 12.0, 12.0), None);
-        let failed = Candidate { start_ms: 1.0, head_ms: 0.0 };
-        assert_eq!(best(&[failed, at(1.0)], 1.2, 5.5, 5.6), Some(1));
-        assert_eq!(best(&[failed], 1.2, 5.5, 5.6), Some(0));
+        let at = |number, start_ms| Candidate { number, start_ms, head_ms: start_ms + 5.0 };
+        assert_eq!(best([at(7, 20.0), at(8, 10.0)].into_iter(), 25.0, 0.0, 15.5), Some(8));
+        assert_eq!(best([at(7, 20.0)].into_iter(), 10.0, 12.0, 12.0), None);
+        assert_eq!(best([].into_iter(), 10.0, 12.0, 12.0), None);
+        let failed = Candidate { number: 7, start_ms: 1.0, head_ms: 0.0 };
+        assert_eq!(best([failed, at(8, 1.0)].into_iter(), 1.2, 5.5, 5.6), Some(8));
+        assert_eq!(best([failed].into_iter(), 1.2, 5.5, 5.6), Some(7));
     }
 }

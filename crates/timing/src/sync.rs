@@ -28,8 +28,9 @@ pub struct Offset {
 #[derive(Clone, Debug)]
 pub struct ClockSync {
     drift_ppm: u32,
-    /// Least recently heard of first.
     instances: Vec<Known>,
+    /// How many exchanges there were.
+    observations: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ struct Known {
     at_ns: i64,
     /// More than one exchange is behind it.
     several: bool,
+    /// By which of all exchanges it was heard of last.
+    heard: u64,
 }
 
 impl ClockSync {
@@ -48,7 +51,7 @@ impl ClockSync {
     /// [`DEFAULT_DRIFT_PPM`].
     #[must_use]
     pub const fn new(drift_ppm: u32) -> Self {
-        Self { drift_ppm, instances: Vec::new() }
+        Self { drift_ppm, instances: Vec::new(), observations: 0 }
     }
 
     /// Takes an exchange with `instance` into account, in whatever order exchanges end, and says what offset
@@ -61,23 +64,28 @@ impl ClockSync {
         if instance.len() > MAX_INSTANCE_BYTES {
             return alone;
         }
-        let Some(index) = self.instances.iter().position(|known| known.instance == instance) else {
-            if self.instances.len() == MAX_INSTANCES {
-                self.instances.remove(0);
+        self.observations += 1;
+        let heard = self.observations;
+        let Some(known) = self.instances.iter_mut().find(|known| known.instance == instance) else {
+            let new =
+                Known { instance: instance.to_owned(), interval: own, at_ns: t4_ns, several: false, heard };
+            if self.instances.len() < MAX_INSTANCES {
+                self.instances.push(new);
+            } else if let Some(oldest) = self.instances.iter_mut().min_by_key(|known| known.heard) {
+                *oldest = new;
             }
-            self.instances.push(Known { instance: instance.to_owned(), interval: own, at_ns: t4_ns, several: false });
             return alone;
         };
-
-        let mut known = self.instances.remove(index);
+        known.heard = heard;
+        let drift_ns = |a_ns: i64, b_ns: i64| drift_ns(a_ns.abs_diff(b_ns), self.drift_ppm);
         let during = known
             .interval
-            .widen(self.drift_ns(t1_ns, known.at_ns).max(self.drift_ns(t4_ns, known.at_ns)))
+            .widen(drift_ns(t1_ns, known.at_ns).max(drift_ns(t4_ns, known.at_ns)))
             .intersect(&own);
         // What is kept holds at the later of the two instants: an exchange that is told late ages, not the rest.
         let at_ns = t4_ns.max(known.at_ns);
         let kept =
-            known.interval.widen(self.drift_ns(known.at_ns, at_ns)).intersect(&own.widen(self.drift_ns(t4_ns, at_ns)));
+            known.interval.widen(drift_ns(known.at_ns, at_ns)).intersect(&own.widen(drift_ns(t4_ns, at_ns)));
         let offset = if let (Some(interval), Some(kept)) = (during, kept) {
             known.several = true;
             known.interval = kept;
@@ -89,7 +97,6 @@ impl ClockSync {
             known.at_ns = t4_ns;
             Offset { restarted: true, ..alone }
         };
-        self.instances.push(known);
         offset
     }
 

@@ -1,8 +1,8 @@
 //! Requests: what the program asks for, whoever asks.
 
-use js_sys::{Array, Object};
+use js_sys::Array;
 use throughline_context::{TraceId, TraceParent, UrlParts};
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::JsValue;
 
 use super::{
     BAGGAGE_HEADER, Tracer,
@@ -50,7 +50,11 @@ impl Tracer {
     /// Begins the span of a `fetch`, and adds to its arguments the headers that it is to carry. `None` if it is not traced.
     pub(super) fn fetch_called(&mut self, arguments: &Array, route: Option<&str>, by_program: bool) -> Option<u32> {
         let input = arguments.get(0);
-        let init = Some(arguments.get(1)).filter(JsValue::is_object).unwrap_or_else(js::empty);
+        let mut init = arguments.get(1);
+        let has_init = init.is_object();
+        if !has_init {
+            init = js::empty();
+        }
         let given = if input.is_object() { js::get(&input, Name::Url) } else { JsValue::UNDEFINED };
         let is_request = given.is_string();
         let first = |name| {
@@ -85,20 +89,22 @@ impl Tracer {
         let set = js::get(&headers, Name::Set);
         for (name, value) in &begun.carried {
             if set.is_function() {
-                let _ = js::apply(&set, &headers, &Array::of2(&(*name).into(), &value.into()));
+                let _ = js::apply(&set, &headers, &js::list(&[&(*name).into(), &value.into()]));
             } else {
                 js::set_named(&headers, name, &value.into());
             }
         }
         if is_both && request.is_object() {
-            arguments.set(0, request);
-            arguments.set(1, JsValue::UNDEFINED);
+            js::set_named(arguments, "0", &request);
+            js::set_named(arguments, "1", &JsValue::UNDEFINED);
         } else if !to_request && headers.is_object() {
             let copy = js::empty();
-            // A getter that throws will throw at `fetch` too, where it belongs.
-            let _ = Object::try_assign(copy.unchecked_ref::<Object>(), init.unchecked_ref::<Object>());
+            if has_init {
+                // A getter that throws will throw at `fetch` too, where it belongs.
+                js::call(&js::of_window(Name::ObjectClass), Name::Assign, &[&copy, &init]);
+            }
             js::set(&copy, Name::Headers, &headers);
-            arguments.set(1, copy);
+            js::set_named(arguments, "1", &copy);
         }
         Some(begun.number)
     }

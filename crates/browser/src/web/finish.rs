@@ -52,46 +52,41 @@ impl Tracer {
     pub(super) fn matched(&mut self, timing: &JsValue) {
         let Some(url) = js::text(timing, Name::NameOf) else { return };
         let start_ms = js::number(timing, Name::StartTime);
-        let mut open: Vec<&mut Active> = Vec::new();
-        for call in &mut self.active {
-            // Our own deliveries and the page's scripts are among the entries: cheap tests first.
-            let is_open = call.what == What::Request && call.entry.is_none();
-            if is_open && call.url == url && may_be(call.start_ms, start_ms) {
-                open.push(call);
-            }
-        }
-        if open.is_empty() {
+        // Our own deliveries and the page's scripts are among the entries: cheap tests first.
+        let is_open = |call: &Active| {
+            call.what == What::Request && call.entry.is_none() && call.url == url && may_be(call.start_ms, start_ms)
+        };
+        if !self.active.iter().any(is_open) {
             return;
         }
         let mut entry = Entry::read(timing);
-        let named = entry.server.as_ref().and_then(|server| server.client_span.as_deref());
-        let named =
-            named.and_then(|id| open.iter().position(|call| call.span.context.span_id.to_hex() == *id.as_bytes()));
+        let client_span = entry.server.as_ref().and_then(|server| server.client_span.as_deref());
+        let named = client_span.and_then(|id| {
+            let is_named = |call: &&Active| is_open(call) && call.span.context.span_id.to_hex() == *id.as_bytes();
+            self.active.iter().find(is_named).map(|call| call.number)
+        });
         if named.is_none() && entry.is_from_cache {
             // What the server said, it said of an earlier request.
             entry.server = None;
         }
-        let index = match named {
-            Some(index) => Some(index),
-            None => {
-                let mut candidates = Vec::new();
-                for call in &open {
-                    candidates.push(Candidate { start_ms: call.start_ms, head_ms: call.head_ms });
-                }
-                best(&candidates, start_ms, entry.head_ms(), entry.end_ms())
-            }
-        };
-        if let Some(call) = index.and_then(|index| open.into_iter().nth(index)) {
+        let number = named.or_else(|| {
+            let candidates = self.active.iter().filter(|call| is_open(call));
+            let candidates = candidates
+                .map(|call| Candidate { number: call.number, start_ms: call.start_ms, head_ms: call.head_ms });
+            best(candidates, start_ms, entry.head_ms(), entry.end_ms())
+        });
+        if let Some(number) = number
+            && let Some(call) = self.find(number)
+        {
             call.entry = Some(entry);
-            let number = call.number;
             self.consider(number);
         }
     }
 
     /// Completes requests that ended before `before_ms` and whose timing never came.
     pub(super) fn give_up(&mut self, before_ms: f64) {
-        let is_stale = |ended_ms: f64| ended_ms > 0.0 && ended_ms <= before_ms;
-        while let Some(number) = self.active.iter().find(|call| is_stale(call.ended_ms)).map(|call| call.number) {
+        let is_stale = |call: &&Active| call.ended_ms > 0.0 && call.ended_ms <= before_ms;
+        while let Some(number) = self.active.iter().find(is_stale).map(|call| call.number) {
             self.complete(number);
         }
     }

@@ -9,7 +9,6 @@ use gloo_net::{Error, http::Request};
 use gloo_utils::errors::JsError;
 use js_sys::{Array, Promise};
 use serde::de::DeserializeOwned;
-use throughline_context::TraceId;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
@@ -30,10 +29,10 @@ use crate::session::push_hex;
 /// As gloo-net's `Request::send`. Nothing fails because of the tracing.
 pub fn send(request: Request, route: Option<&str>) -> Sending {
     let request: web_sys::Request = request.into();
-    let arguments = Array::of1(&request);
+    let arguments = js::list(&[&request]);
     let call = with(|tracer| {
         let number = tracer.fetch_called(&arguments, route, true)?;
-        Some(Call { number, trace_id: tracer.trace_of(number) })
+        Some(Call(number))
     })
     .flatten();
     Sending { promise: fetched(&arguments), call }
@@ -45,7 +44,7 @@ pub fn send(request: Request, route: Option<&str>) -> Sending {
 /// As gloo-net's `Request::send`.
 pub async fn send_untraced(request: Request) -> Result<gloo_net::http::Response, Error> {
     let request: web_sys::Request = request.into();
-    Sending { promise: fetched(&Array::of1(&request)), call: None }.await.map(|response| response.inner)
+    Sending { promise: fetched(&js::list(&[&request])), call: None }.await.map(|response| response.inner)
 }
 
 /// By the browser's own `fetch`: what is patched would trace it, or trace it again.
@@ -72,7 +71,7 @@ impl Future for Sending {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Poll::Ready(result) = Pin::new(&mut self.promise).poll(cx) else { return Poll::Pending };
         let call = self.call.take();
-        if let Some(Call { number, .. }) = &call {
+        if let Some(Call(number)) = &call {
             with(|tracer| match &result {
                 Ok(response) => tracer.answered(*number, response),
                 Err(error) => tracer.failed(*number, error),
@@ -93,16 +92,13 @@ fn as_error(error: JsValue) -> Error {
     }
 }
 
-/// A request under way, which ends when this is dropped.
+/// The number of a request under way, which ends when this is dropped.
 #[derive(Debug)]
-struct Call {
-    number: u32,
-    trace_id: Option<TraceId>,
-}
+struct Call(u32);
 
 impl Drop for Call {
     fn drop(&mut self) {
-        with(|tracer| tracer.ended(self.number));
+        with(|tracer| tracer.ended(self.0));
     }
 }
 
@@ -132,11 +128,12 @@ impl Response {
         self.inner.headers()
     }
 
-    /// The trace of the request, 32 hex digits, if it was traced.
+    /// The trace of the request, 32 hex digits, if it was traced and the page has not been left meanwhile.
     #[must_use]
     pub fn trace_id(&self) -> Option<String> {
         let mut id = String::new();
-        push_hex(&mut id, &self.call.as_ref()?.trace_id?.to_hex());
+        let trace_id = with(|tracer| tracer.trace_of(self.call.as_ref()?.0)).flatten()?;
+        push_hex(&mut id, &trace_id.to_hex());
         Some(id)
     }
 
@@ -175,7 +172,7 @@ impl Response {
         // JSON that does not parse is the application's affair: the transfer was good.
         if let Err(Error::JsError(error)) = read {
             let is_failure = error.name != "AbortError";
-            with(|tracer| tracer.failed_by(call.number, is_failure.then_some(error.name.as_str())));
+            with(|tracer| tracer.failed_by(call.0, is_failure.then_some(error.name.as_str())));
         }
     }
 }

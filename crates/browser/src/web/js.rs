@@ -27,7 +27,7 @@ macro_rules! names {
 names! {
     {
         Aborted = "aborted", ActivationStart = "activationStart",
-        Add = "addEventListener", Apply = "apply", BaseUri = "baseURI", Beacon = "sendBeacon", Blob = "Blob",
+        Add = "addEventListener", Apply = "apply", Assign = "assign", BaseUri = "baseURI", Beacon = "sendBeacon", Blob = "Blob",
         Body = "body", Brand = "brand", Brands = "brands", Buffered = "buffered", ConnectEnd = "connectEnd",
         ConnectStart = "connectStart", Connection = "connection", CrossOriginIsolated = "crossOriginIsolated",
         Crypto = "crypto", Description = "description", Document = "document", DomComplete = "domComplete",
@@ -37,12 +37,12 @@ names! {
         FetchStart = "fetchStart", FinalResponseHeadersStart = "finalResponseHeadersStart", Get = "get",
         GetEntries = "getEntries", GetEntriesByType = "getEntriesByType", GetItem = "getItem",
         GetRandomValues = "getRandomValues", Headers = "headers", HeadersClass = "Headers", Hostname = "hostname",
-        Href = "href", Json = "json", Keepalive = "keepalive", Language = "language", LoadEventEnd = "loadEventEnd",
+        Href = "href", Json = "json", Keepalive = "keepalive", Language = "language", Length = "length", LoadEventEnd = "loadEventEnd",
         LocalStorage = "localStorage", Location = "location", Method = "method", Mobile = "mobile", NameOf = "name",
-        Navigator = "navigator", NextHopProtocol = "nextHopProtocol", Observe = "observe",
+        Navigator = "navigator", NextHopProtocol = "nextHopProtocol", ObjectClass = "Object", Observe = "observe",
         ObserverClass = "PerformanceObserver", Ok = "ok", OnLine = "onLine", Origin = "origin", Pathname = "pathname",
         Performance = "performance", Persisted = "persisted", Platform = "platform", Port = "port",
-        Prerendering = "prerendering", Prototype = "prototype", ProxyClass = "Proxy", ReadyState = "readyState",
+        Prerendering = "prerendering", ProxyClass = "Proxy", ReadyState = "readyState",
         RedirectEnd = "redirectEnd", RedirectStart = "redirectStart", RequestClass = "Request",
         RequestStart = "requestStart", ResponseEnd = "responseEnd", ResponseStart = "responseStart",
         ResponseStatus = "responseStatus", SecureConnectionStart = "secureConnectionStart",
@@ -61,7 +61,7 @@ names! {
         HadRecentInput = "hadRecentInput", History = "history", InitiatorType = "initiatorType",
         InteractionCount = "interactionCount", InteractionId = "interactionId", Invoker = "invoker",
         IsTrusted = "isTrusted", LocalName = "localName", Message = "message", Navigation = "navigation",
-        Node = "node", ProcessingEnd = "processingEnd", ProcessingStart = "processingStart", Reason = "reason",
+        Node = "node", ProcessingEnd = "processingEnd", ProcessingStart = "processingStart", Prototype = "prototype", Reason = "reason",
         RemoveItem = "removeItem", Scripts = "scripts", SourceFunctionName = "sourceFunctionName",
         SourceUrl = "sourceURL", Sources = "sources", Src = "src", Stack = "stack", Target = "target",
         TextContent = "textContent", Value = "value",
@@ -78,10 +78,12 @@ thread_local! {
 fn read_names() -> &'static [JsValue] {
     let mut values = Vec::new();
     let mut add = |words: &str| {
-        let list = js_sys::JsString::from(words).split(",");
-        // The last is followed by a comma too.
-        for index in 0..list.length() - 1 {
-            values.push(list.get(index));
+        let mut start = 0;
+        for (end, byte) in words.bytes().enumerate() {
+            if byte == b',' {
+                values.push(words.get(start..end).unwrap_or_default().into());
+                start = end + 1;
+            }
         }
     };
     add(NAMES);
@@ -149,11 +151,6 @@ pub(super) fn set_named(object: &JsValue, name: &str, value: &JsValue) {
     let _ = Reflect::set(object, &name.into(), value);
 }
 
-/// Whether there is such a property, without asking for it.
-pub(super) fn has(object: &JsValue, name: Name) -> bool {
-    value_of(name).and_then(|name| Reflect::has(object, name).ok()).unwrap_or_default()
-}
-
 /// An object without properties.
 pub(super) fn empty() -> JsValue {
     js_sys::Object::new().into()
@@ -166,7 +163,8 @@ pub(super) fn object(name: Name, value: &JsValue) -> JsValue {
     object
 }
 
-fn list(items: &[&JsValue]) -> Array {
+/// A list of these.
+pub(super) fn list(items: &[&JsValue]) -> Array {
     let list = Array::new();
     for item in items {
         list.push(item);
@@ -205,7 +203,7 @@ pub(super) struct Items {
 
 pub(super) fn items(list: JsValue) -> Items {
     // Whatever it is, it is asked as a list is; what has no length has none.
-    let length = if list.is_object() { list.unchecked_ref::<Array>().length() } else { 0 };
+    let length = if list.is_object() { number(&list, Name::Length) as u32 } else { 0 };
     Items { list, next: 0, length }
 }
 

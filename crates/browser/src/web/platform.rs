@@ -80,7 +80,7 @@ pub(super) struct BrowserRandom;
 
 impl Random for BrowserRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        let array = Uint8Array::new_with_length(bytes.len() as u32);
+        let array = Uint8Array::from(&*bytes);
         let crypto = js::of_window(Name::Crypto);
         if js::call(&crypto, Name::GetRandomValues, &[&array]).is_object() {
             array.copy_to(bytes);
@@ -121,7 +121,8 @@ pub(super) fn navigator() -> JsValue {
 
 /// Whether the browser knows that there is no network.
 pub(super) fn is_offline() -> bool {
-    js::get(&navigator(), Name::OnLine) == JsValue::FALSE
+    let is_there = js::get(&navigator(), Name::OnLine);
+    !is_there.is_undefined() && is_there.is_falsy()
 }
 
 /// The path of the page.
@@ -158,8 +159,8 @@ pub(super) fn describe(resource: &mut Attributes) {
     ] {
         resource.maybe(key, js::text(object, name).as_deref());
     }
-    if let Some(mobile) = js::get(&data, Name::Mobile).as_bool() {
-        resource.bool("browser.mobile", mobile);
+    if data.is_object() {
+        resource.bool("browser.mobile", js::is(&data, Name::Mobile));
     }
     let brands = js::items(js::get(&data, Name::Brands));
     if !brands.is_empty() {

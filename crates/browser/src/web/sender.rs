@@ -97,7 +97,7 @@ impl Tracer {
         js::set(&init, Name::Method, &"POST".into());
         js::set(&init, Name::Body, body);
         js::set(&init, Name::Keepalive, &keepalive.into());
-        js::apply(&self.fetch, &self.window, &js_sys::Array::of2(&url.into(), &init)).unwrap_or_default()
+        js::apply(&self.fetch, &self.window, &js::list(&[&url.into(), &init])).unwrap_or_default()
     }
 
     /// The door has answered, or it has not.
@@ -206,8 +206,8 @@ impl Tracer {
     fn send_one(&mut self, batch: &Batch, request: &[u8]) -> Option<u32> {
         let body = js::bytes(request);
         let number = self.number();
-        let prototype = js::get(&js::of_window(Name::RequestClass), Name::Prototype);
-        if js::has(&prototype, Name::Keepalive) {
+        // Where a request has no such property, it ends with its page.
+        if !js::get(&js::new(Name::RequestClass, &[&"".into()]), Name::Keepalive).is_undefined() {
             let promise = self.post(batch, &body, true);
             if self.await_answer(&promise, Tag::SentAtExit, number) {
                 return Some(number);
@@ -220,7 +220,7 @@ impl Tracer {
             url.push_str(&ticket.text);
         }
         let kind = js::object(Name::Type, &CONTENT_TYPE.into());
-        let blob = js::new(Name::Blob, &[&js_sys::Array::of1(&body), &kind]);
+        let blob = js::new(Name::Blob, &[&js::list(&[&body]), &kind]);
         js::call(&platform::navigator(), Name::Beacon, &[&url.into(), &blob]).is_truthy().then_some(0)
     }
 

@@ -62,7 +62,7 @@ impl Tracer {
         // A second value would be added to the first, and two contexts are none.
         for (name, value) in begun.carried.iter().filter(|(name, _)| !(has_context && *name == TRACEPARENT)) {
             // Refused where it is not open: then `send` fails too.
-            let _ = js::apply(&set, this, &Array::of2(&(*name).into(), &value.into()));
+            let _ = js::apply(&set, this, &js::list(&[&(*name).into(), &value.into()]));
         }
         let is_new = number_of(this).is_none();
         js::set_named(this, NUMBER, &begun.number.into());

@@ -7,6 +7,8 @@ pub const METRIC: &str = "throughline";
 
 const MAX_INSTANCE: usize = 64;
 const CLIENT_SPAN_DIGITS: usize = 16;
+/// As many digits as `u64::MAX` has.
+const DIGITS: usize = 20;
 /// Longer than any description that can be valid, unless it is full of unknown keys.
 const MAX_DESC: usize = 512;
 
@@ -138,11 +140,18 @@ fn number(text: &[u8]) -> Option<i64> {
         [b'1'..=b'9', ..] => true,
         _ => false,
     };
-    let mut number = 0_i64;
-    for digit in digits {
-        let value = i64::from(digit.checked_sub(b'0').filter(|value| *value < 10)?);
-        // Towards the sign, so that the least number of all can be read.
-        number = number.checked_mul(10)?.checked_add(if is_negative { -value } else { value })?;
+    // So many digits are no more than `u64::MAX` has: no sum of them overflows.
+    if digits.len() >= DIGITS {
+        return None;
     }
-    is_canonical.then_some(number)
+    let mut number = 0_u64;
+    for digit in digits {
+        let value = digit.checked_sub(b'0').filter(|value| *value < 10)?;
+        number = number * 10 + u64::from(value);
+    }
+    // There is one negative number more.
+    if !is_canonical || number > i64::MAX.unsigned_abs() + u64::from(is_negative) {
+        return None;
+    }
+    Some(if is_negative { number.wrapping_neg().cast_signed() } else { number.cast_signed() })
 }
