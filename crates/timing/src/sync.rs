@@ -86,7 +86,7 @@ impl ClockSync {
         let at_ns = t4_ns.max(known.at_ns);
         let kept =
             known.interval.widen(drift_ns(known.at_ns, at_ns)).intersect(&own.widen(drift_ns(t4_ns, at_ns)));
-        let offset = if let (Some(interval), Some(kept)) = (during, kept) {
+        if let (Some(interval), Some(kept)) = (during, kept) {
             known.several = true;
             known.interval = kept;
             known.at_ns = at_ns;
@@ -96,8 +96,7 @@ impl ClockSync {
             known.interval = own;
             known.at_ns = t4_ns;
             Offset { restarted: true, ..alone }
-        };
-        offset
+        }
     }
 
     /// What is known of `instance` at `now_ns`, by the client's clock; `None` if nothing is. It counts as narrowed
