@@ -9,11 +9,12 @@ use axum::{
     response::Response,
     routing::get,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
-use throughline_axum::{Route, TraceLayer};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use throughline_axum::{IpNet, Route, TraceLayer};
 use throughline_intake::{Intake, TICKET_HEADER};
 use throughline_store::{Metrics, Store};
 use tokio::sync::watch;
+use tower::util::MapRequestLayer;
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{AllowOrigin, CorsLayer},
@@ -21,7 +22,9 @@ use tower_http::{
 };
 
 use crate::{
-    assets, cookie,
+    assets,
+    caller::{self, Caller},
+    cookie,
     cruddur::{self, Database},
     error,
     inspector::{self, Gate, Sinks},
@@ -70,7 +73,9 @@ pub(crate) fn router(
         .fallback(fallback)
         .layer(middleware::from_fn(cruddur::identify))
         .with_state(site);
+    let trusted: Arc<[IpNet]> = settings.trusted_proxies.as_slice().into();
     let mut trace = TraceLayer::new(instance).filter(is_traced).route(route).documents(is_page);
+    trace = trace.trusted_proxies(trusted.iter().copied());
     for origin in &settings.allowed_origins {
         trace = trace.timing_allow_origin(origin);
     }
@@ -89,6 +94,7 @@ pub(crate) fn router(
             header::X_CONTENT_TYPE_OPTIONS,
             HeaderValue::from_static("nosniff"),
         ))
+        .layer(MapRequestLayer::new(move |request| caller::identify(&trusted, request)))
 }
 
 /// What becomes a span: the application. Telemetry, the inspector, health checks and files do not.
@@ -148,27 +154,30 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// The page, with a ticket for its telemetry.
 async fn page(State(site): State<Arc<Site>>, request: Request) -> Response {
-    if let Some(entered) = inspector::enter(&site.gate, request.uri(), request.headers()) {
+    let (parts, _) = request.into_parts();
+    if let Some(entered) = inspector::enter(&site.gate, &parts) {
         return entered;
     }
-    with_ticket(&site, request.headers(), assets::page(request.headers()))
+    with_ticket(&site, &parts, assets::page(&parts.headers))
 }
 
 async fn fallback(State(site): State<Arc<Site>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     let response = assets::serve(&parts.method, &parts.uri, &parts.headers);
     let is_page = response.headers().contains_key(header::CONTENT_SECURITY_POLICY);
-    if is_page { with_ticket(&site, &parts.headers, response) } else { response }
+    if is_page { with_ticket(&site, &parts, response) } else { response }
 }
 
 /// The ticket comes with the page and is kept in memory: on `Server-Timing`, so that the page's bytes stay the same. The session
 /// that it is for is that of the page before, by a cookie, so that every page has a good ticket from its first span on.
-fn with_ticket(site: &Site, headers: &HeaderMap, mut response: Response) -> Response {
-    let session = cookie::values(headers, SESSION_COOKIE).next();
+fn with_ticket(site: &Site, request: &Parts, mut response: Response) -> Response {
+    let session = cookie::values(&request.headers, SESSION_COOKIE).next();
     let issued = site.intake.issue_ticket(session).or_else(|_| site.intake.issue_ticket(None));
     let Ok(issued) = issued else { return response };
+    let secure = request.extensions.get().map_or("", Caller::secure);
+    let session = issued.session_id;
     let cookie =
-        format!("{SESSION_COOKIE}={}; Path=/; Max-Age={SESSION_IDLE_S}; SameSite=Lax; HttpOnly", issued.session_id);
+        format!("{SESSION_COOKIE}={session}; Path=/; Max-Age={SESSION_IDLE_S}; SameSite=Lax; HttpOnly{secure}");
     let timing = format!("ticket;desc=\"{}\"", issued.ticket);
     for (name, value) in [(header::SET_COOKIE, cookie), (HeaderName::from_static("server-timing"), timing)] {
         if let Ok(value) = HeaderValue::from_str(&value) {

@@ -4,6 +4,7 @@
 mod app;
 mod archive;
 mod assets;
+mod caller;
 mod cookie;
 mod cruddur;
 mod doctor;
@@ -52,7 +53,7 @@ fn main() -> ExitCode {
             Ok(Outcome::Bad) => return ExitCode::FAILURE,
             other => other.map(drop),
         },
-        Some(Command::Backup { file }) => archive::backup(&settings.data_dir, &file),
+        Some(Command::Backup { directory }) => archive::backup(&settings.data_dir, &directory),
         Some(Command::Export { file, format, signal }) => archive::export(&settings.data_dir, &file, format, signal),
         Some(Command::Import { files, format, signal }) => {
             serve::with_store(&settings, |store| archive::import(store, &files, format, signal))

@@ -251,7 +251,7 @@ fn announce(settings: &Settings, address: SocketAddr, door: SocketAddr, grpc_doo
     let inspector = match &settings.access {
         Access::Token(token) if settings.token_is_new => format!("?access_token={}", token.expose()),
         Access::Token(_) => "?access_token=<your token>".to_owned(),
-        Access::Open => String::new(),
+        Access::Open | Access::Local => String::new(),
     };
     let from = if settings.doors.trusted_token.is_some() { "with your token" } else { "from this machine" };
     let mut text = format!("Cruddur    http://{address}\ninspector  http://{address}/traces{inspector}\n");

@@ -9,6 +9,7 @@ use std::{ffi::OsString, fs::DirBuilder, net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
+use throughline_axum::IpNet;
 use throughline_forward::Secret;
 use throughline_store::Retention;
 use url::Url;
@@ -16,6 +17,7 @@ use url::Url;
 use crate::archive::{Format, Kind};
 
 mod outbox;
+mod proxies;
 mod retention;
 
 use outbox::OutboxArgs;
@@ -42,10 +44,10 @@ pub(crate) enum Command {
     /// Looks at the whole chain, from a span in this program to the upstream, and says what is wrong and what to do about it;
     /// exit code 1 if traces do not come through.
     Doctor,
-    /// Copies the store of traces into a file, while the server runs or not.
+    /// Copies traces, log records, metrics, and how far each upstream has them, into a directory, while the server runs or not.
     Backup {
         /// Where to; it must not be there yet.
-        file: PathBuf,
+        directory: PathBuf,
     },
     /// Writes everything of the store into a file, as OTLP in JSON or protobuf, while the server runs or not.
     Export {
@@ -80,7 +82,7 @@ pub(crate) enum Command {
 /// Who may look at traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum InspectorAccess {
-    /// Open on loopback, by token on any other address
+    /// Open on loopback to this machine alone, by token on any other address
     Auto,
     /// Open to whoever reaches the address
     Open,
@@ -96,6 +98,10 @@ pub(crate) struct Args {
     listen: String,
     #[command(flatten)]
     doors: doors::DoorArgs,
+    /// Networks or addresses of proxies that are believed about who asks, by `Forwarded` and `X-Forwarded-*`, separated by
+    /// commas; `off` for none
+    #[arg(long, env = "THROUGHLINE_TRUSTED_PROXIES", value_name = "LIST", default_value = "127.0.0.0/8,::1")]
+    trusted_proxies: String,
     /// Where the data is kept; made if it is not there
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -145,6 +151,8 @@ fn wrong(setting: &'static str, reason: impl Into<String>) -> SettingError {
 #[derive(Clone, Debug)]
 pub(crate) enum Access {
     Open,
+    /// Open to those who ask from this machine, and not for somebody else.
+    Local,
     Token(Secret),
 }
 
@@ -153,6 +161,7 @@ pub(crate) enum Access {
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) doors: DoorSettings,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) data_dir: PathBuf,
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) access: Access,
@@ -202,6 +211,7 @@ impl Args {
     pub(crate) fn resolve(self) -> Result<Settings, SettingError> {
         let listen = address("--listen / THROUGHLINE_LISTEN", &self.listen)?;
         let doors = self.doors.resolve(listen)?;
+        let trusted_proxies = proxies::trusted_proxies(&self.trusted_proxies)?;
         if self.data_dir.as_os_str().is_empty() {
             return Err(wrong("--data-dir / THROUGHLINE_DATA_DIR", "it is empty"));
         }
@@ -236,8 +246,10 @@ impl Args {
         let token_is_new = token_needed && token.is_none();
         let access = if token_needed {
             Access::Token(Secret::new(token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string())))
-        } else {
+        } else if wish == InspectorAccess::Open {
             Access::Open
+        } else {
+            Access::Local
         };
         let mut resource_attributes = resource_attributes(self.resource_attributes.as_deref().unwrap_or_default())?;
         // OTEL_SERVICE_NAME wins over a service.name among the attributes, as the specification says.
@@ -263,6 +275,7 @@ impl Args {
         Ok(Settings {
             listen,
             doors,
+            trusted_proxies,
             data_dir: self.data_dir,
             allowed_origins,
             access,
@@ -359,7 +372,8 @@ mod tests {
         assert_eq!(settings.service_name, "cruddur");
         assert_eq!(settings.browser_service_name, "cruddur-web");
         assert!(settings.outbox.upstreams.is_empty());
-        assert!(matches!(settings.access, Access::Open));
+        assert!(matches!(settings.access, Access::Local));
+        assert_eq!(settings.trusted_proxies.len(), 2);
     }
 
     #[test]
@@ -376,6 +390,7 @@ mod tests {
             (&["--scrub-pattern", "("], "--scrub-pattern"),
             (&["--read-timeout", "0"], "--read-timeout"),
             (&["--max-connections", "0"], "--max-connections"),
+            (&["--trusted-proxies", "10.0.0.0/33"], "--trusted-proxies"),
             (&["--listen", "127.0.0.1:4318"], "--trusted-listen"),
             (&["--allow-origin", "localhost:3000"], "--allow-origin"),
             (&["--allow-origin", "https://a.example/path"], "more than an origin"),

@@ -51,6 +51,8 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
     let processor = BatchSpanProcessor::builder(exporter)
         .with_batch_config(BatchConfigBuilder::default().with_scheduled_delay(EXPORT_INTERVAL).build())
         .build();
+    // A line of level ERROR in the log is no failed request.
+    let processor = throughline_axum::ServerStatus::new(processor);
     let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
 
     global::set_text_map_propagator(throughline_axum::TraceContextPropagator::new());

@@ -123,14 +123,17 @@ async fn a_click_from_which_nothing_follows_is_no_action() -> anyhow::Result<()>
 #[tokio::test]
 async fn an_action_that_the_application_says_nothing_of_is_seen_and_has_a_stable_name() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    // What the application calls it, else what those hear who cannot see, else id, name, and the words on a button.
+    // What the application calls it, else what those hear who cannot see, else id, name, the words on a button, and the template
+    // of the page that a link leads to.
     let cases = [
         ("<button data-action='Say' aria-label='No' id='no'>No</button>", "Say"),
         ("<button aria-label='Hear' id='no' name='no'>No</button>", "Hear"),
         ("<button id='Known' name='no'>No</button>", "Known"),
         ("<button name='Named'>No</button>", "Named"),
         ("<button>Words on it</button>", "Words on it"),
-        ("<a href='#'>Words of somebody</a>", "a"),
+        ("<a href='/@andrewbrown?a=b#c'>Words of somebody</a>", "a /@{handle}"),
+        ("<a href='https://elsewhere.example/@andrewbrown'>Words of somebody</a>", "a"),
+        ("<a href='/unknown/quokka'>Words of somebody</a>", "a"),
     ];
     for (html, name) in cases {
         add(&browser, html, "click", "fetch('/api/users?by=action').then(r => r.text());").await?;

@@ -56,6 +56,7 @@ fn telemetry(backend: &Backend) -> Config {
         .scope("cruddur", env!("CARGO_PKG_VERSION"))
         // The inspector is live: the usual 5 s would be felt.
         .flush_interval_ms(FLUSH_INTERVAL_MS)
+        .route(page::template_of)
         .ignore_page(is_inspector);
     let base = backend.url("");
     if base.is_empty() { config } else { config.propagate_to(base) }

@@ -61,6 +61,17 @@ pub(crate) fn use_page(route: &str, title: &str) -> Opened {
     opened
 }
 
+/// The template of a page's path, as [`use_page`] has it.
+pub(crate) fn template_of(path: &str) -> Option<String> {
+    let template = match path {
+        "/" | "/notifications" | "/search" => path,
+        _ if path.starts_with("/crud/") => "/crud/{uuid}",
+        _ if path.starts_with("/@") => "/@{handle}",
+        _ => return None,
+    };
+    Some(template.to_owned())
+}
+
 /// Opens a page of the inspector, which makes no traces.
 pub(crate) fn use_untraced_page(title: &str) {
     HANDED_OVER.take();

@@ -24,4 +24,6 @@ fuzz_target!(|lines: Vec<(u8, Vec<u8>)>| {
     let stranger = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     assert_eq!(Forwarded::read(&headers, stranger, &[trusted]), Forwarded::default());
     assert_eq!(Forwarded::read(&headers, peer, &[]), Forwarded::default());
+    // Whoever is believed was claimed to ask.
+    assert!(found.client.is_none() || Forwarded::claims(&headers).any(|claim| claim == found.client));
 });

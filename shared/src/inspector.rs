@@ -101,7 +101,7 @@ pub struct TraceSummary {
     pub error_count: u32,
     /// Their services, in order of first appearance.
     pub services: Vec<String>,
-    /// `app.user_id`, where a span carries it.
+    /// `user.id` or else `app.user_id`, where a span carries one.
     pub user: Option<String>,
     /// The network figures, where a fetch span carries them.
     pub bands: Option<Bands>,

@@ -1,7 +1,8 @@
-//! `throughline backup FILE`.
+//! `throughline backup DIRECTORY`.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
+    io,
     path::Path,
 };
 
@@ -9,31 +10,49 @@ use anyhow::Context;
 
 use super::{must_be_new, progress};
 
-/// Copies the store into `file`, while the server runs or not. The copy has its name when it is whole.
-pub(crate) fn run(data_dir: &Path, file: &Path) -> anyhow::Result<()> {
-    must_be_new(file)?;
-    let mut partial = file.to_path_buf().into_os_string();
+/// Copies all that is stored of telemetry into the directory `to`, while the server runs or not. The copy has its name when it
+/// is whole.
+pub(crate) fn run(data_dir: &Path, to: &Path) -> anyhow::Result<()> {
+    must_be_new(to)?;
+    let mut partial = to.to_path_buf().into_os_string();
     partial.push(".partial");
     let partial = Path::new(&partial);
     must_be_new(partial)?;
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(partial).with_context(|| format!("`{}` cannot be made", partial.display()))?;
     let bar = progress::bar(0, "pages");
     let copied = throughline_store::backup(data_dir, partial, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let copied = copied.with_context(|| format!("the store in `{}` cannot be copied", data_dir.display()));
+    let copied = copied.with_context(|| format!("what is stored in `{}` cannot be copied", data_dir.display()));
     let moved = copied.and_then(|()| {
-        // What is said to be there is there after a power cut too.
-        File::open(partial).and_then(|copy| copy.sync_all()).context("the copy cannot be written to disk")?;
-        fs::rename(partial, file).with_context(|| format!("the copy cannot be named `{}`", file.display()))
+        let bytes = write_out(partial).context("the copy cannot be written to disk")?;
+        fs::rename(partial, to).with_context(|| format!("the copy cannot be named `{}`", to.display()))?;
+        Ok(bytes)
     });
     if moved.is_err() {
         // It is ours, and half a copy is none.
-        let _ = fs::remove_file(partial);
+        let _ = fs::remove_dir_all(partial);
     }
-    moved?;
-    let bytes = fs::metadata(file).map_or(0, |metadata| metadata.len());
-    println!("{} has {bytes} bytes; put it into a data directory as `traces.db` to use it", file.display());
+    let bytes = moved?;
+    println!("{} has {bytes} bytes; it is a data directory, for --data-dir or to be put into one", to.display());
     Ok(())
+}
+
+/// What is said to be there is there after a power cut too. How many bytes it has.
+fn write_out(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(dir)? {
+        let file = File::open(entry?.path())?;
+        file.sync_all()?;
+        bytes += file.metadata()?.len();
+    }
+    // The names too, where a directory can be opened.
+    #[cfg(unix)]
+    File::open(dir)?.sync_all()?;
+    Ok(bytes)
 }

@@ -1,7 +1,7 @@
 //! The addresses of Cruddur's API.
 
 use axum::{
-    Json, Router,
+    Extension, Json, Router,
     extract::{
         Path, Query, State,
         rejection::{JsonRejection, QueryRejection},
@@ -31,7 +31,10 @@ use super::{
     rows::{self, Stored},
     session::{self, COOKIE, DEFAULT_HANDLE, Me},
 };
-use crate::error::{ApiError, no_such_api, wrong_method};
+use crate::{
+    caller::Caller,
+    error::{ApiError, no_such_api, wrong_method},
+};
 
 /// A year, as a cookie's Max-Age.
 const COOKIE_MAX_AGE_S: u32 = 31_536_000;
@@ -305,10 +308,16 @@ async fn users(State(database): State<Database>, Me(me): Me) -> Result<Json<User
 }
 
 #[tracing::instrument(name = "choose-user", skip_all)]
-async fn choose(State(database): State<Database>, body: Body<ChooseUser>) -> Result<Response, ApiError> {
+async fn choose(
+    State(database): State<Database>,
+    caller: Option<Extension<Caller>>,
+    body: Body<ChooseUser>,
+) -> Result<Response, ApiError> {
     let Json(ChooseUser { handle }) = body?;
     let user: User = database.call(move |session| known_user(session, &handle)).await?;
-    let cookie = format!("{COOKIE}={}; Path=/; Max-Age={COOKIE_MAX_AGE_S}; SameSite=Lax; HttpOnly", user.handle);
+    let secure = caller.as_deref().map_or("", Caller::secure);
+    let handle = &user.handle;
+    let cookie = format!("{COOKIE}={handle}; Path=/; Max-Age={COOKIE_MAX_AGE_S}; SameSite=Lax; HttpOnly{secure}");
     Ok(([(header::SET_COOKIE, cookie)], Json(user)).into_response())
 }
 

@@ -1,4 +1,4 @@
-//! Who may look at traces: everybody on loopback, elsewhere whoever has the token.
+//! Who may look at traces: who is on this machine, elsewhere whoever has the token.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -7,12 +7,12 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Redirect, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::Authority};
 use subtle::ConstantTimeEq;
 use throughline_forward::Secret;
 use url::{Url, form_urlencoded};
 
-use crate::{cookie, error::ApiError, settings::Access};
+use crate::{caller::Caller, cookie, error::ApiError, settings::Access};
 
 const COOKIE: &str = "throughline_access";
 /// The same where there is TLS: a browser takes it from this host itself only, and sends it to this host only.
@@ -23,6 +23,8 @@ const PARAMETER: &str = "access_token";
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     token: Option<Arc<Secret>>,
+    /// Without a token: whether only those on this machine are let in.
+    is_local: bool,
     /// Names under which an open inspector answers, besides `localhost` and addresses.
     hosts: Arc<[String]>,
 }
@@ -32,25 +34,34 @@ impl Gate {
     pub(crate) fn new(access: &Access, origins: &[String]) -> Self {
         let hosts = origins.iter().filter_map(|origin| Some(Url::parse(origin).ok()?.host_str()?.to_owned())).collect();
         let token = match access {
-            Access::Open => None,
+            Access::Open | Access::Local => None,
             Access::Token(token) => Some(Arc::new(token.clone())),
         };
-        Self { token, hosts }
+        Self { token, is_local: matches!(access, Access::Local), hosts }
     }
 
     /// Whether a request was sent to a name that is meant for this server.
     ///
     /// Where no token is asked for, a page of another site must not get in by a name of its own that it lets point here (DNS
     /// rebinding). Addresses and `localhost` are no such names.
-    fn knows_host(&self, headers: &HeaderMap) -> bool {
+    fn knows_host(&self, uri: &Uri, headers: &HeaderMap, caller: &Caller) -> bool {
         if self.token.is_some() {
             return true;
         }
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        // HTTP/2 has it in the address, and axum puts it there; a program without either is no browser.
-        let Some(host) = host.and_then(|host| host.parse::<http::uri::Authority>().ok()) else { return true };
-        let host = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
-        host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
+        let host = host.and_then(|host| host.parse::<Authority>().ok());
+        let is_known = |host: &Authority| {
+            let host = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+            host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
+        };
+        // HTTP/2 has it in the address; a proxy may ask for another host than it was asked for; a program that names none is no
+        // browser.
+        host.iter().chain(uri.authority()).chain(&caller.host).all(is_known)
+    }
+
+    /// Whether this is one whom an open inspector is open to.
+    fn is_open_to(&self, caller: &Caller) -> bool {
+        caller.is_local || !self.is_local
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
@@ -66,7 +77,7 @@ impl Gate {
 
 /// Whether a page of another origin makes this request. What it may read, CORS says; here it may not even ask, so that nothing
 /// depends on how a browser handles the answer. An origin that is allowed elsewhere is another one here.
-fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+fn is_from_elsewhere(headers: &HeaderMap, caller: &Caller) -> bool {
     let text = |name: &header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
         // A proxy may change `Host`; what a browser says of the site no page can set. `none` is a person.
@@ -74,14 +85,12 @@ fn is_from_elsewhere(headers: &HeaderMap) -> bool {
         Some(_) => true,
         None => match (text(&header::ORIGIN), text(&header::HOST)) {
             (None, _) => false,
-            (Some(origin), host) => origin.split_once("://").map(|(_, authority)| authority) != host,
+            (Some(origin), host) => {
+                let host = caller.host.as_ref().map(Authority::as_str).or(host);
+                origin.split_once("://").map(|(_, authority)| authority) != host
+            }
         },
     }
-}
-
-/// Whether the browser speaks TLS, to us or to a proxy before us. Who lies about it harms itself alone.
-fn is_over_tls(headers: &HeaderMap) -> bool {
-    headers.get("x-forwarded-proto").is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 /// In constant time, so that a wrong token does not say how wrong it is.
@@ -105,7 +114,10 @@ pub(super) async fn guard(State(gate): State<Gate>, request: Request, next: Next
 }
 
 async fn admit(gate: &Gate, request: Request, next: Next) -> Response {
-    if is_from_elsewhere(request.headers()) {
+    // Nothing is known of who asks: then it is nobody to be let in.
+    let stranger = Caller::default();
+    let caller = request.extensions().get().unwrap_or(&stranger);
+    if is_from_elsewhere(request.headers(), caller) {
         return ApiError::new(
             StatusCode::FORBIDDEN,
             "other_origin",
@@ -113,7 +125,16 @@ async fn admit(gate: &Gate, request: Request, next: Next) -> Response {
         )
         .into_response();
     }
-    if !gate.knows_host(request.headers()) {
+    if !gate.is_open_to(caller) {
+        return ApiError::new(
+            StatusCode::FORBIDDEN,
+            "not_on_this_machine",
+            "traces are shown without a token to those on this machine only, and this request comes by a proxy from elsewhere; \
+             set --inspector-access token / THROUGHLINE_INSPECTOR_ACCESS",
+        )
+        .into_response();
+    }
+    if !gate.knows_host(request.uri(), request.headers(), caller) {
         return ApiError::new(
             StatusCode::FORBIDDEN,
             "unknown_host",
@@ -134,8 +155,9 @@ async fn admit(gate: &Gate, request: Request, next: Next) -> Response {
 
 /// A page address with the token in it: puts the token into a cookie and the address right. `None` if there is none or it is
 /// wrong.
-pub(crate) fn enter(gate: &Gate, uri: &http::Uri, headers: &HeaderMap) -> Option<Response> {
+pub(crate) fn enter(gate: &Gate, request: &Parts) -> Option<Response> {
     let token = gate.token.as_ref()?;
+    let uri = &request.uri;
     let query = uri.query()?;
     let mut given = false;
     let mut rest = form_urlencoded::Serializer::new(String::new());
@@ -151,7 +173,9 @@ pub(crate) fn enter(gate: &Gate, uri: &http::Uri, headers: &HeaderMap) -> Option
     }
     let rest = rest.finish();
     let target = if rest.is_empty() { uri.path().to_owned() } else { format!("{}?{rest}", uri.path()) };
-    let (name, secure) = if is_over_tls(headers) { (HOST_COOKIE, "; Secure") } else { (COOKIE, "") };
+    let stranger = Caller::default();
+    let caller = request.extensions.get().unwrap_or(&stranger);
+    let (name, secure) = (if caller.is_over_tls { HOST_COOKIE } else { COOKIE }, caller.secure());
     let cookie = format!("{name}={}; Path=/; SameSite=Strict; HttpOnly{secure}", token.expose());
     let headers = [(header::SET_COOKIE, cookie.as_str()), (header::CACHE_CONTROL, "no-store")];
     Some((headers, Redirect::to(&target)).into_response())
@@ -188,28 +212,32 @@ mod tests {
         for host in
             ["127.0.0.1:3000", "localhost", "LOCALHOST:3000", "[::1]:3000", "192.168.1.7:80", "dev.example:3000"]
         {
-            assert!(gate.knows_host(&headers(header::HOST, host)), "{host}");
+            assert!(gate.knows_host(&Uri::default(), &headers(header::HOST, host), &Caller::default()), "{host}");
         }
         for host in ["evil.example", "localhost.evil.example:3000", "127.0.0.1.evil.example"] {
-            assert!(!gate.knows_host(&headers(header::HOST, host)), "{host}");
+            assert!(!gate.knows_host(&Uri::default(), &headers(header::HOST, host), &Caller::default()), "{host}");
+            let address = Uri::builder().scheme("http").authority(host).path_and_query("/").build().unwrap();
+            assert!(!gate.knows_host(&address, &HeaderMap::new(), &Caller::default()), "{host}");
+            let behind = Caller { host: Some(host.parse().unwrap()), ..Caller::default() };
+            assert!(!gate.knows_host(&Uri::default(), &headers(header::HOST, "127.0.0.1:3000"), &behind), "{host}");
         }
-        assert!(self::gate().knows_host(&headers(header::HOST, "app.example")));
+        assert!(self::gate().knows_host(&Uri::default(), &headers(header::HOST, "app.example"), &Caller::default()));
     }
 
     #[test]
     fn the_token_leaves_the_address_bar() {
-        let uri = format!("/traces?text=a%20b&access_token={TOKEN}").parse().unwrap();
-        let response = enter(&gate(), &uri, &HeaderMap::new()).unwrap();
+        let ask = |path: String| http::Request::get(path).body(()).unwrap().into_parts().0;
+        let response = enter(&gate(), &ask(format!("/traces?text=a%20b&access_token={TOKEN}"))).unwrap();
         assert_eq!(response.headers()[header::LOCATION], "/traces?text=a+b");
         assert!(response.headers()[header::SET_COOKIE].to_str().unwrap().contains("HttpOnly"));
-        assert!(enter(&gate(), &"/traces?access_token=wrong".parse().unwrap(), &HeaderMap::new()).is_none());
+        assert!(enter(&gate(), &ask("/traces?access_token=wrong".to_owned())).is_none());
     }
 
     #[test]
     fn over_tls_the_cookie_is_bound_to_the_host() {
-        let uri = format!("/traces?access_token={TOKEN}").parse().unwrap();
-        let tls = headers(header::HeaderName::from_static("x-forwarded-proto"), "https");
-        let response = enter(&gate(), &uri, &tls).unwrap();
+        let tls = Caller { is_over_tls: true, ..Caller::default() };
+        let request = http::Request::get(format!("/traces?access_token={TOKEN}")).extension(tls).body(()).unwrap();
+        let response = enter(&gate(), &request.into_parts().0).unwrap();
         let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
         assert_eq!(cookie, format!("__Host-throughline_access={TOKEN}; Path=/; SameSite=Strict; HttpOnly; Secure"));
         let sent = cookie.split(';').next().unwrap();
@@ -223,7 +251,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()))
                 .collect();
-            is_from_elsewhere(&headers)
+            is_from_elsewhere(&headers, &Caller::default())
         };
         let host = ("host", "app.example:3000");
         for own in [

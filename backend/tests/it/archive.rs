@@ -54,18 +54,27 @@ async fn a_backup_is_made_while_the_server_runs_and_another_starts_from_it() {
     let trace_id = new_trace_id();
     bench.store(&[span(&trace_id, "transfer")]).await;
     let copies = tempfile::tempdir().unwrap();
-    let copy = copies.path().join("traces.db");
+    let copy = copies.path().join("copy");
     let copy = copy.to_str().unwrap();
     let text = ended(bench.data_dir(), &["backup", copy], 0);
     assert!(text.contains(copy), "{text}");
+    let content = || {
+        let files = fs::read_dir(copy).unwrap().map(|entry| entry.unwrap().path());
+        let mut content: Vec<_> = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+        content.sort();
+        content
+    };
+    let before = content();
+    let names: Vec<_> = before.iter().map(|(path, _)| path.file_name().unwrap()).collect();
+    assert_eq!(names, ["metrics.db", "outbox.db", "traces.db"]);
     // Nothing is written over.
-    let before = fs::read(copy).unwrap();
     let text = ended(bench.data_dir(), &["backup", copy], EX_USAGE);
     assert!(text.contains("is there already"), "{text}");
-    assert_eq!(fs::read(copy).unwrap(), before);
+    assert!(content() == before);
+    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 1, "nothing half made is left");
     bench.store(&[span(&trace_id, "later")]).await;
 
-    let (spans, _) = all(copies.path());
+    let (spans, _) = all(Path::new(copy));
     let of_ours: Vec<&str> =
         spans.iter().filter(|span| span.trace_id.to_string() == trace_id).map(|span| span.name.as_str()).collect();
     assert_eq!(of_ours, ["transfer"]);
@@ -137,8 +146,9 @@ async fn compressed_files_are_read_and_broken_ones_told() {
     let nowhere = files.path().join("no-data");
     let said = ended(&nowhere, &["export", &path("x.json")], 1);
     assert!(said.contains("cannot be read") && !Path::new(&path("x.json")).exists(), "{said}");
-    let said = ended(&nowhere, &["backup", &path("x.db")], 1);
+    let said = ended(&nowhere, &["backup", &path("x")], 1);
     assert!(said.contains("cannot be copied") && !nowhere.exists(), "{said}");
+    assert!(!Path::new(&path("x")).exists() && !Path::new(&path("x.partial")).exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,7 +68,7 @@ async fn a_list_can_be_filtered_by_text() {
     let root = span(&one, "open the Vault");
     let mut inner = span(&one, "count 100% of_it");
     inner.parent_span_id = Some(root.span_id);
-    set(&mut inner, "app.user_id", "gringotts");
+    set(&mut inner, "user.id", "gringotts");
     let mut far = span(&other, "walk the dog");
     far.resource = Arc::new(throughline_otlp::Resource {
         attributes: vec![KeyValue::new("service.name", "park")],

@@ -222,6 +222,8 @@ fn settings_of_the_doors_that_cannot_be_are_refused() {
     assert_refused("--scrub-pattern", "THROUGHLINE_SCRUB_PATTERN", "(");
     assert_refused("--read-timeout", "THROUGHLINE_READ_TIMEOUT", "never");
     assert_refused("--max-connections", "THROUGHLINE_MAX_CONNECTIONS", "0");
+    assert_refused("--trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES", "10.0.0.0/33");
+    assert_refused("--trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES", "proxy.example");
 }
 
 #[test]
@@ -302,6 +304,7 @@ fn help_names_every_setting_with_its_variable() {
         ("scrub-pattern", "THROUGHLINE_SCRUB_PATTERN"),
         ("read-timeout", "THROUGHLINE_READ_TIMEOUT"),
         ("max-connections", "THROUGHLINE_MAX_CONNECTIONS"),
+        ("trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES"),
         ("data-dir", "THROUGHLINE_DATA_DIR"),
         ("allow-origin", "FRONTEND_URL"),
         ("inspector-access", "THROUGHLINE_INSPECTOR_ACCESS"),

@@ -100,16 +100,18 @@ async fn serve(app: &mut Router, requests: usize) {
 /// As a page sends it that is traced.
 fn request(number: usize) -> axum::http::Request<Body> {
     let mut request = axum::http::Request::new(Body::empty());
-    *request.uri_mut() = match number % 2 {
-        0 => axum::http::Uri::from_static("/api/users/7?page=2"),
-        _ => axum::http::Uri::from_static("/api/users/8"),
+    // By a tracer of level 2 of the specification, as ours is, and by one of level 1.
+    let (uri, parent) = match number % 2 {
+        0 => ("/api/users/7?page=2", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03"),
+        _ => ("/api/users/8", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     };
+    *request.uri_mut() = axum::http::Uri::from_static(uri);
     for (name, value) in [
         ("host", "app.example:8080"),
         ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0"),
         ("accept", "application/json"),
         ("accept-encoding", "gzip, deflate, br, zstd"),
-        ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+        ("traceparent", parent),
     ] {
         request.headers_mut().insert(name, axum::http::HeaderValue::from_static(value));
     }

@@ -23,12 +23,38 @@ use crate::{set_up::SetUp, stats::Spread};
 /// Connections, each with one request under way.
 const CONNECTIONS: usize = 64;
 
-const REQUEST: &[u8] = b"GET /api/users/7?page=2 HTTP/1.1\r\nhost: app.example:8080\r\n\
-    user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0\r\n\
-    accept: application/json\r\naccept-encoding: gzip, deflate, br, zstd\r\n\
-    traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01\r\n\r\n";
-/// How the body ends.
-const END: &[u8] = b"[7,7,42]";
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// Three numbers: the handler does nothing.
+    Numbers,
+    /// Twenty rows of a database.
+    Feed,
+}
+
+impl Asked {
+    fn request(self) -> Vec<u8> {
+        let path = match self {
+            Self::Numbers => "/api/users/7?page=2",
+            Self::Feed => "/api/activities?page=2",
+        };
+        format!(
+            "GET {path} HTTP/1.1\r\nhost: app.example:8080\r\n\
+            user-agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0\r\n\
+            accept: application/json\r\naccept-encoding: gzip, deflate, br, zstd\r\n\
+            traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    /// How the body ends.
+    const fn end(self) -> &'static [u8] {
+        match self {
+            Self::Numbers => b"[7,7,42]",
+            Self::Feed => b"\"likes\":1}]",
+        }
+    }
+}
 
 /// How many requests were answered.
 #[derive(Clone, Copy, Default)]
@@ -47,7 +73,13 @@ struct Measured {
     per_processor_second: f64,
 }
 
-pub(crate) fn measure(set_up: &SetUp, subjects: &[Subject], rounds: usize, length_ms: u64) -> Result<Vec<Rate>> {
+pub(crate) fn measure(
+    set_up: &SetUp,
+    subjects: &[Subject],
+    asked: Asked,
+    rounds: usize,
+    length_ms: u64,
+) -> Result<Vec<Rate>> {
     let runtime = Builder::new_multi_thread().enable_all().build()?;
     let addresses = subjects.iter().map(|subject| {
         let app = set_up.app(*subject).into_make_service_with_connect_info::<SocketAddr>();
@@ -60,11 +92,11 @@ pub(crate) fn measure(set_up: &SetUp, subjects: &[Subject], rounds: usize, lengt
     let length = Duration::from_millis(length_ms);
     let mut rates = vec![Vec::new(); subjects.len()];
     for round in 0..rounds {
-        eprintln!("loopback: round {} of {rounds}", round + 1);
+        eprintln!("loopback, {asked:?}: round {} of {rounds}", round + 1);
         for index in 0..addresses.len() {
             let index = (index + round) % addresses.len();
             if let (Some(address), Some(rates)) = (addresses.get(index), rates.get_mut(index)) {
-                rates.push(runtime.block_on(rate(*address, length))?);
+                rates.push(runtime.block_on(rate(*address, asked, length))?);
                 set_up.flush()?;
             }
         }
@@ -79,13 +111,13 @@ pub(crate) fn measure(set_up: &SetUp, subjects: &[Subject], rounds: usize, lengt
     Ok(rates.into_iter().map(summary).collect())
 }
 
-async fn rate(address: SocketAddr, length: Duration) -> Result<Measured> {
+async fn rate(address: SocketAddr, asked: Asked, length: Duration) -> Result<Measured> {
     let (answered, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         let stream = TcpStream::connect(address).await.context("cannot connect to the server under test")?;
         stream.set_nodelay(true)?;
-        clients.push(tokio::spawn(ask(stream, Arc::clone(&answered), Arc::clone(&is_over))));
+        clients.push(tokio::spawn(ask(stream, asked, Arc::clone(&answered), Arc::clone(&is_over))));
     }
     let (start, processor) = (Instant::now(), ProcessTime::now());
     tokio::time::sleep(length).await;
@@ -99,12 +131,13 @@ async fn rate(address: SocketAddr, length: Duration) -> Result<Measured> {
     Ok(Measured { per_second: in_each(elapsed), per_processor_second: in_each(processor) })
 }
 
-async fn ask(mut stream: TcpStream, answered: Arc<AtomicU64>, is_over: Arc<AtomicBool>) -> Result<()> {
-    let mut buffer = vec![0; 4_096];
+async fn ask(mut stream: TcpStream, asked: Asked, answered: Arc<AtomicU64>, is_over: Arc<AtomicBool>) -> Result<()> {
+    let (request, end) = (asked.request(), asked.end());
+    let mut buffer = vec![0; 16_384];
     while !is_over.load(Ordering::Relaxed) {
-        stream.write_all(REQUEST).await?;
+        stream.write_all(&request).await?;
         let mut length = 0;
-        while !buffer.get(..length).unwrap_or_default().ends_with(END) {
+        while !buffer.get(..length).unwrap_or_default().ends_with(end) {
             let read = stream.read(buffer.get_mut(length..).context("the answer is too long")?).await?;
             anyhow::ensure!(read > 0, "the server closed the connection");
             length += read;

@@ -20,6 +20,8 @@ use throughline_bench_server::{
 use tracing::Level;
 use tracing_subscriber::{Layer as _, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
+use crate::feed::Feed;
+
 /// So that the queue never overflows: a span that is dropped would be cheap.
 const QUEUE_SPANS: usize = 262_144;
 
@@ -28,6 +30,7 @@ pub(crate) struct SetUp {
     pub(crate) provider: SdkTracerProvider,
     spans: Arc<AtomicU64>,
     bytes: Arc<AtomicU64>,
+    feed: Feed,
 }
 
 impl SetUp {
@@ -43,12 +46,16 @@ impl SetUp {
         global::set_text_map_propagator(TraceContextPropagator::new());
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tracing"));
         tracing_subscriber::registry().with(layer.with_filter(Targets::new().with_default(Level::INFO))).try_init()?;
-        Ok(Self { provider, spans, bytes })
+        Ok(Self { provider, spans, bytes, feed: Feed::new()? })
     }
 
     pub(crate) fn app(&self, subject: Subject) -> Router {
         let user = |Path(id): Path<u32>| async move { Json([id, 7, 42]) };
-        subject.around(Router::new().route("/api/users/{id}", get(user)), &self.provider, Extent::Default)
+        let feed = self.feed.clone();
+        let router = Router::new()
+            .route("/api/users/{id}", get(user))
+            .route("/api/activities", get(move || async move { feed.newest() }));
+        subject.around(router, &self.provider, Extent::Default)
     }
 
     /// Waits until all spans are exported, and says how many there were so far.

@@ -1,6 +1,7 @@
 //! [`TraceBody`]: the response is on its way; the span ends with its last byte.
 
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -57,7 +58,19 @@ impl<B: Body> Body for TraceBody<B> {
         let Some(in_flight) = this.traced.as_mut().map(|traced| &mut traced.in_flight) else {
             return inner.poll_frame(cx);
         };
-        let polled = ready!(in_flight.span.in_scope(|| inner.as_mut().poll_frame(cx)));
+        // What panicked is not polled again: the server drops it.
+        let poll = AssertUnwindSafe(|| in_flight.span.in_scope(|| inner.as_mut().poll_frame(cx)));
+        let polled = match catch_unwind(poll) {
+            Ok(polled) => ready!(polled),
+            Err(panic) => {
+                if let Some(mut traced) = this.traced.take() {
+                    traced.in_flight.record_panic(&*panic);
+                    traced.in_flight.end(&End::Panicked);
+                }
+                // Some bytes are gone: that the rest is missing, the client learns from a connection that breaks.
+                resume_unwind(panic);
+            }
+        };
         let end = match &polled {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {

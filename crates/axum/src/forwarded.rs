@@ -11,6 +11,8 @@ use ipnet::IpNet;
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
 const X_FORWARDED_HOST: &str = "x-forwarded-host";
+/// Of the client alone, as some proxies say it.
+const X_REAL_IP: &str = "x-real-ip";
 
 /// How many hops are looked at, from the near end. Longer chains are somebody's play.
 const MAX_HOPS: usize = 32;
@@ -65,6 +67,19 @@ impl Forwarded {
         }
         let alone = Hop { client: None, scheme: at(X_FORWARDED_PROTO, 0), host: at(X_FORWARDED_HOST, 0) };
         Self::walk(std::iter::once(alone), is_trusted)
+    }
+
+    /// From whom a request is said to come, hop by hop, by whoever says so: `Forwarded`, `X-Forwarded-For` and `X-Real-IP`,
+    /// all of them, the nearest first; `None` for a hop that hides itself or cannot be read. Nothing of it is to be believed;
+    /// it is for who would rather refuse a request because of what it says of itself.
+    pub fn claims(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
+        let elements = move |name: &'static str| {
+            let values = headers.get_all(name).iter().rev().map(|value| value.to_str().unwrap_or_default());
+            values.flat_map(|value| split(value, b',').rev())
+        };
+        let forwarded = elements(header::FORWARDED.as_str()).map(|element| hop(element).client.and_then(address));
+        let lists = [X_FORWARDED_FOR, X_REAL_IP].into_iter().flat_map(elements).map(|text| address(text.trim()));
+        forwarded.chain(lists)
     }
 
     /// From the near end on, as long as what is told is itself a trusted proxy.
@@ -209,6 +224,27 @@ mod tests {
         assert_eq!(with("gopher", "a b"), (some("192.0.2.1"), None, None));
         let alone = [(X_FORWARDED_PROTO, "https")];
         assert_eq!(read(&alone, "10.0.0.1"), (None, Some("https"), None));
+    }
+
+    #[test]
+    fn claims_are_all_that_is_said() {
+        let claims = |pairs: &[(&str, &str)]| {
+            let headers = pairs
+                .iter()
+                .map(|(name, value)| (name.parse::<http::HeaderName>().unwrap(), value.parse().unwrap()))
+                .collect();
+            Forwarded::claims(&headers).map(|claim| claim.map(|ip| ip.to_string())).collect::<Vec<_>>()
+        };
+        assert_eq!(claims(&[("host", "a.example")]), []);
+        assert_eq!(
+            claims(&[
+                ("x-forwarded-for", "127.0.0.1, 192.0.2.1"),
+                ("forwarded", "for=_x, for=\"[::1]:80\";proto=https")
+            ]),
+            [some("::1"), None, some("192.0.2.1"), some("127.0.0.1")]
+        );
+        assert_eq!(claims(&[("forwarded", "proto=https"), ("x-real-ip", " 192.0.2.7 ")]), [None, some("192.0.2.7")]);
+        assert_eq!(claims(&[("x-forwarded-for", "")]), [None]);
     }
 
     #[test]

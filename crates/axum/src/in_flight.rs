@@ -163,16 +163,17 @@ impl InFlight {
             // What came first is the cause.
             self.error.get_or_insert_with(|| error.into());
         }
-        let response = self.status.map(|status| {
-            [
+        if let Some(status) = self.status {
+            // Together, because each call takes the span's lock.
+            span.set_attributes([
                 KeyValue::new(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16())),
                 KeyValue::new(keys::SERVER_FIRST_BYTE_MS, self.first_byte.as_secs_f64() * 1_000.0),
                 KeyValue::new(attribute::HTTP_RESPONSE_BODY_SIZE, number(self.response_bytes)),
-            ]
-        });
-        let error = self.error.clone().map(|error| KeyValue::new(attribute::ERROR_TYPE, error));
-        // Together, because each call takes the span's lock.
-        span.set_attributes(response.into_iter().flatten().chain(error));
+            ]);
+        }
+        if let Some(error) = &self.error {
+            span.set_attribute(KeyValue::new(attribute::ERROR_TYPE, error.clone()));
+        }
         let duration = self.received.elapsed();
         self.span.end(self.received.wall.checked_add(duration).unwrap_or(self.received.wall));
         let over = Over {

@@ -19,7 +19,6 @@ use crate::{
         OnResponse, RemoteParent, RemoteParentPolicy, RouteTemplate, Tickets,
     },
     remote::asks_for_document,
-    routes::Routes,
     service::TraceService,
     span::{ByTracer, ByTracing, Start},
 };
@@ -41,7 +40,6 @@ pub(crate) struct Settings {
     pub(crate) tickets: Arc<dyn Tickets>,
     pub(crate) filter: Arc<dyn Filter>,
     pub(crate) route: Arc<dyn RouteTemplate>,
-    pub(crate) routes: Arc<Routes>,
     pub(crate) documents: Arc<dyn Filter>,
     pub(crate) make_span: Arc<dyn MakeSpan>,
     pub(crate) on_response: Arc<dyn OnResponse>,
@@ -84,7 +82,6 @@ impl TraceLayer {
                 tickets: Arc::new(DefaultTickets),
                 filter: Arc::new(DefaultFilter),
                 route: Arc::new(DefaultRouteTemplate),
-                routes: Arc::default(),
                 documents: Arc::new(asks_for_document),
                 make_span: Arc::new(DefaultMakeSpan),
                 on_response: Arc::new(DefaultOnResponse),

@@ -6,9 +6,11 @@ pub mod client;
 mod forwarded;
 mod future;
 mod headers;
+mod host;
 mod in_flight;
 mod layer;
 mod make_span;
+mod methods;
 mod metrics;
 mod policy;
 mod propagator;
@@ -18,10 +20,13 @@ mod routes;
 mod self_check;
 mod server_timing;
 mod service;
+mod slots;
 mod span;
 #[cfg(feature = "rusqlite")]
 pub mod sqlite;
+mod status;
 mod upgrade;
+mod versions;
 
 use std::any::Any;
 
@@ -40,6 +45,7 @@ pub use policy::{
 pub use propagator::TraceContextPropagator;
 pub use self_check::{Finding, Outcome, Report, SELF_CHECK_SPAN, self_check};
 pub use service::TraceService;
+pub use status::ServerStatus;
 
 /// The id of the trace that this code runs in, 32 hex digits; `None` outside a traced request.
 #[must_use]

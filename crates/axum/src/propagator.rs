@@ -83,12 +83,23 @@ pub(crate) struct Incoming {
 
 /// What [`TraceContextPropagator`] does, straight from the bytes of the headers.
 pub(crate) fn from_headers(context: &Context, headers: &HeaderMap) -> Incoming {
-    // Names that are known need not be looked up by their letters.
-    static NAMES: [HeaderName; 3] =
-        [HeaderName::from_static(TRACEPARENT), HeaderName::from_static(TRACESTATE), HeaderName::from_static(BAGGAGE)];
-    let [parent, state, baggage] = &NAMES;
-    let all = |name| headers.get_all(name).iter().map(http::HeaderValue::as_bytes);
-    extract(context, all(parent), || all(state), all(baggage))
+    static STATE: HeaderName = HeaderName::from_static(TRACESTATE);
+    static BAGGAGES: HeaderName = HeaderName::from_static(BAGGAGE);
+    let (mut parents, mut has_state, mut has_baggage) = ([None, None], false, false);
+    // One walk, because a request has few headers, and each look-up of a name hashes it.
+    for (name, value) in headers {
+        match name.as_str() {
+            TRACEPARENT => parents = [Some(value.as_bytes()), parents[0]],
+            TRACESTATE => has_state = true,
+            BAGGAGE => has_baggage = true,
+            _ => {}
+        }
+    }
+    let all = |is_there: bool, name| {
+        let values = is_there.then(|| headers.get_all(name).iter());
+        values.into_iter().flatten().map(http::HeaderValue::as_bytes)
+    };
+    extract(context, parents.into_iter().flatten(), || all(has_state, &STATE), all(has_baggage, &BAGGAGES))
 }
 
 fn extract<'a, S>(

@@ -43,11 +43,10 @@ fn write(
     times: (i64, i64),
 ) -> fmt::Result {
     if let Some(parent) = span {
-        let bytes = parent.to_bytes();
-        let parent = std::str::from_utf8(&bytes).map_err(|_| fmt::Error)?;
+        let parent = parent.to_bytes();
         for metric in TRACE_METRICS {
-            for part in [metric, ";desc=\"", parent, "\", "] {
-                text.write_str(part)?;
+            for part in [metric.as_bytes(), b";desc=\"", &parent, b"\", "] {
+                text.push(part)?;
             }
         }
     }
@@ -64,11 +63,17 @@ struct Text {
     length: usize,
 }
 
-impl Write for Text {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.length + text.len();
-        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+impl Text {
+    fn push(&mut self, bytes: &[u8]) -> fmt::Result {
+        let end = self.length + bytes.len();
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(bytes);
         self.length = end;
         Ok(())
+    }
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.push(text.as_bytes())
     }
 }

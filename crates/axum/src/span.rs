@@ -1,6 +1,6 @@
 //! The server span: made by an OpenTelemetry tracer directly, or as a `tracing` span.
 
-use std::time::SystemTime;
+use std::{borrow::Cow, time::SystemTime};
 
 use opentelemetry::{
     Context, KeyValue,
@@ -16,7 +16,7 @@ pub(crate) const TARGET: &str = "throughline::http";
 
 /// What a span begins with.
 pub(crate) struct Beginning {
-    pub(crate) name: String,
+    pub(crate) name: Cow<'static, str>,
     pub(crate) start: SystemTime,
     pub(crate) attributes: Vec<KeyValue>,
     pub(crate) origin: Origin,
@@ -78,7 +78,7 @@ impl Start for ByTracing {
         let span = tracing::info_span!(
             target: TARGET,
             "http.server",
-            otel.name = name,
+            otel.name = &*name,
             otel.kind = "server",
         );
         let parent = origin.context();

@@ -176,7 +176,8 @@ impl Config {
     }
 
     /// Names requests and route changes by template: given a path, such as `/users/7`, it answers `/users/{id}`, or `None`
-    /// where it knows none. It becomes `url.template` and part of the span's name, which never has a path. Default: none.
+    /// where it knows none. It becomes `url.template` and part of the span's name, which never has a path; and links that have no
+    /// name of their own are named by it. Default: none.
     #[must_use]
     pub fn route(mut self, template_of: fn(&str) -> Option<String>) -> Self {
         self.route = Some(template_of);

@@ -189,6 +189,50 @@ async fn xhr_is_traced_and_ends_in_each_way() {
 }
 
 #[wasm_bindgen_test]
+async fn an_xhr_can_be_used_again() {
+    start();
+    let heard = heard();
+    eval(
+        "window.again = new XMLHttpRequest(); window.listening = 0;
+        again.addEventListener = function (...all) { listening += 1; XMLHttpRequest.prototype.addEventListener.apply(this, all); };
+        window.ask = path => new Promise(done => { again.open('GET', path); again.onloadend = done; again.send(); });",
+    );
+    for path in ["/again-1", "/again-2"] {
+        eval_async(&format!("ask('{path}')")).await.unwrap();
+        assert!(summary_of(&heard, path).await.status.is_some());
+    }
+    // One that is opened anew gives up what was under way, and no event says so.
+    eval_async("(again.open('GET', '/again-given-up'), again.send(), ask('/again-3'))").await.unwrap();
+    assert!(summary_of(&heard, "/again-3").await.status.is_some());
+    let given_up = summary_of(&heard, "/again-given-up").await;
+    assert_eq!((given_up.status, given_up.error), (None, None));
+    let count = |path: &str| heard.borrow().iter().filter(|summary| summary.path == path).count();
+    assert_eq!((count("/again-1"), count("/again-2"), count("/again-3")), (1, 1, 1));
+    assert_eq!(eval("window.listening").as_f64(), Some(4.0), "each time the same listeners");
+}
+
+#[wasm_bindgen_test]
+async fn an_xhr_that_has_a_context_of_its_own_keeps_it() {
+    start();
+    let heard = heard();
+    let ask = |path: &str, own: &str| {
+        format!(
+            "new Promise(done => {{ const x = new XMLHttpRequest(); window.set = [];
+            x.setRequestHeader = function (name, value) {{ set.push(name.toLowerCase());              XMLHttpRequest.prototype.setRequestHeader.call(this, name, value); }};
+            x.open('GET', '{path}'); x.onloadend = done; {own} x.send(); }})"
+        )
+    };
+    let own = "x.setRequestHeader('TraceParent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01');";
+    eval_async(&ask("/xhr-own", own)).await.unwrap();
+    summary_of(&heard, "/xhr-own").await;
+    let contexts = || eval("window.set.filter(name => name === 'traceparent').length").as_f64();
+    assert_eq!(contexts(), Some(1.0), "two would be none");
+    eval_async(&ask("/xhr-not-own", "")).await.unwrap();
+    summary_of(&heard, "/xhr-not-own").await;
+    assert_eq!(contexts(), Some(1.0));
+}
+
+#[wasm_bindgen_test]
 async fn what_an_action_sends_is_its_child_across_awaits() {
     start();
     let parent_of = |path: &'static str| async move {

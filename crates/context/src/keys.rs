@@ -59,6 +59,8 @@ pub const ACTION_NAME: &str = "throughline.action.name";
 
 /// Who acted, in Cruddur.
 pub const APP_USER_ID: &str = "app.user_id";
+/// Where a span says who acted, the first that it has: OpenTelemetry's own, then Cruddur's.
+pub const USER_IDS: [&str; 2] = ["user.id", APP_USER_ID];
 /// The moment for which the home feed was made.
 pub const APP_NOW: &str = "app.now";
 /// How many activities a feed holds.

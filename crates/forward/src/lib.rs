@@ -5,6 +5,9 @@ mod backoff;
 mod config;
 mod endpoint;
 mod forwarder;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod headers;
 mod outgoing;
 mod response;

@@ -10,6 +10,7 @@ pub mod address;
 pub mod band;
 pub mod find;
 pub mod format;
+pub mod label;
 pub mod log;
 pub mod model;
 pub mod problem;

@@ -55,7 +55,7 @@ pub struct Model {
     pub logs: Logs,
     /// How many spans have failed.
     pub errors: usize,
-    /// `app.user_id`, where a span carries it.
+    /// `user.id` or else `app.user_id`, where a span carries one.
     pub user: Option<String>,
     by_id: HashMap<String, usize>,
 }
@@ -97,14 +97,9 @@ impl Model {
             .collect();
         let network_ms =
             network.iter().filter_map(|network| Some(network.figures.as_ref()?.total_ms)).reduce(|a, b| a + b);
-        let user = spans.iter().find_map(|span| {
-            span.attributes.iter().find(|attribute| attribute.key == keys::APP_USER_ID).and_then(|attribute| {
-                match &attribute.value {
-                    AttributeValue::String(user) if !user.is_empty() => Some(user.clone()),
-                    _ => None,
-                }
-            })
-        });
+        // As the list has it: of the earliest span that says it.
+        let users = spans.iter().filter_map(|span| Some((span.start_ns, &span.span_id, user_of(span)?)));
+        let user = users.min_by_key(|(start_ns, span_id, _)| (*start_ns, *span_id)).map(|(_, _, user)| user);
         let errors = spans.iter().filter(|span| is_error(span)).count();
         Self {
             trace_id,
@@ -163,6 +158,15 @@ fn root_of(tree: &Tree, spans: &[Span]) -> Option<usize> {
     let roots = || tree.roots().iter().map(|root| *root as usize);
     let has_no_parent = |root: &usize| spans.get(*root).is_some_and(|span| span.parent_span_id.is_none());
     roots().find(has_no_parent).or_else(|| roots().next())
+}
+
+/// Who acted, as text: [`keys::USER_IDS`].
+fn user_of(span: &Span) -> Option<String> {
+    keys::USER_IDS.iter().find_map(|key| match &span.attributes.iter().find(|attribute| attribute.key == *key)?.value {
+        AttributeValue::String(user) if !user.is_empty() => Some(user.clone()),
+        AttributeValue::Int(number) => Some(number.to_string()),
+        _ => None,
+    })
 }
 
 /// Start and end of a span, Unix nanoseconds; the end is never before the start.
@@ -252,6 +256,20 @@ pub(crate) mod tests {
         let model = model(spans);
         assert_eq!(model.services, ["web", "api", "sqlite"]);
         assert_eq!(model.service_of, [0, 1, 2, 1]);
+    }
+
+    #[test]
+    fn the_user_is_opentelemetrys_or_else_our_own_of_the_earliest_span() {
+        let said = |key: &str, value| vec![Attribute { key: key.into(), value }];
+        let text = |text: &str| AttributeValue::String(text.into());
+        let mut spans = vec![span("a", None, 2, 9), span("b", Some("a"), 1, 5), span("c", Some("b"), 0, 1)];
+        spans[0].attributes = said("user.id", text("late"));
+        spans[1].attributes = [said(keys::APP_USER_ID, text("yuki")), said("user.id", text("u-4711"))].concat();
+        assert_eq!(model(spans.clone()).user.as_deref(), Some("u-4711"));
+        spans[1].attributes = [said("user.id", text("")), said(keys::APP_USER_ID, text("yuki"))].concat();
+        assert_eq!(model(spans.clone()).user.as_deref(), Some("yuki"));
+        spans[2].attributes = said("user.id", AttributeValue::Int(7));
+        assert_eq!(model(spans).user.as_deref(), Some("7"));
     }
 
     #[test]

@@ -61,7 +61,7 @@ pub struct Limits {
     /// Spans and log records of one session: 200 a second, 2,000 at once.
     pub session_rate: RateLimit,
     /// Spans and log records of one client, by its address (of IPv6, by its /64): 1,000 a second, 10,000 at once. A ticket
-    /// costs as much as a span. Clients on loopback are not told apart: there a proxy may stand before us.
+    /// costs as much as a span. Clients on loopback are not told apart: there a proxy may stand before us that says nothing.
     pub client_rate: RateLimit,
     /// Spans and log records of all browsers together: 5,000 a second, 20,000 at once.
     pub public_rate: RateLimit,

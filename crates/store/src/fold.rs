@@ -244,13 +244,13 @@ pub(crate) fn column_ns(time_ns: u64) -> i64 {
     i64::try_from(time_ns).unwrap_or(i64::MAX)
 }
 
-/// `app.user_id`, as text.
+/// Who acted, as text: [`keys::USER_IDS`].
 pub(crate) fn user(span: &Span) -> Option<Cow<'_, str>> {
-    match span.attribute(keys::APP_USER_ID)? {
-        Value::String(name) if !name.is_empty() => Some(Cow::Borrowed(name)),
+    keys::USER_IDS.iter().find_map(|key| match span.attribute(key)? {
+        Value::String(name) if !name.is_empty() => Some(Cow::Borrowed(name.as_str())),
         Value::Int(number) => Some(Cow::Owned(number.to_string())),
         _ => None,
-    }
+    })
 }
 
 fn bands(span: &Span) -> Option<Bands> {
@@ -314,6 +314,28 @@ mod tests {
                 span
             },
         )
+    }
+
+    #[test]
+    fn opentelemetrys_user_comes_before_our_own() {
+        let of = |attributes: Vec<KeyValue>| {
+            let mut span = Span::new(
+                TraceId::from_bytes([1; 16]).unwrap(),
+                SpanId::from_bytes([1; 8]).unwrap(),
+                Arc::default(),
+                Arc::default(),
+            );
+            span.attributes = attributes;
+            user(&span).map(Cow::into_owned)
+        };
+        let (ours, theirs) = (KeyValue::new(keys::APP_USER_ID, "yuki"), KeyValue::new("user.id", "u-4711"));
+        assert_eq!(of(vec![ours.clone(), theirs.clone()]).as_deref(), Some("u-4711"));
+        assert_eq!(of(vec![theirs]).as_deref(), Some("u-4711"));
+        assert_eq!(of(vec![ours.clone()]).as_deref(), Some("yuki"));
+        // What says nothing does not hide what does.
+        assert_eq!(of(vec![KeyValue::new("user.id", ""), ours]).as_deref(), Some("yuki"));
+        assert_eq!(of(vec![KeyValue::new("user.id", 7)]).as_deref(), Some("7"));
+        assert_eq!(of(vec![KeyValue::new("user.name", "Yuki")]), None);
     }
 
     /// Spans with different ids, and their order of arrival.

@@ -13,11 +13,15 @@
 
 mod append;
 mod archive;
+mod backup;
 mod block;
 mod checkpoint;
 mod damage;
 mod error;
 mod fold;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod known;
 mod list;
 mod logs;
@@ -37,7 +41,8 @@ mod varint;
 mod writer;
 
 pub use crate::{
-    archive::{Archive, backup},
+    archive::Archive,
+    backup::backup,
     damage::set_aside,
     error::StoreError,
     list::{Before, ListFilter, MAX_LIST},

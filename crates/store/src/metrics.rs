@@ -18,7 +18,7 @@ use tokio::{sync::watch, task};
 
 use crate::{Appended, StoreError, fold::column_ns, schema};
 
-const FILE: &str = "metrics.db";
+pub(crate) const FILE: &str = "metrics.db";
 /// `THLM`, in `application_id`.
 const APPLICATION_ID: i64 = 0x5448_4c4d;
 const VERSION: i64 = 1;

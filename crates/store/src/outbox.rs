@@ -17,7 +17,7 @@ use tokio::task;
 
 use crate::{StoreError, fold::column_ns, schema};
 
-const FILE: &str = "outbox.db";
+pub(crate) const FILE: &str = "outbox.db";
 /// `THLO`, in `application_id`.
 const APPLICATION_ID: i64 = 0x5448_4c4f;
 const VERSION: i64 = 1;

@@ -38,7 +38,7 @@ pub struct Summary {
     pub error_count: u64,
     /// Their services, in the order in which each one's first span began. At most 64.
     pub services: Vec<String>,
-    /// Who did it: `app.user_id` of the earliest span that has one.
+    /// Who did it: `user.id`, or else `app.user_id`, of the earliest span that has one.
     pub user: Option<String>,
     /// The network's part, if any request was measured.
     pub bands: Option<Bands>,

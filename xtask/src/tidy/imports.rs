@@ -54,7 +54,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 /// Packages that stay free of nearly everything, with what they may use of others.
 const MAY_USE: [(&str, &[&str]); 3] = [
     ("throughline-context", &["serde", "thiserror"]),
-    ("throughline-timing", &["thiserror"]),
+    ("throughline-timing", &["itoa", "thiserror"]),
     ("throughline-shared", &["serde"]),
 ];
 

@@ -53,7 +53,11 @@ const ROWS: [Row; 23] = [
         right: "https",
         answer: |seen| text(&seen.forwarded, "url.scheme").unwrap_or_else(|| "–".to_owned()),
     },
-    Row { question: "`network.peer.address`", right: "yes", answer: |seen| yes(has(&seen.ok, "network.peer.address")) },
+    Row {
+        question: "`network.peer.address` behind a proxy",
+        right: "yes",
+        answer: |seen| yes(has(&seen.forwarded, "network.peer.address")),
+    },
     Row { question: "`server.address`", right: "yes", answer: |seen| yes(has(&seen.ok, "server.address")) },
     Row { question: "headers recorded", right: "none", answer: headers },
     Row {

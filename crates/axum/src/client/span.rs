@@ -12,8 +12,8 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::About;
 use crate::{
-    make_span::{KNOWN, OTHER},
-    metrics::protocol_version,
+    methods::{KNOWN, OTHER},
+    versions::protocol_version,
 };
 
 pub(super) fn make_span(request: &Request, about: &About) -> Span {

@@ -12,7 +12,7 @@ use opentelemetry_sdk::{
     },
     trace::{SdkTracerProvider, Span, SpanData, SpanProcessor},
 };
-use throughline_axum::TraceLayer;
+use throughline_axum::{ServerStatus, TraceLayer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -67,7 +67,7 @@ impl SpanProcessor for Ended {
 impl Telemetry {
     pub(crate) fn new(way: Way) -> Self {
         let (sender, ended) = mpsc::unbounded_channel();
-        let provider = SdkTracerProvider::builder().with_span_processor(Ended(sender)).build();
+        let provider = SdkTracerProvider::builder().with_span_processor(ServerStatus::new(Ended(sender))).build();
         let metrics = InMemoryMetricExporter::default();
         let meters = SdkMeterProvider::builder().with_reader(PeriodicReader::builder(metrics.clone()).build()).build();
         // Client and server library have spans of their own, which are not what is tested.

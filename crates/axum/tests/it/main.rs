@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "all of this is a test")]
 
 mod bodies;
+mod extended_connect;
 mod harness;
 mod headers;
 mod metrics;

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use axum::{
     Router,
-    http::StatusCode,
+    body::Body,
+    http::{Request, StatusCode, Version},
     routing::{any, get},
 };
 use opentelemetry::KeyValue;
@@ -82,6 +83,61 @@ async fn sizes_of_bodies_are_measured() {
     assert_eq!((*count, *sum), (1, 4));
 }
 
+/// More combinations than instruments are bound to, with a route and without, with errors and bodies among them, asked for twice
+/// each and in turn.
+#[tokio::test]
+async fn each_set_of_labels_is_measured_by_itself() {
+    let telemetry = Telemetry::new(Way::Tracer);
+    let answer = |request: Request<Body>| async move {
+        let status = request.uri().query().and_then(|status| status.parse::<u16>().ok()).unwrap();
+        StatusCode::from_u16(status).unwrap()
+    };
+    let app = Router::new().route("/routed", any(answer)).fallback(answer).layer(telemetry.layer());
+    let mut expected = BTreeSet::new();
+    let mut expected_bytes = BTreeSet::new();
+    for round in 1..=2 {
+        for (path, route) in [("/routed", " http.route=/routed"), ("/elsewhere", "")] {
+            for (method, label) in [("GET", "GET"), ("POST", "POST"), ("BREW", "_OTHER"), ("STIR", "_OTHER")] {
+                for (version, version_label) in [(Version::HTTP_11, "1.1"), (Version::HTTP_2, "2")] {
+                    for status in [200, 201, 202, 204, 206, 400, 401, 403, 404, 409, 410, 429, 500, 503] {
+                        let body = if method == "POST" { "seven b" } else { "" };
+                        let request = Request::builder()
+                            .method(method)
+                            .uri(format!("{path}?{status}"))
+                            .version(version)
+                            .body(Body::from(body))
+                            .unwrap();
+                        let response = tower::ServiceExt::oneshot(app.clone(), request).await.unwrap();
+                        axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+                        let error = if status >= 500 { format!("error.type={status} ") } else { String::new() };
+                        let labels = format!(
+                            "{error}http.request.method={label} http.response.status_code={status}{route} \
+                             network.protocol.version={version_label} url.scheme=http"
+                        );
+                        if method == "POST" && round == 2 {
+                            expected_bytes.insert((labels.clone(), 2, 14));
+                        }
+                        if round == 2 {
+                            expected.insert((labels, if label == "_OTHER" { 4 } else { 2 }));
+                        }
+                    }
+                }
+            }
+        }
+    }
+    telemetry.metric("http.server.request.duration", |metric| {
+        seconds(metric, |points| {
+            let found: BTreeSet<_> = points.iter().map(|point| (labels(point.attributes()), point.count())).collect();
+            assert_eq!(found, expected);
+        });
+    });
+    let found: BTreeSet<_> = telemetry.metric("http.server.response.body.size", bytes).into_iter().collect();
+    assert_eq!(found, expected.into_iter().map(|(labels, count)| (labels, count, 0)).collect());
+    let found: BTreeSet<_> = telemetry.metric("http.server.request.body.size", bytes).into_iter().collect();
+    assert_eq!(found, expected_bytes);
+    assert_eq!(telemetry.active(), 0);
+}
+
 #[tokio::test]
 async fn what_clients_make_up_is_no_label() {
     let mut telemetry = Telemetry::new(Way::Tracer);
@@ -113,7 +169,7 @@ async fn templates_made_by_a_program_are_bounded_as_labels() {
     let layer = telemetry.layer().route(careless);
     let app = Router::new().fallback(|| async {}).layer(layer);
     for number in 0..1_100 {
-        let request = http::Request::get(format!("/{number}")).body(axum::body::Body::empty()).unwrap();
+        let request = Request::get(format!("/{number}")).body(Body::empty()).unwrap();
         tower::ServiceExt::oneshot(app.clone(), request).await.unwrap();
     }
     telemetry.metric("http.server.request.duration", |metric| {

@@ -81,6 +81,7 @@ async fn a_panic_within_a_body_is_no_cancellation() {
         let address = serve(router(telemetry.layer())).await;
         exchange(address, &ask("/body")).await;
         let span = telemetry.span().await;
+        assert_eq!(exception(&span), "the second chunk is bad");
         assert_eq!((span.status.clone(), text(&span, "error.type")), (Status::error(""), "panic".into()));
         assert_eq!(telemetry.active(), 0);
     }

@@ -91,6 +91,51 @@ async fn a_line_about_an_error_makes_no_failed_request_with_a_tracer() {
 }
 
 #[tokio::test]
+async fn nor_with_a_tracing_span_where_the_processor_looks() {
+    let mut telemetry = Telemetry::new(Way::Tracing);
+    let router = Router::new()
+        .route(
+            "/line",
+            get(|| async {
+                tracing::error!("somebody's input was bad");
+                StatusCode::BAD_REQUEST
+            }),
+        )
+        // An event that is nothing but an error is an exception to tracing-opentelemetry, whatever its level.
+        .route("/field", get(|| async { tracing::warn!(error = "no cheese") }))
+        .route("/inner", get(|| async { tracing::info_span!("inner").in_scope(|| tracing::error!("no cheese")) }))
+        .route(
+            "/failed",
+            get(|| async {
+                tracing::error!("no cheese");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }),
+        )
+        .route(
+            "/by_hand",
+            get(|| async {
+                opentelemetry::Context::current().span().set_status(Status::error("the quota is used up"));
+            }),
+        )
+        .layer(telemetry.layer());
+    let address = serve(router).await;
+    for (path, status) in [
+        ("/line", Status::Unset),
+        ("/field", Status::Unset),
+        ("/failed", Status::error("")),
+        ("/by_hand", Status::error("the quota is used up")),
+    ] {
+        exchange(address, &ask(path)).await;
+        let span = telemetry.span().await;
+        assert_eq!(span.status, status, "{path}");
+        assert_eq!(span.events.len(), usize::from(path != "/by_hand"), "the event stays");
+    }
+    exchange(address, &ask("/inner")).await;
+    let (inner, server) = (telemetry.span().await, telemetry.span().await);
+    assert_eq!((inner.status, server.status), (Status::error(""), Status::Unset), "others keep what they have");
+}
+
+#[tokio::test]
 async fn without_anybody_who_makes_spans_the_clients_context_passes() {
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let handler = || async { opentelemetry::Context::current().span().span_context().span_id().to_string() };

@@ -41,7 +41,7 @@ impl Tracer {
             () if js::number(event, Name::Detail) > 0.0 => "click",
             () => "key",
         };
-        let span = self.action_span(None, kind, &stable_name(&element));
+        let span = self.action_span(None, kind, &self.stable_name(&element));
         let number = self.begin_scope(What::Action, span, 0);
         js::after(0.0, Tag::ActedOver, number);
     }
@@ -53,25 +53,34 @@ impl Tracer {
         }
         self.release(number);
     }
-}
 
-/// A name that is the same tomorrow and for everybody, and that nobody typed: what the application says, else the label that
-/// it gave for those who cannot see, else the id, the name, the words on a button, or what it is.
-fn stable_name(element: &JsValue) -> String {
-    for attribute in ["data-action", "aria-label", "id", "name"] {
-        let value = js::call(element, Name::GetAttribute, &[&attribute.into()]);
-        if let Some(value) = value.as_string().filter(|value| !value.is_empty()) {
-            return value;
+    /// A name that is the same tomorrow and for everybody, and that nobody typed: what the application says, else the label that
+    /// it gave for those who cannot see, else the id, the name, the words on a button, the template of where a link leads, or
+    /// what it is.
+    fn stable_name(&self, element: &JsValue) -> String {
+        for attribute in ["data-action", "aria-label", "id", "name"] {
+            let value = js::call(element, Name::GetAttribute, &[&attribute.into()]);
+            if let Some(value) = value.as_string().filter(|value| !value.is_empty()) {
+                return value;
+            }
+        }
+        let kind = js::text(element, Name::LocalName).unwrap_or_default();
+        // Words in a link or a summary may be somebody's; those on a button are the application's.
+        if kind == "button"
+            && let Some(label) = js::text(element, Name::TextContent)
+            && label.len() <= LABEL_LIMIT_BYTES
+            && !label.trim_ascii().is_empty()
+        {
+            return label.trim_ascii().to_owned();
+        }
+        // Only a link of this site leads where a template of the application's is.
+        let template = self
+            .config
+            .route
+            .filter(|_| js::text(element, Name::Origin).is_some_and(|origin| origin == self.page_origin));
+        match template.and_then(|template_of| template_of(&js::text(element, Name::Pathname)?)) {
+            Some(template) => two_words(&kind, &template),
+            None => kind,
         }
     }
-    let kind = js::text(element, Name::LocalName).unwrap_or_default();
-    // Words in a link or a summary may be somebody's; those on a button are the application's.
-    if kind == "button"
-        && let Some(label) = js::text(element, Name::TextContent)
-        && label.len() <= LABEL_LIMIT_BYTES
-        && !label.trim_ascii().is_empty()
-    {
-        return label.trim_ascii().to_owned();
-    }
-    kind
 }

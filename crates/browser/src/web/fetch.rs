@@ -16,6 +16,8 @@ use crate::{
     session::{decimal, number, push_hex},
 };
 
+pub(super) const TRACEPARENT: &str = "traceparent";
+
 /// A request that has begun: its number, and the headers that it is to carry.
 pub(super) struct Begun {
     pub(super) number: u32,
@@ -143,7 +145,7 @@ impl Tracer {
         if number != 0 && may_carry {
             let mut header = String::new();
             push_hex(&mut header, &TraceParent::new(context.trace_id, context.span_id, context.flags).to_bytes());
-            carried.push(("traceparent", header));
+            carried.push((TRACEPARENT, header));
             BAGGAGE_HEADER.with(|kept| {
                 let baggage = kept.take();
                 if !baggage.is_empty() {

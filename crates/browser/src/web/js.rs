@@ -244,6 +244,8 @@ pub(super) enum Tag {
     #[cfg(feature = "xhr")]
     XhrOpened,
     #[cfg(feature = "xhr")]
+    XhrHeaderSet,
+    #[cfg(feature = "xhr")]
     XhrSent,
     FetchAnswered,
     FetchFailed,

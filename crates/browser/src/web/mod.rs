@@ -298,7 +298,7 @@ impl Tracer {
             _ if is(tag, Tag::FetchAnswered) => self.answered(number, a),
             _ if is(tag, Tag::FetchFailed) => self.failed(number, a),
             #[cfg(feature = "xhr")]
-            _ if is(tag, Tag::XhrEnded) => self.xhr_ended(number, a),
+            _ if is(tag, Tag::XhrEnded) => self.xhr_ended(a),
             _ if is(tag, Tag::Observed) => self.observed(js::call(a, Name::GetEntries, &[])),
             _ if is(tag, Tag::Flush) => self.woken(),
             _ if is(tag, Tag::Settle) => self.settle(),

@@ -34,13 +34,13 @@ pub fn navigation(route: &str) {
             tracer.begin_route();
         }
         if let Some(scope) = tracer.ambient_of(What::Route) {
+            scope.is_named = true;
             name(scope, route);
         }
     });
 }
 
 fn name(scope: &mut Active, route: &str) {
-    scope.is_named = true;
     scope.span.name = two_words("navigate", route);
     scope.span.attributes.set("url.template", route.to_owned());
 }

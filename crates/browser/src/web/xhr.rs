@@ -5,26 +5,42 @@ use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    fetch::Asked,
+    fetch::{Asked, TRACEPARENT},
     js::{self, Name, Tag},
     with,
 };
 
-/// What is noted on a request between its two calls.
+/// What is noted on a request between its calls.
 const METHOD: &str = "throughline:method";
 const URL: &str = "throughline:url";
+/// It has a context of the application's own.
+const HAS_CONTEXT: &str = "throughline:context";
+/// The span of what was sent last.
+const NUMBER: &str = "throughline:span";
 
 pub(super) fn start(window: &JsValue) {
     let prototype = js::get(&js::get_named(window, "XMLHttpRequest"), Name::Prototype);
     js::intercept(&prototype, "open", Tag::XhrOpened);
+    js::intercept(&prototype, "setRequestHeader", Tag::XhrHeaderSet);
     js::intercept(&prototype, "send", Tag::XhrSent);
 }
 
-/// `open(method, url, …)` or `send(body)` was called.
+/// `open(method, url, …)`, `setRequestHeader(name, value)` or `send(body)` was called.
 pub(super) fn called(tag: u8, target: &JsValue, this: &JsValue, arguments: &Array) -> Result<JsValue, JsValue> {
     if tag == Tag::XhrOpened as u8 {
         js::set_named(this, METHOD, &arguments.get(0));
         js::set_named(this, URL, &arguments.get(1));
+        js::set_named(this, HAS_CONTEXT, &JsValue::UNDEFINED);
+        if let Some(number) = number_of(this) {
+            // What was under way is given up, and no event says so.
+            with(|tracer| tracer.failed_by(number, None));
+        }
+        return js::apply(target, this, arguments);
+    }
+    if tag == Tag::XhrHeaderSet as u8 {
+        if arguments.get(0).as_string().is_some_and(|name| name.eq_ignore_ascii_case(TRACEPARENT)) {
+            js::set_named(this, HAS_CONTEXT, &JsValue::TRUE);
+        }
         return js::apply(target, this, arguments);
     }
     let begun = with(|tracer| tracer.xhr_sent(this)).flatten();
@@ -42,21 +58,30 @@ impl Tracer {
         let asked = Asked { method: &method, url: &url, route: None, by_program: true, signal: JsValue::UNDEFINED };
         let begun = self.begin_request(asked)?;
         let set = js::get_named(this, "setRequestHeader");
-        for (name, value) in &begun.carried {
+        let has_context = js::get_named(this, HAS_CONTEXT).is_truthy();
+        // A second value would be added to the first, and two contexts are none.
+        for (name, value) in begun.carried.iter().filter(|(name, _)| !(has_context && *name == TRACEPARENT)) {
             // Refused where it is not open: then `send` fails too.
             let _ = js::apply(&set, this, &js::list(&[&(*name).into(), &value.into()]));
         }
-        for event in ["load", "error", "abort", "timeout"] {
-            js::call(this, Name::Add, &[&event.into(), &js::function(Tag::XhrEnded, begun.number)]);
+        let is_new = number_of(this).is_none();
+        js::set_named(this, NUMBER, &begun.number.into());
+        if is_new {
+            // It can be sent again, and its listeners stay.
+            for event in ["load", "error", "abort", "timeout"] {
+                js::call(this, Name::Add, &[&event.into(), &js::function(Tag::XhrEnded, 0)]);
+            }
         }
         Some(begun.number)
     }
 
     /// It loaded, failed, was aborted or took too long.
-    pub(super) fn xhr_ended(&mut self, number: u32, event: &JsValue) {
+    pub(super) fn xhr_ended(&mut self, event: &JsValue) {
+        let target = js::get(event, Name::Target);
+        let Some(number) = number_of(&target) else { return };
         match js::text(event, Name::Type).as_deref() {
             Some("load") => {
-                self.answered(number, &js::get(event, Name::Target));
+                self.answered(number, &target);
                 self.ended(number);
             }
             Some("abort") => self.failed_by(number, None),
@@ -64,4 +89,8 @@ impl Tracer {
             _ => self.failed_by(number, Some("NetworkError")),
         }
     }
+}
+
+fn number_of(request: &JsValue) -> Option<u32> {
+    js::get_named(request, NUMBER).as_f64().map(|number| number as u32)
 }

@@ -6,7 +6,9 @@ use leptos::{html::Div, prelude::*};
 
 use crate::{
     address::View,
-    find, log,
+    find,
+    label::Room,
+    log,
     model::{Clock, Model, is_error},
     timeline::Window,
     tree::Row,
@@ -35,6 +37,8 @@ pub(crate) struct Page {
     /// Places (in the order from top to bottom) of the spans that match the search.
     pub(crate) hits: Memo<Arc<Vec<usize>>>,
     pub(crate) scroller: NodeRef<Div>,
+    /// Where the words beside bars can stand.
+    pub(crate) room: RwSignal<Room>,
     show: Callback<View>,
 }
 
@@ -71,7 +75,22 @@ impl Page {
             };
             model.with(|model| Arc::new(places(model, |span| says(model, span))))
         });
-        Self { model, view, folded, cursor, needle, clock, whole, window, rows, hits, scroller: NodeRef::new(), show }
+        let room = RwSignal::new(Room { column_px: 600.0, beyond_px: 0.0 });
+        Self {
+            model,
+            view,
+            folded,
+            cursor,
+            needle,
+            clock,
+            whole,
+            window,
+            rows,
+            hits,
+            scroller: NodeRef::new(),
+            room,
+            show,
+        }
     }
 
     /// Changes the view, in the address bar too.

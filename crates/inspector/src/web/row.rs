@@ -10,16 +10,42 @@ use super::{
 use crate::{
     band::{self, Figures, Kind, Segment},
     format,
+    label::{self, Room, Side},
     model::is_error,
-    timeline::Window,
+    timeline::{Bar, Window},
     tree::Row,
 };
 
-/// The words beside a fetch's bar: the measured total, then the estimates.
-fn network_label(figures: &Figures) -> impl IntoView + use<> {
+/// The words beside a fetch's bar, the measured total and then the estimates; and fewer, where there is less room.
+fn network_words(figures: &Figures) -> [(String, String); 3] {
+    let (total, line) = (format::ms(figures.total_ms), figures.line());
+    [
+        (format!("network {total}"), format!(" {line}")),
+        (total.clone(), format!(" {line}")),
+        (format!("network {total}"), String::new()),
+    ]
+}
+
+/// The words beside a bar, where there is room for them.
+fn words(figures: Option<&Figures>, length: &str, bar: Bar, room: Room) -> impl IntoView + use<> {
+    let words = match figures {
+        Some(figures) => network_words(figures).to_vec(),
+        None => vec![(String::new(), length.to_owned())],
+    };
+    let (number, side) =
+        label::place(bar, &words.iter().map(|(total, rest)| [&**total, rest].concat()).collect::<Vec<_>>(), room);
+    let (total, rest) = words.into_iter().nth(number).unwrap_or_default();
+    let (class, left, right) = match side {
+        Side::After => ("wf-label", Some(bar.left + bar.width), None),
+        Side::Before => ("wf-label", None, Some(100.0 - bar.left)),
+        Side::Over => ("wf-label wf-label-over", None, None),
+    };
+    let percent = |at: Option<f64>| at.map(|at| format!("{at:.3}%"));
     view! {
-        <b>{format!("network {}", format::ms(figures.total_ms))}</b>
-        <span class="wf-net-line">" " {figures.line()}</span>
+        <span class=class style:left=percent(left) style:right=percent(right)>
+            {(!total.is_empty()).then(|| view! { <b>{total}</b> })}
+            {rest}
+        </span>
     }
 }
 
@@ -116,10 +142,6 @@ pub(crate) fn SpanRow(
                 return Some(view! { <span class=class title="Outside the range in view">{sign}</span> }.into_any());
             };
             let figures = network.figures.as_ref();
-            let label = match figures {
-                Some(figures) => network_label(figures).into_any(),
-                None => length.clone().into_any(),
-            };
             let offset = if page.view.with(|view| view.raw) { 0 } else { span.align_ns };
             let events = span
                 .events
@@ -149,9 +171,7 @@ pub(crate) fn SpanRow(
                     ></i>
                     {bands(&network.segments, figures, start, window)}
                     {events}
-                    <span class="wf-label" style:left=format!("{:.3}%", bar.left + bar.width)>
-                        {label}
-                    </span>
+                    {words(figures, &length, bar, page.room.get())}
                 }
                 .into_any(),
             )

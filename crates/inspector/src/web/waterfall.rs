@@ -8,7 +8,7 @@ use super::{
     page::{Page, ROW_PX},
     row::SpanRow,
 };
-use crate::{format, viewport};
+use crate::{format, label::Room, viewport};
 
 /// Rows rendered beyond those in view, on either side.
 const MARGIN: usize = 10;
@@ -19,7 +19,6 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
     let top = RwSignal::new(0.0);
     let height = RwSignal::new(600.0);
     let time = NodeRef::<Div>::new();
-    let time_width = RwSignal::new(600.0);
     Effect::new(move |_| {
         let Some(element) = scroller.get() else { return };
         let measure = {
@@ -27,7 +26,13 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
             move || {
                 height.try_set(f64::from(element.client_height()));
                 if let Some(Some(time)) = time.try_get_untracked() {
-                    time_width.try_set(f64::from(time.client_width()));
+                    let column_px = f64::from(time.client_width());
+                    let beyond_px = f64::from(element.client_width() - time.offset_left()) - column_px;
+                    let room = Room { column_px, beyond_px: beyond_px.max(0.0) };
+                    // Every row looks at it.
+                    if page.room.try_get_untracked().is_some_and(|before| before != room) {
+                        page.room.try_set(room);
+                    }
                 }
                 top.try_set(f64::from(element.scroll_top()));
             }
@@ -60,7 +65,7 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
     };
     let ticks = Memo::new(move |_| {
         // At least 72 pixels for each.
-        let most = (time_width.get() / 72.0).clamp(3.0, 12.0) as usize;
+        let most = (page.room.get().column_px / 72.0).clamp(3.0, 12.0) as usize;
         page.window.get().ticks(page.whole.get().start_ns(), most)
     });
     let active = move || {

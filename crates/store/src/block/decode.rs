@@ -46,7 +46,9 @@ fn read(block: &[u8], wanted: impl Fn(TraceId) -> bool) -> Result<(Vec<Span>, us
     let mut reader = checked(block)?;
     let head = Head::read(&mut reader)?;
     let length = reader.size()?;
-    if length > MAX_PAYLOAD_BYTES {
+    // The frame says it as well: memory is taken only where both agree.
+    let said = zstd::zstd_safe::get_frame_content_size(reader.0).ok().flatten();
+    if length > MAX_PAYLOAD_BYTES || said != Some(length as u64) {
         return Err(Broken.into());
     }
     let decompressor = Decompressor::with_prepared_dictionary(&DECODER);

@@ -101,6 +101,26 @@ impl Encoder {
         self.fill(spans);
         self.payload.clone()
     }
+
+    /// Head and payload, before compression.
+    #[cfg(feature = "fuzzing")]
+    pub(crate) fn parts(&mut self, spans: &[&Span]) -> (Vec<u8>, Vec<u8>) {
+        self.fill(spans);
+        let mut head = Vec::new();
+        self.head.write(&mut head);
+        (head, self.payload.clone())
+    }
+}
+
+/// What stands in a block for a payload: its length, and the payload compressed.
+#[cfg(feature = "fuzzing")]
+pub(super) fn compressed(payload: &[u8]) -> Result<Vec<u8>, StoreError> {
+    let mut bytes = Vec::new();
+    put(&mut bytes, payload.len() as u64);
+    let compressor = Compressor::with_dictionary(LEVEL, DICTIONARY.as_bytes());
+    let compressed = compressor.and_then(|mut compressor| compressor.compress(payload));
+    bytes.extend(compressed.map_err(|error| StoreError::Sqlite(Box::new(error)))?);
+    Ok(bytes)
 }
 
 pub(super) const CHECKSUM_BYTES: usize = 4;

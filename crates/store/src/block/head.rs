@@ -2,6 +2,7 @@
 
 use throughline_otlp::context::{SpanId, TraceId};
 
+use super::MAX_SPANS;
 use crate::varint::{Broken, Reader, put};
 
 /// Spans of one trace that stand together.
@@ -60,8 +61,8 @@ impl Head {
         for _ in 0..count {
             let trace_id = TraceId::from_bytes(reader.array()?).ok_or(Broken)?;
             let (spans, errors) = (reader.size()?, reader.size()?);
-            // Each takes eight bytes that are yet to come.
-            let next = first.checked_add(spans).filter(|next| *next <= reader.0.len()).ok_or(Broken)?;
+            // So that no text is told for more spans than a block has.
+            let next = first.checked_add(spans).filter(|next| *next <= MAX_SPANS).ok_or(Broken)?;
             if errors > spans || spans == 0 {
                 return Err(Broken);
             }

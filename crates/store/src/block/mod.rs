@@ -43,5 +43,17 @@ const DICTIONARY: &str = include_str!("dictionary.txt");
 
 static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY.as_bytes()));
 
+/// A block with this head and payload, as it would be on disk.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn assembled(head: &[u8], payload: &[u8]) -> Result<Vec<u8>, crate::StoreError> {
+    Ok(sealed(&[head, &encode::compressed(payload)?].concat()))
+}
+
+/// A block with the right checksum over these bytes.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn sealed(rest: &[u8]) -> Vec<u8> {
+    [&crc32fast::hash(rest).to_le_bytes(), rest].concat()
+}
+
 #[cfg(test)]
 mod tests;

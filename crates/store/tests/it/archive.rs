@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::{noise, record, root, store, trace_id};
 use rusqlite::Connection;
 use throughline_otlp::KeyValue;
-use throughline_store::{Archive, SpanStore, Store, StoreError, backup, set_aside};
+use throughline_store::{Archive, Metrics, Outbox, SpanStore, Store, StoreError, backup, set_aside};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_has_what_was_there_while_the_store_goes_on() {
@@ -16,28 +16,36 @@ async fn a_copy_has_what_was_there_while_the_store_goes_on() {
         store.append(vec![span]).await.unwrap();
     }
     store.append_logs(vec![record(1, 1, 1)]).await.unwrap();
+    let outbox = Outbox::open(dir.path()).unwrap();
+    outbox.decide(vec![(trace_id(1), 7)], 1).await.unwrap();
+    let metrics = Metrics::open(dir.path()).unwrap();
+    metrics.set_cursor("a", 3).await.unwrap();
     let copies = tempfile::tempdir().unwrap();
-    let copy = copies.path().join("traces.db");
     let (mut steps, mut pages) = (Vec::new(), 0);
     let runtime = tokio::runtime::Handle::current();
     let busy = store.clone();
     tokio::task::block_in_place(|| {
-        backup(dir.path(), &copy, |done, total| {
+        backup(dir.path(), copies.path(), |done, total| {
             // Somebody writes in the middle of it.
             runtime.block_on(busy.append(vec![root(100, steps.len() as u64 + 1, 1)])).unwrap();
+            runtime.block_on(outbox.decide(vec![(trace_id(2), 7)], 1)).unwrap();
+            runtime.block_on(metrics.set_cursor("a", 4)).unwrap();
             steps.push(done);
             pages = total;
         })
     })
     .unwrap();
     assert!(steps.len() > 2 && steps.is_sorted() && steps.last() == Some(&pages), "{steps:?} of {pages}");
-    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 1, "it is one file");
+    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 3, "each is one file");
 
     let restored = Store::open(copies.path()).unwrap();
     let counts = restored.counts().await.unwrap();
     assert_eq!((counts.spans, counts.log_records), (50, 1), "nothing of what came later");
     assert_eq!(restored.trace(trace_id(50)).await.unwrap(), store.trace(trace_id(50)).await.unwrap());
     assert_eq!(store.counts().await.unwrap().spans, 50 + steps.len() as u64);
+    let decided = Outbox::open(copies.path()).unwrap().rates(vec![trace_id(1), trace_id(2)]).await.unwrap();
+    assert_eq!(decided, [(trace_id(1), 7)].into());
+    assert_eq!(Metrics::open(copies.path()).unwrap().cursor("a").await.unwrap(), 3);
 }
 
 #[tokio::test]

@@ -7,6 +7,8 @@ pub const METRIC: &str = "throughline";
 
 const MAX_INSTANCE: usize = 64;
 const CLIENT_SPAN_DIGITS: usize = 16;
+/// As many digits as `u64::MAX` has.
+const DIGITS: usize = 20;
 /// Longer than any description that can be valid, unless it is full of unknown keys.
 const MAX_DESC: usize = 512;
 
@@ -95,38 +97,17 @@ pub fn encode_times(
     sent_ns: i64,
     client_span: Option<&str>,
 ) -> fmt::Result {
+    // `Display` takes four times as long, and every response has two of these.
+    let mut number = itoa::Buffer::new();
     out.write_str(";r=")?;
-    write_number(out, received_ns)?;
+    out.write_str(number.format(received_ns))?;
     out.write_str(";s=")?;
-    write_number(out, sent_ns)?;
+    out.write_str(number.format(sent_ns))?;
     if let Some(client_span) = client_span.filter(|span| is_client_span(span.as_bytes())) {
         out.write_str(";c=")?;
         out.write_str(client_span)?;
     }
     out.write_char('"')
-}
-
-/// As many digits as `u64::MAX` has.
-const DIGITS: usize = 20;
-
-/// As `Display` prints it, in a quarter of the time: every response has two of these.
-fn write_number(out: &mut impl fmt::Write, number: i64) -> fmt::Result {
-    let mut digits = [b'0'; DIGITS];
-    let mut rest = number.unsigned_abs();
-    let mut first = DIGITS;
-    for (place, digit) in digits.iter_mut().enumerate().rev() {
-        // The remainder of a division by ten is a digit.
-        *digit = b'0' + u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        first = place;
-        if rest == 0 {
-            break;
-        }
-    }
-    if number < 0 {
-        out.write_char('-')?;
-    }
-    out.write_str(std::str::from_utf8(digits.get(first..).unwrap_or_default()).unwrap_or_default())
 }
 
 /// The bytes as a text, if they are of a form that is ASCII.

@@ -1,0 +1,57 @@
+//! The host that a client asks for.
+
+use http::{header, request::Parts};
+
+/// A host, and its port if one is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Host<'r> {
+    pub(crate) name: &'r str,
+    pub(crate) port: Option<u16>,
+}
+
+impl<'r> Host<'r> {
+    /// From `:authority`, the address in absolute form, or `Host`.
+    pub(crate) fn asked(request: &'r Parts) -> Option<Self> {
+        if let Some(authority) = request.uri.authority() {
+            return Some(Self { name: authority.host(), port: authority.port_u16() });
+        }
+        Self::read(request.headers.get(header::HOST)?.to_str().ok()?)
+    }
+
+    fn read(text: &'r str) -> Option<Self> {
+        // What is an address of version 6 stands in brackets; no other host has a colon.
+        let (name, port) = match text.rsplit_once(':') {
+            Some((name, port)) if !port.ends_with(']') => (name, Some(port.parse().ok()?)),
+            _ => (text, None),
+        };
+        let is_host = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(&byte);
+        (!name.is_empty() && name.bytes().all(is_host)).then_some(Self { name, port })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_divided_from_its_port() {
+        let some = |name, port| Some(Host { name, port });
+        assert_eq!(Host::read("a.example"), some("a.example", None));
+        assert_eq!(Host::read("a.example:8080"), some("a.example", Some(8080)));
+        assert_eq!(Host::read("[::1]"), some("[::1]", None));
+        assert_eq!(Host::read("[::1]:80"), some("[::1]", Some(80)));
+        for nonsense in ["", ":80", "a:b", "a:99999", "user@a.example", "a/b"] {
+            assert_eq!(Host::read(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn the_address_itself_goes_before_the_header() {
+        let asked = |uri: &str| {
+            let request = http::Request::get(uri).header("host", "b.example:81").body(()).unwrap().into_parts().0;
+            Host::asked(&request).map(|host| (host.name.to_owned(), host.port))
+        };
+        assert_eq!(asked("http://a.example:80/"), Some(("a.example".to_owned(), Some(80))));
+        assert_eq!(asked("/"), Some(("b.example".to_owned(), Some(81))));
+    }
+}

@@ -1,0 +1,16 @@
+//! Versions of HTTP as the semantic conventions name them.
+
+use http::Version;
+
+pub(crate) const VERSIONS: [(Version, &str); 5] = [
+    (Version::HTTP_11, "1.1"),
+    (Version::HTTP_2, "2"),
+    (Version::HTTP_3, "3"),
+    (Version::HTTP_10, "1.0"),
+    (Version::HTTP_09, "0.9"),
+];
+
+#[cfg(feature = "client")]
+pub(crate) fn protocol_version(version: Version) -> Option<&'static str> {
+    VERSIONS.iter().find(|(known, _)| *known == version).map(|(_, text)| *text)
+}

@@ -1,0 +1,200 @@
+//! One look through a text for secrets.
+
+use std::{borrow::Cow, sync::LazyLock};
+
+use regex::{Captures, Regex};
+
+use super::{REDACTED, ScrubRule};
+
+/// Digits of a card.
+const SHORTEST_CARD: usize = 13;
+const LONGEST_CARD: usize = 19;
+/// The digits of a group, as cards are printed, at the least; the last may have fewer.
+const CARD_GROUP: usize = 4;
+const SEPARATORS: [char; 2] = [' ', '-'];
+
+/// A pattern of ours. It is written here, so it is one.
+fn pattern(text: &str) -> Option<Regex> {
+    Regex::new(text).ok()
+}
+
+static BEARER: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"(?i)\bbearer(?:\s+|%20|\+)([a-z0-9._~+/=-]{8,})"));
+static CREDENTIAL: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(concat!(
+        r"eyJ[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]{5,}\.[A-Za-z0-9_-]*",
+        r#"|(?i:authorization["']?\s*[:=]\s*["']?(?:(?:basic|bearer|digest|token)\s+)?[^\s"',;]+)"#,
+    ))
+});
+static PARAMETER: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    pattern(concat!(
+        r"(?i)\b((?:access|refresh|id|auth|session)_?token|api[_-]?key|pass(?:word|wd)|(?:client_?)?secret)",
+        r#"(["']?\s*[=:]\s*["']?)([^&\s#"',;}]+)"#,
+    ))
+});
+/// What may hold numbers of cards.
+static DIGITS: LazyLock<Option<Regex>> = LazyLock::new(|| pattern(r"\b[0-9](?:[ -]?[0-9]){12,}\b"));
+static EMAIL: LazyLock<Option<Regex>> =
+    LazyLock::new(|| pattern(r"[A-Za-z0-9._%+-]{1,64}(?:@|%40)((?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24})"));
+
+/// The text after all rules, one after the other; `None` if they leave it as it is.
+pub(super) fn pass(rules: &[ScrubRule], text: &str) -> Option<String> {
+    let mut result = Cow::Borrowed(text);
+    for rule in rules {
+        match rule {
+            ScrubRule::Authorization => {
+                replace(&mut result, CREDENTIAL.as_ref(), |_| Some(REDACTED.to_owned()));
+                replace(&mut result, BEARER.as_ref(), |found| is_credential(&found[1]).then(|| REDACTED.to_owned()));
+                replace(&mut result, PARAMETER.as_ref(), |found| {
+                    (&found[3] != REDACTED).then(|| format!("{}{}{REDACTED}", &found[1], &found[2]))
+                });
+            }
+            ScrubRule::Card => replace(&mut result, DIGITS.as_ref(), |found| Some(without_cards(&found[0]))),
+            ScrubRule::Email => {
+                replace(&mut result, EMAIL.as_ref(), |found| (!is_density(&found[1])).then(|| REDACTED.to_owned()));
+            }
+            ScrubRule::Pattern(pattern) => replace_own(&mut result, pattern),
+        }
+    }
+    match result {
+        Cow::Owned(scrubbed) if scrubbed != text => Some(scrubbed),
+        _ => None,
+    }
+}
+
+/// The cards in a run of digits: all of it, or groups that could be printed on one, the longest first.
+fn without_cards(run: &str) -> String {
+    let mut left = String::new();
+    let mut rest = run;
+    while !rest.is_empty() {
+        let from_here = rest.len() == run.len();
+        if let Some(end) = card(rest, from_here) {
+            left.push_str(REDACTED);
+            rest = rest.get(end..).unwrap_or_default();
+        } else {
+            let group = rest.find(SEPARATORS).map_or(rest.len(), |end| end + 1);
+            left.push_str(rest.get(..group).unwrap_or_default());
+            rest = rest.get(group..).unwrap_or_default();
+        }
+    }
+    left
+}
+
+/// Where the longest card ends that begins with this run; `is_whole` if nothing of the run was before.
+fn card(run: &str, is_whole: bool) -> Option<usize> {
+    let mut longest = None;
+    let (mut digits, mut is_printed, mut start) = (0, true, 0);
+    for group in run.split(SEPARATORS) {
+        let end = start + group.len();
+        digits += group.len();
+        if digits > LONGEST_CARD {
+            break;
+        }
+        let is_candidate = is_printed || (is_whole && end == run.len());
+        if is_candidate && digits >= SHORTEST_CARD && run.get(..end).is_some_and(is_card) {
+            longest = Some(end);
+        }
+        // The last group may be shorter: 4-4-4-4-3.
+        is_printed &= group.len() >= CARD_GROUP;
+        start = end + 1;
+    }
+    longest
+}
+
+/// Replaces what matches a pattern of others, whatever it is. What stands for a secret already is one character to it, so to
+/// speak: a match has all of it or nothing.
+fn replace_own(text: &mut Cow<'_, str>, pattern: &Regex) {
+    let marks: Vec<_> = text.match_indices(REDACTED).map(|(start, mark)| start..start + mark.len()).collect();
+    // The mark that this place is inside of.
+    let mark_at = |place: usize| {
+        let mark = marks.get(marks.partition_point(|mark| mark.end <= place))?;
+        (mark.start < place).then_some(mark)
+    };
+    let mut left = String::new();
+    let mut done = 0;
+    for found in pattern.find_iter(text).filter(|found| !found.is_empty()) {
+        let start = mark_at(found.start()).map_or(found.start(), |mark| mark.start);
+        let end = mark_at(found.end()).map_or(found.end(), |mark| mark.end);
+        if text.get(start..end) == Some(REDACTED) {
+            continue;
+        }
+        left.push_str(text.get(done..start).unwrap_or_default());
+        // One that reaches into what the match before has taken: it is gone already.
+        if start >= done {
+            left.push_str(REDACTED);
+        }
+        done = done.max(end);
+    }
+    if done > 0 {
+        left.push_str(text.get(done..).unwrap_or_default());
+        *text = Cow::Owned(left);
+    }
+}
+
+/// Replaces what is found, unless `by` says that it is none.
+fn replace(text: &mut Cow<'_, str>, pattern: Option<&Regex>, by: impl Fn(&Captures<'_>) -> Option<String>) {
+    let Some(pattern) = pattern else { return };
+    let replaced = pattern.replace_all(text, |found: &Captures<'_>| by(found).unwrap_or_else(|| found[0].to_owned()));
+    if let Cow::Owned(replaced) = replaced {
+        *text = Cow::Owned(replaced);
+    }
+}
+
+/// "bearer" is also a word; what follows it there has no digits and is short.
+fn is_credential(text: &str) -> bool {
+    text.len() >= 20 || text.bytes().any(|byte| byte.is_ascii_digit())
+}
+
+/// `picture@2x.png` is no address.
+fn is_density(domain: &str) -> bool {
+    domain.split_once("x.").is_some_and(|(density, kind)| {
+        density.bytes().all(|byte| byte.is_ascii_digit())
+            && ["avif", "gif", "jpeg", "jpg", "png", "svg", "webp"].iter().any(|known| kind.eq_ignore_ascii_case(known))
+    })
+}
+
+/// Whether it begins as an issuer's numbers do (ISO/IEC 7812) and the check digit is right. Times in milliseconds or nanoseconds
+/// begin with 1, and no card does.
+fn is_card(text: &str) -> bool {
+    let digits: Vec<u32> = text.chars().filter_map(|character| character.to_digit(10)).collect();
+    let head = digits.iter().take(4).fold(0, |number, digit| number * 10 + digit);
+    let is_issued = match head / 1000 {
+        4 => matches!(digits.len(), 13 | 16 | 19),
+        2 => (2221..=2720).contains(&head) && digits.len() == 16,
+        5 => (5000..=5899).contains(&head),
+        3 => matches!(head / 100, 30 | 34..=39),
+        6 => true,
+        _ => false,
+    };
+    let sum: u32 = digits
+        .iter()
+        .rev()
+        .enumerate()
+        .map(|(place, digit)| match digit * (1 + place as u32 % 2) {
+            doubled if doubled > 9 => doubled - 9,
+            doubled => doubled,
+        })
+        .sum();
+    is_issued && sum.is_multiple_of(10)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn our_patterns_are_patterns() {
+        for pattern in [&BEARER, &CREDENTIAL, &PARAMETER, &DIGITS, &EMAIL] {
+            assert!(pattern.is_some());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_wrong_check_digit_is_no_card(number in 4_000_000_000_000_000_u64..5_000_000_000_000_000) {
+            let cards = (0..10).filter(|last| is_card(&(number / 10 * 10 + last).to_string())).count();
+            prop_assert_eq!(cards, 1);
+        }
+    }
+}
