@@ -16,12 +16,10 @@ use crate::{
     session::{decimal, number, push_hex},
 };
 
-pub(super) const TRACEPARENT: &str = "traceparent";
-
 /// A request that has begun: its number, and the headers that it is to carry.
 pub(super) struct Begun {
     pub(super) number: u32,
-    pub(super) carried: Vec<(&'static str, String)>,
+    pub(super) carried: Vec<(Name, String)>,
 }
 
 /// What is asked for.
@@ -50,15 +48,13 @@ impl Tracer {
     /// Begins the span of a `fetch`, and adds to its arguments the headers that it is to carry. `None` if it is not traced.
     pub(super) fn fetch_called(&mut self, arguments: &Array, route: Option<&str>, by_program: bool) -> Option<u32> {
         let input = arguments.get(0);
-        let mut init = arguments.get(1);
+        let init = arguments.get(1);
         let has_init = init.is_object();
-        if !has_init {
-            init = js::empty();
-        }
+        let of_init = |name| if has_init { js::get(&init, name) } else { JsValue::UNDEFINED };
         let given = if input.is_object() { js::get(&input, Name::Url) } else { JsValue::UNDEFINED };
         let is_request = given.is_string();
         let first = |name| {
-            let own = js::get(&init, name);
+            let own = of_init(name);
             if own.is_undefined() && is_request { js::get(&input, name) } else { own }
         };
         let method = first(Name::Method).as_string();
@@ -73,30 +69,32 @@ impl Tracer {
         if begun.carried.is_empty() {
             return Some(begun.number);
         }
-        let own = js::get(&init, Name::Headers);
+        let own = of_init(Name::Headers);
         // A request in the place of settings: what it says cannot be copied, but a request can be made of both.
-        let is_both = js::get(&init, Name::Url).is_string();
+        let is_both = of_init(Name::Url).is_string();
         // Beside a request, other settings would reset its referrer; its own headers can be added to. Anything else is copied:
         // the application may use it again.
         let to_request = is_request && own.is_undefined();
         let request = if is_both { js::new(Name::RequestClass, &[&input, &init]) } else { input };
-        let headers = match own.is_undefined() {
-            _ if is_both || to_request => js::get(&request, Name::Headers),
-            // The browser reads an object in a fraction of the time that it takes for `Headers`.
-            true => js::empty(),
-            false => js::new(Name::HeadersClass, &[&own]),
+        // The browser reads an object in a fraction of the time that it takes for `Headers`.
+        let is_plain = !is_request && own.is_undefined();
+        let headers = if is_plain {
+            js::empty()
+        } else if is_both || to_request {
+            js::get(&request, Name::Headers)
+        } else {
+            js::new(Name::HeadersClass, &[&own])
         };
-        let set = js::get(&headers, Name::Set);
         for (name, value) in &begun.carried {
-            if set.is_function() {
-                let _ = js::apply(&set, &headers, &js::list(&[&(*name).into(), &value.into()]));
+            if is_plain {
+                js::set(&headers, *name, &value.into());
             } else {
-                js::set_named(&headers, name, &value.into());
+                js::call(&headers, Name::Set, &[&js::name(*name), &value.into()]);
             }
         }
         if is_both && request.is_object() {
-            js::set_named(arguments, "0", &request);
-            js::set_named(arguments, "1", &JsValue::UNDEFINED);
+            js::set(arguments, Name::First, &request);
+            js::set(arguments, Name::Second, &JsValue::UNDEFINED);
         } else if !to_request && headers.is_object() {
             let copy = js::empty();
             if has_init {
@@ -104,7 +102,7 @@ impl Tracer {
                 js::call(&js::of_window(Name::ObjectClass), Name::Assign, &[&copy, &init]);
             }
             js::set(&copy, Name::Headers, &headers);
-            js::set_named(arguments, "1", &copy);
+            js::set(arguments, Name::Second, &copy);
         }
         Some(begun.number)
     }
@@ -145,11 +143,11 @@ impl Tracer {
         if number != 0 && may_carry {
             let mut header = String::new();
             push_hex(&mut header, &TraceParent::new(context.trace_id, context.span_id, context.flags).to_bytes());
-            carried.push((TRACEPARENT, header));
+            carried.push((Name::TraceParent, header));
             BAGGAGE_HEADER.with(|kept| {
                 let baggage = kept.take();
                 if !baggage.is_empty() {
-                    carried.push(("baggage", baggage.clone()));
+                    carried.push((Name::Baggage, baggage.clone()));
                     kept.set(baggage);
                 }
             });

@@ -108,7 +108,7 @@ impl Entry {
             server: None,
             marks_ms: MARK_NAMES.map(|name| js::number(timing, name)),
             body_bytes,
-            is_from_cache: body_bytes > 0.0 && js::get(timing, Name::TransferSize) == 0.0,
+            is_from_cache: body_bytes > 0.0 && js::number_if_any(timing, Name::TransferSize) == Some(0.0),
         };
         let [.., head_ms, _] = &mut entry.marks_ms;
         if *head_ms <= 0.0 {

@@ -5,7 +5,7 @@ use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    fetch::{Asked, TRACEPARENT},
+    fetch::Asked,
     js::{self, Name, Tag},
     with,
 };
@@ -38,7 +38,7 @@ pub(super) fn called(tag: u8, target: &JsValue, this: &JsValue, arguments: &Arra
         return js::apply(target, this, arguments);
     }
     if tag == Tag::XhrHeaderSet as u8 {
-        if arguments.get(0).as_string().is_some_and(|name| name.eq_ignore_ascii_case(TRACEPARENT)) {
+        if arguments.get(0).as_string().is_some_and(|name| name.eq_ignore_ascii_case("traceparent")) {
             js::set_named(this, HAS_CONTEXT, &JsValue::TRUE);
         }
         return js::apply(target, this, arguments);
@@ -60,9 +60,11 @@ impl Tracer {
         let set = js::get_named(this, "setRequestHeader");
         let has_context = js::get_named(this, HAS_CONTEXT).is_truthy();
         // A second value would be added to the first, and two contexts are none.
-        for (name, value) in begun.carried.iter().filter(|(name, _)| !(has_context && *name == TRACEPARENT)) {
+        for (name, value) in
+            begun.carried.iter().filter(|(name, _)| !(has_context && matches!(name, Name::TraceParent)))
+        {
             // Refused where it is not open: then `send` fails too.
-            let _ = js::apply(&set, this, &js::list(&[&(*name).into(), &value.into()]));
+            let _ = js::apply(&set, this, &js::list(&[&js::name(*name), &value.into()]));
         }
         let is_new = number_of(this).is_none();
         js::set_named(this, NUMBER, &begun.number.into());
