@@ -67,8 +67,7 @@ impl ClockSync {
         self.observations += 1;
         let heard = self.observations;
         let Some(known) = self.instances.iter_mut().find(|known| known.instance == instance) else {
-            let new =
-                Known { instance: instance.to_owned(), interval: own, at_ns: t4_ns, several: false, heard };
+            let new = Known { instance: instance.to_owned(), interval: own, at_ns: t4_ns, several: false, heard };
             if self.instances.len() < MAX_INSTANCES {
                 self.instances.push(new);
             } else if let Some(oldest) = self.instances.iter_mut().min_by_key(|known| known.heard) {
@@ -78,14 +77,11 @@ impl ClockSync {
         };
         known.heard = heard;
         let drift_ns = |a_ns: i64, b_ns: i64| drift_ns(a_ns.abs_diff(b_ns), self.drift_ppm);
-        let during = known
-            .interval
-            .widen(drift_ns(t1_ns, known.at_ns).max(drift_ns(t4_ns, known.at_ns)))
-            .intersect(&own);
+        let during =
+            known.interval.widen(drift_ns(t1_ns, known.at_ns).max(drift_ns(t4_ns, known.at_ns))).intersect(&own);
         // What is kept holds at the later of the two instants: an exchange that is told late ages, not the rest.
         let at_ns = t4_ns.max(known.at_ns);
-        let kept =
-            known.interval.widen(drift_ns(known.at_ns, at_ns)).intersect(&own.widen(drift_ns(t4_ns, at_ns)));
+        let kept = known.interval.widen(drift_ns(known.at_ns, at_ns)).intersect(&own.widen(drift_ns(t4_ns, at_ns)));
         if let (Some(interval), Some(kept)) = (during, kept) {
             known.several = true;
             known.interval = kept;

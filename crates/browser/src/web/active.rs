@@ -259,7 +259,7 @@ impl Tracer {
         &self,
         context: SpanContext,
         parent: Option<SpanContext>,
-        name: &str,
+        name: String,
         kind: Kind,
         start_ms: f64,
     ) -> Span {
@@ -267,7 +267,7 @@ impl Tracer {
         Span {
             context,
             parent: parent.map(|parent| parent.span_id),
-            name: name.to_owned(),
+            name,
             kind,
             start_ns,
             end_ns: start_ns,

@@ -80,14 +80,14 @@ impl Tracer {
         }
         // A page that was loaded before anybody looked at it begins when somebody does.
         let shown_ms = entry.number(Name::ActivationStart);
-        let mut load = self.begin_at(root, None, "documentLoad", Kind::Internal, shown_ms);
-        load.attributes.maybe(NAVIGATION_TYPE, js::text(&entry.timing, Name::Type).as_deref());
+        let mut load = self.begin_at(root, None, "documentLoad".to_owned(), Kind::Internal, shown_ms);
+        platform::note(&mut load.attributes, NAVIGATION_TYPE, &entry.timing, Name::Type);
         platform::describe_network(&mut load.attributes);
         self.page = Some(root);
         self.begin_scope(What::PageLoad, load, 0);
         js::after(READY_MS, Tag::Ready, 0);
         let context = SpanContext { span_id: fetch_id, ..root };
-        let fetch = self.begin_at(context, self.page, "documentFetch", Kind::Client, entry.start_ms());
+        let fetch = self.begin_at(context, self.page, "documentFetch".to_owned(), Kind::Client, entry.start_ms());
         if shown_ms <= 0.0 {
             self.finish_seen(fetch, entry, true);
         }
@@ -155,7 +155,7 @@ impl Tracer {
         let mut left = self.config.resources;
         let page = load.span.context;
         for timing in timeline(&self.performance, "resource") {
-            let kind = js::text(&timing, Name::InitiatorType).unwrap_or_default();
+            let kind = js::word(&timing, Name::InitiatorType);
             let start_ms = js::number(&timing, Name::StartTime);
             // Requests of the program have spans of their own.
             if left == 0
@@ -168,7 +168,7 @@ impl Tracer {
             }
             left -= 1;
             let context = SpanContext { span_id: self.ids.span_id(), ..page };
-            let mut one = self.begin_at(context, Some(page), "resourceFetch", Kind::Client, start_ms);
+            let mut one = self.begin_at(context, Some(page), "resourceFetch".to_owned(), Kind::Client, start_ms);
             one.attributes.text("browser.resource.initiator_type", &kind);
             self.finish_seen(one, Entry::read(&timing), false);
         }

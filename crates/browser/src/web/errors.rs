@@ -42,7 +42,7 @@ fn panicked(info: &PanicHookInfo<'_>) {
     }
     // The nearest frames are those of the panic itself; the browser would keep no others.
     js::set_named(&js::get(&js::window(), Name::ErrorClass), "stackTraceLimit", &PANIC_FRAMES.into());
-    place.push_str(&js::text(&js::new(Name::ErrorClass, &[]), Name::Stack).unwrap_or_default());
+    place.push_str(&js::word(&js::new(Name::ErrorClass, &[]), Name::Stack));
     let message = info.payload_as_str().unwrap_or("a panic without a message");
     with(|tracer| {
         tracer.panicked = true;
@@ -101,8 +101,8 @@ impl Tracer {
 
     /// Something was not loaded, or not run, because the page's content security policy forbids it.
     pub(super) fn policy_violated(&mut self, event: &JsValue) {
-        let blocked = self.redacted(&js::text(event, Name::BlockedUri).unwrap_or_default());
-        let message = two_words(&js::text(event, Name::EffectiveDirective).unwrap_or_default(), &blocked);
+        let blocked = self.redacted(&js::word(event, Name::BlockedUri));
+        let message = two_words(&js::word(event, Name::EffectiveDirective), &blocked);
         // A policy that only reports has broken nothing.
         let is_report = js::get(event, Name::Disposition) == "report";
         let severity = if is_report { Severity::Warn } else { Severity::Error };

@@ -71,8 +71,11 @@ impl Tracer {
         }
         let number = named.or_else(|| {
             let candidates = self.active.iter().filter(|call| is_open(call));
-            let candidates = candidates
-                .map(|call| Candidate { number: call.number, start_ms: call.start_ms, head_ms: call.head_ms });
+            let candidates = candidates.map(|call| Candidate {
+                number: call.number,
+                start_ms: call.start_ms,
+                head_ms: call.head_ms,
+            });
             best(candidates, start_ms, entry.head_ms(), entry.end_ms())
         });
         if let Some(number) = number
@@ -146,7 +149,7 @@ impl Tracer {
     pub(super) fn finish_seen(&mut self, span: Span, entry: Entry, announced: bool) {
         let number = self.follow(What::Request, span, 0);
         let Some(mut call) = self.take(number) else { return };
-        call.url = js::text(&entry.timing, Name::NameOf).unwrap_or_default();
+        call.url = js::word(&entry.timing, Name::NameOf);
         call.span.attributes.text("http.request.method", "GET");
         self.describe_url(&mut call.span, &call.url, &UrlParts::of(&call.url));
         describe_status(&mut call.span, entry.number(Name::ResponseStatus));

@@ -28,7 +28,7 @@ names! {
     {
         Aborted = "aborted", ActivationStart = "activationStart",
         Add = "addEventListener", Apply = "apply", Assign = "assign", BaseUri = "baseURI", Beacon = "sendBeacon", Blob = "Blob",
-        Body = "body", Brand = "brand", Brands = "brands", Buffered = "buffered", ConnectEnd = "connectEnd",
+        Body = "body", Brand = "brand", Brands = "brands", ConnectEnd = "connectEnd",
         ConnectStart = "connectStart", Connection = "connection", CrossOriginIsolated = "crossOriginIsolated",
         Crypto = "crypto", Description = "description", Document = "document", DomComplete = "domComplete",
         DomContentLoadedEventEnd = "domContentLoadedEventEnd", DomInteractive = "domInteractive",
@@ -54,7 +54,7 @@ names! {
         WorkerStart = "workerStart",
     }
     {
-        BlockedUri = "blockedURI", BlockingDuration = "blockingDuration", Closest = "closest", Console = "console",
+        BlockedUri = "blockedURI", BlockingDuration = "blockingDuration", Buffered = "buffered", Closest = "closest", Console = "console",
         Detail = "detail", Disposition = "disposition", Duration = "duration",
         DurationThreshold = "durationThreshold", EffectiveDirective = "effectiveDirective", Element = "element",
         Error = "error", ErrorClass = "Error", GetAttribute = "getAttribute", GetEntriesByName = "getEntriesByName",
@@ -132,7 +132,12 @@ pub(super) fn number(object: &JsValue, name: Name) -> f64 {
 
 /// A property that is a text with something in it.
 pub(super) fn text(object: &JsValue, name: Name) -> Option<String> {
-    get(object, name).as_string().filter(|text| !text.is_empty())
+    Some(word(object, name)).filter(|text| !text.is_empty())
+}
+
+/// A property that is a text; an empty one where it is none.
+pub(super) fn word(object: &JsValue, name: Name) -> String {
+    get(object, name).as_string().unwrap_or_default()
 }
 
 /// Sets a property; an object that does not want it stays as it is.

@@ -210,7 +210,7 @@ pub fn init(config: Config) {
     let mut tracer = Box::new(Tracer {
         origin: Origin::new(&resource, config.scope_name, config.scope_version),
         quantum_ns: platform::quantum_ns(&window),
-        page_origin: js::text(&js::get(&window, Name::Location), Name::Origin).unwrap_or_default(),
+        page_origin: js::word(&js::get(&window, Name::Location), Name::Origin),
         fetch: js::get(&window, Name::Fetch),
         document: js::get(&window, Name::Document),
         performance,
@@ -262,28 +262,22 @@ impl Tracer {
     /// What happens to the page.
     fn listen(&self) {
         let Self { window, document, .. } = self;
-        #[allow(unused_mut, reason = "features add to it")]
-        let mut listening = vec![
-            (document, "visibilitychange", Tag::Hidden),
-            (window, "pagehide", Tag::PageHide),
-            (window, "pageshow", Tag::PageShow),
-            (window, "online", Tag::Online),
-            (window, "load", Tag::Loaded),
-        ];
+        js::listen(document, "visibilitychange", Tag::Hidden);
+        js::listen(window, "pagehide", Tag::PageHide);
+        js::listen(window, "pageshow", Tag::PageShow);
+        js::listen(window, "online", Tag::Online);
+        js::listen(window, "load", Tag::Loaded);
         #[cfg(feature = "errors")]
         if self.config.errors {
-            listening.push((window, "error", Tag::Failed));
-            listening.push((window, "unhandledrejection", Tag::Rejected));
-            listening.push((document, "securitypolicyviolation", Tag::PolicyViolated));
+            js::listen(window, "error", Tag::Failed);
+            js::listen(window, "unhandledrejection", Tag::Rejected);
+            js::listen(document, "securitypolicyviolation", Tag::PolicyViolated);
             errors::hook();
         }
         #[cfg(feature = "actions")]
         if self.config.actions {
-            listening.push((document, "click", Tag::Acted));
-            listening.push((document, "submit", Tag::Acted));
-        }
-        for (target, event, tag) in listening {
-            js::listen(target, event, tag);
+            js::listen(document, "click", Tag::Acted);
+            js::listen(document, "submit", Tag::Acted);
         }
         #[cfg(feature = "errors")]
         if self.config.console_errors {
@@ -349,18 +343,7 @@ impl Tracer {
                 SpanContext { trace_id: self.ids.trace_id(), span_id, flags }
             }
         };
-        let now_ns = self.timeline.now_ns();
-        Span {
-            context,
-            parent: parent.map(|span| span.span_id),
-            name,
-            kind,
-            start_ns: now_ns,
-            end_ns: now_ns,
-            attributes: Attributes::default(),
-            events: Vec::new(),
-            error: false,
-        }
+        self.begin_at(context, parent, name, kind, self.timeline.page_ms())
     }
 
     /// Takes a finished span: it will be sent, unless its session is not recorded and it is no error.

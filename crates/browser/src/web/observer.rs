@@ -13,13 +13,16 @@ use super::{
 use crate::{clock, session::part};
 
 /// Watches for entries of one kind, if the browser knows it.
-fn observe(observer: &JsValue, known: &JsValue, kind: &str) -> bool {
-    let is_known = js::items(known.clone()).any(|known| known == kind);
+fn observe(observer: &JsValue, kind: &str) -> bool {
+    let known = js::get(&js::of_window(Name::ObserverClass), Name::SupportedEntryTypes);
+    let is_known = js::items(known).any(|known| known == kind);
     if is_known {
         let options = js::object(Name::Type, &kind.into());
-        js::set(&options, Name::Buffered, &(kind != "resource").into());
         #[cfg(feature = "vitals")]
-        js::set(&options, Name::DurationThreshold, &super::vitals::EVENT_THRESHOLD_MS.into());
+        if kind != "resource" {
+            js::set(&options, Name::Buffered, &JsValue::TRUE);
+            js::set(&options, Name::DurationThreshold, &super::vitals::EVENT_THRESHOLD_MS.into());
+        }
         js::call(observer, Name::Observe, &[&options]);
     }
     is_known
@@ -28,20 +31,19 @@ fn observe(observer: &JsValue, known: &JsValue, kind: &str) -> bool {
 impl Tracer {
     pub(super) fn start_observing(&mut self) {
         let observer = js::new(Name::ObserverClass, &[&js::function(Tag::Observed, 0)]);
-        let known = js::get(&js::of_window(Name::ObserverClass), Name::SupportedEntryTypes);
-        self.tells_requests = observe(&observer, &known, "resource");
+        self.tells_requests = observe(&observer, "resource");
         #[cfg(feature = "vitals")]
         if self.config.vitals {
             // What a tab that nobody looks at paints, it paints when it comes to the front.
             self.vitals.paints_are_over =
                 js::get(&self.document, Name::Visibility) == "hidden" && !js::is(&self.document, Name::Prerendering);
             for kind in ["largest-contentful-paint", "paint", "layout-shift", "event", "first-input"] {
-                observe(&observer, &known, kind);
+                observe(&observer, kind);
             }
         }
         #[cfg(feature = "vitals")]
-        if self.config.long_frame_ms < f64::INFINITY && !observe(&observer, &known, "long-animation-frame") {
-            observe(&observer, &known, "longtask");
+        if self.config.long_frame_ms < f64::INFINITY && !observe(&observer, "long-animation-frame") {
+            observe(&observer, "longtask");
         }
         self.observer = observer;
     }
@@ -58,7 +60,7 @@ impl Tracer {
             // Nothing else is watched for without the feature.
             #[cfg(feature = "vitals")]
             {
-                let kind = js::text(&entry, Name::EntryType).unwrap_or_default();
+                let kind = js::word(&entry, Name::EntryType);
                 if kind != "resource" {
                     self.seen(&kind, entry);
                     continue;

@@ -127,7 +127,7 @@ pub(super) fn is_offline() -> bool {
 
 /// The path of the page.
 pub(super) fn path() -> String {
-    js::text(&js::of_window(Name::Location), Name::Pathname).unwrap_or_default()
+    js::word(&js::of_window(Name::Location), Name::Pathname)
 }
 
 /// The kind of network, as the conventions' `network.connection.*`.
@@ -142,7 +142,12 @@ pub(super) fn describe_network(attributes: &mut Attributes) {
         other => other,
     };
     attributes.maybe("network.connection.type", kind);
-    attributes.maybe("network.connection.subtype", js::text(&connection, Name::EffectiveType).as_deref());
+    note(attributes, "network.connection.subtype", &connection, Name::EffectiveType);
+}
+
+/// Sets `key` to a property, if that is a text with something in it.
+pub(super) fn note(attributes: &mut Attributes, key: &str, object: &JsValue, name: Name) {
+    attributes.maybe(key, js::text(object, name).as_deref());
 }
 
 /// What the browser says of itself: OpenTelemetry's resource conventions, `browser.*` and `user_agent.*`.
@@ -152,19 +157,15 @@ pub(super) fn describe(resource: &mut Attributes) {
     resource.text("telemetry.sdk.language", "rust");
     let navigator = navigator();
     let data = js::get(&navigator, Name::UserAgentData);
-    for (key, object, name) in [
-        ("user_agent.original", &navigator, Name::UserAgent),
-        ("browser.language", &navigator, Name::Language),
-        ("browser.platform", &data, Name::Platform),
-    ] {
-        resource.maybe(key, js::text(object, name).as_deref());
-    }
+    note(resource, "user_agent.original", &navigator, Name::UserAgent);
+    note(resource, "browser.language", &navigator, Name::Language);
+    note(resource, "browser.platform", &data, Name::Platform);
     if data.is_object() {
         resource.bool("browser.mobile", js::is(&data, Name::Mobile));
     }
     let brands = js::items(js::get(&data, Name::Brands));
     if !brands.is_empty() {
-        let text = |brand: &JsValue, name| js::text(brand, name).unwrap_or_default();
+        let text = |brand: &JsValue, name| js::word(brand, name);
         let mut words = brands.map(|brand| two_words(&text(&brand, Name::Brand), &text(&brand, Name::Version)));
         resource.texts("browser.brands", &mut words);
     }

@@ -131,7 +131,7 @@ impl Tracer {
                 decimal(&mut words, js::number(&script, Name::Duration) as u64);
                 words.push_str(" ms");
                 for name in [Name::Invoker, Name::SourceFunctionName, Name::SourceUrl] {
-                    let word = js::text(&script, name).unwrap_or_default();
+                    let word = js::word(&script, name);
                     words.push(' ');
                     // An invoker is a URL, or an element as `BUTTON#send.onclick`.
                     words.push_str(&if word.starts_with("http") { self.redacted(&word) } else { word });
@@ -220,7 +220,7 @@ impl Tracer {
         let kind = match () {
             () if self.vitals.restored => "back_forward_cache".to_owned(),
             () if activation_ms > 0.0 => "prerender".to_owned(),
-            () => js::text(&page, Name::Type).unwrap_or_default(),
+            () => js::word(&page, Name::Type),
         };
         for (index, name, value, why) in all {
             self.tell_vital(index, name, value, why.0, &kind);
