@@ -17,12 +17,14 @@ use crate::{
 };
 
 /// The words beside a fetch's bar, the measured total and then the estimates; and fewer, where there is less room.
-fn network_words(figures: &Figures) -> [(String, String); 3] {
-    let (total, line) = (format::ms(figures.total_ms), figures.line());
+fn network_words(figures: &Figures) -> [(String, String); 4] {
+    // The unit holds for what follows.
+    let (total, line) = (format!("{} ms", format::ms(figures.total_ms)), figures.line());
     [
         (format!("network {total}"), format!(" {line}")),
         (total.clone(), format!(" {line}")),
         (format!("network {total}"), String::new()),
+        (total, String::new()),
     ]
 }
 
