@@ -5,10 +5,12 @@ use throughline_context::{TraceId, TraceParent, UrlParts};
 use wasm_bindgen::JsValue;
 
 use super::{
-    BAGGAGE_HEADER, Tracer,
+    Tracer,
     active::What,
     js::{self, Name, Tag},
-    platform, with,
+    platform,
+    said::BAGGAGE_HEADER,
+    with,
 };
 use crate::{
     record::{Kind, Span},

@@ -5,10 +5,11 @@ use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
 use wasm_bindgen::JsValue;
 
 use super::{
-    SUMMARIZE, Tracer,
+    Tracer,
     active::{Active, TIMER_MS, What},
     fetch::describe_status,
     js::{self, Name, Tag},
+    listeners::SUMMARIZE,
     observer::{self, Entry},
 };
 use crate::{

@@ -15,9 +15,11 @@ mod fetch;
 mod finish;
 pub mod http;
 mod js;
+mod listeners;
 mod navigation;
 mod observer;
 mod platform;
+mod said;
 mod sender;
 mod sessions;
 #[cfg(feature = "vitals")]
@@ -25,7 +27,7 @@ mod vitals;
 #[cfg(feature = "xhr")]
 mod xhr;
 
-use std::{cell::Cell, rc::Rc, thread::LocalKey};
+use std::cell::Cell;
 
 use throughline_context::{TraceFlags, UrlParts};
 use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
@@ -33,32 +35,29 @@ use wasm_bindgen::{JsCast, JsValue};
 
 #[cfg(feature = "errors")]
 pub use self::errors::record_error;
-pub use self::navigation::navigation;
 use self::{
     active::Active,
     js::{Name, Tag},
     platform::{BrowserClock, BrowserRandom},
 };
+pub use self::{
+    listeners::{keep_requests, on_request, on_status},
+    navigation::navigation,
+    said::{app_ready, current, dropped, event, flush, session_id, set_attribute, set_baggage, set_user_id},
+};
 use crate::{
-    attributes::{Attributes, Value},
+    attributes::Attributes,
     clock::{Ids, Timeline},
     config::Config,
     context::{self, Context},
     delivery::{Batch, Delivery, Record},
-    measure::{Measured, ms},
     record::{Event, Kind, Origin, Severity, Signal, Span, SpanContext},
     session::{Session, SessionId, push_hex},
-    summary::{RequestSummary, Status},
+    summary::Status,
 };
 
 /// How long the spans of a page that is loading wait for its end, milliseconds.
 const LOADING_MS: f64 = 5_000.0;
-
-/// How many requests are kept for a listener that may come.
-const MAX_UNHEARD: usize = 20;
-
-type Listener<T> = Rc<dyn Fn(&T)>;
-type Summarize = fn(&Active, &Measured);
 
 /// One page's tracer.
 pub(crate) struct Tracer {
@@ -117,20 +116,7 @@ pub(crate) struct Tracer {
 thread_local! {
     static TRACER: Cell<Option<Box<Tracer>>> = const { Cell::new(None) };
     static STARTED: Cell<bool> = const { Cell::new(false) };
-    /// What the application said before it started the tracer.
-    static SAID_EARLY: Cell<Option<Attributes>> = const { Cell::new(None) };
-    static BAGGAGE: Cell<Vec<(String, String)>> = const { Cell::new(Vec::new()) };
-    /// The header, if there is anything in it.
-    static BAGGAGE_HEADER: Cell<String> = const { Cell::new(String::new()) };
     static STATUS: Cell<Status> = const { Cell::new(Status::Starting) };
-    // Set by those who listen, so that a page in which nobody does has none of their code:
-    static AFTER: Cell<Option<fn()>> = const { Cell::new(None) };
-    static SUMMARIZE: Cell<Option<Summarize>> = const { Cell::new(None) };
-    static ON_REQUEST: Cell<Vec<Listener<RequestSummary>>> = const { Cell::new(Vec::new()) };
-    static ON_STATUS: Cell<Vec<Listener<Status>>> = const { Cell::new(Vec::new()) };
-    static TOLD: Cell<Status> = const { Cell::new(Status::Starting) };
-    /// Requests that nobody has been told of yet.
-    static SUMMARIES: Cell<Vec<RequestSummary>> = const { Cell::new(Vec::new()) };
 }
 
 /// Does something with the tracer, if there is one and nobody else does.
@@ -151,35 +137,8 @@ fn put(tracer: Box<Tracer>) {
 #[inline(never)]
 fn put_back(tracer: Box<Tracer>) {
     put(tracer);
-    if let Some(after) = AFTER.get() {
+    if let Some(after) = listeners::AFTER.get() {
         after();
-    }
-}
-
-/// Tells listeners what happened while the tracer was taken. They may add listeners, or ask for anything.
-fn tell_listeners() {
-    fn tell<T>(listeners: &'static LocalKey<Cell<Vec<Listener<T>>>>, things: &[T]) {
-        let mut all = listeners.take();
-        for thing in things {
-            for listener in &all {
-                listener(thing);
-            }
-        }
-        all.append(&mut listeners.take());
-        listeners.set(all);
-    }
-    let status = STATUS.get();
-    if TOLD.replace(status) != status {
-        tell(&ON_STATUS, &[status]);
-    }
-    let listening = ON_REQUEST.take();
-    let hears = !listening.is_empty();
-    ON_REQUEST.set(listening);
-    if hears {
-        let summaries = SUMMARIES.take();
-        if !summaries.is_empty() {
-            tell(&ON_REQUEST, &summaries);
-        }
     }
 }
 
@@ -219,7 +178,7 @@ pub fn init(config: Config) {
         session: started.session,
         sampled: crate::session::is_sampled(started.session.id, config.sample_ratio),
         looked_ms: now_ms,
-        common: SAID_EARLY.take().unwrap_or_default(),
+        common: said::SAID_EARLY.take().unwrap_or_default(),
         active: Vec::new(),
         last_number: 0,
         ambient: 0,
@@ -450,157 +409,6 @@ fn called_back(tag: u8, number: u32, a: JsValue, b: JsValue, c: JsValue) -> Resu
     with(|tracer| tracer.called_back(tag, number, &a));
     // What a program awaits comes through as it was.
     if tag == Tag::FetchFailed as u8 { Err(a) } else { Ok(a) }
-}
-
-/// Says that the application is mounted: the page-load span ends when the requests that belong to it have ended. Without it
-/// the span ends some seconds after the start.
-pub fn app_ready() {
-    with(Tracer::page_ready);
-}
-
-/// Who uses the page: `user.id` on every record that is not sent yet and on all that follow, until somebody else does.
-pub fn set_user_id(user_id: Option<&str>) {
-    match user_id {
-        Some(user_id) => set_attribute("user.id", user_id.to_owned()),
-        None => {
-            if with(|tracer| tracer.common.remove("user.id")).is_none() {
-                let mut early = SAID_EARLY.take().unwrap_or_default();
-                early.remove("user.id");
-                SAID_EARLY.set(Some(early));
-            }
-        }
-    }
-}
-
-/// One more attribute for every span and event from now on, and for those that wait and lack it.
-pub fn set_attribute(key: &str, value: impl Into<Value>) {
-    let value = value.into();
-    let said = with(|tracer| {
-        let mut waiting = Attributes::default();
-        waiting.put(key, &value);
-        tracer.delivery.describe_waiting(tracer.session.id, &waiting, key);
-        tracer.common.remove(key);
-        tracer.common.put(key, &value);
-    });
-    if said.is_none() {
-        let mut early = SAID_EARLY.take().unwrap_or_default();
-        early.set(key, value);
-        SAID_EARLY.set(Some(early));
-    }
-}
-
-/// One more entry of W3C Baggage for the requests that carry `traceparent`, in place of an earlier one; `None` takes it out.
-/// Whoever receives those requests can read it. A key that is no token (RFC 9110 §5.6.2) is left out, and so is what would be
-/// more than 64 entries or 8192 bytes.
-pub fn set_baggage(key: &str, value: Option<&str>) {
-    let mut entries = BAGGAGE.take();
-    entries.retain(|(known, _)| known != key);
-    if let Some(value) = value {
-        entries.push((key.to_owned(), value.to_owned()));
-    }
-    let mut baggage = throughline_context::Baggage::default();
-    for (key, value) in &entries {
-        // Said above.
-        let _ = baggage.insert(key, value);
-    }
-    BAGGAGE.set(entries);
-    BAGGAGE_HEADER.set(baggage.to_string());
-}
-
-/// The session's id, 32 hexadecimal digits, if the tracer runs.
-#[must_use]
-pub fn session_id() -> Option<String> {
-    with(|tracer| tracer.session.id.to_string())
-}
-
-/// Tells of something that happened: a log record with this event name, in the span that is current.
-pub fn event(name: &'static str, attributes: Attributes) {
-    with(|tracer| tracer.tell_now(name, Severity::Info, attributes));
-}
-
-/// The context in which this code runs: that of the wrapped future or closure, else that of the page load, route change or
-/// user action that has not settled yet, else none.
-#[must_use]
-pub fn current() -> Context {
-    context::attached()
-        .or_else(|| {
-            with(|tracer| {
-                let here = tracer.ambient_context();
-                // Whoever asks may begin something in it later: then its parent has to be there.
-                tracer.keep(here.scope);
-                here
-            })
-        })
-        .unwrap_or_default()
-}
-
-/// Calls `listener` with each finished request once its timing is known. To hear of those that end before anybody listens, that
-/// of the document among them, say [`keep_requests`] before [`init`].
-pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
-    keep_requests();
-    let mut all = ON_REQUEST.take();
-    all.push(Rc::new(listener));
-    ON_REQUEST.set(all);
-    // What was kept is told.
-    with(|_| ());
-}
-
-/// Keeps the first few finished requests for a listener that comes later.
-pub fn keep_requests() {
-    SUMMARIZE.set(Some(summarize));
-    AFTER.set(Some(tell_listeners));
-}
-
-/// Calls `listener` now with the present status, and again at each change.
-pub fn on_status(listener: impl Fn(&Status) + 'static) {
-    let status = if STARTED.get() { STATUS.get() } else { Status::Off("the tracer was not started") };
-    listener(&status);
-    TOLD.set(status);
-    let mut all = ON_STATUS.take();
-    all.push(Rc::new(listener));
-    ON_STATUS.set(all);
-    AFTER.set(Some(tell_listeners));
-}
-
-/// Keeps what a listener is told of a request.
-fn summarize(call: &Active, measured: &Measured) {
-    let Active { span, url, .. } = call;
-    let listening = ON_REQUEST.take();
-    let hears = !listening.is_empty();
-    ON_REQUEST.set(listening);
-    let mut all = SUMMARIES.take();
-    if hears || all.len() < MAX_UNHEARD {
-        let text = |key| span.attributes.get_text(key);
-        all.push(RequestSummary {
-            trace_id: span.context.trace_id.to_string(),
-            span_id: span.context.span_id.to_string(),
-            method: text("http.request.method").unwrap_or_default(),
-            path: UrlParts::of(url).path.to_owned(),
-            status: span.attributes.get_int("http.response.status_code").map(|status| status as u16),
-            error: text("error.type"),
-            start_ms: ms(span.start_ns),
-            total_ms: ms(span.end_ns - span.start_ns),
-            segments: measured.segments_ms(),
-            quality: measured.decomposition.quality.as_str(),
-            network: measured.network(),
-        });
-    }
-    SUMMARIES.set(all);
-}
-
-/// How many finished records this page lost so far, because the queue was full or the door refused them.
-#[must_use]
-pub fn dropped() -> u64 {
-    with(|tracer| tracer.delivery.dropped()).unwrap_or_default()
-}
-
-/// Sends what is waiting, now.
-pub fn flush() {
-    with(|tracer| {
-        tracer.drain();
-        tracer.delivery.hurry();
-        tracer.pump();
-    });
 }
 
 /// Now, Unix nanoseconds; 0 before the start.
