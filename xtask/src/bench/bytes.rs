@@ -21,9 +21,9 @@ use crate::{compress, tools, workspace::Workspace};
 /// What the tracer is to add to a page in Leptos by its default features: module and glue as wasm-bindgen writes it, brotli 11.
 const TARGET_BYTES: i64 = 14_000;
 /// What it may add as long as the target is missed. Lowered with every byte that is saved, never raised.
-const CEILING_BYTES: i64 = 22_400;
+const CEILING_BYTES: i64 = 20_100;
 /// The same with everything that can be captured.
-const FULL_CEILING_BYTES: i64 = 30_600;
+const FULL_CEILING_BYTES: i64 = 29_200;
 
 /// Where everything that is built for the benchmark stands.
 pub(super) fn folder(workspace: &Workspace) -> Result<PathBuf> {
