@@ -28,7 +28,7 @@ thread_local! {
 }
 
 /// Calls `listener` with each finished request once its timing is known. To hear of those that end before anybody listens, that
-/// of the document among them, say [`keep_requests`] before [`init`].
+/// of the document among them, say [`keep_requests`] before [`init`](crate::init).
 pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
     keep_requests();
     let mut all = ON_REQUEST.take();
