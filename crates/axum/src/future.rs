@@ -86,7 +86,7 @@ impl Traced {
         match outcome {
             Ok(Ok(response)) => {
                 let (mut parts, body) = response.into_parts();
-                self.in_flight.respond(&mut parts);
+                self.in_flight.respond(&mut parts, body.size_hint().exact());
                 let is_upgraded =
                     parts.status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && parts.status.is_success());
                 let body = match self.bridge.take() {
@@ -111,7 +111,7 @@ impl Traced {
                 let mut response = Response::new(());
                 *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
                 let (mut parts, ()) = response.into_parts();
-                self.in_flight.respond(&mut parts);
+                self.in_flight.respond(&mut parts, Some(0));
                 self.in_flight.end(&End::Complete);
                 Ok(Response::from_parts(parts, TraceBody::empty()))
             }

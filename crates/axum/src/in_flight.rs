@@ -64,8 +64,8 @@ impl InFlight {
         let (origin, client_span) = origin(request, settings);
         let mut attributes = description.attributes;
         // A request without a body has no size to tell.
-        let request_bytes =
-            request_bytes.filter(|bytes| *bytes > 0 || request.headers.contains_key(header::CONTENT_LENGTH));
+        let has_body = || request.method != Method::GET && request.headers.contains_key(header::CONTENT_LENGTH);
+        let request_bytes = request_bytes.filter(|bytes| *bytes > 0 || has_body());
         if let Some(bytes) = request_bytes {
             attributes.push(KeyValue::new(attribute::HTTP_REQUEST_BODY_SIZE, number(bytes)));
         }
@@ -89,17 +89,22 @@ impl InFlight {
         }
     }
 
-    /// The head of the response is there. Sets what the span says of it, and what it says of the span.
-    pub(crate) fn respond(&mut self, response: &mut response::Parts) {
+    /// The head of the response is there. Sets what the span says of it, and what it says of the span. `body_bytes` is how long
+    /// the body says that it is.
+    pub(crate) fn respond(&mut self, response: &mut response::Parts, body_bytes: Option<u64>) {
         let status = response.status;
         self.status = Some(status);
-        let content_length = response.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        self.expected_bytes = match self.is_head || is_bodiless(status) {
-            true => Some(0),
-            false => content_length.and_then(|length| length.parse().ok()),
+        self.expected_bytes = match (self.is_head || is_bodiless(status), body_bytes) {
+            (true, _) => Some(0),
+            (false, Some(bytes)) => Some(bytes),
+            (false, None) => {
+                let header = |name| response.headers.get(name).map(HeaderValue::as_bytes);
+                let content_type = header(header::CONTENT_TYPE);
+                self.is_event_stream = content_type.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
+                let length = header(header::CONTENT_LENGTH).and_then(|length| std::str::from_utf8(length).ok());
+                length.and_then(|length| length.parse().ok())
+            }
         };
-        let content_type = response.headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-        self.is_event_stream = content_type.is_some_and(|kind| kind.starts_with(b"text/event-stream"));
 
         let span = self.span.get();
         if status.is_server_error() {

@@ -75,7 +75,9 @@ pub(crate) fn describe(request: &Parts, settings: &Settings) -> Description {
             push(attribute::NETWORK_PEER_ADDRESS, printed(peer.ip()).into());
         }
     }
-    if let Some(agent) = request.headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()) {
+    if let Some(agent) =
+        request.headers.get(header::USER_AGENT).and_then(|agent| std::str::from_utf8(agent.as_bytes()).ok())
+    {
         push(attribute::USER_AGENT_ORIGINAL, agent.to_owned().into());
     }
     if let Some(version) = labels.version() {
