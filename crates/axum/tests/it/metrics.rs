@@ -138,6 +138,40 @@ async fn each_set_of_labels_is_measured_by_itself() {
     assert_eq!(telemetry.active(), 0);
 }
 
+/// Both have status 200.
+#[tokio::test]
+async fn who_goes_away_is_not_measured_with_those_who_are_answered() {
+    let telemetry = Telemetry::new(Way::Tracer);
+    let answer = |request: Request<Body>| async move {
+        match request.uri().query() {
+            Some("endless") => Body::from_stream(futures_util::stream::pending::<Result<&str, std::io::Error>>()),
+            _ => Body::from("four"),
+        }
+    };
+    let app = Router::new().route("/routed", any(answer)).fallback(answer).layer(telemetry.layer());
+    for uri in ["/routed?endless", "/routed", "/routed?endless", "/elsewhere", "/elsewhere?endless", "/elsewhere"] {
+        let request = Request::get(uri).body(Body::empty()).unwrap();
+        let response = tower::ServiceExt::oneshot(app.clone(), request).await.unwrap();
+        if !uri.ends_with("endless") {
+            axum::body::to_bytes(response.into_body(), 100).await.unwrap();
+        }
+    }
+    telemetry.metric("http.server.request.duration", |metric| {
+        seconds(metric, |points| {
+            let found: BTreeSet<_> = points.iter().map(|point| (labels(point.attributes()), point.count())).collect();
+            let all = "http.request.method=GET http.response.status_code=200";
+            let end = "network.protocol.version=1.1 url.scheme=http";
+            let expected = BTreeSet::from([
+                (format!("error.type=cancelled {all} http.route=/routed {end}"), 2),
+                (format!("{all} http.route=/routed {end}"), 1),
+                (format!("error.type=cancelled {all} {end}"), 1),
+                (format!("{all} {end}"), 2),
+            ]);
+            assert_eq!(found, expected);
+        });
+    });
+}
+
 #[tokio::test]
 async fn what_clients_make_up_is_no_label() {
     let mut telemetry = Telemetry::new(Way::Tracer);
