@@ -24,7 +24,8 @@ fn network_words(figures: &Figures) -> [(String, String); 4] {
         (format!("network {total}"), format!(" {line}")),
         (total.clone(), format!(" {line}")),
         (format!("network {total}"), String::new()),
-        (total, String::new()),
+        // Alone, it would be taken for the length of the request.
+        (format!("net {total}"), String::new()),
     ]
 }
 
