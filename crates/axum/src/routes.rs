@@ -11,6 +11,8 @@ use crate::{
 /// How many templates are kept, and become labels of metrics. A router has fewer; a template made of what clients send has not.
 const MAX_ROUTES: usize = 1_000;
 
+/// Longer templates are not kept: what is kept stays, with a name for each method.
+const MAX_TEMPLATE_BYTES: usize = 256;
 /// Places for them: twice as many, so that few have to be looked at.
 const PLACES: usize = 2_048;
 
@@ -84,6 +86,9 @@ impl Routes {
     }
 
     pub(crate) fn get(&self, template: &str) -> KnownRoute {
+        if template.len() > MAX_TEMPLATE_BYTES {
+            return KnownRoute::Other(template.to_owned());
+        }
         let keep = || {
             let template: &'static str = template.to_owned().leak();
             let kept: &'static Kept =
@@ -122,6 +127,14 @@ mod tests {
         let first = || kept(routes.get("/0")).map(str::as_ptr);
         assert!(first().is_some());
         assert_eq!(first(), first());
+    }
+
+    #[test]
+    fn a_long_template_is_not_kept() {
+        let [longest, longer] = [MAX_TEMPLATE_BYTES, MAX_TEMPLATE_BYTES + 1].map(|bytes| "/".repeat(bytes));
+        let routes = Routes::new();
+        assert!(matches!(routes.get(&longest), KnownRoute::Kept(_)));
+        assert!(matches!(routes.get(&longer), KnownRoute::Other(text) if text == longer));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use axum::{
     Router,
     body::Body,
-    extract::ws::{Message, WebSocket, WebSocketUpgrade},
+    extract::ws::WebSocketUpgrade,
     http::{Method, Request, StatusCode},
     routing::{any, get},
 };
@@ -23,20 +23,12 @@ use tokio_tungstenite::{
     tungstenite::{self, protocol::Role},
 };
 
-use crate::harness::{Telemetry, Way, serve, text, value};
+use crate::{
+    harness::{Telemetry, Way, serve, text, value},
+    upgrade::echo,
+};
 
 type Socket = WebSocketStream<TokioIo<Upgraded>>;
-
-/// Echoes until it is told to go.
-async fn echo(mut socket: WebSocket) {
-    while let Some(Ok(message)) = socket.recv().await {
-        match message {
-            Message::Text(text) if text.as_str() == "go" => return,
-            Message::Text(text) => socket.send(Message::Text(text)).await.unwrap(),
-            _ => {}
-        }
-    }
-}
 
 fn router(layer: TraceLayer) -> Router {
     let upgrade = |upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(echo) };

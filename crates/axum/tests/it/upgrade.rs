@@ -14,7 +14,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite};
 use crate::harness::{Telemetry, Way, serve, text, value};
 
 /// Echoes until it is told to go.
-async fn echo(mut socket: WebSocket) {
+pub(crate) async fn echo(mut socket: WebSocket) {
     while let Some(Ok(message)) = socket.recv().await {
         match message {
             Message::Text(text) if text.as_str() == "go" => return,
