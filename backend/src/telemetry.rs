@@ -1,4 +1,6 @@
 //! The server's own spans: `tracing` → OpenTelemetry → OTLP → the trusted door, like any other program's.
+//!
+//! They are encoded where they end and posted by the exporter of `opentelemetry-otlp` (`throughline_export`).
 
 use std::{
     collections::HashMap,
@@ -7,11 +9,9 @@ use std::{
 
 use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
-use opentelemetry_sdk::{
-    Resource,
-    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
-};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use opentelemetry_semantic_conventions::resource;
+use throughline_export::EncodingSpanProcessor;
 use tracing::Level;
 use tracing_subscriber::{EnvFilter, Layer as _, filter, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -20,6 +20,8 @@ use crate::settings::Settings;
 const EXPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long a span waits for company. The inspector is live: the SDK's 5 s would be felt.
 const EXPORT_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
+/// How many spans wait for the door, at most: a second's worth of a busy server. Encoded they take some 600 bytes each.
+const EXPORT_QUEUE_SPANS: usize = 16_384;
 
 /// To ourselves, on this machine: a proxy of the environment is not asked. Made on a thread of its own, because a blocking client
 /// must not be made where futures run.
@@ -42,15 +44,17 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
     let token = settings.doors.trusted_token.as_ref();
     let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {}", token.expose())));
     let door = from_here(door);
-    let exporter = SpanExporter::builder()
-        .with_http()
-        .with_http_client(client()?)
-        .with_endpoint(format!("http://{door}/v1/traces"))
-        .with_headers(HashMap::from_iter(headers))
-        .build()?;
-    let processor = BatchSpanProcessor::builder(exporter)
-        .with_batch_config(BatchConfigBuilder::default().with_scheduled_delay(EXPORT_INTERVAL).build())
-        .build();
+    let processor = EncodingSpanProcessor::builder(client()?)
+        .scheduled_delay(EXPORT_INTERVAL)
+        .max_queue_size(EXPORT_QUEUE_SPANS)
+        .build(|client| {
+            SpanExporter::builder()
+                .with_http()
+                .with_http_client(client)
+                .with_endpoint(format!("http://{door}/v1/traces"))
+                .with_headers(HashMap::from_iter(headers))
+                .build()
+        })?;
     // A line of level ERROR in the log is no failed request.
     let processor = throughline_axum::ServerStatus::new(processor);
     let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();

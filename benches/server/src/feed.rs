@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use anyhow::Result;
@@ -12,15 +12,15 @@ use rusqlite::{Connection, OpenFlags};
 use serde::Serialize;
 use tempfile::TempDir;
 
-/// As many as a feed shows at once.
-const ROWS: u32 = 20;
 const USERS: u32 = 50;
 
 /// The file, which goes with the last clone of this.
 #[derive(Clone)]
 pub(crate) struct Feed {
-    _folder: Arc<TempDir>,
     file: Arc<PathBuf>,
+    // Behind a lock, because a connection is for one thread at a time; nobody takes it.
+    _writer: Arc<Mutex<Connection>>,
+    _folder: Arc<TempDir>,
 }
 
 #[derive(Serialize)]
@@ -61,7 +61,10 @@ impl Feed {
             fill.execute("INSERT INTO likes VALUES (?1, ?2)", (number, &handle))?;
         }
         fill.commit()?;
-        Ok(Self { _folder: Arc::new(folder), file: Arc::new(file) })
+        // An application has its file open for writing. Without anybody who has, each transaction that only reads begins with
+        // another look at the schema, and prepares its statement anew.
+        let writer = Arc::new(Mutex::new(connection));
+        Ok(Self { file: Arc::new(file), _writer: writer, _folder: Arc::new(folder) })
     }
 
     /// Answers a request.
@@ -85,11 +88,12 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
 
 fn select(connection: &Connection) -> rusqlite::Result<Vec<Activity>> {
     let mut statement = connection.prepare_cached(
+        // How many is said in the text: SQLite prepares a statement anew for each number of rows that is bound to it.
         "SELECT a.id, a.handle, u.display_name, a.message, a.created_at_ms,
             (SELECT count(*) FROM likes l WHERE l.activity = a.id)
-        FROM activities a JOIN users u USING (handle) ORDER BY a.created_at_ms DESC LIMIT ?1",
+        FROM activities a JOIN users u USING (handle) ORDER BY a.created_at_ms DESC LIMIT 20",
     )?;
-    let rows = statement.query_map([ROWS], |row| {
+    let rows = statement.query_map([], |row| {
         Ok(Activity {
             id: row.get(0)?,
             handle: row.get(1)?,

@@ -2,4 +2,7 @@
 //! `cargo test -p throughline-bench-server` compares what is right.
 
 pub mod export;
+pub mod feed;
+pub mod requests;
+pub mod set_up;
 pub mod subject;

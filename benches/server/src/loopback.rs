@@ -11,14 +11,14 @@ use std::{
 
 use anyhow::{Context, Result};
 use cpu_time::ProcessTime;
-use throughline_bench_server::subject::Subject;
+use throughline_bench_server::{set_up::SetUp, subject::Subject};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime::Builder,
 };
 
-use crate::{set_up::SetUp, stats::Spread};
+use crate::stats::Spread;
 
 /// Connections, each with one request under way.
 const CONNECTIONS: usize = 64;

@@ -1,55 +1,49 @@
 //! What all layers share: exporter, metrics, propagator, subscriber, and the application that they are around.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
-
 use anyhow::Result;
 use axum::{Json, Router, extract::Path, routing::get};
 use opentelemetry::{global, trace::TracerProvider as _};
 use opentelemetry_sdk::{
     metrics::{PeriodicReader, SdkMeterProvider},
     propagation::TraceContextPropagator,
-    trace::{BatchConfigBuilder, BatchSpanProcessor, SdkTracerProvider},
-};
-use throughline_bench_server::{
-    export::{Discard, Encoder},
-    subject::{Extent, Subject},
+    trace::SdkTracerProvider,
 };
 use tracing::Level;
 use tracing_subscriber::{Layer as _, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::feed::Feed;
-
-/// So that the queue never overflows: a span that is dropped would be cheap.
-const QUEUE_SPANS: usize = 262_144;
+use crate::{
+    export::{Batches, Discard, Posts},
+    feed::Feed,
+    subject::{Extent, Subject},
+};
 
 /// What is global in this process.
-pub(crate) struct SetUp {
-    pub(crate) provider: SdkTracerProvider,
-    spans: Arc<AtomicU64>,
-    bytes: Arc<AtomicU64>,
+pub struct SetUp {
+    /// Whose spans are exported.
+    pub provider: SdkTracerProvider,
+    posts: Posts,
     feed: Feed,
 }
 
 impl SetUp {
-    pub(crate) fn new() -> Result<Self> {
-        let encoder = Encoder::default();
-        let (spans, bytes) = (Arc::clone(&encoder.spans), Arc::clone(&encoder.bytes));
-        let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE_SPANS).build();
-        let processor = BatchSpanProcessor::builder(encoder).with_batch_config(batches).build();
-        let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
+    /// Sets all of it; for once in a process.
+    ///
+    /// # Errors
+    /// When the exporter, the subscriber or the database cannot be made.
+    pub fn new(batches: Batches) -> Result<Self> {
+        let posts = Posts::default();
+        let provider = batches.provider(posts.clone())?;
         global::set_tracer_provider(provider.clone());
         let reader = PeriodicReader::builder(Discard).build();
         global::set_meter_provider(SdkMeterProvider::builder().with_reader(reader).build());
         global::set_text_map_propagator(TraceContextPropagator::new());
         let layer = tracing_opentelemetry::layer().with_tracer(provider.tracer("tracing"));
         tracing_subscriber::registry().with(layer.with_filter(Targets::new().with_default(Level::INFO))).try_init()?;
-        Ok(Self { provider, spans, bytes, feed: Feed::new()? })
+        Ok(Self { provider, posts, feed: Feed::new()? })
     }
 
-    pub(crate) fn app(&self, subject: Subject) -> Router {
+    /// The application with `subject` around it.
+    pub fn app(&self, subject: Subject) -> Router {
         let user = |Path(id): Path<u32>| async move { Json([id, 7, 42]) };
         let feed = self.feed.clone();
         let router = Router::new()
@@ -59,13 +53,17 @@ impl SetUp {
     }
 
     /// Waits until all spans are exported, and says how many there were so far.
-    pub(crate) fn flush(&self) -> Result<u64> {
+    ///
+    /// # Errors
+    /// When they cannot be exported.
+    pub fn flush(&self) -> Result<u64> {
         self.provider.force_flush()?;
-        Ok(self.spans.load(Ordering::Relaxed))
+        Ok(self.posts.spans())
     }
 
-    pub(crate) fn bytes_per_span(&self) -> f64 {
-        let spans = self.spans.load(Ordering::Relaxed).max(1);
-        self.bytes.load(Ordering::Relaxed) as f64 / spans as f64
+    /// Bytes posted for each span.
+    #[must_use]
+    pub fn bytes_per_span(&self) -> f64 {
+        self.posts.bytes() as f64 / self.posts.spans().max(1) as f64
     }
 }

@@ -36,12 +36,19 @@ pub(super) fn run(workspace: &Workspace, server: &Server) -> Result<ExitCode> {
         Ok(workspace.target.join("release").join(format!("{RUNNER}{}", std::env::consts::EXE_SUFFIX)))
     })?;
     let (costs, met) = progress.step("what it costs", || {
-        let mut command = Command::new(&program);
-        command.args(&server.runner);
-        if let Some(parse_ns) = parse_ns(workspace)? {
-            command.arg("--parse-ns").arg(parse_ns.to_string());
+        let parse_ns = parse_ns(workspace)?;
+        let (mut costs, mut met) = (Vec::new(), true);
+        for batches in ["encoding", "sdk"] {
+            let mut command = Command::new(&program);
+            command.args(["--batches", batches]).args(&server.runner);
+            if let Some(parse_ns) = parse_ns {
+                command.arg("--parse-ns").arg(parse_ns.to_string());
+            }
+            let (text, all_met) = measured(&mut command)?;
+            costs.push(text);
+            met &= all_met;
         }
-        measured(&mut command)
+        Ok((costs.join("\n"), met))
     })?;
     let report = format!("# The server layer\n\n## What is right\n\n{}\n{}", align(&correctness), align(&costs));
     println!("\n{report}");

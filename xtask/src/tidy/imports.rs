@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-browser", &["throughline-context", "throughline-timing"]),
     ("throughline-browser-standalone", &["throughline-browser"]),
     ("throughline-axum", &["throughline-context", "throughline-timing"]),
+    ("throughline-export", &[]),
     ("throughline-intake", &["throughline-context", "throughline-otlp", "throughline-store"]),
     ("throughline-forward", &["throughline-otlp", "throughline-store"]),
     ("throughline-inspector", &["throughline-browser", "throughline-shared"]),
@@ -22,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         &[
             "throughline-axum",
             "throughline-context",
+            "throughline-export",
             "throughline-forward",
             "throughline-intake",
             "throughline-otlp",
@@ -48,7 +50,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-bench-browser", &["throughline-e2e"]),
     ("throughline-bench-context", &["throughline-context"]),
     ("throughline-bench-pipe", &["throughline-otlp", "throughline-store", "throughline-testkit"]),
-    ("throughline-bench-server", &["throughline-axum", "throughline-context"]),
+    ("throughline-bench-server", &["throughline-axum", "throughline-context", "throughline-export"]),
 ];
 
 /// Packages that stay free of nearly everything, with what they may use of others.

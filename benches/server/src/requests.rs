@@ -1,0 +1,48 @@
+//! Requests that are handled without a socket.
+
+use std::{hint::black_box, net::SocketAddr};
+
+use axum::{Router, body::Body, extract::ConnectInfo};
+use http::{HeaderValue, Request, Uri};
+use http_body_util::BodyExt;
+use tower::Service;
+
+/// Requests between two flushes, so that no queue overflows and the exporter's work is part of what is measured.
+pub const BATCH: usize = 512;
+
+/// Has `app` handle `requests`, one after the other, and reads its answers to the end.
+///
+/// # Panics
+/// When one of them is no success.
+pub async fn serve(app: &mut Router, requests: usize) {
+    for number in 0..requests {
+        let response = match app.call(request(number)).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        assert!(response.status().is_success(), "the application fails");
+        black_box(response.into_body().collect().await.ok());
+    }
+}
+
+/// As a page sends it that is traced.
+fn request(number: usize) -> Request<Body> {
+    let mut request = Request::new(Body::empty());
+    // By a tracer of level 2 of the specification, as ours is, and by one of level 1.
+    let (uri, parent) = match number % 2 {
+        0 => ("/api/users/7?page=2", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03"),
+        _ => ("/api/users/8", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    };
+    *request.uri_mut() = Uri::from_static(uri);
+    for (name, value) in [
+        ("host", "app.example:8080"),
+        ("user-agent", "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/156.0.0.0"),
+        ("accept", "application/json"),
+        ("accept-encoding", "gzip, deflate, br, zstd"),
+        ("traceparent", parent),
+    ] {
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    request.extensions_mut().insert(ConnectInfo(SocketAddr::from(([127, 0, 0, 1], 54_321))));
+    request
+}

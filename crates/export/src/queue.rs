@@ -1,0 +1,191 @@
+//! What waits: batches that are being filled, that are full, and that are on their way.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+
+use crate::{body::Batch, settings::Settings};
+
+/// A batch is full with as many bytes: doors have limits, and most take 4 MiB.
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
+
+#[derive(Debug)]
+pub(crate) struct Queue {
+    settings: Settings,
+    state: Mutex<State>,
+    /// There is something to do for the worker.
+    work: Condvar,
+    /// A batch has gone, or the worker has ended.
+    progress: Condvar,
+    dropped: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: Batch,
+    /// When the first span came into `open`.
+    opened: Option<Instant>,
+    full: VecDeque<Batch>,
+    /// Emptied, with its memory.
+    spare: Option<Batch>,
+    /// Of all batches, those on their way too.
+    spans: usize,
+    bytes: usize,
+    /// Batches that were closed so far, and those of them that have gone.
+    closed: u64,
+    gone: u64,
+    /// Which batch failed last, and why.
+    failure: Option<(u64, String)>,
+    is_shut_down: bool,
+    is_over: bool,
+}
+
+impl State {
+    fn close_batch(&mut self) {
+        if !self.open.is_empty() {
+            let next = self.spare.take().unwrap_or_default();
+            self.full.push_back(std::mem::replace(&mut self.open, next));
+            self.opened = None;
+            self.closed += 1;
+        }
+    }
+}
+
+impl Queue {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let (state, work, progress) = Default::default();
+        Self { settings, state, work, progress, dropped: AtomicU64::new(0) }
+    }
+
+    /// Takes an encoded span in, or drops and counts it where there is no room.
+    pub(crate) fn push(&self, scope: &InstrumentationScope, span: &[u8]) {
+        let mut state = self.lock();
+        let has_room = state.spans < self.settings.max_queue_size
+            && state.bytes.saturating_add(span.len()) <= self.settings.max_queue_bytes;
+        if !has_room || state.is_shut_down {
+            // Nothing is logged from here: this is within the end of a span, and a log has spans, too.
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let before = state.open.bytes;
+        state.open.push(scope, span);
+        state.spans += 1;
+        state.bytes += state.open.bytes - before;
+        let is_first = state.open.spans == 1;
+        if is_first {
+            state.opened = Some(Instant::now());
+        }
+        let is_full = state.open.spans >= self.settings.max_export_batch_size || state.open.bytes >= MAX_BATCH_BYTES;
+        if is_full {
+            state.close_batch();
+        }
+        drop(state);
+        // From the first one on the worker watches the clock.
+        if is_first || is_full {
+            self.work.notify_one();
+        }
+    }
+
+    /// How many spans were dropped.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The next batch to go; waits until there is one. `None` once all has gone after a shutdown.
+    pub(crate) fn next(&self) -> Option<Batch> {
+        let mut state = self.lock();
+        loop {
+            if let Some(batch) = state.full.pop_front() {
+                return Some(batch);
+            }
+            let waits = match state.opened {
+                None if state.is_shut_down => return None,
+                None => None,
+                Some(_) if state.is_shut_down => Some(Duration::ZERO),
+                Some(opened) => Some(self.settings.scheduled_delay.saturating_sub(opened.elapsed())),
+            };
+            state = match waits {
+                Some(Duration::ZERO) => {
+                    state.close_batch();
+                    state
+                }
+                Some(waits) => self.work.wait_timeout(state, waits).unwrap_or_else(PoisonError::into_inner).0,
+                None => self.work.wait(state).unwrap_or_else(PoisonError::into_inner),
+            };
+        }
+    }
+
+    /// `batch`, the one that [`next`](Self::next) gave last, has gone.
+    pub(crate) fn gone(&self, mut batch: Batch, result: Result<(), String>) {
+        let mut state = self.lock();
+        state.spans -= batch.spans;
+        state.bytes -= batch.bytes;
+        state.gone += 1;
+        if let Err(problem) = result {
+            state.failure = Some((state.gone, problem));
+        }
+        if state.spare.is_none() {
+            batch.clear();
+            state.spare = Some(batch);
+        }
+        drop(state);
+        self.progress.notify_all();
+    }
+
+    /// The worker ends.
+    pub(crate) fn over(&self) {
+        self.lock().is_over = true;
+        self.progress.notify_all();
+    }
+
+    /// Sends what waits, and waits until it has gone.
+    pub(crate) fn flush(&self, timeout: Duration) -> OTelSdkResult {
+        let mut state = self.lock();
+        state.close_batch();
+        let (before, target) = (state.gone, state.closed);
+        self.work.notify_one();
+        let is_waiting = |state: &mut State| state.gone < target && !state.is_over;
+        let (state, waited) =
+            self.progress.wait_timeout_while(state, timeout, is_waiting).unwrap_or_else(PoisonError::into_inner);
+        match &state.failure {
+            _ if waited.timed_out() => Err(OTelSdkError::Timeout(timeout)),
+            Some((batch, problem)) if *batch > before => Err(OTelSdkError::InternalFailure(problem.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes no further spans, sends what waits, and waits until the worker has ended.
+    pub(crate) fn shut_down(&self, timeout: Duration) -> OTelSdkResult {
+        if !self.close() {
+            return Err(OTelSdkError::AlreadyShutdown);
+        }
+        let begun = Instant::now();
+        let result = self.flush(timeout);
+        let rest = timeout.saturating_sub(begun.elapsed());
+        let (state, waited) = self
+            .progress
+            .wait_timeout_while(self.lock(), rest, |state| !state.is_over)
+            .unwrap_or_else(PoisonError::into_inner);
+        drop(state);
+        if waited.timed_out() { result.and(Err(OTelSdkError::Timeout(timeout))) } else { result }
+    }
+
+    /// Takes no further spans; whether it still did.
+    pub(crate) fn close(&self) -> bool {
+        let was_open = !std::mem::replace(&mut self.lock().is_shut_down, true);
+        self.work.notify_one();
+        was_open
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,78 @@
+//! How many spans wait, how long, and how many go at once.
+
+use std::{env, time::Duration};
+
+use opentelemetry_sdk::trace::{
+    OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE_DEFAULT, OTEL_BSP_MAX_QUEUE_SIZE,
+    OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT, OTEL_BSP_SCHEDULE_DELAY, OTEL_BSP_SCHEDULE_DELAY_DEFAULT,
+};
+
+const MAX_QUEUE_BYTES: usize = 16 * 1024 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) scheduled_delay: Duration,
+    pub(crate) max_export_batch_size: usize,
+    pub(crate) max_queue_size: usize,
+    pub(crate) max_queue_bytes: usize,
+}
+
+impl Settings {
+    pub(crate) fn from_env() -> Self {
+        Self::read(|name| env::var(name).ok())
+    }
+
+    /// By the variables that the specification of the SDK has for batch processors. One that is no number, or 0, is told and
+    /// ignored.
+    fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let number = |name: &'static str| {
+            let value = variable(name).filter(|value| !value.is_empty())?;
+            let number = value.trim().parse::<u32>().ok().filter(|number| *number > 0);
+            if number.is_none() {
+                tracing::warn!(variable = name, value, "is no number of one or more, and ignored");
+            }
+            number
+        };
+        let size = |name, default| number(name).map_or(default, |size| size as usize);
+        Self {
+            scheduled_delay: number(OTEL_BSP_SCHEDULE_DELAY)
+                .map_or(OTEL_BSP_SCHEDULE_DELAY_DEFAULT, |delay_ms| Duration::from_millis(delay_ms.into())),
+            max_export_batch_size: size(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE_DEFAULT),
+            max_queue_size: size(OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT),
+            max_queue_bytes: MAX_QUEUE_BYTES,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_are_read_and_wrong_ones_ignored() {
+        let default = Settings::read(|_| None);
+        assert_eq!(default.scheduled_delay, Duration::from_secs(5));
+        assert_eq!((default.max_export_batch_size, default.max_queue_size), (512, 2048));
+
+        let set = Settings::read(|name| {
+            let value = match name {
+                "OTEL_BSP_SCHEDULE_DELAY" => "250",
+                "OTEL_BSP_MAX_EXPORT_BATCH_SIZE" => " 64 ",
+                "OTEL_BSP_MAX_QUEUE_SIZE" => "4096",
+                _ => return None,
+            };
+            Some(value.to_owned())
+        });
+        let expected = Settings {
+            scheduled_delay: Duration::from_millis(250),
+            max_export_batch_size: 64,
+            max_queue_size: 4096,
+            max_queue_bytes: MAX_QUEUE_BYTES,
+        };
+        assert_eq!(set, expected);
+
+        for wrong in ["", "0", "-1", "many", "1e3"] {
+            assert_eq!(Settings::read(|_| Some(wrong.to_owned())), default, "{wrong:?}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! The thread that posts what was encoded.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+use opentelemetry::Context;
+use opentelemetry_sdk::{error::OTelSdkError, trace::SpanExporter};
+
+use crate::{body::Source, client::BodyClient, queue::Queue};
+
+/// Posts batch after batch until the queue is shut down and empty.
+pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, client: &BodyClient, exporter: &impl SpanExporter) {
+    // A client that is traced makes no spans of its own of this.
+    let _suppressed = Context::enter_telemetry_suppressed_scope();
+    let (mut memory, mut told) = (Vec::new(), 0);
+    while let Some(batch) = queue.next() {
+        let body = source.lock().unwrap_or_else(PoisonError::into_inner).body(&batch, memory);
+        let (body, result) = post(body, client, exporter);
+        if let Err(problem) = &result {
+            tracing::error!(problem, spans = batch.spans, "spans cannot be exported");
+        }
+        queue.gone(batch, result);
+        tell_dropped(queue, &mut told);
+        // The next body is about as long. Whoever still has this one keeps it.
+        memory = if body.is_unique() { Vec::from(body) } else { Vec::new() };
+    }
+    tell_dropped(queue, &mut told);
+    // It cannot be of help to anybody any more whether this fails.
+    let _ = exporter.shutdown();
+    queue.over();
+}
+
+/// Says that spans were dropped: for the first time, and when there are twice as many as were told.
+fn tell_dropped(queue: &Queue, told: &mut u64) {
+    let dropped = queue.dropped();
+    if dropped > told.saturating_mul(2) {
+        tracing::warn!(dropped, "spans were dropped: more end than can be exported, or some end after the shutdown");
+        *told = dropped;
+    }
+}
+
+fn post(body: Bytes, client: &BodyClient, exporter: &impl SpanExporter) -> (Bytes, Result<(), String>) {
+    client.put(body);
+    // Of no spans: they are in the body already.
+    let exported = catch_unwind(AssertUnwindSafe(|| futures_executor::block_on(exporter.export(Vec::new()))));
+    let (body, used) = client.take();
+    let result = match (used, exported) {
+        (Err(misuse), _) => Err(misuse.to_string()),
+        (Ok(()), Ok(exported)) => exported.map_err(|error| match error {
+            // Whoever flushes gets it within another one.
+            OTelSdkError::InternalFailure(problem) => problem,
+            other => other.to_string(),
+        }),
+        (Ok(()), Err(_)) => Err("the exporter panicked".to_owned()),
+    };
+    (body, result)
+}

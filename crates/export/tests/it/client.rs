@@ -1,0 +1,94 @@
+//! An HTTP client that posts to a test.
+
+use std::{
+    collections::VecDeque,
+    fmt::{self, Debug, Formatter},
+    sync::{
+        Arc, Mutex,
+        mpsc::{Receiver, Sender, channel},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use http::{Request, Response};
+use opentelemetry_http::{HttpClient, HttpError};
+use opentelemetry_otlp::{ExporterBuildError, RetryPolicy, SpanExporter, WithHttpConfig as _};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use prost::Message as _;
+
+/// Long enough that only what never comes takes as long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is answered: a status, or nothing at all.
+#[derive(Clone, Copy)]
+pub(crate) enum Answer {
+    Status(u16),
+    Unreachable,
+    Panic,
+}
+
+/// Gives each request to the test, and answers what the test has said, or 200.
+#[derive(Clone)]
+pub(crate) struct Client {
+    requests: Sender<Request<Bytes>>,
+    answers: Arc<Mutex<VecDeque<Answer>>>,
+    /// Nothing is answered while the test holds it.
+    pub(crate) gate: Arc<Mutex<()>>,
+}
+
+impl Client {
+    pub(crate) fn new() -> (Self, Receiver<Request<Bytes>>) {
+        let (requests, received) = channel();
+        (Self { requests, answers: Arc::default(), gate: Arc::default() }, received)
+    }
+
+    pub(crate) fn answering(answers: impl IntoIterator<Item = Answer>) -> (Self, Receiver<Request<Bytes>>) {
+        let (client, received) = Self::new();
+        client.answers.lock().unwrap().extend(answers);
+        (client, received)
+    }
+}
+
+#[async_trait]
+impl HttpClient for Client {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        // Who does not look for requests does not want them.
+        let _ = self.requests.send(request);
+        drop(self.gate.lock().unwrap());
+        let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Status(200));
+        match answer {
+            Answer::Status(status) => Ok(Response::builder().status(status).body(Bytes::new())?),
+            Answer::Unreachable => Err("nobody is there".into()),
+            Answer::Panic => panic!("a client that panics"),
+        }
+    }
+}
+
+impl Debug for Client {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Client")
+    }
+}
+
+/// The exporter that is behind most tests: it tries again soon.
+pub(crate) fn exporter(client: impl HttpClient + 'static) -> Result<SpanExporter, ExporterBuildError> {
+    let retries = RetryPolicy::recommended()
+        .with_max_retries(2)
+        .with_initial_delay(Duration::from_millis(1))
+        .with_max_jitter(Duration::ZERO);
+    SpanExporter::builder().with_http().with_http_client(client).with_retry_policy(retries).build()
+}
+
+/// What was posted.
+pub(crate) fn decoded(request: &Request<Bytes>) -> ExportTraceServiceRequest {
+    assert_eq!(request.headers()["content-type"], "application/x-protobuf");
+    ExportTraceServiceRequest::decode(request.body().clone()).unwrap()
+}
+
+/// The names of the spans that were posted, in their order.
+pub(crate) fn names(request: &Request<Bytes>) -> Vec<String> {
+    let scopes = decoded(request).resource_spans.into_iter().flat_map(|of_resource| of_resource.scope_spans);
+    scopes.flat_map(|of_scope| of_scope.spans).map(|span| span.name).collect()
+}

@@ -1,0 +1,56 @@
+//! A real client, a real socket, and an upstream that is as strict as Honeycomb.
+
+use std::{collections::HashMap, time::Duration};
+
+use opentelemetry::{
+    KeyValue,
+    trace::{Span as _, Tracer as _, TracerProvider as _},
+};
+use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
+use throughline_export::EncodingSpanProcessor;
+use throughline_testkit::FakeHoneycomb;
+
+const KEY: &str = "hcaik_test";
+
+fn provider(endpoint: &str, key: &str) -> SdkTracerProvider {
+    let client = reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
+    let headers = HashMap::from([("x-honeycomb-team".to_owned(), key.to_owned())]);
+    let processor = EncodingSpanProcessor::builder(client)
+        .build(|client| {
+            SpanExporter::builder()
+                .with_http()
+                .with_http_client(client)
+                .with_endpoint(format!("{endpoint}/v1/traces"))
+                .with_headers(headers)
+                .build()
+        })
+        .unwrap();
+    let resource = Resource::builder_empty().with_service_name("shop").build();
+    SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build()
+}
+
+#[test]
+fn spans_reach_honeycomb_with_the_key_and_not_without_it() {
+    // A runtime for the upstream alone: what sends is a blocking client on a thread of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    // No TLS is spoken, but the client wants to know how.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let upstream = runtime.block_on(FakeHoneycomb::start(KEY)).unwrap();
+
+    let provider_with_key = provider(&upstream.endpoint(), KEY);
+    let mut span = provider_with_key.tracer("test").start("GET /orders");
+    span.set_attribute(KeyValue::new("http.response.status_code", 200));
+    span.end();
+    provider_with_key.shutdown().unwrap();
+    let spans = upstream.spans();
+    assert_eq!(spans.len(), 1);
+    assert_eq!(spans[0].name, "GET /orders");
+    assert_eq!(spans[0].resource.service_name(), "shop");
+
+    let provider_without = provider(&upstream.endpoint(), "wrong");
+    provider_without.tracer("test").start("refused").end();
+    let error = provider_without.force_flush().unwrap_err().to_string();
+    assert!(error.contains("401"), "{error}");
+    assert_eq!(upstream.spans().len(), 1);
+}

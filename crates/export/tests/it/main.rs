@@ -1,0 +1,8 @@
+//! The processor through its public face, with the exporter of `opentelemetry-otlp` behind it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod bytes;
+mod client;
+mod delivery;
+mod http;
+mod spans;
