@@ -147,7 +147,7 @@ impl Metrics {
         }
         let _: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         connection.pragma_update(None, "synchronous", "full")?;
-        connection.pragma_update(None, "trusted_schema", false)?;
+        schema::guard(&connection)?;
         connection.execute_batch(TABLES)?;
         connection.pragma_update(None, "application_id", APPLICATION_ID)?;
         connection.pragma_update(None, "user_version", VERSION)?;

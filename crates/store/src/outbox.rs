@@ -100,7 +100,7 @@ impl Outbox {
         }
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
         connection.pragma_update(None, "synchronous", "full")?;
-        connection.pragma_update(None, "trusted_schema", false)?;
+        schema::guard(&connection)?;
         if is_new {
             let transaction = connection.transaction()?;
             transaction.execute_batch(TABLES)?;

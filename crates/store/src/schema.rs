@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::Path, time::Duration};
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, config::DbConfig};
 
 use crate::{StoreError, migrate};
 
@@ -196,7 +196,7 @@ pub(crate) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     }
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
+    guard(&connection)?;
     connection.pragma_update(None, "journal_size_limit", 64 << 20)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.pragma_update(None, "cache_size", -32_768)?;
@@ -216,8 +216,17 @@ pub(crate) fn open_checkpointer(file: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.pragma_update(None, "synchronous", "full")?;
-    connection.pragma_update(None, "trusted_schema", false)?;
+    guard(&connection)?;
     Ok(connection)
+}
+
+/// What every connection has: a file's schema runs nothing of its own, and a statement stays as it was prepared. Without the
+/// latter SQLite looks at what is bound to a `LIMIT`, and prepares a statement anew, for several microseconds, each time that is
+/// bound.
+pub(crate) fn guard(connection: &Connection) -> Result<(), StoreError> {
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
 }
 
 /// Opens the file for reading.
@@ -225,7 +234,7 @@ pub(crate) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "trusted_schema", false)?;
+    guard(&connection)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -294,8 +303,25 @@ fn version(connection: &Connection) -> Result<usize, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
     use crate::Store;
+
+    #[test]
+    fn a_limit_that_is_bound_prepares_nothing_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let file = dir.path().join("traces.db");
+        for connection in [open_writer(&file).unwrap(), open_checkpointer(&file).unwrap(), open_reader(&file).unwrap()]
+        {
+            let mut select = connection.prepare("SELECT seq FROM logs WHERE seq > ?1 ORDER BY seq LIMIT ?2").unwrap();
+            for limit in 1..4 {
+                assert!(!select.exists([0, limit]).unwrap());
+            }
+            assert_eq!(select.get_status(StatementStatus::RePrepare), 0);
+        }
+    }
 
     #[test]
     fn a_version_that_never_was_is_corrupt() {
