@@ -22,21 +22,21 @@ impl Settings {
         Self::read(|name| env::var(name).ok())
     }
 
-    /// By the variables that the specification of the SDK has for batch processors. One that is no number, or 0, is told and
-    /// ignored.
+    /// By the variables that the specification of the SDK has for batch processors. One that is no number is told and ignored, and so
+    /// is a size of 0.
     fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let number = |name: &'static str| {
+        let number = |name: &'static str, least: u64| {
             let value = variable(name).filter(|value| !value.is_empty())?;
-            let number = value.trim().parse::<u32>().ok().filter(|number| *number > 0);
+            let number = value.trim().parse().ok().filter(|number| *number >= least);
             if number.is_none() {
-                tracing::warn!(variable = name, value, "is no number of one or more, and ignored");
+                tracing::warn!(variable = name, value, least, "is no number, or too small a one, and ignored");
             }
             number
         };
-        let size = |name, default| number(name).map_or(default, |size| size as usize);
+        let size = |name, default| number(name, 1).map_or(default, |size| usize::try_from(size).unwrap_or(usize::MAX));
         Self {
-            scheduled_delay: number(OTEL_BSP_SCHEDULE_DELAY)
-                .map_or(OTEL_BSP_SCHEDULE_DELAY_DEFAULT, |delay_ms| Duration::from_millis(delay_ms.into())),
+            scheduled_delay: number(OTEL_BSP_SCHEDULE_DELAY, 0)
+                .map_or(OTEL_BSP_SCHEDULE_DELAY_DEFAULT, Duration::from_millis),
             max_export_batch_size: size(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE_DEFAULT),
             max_queue_size: size(OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT),
             max_queue_bytes: MAX_QUEUE_BYTES,
@@ -71,8 +71,12 @@ mod tests {
         };
         assert_eq!(set, expected);
 
-        for wrong in ["", "0", "-1", "many", "1e3"] {
+        for wrong in ["", "-1", "many", "1e3"] {
             assert_eq!(Settings::read(|_| Some(wrong.to_owned())), default, "{wrong:?}");
         }
+        let zero = Settings::read(|_| Some("0".to_owned()));
+        assert_eq!(zero, Settings { scheduled_delay: Duration::ZERO, ..default }, "to send at once is allowed");
+        let long = Settings::read(|_| Some("9999999999".to_owned()));
+        assert_eq!(long.scheduled_delay, Duration::from_millis(9_999_999_999));
     }
 }
