@@ -18,6 +18,8 @@ use thiserror::Error;
 ///
 /// The exporter makes each request for no spans at all; the spans are put into it here. What the client below it answers goes back
 /// to the exporter, so that the exporter tries again what can be tried again, with the same bytes.
+///
+/// It is for that exporter alone: whatever else is posted by it could have spans put in.
 #[derive(Clone)]
 pub struct BodyClient {
     inner: Arc<dyn HttpClient>,
@@ -77,7 +79,8 @@ impl BodyClient {
         let Some(waiting) = waiting.as_mut() else { return Ok(request) };
         let body = waiting.encoded_for(&request);
         waiting.outcome = body.as_ref().map(|_| ()).map_err(Clone::clone);
-        Ok(request.map(|_| body).into_parts()).and_then(|(parts, body)| Ok(Request::from_parts(parts, body?)))
+        let body = body?;
+        Ok(request.map(|_| body))
     }
 }
 
