@@ -6,17 +6,22 @@ use opentelemetry_sdk::Resource;
 
 use crate::encode::{self, framed_len, head, text};
 
+/// Memory that is kept for what comes: twice what the largest batch takes that is not of one span alone.
+pub(crate) const KEPT_BYTES: usize = 4 * 1024 * 1024;
+
 /// Spans that go in one request.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Batch {
     scopes: Vec<Scope>,
     pub(crate) spans: usize,
+    /// Those of the spans, and of the scopes that have some.
     pub(crate) bytes: usize,
 }
 
-#[derive(Debug)]
 struct Scope {
     scope: InstrumentationScope,
+    /// The field `ScopeSpans.scope`.
+    head: Vec<u8>,
     /// Each a field `ScopeSpans.spans` with its tag and length.
     spans: Vec<u8>,
 }
@@ -25,10 +30,13 @@ impl Batch {
     /// Takes the encoding of a span in.
     pub(crate) fn push(&mut self, scope: &InstrumentationScope, span: &[u8]) {
         let index = self.scopes.iter().position(|known| known.scope == *scope).unwrap_or_else(|| {
-            self.scopes.push(Scope { scope: scope.clone(), spans: Vec::new() });
+            self.scopes.push(Scope { scope: scope.clone(), head: scope_head(scope), spans: Vec::new() });
             self.scopes.len() - 1
         });
-        if let Some(Scope { spans, .. }) = self.scopes.get_mut(index) {
+        if let Some(Scope { spans, head: scope_head, .. }) = self.scopes.get_mut(index) {
+            if spans.is_empty() {
+                self.bytes += scope_head.len();
+            }
             head(spans, 2, span.len());
             spans.extend_from_slice(span);
         }
@@ -41,16 +49,22 @@ impl Batch {
         self.spans == 0
     }
 
-    /// Empties it, and keeps its memory for the scopes that had spans.
+    /// Empties it, and keeps its memory for the scopes that had spans, unless it is a lot.
     pub(crate) fn clear(&mut self) {
-        self.scopes.retain(|scope| !scope.spans.is_empty());
+        let mut kept = 0;
+        self.scopes.retain(|scope| {
+            let bytes = scope.spans.capacity() + scope.head.capacity();
+            let is_kept = !scope.spans.is_empty() && kept + bytes <= KEPT_BYTES;
+            kept += if is_kept { bytes } else { 0 };
+            is_kept
+        });
         self.scopes.iter_mut().for_each(|scope| scope.spans.clear());
         (self.spans, self.bytes) = (0, 0);
     }
 }
 
 /// A resource as requests have it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Source {
     /// A `Resource`.
     resource: Vec<u8>,
@@ -66,18 +80,17 @@ impl Source {
 
     /// An `ExportTraceServiceRequest` with all that is in `batch`, in the memory of `body`.
     pub(crate) fn body(&self, batch: &Batch, mut body: Vec<u8>) -> Bytes {
-        let with_spans = batch.scopes.iter().filter(|scope| !scope.spans.is_empty());
-        let scopes: Vec<(Vec<u8>, &Scope)> = with_spans.map(|scope| (scope.head(), scope)).collect();
-        let inner: usize = scopes.iter().map(|(head, scope)| framed_len(scope.len(head))).sum();
+        let scopes = batch.scopes.iter().filter(|scope| !scope.spans.is_empty());
+        let inner: usize = scopes.clone().map(|scope| framed_len(scope.len())).sum();
         let length = framed_len(self.resource.len()) + inner + text_len(&self.schema_url);
         body.clear();
         body.reserve(framed_len(length));
         head(&mut body, 1, length);
         head(&mut body, 1, self.resource.len());
         body.extend_from_slice(&self.resource);
-        for (scope_head, scope) in scopes {
-            head(&mut body, 2, scope.len(&scope_head));
-            body.extend_from_slice(&scope_head);
+        for scope in scopes {
+            head(&mut body, 2, scope.len());
+            body.extend_from_slice(&scope.head);
             body.extend_from_slice(&scope.spans);
             text(&mut body, 3, scope.schema_url());
         }
@@ -87,17 +100,8 @@ impl Source {
 }
 
 impl Scope {
-    /// The field `ScopeSpans.scope`.
-    fn head(&self) -> Vec<u8> {
-        let (mut scope, mut framed) = (Vec::new(), Vec::new());
-        encode::scope(&mut scope, &self.scope);
-        head(&mut framed, 1, scope.len());
-        framed.append(&mut scope);
-        framed
-    }
-
-    fn len(&self, head: &[u8]) -> usize {
-        head.len() + self.spans.len() + text_len(self.schema_url())
+    fn len(&self) -> usize {
+        self.head.len() + self.spans.len() + text_len(self.schema_url())
     }
 
     fn schema_url(&self) -> &str {
@@ -105,6 +109,48 @@ impl Scope {
     }
 }
 
+fn scope_head(scope: &InstrumentationScope) -> Vec<u8> {
+    let (mut encoded, mut framed) = (Vec::new(), Vec::new());
+    encode::scope(&mut encoded, scope);
+    head(&mut framed, 1, encoded.len());
+    framed.append(&mut encoded);
+    framed
+}
+
 fn text_len(text: &str) -> usize {
     if text.is_empty() { 0 } else { framed_len(text.len()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scope(name: usize) -> InstrumentationScope {
+        InstrumentationScope::builder(name.to_string()).build()
+    }
+
+    #[test]
+    fn memory_is_kept_for_scopes_that_are_used() {
+        let mut batch = Batch::default();
+        for name in 0..100 {
+            batch.push(&scope(name), b"span");
+            batch.push(&scope(1_000), b"span");
+            batch.clear();
+        }
+        let names: Vec<_> = batch.scopes.iter().map(|scope| scope.scope.name()).collect();
+        assert_eq!(names, ["1000", "99"]);
+        assert!(batch.scopes.iter().all(|scope| scope.spans.is_empty() && scope.spans.capacity() > 0));
+        assert_eq!((batch.is_empty(), batch.bytes), (true, 0));
+    }
+
+    #[test]
+    fn memory_of_large_spans_is_given_back() {
+        let mut batch = Batch::default();
+        batch.push(&scope(0), b"span");
+        batch.push(&scope(1), &vec![0; KEPT_BYTES]);
+        batch.push(&scope(2), b"span");
+        batch.clear();
+        let names: Vec<_> = batch.scopes.iter().map(|scope| scope.scope.name()).collect();
+        assert_eq!(names, ["0", "2"]);
+    }
 }

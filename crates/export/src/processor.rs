@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     error::Error as StdError,
+    fmt::{self, Debug, Formatter},
     io,
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -35,7 +36,6 @@ thread_local! {
 /// A span that finds no room in the queue is dropped and counted; nothing here ever waits for an exporter but
 /// [`force_flush`](SpanProcessor::force_flush) and [`shutdown`](SpanProcessor::shutdown). Drop it, or shut the provider down, to end
 /// its thread.
-#[derive(Debug)]
 pub struct EncodingSpanProcessor {
     queue: Arc<Queue>,
     source: Arc<Mutex<Source>>,
@@ -88,6 +88,13 @@ impl SpanProcessor for EncodingSpanProcessor {
     }
 }
 
+impl Debug for EncodingSpanProcessor {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        // Not the spans: nobody can read them, and whoever ends one would wait meanwhile.
+        formatter.debug_struct("EncodingSpanProcessor").field("dropped", &self.dropped()).finish_non_exhaustive()
+    }
+}
+
 impl Drop for EncodingSpanProcessor {
     fn drop(&mut self) {
         self.queue.close();
@@ -109,14 +116,15 @@ impl Builder {
         self
     }
 
-    /// How many spans go in one request, at most; 0 is taken for 1. Fewer go where they take more than a MiB.
+    /// How many spans go in one request, at most; 0 is taken for 1. Fewer go where they take more than a MiB or half of
+    /// `max_queue_bytes`, and no more than `max_queue_size`.
     #[must_use]
     pub fn max_export_batch_size(mut self, spans: usize) -> Self {
         self.settings.max_export_batch_size = spans;
         self
     }
 
-    /// How many spans wait or are on their way, at most.
+    /// How many spans wait or are on their way, at most; with 0 all are dropped.
     #[must_use]
     pub fn max_queue_size(mut self, spans: usize) -> Self {
         self.settings.max_queue_size = spans;

@@ -17,9 +17,9 @@ use crate::{body::Batch, settings::Settings};
 /// A batch is full with as many bytes: doors have limits, and most take 4 MiB.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 
-#[derive(Debug)]
 pub(crate) struct Queue {
     settings: Settings,
+    max_batch_bytes: usize,
     state: Mutex<State>,
     /// There is something to do for the worker.
     work: Condvar,
@@ -28,7 +28,7 @@ pub(crate) struct Queue {
     dropped: AtomicU64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     open: Batch,
     /// When the first span came into `open`.
@@ -60,9 +60,12 @@ impl State {
 }
 
 impl Queue {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(mut settings: Settings) -> Self {
+        // The queue must not be full before a batch is: nothing would go, and all that comes be dropped, until the delay is over.
+        settings.max_export_batch_size = settings.max_export_batch_size.min(settings.max_queue_size);
+        let max_batch_bytes = MAX_BATCH_BYTES.min(settings.max_queue_bytes / 2);
         let (state, work, progress) = Default::default();
-        Self { settings, state, work, progress, dropped: AtomicU64::new(0) }
+        Self { settings, max_batch_bytes, state, work, progress, dropped: AtomicU64::new(0) }
     }
 
     /// Takes an encoded span in, or drops and counts it where there is no room.
@@ -75,6 +78,10 @@ impl Queue {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
+        if span.len() >= self.max_batch_bytes {
+            // It goes alone: who refuses it refuses no others with it.
+            state.close_batch();
+        }
         let before = state.open.bytes;
         state.open.push(scope, span);
         state.spans += 1;
@@ -83,7 +90,8 @@ impl Queue {
         if is_first {
             state.opened = Some(Instant::now());
         }
-        let is_full = state.open.spans >= self.settings.max_export_batch_size || state.open.bytes >= MAX_BATCH_BYTES;
+        let is_full =
+            state.open.spans >= self.settings.max_export_batch_size || state.open.bytes >= self.max_batch_bytes;
         if is_full {
             state.close_batch();
         }
@@ -125,30 +133,38 @@ impl Queue {
 
     /// `batch`, the one that [`next`](Self::next) gave last, has gone.
     pub(crate) fn gone(&self, mut batch: Batch, result: Result<(), String>) {
+        let (spans, bytes) = (batch.spans, batch.bytes);
+        // Memory is given back before the lock is taken, and after.
+        batch.clear();
         let mut state = self.lock();
-        state.spans -= batch.spans;
-        state.bytes -= batch.bytes;
+        state.spans -= spans;
+        state.bytes -= bytes;
         state.gone += 1;
         if let Err(problem) = result {
             state.failure = Some((state.gone, problem));
         }
-        if state.spare.is_none() {
-            batch.clear();
-            state.spare = Some(batch);
-        }
+        let _surplus = state.spare.replace(batch);
         drop(state);
         self.progress.notify_all();
     }
 
-    /// The worker ends.
+    /// The worker has ended. What is left if it panicked is lost.
     pub(crate) fn over(&self) {
-        self.lock().is_over = true;
+        let mut state = self.lock();
+        (state.is_shut_down, state.is_over) = (true, true);
+        self.dropped.fetch_add(state.spans as u64, Ordering::Relaxed);
+        let _lost = (std::mem::take(&mut state.open), std::mem::take(&mut state.full));
+        drop(state);
         self.progress.notify_all();
     }
 
     /// Sends what waits, and waits until it has gone.
     pub(crate) fn flush(&self, timeout: Duration) -> OTelSdkResult {
-        let mut state = self.lock();
+        let state = self.lock();
+        if state.is_over { Err(OTelSdkError::AlreadyShutdown) } else { self.send_all(state, timeout) }
+    }
+
+    fn send_all(&self, mut state: MutexGuard<'_, State>, timeout: Duration) -> OTelSdkResult {
         state.close_batch();
         let (before, target) = (state.gone, state.closed);
         self.work.notify_one();
@@ -158,17 +174,20 @@ impl Queue {
         match &state.failure {
             _ if waited.timed_out() => Err(OTelSdkError::Timeout(timeout)),
             Some((batch, problem)) if *batch > before => Err(OTelSdkError::InternalFailure(problem.clone())),
+            _ if state.gone < target => Err(OTelSdkError::InternalFailure("the exporter's thread panicked".to_owned())),
             _ => Ok(()),
         }
     }
 
     /// Takes no further spans, sends what waits, and waits until the worker has ended.
     pub(crate) fn shut_down(&self, timeout: Duration) -> OTelSdkResult {
-        if !self.close() {
+        let begun = Instant::now();
+        let mut state = self.lock();
+        if std::mem::replace(&mut state.is_shut_down, true) {
             return Err(OTelSdkError::AlreadyShutdown);
         }
-        let begun = Instant::now();
-        let result = self.flush(timeout);
+        // With the same lock: what fails from now on is part of the result.
+        let result = self.send_all(state, timeout);
         let rest = timeout.saturating_sub(begun.elapsed());
         let (state, waited) = self
             .progress
@@ -178,11 +197,10 @@ impl Queue {
         if waited.timed_out() { result.and(Err(OTelSdkError::Timeout(timeout))) } else { result }
     }
 
-    /// Takes no further spans; whether it still did.
-    pub(crate) fn close(&self) -> bool {
-        let was_open = !std::mem::replace(&mut self.lock().is_shut_down, true);
+    /// Takes no further spans, and sends what waits.
+    pub(crate) fn close(&self) {
+        self.lock().is_shut_down = true;
         self.work.notify_one();
-        was_open
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -9,10 +9,15 @@ use bytes::Bytes;
 use opentelemetry::Context;
 use opentelemetry_sdk::{error::OTelSdkError, trace::SpanExporter};
 
-use crate::{body::Source, client::BodyClient, queue::Queue};
+use crate::{
+    body::{KEPT_BYTES, Source},
+    client::BodyClient,
+    queue::Queue,
+};
 
 /// Posts batch after batch until the queue is shut down and empty.
 pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, client: &BodyClient, exporter: &impl SpanExporter) {
+    let _ending = Ending(queue);
     // A client that is traced makes no spans of its own of this.
     let _suppressed = Context::enter_telemetry_suppressed_scope();
     let (mut memory, mut told) = (Vec::new(), 0);
@@ -23,23 +28,33 @@ pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, client: &BodyClient, ex
             tracing::error!(problem, spans = batch.spans, "spans cannot be exported");
         }
         queue.gone(batch, result);
-        tell_dropped(queue, &mut told);
-        // The next body is about as long. Whoever still has this one keeps it.
-        memory = if body.is_unique() { Vec::from(body) } else { Vec::new() };
+        // Not each time: for the first one, and when there are more than twice as many as were told.
+        if queue.dropped() > told * 2 {
+            told = tell_dropped(queue);
+        }
+        // The next body is about as long, if this one is not an exception. Whoever still has it keeps it.
+        memory = if body.len() <= KEPT_BYTES && body.is_unique() { Vec::from(body) } else { Vec::new() };
     }
-    tell_dropped(queue, &mut told);
+    if queue.dropped() > told {
+        tell_dropped(queue);
+    }
     // It cannot be of help to anybody any more whether this fails.
     let _ = exporter.shutdown();
-    queue.over();
 }
 
-/// Says that spans were dropped: for the first time, and when there are twice as many as were told.
-fn tell_dropped(queue: &Queue, told: &mut u64) {
-    let dropped = queue.dropped();
-    if dropped > told.saturating_mul(2) {
-        tracing::warn!(dropped, "spans were dropped: more end than can be exported, or some end after the shutdown");
-        *told = dropped;
+/// Tells the queue that nobody works any more, if by a panic, too.
+struct Ending<'a>(&'a Queue);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.over();
     }
+}
+
+fn tell_dropped(queue: &Queue) -> u64 {
+    let dropped = queue.dropped();
+    tracing::warn!(dropped, "spans were dropped: more end than can be exported, or some end after the shutdown");
+    dropped
 }
 
 fn post(body: Bytes, client: &BodyClient, exporter: &impl SpanExporter) -> (Bytes, Result<(), String>) {

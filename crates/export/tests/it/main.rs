@@ -4,5 +4,7 @@
 mod bytes;
 mod client;
 mod delivery;
+mod ending;
 mod http;
+mod limits;
 mod spans;

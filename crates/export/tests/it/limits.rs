@@ -1,0 +1,91 @@
+//! Settings at their ends, and large spans.
+
+use std::{sync::Arc, time::Duration};
+
+use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::trace::SpanProcessor as _;
+
+use crate::{
+    client::{Client, PATIENCE, exporter, names},
+    delivery::{builder, end_many},
+    spans::named,
+};
+
+#[test]
+fn what_fills_the_queue_goes_at_once_if_it_is_no_batch_yet() {
+    let (client, requests) = Client::new();
+    let processor = builder(client).max_queue_size(4).build(exporter).unwrap();
+    end_many(&processor, 0..4);
+    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["0", "1", "2", "3"]);
+
+    let (client, requests) = Client::new();
+    let processor = builder(client).max_queue_bytes(10_000).build(exporter).unwrap();
+    (0..2).for_each(|_| processor.on_end(named(&"x".repeat(3_000))));
+    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()).len(), 2);
+}
+
+#[test]
+fn a_large_span_goes_alone() {
+    let (client, requests) = Client::new();
+    let processor = builder(client).build(exporter).unwrap();
+    let large = "x".repeat(4_000_000);
+    for name in ["before", &large, "after"] {
+        processor.on_end(named(name));
+    }
+    processor.force_flush().unwrap();
+    let got: Vec<_> = requests.try_iter().map(|request| names(&request)).collect();
+    assert_eq!(got, [["before"], [large.as_str()], ["after"]]);
+}
+
+#[test]
+fn names_of_scopes_take_room_too() {
+    let (client, _requests) = Client::new();
+    let gate = Arc::clone(&client.gate);
+    let processor = builder(client).max_queue_bytes(10_000).build(exporter).unwrap();
+    let closed = gate.lock().unwrap();
+    for number in 0..3 {
+        let mut span = named("short");
+        span.instrumentation_scope = InstrumentationScope::builder(format!("{number:06000}")).build();
+        processor.on_end(span);
+    }
+    assert_eq!(processor.dropped(), 1);
+    drop(closed);
+}
+
+#[test]
+fn the_least_and_the_greatest_settings_work() {
+    let (client, requests) = Client::new();
+    let processor = builder(client)
+        .scheduled_delay(Duration::MAX)
+        .max_export_batch_size(0)
+        .max_queue_size(usize::MAX)
+        .max_queue_bytes(usize::MAX)
+        .build(exporter)
+        .unwrap();
+    end_many(&processor, 0..2);
+    for name in ["0", "1"] {
+        assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), [name]);
+    }
+    processor.shutdown_with_timeout(Duration::MAX).unwrap();
+
+    let (client, requests) = Client::new();
+    let processor = builder(client).scheduled_delay(Duration::ZERO).build(exporter).unwrap();
+    processor.on_end(named("at once"));
+    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["at once"]);
+
+    for none in [builder(Client::new().0).max_queue_size(0), builder(Client::new().0).max_queue_bytes(0)] {
+        let processor = none.build(exporter).unwrap();
+        end_many(&processor, 0..2);
+        assert_eq!(processor.dropped(), 2);
+        processor.force_flush().unwrap();
+        processor.shutdown().unwrap();
+    }
+}
+
+#[test]
+fn what_is_printed_of_a_processor_is_short() {
+    let (client, _requests) = Client::new();
+    let processor = builder(client).build(exporter).unwrap();
+    processor.on_end(named(&"x".repeat(10_000)));
+    assert_eq!(format!("{processor:?}"), "EncodingSpanProcessor { dropped: 0, .. }");
+}
