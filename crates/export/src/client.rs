@@ -133,3 +133,63 @@ impl Debug for BodyClient {
         formatter.debug_struct("BodyClient").field("inner", &self.inner).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Nobody;
+
+    #[async_trait]
+    impl HttpClient for Nobody {
+        async fn send_bytes(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+            Err("nobody is there".into())
+        }
+    }
+
+    fn client() -> BodyClient {
+        BodyClient::new(Arc::new(Nobody))
+    }
+
+    fn request(kind: &str, encoding: Option<&str>) -> Request<Bytes> {
+        let request = Request::post("http://door.example/v1/traces").header(CONTENT_TYPE, kind);
+        let request =
+            encoding.into_iter().fold(request, |request, encoding| request.header(CONTENT_ENCODING, encoding));
+        request.body(Bytes::from_static(b"the exporter's")).unwrap()
+    }
+
+    #[test]
+    fn a_body_goes_into_each_request_until_it_is_taken() {
+        let client = client();
+        let plain = || client.filled(request("application/x-protobuf", None)).unwrap().into_body();
+        assert_eq!(plain(), "the exporter's");
+        client.put(Bytes::from_static(b"spans"));
+        assert_eq!([plain(), plain()], ["spans", "spans"]);
+        assert_eq!(client.take(), (Bytes::from_static(b"spans"), Ok(())));
+        assert_eq!(plain(), "the exporter's");
+    }
+
+    #[test]
+    fn a_body_is_compressed_once() {
+        let client = client();
+        client.put(Bytes::from_static(b"spans"));
+        let gzipped = || client.filled(request("application/x-protobuf", Some("gzip"))).unwrap().into_body();
+        assert_eq!(gzipped().as_ptr(), gzipped().as_ptr());
+    }
+
+    #[test]
+    fn requests_for_other_bodies_fail_and_say_why() {
+        let client = client();
+        for (kind, encoding, expected) in [
+            ("application/json", None, ClientError::NotProtobuf("application/json".to_owned())),
+            ("application/x-protobuf", Some("zstd"), ClientError::Encoding("zstd".to_owned())),
+        ] {
+            client.put(Bytes::from_static(b"spans"));
+            assert_eq!(client.filled(request(kind, encoding)).unwrap_err(), expected);
+            assert_eq!(client.take().1, Err(expected));
+        }
+        client.put(Bytes::from_static(b"spans"));
+        assert_eq!(client.take().1, Err(ClientError::NotUsed));
+    }
+}

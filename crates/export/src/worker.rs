@@ -73,3 +73,104 @@ fn post(body: Bytes, client: &BodyClient, exporter: &impl SpanExporter) -> (Byte
     };
     (body, result)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fmt::{self, Debug, Formatter},
+        io::{self, Write},
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        time::Duration,
+    };
+
+    use async_trait::async_trait;
+    use http::{Request, Response};
+    use opentelemetry::InstrumentationScope;
+    use opentelemetry_http::{HttpClient, HttpError};
+    use opentelemetry_sdk::{error::OTelSdkResult, trace::SpanData};
+    use tracing::subscriber::with_default;
+
+    use super::*;
+    use crate::settings::Settings;
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[derive(Debug)]
+    struct Unused;
+
+    #[async_trait]
+    impl HttpClient for Unused {
+        async fn send_bytes(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+            unreachable!("the exporter posts nothing")
+        }
+    }
+
+    /// While it exports spans end: each time as many as are left here.
+    struct Exporter<'a> {
+        queue: &'a Queue,
+        ending: Mutex<Vec<usize>>,
+        is_shut_down: AtomicBool,
+    }
+
+    impl Debug for Exporter<'_> {
+        fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+            formatter.write_str("Exporter")
+        }
+    }
+
+    impl SpanExporter for Exporter<'_> {
+        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
+            let ending = self.ending.lock().unwrap().pop().unwrap_or_default();
+            (0..ending).for_each(|_| push(self.queue));
+            Ok(())
+        }
+
+        fn shutdown(&self) -> OTelSdkResult {
+            self.is_shut_down.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    fn push(queue: &Queue) {
+        queue.push(&InstrumentationScope::builder("test").build(), b"span");
+    }
+
+    #[test]
+    fn what_is_lost_is_logged_but_not_each_time() {
+        let queue = Queue::new(Settings {
+            scheduled_delay: Duration::MAX,
+            max_export_batch_size: 1,
+            max_queue_size: 10,
+            max_queue_bytes: 1_000,
+        });
+        (0..3).for_each(|_| push(&queue));
+        // Whatever comes now is dropped.
+        queue.close();
+        let exporter =
+            Exporter { queue: &queue, ending: Mutex::new(vec![0, 1, 2]), is_shut_down: AtomicBool::new(false) };
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        with_default(subscriber, || run(&queue, &Mutex::default(), &BodyClient::new(Arc::new(Unused)), &exporter));
+        let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(log.matches("spans cannot be exported").count(), 3, "{log}");
+        let dropped: Vec<_> =
+            log.lines().filter_map(|line| line.rsplit_once("dropped=")).map(|(_, told)| told).collect();
+        assert_eq!(dropped, ["2", "3"], "{log}");
+        assert!(exporter.is_shut_down.load(Ordering::Relaxed));
+    }
+}

@@ -12,7 +12,7 @@ use http::Request;
 use opentelemetry::{KeyValue, trace::SpanContext};
 use opentelemetry_otlp::{Compression, SpanExporter, WithHttpConfig as _};
 use opentelemetry_proto::{
-    tonic::collector::trace::v1::ExportTraceServiceRequest,
+    tonic::{collector::trace::v1::ExportTraceServiceRequest, common::v1::InstrumentationScope},
     transform::{common::tonic::ResourceAttributesWithSchema, trace::tonic::group_spans_by_resource_and_scope},
 };
 use opentelemetry_sdk::{
@@ -37,7 +37,8 @@ fn resource() -> Resource {
 /// In an order that does not hang on who came first in an earlier batch, or on a map.
 fn sorted(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
     for of_resource in &mut request.resource_spans {
-        of_resource.scope_spans.sort_by_key(|of_scope| of_scope.scope.as_ref().map(|scope| scope.name.clone()));
+        let name = |scope: &InstrumentationScope| (scope.name.clone(), scope.version.clone());
+        of_resource.scope_spans.sort_by_key(|of_scope| of_scope.scope.as_ref().map(name));
         if let Some(resource) = &mut of_resource.resource {
             resource.attributes.sort_by(|one, other| one.key.cmp(&other.key));
         }

@@ -44,10 +44,12 @@ fn a_full_batch_goes_at_once_and_the_rest_waits() {
 #[test]
 fn a_span_goes_when_it_has_waited_long_enough() {
     let (client, requests) = Client::new();
-    let processor = builder(client).scheduled_delay(Duration::from_millis(5)).build(exporter).unwrap();
-    for name in ["first", "second"] {
-        processor.on_end(named(name));
-        assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), [name]);
+    let processor = builder(client).scheduled_delay(Duration::from_millis(1)).build(exporter).unwrap();
+    // Often enough that the thread sleeps already when one ends.
+    for number in 0..50 {
+        end_many(&processor, number..number + 1);
+        assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), [number.to_string()]);
+        processor.force_flush().unwrap();
     }
 }
 

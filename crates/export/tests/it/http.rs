@@ -54,3 +54,20 @@ fn spans_reach_honeycomb_with_the_key_and_not_without_it() {
     assert!(error.contains("401"), "{error}");
     assert_eq!(upstream.spans().len(), 1);
 }
+
+#[test]
+fn a_flush_within_a_runtime_of_one_thread_does_not_hang() {
+    let of_upstream = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let upstream = of_upstream.block_on(FakeHoneycomb::start(KEY)).unwrap();
+    let provider = provider(&upstream.endpoint(), KEY);
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        provider.tracer("test").start("flushed").end();
+        provider.force_flush().unwrap();
+        provider.tracer("test").start("last").end();
+        provider.shutdown().unwrap();
+        drop(provider);
+    });
+    let names: Vec<_> = upstream.spans().into_iter().map(|span| span.name).collect();
+    assert_eq!(names, ["flushed", "last"]);
+}

@@ -82,12 +82,14 @@ fn link() -> impl Strategy<Value = Link> {
 }
 
 fn scope() -> impl Strategy<Value = InstrumentationScope> {
-    (0_usize..3).prop_map(|which| match which {
+    (0_usize..4).prop_map(|which| match which {
         0 => InstrumentationScope::builder("plain").build(),
         1 => InstrumentationScope::builder("versioned")
             .with_version("1.2.3")
             .with_schema_url("https://s.example/1")
             .build(),
+        // One that is another by its version alone.
+        2 => InstrumentationScope::builder("plain").with_version("2").build(),
         _ => InstrumentationScope::builder("")
             .with_attributes([KeyValue::new("of", "scope"), KeyValue::new("n", 3)])
             .build(),
