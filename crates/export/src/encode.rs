@@ -138,7 +138,9 @@ fn attributes(out: &mut Vec<u8>, field: u32, attributes: &[KeyValue]) {
 /// A `KeyValue`.
 fn attribute(out: &mut Vec<u8>, field: u32, key: &Key, value: &Value) {
     let (key, value_len) = (key.as_str(), any_value_len(value));
-    if let (Ok(field_byte), 1.., ..=63, ..=59) = (u8::try_from(field << 3 | 2), key.len(), key.len(), value_len) {
+    if let (Ok(field_byte @ ..=0x7f), 1.., ..=63, ..=59) =
+        (u8::try_from(field << 3 | 2), key.len(), key.len(), value_len)
+    {
         // Nearly all are of this kind: each tag and each length is one byte, which saves half of the time.
         let (key_len, value_len) = (key.len() as u8, value_len as u8);
         out.extend_from_slice(&[field_byte, key_len + value_len + 4, 0x0a, key_len]);

@@ -1,6 +1,11 @@
 //! How a processor ends, by itself or by a panic.
 
-use std::{convert::Infallible, panic::panic_any, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    panic::panic_any,
+    sync::{Arc, mpsc::RecvTimeoutError},
+    time::Duration,
+};
 
 use opentelemetry::trace::{Span as _, Tracer as _, TracerProvider as _};
 use opentelemetry_sdk::{
@@ -26,7 +31,7 @@ fn a_shutdown_sends_what_waits_and_takes_nothing_more() {
     assert_eq!(processor.dropped(), 1);
     assert!(matches!(processor.force_flush(), Err(OTelSdkError::AlreadyShutdown)));
     // The thread has gone, and the client with it: nobody is left who could send.
-    assert!(requests.recv_timeout(PATIENCE).is_err());
+    assert_eq!(requests.recv_timeout(PATIENCE).unwrap_err(), RecvTimeoutError::Disconnected);
 }
 
 #[test]
@@ -43,12 +48,26 @@ fn a_shutdown_waits_no_longer_than_it_may() {
 
 #[test]
 fn a_processor_that_is_dropped_ends_its_thread() {
-    let (client, requests) = Client::new();
-    let processor = builder(client).build(exporter).unwrap();
-    processor.on_end(named("last"));
-    drop(processor);
-    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["last"]);
-    assert!(requests.recv_timeout(PATIENCE).is_err());
+    // Often enough that the thread sleeps already when that happens.
+    for _ in 0..20 {
+        let (client, requests) = Client::new();
+        let processor = builder(client).build(exporter).unwrap();
+        processor.on_end(named("first"));
+        processor.force_flush().unwrap();
+        processor.on_end(named("last"));
+        drop(processor);
+        let got = [0, 1].map(|_| names(&requests.recv_timeout(PATIENCE).unwrap()));
+        assert_eq!(got, [["first"], ["last"]]);
+        assert_eq!(requests.recv_timeout(PATIENCE).unwrap_err(), RecvTimeoutError::Disconnected);
+
+        let (client, requests) = Client::new();
+        let processor = builder(client).build(exporter).unwrap();
+        processor.on_end(named("all"));
+        processor.force_flush().unwrap();
+        drop(processor);
+        assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["all"]);
+        assert_eq!(requests.recv_timeout(PATIENCE).unwrap_err(), RecvTimeoutError::Disconnected);
+    }
 }
 
 #[test]
