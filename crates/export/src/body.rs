@@ -130,6 +130,19 @@ mod tests {
     }
 
     #[test]
+    fn the_bytes_are_those_of_the_spans_and_of_each_scope_once() {
+        let mut batch = Batch::default();
+        let with_scope = 2 + 2 + "1".len();
+        for spans in 1..4 {
+            batch.push(&scope(1), b"span");
+            assert_eq!((batch.spans, batch.bytes), (spans, with_scope + spans * (2 + 4)));
+        }
+        batch.clear();
+        batch.push(&scope(1), b"span");
+        assert_eq!((batch.spans, batch.bytes), (1, with_scope + 2 + 4));
+    }
+
+    #[test]
     fn memory_is_kept_for_scopes_that_are_used() {
         let mut batch = Batch::default();
         for name in 0..100 {

@@ -207,3 +207,36 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue() -> Queue {
+        Queue::new(Settings {
+            scheduled_delay: Duration::MAX,
+            max_export_batch_size: 1,
+            max_queue_size: 1,
+            max_queue_bytes: 1_000,
+        })
+    }
+
+    #[test]
+    fn where_nobody_works_a_flush_and_a_shutdown_wait_no_longer_than_they_may() {
+        let queue = queue();
+        queue.flush(Duration::ZERO).unwrap();
+        queue.push(&InstrumentationScope::builder("test").build(), b"span");
+        let waits = Duration::from_millis(1);
+        assert!(matches!(queue.flush(waits), Err(OTelSdkError::Timeout(waited)) if waited == waits));
+        assert!(matches!(queue.shut_down(waits), Err(OTelSdkError::Timeout(waited)) if waited == waits));
+    }
+
+    #[test]
+    fn a_flush_does_not_say_what_went_wrong_before() {
+        let queue = queue();
+        queue.push(&InstrumentationScope::builder("test").build(), b"span");
+        let batch = queue.next().unwrap();
+        queue.gone(batch, Err("refused".to_owned()));
+        queue.flush(Duration::ZERO).unwrap();
+    }
+}

@@ -157,20 +157,20 @@ mod tests {
             max_queue_size: 10,
             max_queue_bytes: 1_000,
         });
-        (0..3).for_each(|_| push(&queue));
+        (0..4).for_each(|_| push(&queue));
         // Whatever comes now is dropped.
         queue.close();
         let exporter =
-            Exporter { queue: &queue, ending: Mutex::new(vec![0, 1, 2]), is_shut_down: AtomicBool::new(false) };
+            Exporter { queue: &queue, ending: Mutex::new(vec![1, 4, 1, 2]), is_shut_down: AtomicBool::new(false) };
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
         with_default(subscriber, || run(&queue, &Mutex::default(), &BodyClient::new(Arc::new(Unused)), &exporter));
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-        assert_eq!(log.matches("spans cannot be exported").count(), 3, "{log}");
+        assert_eq!(log.matches("spans cannot be exported").count(), 4, "{log}");
         let dropped: Vec<_> =
             log.lines().filter_map(|line| line.rsplit_once("dropped=")).map(|(_, told)| told).collect();
-        assert_eq!(dropped, ["2", "3"], "{log}");
+        assert_eq!(dropped, ["2", "7", "8"], "{log}");
         assert!(exporter.is_shut_down.load(Ordering::Relaxed));
     }
 }

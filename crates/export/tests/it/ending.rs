@@ -1,9 +1,11 @@
 //! How a processor ends, by itself or by a panic.
 
 use std::{
+    collections::HashSet,
     convert::Infallible,
     panic::panic_any,
     sync::{Arc, mpsc::RecvTimeoutError},
+    thread,
     time::Duration,
 };
 
@@ -68,6 +70,29 @@ fn a_processor_that_is_dropped_ends_its_thread() {
         assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["all"]);
         assert_eq!(requests.recv_timeout(PATIENCE).unwrap_err(), RecvTimeoutError::Disconnected);
     }
+}
+
+#[test]
+fn each_span_that_ends_while_a_processor_is_shut_down_goes_once_or_is_counted() {
+    const THREADS: usize = 4;
+    const EACH: usize = 2_000;
+    let (client, requests) = Client::new();
+    let processor = builder(client).max_export_batch_size(100).max_queue_size(THREADS * EACH).build(exporter).unwrap();
+    let mut got = Vec::new();
+    thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let processor = &processor;
+            scope.spawn(move || end_many(processor, thread * EACH..(thread + 1) * EACH));
+            // Whoever comes after the end is told so, and whoever came before has waited for all of it.
+            scope.spawn(|| while processor.force_flush().is_ok() {});
+        }
+        // Some have ended.
+        got.extend(names(&requests.recv_timeout(PATIENCE).unwrap()));
+        processor.shutdown_with_timeout(PATIENCE).unwrap();
+    });
+    got.extend(requests.try_iter().flat_map(|request| names(&request)));
+    assert_eq!(got.len() as u64 + processor.dropped(), (THREADS * EACH) as u64);
+    assert_eq!(got.iter().collect::<HashSet<_>>().len(), got.len());
 }
 
 #[test]
