@@ -148,12 +148,12 @@ impl Queue {
         self.progress.notify_all();
     }
 
-    /// The worker has ended. What is left if it panicked is lost.
+    /// The worker has ended. What is left, if it panicked, is lost; no memory is kept.
     pub(crate) fn over(&self) {
         let mut state = self.lock();
         (state.is_shut_down, state.is_over) = (true, true);
         self.dropped.fetch_add(state.spans as u64, Ordering::Relaxed);
-        let _lost = (std::mem::take(&mut state.open), std::mem::take(&mut state.full));
+        let _lost = (std::mem::take(&mut state.open), std::mem::take(&mut state.full), state.spare.take());
         drop(state);
         self.progress.notify_all();
     }
