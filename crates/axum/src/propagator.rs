@@ -197,6 +197,9 @@ fn trace_state(context: &Context) -> TraceState {
 
 /// As much of `state` as opentelemetry's type takes, and whether that is all: it refuses a system id of 14 characters.
 fn held(state: &TraceState) -> (OtelTraceState, bool) {
+    if state.is_empty() {
+        return (OtelTraceState::NONE, true);
+    }
     match OtelTraceState::from_key_value(state.iter()) {
         Ok(held) => (held, true),
         Err(_) => {

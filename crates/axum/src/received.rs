@@ -1,11 +1,22 @@
 //! When a request was received.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    cell::Cell,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 /// How far apart the readings of the two clocks may be.
 const TOGETHER: Duration = Duration::from_micros(50);
 /// How often they are read for that: a machine that interrupts each time is too busy to be exact.
 const MAX_READINGS: usize = 8;
+/// For so long what both clocks said once tells what the one says from the other. A wall clock that is set, or a machine that has slept,
+/// is noticed after this.
+const KEPT: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// When both clocks were read last.
+    static LAST: Cell<Option<Received>> = const { Cell::new(None) };
+}
 
 /// By the wall clock for others, by the monotonic one for lengths.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +27,19 @@ pub(crate) struct Received {
 
 impl Received {
     pub(crate) fn now() -> Self {
-        Self::read(Instant::now, SystemTime::now)
+        let received = LAST.get().and_then(|last| last.after(Instant::now()));
+        received.unwrap_or_else(|| {
+            let received = Self::read(Instant::now, SystemTime::now);
+            LAST.set(Some(received));
+            received
+        })
+    }
+
+    /// What the wall clock says at `instant`, if that is soon after: to read it costs as much as encoding half of a span's
+    /// attributes, and to read it at one time with the other twice that.
+    fn after(self, instant: Instant) -> Option<Self> {
+        let since = instant.checked_duration_since(self.instant).filter(|since| *since < KEPT)?;
+        Some(Self { wall: self.wall.checked_add(since)?, instant })
     }
 
     /// Reads both at one time. A thread that is interrupted between them would tell times that are early by as much, and every
@@ -76,6 +99,31 @@ mod tests {
         for pauses_us in interrupted {
             let (instant, wall) = read(pauses_us);
             assert!(wall >= instant && wall - instant <= TOGETHER, "{pauses_us:?}: {instant:?} and {wall:?}");
+        }
+    }
+
+    #[test]
+    fn one_clock_tells_the_other_for_a_while() {
+        let last = Received::read(Instant::now, SystemTime::now);
+        let after = |length| last.after(last.instant + length);
+        for length in [Duration::ZERO, Duration::from_nanos(1), KEPT - Duration::from_nanos(1)] {
+            let received = after(length).unwrap();
+            assert_eq!((received.instant - last.instant, received.wall), (length, last.wall + length));
+        }
+        assert!(after(KEPT).is_none());
+        let earlier = Received { instant: last.instant + KEPT, ..last };
+        assert!(earlier.after(last.instant).is_none());
+    }
+
+    #[test]
+    fn what_is_kept_is_what_the_clocks_say() {
+        for _ in 0..1_000 {
+            let before = Received::read(Instant::now, SystemTime::now);
+            let received = Received::now();
+            let after = Received::read(Instant::now, SystemTime::now);
+            // Whoever slews the wall clock by a thousandth moves it by ten microseconds in that time.
+            let slack = TOGETHER + Duration::from_micros(20);
+            assert!(received.wall + slack >= before.wall && received.wall <= after.wall + slack);
         }
     }
 

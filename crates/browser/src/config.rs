@@ -185,7 +185,7 @@ impl Config {
     }
 
     /// What becomes of each URL before it is recorded, after userinfo and the values of known signature parameters were
-    /// replaced. Default: nothing more.
+    /// replaced; and of the page's path, which has neither. Default: nothing more.
     #[must_use]
     pub fn redact(mut self, redact: fn(&str) -> String) -> Self {
         self.redact = Some(redact);

@@ -331,6 +331,25 @@ async fn a_change_of_the_path_is_a_span_and_one_of_the_query_is_none() {
 }
 
 #[wasm_bindgen_test]
+async fn urls_and_paths_are_recorded_as_the_application_wants_them() {
+    start();
+    eval("history.pushState(null, '', '/invited/secret-of-a-path')");
+    eval_async("fetch('/data?key=secret-of-a-query')").await.unwrap();
+    action("open", "invitation", async {}).await;
+    event("invited", throughline_browser::Attributes::default());
+    for (door, told) in [("/v1/traces", "?key=REDACTED-of-a-query"), ("/v1/traces", "/invited/REDACTED-of-a-path")] {
+        assert!(sent(door, told).await, "{told}");
+    }
+    assert!(sent("/v1/traces", "open invitation").await);
+    until(|| current().span().is_none()).await;
+    task().await;
+    for door in ["/v1/traces", "/v1/logs"] {
+        assert!(!is_sent(door, "secret-of"), "{door}");
+    }
+    eval("history.replaceState(null, '', '/')");
+}
+
+#[wasm_bindgen_test]
 async fn baggage_attributes_and_events_go_out() {
     start();
     set_baggage("plan", Some("a b"));

@@ -7,7 +7,7 @@ use std::{
 
 use throughline_context::keys;
 
-use super::{Tracer, active::What, platform, with};
+use super::{Tracer, active::What, with};
 use crate::{
     context::{self, Context},
     record::{Kind, Span, SpanContext},
@@ -34,7 +34,7 @@ impl Tracer {
         let mut span = self.start(parent, two_words(kind, name), Kind::Internal);
         span.attributes.text(keys::ACTION_KIND, kind);
         span.attributes.text(keys::ACTION_NAME, name);
-        span.attributes.text("url.path", &platform::path());
+        span.attributes.text("url.path", &self.path());
         span
     }
 }

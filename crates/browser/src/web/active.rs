@@ -7,7 +7,6 @@ use super::{
     Tracer,
     js::{self, Name, Tag},
     observer::Entry,
-    platform,
 };
 use crate::{
     clock::unix_ns,
@@ -186,7 +185,7 @@ impl Tracer {
                 }
             }
             before = 0;
-            span.attributes.text("url.path", &platform::path());
+            span.attributes.text("url.path", &self.path());
         }
         let number = self.follow(what, span, scope);
         if let Some(scope) = self.find(number) {
@@ -238,7 +237,7 @@ impl Tracer {
             }
             // A router changes the address after it has built the page: now it is the right one.
             if scope.what != What::Action && !scope.is_overtaken {
-                scope.span.attributes.set("url.path", platform::path());
+                scope.span.attributes.set("url.path", self.path());
             }
             scope.span.end_ns = unix_ns(scope.anchor_ms, last_ms);
             self.record(&mut scope.span);

@@ -66,7 +66,7 @@ impl Tracer {
         if count > 1 {
             attributes.int(keys::ERROR_COUNT, i64::from(count));
         }
-        attributes.text("url.path", &platform::path());
+        attributes.text("url.path", &self.path());
         self.tell_now("exception", severity, attributes);
     }
 

@@ -372,7 +372,15 @@ impl Tracer {
 
     /// A URL as it is recorded.
     fn redacted(&self, url: &str) -> String {
-        let url = throughline_context::redact_url(url);
+        self.by_hook(throughline_context::redact_url(url))
+    }
+
+    /// The page's path, as it is recorded.
+    fn path(&self) -> String {
+        self.by_hook(platform::path())
+    }
+
+    fn by_hook(&self, url: String) -> String {
         match self.config.redact {
             Some(redact) => redact(&url),
             None => url,

@@ -32,7 +32,7 @@ thread_local! {
 
 /// Starts the tracer, once for all tests of the page.
 pub(crate) fn start() {
-    start_with(|config| config.long_frames(100.0).console_errors(true));
+    start_with(|config| config.long_frames(100.0).console_errors(true).redact(|url| url.replace("secret", "REDACTED")));
 }
 
 /// The same, with settings.

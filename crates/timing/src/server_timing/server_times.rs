@@ -33,7 +33,8 @@ impl ServerTimes {
     pub fn encode(&self) -> String {
         let mut metric = encode_instance(&self.instance);
         // A `String` takes whatever is written.
-        let _ = encode_times(&mut metric, self.received_ns, self.sent_ns, self.client_span.as_deref());
+        let client_span = self.client_span.as_deref().filter(|span| is_client_span(span.as_bytes()));
+        let _ = encode_times(&mut metric, self.received_ns, self.sent_ns, client_span);
         metric
     }
 
@@ -86,8 +87,8 @@ pub fn encode_instance(instance: &str) -> String {
     metric
 }
 
-/// What follows [`encode_instance`]: the times in Unix nanoseconds, the client's span (16 lower-case hexadecimal digits; left
-/// out if it is anything else), and the closing quote. For those who print into a buffer of their own.
+/// What follows [`encode_instance`]: the times in Unix nanoseconds, the client's span (16 lower-case hexadecimal digits, not all of them
+/// 0, which is not looked at here), and the closing quote. For those who print into a buffer of their own.
 ///
 /// # Errors
 /// Those of `out`.
@@ -103,7 +104,7 @@ pub fn encode_times(
     out.write_str(number.format(received_ns))?;
     out.write_str(";s=")?;
     out.write_str(number.format(sent_ns))?;
-    if let Some(client_span) = client_span.filter(|span| is_client_span(span.as_bytes())) {
+    if let Some(client_span) = client_span {
         out.write_str(";c=")?;
         out.write_str(client_span)?;
     }
