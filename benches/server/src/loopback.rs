@@ -28,7 +28,7 @@ const CONNECTIONS: usize = 64;
 pub(crate) enum Asked {
     /// Three numbers: the handler does nothing.
     Numbers,
-    /// Twenty rows of a database.
+    /// Fifty rows of a database.
     Feed,
 }
 
