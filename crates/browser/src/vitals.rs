@@ -60,6 +60,7 @@ impl LayoutShift {
     }
 
     /// The largest single shift of its window.
+    #[cfg(feature = "vitals")]
     pub(crate) const fn largest(&self) -> f64 {
         self.largest
     }
