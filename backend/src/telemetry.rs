@@ -20,8 +20,6 @@ use crate::settings::Settings;
 const EXPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long a span waits for company. The inspector is live: the SDK's 5 s would be felt.
 const EXPORT_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
-/// How many spans wait for the door, at most: a second's worth of a busy server. Encoded they take some 600 bytes each.
-const EXPORT_QUEUE_SPANS: usize = 16_384;
 
 /// To ourselves, on this machine: a proxy of the environment is not asked. Made on a thread of its own, because a blocking client
 /// must not be made where futures run.
@@ -44,17 +42,14 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
     let token = settings.doors.trusted_token.as_ref();
     let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {}", token.expose())));
     let door = from_here(door);
-    let processor = EncodingSpanProcessor::builder(client()?)
-        .scheduled_delay(EXPORT_INTERVAL)
-        .max_queue_size(EXPORT_QUEUE_SPANS)
-        .build(|client| {
-            SpanExporter::builder()
-                .with_http()
-                .with_http_client(client)
-                .with_endpoint(format!("http://{door}/v1/traces"))
-                .with_headers(HashMap::from_iter(headers))
-                .build()
-        })?;
+    let processor = EncodingSpanProcessor::builder(client()?).scheduled_delay(EXPORT_INTERVAL).build(|client| {
+        SpanExporter::builder()
+            .with_http()
+            .with_http_client(client)
+            .with_endpoint(format!("http://{door}/v1/traces"))
+            .with_headers(HashMap::from_iter(headers))
+            .build()
+    })?;
     // A line of level ERROR in the log is no failed request.
     let processor = throughline_axum::ServerStatus::new(processor);
     let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
