@@ -2,7 +2,7 @@
 //! it can.
 
 use throughline_e2e::{Browser, ServerOptions, Site, eventually, outline};
-use throughline_shared::inspector::SpanKind;
+use throughline_inspector_api::SpanKind;
 
 /// Notes what nobody caught, whoever's fault it was.
 const WITNESS: &str = "

@@ -13,7 +13,7 @@ use crate::{compress, process, progress::Progress, stamp::Stamp, tools, workspac
 pub(crate) const STEPS: usize = 3;
 
 /// Everything the page is made from.
-const INPUTS: [&str; 11] = [
+const INPUTS: [&str; 12] = [
     ".cargo",
     "Cargo.lock",
     "Cargo.toml",
@@ -21,6 +21,7 @@ const INPUTS: [&str; 11] = [
     "crates/browser",
     "crates/context",
     "crates/inspector",
+    "crates/inspector-api",
     "crates/timing",
     "frontend",
     "rust-toolchain.toml",

@@ -1,7 +1,7 @@
 //! The network inside a fetch span: what its attributes say, as bands between its ends.
 
 use throughline_browser::{keys, timing::Phase};
-use throughline_shared::inspector::{Attribute, AttributeValue};
+use throughline_inspector_api::{Attribute, AttributeValue};
 
 use crate::format;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use throughline_shared::inspector::{Attribute, Event, Link, Span, StatusCode};
+use throughline_inspector_api::{Attribute, Event, Link, Span, StatusCode};
 
 use super::{clock, copy::CopyButton, header::swatch, logs::Logs, page::Page};
 use crate::{

@@ -1,7 +1,7 @@
 //! One trace in the list.
 
 use leptos::prelude::*;
-use throughline_shared::inspector::{Bands, TraceSummary};
+use throughline_inspector_api::{Bands, TraceSummary};
 
 use super::{clock, list_state::Entry};
 use crate::{band::Kind, format};

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, time::Duration};
 
 use leptos::{prelude::*, task::spawn_local};
-use throughline_shared::inspector::{TraceList, TraceSummary};
+use throughline_inspector_api::{TraceList, TraceSummary};
 
 use super::backend::Backend;
 use crate::{address::Filter, problem::Problem};

@@ -1,7 +1,7 @@
 //! The stream of traces as they come and grow.
 
 use leptos::prelude::*;
-use throughline_shared::inspector::TraceSummary;
+use throughline_inspector_api::TraceSummary;
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{Event, EventSource, MessageEvent};
 

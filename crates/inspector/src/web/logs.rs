@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use throughline_shared::inspector::LogRecord;
+use throughline_inspector_api::LogRecord;
 
 use super::details::{AttributeLine, Times};
 use crate::{format, log, model::Clock};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leptos::{leptos_dom::helpers::set_interval_with_handle, prelude::*, task::spawn_local};
-use throughline_shared::inspector::{SetAside, Sink, SinkList};
+use throughline_inspector_api::{SetAside, Sink, SinkList};
 
 use super::{backend::Backend, clock};
 use crate::sinks::{self, Tone};

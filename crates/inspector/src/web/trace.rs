@@ -7,7 +7,7 @@ use leptos_router::{
     NavigateOptions,
     hooks::{use_location, use_navigate, use_params_map},
 };
-use throughline_shared::inspector::{Trace, TraceSummary};
+use throughline_inspector_api::{Trace, TraceSummary};
 use web_sys::KeyboardEvent;
 
 use super::{
