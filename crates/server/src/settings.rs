@@ -8,9 +8,10 @@ pub(crate) use self::doors::DoorSettings;
 use std::{ffi::OsString, fs::DirBuilder, net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+use secrecy::SecretString;
 use thiserror::Error;
 use throughline_axum::IpNet;
-use throughline_forward::Secret;
+use throughline_inspector_server::{Access, is_base_path};
 use throughline_store::Retention;
 use url::Url;
 
@@ -25,11 +26,25 @@ pub(crate) use outbox::{Outbox, Upstream};
 use retention::RetentionArgs;
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
-const DEFAULT_SERVICE_NAME: &str = "cruddur";
 
-/// End-to-end tracing for Rust web applications, with Cruddur as the application that is traced.
+/// The name of the program, and what it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            name: "throughline",
+            about: "End-to-end tracing for web applications: receives OTLP, stores it, shows traces, and forwards them",
+        }
+    }
+}
+
 #[derive(Debug, Parser)]
-#[command(name = "throughline", version, about, max_term_width = 120)]
+#[command(version, max_term_width = 120)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
@@ -102,6 +117,9 @@ pub(crate) struct Args {
     /// commas; `off` for none
     #[arg(long, env = "THROUGHLINE_TRUSTED_PROXIES", value_name = "LIST", default_value = "127.0.0.0/8,::1")]
     trusted_proxies: String,
+    /// The path below which the inspector, its API and the receiver for pages are served, such as `/tracing`; the root by default
+    #[arg(long, env = "THROUGHLINE_BASE_PATH", value_name = "PATH")]
+    base_path: Option<String>,
     /// Where the data is kept; made if it is not there
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
@@ -147,25 +165,22 @@ fn wrong(setting: &'static str, reason: impl Into<String>) -> SettingError {
     SettingError { setting, reason: reason.into() }
 }
 
-/// Who may look at traces, resolved.
-#[derive(Clone, Debug)]
-pub(crate) enum Access {
-    Open,
-    /// Open to those who ask from this machine, and not for somebody else.
-    Local,
-    Token(Secret),
-}
-
 /// What it means here.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
+    /// The name of the program.
+    pub(crate) program: &'static str,
     pub(crate) listen: SocketAddr,
     pub(crate) doors: DoorSettings,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    /// The base path: empty, or with a slash at its beginning and none at its end.
+    pub(crate) base_path: String,
     pub(crate) data_dir: PathBuf,
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) access: Access,
-    /// Whether the token was made here and has to be told.
+    /// The same for an inspector within another application, whose address is not known here.
+    pub(crate) embedded_access: Access,
+    /// Whether the token was generated and has to be printed.
     pub(crate) token_is_new: bool,
     pub(crate) service_name: String,
     pub(crate) browser_service_name: String,
@@ -177,20 +192,24 @@ pub(crate) struct Settings {
 }
 
 /// The command line, with empty values of settings taken as absent: `.env` files name what they do not set.
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let empty = Cli::command()
+pub(crate) fn parse(identity: &Identity, arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let empty = command(identity)
         .get_arguments()
         .filter_map(|argument| argument.get_env().map(|name| (argument.get_id().clone(), name.to_owned())))
         .filter(|(_, name)| std::env::var_os(name).is_some_and(|value| value.is_empty()))
         .map(|(id, _)| id)
         .collect::<Vec<_>>();
-    let command = Cli::command().mut_args(|argument| {
+    let command = command(identity).mut_args(|argument| {
         // Before the name of a command or after it, as it comes to mind.
         let argument = argument.global(true);
         if empty.contains(argument.get_id()) { argument.env(None::<&'static str>) } else { argument }
     });
     let matches = command.try_get_matches_from(arguments)?;
     <Cli as clap::FromArgMatches>::from_arg_matches(&matches)
+}
+
+fn command(identity: &Identity) -> clap::Command {
+    Cli::command().name(identity.name).about(identity.about)
 }
 
 impl Settings {
@@ -208,10 +227,11 @@ impl Settings {
 
 impl Args {
     /// Checks and completes what was typed.
-    pub(crate) fn resolve(self) -> Result<Settings, SettingError> {
+    pub(crate) fn resolve(self, identity: &Identity) -> Result<Settings, SettingError> {
         let listen = address("--listen / THROUGHLINE_LISTEN", &self.listen)?;
         let doors = self.doors.resolve(listen)?;
         let trusted_proxies = proxies::trusted_proxies(&self.trusted_proxies)?;
+        let base_path = base_path(self.base_path)?;
         if self.data_dir.as_os_str().is_empty() {
             return Err(wrong("--data-dir / THROUGHLINE_DATA_DIR", "it is empty"));
         }
@@ -243,9 +263,14 @@ impl Args {
             InspectorAccess::Token => true,
             InspectorAccess::Auto => !listen.ip().is_loopback(),
         };
+        let embedded_access = match wish {
+            InspectorAccess::Open => Access::Open,
+            InspectorAccess::Token => Access::Token(secret(token.clone())),
+            InspectorAccess::Auto => Access::LocalOrToken(secret(token.clone())),
+        };
         let token_is_new = token_needed && token.is_none();
         let access = if token_needed {
-            Access::Token(Secret::new(token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string())))
+            Access::Token(secret(token))
         } else if wish == InspectorAccess::Open {
             Access::Open
         } else {
@@ -257,7 +282,7 @@ impl Args {
             .iter()
             .position(|(key, _)| key == "service.name")
             .map(|n| resource_attributes.remove(n).1);
-        let service_name = non_empty(self.service_name).or(named).unwrap_or_else(|| DEFAULT_SERVICE_NAME.to_owned());
+        let service_name = non_empty(self.service_name).or(named).unwrap_or_else(|| identity.name.to_owned());
         let browser_service_name =
             non_empty(self.browser_service_name).unwrap_or_else(|| format!("{service_name}-web"));
         let outbox = self.outbox.resolve()?;
@@ -273,12 +298,15 @@ impl Args {
             return Err(wrong("--log / THROUGHLINE_LOG", error.to_string()));
         }
         Ok(Settings {
+            program: identity.name,
             listen,
             doors,
             trusted_proxies,
+            base_path,
             data_dir: self.data_dir,
             allowed_origins,
             access,
+            embedded_access,
             token_is_new,
             service_name,
             browser_service_name,
@@ -289,6 +317,22 @@ impl Args {
             log: self.log,
         })
     }
+}
+
+fn base_path(text: Option<String>) -> Result<String, SettingError> {
+    let Some(text) = non_empty(text) else { return Ok(String::new()) };
+    let path = text.trim().trim_end_matches('/');
+    if !is_base_path(path) {
+        let reason =
+            format!("`{text}` is not a path such as /tracing: a slash and letters, digits, `-`, `.`, `_` or `~`");
+        return Err(wrong("--base-path / THROUGHLINE_BASE_PATH", reason));
+    }
+    Ok(path.to_owned())
+}
+
+/// The token, or a new one.
+fn secret(token: Option<String>) -> SecretString {
+    token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()).into()
 }
 
 fn non_empty(value: Option<String>) -> Option<String> {
@@ -337,9 +381,9 @@ fn resource_attributes(text: &str) -> Result<Vec<(String, String)>, SettingError
 }
 
 /// The settings as a Markdown table, for the README.
-pub(crate) fn markdown() -> String {
+pub(crate) fn markdown(identity: &Identity) -> String {
     let mut table = String::from("| flag | environment | default | meaning |\n| --- | --- | --- | --- |\n");
-    for argument in Cli::command().get_arguments() {
+    for argument in command(identity).get_arguments() {
         let (Some(flag), Some(environment)) = (argument.get_long(), argument.get_env()) else { continue };
         let default = argument.get_default_values().first().map(|value| format!("`{}`", value.to_string_lossy()));
         let meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
@@ -358,7 +402,7 @@ mod tests {
 
     fn settings(arguments: &[&str]) -> Result<Settings, SettingError> {
         let arguments = std::iter::once("throughline").chain(arguments.iter().copied());
-        Cli::try_parse_from(arguments).unwrap().args.resolve()
+        Cli::try_parse_from(arguments).unwrap().args.resolve(&Identity::default())
     }
 
     #[test]
@@ -369,8 +413,8 @@ mod tests {
         assert_eq!(settings.doors.grpc_listen.unwrap().to_string(), "127.0.0.1:4317");
         assert!(settings.doors.trusted_token.is_none() && settings.doors.ticket_keys.is_none());
         assert_eq!(settings.doors.scrub.len(), 3);
-        assert_eq!(settings.service_name, "cruddur");
-        assert_eq!(settings.browser_service_name, "cruddur-web");
+        assert_eq!(settings.service_name, "throughline");
+        assert_eq!(settings.browser_service_name, "throughline-web");
         assert!(settings.outbox.upstreams.is_empty());
         assert!(matches!(settings.access, Access::Local));
         assert_eq!(settings.trusted_proxies.len(), 2);

@@ -87,7 +87,7 @@ impl ServerProcess {
                 rest.split([' ', '/']).next().and_then(|address| address.parse::<SocketAddr>().ok())
             });
             match line.split_whitespace().next() {
-                Some("Cruddur") => addr = found,
+                Some("pages") => addr = found,
                 Some("gRPC") => grpc_addr = found,
                 Some("OTLP") => trusted_addr = found,
                 _ => {}

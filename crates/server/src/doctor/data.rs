@@ -8,7 +8,7 @@ use std::{
 use throughline_axum::Finding;
 use throughline_store::Store;
 
-use crate::serve::LOCK_FILE;
+use crate::pipeline::LOCK_FILE;
 
 const CHECK: &str = "data";
 

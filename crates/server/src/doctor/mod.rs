@@ -11,10 +11,10 @@ use anyhow::Context as _;
 use reqwest::blocking::Client;
 use throughline_axum::{Finding, Outcome, Report, self_check};
 
-use crate::{
-    settings::{Access, Settings},
-    telemetry,
-};
+use secrecy::ExposeSecret as _;
+use throughline_inspector_server::Access;
+
+use crate::{settings::Settings, telemetry};
 use server::Server;
 
 /// How long each answer may take.
@@ -64,11 +64,11 @@ fn through(settings: &Settings, server: &Server, client: &Client, report: &mut R
 
 fn read_back(settings: &Settings, server: &Server, client: &Client, trace_id: &str) -> Finding {
     const CHECK: &str = "store";
-    let mut request = client.get(format!("http://{}/api/traces/{trace_id}", server.pages));
+    let mut request = client.get(format!("http://{}{}/api/traces/{trace_id}", server.pages, settings.base_path));
     if let Access::Token(token) = &settings.access
         && !server.is_ours
     {
-        request = request.bearer_auth(token.expose());
+        request = request.bearer_auth(token.expose_secret());
     }
     match request.send() {
         Ok(response) if response.status().is_success() => Finding::good(CHECK, "the span was read back"),

@@ -14,7 +14,7 @@ pub(super) fn check(client: &Client, server: &Server, origins: &[String]) -> Vec
 
 fn of(client: &Client, server: &Server, origin: &str) -> Finding {
     let answer = client
-        .request(Method::OPTIONS, format!("http://{}/api/activities/home", server.pages))
+        .request(Method::OPTIONS, format!("http://{}/", server.pages))
         .header(header::ORIGIN, origin)
         .header(header::ACCESS_CONTROL_REQUEST_METHOD, "GET")
         .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "traceparent,tracestate,baggage")

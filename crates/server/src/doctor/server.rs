@@ -90,7 +90,7 @@ impl Server {
             let name = words.next();
             let address = words.next().and_then(|url| url.strip_prefix("http://")?.parse().ok());
             match name {
-                Some("Cruddur") => pages = address,
+                Some("pages") => pages = address,
                 Some("OTLP") => door = address,
                 _ => {}
             }

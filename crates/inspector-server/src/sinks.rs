@@ -10,23 +10,24 @@ use crate::error::ApiError;
 /// How many of those that were set aside are shown.
 const MOST_SET_ASIDE: usize = 20;
 
-/// What there is to be seen of the sinks.
+/// The sinks, as the inspector shows them.
 #[derive(Clone, Debug)]
-pub(crate) struct Sinks {
+pub struct Sinks {
     outbox: Outbox,
     statuses: Vec<watch::Receiver<forward::SinkStatus>>,
 }
 
 impl Sinks {
-    /// Of these forwarders: the parts of each for spans, log records and data points, in their order.
-    pub(crate) fn new(outbox: Outbox, forwarders: &[Forwarder]) -> Self {
+    /// The sinks of these forwarders, in their order: for each the parts for spans, log records and data points.
+    #[must_use]
+    pub fn new(outbox: Outbox, forwarders: &[Forwarder]) -> Self {
         let parts =
             |forwarder: &Forwarder| [Some(forwarder.status()), forwarder.logs_status(), forwarder.metrics_status()];
         Self { outbox, statuses: forwarders.iter().flat_map(parts).flatten().collect() }
     }
 
     /// As it is now.
-    pub(super) async fn show(&self) -> Result<SinkList, ApiError> {
+    pub(crate) async fn show(&self) -> Result<SinkList, ApiError> {
         let mut sinks = Vec::with_capacity(self.statuses.len());
         for status in &self.statuses {
             let status = status.borrow().clone();

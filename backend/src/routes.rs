@@ -6,10 +6,11 @@ use axum::{
         Path, Query, State,
         rejection::{JsonRejection, QueryRejection},
     },
-    middleware,
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use cookie::time::Duration as CookieDuration;
 use http::{StatusCode, header};
 use jiff::Timestamp;
 use rusqlite::params;
@@ -26,18 +27,15 @@ use throughline_shared::{
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{
-    database::Database,
-    rows::{self, Stored},
-    session::{self, COOKIE, DEFAULT_HANDLE, Me},
-};
 use crate::{
-    caller::Caller,
+    database::Database,
     error::{ApiError, no_such_api, wrong_method},
+    rows::{self, Stored},
+    session::{COOKIE, DEFAULT_HANDLE, IsOverTls, Me, is_handle},
 };
 
-/// A year, as a cookie's Max-Age.
-const COOKIE_MAX_AGE_S: u32 = 31_536_000;
+/// The `Max-Age` of the cookie.
+const COOKIE_MAX_AGE_DAYS: i64 = 365;
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 
@@ -57,7 +55,6 @@ pub(crate) fn router(database: Database) -> Router {
         .route("/api", axum::routing::any(no_such_api))
         .route("/api/{*rest}", axum::routing::any(no_such_api))
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(session::identify))
         .with_state(database)
 }
 
@@ -310,20 +307,25 @@ async fn users(State(database): State<Database>, Me(me): Me) -> Result<Json<User
 #[tracing::instrument(name = "choose-user", skip_all)]
 async fn choose(
     State(database): State<Database>,
-    caller: Option<Extension<Caller>>,
+    is_over_tls: Option<Extension<IsOverTls>>,
     body: Body<ChooseUser>,
 ) -> Result<Response, ApiError> {
     let Json(ChooseUser { handle }) = body?;
     let user: User = database.call(move |session| known_user(session, &handle)).await?;
-    let secure = caller.as_deref().map_or("", Caller::secure);
+    let is_over_tls = is_over_tls.is_some_and(|Extension(IsOverTls(is_over_tls))| is_over_tls);
     let handle = &user.handle;
-    let cookie = format!("{COOKIE}={handle}; Path=/; Max-Age={COOKIE_MAX_AGE_S}; SameSite=Lax; HttpOnly{secure}");
-    Ok(([(header::SET_COOKIE, cookie)], Json(user)).into_response())
+    let mut cookie = Cookie::new(COOKIE, handle);
+    cookie.set_path("/");
+    cookie.set_max_age(CookieDuration::days(COOKIE_MAX_AGE_DAYS));
+    cookie.set_same_site(SameSite::Lax);
+    cookie.set_http_only(true);
+    cookie.set_secure(is_over_tls);
+    Ok(([(header::SET_COOKIE, cookie.to_string())], Json(user)).into_response())
 }
 
 fn known_user(session: &TracedConnection<'_>, handle: &str) -> Result<User, ApiError> {
     let unknown = || ApiError::not_found("unknown_handle", "nobody has this handle");
-    if !session::is_handle(handle) {
+    if !is_handle(handle) {
         return Err(unknown());
     }
     session.query(rows::USER, params![handle], rows::user)?.pop().ok_or_else(unknown)

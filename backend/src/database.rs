@@ -10,8 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use throughline_axum::sqlite::TracedConnection;
 use tracing::Span;
 
-use super::schema;
-use crate::error::ApiError;
+use crate::{error::ApiError, schema};
 
 /// The name of the database in spans.
 const NAMESPACE: &str = "cruddur";
@@ -40,7 +39,7 @@ impl Database {
 
     /// Runs `work` in one transaction, on a thread where it may block, inside the current span. An error leaves no trace in
     /// the data.
-    pub(super) async fn call<T, F>(&self, work: F) -> Result<T, ApiError>
+    pub(crate) async fn call<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
         F: FnOnce(&TracedConnection<'_>) -> Result<T, ApiError> + Send + 'static,

@@ -7,9 +7,9 @@ use throughline_inspector_api::{
 use throughline_otlp::{self as otlp, KeyValue, Value};
 use throughline_store::Summary;
 
-use super::align::{Placed, align_logs, place};
+use crate::align::{Placed, align_logs, place};
 
-pub(super) fn trace(
+pub(crate) fn trace(
     trace_id: throughline_context::TraceId,
     spans: &[otlp::Span],
     records: &[otlp::LogRecord],
@@ -24,7 +24,7 @@ pub(super) fn trace(
     Trace { trace_id: trace_id.to_string(), spans, logs }
 }
 
-pub(super) fn summary(summary: Summary) -> TraceSummary {
+pub(crate) fn summary(summary: Summary) -> TraceSummary {
     TraceSummary {
         trace_id: summary.trace_id.to_string(),
         root_name: summary.root_name,

@@ -15,17 +15,17 @@ const LATE_SLACK_NS: i128 = 24 * 3_600 * 1_000_000_000;
 
 /// What is known of one span besides itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Placed {
+pub(crate) struct Placed {
     /// What to add to its times to see them in the clock of the trace's root, nanoseconds.
-    pub(super) align_ns: i64,
-    pub(super) warnings: Vec<Warning>,
+    pub(crate) align_ns: i64,
+    pub(crate) warnings: Vec<Warning>,
 }
 
 /// Places every span of a trace, in the order given.
 ///
 /// Where a server span answers a fetch span that knows the offset between the two clocks, that offset is taken off it and off
 /// everything below it.
-pub(super) fn place(spans: &[Span]) -> Vec<Placed> {
+pub(crate) fn place(spans: &[Span]) -> Vec<Placed> {
     let index: HashMap<SpanId, usize> = spans.iter().enumerate().map(|(n, span)| (span.span_id, n)).collect();
     let mut offsets: Vec<Option<i64>> = vec![None; spans.len()];
     for n in 0..spans.len() {
@@ -60,7 +60,7 @@ pub(super) fn place(spans: &[Span]) -> Vec<Placed> {
 /// What to add to the time of each log record, in the order given. `placed` says where the spans of the trace are.
 ///
 /// Its clock is its maker's: that of its span, where that is of the same program, else of any other span of it.
-pub(super) fn align_logs(records: &[LogRecord], spans: &[Span], placed: &[Placed]) -> Vec<i64> {
+pub(crate) fn align_logs(records: &[LogRecord], spans: &[Span], placed: &[Placed]) -> Vec<i64> {
     let by_id: HashMap<SpanId, usize> = spans.iter().enumerate().map(|(n, span)| (span.span_id, n)).collect();
     let mut by_service: HashMap<&str, usize> = HashMap::new();
     for (n, span) in spans.iter().enumerate() {

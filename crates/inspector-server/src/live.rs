@@ -1,6 +1,6 @@
 //! Traces as they grow, as server-sent events.
 
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::response::{
     IntoResponse, Response,
@@ -11,7 +11,7 @@ use throughline_store::{SpanStore, Store};
 use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::convert;
+use crate::convert;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Changes of this long are told together: a busy server commits many times a second.
@@ -20,10 +20,16 @@ const GATHER: Duration = Duration::from_millis(100);
 const BUFFER: usize = 64;
 
 /// An event `trace` with a `TraceSummary` whenever a trace changes; `lagged` when the watcher has missed some.
-pub(super) fn stream(store: Store, mut stopping: watch::Receiver<bool>) -> Response {
+pub(crate) fn stream(
+    store: Store,
+    mut stopping: watch::Receiver<bool>,
+    never: Option<Arc<watch::Sender<bool>>>,
+) -> Response {
     let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(BUFFER);
     let mut changes = store.subscribe();
     tokio::spawn(async move {
+        // Held as long as the stream: it ends when the sender is gone.
+        let _never = never;
         loop {
             let mut changed: HashSet<TraceId> = HashSet::new();
             let mut lagged = false;

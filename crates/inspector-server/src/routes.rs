@@ -1,5 +1,7 @@
 //! `/api/traces…`.
 
+use std::sync::Arc;
+
 use axum::{
     Json, Router,
     extract::{Path, Query, State, rejection::QueryRejection},
@@ -10,17 +12,18 @@ use axum::{
 use http::header;
 use serde::Deserialize;
 use throughline_context::TraceId;
-use throughline_inspector_api::{Trace, TraceList};
+use throughline_inspector_api::{SinkList, Trace, TraceList};
 use throughline_otlp::{Encoding, encode_traces};
 use throughline_store::{Before, ListFilter, SpanStore, Store};
 use tokio::sync::watch;
 
-use super::{
+use crate::{
     access::{Gate, guard},
-    convert, live,
+    convert,
+    error::{ApiError, wrong_method},
+    live,
     sinks::Sinks,
 };
-use crate::error::{ApiError, wrong_method};
 
 const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
@@ -29,14 +32,31 @@ const MAX_TEXT_CHARS: usize = 200;
 /// The inspector's API, behind the gate.
 ///
 /// Live streams end when `stopping` becomes true: they would hold the server up.
-pub(crate) fn router(store: Store, sinks: Sinks, gate: Gate, stopping: watch::Receiver<bool>) -> Router {
+///
+/// `never` is the sender of `stopping` where the application has none.
+pub(crate) fn router(
+    store: Store,
+    sinks: Option<Sinks>,
+    gate: Gate,
+    stopping: watch::Receiver<bool>,
+    never: Option<watch::Sender<bool>>,
+) -> Router {
+    let never = never.map(Arc::new);
     Router::new()
         .route("/api/traces", get(list))
         .route(
             "/api/traces/live",
-            get(move |State(store): State<Store>| async move { live::stream(store, stopping.clone()) }),
+            get(move |State(store): State<Store>| async move { live::stream(store, stopping.clone(), never.clone()) }),
         )
-        .route("/api/traces/sinks", get(move || async move { sinks.show().await.map(Json) }))
+        .route(
+            "/api/traces/sinks",
+            get(move || async move {
+                match sinks {
+                    Some(sinks) => sinks.show().await.map(Json),
+                    None => Ok(Json(SinkList { sinks: Vec::new() })),
+                }
+            }),
+        )
         .route("/api/traces/{trace_id}", get(show))
         .route("/api/traces/{trace_id}/otlp", get(download))
         .method_not_allowed_fallback(wrong_method)

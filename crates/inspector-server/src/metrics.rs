@@ -13,7 +13,7 @@ use throughline_inspector_api::MetricsStatus;
 use throughline_otlp::{Encoding, encode};
 use throughline_store::Metrics;
 
-use super::access::{Gate, guard};
+use crate::access::{Gate, guard};
 use crate::error::{ApiError, wrong_method};
 
 /// How many series one answer holds.

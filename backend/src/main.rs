@@ -1,0 +1,91 @@
+//! Cruddur: a small social feed, and the demo of Throughline. Its API and its page are served by a server that has the receiver, the
+//! store and the inspector in it.
+
+mod database;
+mod error;
+mod page;
+mod routes;
+mod rows;
+mod schema;
+mod session;
+
+use std::process::ExitCode;
+
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use http::request::Parts;
+use throughline::{Application, BoxError, Context, Server};
+use throughline_axum::Route;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::database::Database;
+
+/// The limit on the body of a request to the API.
+const MAX_BODY_BYTES: usize = 64 * 1024;
+
+fn main() -> ExitCode {
+    Server::new()
+        .name("cruddur", "Cruddur, a small social feed in which every action leaves one trace; with Throughline inside")
+        .application(cruddur)
+        .main()
+}
+
+fn cruddur(context: &Context) -> Result<Application, BoxError> {
+    let database = Database::open(&context.data_dir)
+        .map_err(|error| format!("Cruddur's database `cruddur.db` cannot be opened: {error:#}"))?;
+    let ready = database.clone();
+    let router = Router::new()
+        .merge(page::router())
+        .merge(routes::router(database).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)))
+        .layer(middleware::from_fn_with_state(context.trusted_proxies.clone().into(), session::identify))
+        .layer(CatchPanicLayer::custom(error::panicked));
+    Ok(Application::new(router)
+        .readiness(move || {
+            let database = ready.clone();
+            async move { if database.is_ready().await { Ok(()) } else { Err("cruddur.db does not answer".to_owned()) } }
+        })
+        .filter(|request| !page::is_file(request.uri.path()))
+        .documents(is_page)
+        .route(route))
+}
+
+/// Whether a request may be for the page: the API is not, whatever its headers are.
+fn is_page(request: &Parts) -> bool {
+    let path = request.uri.path();
+    path != "/api" && !path.starts_with("/api/")
+}
+
+/// The template of an address, where the router's own does not tell enough.
+fn route(matched: Option<&str>, request: &Parts) -> Route {
+    let path = request.uri.path();
+    match matched {
+        // One pattern of the router is for two addresses.
+        Some("/api/activities/{uuid}") if path.starts_with("/api/activities/@") => {
+            Route::Template("/api/activities/@{handle}".into())
+        }
+        // A catch-all is no route.
+        Some("/api" | "/api/{*rest}") => Route::Nothing,
+        // The page of a profile is recognised by its first character alone.
+        None if path.strip_prefix("/@").is_some_and(|handle| !handle.is_empty() && !handle.contains('/')) => {
+            Route::Template("/@{handle}".into())
+        }
+        _ => Route::Matched,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_templates() {
+        let parts = |path: &str| http::Request::get(path).body(()).unwrap().into_parts().0;
+        let route = |matched, path| route(matched, &parts(path));
+        let template = |template: &'static str| Route::Template(template.into());
+        let activity = Some("/api/activities/{uuid}");
+        assert_eq!(route(activity, "/api/activities/@yuki"), template("/api/activities/@{handle}"));
+        assert_eq!(route(activity, "/api/activities/0"), Route::Matched);
+        assert_eq!(route(None, "/@yuki"), template("/@{handle}"));
+        assert_eq!(route(None, "/else"), Route::Matched);
+        assert_eq!(route(Some("/api/{*rest}"), "/api/else"), Route::Nothing);
+    }
+}
