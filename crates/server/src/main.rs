@@ -1,6 +1,7 @@
 //! The binary `throughline`: Cruddur's API, the doors for telemetry, the store, the inspector's API and the pages, in one
 //! process.
 
+mod addresses;
 mod app;
 mod archive;
 mod assets;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::Write,
+    io::{ErrorKind, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,6 +16,7 @@ use throughline_store::{Metrics, Outbox, Store, StoreError};
 use tokio::{net::TcpListener, signal, sync::watch};
 
 use crate::{
+    addresses::{Addresses, PrintAddresses},
     app,
     cruddur::Database,
     inspector::Sinks,
@@ -45,6 +46,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
 
 async fn serve(settings: Settings) -> anyhow::Result<()> {
     let _lock = lock(&settings.data_dir)?;
+    remove_port_file(&settings)?;
     let store = store(&settings)?;
     let database = Database::open(&settings.data_dir).context("Cruddur's database cannot be opened")?;
     let metrics = Metrics::open(&settings.data_dir).context("the store of metrics cannot be opened")?;
@@ -83,7 +85,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
 
     // Before anybody knows that there is something to be stopped.
     let stop_signal = stop_signal();
-    announce(&settings, address, door, grpc_door);
+    announce(&settings, address, door, grpc_door)?;
     if settings.self_check {
         // Where only some traces go on, this one may well stay.
         let all_go = settings.outbox.sampling.is_none();
@@ -247,24 +249,58 @@ fn forwarders(settings: &Settings, sources: &Sources) -> anyhow::Result<Vec<Forw
     settings.upstreams.iter().map(spawn).collect()
 }
 
-fn announce(settings: &Settings, address: SocketAddr, door: SocketAddr, grpc_door: Option<SocketAddr>) {
-    let inspector = match &settings.access {
-        Access::Token(token) if settings.token_is_new => format!("?access_token={}", token.expose()),
-        Access::Token(_) => "?access_token=<your token>".to_owned(),
-        Access::Open | Access::Local => String::new(),
-    };
-    let from = if settings.doors.trusted_token.is_some() { "with your token" } else { "from this machine" };
-    let mut text = format!("Cruddur    http://{address}\ninspector  http://{address}/traces{inspector}\n");
-    if let Some(grpc_door) = grpc_door {
-        text.push_str(&format!("gRPC       http://{grpc_door} ({from})\n"));
+/// Removes the port file of an earlier run, so that nobody takes its addresses for those of this run.
+fn remove_port_file(settings: &Settings) -> anyhow::Result<()> {
+    let Some(path) = &settings.port_file else { return Ok(()) };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("the old port file `{}` cannot be removed", path.display()))
+        }
+        _ => Ok(()),
     }
-    text.push_str(&format!("OTLP       http://{door} ({from})\n"));
+}
+
+/// Reports the addresses of all listeners, in the port file and on standard output.
+fn announce(
+    settings: &Settings,
+    listen: SocketAddr,
+    otlp_http: SocketAddr,
+    otlp_grpc: Option<SocketAddr>,
+) -> anyhow::Result<()> {
+    let new_token = match &settings.access {
+        Access::Token(token) if settings.token_is_new => Some(token.expose()),
+        Access::Token(_) | Access::Open | Access::Local => None,
+    };
+    let addresses = Addresses::new(listen, otlp_http, otlp_grpc, new_token);
+    if let Some(path) = &settings.port_file {
+        addresses.write(path).with_context(|| format!("the port file `{}` cannot be written", path.display()))?;
+    }
+    let text = match settings.print_addresses {
+        PrintAddresses::Json => addresses.json(),
+        PrintAddresses::Text => banner(settings, &addresses),
+    };
+    // A closed standard output is no reason to end: `println!` would panic.
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
+        tracing::debug!(%error, "the addresses cannot be printed");
+    }
+    Ok(())
+}
+
+/// The addresses for people, and the upstreams.
+fn banner(settings: &Settings, addresses: &Addresses) -> String {
+    let own_token = matches!(settings.access, Access::Token(_)) && !settings.token_is_new;
+    let query = if own_token { "?access_token=<your token>" } else { "" };
+    let from = if settings.doors.trusted_token.is_some() { "with your token" } else { "from this machine" };
+    let mut text = format!("listening  {}\ninspector  {}{query}\n", addresses.listen, addresses.inspector);
+    if let Some(otlp_grpc) = &addresses.otlp_grpc {
+        text.push_str(&format!("gRPC       {otlp_grpc} ({from})\n"));
+    }
+    text.push_str(&format!("OTLP       {} ({from})\n", addresses.otlp_http));
     for upstream in &settings.outbox.upstreams {
         let host = upstream.endpoint.host_str().unwrap_or("?");
         text.push_str(&format!("upstream   {} ({host})\n", upstream.name));
     }
-    // A server whose output nobody reads any more serves all the same: `println!` would panic.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    text
 }
 
 /// Resolves when somebody wants it to stop. It hears from now on, not only when it is first asked.
