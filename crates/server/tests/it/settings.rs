@@ -359,7 +359,9 @@ async fn the_addresses_on_standard_output_and_in_the_port_file_are_those_of_the_
     let in_file = std::fs::read_to_string(&port_file).unwrap();
     assert_eq!(&serde_json::from_str::<Addresses>(&in_file).unwrap(), addresses);
     assert_eq!(bench.server().output().lines().next(), in_file.lines().next());
-    assert_eq!(client().get(&addresses.inspector).send().await.unwrap().status(), 200);
+    assert_eq!(addresses.inspector, format!("{}/traces", addresses.listen));
+    let list = client().get(format!("{}/api/traces", addresses.listen)).send().await.unwrap();
+    assert_eq!(list.status(), 200);
     let receiver = format!("{}/v1/traces", addresses.otlp_http);
     let empty = client().post(receiver).header("content-type", "application/json").body("{}");
     assert_eq!(empty.send().await.unwrap().status(), 200);
