@@ -7,6 +7,7 @@ mod chromium;
 mod clients;
 mod compress;
 mod dist;
+mod fresh_app;
 mod process;
 mod progress;
 mod server;

@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 use crate::{
     bench, chromium, clients,
     dist::{self, Profile},
-    process,
+    fresh_app, process,
     progress::{Progress, show},
     server::{self, Program},
     settings,
@@ -27,7 +27,7 @@ struct Step {
     work: fn(&Workspace, &mut Tally) -> Result<()>,
 }
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step { name: "fmt", what: "formatting", work: fmt },
     Step { name: "tidy", what: "rules of the repository", work: |workspace, _| tidy::check(workspace) },
     Step { name: "tools", what: "build tools and browser", work: tools },
@@ -44,6 +44,7 @@ const STEPS: [Step; 16] = [
     Step { name: "settings", what: "settings are documented", work: settings },
     Step { name: "clients", what: "OpenTelemetry SDKs of other languages", work: clients },
     Step { name: "e2e", what: "end-to-end tests in Chromium", work: e2e },
+    Step { name: "fresh-app", what: "a fresh application that joins in three lines a side", work: fresh_app },
 ];
 
 /// Prints the steps.
@@ -85,7 +86,10 @@ pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode>
 
 fn fmt(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     process::run(&mut workspace.cargo(&["fmt", "--all", "--check"]))?;
-    process::run(&mut workspace.cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    for apart in ["fuzz/Cargo.toml", "e2e/fresh-app/Cargo.toml"] {
+        process::run(&mut workspace.cargo(&["fmt", "--manifest-path", apart, "--check"]))?;
+    }
+    Ok(())
 }
 
 fn tools(workspace: &Workspace, _: &mut Tally) -> Result<()> {
@@ -209,14 +213,29 @@ fn e2e(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
     cargo
         .args(["--package=throughline-bench-browser", "--package=throughline-e2e", "--lib", "--bins", "--tests"])
-        // They have a step of their own.
-        .args(["--", "--test-threads=1", "--skip=sdk_of_"])
+        // Both have a step of their own.
+        .args(["--", "--test-threads=1", "--skip=sdk_of_", "--skip=a_fresh_application"])
         .env("THROUGHLINE_E2E_BIN", built(workspace, Program::Cruddur)?)
         .env("THROUGHLINE_E2E_CHROMEDRIVER", chromium.chromedriver)
         .env("THROUGHLINE_E2E_FAKETIME", chromium.faketime);
     let before = tally.passed;
     counted(&mut cargo, tally)?;
     ensure!(tally.passed > before, "no end-to-end test ran");
+    Ok(())
+}
+
+fn fresh_app(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let chromium = chromium::ensure()?;
+    dist::make_outputs(workspace)?;
+    let app = fresh_app::build(workspace, &tools::ensure(workspace)?)?;
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--package=throughline-e2e", "--test=fresh_app"]);
+    cargo
+        .env("THROUGHLINE_E2E_BIN", &app.binary)
+        .env("THROUGHLINE_E2E_FRESH_APP", app.folder())
+        .env("THROUGHLINE_E2E_CHROMEDRIVER", chromium.chromedriver);
+    let before = tally.passed;
+    counted(&mut cargo, tally)?;
+    ensure!(tally.passed == before + 1, "the test of the fresh application did not run");
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{stamp::entries, workspace::Workspace};
+use crate::{fresh_app, stamp::entries, workspace::Workspace};
 
 /// Folders with Rust files.
 const FOLDERS: [&str; 8] = ["backend", "benches", "crates", "e2e", "frontend", "fuzz", "shared", "xtask"];
@@ -29,6 +29,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     problems.extend(fuzz::check(workspace)?);
     problems.extend(peers::check(workspace)?);
     problems.extend(pins::check(workspace)?);
+    problems.extend(fresh_app::check(workspace)?);
     problems.extend(product::check(&workspace.root)?);
     let files = sources(&workspace.root)?;
     problems.extend(exports::check(&files));
