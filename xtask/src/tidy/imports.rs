@@ -13,17 +13,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-rusqlite", &[]),
     ("throughline-self-check", &[]),
     ("throughline-bundle", &[]),
-    ("throughline-otlp", &["throughline-context"]),
+    ("throughline-otlp", &["throughline-context", "throughline-timing"]),
     ("throughline-propagator", &["throughline-context"]),
     ("throughline-reqwest", &["throughline-context"]),
     ("throughline-axum", &["throughline-context", "throughline-propagator", "throughline-timing"]),
     // Pages.
     ("throughline-browser", &["throughline-context", "throughline-timing"]),
     ("throughline-browser-standalone", &["throughline-browser"]),
-    (
-        "throughline-inspector",
-        &["throughline-browser", "throughline-context", "throughline-inspector-api", "throughline-timing"],
-    ),
+    ("throughline-inspector", &["throughline-context", "throughline-inspector-api", "throughline-timing"]),
     // The way of a record.
     ("throughline-store", &["throughline-context", "throughline-otlp"]),
     ("throughline-intake", &["throughline-context", "throughline-otlp", "throughline-store"]),
@@ -105,7 +102,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "throughline-bench-pipe",
         &["throughline-context", "throughline-otlp", "throughline-store", "throughline-testkit"],
     ),
-    ("throughline-bench-server", &["throughline-axum", "throughline-context", "throughline-export"]),
+    (
+        "throughline-bench-server",
+        &["throughline-axum", "throughline-context", "throughline-export", "throughline-propagator"],
+    ),
 ];
 
 /// Packages that are in the graph of nearly every other, with the dependencies of others that they are limited to.
