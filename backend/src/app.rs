@@ -74,7 +74,8 @@ pub(crate) fn router(
         .layer(middleware::from_fn(cruddur::identify))
         .with_state(site);
     let trusted: Arc<[IpNet]> = settings.trusted_proxies.as_slice().into();
-    let mut trace = TraceLayer::new(instance).filter(is_traced).route(route).documents(is_page);
+    let mut trace =
+        TraceLayer::new(instance).filter(is_traced).route(route).documents(is_page).catch_panics().trace_upgrades();
     trace = trace.trusted_proxies(trusted.iter().copied());
     for origin in &settings.allowed_origins {
         trace = trace.timing_allow_origin(origin);

@@ -20,7 +20,7 @@ mod telemetry;
 use std::process::ExitCode;
 
 use settings::Command;
-use throughline_axum::Outcome;
+use throughline_self_check::Outcome;
 
 /// BSD's `EX_USAGE`: a setting is wrong, and nothing was started.
 const EXIT_USAGE: u8 = 64;

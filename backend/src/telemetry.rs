@@ -54,7 +54,7 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
     let processor = throughline_axum::ServerStatus::new(processor);
     let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
 
-    global::set_text_map_propagator(throughline_axum::TraceContextPropagator::new());
+    global::set_text_map_propagator(throughline_propagator::Propagator::new());
     // What becomes a span is not what becomes a log line: a quiet log does not hide spans.
     let ours = filter::Targets::new().with_target("throughline", Level::INFO);
     let spans = tracing_opentelemetry::layer()

@@ -11,7 +11,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-store", &["throughline-otlp"]),
     ("throughline-browser", &["throughline-context", "throughline-timing"]),
     ("throughline-browser-standalone", &["throughline-browser"]),
-    ("throughline-axum", &["throughline-context", "throughline-timing"]),
+    ("throughline-propagator", &["throughline-context"]),
+    ("throughline-axum", &["throughline-context", "throughline-propagator", "throughline-timing"]),
+    ("throughline-reqwest", &["throughline-context"]),
+    ("throughline-rusqlite", &[]),
+    ("throughline-self-check", &[]),
     ("throughline-export", &[]),
     ("throughline-intake", &["throughline-context", "throughline-otlp", "throughline-store"]),
     ("throughline-forward", &["throughline-otlp", "throughline-store"]),
@@ -27,6 +31,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "throughline-forward",
             "throughline-intake",
             "throughline-otlp",
+            "throughline-propagator",
+            "throughline-rusqlite",
+            "throughline-self-check",
             "throughline-shared",
             "throughline-store",
             "throughline-timing",
@@ -50,7 +57,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-bench-browser", &["throughline-e2e"]),
     ("throughline-bench-context", &["throughline-context"]),
     ("throughline-bench-pipe", &["throughline-otlp", "throughline-store", "throughline-testkit"]),
-    ("throughline-bench-server", &["throughline-axum", "throughline-context", "throughline-export"]),
+    (
+        "throughline-bench-server",
+        &["throughline-axum", "throughline-context", "throughline-export", "throughline-propagator"],
+    ),
 ];
 
 /// Packages that stay free of nearly everything, with what they may use of others.
