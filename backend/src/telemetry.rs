@@ -1,14 +1,10 @@
 //! The server's own spans: `tracing` → OpenTelemetry → OTLP → the trusted door, like any other program's.
 //!
-//! They are encoded where they end and posted by the exporter of `opentelemetry-otlp` (`throughline_export`).
+//! They are encoded where they end and posted by the same processor (`throughline_export`).
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use opentelemetry_semantic_conventions::resource;
 use throughline_export::EncodingSpanProcessor;
@@ -39,17 +35,15 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
     let resource =
         Resource::builder_empty().with_service_name(settings.service_name.clone()).with_attributes(attributes).build();
     // The endpoint is given in code: OTEL_EXPORTER_OTLP_ENDPOINT names where the pipe ends, not where it begins.
-    let token = settings.doors.trusted_token.as_ref();
-    let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {}", token.expose())));
     let door = from_here(door);
-    let processor = EncodingSpanProcessor::builder(client()?).scheduled_delay(EXPORT_INTERVAL).build(|client| {
-        SpanExporter::builder()
-            .with_http()
-            .with_http_client(client)
-            .with_endpoint(format!("http://{door}/v1/traces"))
-            .with_headers(HashMap::from_iter(headers))
-            .build()
-    })?;
+    let mut processor = EncodingSpanProcessor::builder()
+        .client(client()?)
+        .endpoint(&format!("http://{door}/v1/traces"))?
+        .scheduled_delay(EXPORT_INTERVAL);
+    if let Some(token) = &settings.doors.trusted_token {
+        processor = processor.header("authorization", &format!("Bearer {}", token.expose()))?;
+    }
+    let processor = processor.build()?;
     // A line of level ERROR in the log is no failed request.
     let processor = throughline_axum::ServerStatus::new(processor);
     let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
