@@ -15,8 +15,8 @@ use http::{StatusCode, header};
 use jiff::Timestamp;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
-use throughline_axum::sqlite::{Statement, TracedConnection};
 use throughline_context::keys;
+use throughline_rusqlite::{Statement, TracedConnection};
 use throughline_shared::{
     CRUD_MAX_CHARS,
     cruddur::{

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::Row;
-use throughline_axum::sqlite::Statement;
+use throughline_rusqlite::Statement;
 use throughline_shared::cruddur::{Activity, User};
 
 /// What every query for cruds selects: `?1` is who asks, `?2` is now in Unix milliseconds.

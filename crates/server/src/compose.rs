@@ -120,7 +120,9 @@ fn trace_layer(settings: &Settings, instance: &str, application: Option<&Applica
         .filter(move |request: &Parts| {
             !is_product(&base_path, request) && filter.as_ref().is_none_or(|filter| filter(request))
         })
-        .trusted_proxies(settings.trusted_proxies.iter().copied());
+        .trusted_proxies(settings.trusted_proxies.iter().copied())
+        .catch_panics()
+        .trace_upgrades();
     if let Some(documents) = application.and_then(|application| application.documents.clone()) {
         trace = trace.documents(move |request: &Parts| documents(request));
     }

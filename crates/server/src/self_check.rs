@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use throughline_axum::{Finding, Outcome};
 use throughline_context::TraceId;
 use throughline_forward::{SinkState, SinkStatus};
+use throughline_self_check::{Finding, Outcome};
 use throughline_store::{SpanStore as _, Store};
 use tokio::{sync::watch, time::timeout};
 
@@ -15,7 +15,8 @@ const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(20);
 /// Sends a span and says in one line what became of it: in the process, at the trusted door, in the store and at each upstream.
 pub(crate) async fn run(provider: SdkTracerProvider, store: Store, sinks: Vec<watch::Receiver<SinkStatus>>) {
     // The exporter blocks.
-    let checked = tokio::task::spawn_blocking(move || throughline_axum::self_check(|| provider.force_flush())).await;
+    let checked =
+        tokio::task::spawn_blocking(move || throughline_self_check::self_check(|| provider.force_flush())).await;
     let Ok(mut report) = checked else { return };
     if report.outcome() != Outcome::Bad {
         if let Some(trace_id) = report.trace_id.as_deref().and_then(|id| id.parse::<TraceId>().ok()) {

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use throughline_axum::Finding;
+use throughline_self_check::Finding;
 use throughline_store::Store;
 
 use crate::pipeline::LOCK_FILE;

@@ -1,7 +1,7 @@
 //! Pages of other origins: whether a browser lets them send `traceparent` here.
 
 use reqwest::{Method, blocking::Client, header};
-use throughline_axum::Finding;
+use throughline_self_check::Finding;
 
 use super::server::Server;
 

@@ -8,7 +8,7 @@ use reqwest::{
     header::{CONTENT_TYPE, DATE},
     redirect,
 };
-use throughline_axum::Finding;
+use throughline_self_check::Finding;
 
 use super::TIMEOUT;
 use crate::settings::{Settings, Upstream};

@@ -1,11 +1,11 @@
-//! From what was seen to words and a cure.
+//! From what was seen to words and help.
 
 use tracing::{Level, level_filters::LevelFilter};
 
-use super::{Finding, TARGET};
+use crate::{Finding, TARGET};
 
 /// Why a span is disabled although there is a subscriber.
-pub(super) fn disabled(compiled: LevelFilter, current: LevelFilter) -> (String, String) {
+pub(crate) fn disabled(compiled: LevelFilter, current: LevelFilter) -> (String, String) {
     if compiled < Level::INFO {
         return (
             format!("spans at {} are compiled out: `tracing` is built for {compiled} at most", Level::INFO),
@@ -24,9 +24,12 @@ pub(super) fn disabled(compiled: LevelFilter, current: LevelFilter) -> (String, 
     )
 }
 
-/// Why spans are enabled and no OpenTelemetry layer takes them; `versions` are those of tracing-opentelemetry in the lock file.
-pub(super) fn no_layer(versions: &[String]) -> (String, String) {
-    if versions.len() > 1 {
+/// Why spans are enabled and no OpenTelemetry layer takes them; `versions` are those of tracing-opentelemetry in the lock file, if
+/// there is one.
+pub(crate) fn no_layer(versions: Option<&[String]>) -> (String, String) {
+    if let Some(versions) = versions
+        && versions.len() > 1
+    {
         return (
             format!("not found, and versions {} of tracing-opentelemetry are linked", versions.join(" and ")),
             "use one version of tracing-opentelemetry and opentelemetry everywhere: `cargo tree -d` shows who asks for which"
@@ -42,7 +45,7 @@ pub(super) fn no_layer(versions: &[String]) -> (String, String) {
 }
 
 /// What an exporter's failure means. The words are the SDK's: they hold no header.
-pub(super) fn export(check: &'static str, error: &str) -> Finding {
+pub(crate) fn export(check: &'static str, error: &str) -> Finding {
     let status = error
         .split(|character: char| !character.is_ascii_digit())
         .filter(|digits| digits.len() == 3)
@@ -82,7 +85,8 @@ pub(super) fn export(check: &'static str, error: &str) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Outcome, *};
+    use super::*;
+    use crate::Outcome;
 
     #[test]
     fn the_filter_that_hides_is_named() {
@@ -94,8 +98,9 @@ mod tests {
     #[test]
     fn two_versions_are_named() {
         let versions = ["0.31.0".to_owned(), "0.34.0".to_owned()];
-        assert!(no_layer(&versions).0.contains("0.31.0 and 0.34.0"));
-        assert!(no_layer(&versions[..1]).0.contains("has none"));
+        assert!(no_layer(Some(&versions)).0.contains("0.31.0 and 0.34.0"));
+        assert!(no_layer(Some(&versions[..1])).0.contains("has none"));
+        assert!(no_layer(None).0.contains("has none"));
     }
 
     #[test]
@@ -114,7 +119,7 @@ mod tests {
             let finding = export("exporter", error);
             assert_eq!(finding.outcome, outcome, "{error}");
             assert!(finding.what.contains(words), "{error}: {}", finding.what);
-            assert!(!finding.cure.is_empty());
+            assert!(!finding.help.is_empty());
         }
     }
 }

@@ -84,7 +84,7 @@ pub(crate) fn describe(request: &Parts, settings: &Settings) -> Description {
         push(attribute::NETWORK_PROTOCOL_VERSION, version.into());
     }
     settings.request_headers.record(&request.headers, &mut attributes);
-    settings.make_span.make_span(request, &mut attributes);
+    settings.on_request.on_request(request, &mut attributes);
 
     Description { name: labels.span_name(), attributes, labels }
 }
@@ -130,10 +130,10 @@ fn printed(address: IpAddr) -> String {
 
 /// Where the span hangs, and the span of the client: its own, or the one made up for a document.
 pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<SpanId>) {
-    let incoming = remote::read(request);
+    let incoming = remote::read(request, settings);
     let is_continued = || match settings.remote_parent.remote_parent(request) {
         RemoteParent::Always => true,
-        RemoteParent::Ticketed => settings.tickets.vouch_for(request),
+        RemoteParent::Trusted => settings.trust_parent.trusts(request),
         RemoteParent::Never => false,
     };
     if let Some(parent_id) = incoming.parent_id {
@@ -143,9 +143,8 @@ pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<Sp
             (Origin::Link(incoming.context.span().span_context().clone()), None)
         };
     }
-    if settings.documents.traces(request)
-        && let Some((context, made_up)) = remote::made_up()
-    {
+    if settings.documents.traces(request) {
+        let (context, made_up) = remote::made_up();
         return (Origin::Below(context), Some(made_up));
     }
     // Baggage comes without a parent too.

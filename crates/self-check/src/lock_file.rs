@@ -2,13 +2,13 @@
 
 /// The text of the nearest `Cargo.lock`, in the current folder or one above it: a program that is being developed is started
 /// there.
-pub(super) fn nearest() -> Option<String> {
+pub(crate) fn nearest() -> Option<String> {
     let here = std::env::current_dir().ok()?;
     here.ancestors().find_map(|folder| std::fs::read_to_string(folder.join("Cargo.lock")).ok())
 }
 
 /// The versions of a package.
-pub(super) fn versions(lock: &str, package: &str) -> Vec<String> {
+pub(crate) fn versions(lock: &str, package: &str) -> Vec<String> {
     let value = |line: &str, key: &str| -> Option<String> {
         let rest = line.strip_prefix(key)?.trim_start().strip_prefix('=')?;
         Some(rest.trim().trim_matches('"').to_owned())

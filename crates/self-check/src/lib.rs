@@ -1,8 +1,4 @@
-//! Whether a span comes through: what is wrong in silence, said in words.
-//!
-//! A level filter that hides spans, a subscriber without the OpenTelemetry layer, an exporter whose key is refused: none of
-//! these makes an application fail, and each makes its traces end. [`self_check`] makes one span, sends it, and says what
-//! became of it.
+#![doc = include_str!("../README.md")]
 
 mod diagnose;
 mod lock_file;
@@ -16,8 +12,9 @@ use tracing_opentelemetry::{OpenTelemetrySpanExt as _, SetParentError};
 
 pub use report::{Finding, Outcome, Report};
 
-// What hides the span of the check hides the layer's.
-use crate::span::TARGET;
+/// The target of the span: that of the spans of `throughline-axum` and `throughline-reqwest`, so that a filter that hides those hides
+/// this one too.
+const TARGET: &str = "throughline::http";
 
 /// The name of the span.
 pub const SELF_CHECK_SPAN: &str = "self-check";
@@ -30,7 +27,7 @@ pub const SELF_CHECK_SPAN: &str = "self-check";
 ///
 /// ```rust,no_run
 /// # let provider = opentelemetry_sdk::trace::SdkTracerProvider::default();
-/// let report = throughline_axum::self_check(|| provider.force_flush());
+/// let report = throughline_self_check::self_check(|| provider.force_flush());
 /// eprintln!("{report}");
 /// ```
 pub fn self_check<E: Display>(flush: impl FnOnce() -> Result<(), E>) -> Report {
@@ -41,8 +38,8 @@ pub fn self_check<E: Display>(flush: impl FnOnce() -> Result<(), E>) -> Report {
     let is_sampled = context.span().span_context().is_sampled();
     drop(context);
     if !is_sampled {
-        let cure = "set another sampler, or OTEL_TRACES_SAMPLER=parentbased_always_on";
-        report.doubt("sampler", "it drops the span, and no other check can follow", cure);
+        let help = "set another sampler, or OTEL_TRACES_SAMPLER=parentbased_always_on";
+        report.doubt("sampler", "it drops the span, and no other check can follow", help);
         return report;
     }
     report.good("sampler", "it records the span");
@@ -66,15 +63,15 @@ fn make_span(report: &mut Report) -> Option<Context> {
     report.good("subscriber", "one is set");
     let span = tracing::info_span!(target: TARGET, SELF_CHECK_SPAN);
     if span.is_disabled() {
-        let (what, cure) = diagnose::disabled(STATIC_MAX_LEVEL, tracing::level_filters::LevelFilter::current());
-        report.bad("level filter", what, cure);
+        let (what, help) = diagnose::disabled(STATIC_MAX_LEVEL, tracing::level_filters::LevelFilter::current());
+        report.bad("level filter", what, help);
         return None;
     }
     report.good("level filter", format!("spans of `{TARGET}` at {} pass", Level::INFO));
     if let Err(SetParentError::LayerNotFound) = span.set_parent(Context::new()) {
         let versions = lock_file::nearest().map(|lock| lock_file::versions(&lock, "tracing-opentelemetry"));
-        let (what, cure) = diagnose::no_layer(&versions.unwrap_or_default());
-        report.bad("OpenTelemetry layer", what, cure);
+        let (what, help) = diagnose::no_layer(versions.as_deref());
+        report.bad("OpenTelemetry layer", what, help);
         return None;
     }
     let context = span.context();
@@ -98,13 +95,15 @@ fn make_span(report: &mut Report) -> Option<Context> {
 fn check_propagator(report: &mut Report, context: &Context) {
     let mut headers = std::collections::HashMap::<String, String>::new();
     global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut headers));
-    if headers.contains_key("traceparent") {
-        report.good("propagator", "outgoing requests carry `traceparent`");
-    } else {
+    if headers.is_empty() {
         report.doubt(
             "propagator",
             "none is set: what this program calls does not join its traces",
-            "call `opentelemetry::global::set_text_map_propagator` at the start",
+            "call `opentelemetry::global::set_text_map_propagator` at the start, and look at OTEL_PROPAGATORS",
         );
+        return;
     }
+    let mut names: Vec<_> = headers.keys().map(|name| format!("`{name}`")).collect();
+    names.sort_unstable();
+    report.good("propagator", format!("outgoing requests carry {}", names.join(" and ")));
 }

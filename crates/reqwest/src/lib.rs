@@ -1,47 +1,20 @@
-//! Requests that go out: a CLIENT span around each request of [`reqwest`].
-//!
-//! [`traced`](RequestBuilderExt::traced) stands before `send`; everything else is reqwest's own.
-//!
-//! ```no_run
-//! use throughline_axum::client::RequestBuilderExt;
-//!
-//! # async fn run(client: reqwest::Client) -> Result<(), reqwest::Error> {
-//! let user = client
-//!     .get("https://api.example/users/7")
-//!     .traced()
-//!     .url_template("/users/{id}")
-//!     .send()
-//!     .await?
-//!     .error_for_status()?
-//!     .text()
-//!     .await?;
-//! # let _ = user; Ok(()) }
-//! ```
-//!
-//! The span follows the OpenTelemetry semantic conventions for HTTP clients:
-//!
-//! - It is named `GET /users/{id}`, or `GET` without a template; never after a path.
-//! - `url.full` has neither user name nor password, and no value of a parameter that is known to be a credential.
-//! - It fails, with `error.type`, for a status of 400 and above and where no response came. A request that was given up does not
-//!   fail.
-//! - It ends with the last byte of the response's body, or when response or request are dropped.
-//!
-//! Trace context and baggage go along by [`TraceContextPropagator`], whatever the global
-//! propagator is.
+#![doc = include_str!("../README.md")]
 
 mod body;
 mod span;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
 use http::HeaderMap;
-use opentelemetry::{Context, propagation::TextMapPropagator, trace::TraceContextExt};
+use opentelemetry::{Context, global, propagation::TextMapPropagator, trace::TraceContextExt};
+use opentelemetry_http::HeaderInjector;
 use reqwest::{Client, Request, RequestBuilder, Response, ResponseBuilderExt};
 use tracing::{Instrument, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::propagator::{Headers, TraceContextPropagator};
 use body::TracedBody;
+
+const BAGGAGE: &str = "baggage";
 
 /// Makes a request a traced one.
 pub trait RequestBuilderExt {
@@ -53,7 +26,7 @@ pub trait RequestBuilderExt {
 impl RequestBuilderExt for RequestBuilder {
     fn traced(self) -> TracedRequest {
         let (client, request) = self.build_split();
-        TracedRequest { client, request, about: About::default(), propagates: true }
+        TracedRequest { client, request, about: About::default(), propagation: Propagation::Global }
     }
 }
 
@@ -64,7 +37,15 @@ pub struct TracedRequest {
     client: Client,
     request: reqwest::Result<Request>,
     about: About,
-    propagates: bool,
+    propagation: Propagation,
+}
+
+/// What writes the context into the request's headers.
+#[derive(Clone, Debug)]
+enum Propagation {
+    Global,
+    Own(Arc<dyn TextMapPropagator + Send + Sync>),
+    None,
 }
 
 /// What a request does not say of itself.
@@ -87,9 +68,15 @@ impl TracedRequest {
         self
     }
 
-    /// Keeps trace context and baggage from a server that need not know them.
+    /// Writes trace context and baggage by this propagator. Default: OpenTelemetry's global one.
+    pub fn propagator(mut self, propagator: impl TextMapPropagator + Send + Sync + 'static) -> Self {
+        self.propagation = Propagation::Own(Arc::new(propagator));
+        self
+    }
+
+    /// Sends neither trace context nor baggage, for a server that must not know them.
     pub fn without_propagation(mut self) -> Self {
-        self.propagates = false;
+        self.propagation = Propagation::None;
         self
     }
 
@@ -98,7 +85,7 @@ impl TracedRequest {
     pub fn try_clone(&self) -> Option<Self> {
         let request = self.request.as_ref().ok()?.try_clone()?;
         let about = About { url_template: self.about.url_template.clone(), resend_count: self.about.resend_count };
-        Some(Self { client: self.client.clone(), request: Ok(request), about, propagates: self.propagates })
+        Some(Self { client: self.client.clone(), request: Ok(request), about, propagation: self.propagation.clone() })
     }
 
     /// Sends the request, as [`RequestBuilder::send`] does.
@@ -109,8 +96,12 @@ impl TracedRequest {
         // What cannot be built is never sent.
         let mut request = self.request?;
         let span = span::make_span(&request, &self.about);
-        if self.propagates {
-            propagate(&span, request.headers_mut());
+        match &self.propagation {
+            Propagation::Global => {
+                global::get_text_map_propagator(|propagator| propagate(propagator, &span, request.headers_mut()));
+            }
+            Propagation::Own(propagator) => propagate(&**propagator, &span, request.headers_mut()),
+            Propagation::None => {}
         }
         match self.client.execute(request).instrument(span.clone()).await {
             Ok(response) => {
@@ -126,16 +117,16 @@ impl TracedRequest {
 }
 
 /// Writes the context of `span`, or what surrounds it if nobody makes a span of it.
-fn propagate(span: &Span, headers: &mut HeaderMap) {
+fn propagate(propagator: &dyn TextMapPropagator, span: &Span, headers: &mut HeaderMap) {
     let mut context = span.context();
     if !context.has_active_span() {
         context = Context::current();
     }
-    let propagator = TraceContextPropagator::new();
-    // A list must not stay that belongs to another context.
-    headers.remove("traceparent");
-    headers.remove("tracestate");
-    propagator.inject_context(&context, &mut Headers(headers));
+    // A list must not stay that belongs to another context. Baggage that the application has set belongs to none.
+    for field in propagator.fields().filter(|field| *field != BAGGAGE) {
+        headers.remove(field);
+    }
+    propagator.inject_context(&context, &mut HeaderInjector(headers));
 }
 
 /// The response, whose body keeps the span open until its end.
@@ -144,9 +135,8 @@ fn with_span(response: Response, span: Span) -> Response {
     let failed = span::is_error(response.status());
     let (mut parts, body) = http::Response::from(response).into_parts();
     // reqwest keeps the address apart, and takes it back from the extensions that its builder sets.
-    if let Ok(carrier) = http::response::Builder::new().url(url).body(()) {
-        parts.extensions.extend(carrier.into_parts().0.extensions);
-    }
+    let carrier = http::response::Builder::new().url(url).body(()).expect("a builder without headers does not fail");
+    parts.extensions.extend(carrier.into_parts().0.extensions);
     let body = reqwest::Body::wrap(TracedBody::new(body, span, failed));
     Response::from(http::Response::from_parts(parts, body))
 }

@@ -14,7 +14,7 @@ use opentelemetry::{
 use opentelemetry_http::{HeaderExtractor, HeaderInjector};
 use opentelemetry_sdk::trace::{Sampler, SamplingDecision, SamplingResult, SdkTracerProvider, ShouldSample};
 use proptest::prelude::*;
-use throughline_axum::TraceContextPropagator;
+use throughline_propagator::Propagator;
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -27,12 +27,12 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
 }
 
 fn extract(pairs: &[(&str, &str)]) -> Context {
-    TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(&headers(pairs)))
+    Propagator::new().extract_with_context(&Context::new(), &HeaderExtractor(&headers(pairs)))
 }
 
 fn inject(context: &Context) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    TraceContextPropagator::new().inject_context(context, &mut HeaderInjector(&mut headers));
+    Propagator::new().inject_context(context, &mut HeaderInjector(&mut headers));
     headers
 }
 
@@ -63,16 +63,16 @@ fn what_is_extracted_is_injected() {
         assert_eq!(value(&sent, name), expected);
     }
     assert_eq!(sent.len(), 3);
-    let propagator = TraceContextPropagator::default();
+    let propagator = Propagator::default();
     assert_eq!(propagator.fields().collect::<Vec<_>>(), ["traceparent", "tracestate", "baggage"]);
 }
 
 #[test]
 fn a_map_of_single_values_will_do() {
     let carrier = HashMap::from([("traceparent".to_owned(), PARENT.to_owned())]);
-    let context = TraceContextPropagator::new().extract(&carrier);
+    let context = Propagator::new().extract(&carrier);
     let mut sent = HashMap::new();
-    TraceContextPropagator::new().inject_context(&context, &mut sent);
+    Propagator::new().inject_context(&context, &mut sent);
     assert_eq!(sent, carrier);
 }
 
@@ -85,7 +85,7 @@ fn nothing_valid_leaves_the_context_as_it_was() {
         &[("traceparent", PARENT), ("traceparent", PARENT), ("tracestate", "foo=1")],
         &[("tracestate", "foo=1")],
     ] {
-        let after = TraceContextPropagator::new().extract_with_context(&before, &HeaderExtractor(&headers(pairs)));
+        let after = Propagator::new().extract_with_context(&before, &HeaderExtractor(&headers(pairs)));
         let sent = inject(&after);
         assert_eq!(value(&sent, "traceparent"), PARENT);
         assert_eq!((value(&sent, "tracestate"), value(&sent, "baggage")), (String::new(), "a=1".to_owned()));
@@ -249,10 +249,10 @@ proptest! {
                 headers.append(["traceparent", "tracestate", "baggage"][index % 3], value);
             }
         }
-        let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(&headers));
+        let context = Propagator::new().extract_with_context(&Context::new(), &HeaderExtractor(&headers));
         let sent = inject(&context);
         // What was understood is understood again.
-        let again = TraceContextPropagator::new().extract_with_context(&Context::new(), &HeaderExtractor(&sent));
+        let again = Propagator::new().extract_with_context(&Context::new(), &HeaderExtractor(&sent));
         prop_assert_eq!(inject(&again), sent);
     }
 }

@@ -8,7 +8,7 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use rusqlite::{Connection, params};
-use throughline_axum::sqlite::{Statement, TracedConnection};
+use throughline_rusqlite::{Statement, TracedConnection};
 use tracing_subscriber::{Registry, layer::SubscriberExt};
 
 const INSERT: Statement = Statement::new("INSERT", "users", "INSERT INTO users VALUES (?1, ?2)");

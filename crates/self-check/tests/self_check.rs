@@ -10,7 +10,7 @@ use opentelemetry_sdk::{
     propagation::TraceContextPropagator,
     trace::{InMemorySpanExporter, Sampler, SdkTracerProvider},
 };
-use throughline_axum::{Outcome, Report, SELF_CHECK_SPAN, self_check};
+use throughline_self_check::{Outcome, Report, SELF_CHECK_SPAN, self_check};
 use tracing::{level_filters::LevelFilter, subscriber::with_default};
 use tracing_subscriber::{Layer as _, Registry, filter::Targets, layer::SubscriberExt as _};
 
@@ -21,7 +21,7 @@ fn never() -> Result<(), String> {
 /// The checks that did not go well, and the words of the first.
 fn wrong(report: &Report) -> (Vec<&'static str>, String) {
     let wrong: Vec<_> = report.findings.iter().filter(|finding| finding.outcome == Outcome::Bad).collect();
-    assert!(wrong.iter().all(|finding| !finding.cure.is_empty()));
+    assert!(wrong.iter().all(|finding| !finding.help.is_empty()));
     (wrong.iter().map(|finding| finding.check).collect(), wrong.first().map(|one| one.what.clone()).unwrap_or_default())
 }
 

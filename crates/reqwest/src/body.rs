@@ -8,11 +8,11 @@ use std::{
 use http_body::{Body, Frame, SizeHint};
 use tracing::Span;
 
-use super::span::on_error;
+use crate::span::on_error;
 
 pin_project_lite::pin_project! {
     /// A body that keeps the span of its request open until it has been read or dropped.
-    pub(super) struct TracedBody {
+    pub(crate) struct TracedBody {
         #[pin]
         inner: reqwest::Body,
         span: Option<Span>,
@@ -22,7 +22,7 @@ pin_project_lite::pin_project! {
 }
 
 impl TracedBody {
-    pub(super) fn new(inner: reqwest::Body, span: Span, failed: bool) -> Self {
+    pub(crate) fn new(inner: reqwest::Body, span: Span, failed: bool) -> Self {
         // Nobody reads an empty body.
         let span = (!inner.is_end_stream()).then_some(span);
         Self { inner, span, failed }

@@ -27,6 +27,7 @@ impl Outcome {
 
 /// One check.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Finding {
     /// What was looked at, in a word or two.
     pub check: &'static str,
@@ -35,28 +36,29 @@ pub struct Finding {
     /// What was seen.
     pub what: String,
     /// What to do about it; empty if there is nothing to be done.
-    pub cure: String,
+    pub help: String,
 }
 
 impl Finding {
     /// As it should be.
     pub fn good(check: &'static str, what: impl Into<String>) -> Self {
-        Self { check, outcome: Outcome::Good, what: what.into(), cure: String::new() }
+        Self { check, outcome: Outcome::Good, what: what.into(), help: String::new() }
     }
 
     /// It works, but perhaps not as it was meant.
-    pub fn doubtful(check: &'static str, what: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { check, outcome: Outcome::Doubtful, what: what.into(), cure: cure.into() }
+    pub fn doubtful(check: &'static str, what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Doubtful, what: what.into(), help: help.into() }
     }
 
     /// Traces end here.
-    pub fn bad(check: &'static str, what: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { check, outcome: Outcome::Bad, what: what.into(), cure: cure.into() }
+    pub fn bad(check: &'static str, what: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { check, outcome: Outcome::Bad, what: what.into(), help: help.into() }
     }
 }
 
 /// What was found, in the order in which it was looked at. As text it is one line for a log; [`Report::table`] has it all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Report {
     /// Each check.
     pub findings: Vec<Finding>,
@@ -70,16 +72,16 @@ impl Report {
         self.findings.push(finding);
     }
 
-    pub(super) fn good(&mut self, check: &'static str, what: impl Into<String>) {
+    pub(crate) fn good(&mut self, check: &'static str, what: impl Into<String>) {
         self.push(Finding::good(check, what));
     }
 
-    pub(super) fn doubt(&mut self, check: &'static str, what: impl Into<String>, cure: impl Into<String>) {
-        self.push(Finding::doubtful(check, what, cure));
+    pub(crate) fn doubt(&mut self, check: &'static str, what: impl Into<String>, help: impl Into<String>) {
+        self.push(Finding::doubtful(check, what, help));
     }
 
-    pub(super) fn bad(&mut self, check: &'static str, what: impl Into<String>, cure: impl Into<String>) {
-        self.push(Finding::bad(check, what, cure));
+    pub(crate) fn bad(&mut self, check: &'static str, what: impl Into<String>, help: impl Into<String>) {
+        self.push(Finding::bad(check, what, help));
     }
 
     /// The worst of all outcomes.
@@ -88,24 +90,24 @@ impl Report {
         self.findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::Good)
     }
 
-    /// All of it, a line each, with the cure below what needs one.
+    /// All of it, a line each, with the help below what needs one.
     #[must_use]
     pub fn table(&self) -> String {
         let width = |cell: fn(&Finding) -> usize| self.findings.iter().map(cell).max().unwrap_or_default();
         let (outcome, check) = (width(|one| one.outcome.as_str().len()), width(|one| one.check.len()));
         let mut text = String::new();
         for finding in &self.findings {
-            let Finding { what, cure, .. } = finding;
+            let Finding { what, help, .. } = finding;
             text.push_str(&format!("{:outcome$}  {:check$}  {what}\n", finding.outcome.as_str(), finding.check));
-            if !cure.is_empty() {
-                text.push_str(&format!("{:outcome$}  {:check$}  → {cure}\n", "", ""));
+            if !help.is_empty() {
+                text.push_str(&format!("{:outcome$}  {:check$}  → {help}\n", "", ""));
             }
         }
         text
     }
 }
 
-/// `ok`, with the trace; or what is not as it should be, each with its cure.
+/// `ok`, with the trace; or what is not as it should be, each with its help.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut wrong = self.findings.iter().filter(|finding| finding.outcome != Outcome::Good).peekable();
@@ -114,8 +116,8 @@ impl fmt::Display for Report {
         } else {
             write!(f, "self-check: ")?;
         }
-        while let Some(Finding { check, what, cure, .. }) = wrong.next() {
-            write!(f, "{check}: {what} ({cure})")?;
+        while let Some(Finding { check, what, help, .. }) = wrong.next() {
+            write!(f, "{check}: {what} ({help})")?;
             if wrong.peek().is_some() {
                 write!(f, "; ")?;
             }
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_aligned_and_has_the_cures() {
+    fn a_table_is_aligned_and_has_the_help() {
         assert_eq!(
             report().table(),
             "ok        subscriber  one is set\n\

@@ -24,8 +24,9 @@ use opentelemetry::{
 };
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use reqwest::{Client, Method};
-use throughline_axum::client::RequestBuilderExt;
 use throughline_context::TraceParent;
+use throughline_propagator::Propagator;
+use throughline_reqwest::RequestBuilderExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -45,6 +46,7 @@ async fn traced<T>(work: impl AsyncFnOnce(InMemorySpanExporter) -> T) -> (T, Vec
 }
 
 fn client() -> Client {
+    opentelemetry::global::set_text_map_propagator(Propagator::new());
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().no_proxy().build().unwrap()
 }
@@ -380,8 +382,22 @@ async fn where_nobody_makes_spans_the_context_goes_through() {
     };
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
     let carrier = std::collections::HashMap::from([("traceparent".to_owned(), parent.to_owned())]);
-    let context = throughline_axum::TraceContextPropagator::new().extract(&carrier);
+    let context = Propagator::new().extract(&carrier);
     assert_ne!(context.span().span_context(), &SpanContext::empty_context());
     let headers = within(context, echo(async |request| request.traced().send().await)).await;
     assert_eq!(sent(&headers, "traceparent"), parent);
+}
+
+#[tokio::test]
+async fn a_propagator_of_the_requests_own_goes_before_the_global_one() {
+    let none = Propagator::from_names("none").unwrap();
+    let (headers, _) =
+        traced(async |_| echo(async |request| request.traced().propagator(none).send().await).await).await;
+    assert_eq!(sent(&headers, "traceparent"), "");
+    let b3 = Propagator::from_names("b3").unwrap();
+    let (headers, spans) =
+        traced(async |_| echo(async |request| request.traced().propagator(b3).send().await).await).await;
+    let context = &spans[0].span_context;
+    assert_eq!(sent(&headers, "b3"), format!("{}-{}-1", context.trace_id(), context.span_id()));
+    assert_eq!(sent(&headers, "traceparent"), "");
 }

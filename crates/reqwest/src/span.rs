@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use http::StatusCode;
+use http::{Method, StatusCode, Version};
 use opentelemetry::trace::Status;
 use opentelemetry_semantic_conventions::attribute;
 use reqwest::{Request, Response};
@@ -10,13 +10,24 @@ use throughline_context::redact_url;
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::About;
-use crate::{
-    methods::{KNOWN, OTHER},
-    versions::protocol_version,
-};
+use crate::About;
 
-pub(super) fn make_span(request: &Request, about: &About) -> Span {
+/// Methods that stand in names and attributes as they are; any other is [`OTHER`].
+const KNOWN: [(Method, &str); 9] = [
+    (Method::GET, "GET"),
+    (Method::POST, "POST"),
+    (Method::PUT, "PUT"),
+    (Method::DELETE, "DELETE"),
+    (Method::HEAD, "HEAD"),
+    (Method::OPTIONS, "OPTIONS"),
+    (Method::PATCH, "PATCH"),
+    (Method::CONNECT, "CONNECT"),
+    (Method::TRACE, "TRACE"),
+];
+/// The conventions' name of a method that is not known.
+const OTHER: &str = "_OTHER";
+
+pub(crate) fn make_span(request: &Request, about: &About) -> Span {
     let method = request.method();
     let known = KNOWN.iter().find(|(known, _)| known == method).map(|(_, text)| *text);
     // The conventions name a span with an unknown method `HTTP`.
@@ -57,7 +68,7 @@ pub(super) fn make_span(request: &Request, about: &About) -> Span {
 }
 
 /// The head of the response is there.
-pub(super) fn on_response(span: &Span, response: &Response) {
+pub(crate) fn on_response(span: &Span, response: &Response) {
     let status = response.status();
     span.set_attribute(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
     if is_error(status) {
@@ -74,12 +85,24 @@ pub(super) fn on_response(span: &Span, response: &Response) {
     }
 }
 
-pub(super) fn is_error(status: StatusCode) -> bool {
+/// Versions of HTTP as the conventions name them.
+fn protocol_version(version: Version) -> Option<&'static str> {
+    match version {
+        Version::HTTP_09 => Some("0.9"),
+        Version::HTTP_10 => Some("1.0"),
+        Version::HTTP_11 => Some("1.1"),
+        Version::HTTP_2 => Some("2"),
+        Version::HTTP_3 => Some("3"),
+        _ => None,
+    }
+}
+
+pub(crate) fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
 /// No response came, or not all of it.
-pub(super) fn on_error(span: &Span, error: &reqwest::Error) {
+pub(crate) fn on_error(span: &Span, error: &reqwest::Error) {
     span.set_attribute(attribute::ERROR_TYPE, error_type(error));
     span.set_status(Status::error(root_cause(error)));
 }

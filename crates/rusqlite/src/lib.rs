@@ -1,21 +1,4 @@
-//! Statements of SQLite: a CLIENT span around each that goes through [`TracedConnection`], with [`rusqlite`].
-//!
-//! ```
-//! use rusqlite::{Connection, params};
-//! use throughline_axum::sqlite::{Statement, TracedConnection};
-//!
-//! const NAMES: Statement = Statement::new("SELECT", "users", "SELECT name FROM users WHERE age > ?1");
-//!
-//! let connection = Connection::open_in_memory()?;
-//! connection.execute_batch("CREATE TABLE users (name TEXT, age INTEGER)")?;
-//! let traced = TracedConnection::new(&connection, "main");
-//! let names: Vec<String> = traced.query(NAMES, params![17], |row| row.get(0))?;
-//! # assert!(names.is_empty());
-//! # Ok::<(), rusqlite::Error>(())
-//! ```
-//!
-//! Spans follow the OpenTelemetry semantic conventions for SQL databases. What a statement is called with is never recorded, only
-//! its text with placeholders.
+#![doc = include_str!("../README.md")]
 
 use opentelemetry::trace::Status;
 use opentelemetry_semantic_conventions::attribute;
