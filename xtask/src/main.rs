@@ -46,9 +46,9 @@ struct Cli {
 enum Task {
     /// Build whatever changed and start the server
     Run(Run),
-    /// Build the frontend and the server
+    /// Build the pages and the server
     Build(Build),
-    /// Build the frontend only, with its compressed copies
+    /// Build the pages only, with their compressed copies
     Dist(Build),
     /// Install the build tools that are missing
     Tools,

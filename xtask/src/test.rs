@@ -1,13 +1,12 @@
 //! `cargo xtask test`: every check and every test, in the order in which they are cheap to fail.
 
 use std::{
-    fs,
     path::Path,
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::{
     bench, chromium, clients,
@@ -33,7 +32,7 @@ const STEPS: [Step; 16] = [
     Step { name: "tools", what: "build tools and browser", work: tools },
     Step { name: "clippy", what: "clippy, natively", work: clippy },
     Step { name: "clippy-wasm", what: "clippy, for the page", work: clippy_wasm },
-    Step { name: "dist", what: "the page", work: dist },
+    Step { name: "dist", what: "the pages", work: dist },
     Step { name: "bytes", what: "the tracer's share of a page", work: |workspace, _| bench::check_bytes(workspace) },
     Step { name: "unit", what: "unit, property and integration tests", work: unit },
     Step { name: "doctest", what: "tests in the documentation", work: doctest },
@@ -93,13 +92,8 @@ fn tools(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     tools::ensure(workspace).map(drop)
 }
 
-/// The server embeds the folder of the page, so the folder has to be there before anything compiles it.
-fn embedded_folder(workspace: &Workspace) -> Result<()> {
-    fs::create_dir_all(workspace.root.join("frontend/dist")).context("cannot make frontend/dist")
-}
-
 fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<()> {
-    embedded_folder(workspace)?;
+    dist::make_outputs(workspace)?;
     process::run(&mut workspace.cargo(&[
         "clippy",
         "--workspace",
@@ -107,7 +101,7 @@ fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<()> {
         "--exclude=throughline-bench-leptos",
         "--exclude=throughline-bench-probe",
         "--exclude=throughline-bench-tracer",
-        "--exclude=throughline-frontend",
+        "--exclude=cruddur-frontend",
         "--all-targets",
         "--",
         "-Dwarnings",
@@ -126,7 +120,7 @@ fn clippy_wasm(workspace: &Workspace, _: &mut Tally) -> Result<()> {
         "--package=throughline-browser",
         "--package=throughline-browser-standalone",
         "--package=throughline-inspector",
-        "--package=throughline-frontend",
+        "--package=cruddur-frontend",
         "--features=throughline-bench-bare/traced,throughline-bench-leptos/traced",
         "--lib",
         "--bins",
@@ -143,7 +137,7 @@ fn dist(workspace: &Workspace, _: &mut Tally) -> Result<()> {
 }
 
 fn unit(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
-    embedded_folder(workspace)?;
+    dist::make_outputs(workspace)?;
     let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
     counted(cargo.args(NATIVE).args(["--lib", "--bins", "--tests"]), tally)
 }

@@ -209,11 +209,11 @@ mod tests {
 
     #[test]
     fn hashed_names_are_known_from_others() {
-        assert!(is_hashed("throughline-frontend-1a2b3c4d5e6f7a8b.js"));
-        assert!(is_hashed("throughline-frontend-1a2b3c4d5e6f7a8b_bg.wasm"));
+        assert!(is_hashed("cruddur-frontend-1a2b3c4d5e6f7a8b.js"));
+        assert!(is_hashed("cruddur-frontend-1a2b3c4d5e6f7a8b_bg.wasm"));
         assert!(is_hashed("style-cafe12340000.css"));
         assert!(!is_hashed("index.html"));
-        assert!(!is_hashed("throughline-frontend.js"));
+        assert!(!is_hashed("cruddur-frontend.js"));
         assert!(!is_hashed("favicon.svg"));
     }
 

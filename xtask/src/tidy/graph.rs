@@ -11,11 +11,16 @@ struct Rule {
     without: &'static [&'static str],
 }
 
-const RULES: [Rule; 2] = [
+const RULES: [Rule; 3] = [
     Rule {
-        package: "throughline-frontend",
+        package: "throughline-inspector",
         target: Some("wasm32-unknown-unknown"),
-        without: &["opentelemetry_sdk", "reqwest", "tokio"],
+        without: &["opentelemetry_sdk", "reqwest", "throughline-browser", "tokio"],
+    },
+    Rule {
+        package: "cruddur-frontend",
+        target: Some("wasm32-unknown-unknown"),
+        without: &["opentelemetry_sdk", "reqwest", "throughline-inspector", "tokio"],
     },
     Rule { package: "throughline", target: None, without: &["gloo-net", "leptos", "web-sys"] },
 ];

@@ -7,7 +7,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-context", &[]),
     ("throughline-timing", &[]),
     ("throughline-inspector-api", &[]),
-    ("throughline-shared", &[]),
+    ("cruddur-shared", &[]),
     ("throughline-otlp", &["throughline-context"]),
     ("throughline-store", &["throughline-otlp"]),
     ("throughline-browser", &["throughline-context", "throughline-timing"]),
@@ -16,9 +16,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-export", &[]),
     ("throughline-intake", &["throughline-context", "throughline-otlp", "throughline-store"]),
     ("throughline-forward", &["throughline-otlp", "throughline-store"]),
-    ("throughline-inspector", &["throughline-browser", "throughline-inspector-api"]),
+    ("throughline-inspector", &["throughline-context", "throughline-inspector-api", "throughline-timing"]),
     ("throughline-testkit", &["throughline-otlp"]),
-    ("throughline-frontend", &["throughline-browser", "throughline-inspector", "throughline-shared"]),
+    ("cruddur-frontend", &["throughline-browser", "cruddur-shared"]),
     (
         "throughline",
         &[
@@ -29,7 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "throughline-inspector-api",
             "throughline-intake",
             "throughline-otlp",
-            "throughline-shared",
+            "cruddur-shared",
             "throughline-store",
             "throughline-timing",
         ],
@@ -60,7 +60,7 @@ const MAY_USE: [(&str, &[&str]); 4] = [
     ("throughline-context", &["serde", "thiserror"]),
     ("throughline-timing", &["itoa", "thiserror"]),
     ("throughline-inspector-api", &["serde"]),
-    ("throughline-shared", &["serde"]),
+    ("cruddur-shared", &["serde"]),
 ];
 
 /// What is wrong in `cargo metadata --no-deps`.
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn a_new_package_needs_a_row() {
         assert_eq!(problems("throughline-new", &[]).len(), 1);
-        assert_eq!(problems("xtask", &[("throughline-shared", None)]).len(), 1);
+        assert_eq!(problems("xtask", &[("cruddur-shared", None)]).len(), 1);
     }
 
     #[test]

@@ -1,68 +1,44 @@
-//! Where the API is, and plain requests to it.
+//! Requests to the server that serves this page.
 
-use gloo_net::http::{Method, Request, RequestBuilder};
-use leptos::prelude::*;
+use gloo_net::http::Request;
+use leptos::prelude::document;
 use serde::de::DeserializeOwned;
+use throughline_inspector::{base::Base, problem::Problem};
 use wasm_bindgen::JsCast;
-use web_sys::{EventSource, EventSourceInit, HtmlMetaElement, RequestCredentials};
+use web_sys::{EventSource, HtmlMetaElement};
 
-use crate::problem::Problem;
-
-/// The server whose traces are shown: the origin of the page, or the one that the page names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Backend {
-    base: String,
+thread_local! {
+    static BASE: Base = read_base();
 }
 
-impl Backend {
-    /// The one that `<meta name="api-base" content="http://127.0.0.1:4567">` names; the page's own origin without it.
-    #[must_use]
-    pub fn from_page() -> Self {
-        let base = document()
-            .query_selector("meta[name=api-base]")
-            .ok()
-            .flatten()
-            .and_then(|element| element.dyn_into::<HtmlMetaElement>().ok())
-            .map(|meta| meta.content().trim().trim_end_matches('/').to_owned())
-            .unwrap_or_default();
-        Self { base }
-    }
+fn read_base() -> Base {
+    let meta = document().query_selector("meta[name=throughline-base]").ok().flatten();
+    let meta = meta.and_then(|element| element.dyn_into::<HtmlMetaElement>().ok());
+    meta.map(|meta| Base::from_meta(&meta.content())).unwrap_or_default()
+}
 
-    /// The one provided as context, or [`Backend::from_page`].
-    #[must_use]
-    pub fn current() -> Self {
-        use_context().unwrap_or_else(Self::from_page)
-    }
+/// The base path of the inspector.
+pub(crate) fn base() -> Base {
+    BASE.with(Base::clone)
+}
 
-    /// The address of `path`, which begins with a slash.
-    #[must_use]
-    pub fn url(&self, path: &str) -> String {
-        format!("{}{path}", self.base)
-    }
+/// The path of a page or of an API endpoint, with the base path in front. `path` begins with a slash.
+pub(crate) fn url(path: &str) -> String {
+    BASE.with(|base| base.join(path))
+}
 
-    /// A request for `path`, which carries the cookie to another origin too.
-    #[must_use]
-    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        let request = RequestBuilder::new(&self.url(path)).method(method);
-        if self.base.is_empty() { request } else { request.credentials(RequestCredentials::Include) }
+/// Gets `path` and reads the JSON of the response.
+pub(crate) async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
+    let response = Request::get(&url(path)).send().await.map_err(|_| Problem::Unreachable)?;
+    let status = response.status();
+    let body = response.text().await.map_err(|_| Problem::Unreachable)?;
+    if !response.ok() {
+        return Err(Problem::from_body(status, &body));
     }
+    serde_json::from_str(&body).map_err(|error| Problem::Unreadable { status, reason: error.to_string() })
+}
 
-    /// Fetches without a trace: looking at traces must not make any.
-    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Problem> {
-        let request: Request = self.request(Method::GET, path).build().map_err(|_| Problem::Unreachable)?;
-        let response = throughline_browser::http::send_untraced(request).await.map_err(|_| Problem::Unreachable)?;
-        let status = response.status();
-        let body = response.text().await.map_err(|_| Problem::Unreachable)?;
-        if !response.ok() {
-            return Err(Problem::from_body(status, &body));
-        }
-        serde_json::from_str(&body).map_err(|error| Problem::Unreadable { status, reason: error.to_string() })
-    }
-
-    /// The stream of traces as they come and grow.
-    pub(crate) fn live(&self) -> Option<EventSource> {
-        let options = EventSourceInit::new();
-        options.set_with_credentials(!self.base.is_empty());
-        EventSource::new_with_event_source_init_dict(&self.url("/api/traces/live"), &options).ok()
-    }
+/// The stream of new and changed traces; nothing if the browser cannot open one.
+pub(crate) fn live() -> Option<EventSource> {
+    EventSource::new(&url("/api/traces/live")).ok()
 }

@@ -10,19 +10,19 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post, put},
 };
-use http::{StatusCode, header};
-use jiff::Timestamp;
-use rusqlite::params;
-use serde::{Deserialize, Serialize};
-use throughline_axum::sqlite::{Statement, TracedConnection};
-use throughline_context::keys;
-use throughline_shared::{
+use cruddur_shared::{
     CRUD_MAX_CHARS,
     cruddur::{
         Activity, ChooseUser, Expiry, Feed, NewActivity, NewReply, Notification, NotificationKind, Notifications,
         Profile, Thread, User, Users,
     },
 };
+use http::{StatusCode, header};
+use jiff::Timestamp;
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+use throughline_axum::sqlite::{Statement, TracedConnection};
+use throughline_context::keys;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
