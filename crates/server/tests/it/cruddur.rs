@@ -1,11 +1,11 @@
 //! Cruddur, when all goes well.
 
-use jiff::Timestamp;
-use reqwest::header;
-use throughline_shared::cruddur::{
+use cruddur_shared::cruddur::{
     Activity, ChooseUser, Expiry, Feed, NewActivity, NewReply, NotificationKind, Notifications, Profile, Thread, User,
     Users,
 };
+use jiff::Timestamp;
+use reqwest::header;
 
 use crate::support::{Bench, read};
 
@@ -251,7 +251,7 @@ async fn likes_and_replies_of_others_are_notified_newest_first() {
     let replied = of(NotificationKind::Reply);
     assert_eq!((replied.handle.as_str(), &replied.activity.uuid), ("tomasz", &answer.uuid));
 
-    let concerns = |uuid: &str, notifications: &[throughline_shared::cruddur::Notification]| {
+    let concerns = |uuid: &str, notifications: &[cruddur_shared::cruddur::Notification]| {
         notifications.iter().any(|notification| notification.activity.uuid == uuid)
     };
     assert!(!concerns(&crud.uuid, &notified(&fan).await), "it is not theirs");

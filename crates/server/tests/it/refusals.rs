@@ -1,8 +1,8 @@
 //! Cruddur, when something is wrong: the right status, a stable code, the trace, and nothing half-written.
 
+use cruddur_shared::cruddur::{Activity, Feed, NewReply, Profile, Thread, Users};
 use reqwest::{RequestBuilder, header};
 use throughline_inspector_api::StatusCode;
-use throughline_shared::cruddur::{Activity, Feed, NewReply, Profile, Thread, Users};
 
 use crate::support::{Bench, refused, text};
 

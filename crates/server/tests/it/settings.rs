@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use throughline_shared::cruddur::Feed;
+use cruddur_shared::cruddur::Feed;
 use throughline_testkit::Addresses;
 
 use crate::support::{Bench, DEADLINE, binary, client};

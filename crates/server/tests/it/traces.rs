@@ -1,8 +1,8 @@
 //! What the server says about its own requests.
 
+use cruddur_shared::cruddur::{Feed, NewActivity};
 use reqwest::{RequestBuilder, Response, header};
 use throughline_inspector_api::{Span, SpanKind, StatusCode, Trace};
-use throughline_shared::cruddur::{Feed, NewActivity};
 
 use crate::support::{Bench, eventually, is_hex, metric, new_span_id, new_trace_id, read, text, traceparent};
 

@@ -10,12 +10,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cruddur_shared::cruddur::{Activity, ChooseUser, NewActivity};
 use reqwest::{Client, Method, RequestBuilder, Response, Url, header};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use throughline_inspector_api::{self as inspector, ErrorBody, ErrorDetail, SpanKind, Trace, TraceList};
 use throughline_otlp::{Encoding, Record, encode};
-use throughline_shared::cruddur::{Activity, ChooseUser, NewActivity};
 use throughline_testkit::{ServerOptions, ServerProcess};
 
 /// How long anything may take before a test gives up.
