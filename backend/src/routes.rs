@@ -19,15 +19,9 @@ use cruddur_shared::{
     },
 };
 use http::{StatusCode, header};
-use http::{StatusCode, header};
-use jiff::Timestamp;
 use jiff::Timestamp;
 use rusqlite::params;
-use rusqlite::params;
 use serde::{Deserialize, Serialize};
-use serde::{Deserialize, Serialize};
-use throughline_axum::sqlite::{Statement, TracedConnection};
-use throughline_context::keys;
 use throughline_context::keys;
 use throughline_rusqlite::{Statement, TracedConnection};
 use tracing::Span;
