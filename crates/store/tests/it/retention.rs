@@ -25,7 +25,7 @@ fn backdate(dir: &TempDir, seconds: i64) {
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn for_an_hour() -> Retention {
-    Retention { age: Some(HOUR), ..Retention::default() }
+    Retention::default().with_age(HOUR)
 }
 
 /// A span of some eight thousand bytes that do not get smaller.
@@ -115,7 +115,7 @@ async fn what_is_too_much_goes_first_in_first_out_and_the_file_gets_smaller() {
     assert!(file_bytes(&dir).await > 1_500_000);
 
     let limit = 1_000_000;
-    let store = Store::open_with(dir.path(), Retention { bytes: Some(limit), ..Retention::default() }).unwrap();
+    let store = Store::open_with(dir.path(), Retention::default().with_bytes(limit)).unwrap();
     store.tidy().await.unwrap();
     let left = store.counts().await.unwrap().spans;
     assert!((50..125).contains(&left), "{left} spans are left");
@@ -133,13 +133,10 @@ async fn what_is_too_much_goes_first_in_first_out_and_the_file_gets_smaller() {
 
 #[tokio::test]
 async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond() {
-    let sinks = Retention {
-        age: Some(HOUR),
-        unsent_bytes: Some(1_000_000),
-        span_sinks: vec!["honeycomb".to_owned(), "other".to_owned()],
-        log_sinks: vec!["honeycomb/logs".to_owned()],
-        ..Retention::default()
-    };
+    let sinks = for_an_hour()
+        .with_unsent_bytes(1_000_000)
+        .with_span_sinks(["honeycomb", "other"])
+        .with_log_sinks(["honeycomb/logs"]);
     let (dir, store) = store_with(sinks);
     for number in 1..=10 {
         store.append(vec![large(number, 1)]).await.unwrap();
