@@ -112,7 +112,7 @@ impl Bundle {
         if file.exists() {
             fs::remove_file(&file)?;
         }
-        process::run(&mut trunk(workspace, toolbox, self.config, profile)?)?;
+        process::run(trunk(toolbox, profile)?.current_dir(&workspace.root).args(["--config", self.config]))?;
         if profile == Profile::Release {
             let output = self.output(workspace);
             print_sizes(&output, &compress::compress(&output)?);
@@ -171,9 +171,10 @@ fn print_sizes(output: &Path, sizes: &[compress::Sizes]) {
     }
 }
 
-fn trunk(workspace: &Workspace, toolbox: &tools::Toolbox, config: &str, profile: Profile) -> Result<Command> {
+/// `trunk build` of the page in the working directory, without looking for newer packages.
+pub(crate) fn trunk(toolbox: &tools::Toolbox, profile: Profile) -> Result<Command> {
     let mut trunk = toolbox.command("trunk")?;
-    trunk.current_dir(&workspace.root).args(["build", "--offline=true", "--locked=true", "--config", config]);
+    trunk.args(["build", "--offline=true", "--locked=true"]);
     trunk.arg(match profile {
         Profile::Dev => "--release=false",
         Profile::Release => "--release=true",

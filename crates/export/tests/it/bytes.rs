@@ -56,7 +56,8 @@ fn posted(spans: &[SpanData]) -> Request<Bytes> {
     let mut one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (processor, requests) = one.get_or_insert_with(|| {
         let (client, requests) = Client::new();
-        let mut processor = EncodingSpanProcessor::builder().client(client).build().unwrap();
+        let mut processor =
+            EncodingSpanProcessor::builder().scheduled_delay(std::time::Duration::MAX).client(client).build().unwrap();
         processor.set_resource(&resource());
         (processor, requests)
     });
@@ -80,7 +81,7 @@ proptest! {
     fn a_span_is_encoded_to_the_byte_as_the_sdk_encodes_it(span in any_span()) {
         // Only the order of the resource's attributes is open, so it is left out.
         let (client, requests) = Client::new();
-        let processor = EncodingSpanProcessor::builder().client(client).build().unwrap();
+        let processor = EncodingSpanProcessor::builder().scheduled_delay(std::time::Duration::MAX).client(client).build().unwrap();
         processor.on_end(span.clone());
         processor.force_flush().unwrap();
         let request = requests.recv_timeout(PATIENCE).unwrap();
@@ -102,7 +103,8 @@ fn spans_that_are_not_sampled_are_not_posted() {
     let mut unsampled = named("unsampled");
     unsampled.span_context = SpanContext::NONE;
     let (client, requests) = Client::new();
-    let processor = EncodingSpanProcessor::builder().client(client).build().unwrap();
+    let processor =
+        EncodingSpanProcessor::builder().scheduled_delay(std::time::Duration::MAX).client(client).build().unwrap();
     processor.on_end(unsampled);
     processor.on_end(named("sampled"));
     processor.force_flush().unwrap();
@@ -114,8 +116,12 @@ fn spans_that_are_not_sampled_are_not_posted() {
 #[test]
 fn bodies_are_compressed() {
     let (client, requests) = Client::new();
-    let processor =
-        EncodingSpanProcessor::builder().client(client).compression(Some(Compression::Gzip)).build().unwrap();
+    let processor = EncodingSpanProcessor::builder()
+        .scheduled_delay(std::time::Duration::MAX)
+        .client(client)
+        .compression(Some(Compression::Gzip))
+        .build()
+        .unwrap();
     (0..100).for_each(|number| processor.on_end(named(&format!("span {number}"))));
     processor.force_flush().unwrap();
     let request = requests.recv_timeout(PATIENCE).unwrap();

@@ -42,62 +42,41 @@ impl RetentionArgs {
         }
         // As `throughline-forward` names its cursors.
         let span_sinks: Vec<String> = sinks.map(str::to_owned).collect();
-        let log_sinks = span_sinks.iter().map(|sink| format!("{sink}/logs")).collect();
-        Ok(Retention { age, bytes, unsent_bytes, span_sinks, log_sinks })
+        let log_sinks: Vec<String> = span_sinks.iter().map(|sink| format!("{sink}/logs")).collect();
+        Ok(Retention::default()
+            .with_age(age)
+            .with_bytes(bytes)
+            .with_unsent_bytes(unsent_bytes)
+            .with_span_sinks(span_sinks)
+            .with_log_sinks(log_sinks))
     }
-}
-
-/// A number with its unit.
-fn split(text: &str) -> Option<(u64, String)> {
-    let text = text.trim();
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    Some((number.parse().ok()?, unit.trim().to_ascii_lowercase()))
 }
 
 fn time(text: &str) -> Result<Option<Duration>, SettingError> {
-    if text.trim().eq_ignore_ascii_case("forever") {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("forever") {
         return Ok(None);
     }
-    let seconds = split(text).and_then(|(number, unit)| {
-        let unit_s: u64 = match unit.as_str() {
-            "s" => 1,
-            "m" | "min" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            _ => return None,
-        };
-        number.checked_mul(unit_s).filter(|seconds| *seconds > 0)
-    });
-    match seconds {
-        Some(seconds) => Ok(Some(Duration::from_secs(seconds))),
-        None => Err(wrong(FOR, format!("`{text}` is no time such as 30d, 12h or 45m, nor `forever`"))),
+    match humantime::parse_duration(text) {
+        Ok(time) if !time.is_zero() => Ok(Some(time)),
+        Ok(_) => {
+            Err(wrong(FOR, format!("`{text}` is no time at all; use a time such as 30d, 12h or 45m, or `forever`")))
+        }
+        Err(error) => Err(wrong(FOR, format!("`{text}` is no time such as 30d, 12h or 45m, nor `forever`: {error}"))),
     }
 }
 
 fn size(setting: &'static str, text: &str) -> Result<Option<u64>, SettingError> {
-    if text.trim().eq_ignore_ascii_case("unlimited") {
+    let text = text.trim();
+    if text.eq_ignore_ascii_case("unlimited") {
         return Ok(None);
     }
-    let bytes = split(text).and_then(|(number, unit)| {
-        let unit_bytes: u64 = match unit.as_str() {
-            "" | "b" => 1,
-            "kb" => 1_000,
-            "mb" => 1_000_000,
-            "gb" => 1_000_000_000,
-            "tb" => 1_000_000_000_000,
-            "kib" => 1 << 10,
-            "mib" => 1 << 20,
-            "gib" => 1 << 30,
-            "tib" => 1 << 40,
-            _ => return None,
-        };
-        number.checked_mul(unit_bytes)
-    });
-    match bytes {
-        Some(bytes) if bytes >= LEAST_BYTES => Ok(Some(bytes)),
-        Some(_) => Err(wrong(setting, format!("`{text}` is too little; 1MiB is the least"))),
-        None => Err(wrong(setting, format!("`{text}` is no size such as 10GiB or 500MB, nor `unlimited`"))),
+    match parse_size::parse_size(text) {
+        Ok(bytes) if bytes >= LEAST_BYTES => Ok(Some(bytes)),
+        Ok(_) => Err(wrong(setting, format!("`{text}` is too little; 1MiB is the least"))),
+        Err(error) => {
+            Err(wrong(setting, format!("`{text}` is no size such as 10GiB or 500MB, nor `unlimited`: {error}")))
+        }
     }
 }
 
@@ -123,6 +102,14 @@ mod tests {
         let kept = retention("Forever", "unlimited", "unlimited").unwrap();
         assert_eq!((kept.age, kept.bytes, kept.unsent_bytes), (None, None, None));
         assert_eq!(retention("90s", "1048576", "1mib").unwrap().age, Some(Duration::from_secs(90)));
+        for (time, minutes) in [("12h", 720), ("45m", 45), ("1d 12h", 2_160), (" 5 min ", 5)] {
+            assert_eq!(
+                retention(time, "500MB", "unlimited").unwrap().age,
+                Some(Duration::from_secs(minutes * 60)),
+                "{time}"
+            );
+        }
+        assert_eq!(retention("30d", "500MB", "1.5GiB").unwrap().bytes, Some(500_000_000));
     }
 
     #[test]
