@@ -125,7 +125,8 @@ fn printed(address: IpAddr) -> String {
         }
         text.push(b'0' + octet % 10);
     }
-    std::str::from_utf8(text.0.get(..text.1).unwrap_or_default()).unwrap_or_default().to_owned()
+    let digits = text.0.get(..text.1).expect("no longer than the longest address");
+    std::str::from_utf8(digits).expect("digits and dots").to_owned()
 }
 
 /// Where the span hangs, and the span of the client: its own, or the one made up for a document.

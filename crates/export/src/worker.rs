@@ -27,7 +27,7 @@ pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, poster: &Poster) {
     while let Some(closed) = queue.next() {
         let body = source.lock().unwrap_or_else(PoisonError::into_inner).body(&closed.batch, memory);
         let spans = closed.batch.spans;
-        let fate = deliver(queue, poster, closed.at, poster.compress(body.clone()), &mut not_before);
+        let fate = deliver(queue, poster, closed.at, &poster.compress(body.clone()), &mut not_before);
         match &fate {
             Fate::Taken { rejected: 0 } => {}
             Fate::Taken { rejected } => tracing::error!(spans = rejected, "the receiver has rejected spans"),
@@ -49,7 +49,7 @@ pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, poster: &Poster) {
 }
 
 /// Posts one body until it is taken or refused, or there is no time left.
-fn deliver(queue: &Queue, poster: &Poster, closed: Instant, body: Bytes, not_before: &mut Option<Instant>) -> Fate {
+fn deliver(queue: &Queue, poster: &Poster, closed: Instant, body: &Bytes, not_before: &mut Option<Instant>) -> Fate {
     let mut backoff = Backoff::new();
     if let Some(named) = not_before.take()
         && !queue.wait_to_retry(named, true)
