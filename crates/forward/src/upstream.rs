@@ -1,10 +1,6 @@
 //! One request to the upstream, and what its answer means (OTLP/HTTP, "Response" and "Failures").
 
-use crate::{
-    ForwardConfig, OtlpSink, Secret, endpoint,
-    response::{self, Partial},
-    secret::scrub,
-};
+use crate::{ForwardConfig, OtlpSink, Secret, endpoint, response, secret::scrub};
 use bytes::Bytes;
 use reqwest::{
     Client, Response, StatusCode,
@@ -16,6 +12,7 @@ use std::{
     error::Error,
     time::{Duration, SystemTime},
 };
+use throughline_otlp::PartialSuccess;
 use url::{Host, Url};
 
 /// An answer longer than this is not read to its end.
@@ -36,7 +33,7 @@ pub enum ClientError {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It was taken, but for some of it.
-    Taken(Partial),
+    Taken(PartialSuccess),
     /// There is something in it that will never be taken.
     Refused(String),
     /// It may be taken later.
@@ -87,7 +84,10 @@ impl Upstream {
         };
         let scrub = |text| scrub(text, self.secrets.iter());
         match outcome {
-            Outcome::Taken(partial) => Outcome::Taken(Partial { message: scrub(partial.message), ..partial }),
+            Outcome::Taken(mut partial) => {
+                partial.message = scrub(partial.message);
+                Outcome::Taken(partial)
+            }
             Outcome::Refused(reason) => Outcome::Refused(scrub(reason)),
             Outcome::Unavailable { reason, retry_after } => Outcome::Unavailable { reason: scrub(reason), retry_after },
             Outcome::Absent { reason, retry_after } => Outcome::Absent { reason: scrub(reason), retry_after },

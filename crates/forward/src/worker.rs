@@ -5,7 +5,6 @@ use crate::{
     alignment::Aligner,
     backoff::{Backoff, chance},
     outgoing::{Outgoing, Queue as _},
-    response::Partial,
     sampling_rule::weigh,
     upstream::{Outcome, Upstream},
 };
@@ -17,7 +16,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use throughline_otlp::{Encoding, Signal, encode};
+use throughline_otlp::{Encoding, PartialSuccess, Signal, encode};
 use throughline_store::{Outbox, SetAside, StoreError};
 use tokio::sync::watch;
 
@@ -45,7 +44,7 @@ pub(crate) struct Worker<R: Outgoing> {
 
 /// What became of a request in the end.
 enum Verdict {
-    Taken(Partial),
+    Taken(PartialSuccess),
     Refused(String),
 }
 
@@ -310,7 +309,7 @@ impl<R: Outgoing> Worker<R> {
         });
     }
 
-    async fn taken(&mut self, count: usize, last_place: u64, partial: Partial) {
+    async fn taken(&mut self, count: usize, last_place: u64, partial: PartialSuccess) {
         let count = count as u64;
         let rejected = partial.rejected.min(count);
         self.backoff.reset();

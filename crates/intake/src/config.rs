@@ -7,6 +7,7 @@ use throughline_store::Metrics;
 
 /// What an [`Intake`](crate::Intake) is told.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct IntakeConfig {
     /// What tickets are signed with; [`Intake::set_ticket_keys`](crate::Intake::set_ticket_keys) changes it later.
     pub ticket_keys: TicketKeys,
@@ -45,10 +46,60 @@ impl IntakeConfig {
             limits: Limits::default(),
         }
     }
+
+    /// Sets how long a ticket is good; whole seconds.
+    #[must_use]
+    pub const fn with_ticket_ttl(mut self, ticket_ttl: Duration) -> Self {
+        self.ticket_ttl = ticket_ttl;
+        self
+    }
+
+    /// Sets the attributes that the resource of every record from a browser has besides `service.name`.
+    #[must_use]
+    pub fn with_resource_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+        self.resource_attributes = attributes.into_iter().collect();
+        self
+    }
+
+    /// Sets the origins other than the server's own whose pages may send, such as `https://shop.example`.
+    #[must_use]
+    pub fn with_allowed_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allowed_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the rules by which secrets are removed from what browsers send.
+    #[must_use]
+    pub fn with_scrub(mut self, rules: impl IntoIterator<Item = ScrubRule>) -> Self {
+        self.scrub = rules.into_iter().collect();
+        self
+    }
+
+    /// Sets the token that programs at the trusted doors have to send.
+    #[must_use]
+    pub fn with_trusted_token(mut self, token: TrustedToken) -> Self {
+        self.trusted_token = Some(token);
+        self
+    }
+
+    /// Sets where data points go, and with it opens `/v1/metrics`.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Sets how much is accepted.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
 }
 
 /// How much is taken.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Limits {
     /// Of bodies on the public door: 1 MiB on the wire, 4 MiB decompressed, 30 s, 32 MiB for all at once.
     pub public_body: BodyLimits,
@@ -65,9 +116,9 @@ pub struct Limits {
     pub client_rate: RateLimit,
     /// Spans and log records of all browsers together: 5,000 a second, 20,000 at once.
     pub public_rate: RateLimit,
-    /// How many sessions are told apart at once by rate; the one that was quiet longest is forgotten. 10,000.
+    /// The most sessions whose rates are remembered at once; a new one replaces the one that was quiet longest. 10,000.
     pub tracked_sessions: usize,
-    /// The same for clients. 10,000.
+    /// The most clients whose rates are remembered at once, likewise. 10,000.
     pub tracked_clients: usize,
     /// A browser's times that lie so far before the time of reception are flagged. 24 h: what could not be sent is kept for
     /// the next page.
@@ -103,6 +154,7 @@ impl Default for Limits {
 
 /// Of request bodies at one door.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct BodyLimits {
     /// Bytes as they arrive; more is 413.
     pub wire_bytes: usize,
@@ -117,6 +169,7 @@ pub struct BodyLimits {
 
 /// Of one span or log record from a browser. What is beyond is left out or cut short, and counted; the rest stays.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct SpanLimits {
     /// Attributes of a span, an event, a link, a log record or a scope. 128.
     pub attributes: usize,
@@ -150,9 +203,18 @@ impl Default for SpanLimits {
 
 /// A token bucket, in spans and log records; a request costs one at least.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct RateLimit {
-    /// What flows in.
+    /// How many tokens flow in each second. With 0, none do, and the burst is all that there ever is.
     pub per_second: u32,
-    /// What it holds.
+    /// How many tokens the bucket holds; at least 1.
     pub burst: u32,
+}
+
+impl RateLimit {
+    /// A bucket of `burst` tokens, into which `per_second` flow.
+    #[must_use]
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        Self { per_second, burst }
+    }
 }

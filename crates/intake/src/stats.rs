@@ -7,6 +7,7 @@ use throughline_store::Appended;
 
 /// Counts since the start, both doors together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     /// Spans.
     pub spans: RecordStats,
@@ -34,6 +35,7 @@ pub struct Stats {
 
 /// What became of the spans, the log records or the data points of accepted requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecordStats {
     /// Those that were committed, each for the first time.
     pub accepted: u64,
@@ -45,6 +47,7 @@ pub struct RecordStats {
 
 /// What was not taken of accepted requests, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rejected {
     /// They break a rule of OTLP.
     pub invalid: u64,
@@ -56,6 +59,7 @@ pub struct Rejected {
 
 /// Requests that were refused, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RefusedRequests {
     /// From another site's page (403).
     pub origin: u64,

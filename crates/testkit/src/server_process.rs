@@ -77,6 +77,7 @@ impl ServerProcess {
             let Some(line) = lines.next() else {
                 let status = child.wait()?;
                 for reader in readers {
+                    // best effort: one that panicked leaves less output for the message
                     let _ = reader.join();
                 }
                 bail!("the server ended with {status}: {}", text(&output));
@@ -179,9 +180,12 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
+        // best effort: it may have ended already
         let _ = self.child.kill();
+        // best effort: it may have been waited for already
         let _ = self.child.wait();
         for reader in self.readers.drain(..) {
+            // best effort: one that panicked leaves less output to show
             let _ = reader.join();
         }
         if std::thread::panicking() {
