@@ -3,11 +3,14 @@
 
 use throughline_otlp::{Encoding, PartialSuccess, decode_response, decode_status_message, media_type};
 
+/// What of a batch was not taken.
+pub(crate) type Partial = PartialSuccess;
+
 /// Reads the body of a success. `None` if it is none: a hotel's login page answers 200 to everything.
 ///
 /// JSON is not what was asked for, but some collectors answer so; it is read as the object that it is. Any other type that is not
 /// HTML is read as protobuf.
-pub(crate) fn success(content_type: &str, body: &[u8]) -> Option<PartialSuccess> {
+pub(crate) fn success(content_type: &str, body: &[u8]) -> Option<Partial> {
     let is_html = media_type(content_type).eq_ignore_ascii_case("text/html");
     if is_html && !body.is_empty() {
         return None;
@@ -20,12 +23,13 @@ pub(crate) fn success(content_type: &str, body: &[u8]) -> Option<PartialSuccess>
 pub(crate) fn failure(content_type: &str, body: &[u8]) -> String {
     const MAX_CHARS: usize = 300;
     let text = match Encoding::from_content_type(content_type) {
-        Some(encoding) => decode_status_message(body, encoding).unwrap_or_else(String::new),
+        Some(encoding) => decode_status_message(body, encoding),
         None if media_type(content_type).eq_ignore_ascii_case("text/plain") => {
-            String::from_utf8_lossy(body).into_owned()
+            Some(String::from_utf8_lossy(body).into_owned())
         }
-        None => String::new(),
+        None => None,
     };
+    let Some(text) = text else { return String::new() };
     text.split_whitespace().collect::<Vec<_>>().join(" ").chars().filter(|c| !c.is_control()).take(MAX_CHARS).collect()
 }
 
@@ -45,7 +49,7 @@ mod tests {
                 let partial = answer(&rejections);
                 assert_eq!(partial.rejected, 3);
                 assert!(partial.message.contains("too long"), "{}", partial.message);
-                assert_eq!(answer(&[]), PartialSuccess::default());
+                assert_eq!(answer(&[]), Partial::default());
             }
         }
     }
@@ -56,7 +60,7 @@ mod tests {
         assert_eq!(success("application/json", b"[]"), None);
         assert_eq!(success("application/json", b"{"), None);
         assert_eq!(success("application/x-protobuf", b"<!doctype html>"), None);
-        assert_eq!(success("application/x-protobuf", b""), Some(PartialSuccess::default()));
+        assert_eq!(success("application/x-protobuf", b""), Some(Partial::default()));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! One request to the upstream, and what its answer means (OTLP/HTTP, "Response" and "Failures").
 
-use crate::{ForwardConfig, OtlpSink, Secret, endpoint, response, secret::scrub};
+use crate::{
+    ForwardConfig, OtlpSink, Secret, endpoint,
+    response::{self, Partial},
+    secret::scrub,
+};
 use bytes::Bytes;
 use reqwest::{
     Client, Response, StatusCode,
@@ -12,7 +16,6 @@ use std::{
     error::Error,
     time::{Duration, SystemTime},
 };
-use throughline_otlp::PartialSuccess;
 use url::{Host, Url};
 
 /// An answer longer than this is not read to its end.
@@ -33,7 +36,7 @@ pub enum ClientError {
 #[derive(Debug)]
 pub(crate) enum Outcome {
     /// It was taken, but for some of it.
-    Taken(PartialSuccess),
+    Taken(Partial),
     /// There is something in it that will never be taken.
     Refused(String),
     /// It may be taken later.

@@ -5,6 +5,7 @@ use crate::{
     alignment::Aligner,
     backoff::{Backoff, chance},
     outgoing::{Outgoing, Queue as _},
+    response::Partial,
     sampling_rule::weigh,
     upstream::{Outcome, Upstream},
 };
@@ -16,7 +17,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use throughline_otlp::{Encoding, PartialSuccess, Signal, encode};
+use throughline_otlp::{Encoding, Signal, encode};
 use throughline_store::{Outbox, SetAside, StoreError};
 use tokio::sync::watch;
 
@@ -44,7 +45,7 @@ pub(crate) struct Worker<R: Outgoing> {
 
 /// What became of a request in the end.
 enum Verdict {
-    Taken(PartialSuccess),
+    Taken(Partial),
     Refused(String),
 }
 
@@ -309,7 +310,7 @@ impl<R: Outgoing> Worker<R> {
         });
     }
 
-    async fn taken(&mut self, count: usize, last_place: u64, partial: PartialSuccess) {
+    async fn taken(&mut self, count: usize, last_place: u64, partial: Partial) {
         let count = count as u64;
         let rejected = partial.rejected.min(count);
         self.backoff.reset();

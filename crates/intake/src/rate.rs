@@ -125,8 +125,8 @@ impl RateLimiter {
         let client = sender.client.and_then(told_apart);
         let mut state = self.state();
         state.public.look(state.public_rate, now_ns)?;
-        client.map_or(Ok(()), |client| state.clients.look(client, now_ns))?;
-        state.sessions.look(sender.session, now_ns)?;
+        client.map_or(Ok(()), |client| state.clients.look(&client, now_ns))?;
+        state.sessions.look(&sender.session, now_ns)?;
         state.charge(sender.session, client, 1, now_ns);
         Ok(())
     }
@@ -139,7 +139,7 @@ impl RateLimiter {
         let Some(client) = client.and_then(told_apart) else { return Ok(()) };
         let now_ns = self.ns(now);
         let mut state = self.state();
-        state.clients.look(client, now_ns)?;
+        state.clients.look(&client, now_ns)?;
         state.clients.charge(client, 1, now_ns);
         Ok(())
     }
@@ -178,8 +178,8 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 
     /// A bucket that is not there is full.
-    fn look(&mut self, key: K, now_ns: u128) -> Result<(), Duration> {
-        self.by_key.get(&key).map_or(Ok(()), |bucket| bucket.look(self.rate, now_ns))
+    fn look(&mut self, key: &K, now_ns: u128) -> Result<(), Duration> {
+        self.by_key.get(key).map_or(Ok(()), |bucket| bucket.look(self.rate, now_ns))
     }
 
     fn charge(&mut self, key: K, tokens: usize, now_ns: u128) {

@@ -77,7 +77,6 @@ impl ServerProcess {
             let Some(line) = lines.next() else {
                 let status = child.wait()?;
                 for reader in readers {
-                    // best effort: one that panicked leaves less output for the message
                     let _ = reader.join();
                 }
                 bail!("the server ended with {status}: {}", text(&output));
