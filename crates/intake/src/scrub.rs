@@ -200,10 +200,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::sync::Arc;
-    use throughline_otlp::{
-        Event, Link,
-        context::{SpanId, TraceId},
-    };
+    use throughline_context::{SpanId, TraceId};
+    use throughline_otlp::{Event, Link};
 
     fn scrubber() -> Scrubber {
         Scrubber::new(ScrubRule::default_rules())
