@@ -218,3 +218,26 @@ impl RateLimit {
         Self { per_second, burst }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Intake, TicketKey};
+    use throughline_store::Store;
+
+    #[test]
+    fn debug_shows_neither_keys_nor_tokens() {
+        let token = "0123456789abcdef";
+        let keys = TicketKeys::new(TicketKey::from_bytes([211; 32]), vec![TicketKey::from_bytes([212; 32])]);
+        let config = IntakeConfig::new(keys, "web").with_trusted_token(TrustedToken::new(token));
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let intake = Intake::new(store, config.clone());
+        intake.set_ticket_keys(config.ticket_keys.clone());
+        for shown in [format!("{config:?}"), format!("{config:#?}"), format!("{intake:?}")] {
+            for secret in [token, "211", "212"] {
+                assert!(!shown.contains(secret), "{secret}: {shown}");
+            }
+        }
+    }
+}
