@@ -87,10 +87,7 @@ impl Upstream {
         };
         let scrub = |text| scrub(text, self.secrets.iter());
         match outcome {
-            Outcome::Taken(mut partial) => {
-                partial.message = scrub(partial.message);
-                Outcome::Taken(partial)
-            }
+            Outcome::Taken(partial) => Outcome::Taken(Partial { message: scrub(partial.message), ..partial }),
             Outcome::Refused(reason) => Outcome::Refused(scrub(reason)),
             Outcome::Unavailable { reason, retry_after } => Outcome::Unavailable { reason: scrub(reason), retry_after },
             Outcome::Absent { reason, retry_after } => Outcome::Absent { reason: scrub(reason), retry_after },

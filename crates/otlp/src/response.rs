@@ -50,7 +50,6 @@ fn message(rejections: &[Rejection]) -> String {
 
 /// The part of a successful response that says what was not taken.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct PartialSuccess {
     /// How many records were rejected.
     pub rejected: u64,
