@@ -18,39 +18,39 @@ pub(crate) const LENGTH: usize = 32;
 #[derive(Clone, Debug)]
 pub struct TicketKey(Arc<SecretBox<[u8; LENGTH]>>);
 
-/// Why there is no key.
+/// Why a key cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TicketKeyError {
-    /// The file cannot be read or made.
+    /// The file cannot be read or written.
     #[error("cannot use the ticket key file {}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file is not what was made here. Removing it makes a new key, and tickets issued so far worthless.
+    /// The file does not hold a key. Where it is removed, a new key is made, and tickets issued so far become invalid.
     #[error("the ticket key file {} has {found} bytes instead of {LENGTH}", path.display())]
     Length {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// How many bytes it has.
         found: usize,
     },
-    /// The system has no randomness to give.
+    /// The system's random source failed.
     #[error("no randomness for a ticket key: {0}")]
     Random(#[source] getrandom::Error),
 }
 
 impl TicketKey {
-    /// A key that is known from elsewhere; it should be random.
+    /// A key from elsewhere, such as a setting; it should be random.
     #[must_use]
     pub fn from_bytes(bytes: [u8; LENGTH]) -> Self {
         Self(Arc::new(SecretBox::new(Box::new(bytes))))
     }
 
-    /// A new key, which lasts as long as the process.
+    /// A new random key.
     ///
     /// # Errors
     /// [`TicketKeyError::Random`].

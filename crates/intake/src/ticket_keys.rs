@@ -1,4 +1,4 @@
-//! Several ticket keys at once: one signs, and those before it are believed until their tickets have expired.
+//! Several ticket keys at once: one signs, and tickets of earlier ones are valid until they expire.
 
 use std::{
     fs, io,
@@ -36,15 +36,14 @@ impl From<TicketKey> for TicketKeys {
 }
 
 impl TicketKeys {
-    /// `current` signs; tickets of any of the others are good too. For keys that come from settings: whoever sets them says
-    /// when the old ones go.
+    /// `current` signs; tickets of the others are valid too, for as long as these keys are set. For keys that come from settings.
     #[must_use]
     pub fn new(current: TicketKey, others: Vec<TicketKey>) -> Self {
         Self { current, before: others.into_iter().map(|key| (key, None)).collect() }
     }
 
-    /// The key in the file `ticket.key` of this directory, made if it is not there, and those that it replaced no longer than
-    /// `ttl` ago: as long as a ticket is good.
+    /// The key in the file `ticket.key` of this directory, which is made if it is not there, and those that were replaced less than
+    /// `ttl` ago, which is as long as a ticket is valid.
     ///
     /// # Errors
     /// As [`TicketKey::load_or_create`].
@@ -55,8 +54,8 @@ impl TicketKeys {
         Ok(Self { current, before })
     }
 
-    /// Puts a new key into the file `ticket.key` of this directory and keeps the one that was there beside it, so that its
-    /// tickets stay good until they expire. Both files are readable by their owner only.
+    /// Writes a new key into the file `ticket.key` of this directory and keeps the old one beside it, so that its tickets
+    /// stay valid until they expire. Both files are readable by their owner only.
     ///
     /// # Errors
     /// As [`TicketKey::load_or_create`].

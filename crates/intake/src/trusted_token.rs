@@ -1,4 +1,4 @@
-//! What a program shows at the trusted doors.
+//! The token of the trusted doors.
 
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -9,13 +9,13 @@ use subtle::ConstantTimeEq as _;
 pub struct TrustedToken(SecretString);
 
 impl TrustedToken {
-    /// Any text that a header can hold; it should be hard to guess.
+    /// A token of any text that a header can hold; it should be hard to guess.
     #[must_use]
     pub fn new(token: impl Into<SecretString>) -> Self {
         Self(token.into())
     }
 
-    /// Whether the request has it, once. A wrong one does not say by its time how wrong it is.
+    /// Whether the request has this token, once. Comparing takes the same time wherever a wrong one differs.
     pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let (Some(first), None) = (given.next(), given.next()) else { return false };
