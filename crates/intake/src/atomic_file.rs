@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-/// Writes `bytes` to the file at `path`, in the place of what was there. After a power cut, the file is the old one or the new one.
+/// Writes `bytes` to the file at `path`, in the place of what was there. After a power cut, it is the old file or the new one.
 ///
 /// # Errors
 /// The directory is missing, or a file in it cannot be written, synced or renamed. The file at `path` is then what it was.

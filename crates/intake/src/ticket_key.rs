@@ -14,7 +14,7 @@ use crate::atomic_file;
 pub(crate) const FILE_NAME: &str = "ticket.key";
 pub(crate) const LENGTH: usize = 32;
 
-/// 32 random bytes. `Debug` does not show them, clones share them, and they are overwritten in memory when the last one is dropped.
+/// 32 random bytes. `Debug` does not show them, clones share them, and their memory is overwritten when the last is dropped.
 #[derive(Clone, Debug)]
 pub struct TicketKey(Arc<SecretBox<[u8; LENGTH]>>);
 

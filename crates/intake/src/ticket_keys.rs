@@ -42,8 +42,8 @@ impl TicketKeys {
         Self { current, before: others.into_iter().map(|key| (key, None)).collect() }
     }
 
-    /// The key in the file `ticket.key` of this directory, which is made if it is not there, and those that were replaced less than
-    /// `ttl` ago, which is as long as a ticket is valid.
+    /// The key in the file `ticket.key` of this directory, which is made if it is not there, and those that were replaced less
+    /// than `ttl` ago, which is as long as a ticket is valid.
     ///
     /// # Errors
     /// As [`TicketKey::load_or_create`].

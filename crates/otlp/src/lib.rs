@@ -5,8 +5,8 @@
 //! ours; what goes over the wire is known to this crate alone. What is the same for all is written once, for any
 //! [`Record`].
 //!
-//! Records are plain structs with public fields, as their messages are, and so they stay: who stores or converts one names every field,
-//! and the compiler finds all such places when a field is added. What may grow without that, such as errors, is
+//! Records are plain structs with public fields, as their messages are. Code that stores or converts one names every field, so that
+//! the compiler finds all such places when a field is added. What may grow without that, such as errors, is
 //! `#[non_exhaustive]`.
 //!
 //! Reading never fails half way. A body that is not OTLP at all is a [`DecodeError`]; a record that breaks a rule

@@ -12,8 +12,7 @@ const FORBIDDEN: [(&str, &str); 3] = [
     (concat!("#[", "ignore"), "a test runs or goes"),
 ];
 
-/// What makes a failure disappear; in shipped code each has a comment that says why. With its parenthesis, if it has one: names in
-/// longer words are others.
+/// Expressions by which a failure disappears. In shipped code, each has a comment that says why.
 const SILENT: [&str; 2] = [concat!("unwrap_or", "_default"), concat!("let _", " =")];
 
 /// How such a comment begins: the failure cannot happen, it is not worth more than a try, or the default is what is meant.
