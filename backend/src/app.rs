@@ -11,7 +11,6 @@ use axum::{
 };
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use throughline_axum::{IpNet, Route, TraceLayer};
-use throughline_context::ingest_token;
 use throughline_intake::{Intake, TICKET_HEADER};
 use throughline_store::{Metrics, Store};
 use tokio::sync::watch;
@@ -179,7 +178,7 @@ fn with_ticket(site: &Site, request: &Parts, mut response: Response) -> Response
     let session = issued.session_id;
     let cookie =
         format!("{SESSION_COOKIE}={session}; Path=/; Max-Age={SESSION_IDLE_S}; SameSite=Lax; HttpOnly{secure}");
-    let timing = format!("{};desc=\"{}\"", ingest_token::METRIC, issued.ticket);
+    let timing = format!("ticket;desc=\"{}\"", issued.ticket);
     for (name, value) in [(header::SET_COOKIE, cookie), (HeaderName::from_static("server-timing"), timing)] {
         if let Ok(value) = HeaderValue::from_str(&value) {
             response.headers_mut().append(name, value);
