@@ -1,4 +1,4 @@
-//! Rebuilds the binary when the built frontend changes: its files are embedded.
+//! Compiles the program again when the built page changes: its files are embedded.
 
 fn main() {
     println!("cargo::rerun-if-changed=../frontend/dist");

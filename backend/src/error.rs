@@ -5,9 +5,8 @@ use axum::{
     extract::rejection::{JsonRejection, QueryRejection},
     response::{IntoResponse, Response},
 };
+use cruddur_shared::error::{ErrorBody, ErrorDetail};
 use http::StatusCode;
-use throughline_shared::error::{ErrorBody, ErrorDetail};
-use throughline_store::StoreError;
 
 /// A refused or failed request.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         let status = rejection.status();
         let (code, message) = match &rejection {
-            JsonRejection::JsonDataError(_) => ("invalid_body", "the body is JSON, but not what this address takes"),
+            JsonRejection::JsonDataError(_) => ("invalid_body", "the body is JSON, but not what this address accepts"),
             JsonRejection::JsonSyntaxError(_) => ("invalid_json", "the body is not valid JSON"),
             JsonRejection::MissingJsonContentType(_) => {
                 ("unsupported_media_type", "send the body with `content-type: application/json`")
@@ -77,13 +76,6 @@ impl From<rusqlite::Error> for ApiError {
     }
 }
 
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store of traces failed");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_failed", "the store of traces cannot be read at the moment")
-    }
-}
-
 /// What a handler that panicked answers.
 #[allow(clippy::needless_pass_by_value)] // the signature is tower-http's
 pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
@@ -105,5 +97,5 @@ pub(crate) async fn no_such_api() -> ApiError {
 
 /// An address that exists, asked in a way that it does not take.
 pub(crate) async fn wrong_method() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not take that method")
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not accept that method")
 }

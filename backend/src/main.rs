@@ -1,83 +1,91 @@
-//! The binary `throughline`: Cruddur's API, the doors for telemetry, the store, the inspector's API and the pages, in one
-//! process.
+//! Cruddur: a small social feed, and the demo of Throughline. Its API and its page are served by a server that has the receiver, the
+//! store and the inspector in it.
 
-mod app;
-mod archive;
-mod assets;
-mod caller;
-mod cookie;
-mod cruddur;
-mod doctor;
+mod database;
 mod error;
-mod healthcheck;
-mod inspector;
-mod listen;
-mod self_check;
-mod serve;
-mod settings;
-mod telemetry;
+mod page;
+mod routes;
+mod rows;
+mod schema;
+mod session;
 
 use std::process::ExitCode;
 
-use settings::Command;
-use throughline_axum::Outcome;
+use axum::{Router, extract::DefaultBodyLimit, middleware};
+use http::request::Parts;
+use throughline::{Application, BoxError, Context, Server};
+use throughline_axum::Route;
+use tower_http::catch_panic::CatchPanicLayer;
 
-/// BSD's `EX_USAGE`: a setting is wrong, and nothing was started.
-const EXIT_USAGE: u8 = 64;
+use crate::database::Database;
+
+/// The limit on the body of a request to the API.
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 fn main() -> ExitCode {
-    let cli = match settings::parse(std::env::args_os()) {
-        Ok(cli) => cli,
-        Err(error) => {
-            // Help and version come this way too; nobody is left to tell if the output is gone.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
+    Server::new()
+        .name("cruddur", "Cruddur, a small social feed in which every action leaves one trace; with Throughline inside")
+        .application(cruddur)
+        .main()
+}
+
+fn cruddur(context: &Context) -> Result<Application, BoxError> {
+    let database = Database::open(&context.data_dir)
+        .map_err(|error| format!("Cruddur's database `cruddur.db` cannot be opened: {error:#}"))?;
+    let ready = database.clone();
+    let router = Router::new()
+        .merge(page::router())
+        .merge(routes::router(database).layer(DefaultBodyLimit::max(MAX_BODY_BYTES)))
+        .layer(middleware::from_fn_with_state(context.trusted_proxies.clone().into(), session::identify))
+        .layer(CatchPanicLayer::custom(error::panicked));
+    Ok(Application::new(router)
+        .readiness(move || {
+            let database = ready.clone();
+            async move { if database.is_ready().await { Ok(()) } else { Err("cruddur.db does not answer".to_owned()) } }
+        })
+        .filter(|request| !page::is_file(request.uri.path()))
+        .documents(is_page)
+        .route(route))
+}
+
+/// Whether a request may be for the page: the API is not, whatever its headers are.
+fn is_page(request: &Parts) -> bool {
+    let path = request.uri.path();
+    path != "/api" && !path.starts_with("/api/")
+}
+
+/// The template of an address, where the router's own does not tell enough.
+fn route(matched: Option<&str>, request: &Parts) -> Route {
+    let path = request.uri.path();
+    match matched {
+        // One pattern of the router is for two addresses.
+        Some("/api/activities/{uuid}") if path.starts_with("/api/activities/@") => {
+            Route::Template("/api/activities/@{handle}".into())
         }
-    };
-    if let Some(Command::Settings) = cli.command {
-        print!("{}", settings::markdown());
-        return ExitCode::SUCCESS;
+        // A catch-all is no route.
+        Some("/api" | "/api/{*rest}") => Route::Nothing,
+        // The page of a profile is recognised by its first character alone.
+        None if path.strip_prefix("/@").is_some_and(|handle| !handle.is_empty() && !handle.contains('/')) => {
+            Route::Template("/@{handle}".into())
+        }
+        _ => Route::Matched,
     }
-    let settings = match cli.args.resolve() {
-        Ok(settings) => settings,
-        Err(error) => {
-            eprintln!("throughline: a setting is wrong: {error}");
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
-    // Before any client is made: reqwest is built without a provider of its own. A second call would be an error of no account.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let result = match cli.command {
-        Some(Command::Healthcheck) => healthcheck::run(settings.listen),
-        Some(Command::Doctor) => match doctor::run(&settings) {
-            Ok(Outcome::Bad) => return ExitCode::FAILURE,
-            other => other.map(drop),
-        },
-        Some(Command::Backup { directory }) => archive::backup(&settings.data_dir, &directory),
-        Some(Command::Export { file, format, signal }) => archive::export(&settings.data_dir, &file, format, signal),
-        Some(Command::Import { files, format, signal }) => {
-            serve::with_store(&settings, |store| archive::import(store, &files, format, signal))
-        }
-        Some(Command::Settings | Command::RotateTicketKey) | None => {
-            if let Err(error) = settings.make_data_dir() {
-                eprintln!("throughline: a setting is wrong: {error}");
-                return ExitCode::from(EXIT_USAGE);
-            }
-            match cli.command {
-                Some(Command::RotateTicketKey) => settings.doors.rotate_ticket_key(&settings.data_dir),
-                _ => serve::run(settings),
-            }
-        }
-    };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("throughline: {error:#}");
-            if error.is::<archive::Usage>() || error.is::<settings::SettingError>() {
-                ExitCode::from(EXIT_USAGE)
-            } else {
-                ExitCode::FAILURE
-            }
-        }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_are_templates() {
+        let parts = |path: &str| http::Request::get(path).body(()).unwrap().into_parts().0;
+        let route = |matched, path| route(matched, &parts(path));
+        let template = |template: &'static str| Route::Template(template.into());
+        let activity = Some("/api/activities/{uuid}");
+        assert_eq!(route(activity, "/api/activities/@yuki"), template("/api/activities/@{handle}"));
+        assert_eq!(route(activity, "/api/activities/0"), Route::Matched);
+        assert_eq!(route(None, "/@yuki"), template("/@{handle}"));
+        assert_eq!(route(None, "/else"), Route::Matched);
+        assert_eq!(route(Some("/api/{*rest}"), "/api/else"), Route::Nothing);
     }
 }

@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
-use throughline_shared::inspector::{
-    Attribute, AttributeValue, Event, LogRecord, Span, Trace, TraceList, TraceSummary,
-};
+use throughline_inspector_api::{Attribute, AttributeValue, Event, LogRecord, Span, Trace, TraceList, TraceSummary};
 
 /// How long something may take to come true on a slow machine.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,6 +1,6 @@
 //! Finding one's way in a trace.
 
-use throughline_shared::inspector::{LogRecord, Span, SpanKind, Trace};
+use throughline_inspector_api::{LogRecord, Span, SpanKind, Trace};
 
 use crate::api::outline;
 

@@ -2,7 +2,7 @@
 
 use thirtyfour::{By, Key};
 use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, TraceExt, outline};
-use throughline_shared::inspector::{Span, SpanKind, Trace};
+use throughline_inspector_api::{Span, SpanKind, Trace};
 
 const KIND: &str = "throughline.action.kind";
 const NAME: &str = "throughline.action.name";

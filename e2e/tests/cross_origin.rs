@@ -9,7 +9,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, outline};
-use throughline_shared::inspector::SpanKind;
+use throughline_inspector_api::SpanKind;
 use tokio::net::TcpListener;
 
 /// Serves the backend's page as `trunk serve` would, but tells it where the backend is.

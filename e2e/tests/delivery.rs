@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use anyhow::Context;
 use throughline_e2e::{Browser, RecordExt, Relay, ServerOptions, Site, SpanExt, TraceExt, eventually, outline};
+use throughline_inspector_api::{Span, SpanKind, StatusCode, Trace};
 use throughline_otlp::LogRecord;
-use throughline_shared::inspector::{Span, SpanKind, StatusCode, Trace};
 
 const LIKE: &str = "PUT /api/activities/{uuid}/like";
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use throughline_e2e::{Browser, DelayProxy, ServerOptions, Site, SpanExt, TraceExt, outline};
-use throughline_shared::inspector::{Span, SpanKind, Trace};
+use throughline_inspector_api::{Span, SpanKind, Trace};
 
 const NAVIGATION_TYPE: &str = "browser.navigation.type";
 /// Of the resources of one page, so many become spans.

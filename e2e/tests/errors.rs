@@ -1,7 +1,7 @@
 //! What goes wrong in the page.
 
 use throughline_e2e::{Browser, RecordExt, ServerOptions, Site, SpanExt, TraceExt, outline};
-use throughline_shared::inspector::{LogRecord, Trace};
+use throughline_inspector_api::{LogRecord, Trace};
 
 const SOURCE: &str = "throughline.error.source";
 const COUNT: &str = "throughline.error.count";

@@ -1,7 +1,7 @@
 //! Every `fetch` of the page is a span, whoever calls it, and each is one span.
 
 use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, TraceExt, outline};
-use throughline_shared::inspector::{Span, SpanKind, StatusCode, Trace};
+use throughline_inspector_api::{Span, SpanKind, StatusCode, Trace};
 
 async fn start() -> anyhow::Result<(Site, Browser)> {
     let site = Site::start(&ServerOptions::default())?;

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use axum::http::StatusCode as HttpStatus;
 use throughline_e2e::{Browser, Foreign, ServerOptions, Site, SpanExt, TraceExt, eventually, outline};
-use throughline_shared::inspector::{Span, SpanKind, StatusCode};
+use throughline_inspector_api::{Span, SpanKind, StatusCode};
 use tokio::net::TcpListener;
 
 const CONCURRENT: u16 = 20;

@@ -1,7 +1,7 @@
 //! Pages that go away: what they have to say arrives all the same.
 
 use throughline_e2e::{Browser, ServerOptions, Site, eventually, outline};
-use throughline_shared::inspector::{Trace, TraceSummary};
+use throughline_inspector_api::{Trace, TraceSummary};
 
 /// The traces of the page's loads, once each has its root and its server span.
 async fn page_loads(site: &Site, count: usize) -> Vec<TraceSummary> {

@@ -4,7 +4,7 @@ use std::{fmt::Write as _, time::Duration};
 
 use anyhow::Context;
 use throughline_e2e::{Browser, DelayProxy, ServerOptions, Site, SpanExt, outline, required};
-use throughline_shared::inspector::{Span, Trace};
+use throughline_inspector_api::{Span, Trace};
 
 const DELAYS_MS: [(u64, u64); 5] = [(0, 0), (20, 20), (100, 20), (20, 100), (300, 50)];
 const CLOCKS_OFF_S: [i64; 3] = [0, 3, -3600];

@@ -1,7 +1,7 @@
 //! Changes of route inside the page.
 
 use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, TraceExt, outline};
-use throughline_shared::inspector::{Span, SpanKind, Trace};
+use throughline_inspector_api::{Span, SpanKind, Trace};
 
 async fn start() -> anyhow::Result<(Site, Browser)> {
     let site = Site::start(&ServerOptions::default())?;

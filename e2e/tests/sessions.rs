@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::Context;
 use throughline_e2e::{Browser, RecordExt, ServerOptions, Site, SpanExt, TraceExt};
-use throughline_shared::inspector::{Span, Trace};
+use throughline_inspector_api::{Span, Trace};
 
 const KEY: &str = "throughline:session";
 const MINUTE_MS: u64 = 60_000;

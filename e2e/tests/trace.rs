@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, outline};
-use throughline_shared::inspector::{Span, SpanKind, StatusCode, Trace};
+use throughline_inspector_api::{Span, SpanKind, StatusCode, Trace};
 
 fn one<'t>(trace: &'t Trace, what: &str, is: impl Fn(&Span) -> bool) -> &'t Span {
     let found: Vec<_> = trace.spans.iter().filter(|span| is(span)).collect();

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, TraceExt, outline};
-use throughline_shared::inspector::{LogRecord, Trace};
+use throughline_inspector_api::{LogRecord, Trace};
 
 /// What the page's own observer is told, to compare.
 const OBSERVER: &str = "

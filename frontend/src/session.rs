@@ -2,13 +2,13 @@
 
 use std::rc::{Rc, Weak};
 
+use cruddur_shared::cruddur::User;
 use leptos::{prelude::*, task::spawn_local};
-use throughline_inspector::problem::Problem;
-use throughline_shared::cruddur::User;
 
 use crate::{
     api::Api,
     load::{Reload, spawn_in_context},
+    problem::Problem,
 };
 
 type Running = dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
@@ -40,7 +40,7 @@ impl Session {
         session
     }
 
-    /// Asks for the users, unless they are known or asked for already. The inspector needs none: a page of it makes no trace.
+    /// Asks for the users, unless they are known or asked for already.
     pub(crate) fn begin(self) {
         if !self.begun.try_update_value(|begun| std::mem::replace(begun, true)).unwrap_or(true) {
             spawn_in_context(throughline_browser::current(), self.load());

@@ -4,8 +4,6 @@
 
 pub mod cruddur;
 pub mod error;
-pub mod inspector;
-pub mod metrics;
 
 /// The limit on the text of a crud, in Unicode scalar values.
 pub const CRUD_MAX_CHARS: usize = 280;

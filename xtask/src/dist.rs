@@ -1,7 +1,8 @@
-//! The frontend: Trunk, then the compressed copies, unless what is there is up to date.
+//! The bundles for browsers: Trunk, then the compressed copies, unless what is there is up to date.
 
 use std::{
     fs,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
@@ -10,22 +11,49 @@ use anyhow::Result;
 use crate::{compress, process, progress::Progress, stamp::Stamp, tools, workspace::Workspace};
 
 /// How many steps `build` announces.
-pub(crate) const STEPS: usize = 3;
+pub(crate) const STEPS: usize = 1 + BUNDLES.len();
 
-/// Everything the page is made from.
-const INPUTS: [&str; 11] = [
-    ".cargo",
-    "Cargo.lock",
-    "Cargo.toml",
-    "Trunk.toml",
-    "crates/browser",
-    "crates/context",
-    "crates/inspector",
-    "crates/timing",
-    "frontend",
-    "rust-toolchain.toml",
-    "shared",
+/// A page that Trunk builds, and that a server embeds.
+struct Bundle {
+    /// What it is called in messages, and in the name of its stamp.
+    name: &'static str,
+    /// What is announced while it is built.
+    step: &'static str,
+    /// Trunk's configuration.
+    config: &'static str,
+    /// The folder that Trunk writes, as in the configuration.
+    output: &'static str,
+    /// The files and folders that it is built from, besides [`COMMON_INPUTS`].
+    inputs: &'static [&'static str],
+}
+
+const BUNDLES: [Bundle; 2] = [
+    Bundle {
+        name: "inspector",
+        step: "building the inspector's pages",
+        config: "crates/inspector/Trunk.toml",
+        output: "crates/inspector-server/ui",
+        inputs: &["crates/context", "crates/inspector", "crates/inspector-api", "crates/timing"],
+    },
+    Bundle {
+        name: "cruddur",
+        step: "building Cruddur's page",
+        config: "Trunk.toml",
+        output: "frontend/dist",
+        inputs: &[
+            "Trunk.toml",
+            "crates/browser",
+            "crates/context",
+            "crates/inspector/style/tokens.css",
+            "crates/timing",
+            "frontend",
+            "shared",
+        ],
+    },
 ];
+
+/// What every bundle is built from.
+const COMMON_INPUTS: [&str; 4] = [".cargo", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml"];
 
 /// Optimised or quick to build; for the page and the server alike.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -51,59 +79,101 @@ impl Profile {
     }
 }
 
-/// Builds `frontend/dist`, installing the tools that it takes, if anything changed since it was built.
-pub(crate) fn build(workspace: &Workspace, profile: Profile, progress: &mut Progress) -> Result<()> {
-    const TOOLS: &str = "looking for the build tools";
-    const PAGE: &str = "building the frontend";
-    const COPIES: &str = "compressing the frontend";
-
-    let dist = workspace.root.join("frontend/dist");
-    let file = workspace.state().join("frontend.stamp");
-    let heading =
-        format!("{} trunk {} wasm-bindgen {}", profile.folder(), tools::TRUNK_VERSION, tools::WASM_BINDGEN_VERSION);
-    // The listing of dist is a part of the stamp: `trunk serve` writes there too.
-    let stamp = || Stamp::take(&workspace.root, &heading, &INPUTS, &dist);
-
-    match (stamp()?, Stamp::read(&file)) {
-        (now, Some(built)) if dist.join("index.html").exists() => match now.difference(&built) {
-            None => {
-                progress.skip(TOOLS, "not needed");
-                progress.skip(PAGE, "nothing changed");
-                progress.skip(COPIES, "nothing changed");
-                return Ok(());
-            }
-            Some(what) => println!("the frontend is built again because of {what}"),
-        },
-        _ => {}
-    }
-    // A build that fails half way must not pass for the one before it.
-    if file.exists() {
-        fs::remove_file(&file)?;
+impl Bundle {
+    fn output(&self, workspace: &Workspace) -> PathBuf {
+        workspace.root.join(self.output)
     }
 
-    let toolbox = progress.step(TOOLS, || tools::ensure(workspace))?;
-    progress.step(PAGE, || {
-        // Trunk's `--offline` holds for the cargo that it calls too, so the dependencies have to be here first.
-        process::run(workspace.cargo(&["fetch", "--quiet", "--locked"]).stdin(Stdio::null()))?;
-        process::run(&mut trunk(workspace, &toolbox, profile)?)
-    })?;
-    if profile == Profile::Release {
-        progress.step(COPIES, || {
-            for sizes in compress::compress(&dist)? {
-                let name = sizes.path.strip_prefix(&dist).unwrap_or(&sizes.path).display().to_string();
-                println!("  {name}: {} bytes, gzip {}, brotli {}", sizes.raw, sizes.gzip, sizes.brotli);
-            }
-            Ok(())
-        })?;
-    } else {
-        progress.skip(COPIES, "not for a quick build");
+    /// Where the stamp of the last build is kept.
+    fn stamp_file(&self, workspace: &Workspace) -> PathBuf {
+        workspace.state().join(format!("{}.stamp", self.name))
     }
-    stamp()?.write(&file)
+
+    /// The stamp of what is there now. The output is a part of it: `trunk serve` writes there too.
+    fn stamp(&self, workspace: &Workspace, profile: Profile) -> Result<Stamp> {
+        let heading =
+            format!("{} trunk {} wasm-bindgen {}", profile.folder(), tools::TRUNK_VERSION, tools::WASM_BINDGEN_VERSION);
+        let inputs: Vec<&str> = COMMON_INPUTS.iter().chain(self.inputs).copied().collect();
+        Stamp::take(&workspace.root, &heading, &inputs, &self.output(workspace))
+    }
+
+    /// Why it has to be built; nothing if it is up to date.
+    fn reason(&self, workspace: &Workspace, profile: Profile) -> Result<Option<String>> {
+        let built = Stamp::read(&self.stamp_file(workspace));
+        let built = built.filter(|_| self.output(workspace).join("index.html").exists());
+        let Some(built) = built else { return Ok(Some("it is not built yet".to_owned())) };
+        let now = self.stamp(workspace, profile)?;
+        Ok(now.difference(&built).map(|changed| format!("{changed} changed")))
+    }
+
+    fn build(&self, workspace: &Workspace, toolbox: &tools::Toolbox, profile: Profile) -> Result<()> {
+        let file = self.stamp_file(workspace);
+        // A build that fails half way must not pass for the one before it.
+        if file.exists() {
+            fs::remove_file(&file)?;
+        }
+        process::run(&mut trunk(workspace, toolbox, self.config, profile)?)?;
+        if profile == Profile::Release {
+            let output = self.output(workspace);
+            print_sizes(&output, &compress::compress(&output)?);
+        }
+        self.stamp(workspace, profile)?.write(&file)
+    }
 }
 
-fn trunk(workspace: &Workspace, toolbox: &tools::Toolbox, profile: Profile) -> Result<Command> {
+/// Makes the folders that the servers embed, so that they compile before anything is built.
+pub(crate) fn make_outputs(workspace: &Workspace) -> Result<()> {
+    for bundle in &BUNDLES {
+        fs::create_dir_all(bundle.output(workspace))?;
+    }
+    Ok(())
+}
+
+/// Builds every bundle that is not up to date, and installs the tools that this takes.
+pub(crate) fn build(workspace: &Workspace, profile: Profile, progress: &mut Progress) -> Result<()> {
+    const TOOLS: &str = "looking for the build tools";
+
+    let mut outdated = Vec::new();
+    for bundle in &BUNDLES {
+        let reason = bundle.reason(workspace, profile)?;
+        if let Some(reason) = &reason {
+            println!("the bundle `{}` is built: {reason}", bundle.name);
+        }
+        outdated.push(reason.is_some());
+    }
+    if !outdated.contains(&true) {
+        progress.skip(TOOLS, "not needed");
+        for bundle in &BUNDLES {
+            progress.skip(bundle.step, "nothing changed");
+        }
+        return Ok(());
+    }
+    let toolbox = progress.step(TOOLS, || {
+        let toolbox = tools::ensure(workspace)?;
+        // Trunk's `--offline` holds for the cargo that it calls too, so the dependencies have to be here first.
+        process::run(workspace.cargo(&["fetch", "--quiet", "--locked"]).stdin(Stdio::null()))?;
+        Ok(toolbox)
+    })?;
+    for (bundle, outdated) in BUNDLES.iter().zip(outdated) {
+        if outdated {
+            progress.step(bundle.step, || bundle.build(workspace, &toolbox, profile))?;
+        } else {
+            progress.skip(bundle.step, "nothing changed");
+        }
+    }
+    Ok(())
+}
+
+fn print_sizes(output: &Path, sizes: &[compress::Sizes]) {
+    for sizes in sizes {
+        let name = sizes.path.strip_prefix(output).unwrap_or(&sizes.path).display();
+        println!("  {name}: {} bytes, gzip {}, brotli {}", sizes.raw, sizes.gzip, sizes.brotli);
+    }
+}
+
+fn trunk(workspace: &Workspace, toolbox: &tools::Toolbox, config: &str, profile: Profile) -> Result<Command> {
     let mut trunk = toolbox.command("trunk")?;
-    trunk.current_dir(&workspace.root).args(["build", "--offline=true", "--locked=true"]);
+    trunk.current_dir(&workspace.root).args(["build", "--offline=true", "--locked=true", "--config", config]);
     trunk.arg(match profile {
         Profile::Dev => "--release=false",
         Profile::Release => "--release=true",
@@ -115,4 +185,40 @@ fn trunk(workspace: &Workspace, toolbox: &tools::Toolbox, profile: Profile) -> R
         trunk.env_remove("NO_COLOR");
     }
     Ok(trunk)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bundle(name: &str) -> &'static Bundle {
+        static ALL: [Bundle; 2] = BUNDLES;
+        ALL.iter().find(|bundle| bundle.name == name).expect("a bundle")
+    }
+
+    /// The value of a key in a configuration of Trunk.
+    fn value(config: &str, key: &str) -> String {
+        let line = config.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")));
+        line.expect("the key").trim_matches('"').to_owned()
+    }
+
+    #[test]
+    fn inputs_exist_and_outputs_are_those_of_trunk() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for bundle in &BUNDLES {
+            for input in COMMON_INPUTS.iter().chain(bundle.inputs) {
+                assert!(root.join(input).exists(), "{input}");
+            }
+            let config = fs::read_to_string(root.join(bundle.config)).unwrap();
+            let folder = Path::new(bundle.config).parent().unwrap();
+            let output = folder.join(value(&config, "dist")).to_string_lossy().replace("inspector/../", "");
+            assert_eq!(output, bundle.output);
+        }
+    }
+
+    #[test]
+    fn a_change_in_one_bundle_leaves_the_other_as_it_is() {
+        assert!(!bundle("inspector").inputs.contains(&"frontend") && !bundle("inspector").inputs.contains(&"shared"));
+        assert!(!bundle("cruddur").inputs.contains(&"crates/inspector"));
+    }
 }

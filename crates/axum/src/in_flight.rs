@@ -8,8 +8,8 @@ use opentelemetry_semantic_conventions::attribute;
 use throughline_context::{SpanId, keys};
 
 use crate::{
+    description::{describe, origin},
     layer::Settings,
-    make_span::{describe, origin},
     metrics::{Labels, Over},
     policy::panic_message,
     received::Received,

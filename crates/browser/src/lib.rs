@@ -37,7 +37,7 @@ pub use throughline_timing as timing;
 pub use web::{
     action::{InSpan, action, span},
     app_ready, current, dropped, event, flush, http, init, keep_requests, navigation, on_request, on_status,
-    session_id, set_attribute, set_baggage, set_user_id,
+    session_id, set_attribute, set_baggage, set_user_id, start,
 };
 
 #[cfg(feature = "errors")]

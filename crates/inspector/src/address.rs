@@ -1,6 +1,6 @@
 //! What the address bar holds: the filter of the list, the view of a trace.
 
-use throughline_shared::inspector::TraceSummary;
+use throughline_inspector_api::TraceSummary;
 
 /// The filter of the list of traces.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,6 +1,6 @@
 //! Search within a trace.
 
-use throughline_shared::inspector::{Attribute, AttributeValue, Span};
+use throughline_inspector_api::{Attribute, AttributeValue, Span};
 
 /// Whether a span says `needle` anywhere: name, service, ids, attributes, events, status. Case does not matter.
 ///

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use throughline_shared::inspector::{AttributeValue, LogRecord, Span};
+use throughline_inspector_api::{AttributeValue, LogRecord, Span};
 
 use crate::{find, format, model::Clock};
 
@@ -182,7 +182,7 @@ pub fn time(record: &LogRecord, clock: Clock) -> i64 {
 pub(crate) mod tests {
     use super::*;
     use crate::model::{Model, tests::span};
-    use throughline_shared::inspector::{Attribute, Trace};
+    use throughline_inspector_api::{Attribute, Trace};
 
     pub(crate) fn record(span_id: Option<&str>, event_name: &str) -> LogRecord {
         LogRecord {

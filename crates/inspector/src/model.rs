@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use throughline_browser::keys;
-use throughline_shared::inspector::{AttributeValue, Span, SpanKind, StatusCode, Trace, Warning};
+use throughline_context::keys;
+use throughline_inspector_api::{AttributeValue, Span, SpanKind, StatusCode, Trace, Warning};
 
 use crate::{
     band::{self, Figures, Segment},
@@ -214,7 +214,7 @@ pub const fn kind_words(kind: SpanKind) -> &'static str {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use throughline_shared::inspector::Attribute;
+    use throughline_inspector_api::Attribute;
 
     pub(crate) fn span(id: &str, parent: Option<&str>, start_ns: u64, duration_ns: u64) -> Span {
         Span {

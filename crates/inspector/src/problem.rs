@@ -1,6 +1,6 @@
 //! Why a request did not bring what was asked for.
 
-use throughline_shared::error::{ErrorBody, ErrorDetail};
+use throughline_inspector_api::{ErrorBody, ErrorDetail};
 
 /// A request that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The state of the sinks in words.
 
-use throughline_shared::inspector::{Sink, SinkState};
+use throughline_inspector_api::{Sink, SinkState};
 
 use crate::format;
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod band;
 mod decompose;
 mod exchange;
 mod interval;
@@ -8,6 +9,7 @@ pub mod server_timing;
 mod split;
 mod sync;
 
+pub use band::{Band, format_estimate, format_ms};
 pub use decompose::{ResourceTiming, decompose};
 pub use exchange::{Exchange, ExchangeError};
 pub use interval::Interval;

@@ -43,10 +43,10 @@ async fn always_continues_and_never_links() {
 }
 
 #[tokio::test]
-async fn ticketed_continues_whom_the_tickets_vouch_for() {
+async fn trusted_continues_the_requests_that_are_trusted() {
     for way in Way::BOTH {
         let ticketed = |layer: TraceLayer| {
-            layer.remote_parent(RemoteParent::Ticketed).tickets(|request: &http::request::Parts| {
+            layer.remote_parent(RemoteParent::Trusted).trust_parent(|request: &http::request::Parts| {
                 request.headers.get("x-ticket").is_some_and(|it| it == "good")
             })
         };
@@ -54,7 +54,7 @@ async fn ticketed_continues_whom_the_tickets_vouch_for() {
         assert!(!is_continued(&asked(way, ticketed, "x-ticket: forged\r\n").await));
         assert!(!is_continued(&asked(way, ticketed, "").await));
         // Nobody has a ticket where nothing is said of tickets.
-        assert!(!is_continued(&asked(way, |layer| layer.remote_parent(RemoteParent::Ticketed), "").await));
+        assert!(!is_continued(&asked(way, |layer| layer.remote_parent(RemoteParent::Trusted), "").await));
     }
 }
 

@@ -22,6 +22,7 @@ mod platform;
 mod said;
 mod sender;
 mod sessions;
+mod start;
 #[cfg(feature = "vitals")]
 mod vitals;
 #[cfg(feature = "xhr")]
@@ -44,6 +45,7 @@ pub use self::{
     listeners::{keep_requests, on_request, on_status},
     navigation::navigation,
     said::{app_ready, current, dropped, event, flush, session_id, set_attribute, set_baggage, set_user_id},
+    start::start,
 };
 use crate::{
     attributes::Attributes,

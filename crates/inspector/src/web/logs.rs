@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use leptos::prelude::*;
-use throughline_shared::inspector::LogRecord;
+use throughline_inspector_api::LogRecord;
 
 use super::details::{AttributeLine, Times};
-use crate::{format, log, model::Clock};
+use throughline_inspector::{format, log, model::Clock};
 
 /// How many records are rendered at once; the search finds the others.
 const MAX_SHOWN: usize = 200;

@@ -1,0 +1,361 @@
+//! Who may look at traces: clients on this machine, and elsewhere those that have the token.
+
+use std::{net::IpAddr, sync::Arc};
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::{IntoResponse, Redirect, Response},
+};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::Authority};
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+use url::{Url, form_urlencoded};
+
+use crate::{client::Client, error::ApiError};
+
+const COOKIE: &str = "throughline_access";
+/// The name of the cookie over TLS: a browser accepts it from this host itself only, and sends it to this host only.
+const HOST_COOKIE: &str = "__Host-throughline_access";
+const PARAMETER: &str = "access_token";
+
+/// Who may look at traces.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub enum Access {
+    /// Every client that reaches the address.
+    Open,
+    /// Clients on this machine that do not ask for somebody else.
+    #[default]
+    Local,
+    /// Clients that send the token: as `authorization: Bearer …`, or once as `?access_token=…`, which becomes a cookie.
+    Token(SecretString),
+    /// Clients on this machine, and others with the token.
+    LocalOrToken(SecretString),
+}
+
+/// The clients that need no token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OpenTo {
+    All,
+    Local,
+    Nobody,
+}
+
+/// The rule, shared by the page and the API.
+#[derive(Clone, Debug)]
+pub(crate) struct Gate {
+    token: Option<Arc<SecretString>>,
+    open_to: OpenTo,
+    /// Names under which an open inspector answers, besides `localhost` and addresses.
+    hosts: Arc<[String]>,
+}
+
+impl Gate {
+    /// `origins` are those that may call from elsewhere.
+    pub(crate) fn new(access: &Access, origins: &[String]) -> Self {
+        let hosts = origins.iter().filter_map(|origin| Some(Url::parse(origin).ok()?.host_str()?.to_owned())).collect();
+        let (token, open_to) = match access {
+            Access::Open => (None, OpenTo::All),
+            Access::Local => (None, OpenTo::Local),
+            Access::Token(token) => (Some(token), OpenTo::Nobody),
+            Access::LocalOrToken(token) => (Some(token), OpenTo::Local),
+        };
+        Self { token: token.cloned().map(Arc::new), open_to, hosts }
+    }
+
+    /// Whether a request was sent to a name that is meant for this server.
+    ///
+    /// Where no token is needed, a page of another site must not get in by a name of its own that it lets point here (DNS
+    /// rebinding). Addresses and `localhost` are no such names.
+    fn knows_host(&self, uri: &Uri, headers: &HeaderMap, client: &Client) -> bool {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let host = host.and_then(|host| host.parse::<Authority>().ok());
+        let is_known = |host: &Authority| {
+            let host = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+            host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
+        };
+        // HTTP/2 has it in the URI; a proxy may ask for another host than it was asked for; a program that names none is no
+        // browser.
+        host.iter().chain(uri.authority()).chain(&client.host).all(is_known)
+    }
+
+    /// Whether the request has the token.
+    fn has_token(&self, headers: &HeaderMap) -> bool {
+        let Some(token) = &self.token else { return false };
+        let bearer = headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "));
+        let jar = CookieJar::from_headers(headers);
+        let cookies = [COOKIE, HOST_COOKIE].into_iter().filter_map(|name| jar.get(name));
+        bearer.into_iter().chain(cookies.map(Cookie::value)).any(|given| same(given, token))
+    }
+
+    /// Whether the request may be answered.
+    fn admits(&self, uri: &Uri, headers: &HeaderMap, client: &Client) -> Result<(), Refused> {
+        if is_from_elsewhere(headers, client) {
+            return Err(Refused::OtherOrigin);
+        }
+        if self.has_token(headers) {
+            return Ok(());
+        }
+        let is_open = match self.open_to {
+            OpenTo::All => true,
+            OpenTo::Local => client.is_local,
+            OpenTo::Nobody => false,
+        };
+        match (is_open, self.knows_host(uri, headers, client)) {
+            (true, true) => Ok(()),
+            _ if self.token.is_some() => Err(Refused::TokenNeeded),
+            (false, _) => Err(Refused::NotOnThisMachine),
+            (true, false) => Err(Refused::UnknownHost),
+        }
+    }
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    OtherOrigin,
+    TokenNeeded,
+    NotOnThisMachine,
+    UnknownHost,
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let (status, code, message) = match self {
+            Self::OtherOrigin => (
+                StatusCode::FORBIDDEN,
+                "other_origin",
+                "traces are shown to pages of this server only, not to those of another origin",
+            ),
+            Self::TokenNeeded => (
+                StatusCode::UNAUTHORIZED,
+                "access_token_needed",
+                "traces are shown on this address to clients with the access token, which the server printed when it started; \
+                 open /traces?access_token=<token> once",
+            ),
+            Self::NotOnThisMachine => (
+                StatusCode::FORBIDDEN,
+                "not_on_this_machine",
+                "traces are shown without a token to clients on this machine only, and this request comes from elsewhere or \
+                 through a proxy; set --inspector-access token / THROUGHLINE_INSPECTOR_ACCESS",
+            ),
+            Self::UnknownHost => (
+                StatusCode::FORBIDDEN,
+                "unknown_host",
+                "traces are shown without a token under localhost or an address only, not under this name",
+            ),
+        };
+        let mut response = ApiError::new(status, code, message).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+/// Whether a page of another origin makes this request. CORS decides what such a page may read; here it may not even ask, so
+/// that nothing depends on how a browser handles the answer. An allowed origin is another origin here.
+fn is_from_elsewhere(headers: &HeaderMap, client: &Client) -> bool {
+    // A value that is no text is no origin and no host.
+    let text = |name: &header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
+    match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
+        // A proxy may change `Host`; no page can set what a browser says of the site. `none` is a person.
+        Some(b"same-origin" | b"none") => false,
+        Some(_) => true,
+        None => match (text(&header::ORIGIN), text(&header::HOST)) {
+            (None, _) => false,
+            (Some(origin), host) => {
+                let host = client.host.as_ref().map(Authority::as_str).or(host);
+                origin.split_once("://").map(|(_, authority)| authority) != host
+            }
+        },
+    }
+}
+
+/// Compares in constant time, so that a wrong token does not tell how wrong it is.
+fn same(given: &str, token: &SecretString) -> bool {
+    given.as_bytes().ct_eq(token.expose_secret().as_bytes()).into()
+}
+
+/// Lets an API request through, or refuses it. No response is kept in a cache, shown in a frame, or read by another site.
+pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
+    // Without a client nothing is known of the sender: it is nobody to be let in.
+    let unknown = Client::default();
+    let client = request.extensions().get().unwrap_or(&unknown);
+    let mut response = match gate.admits(request.uri(), request.headers(), client) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    };
+    for (name, value) in [
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'; sandbox"),
+        (header::HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// The response to a page request with the right token in its query: sets the cookie, and redirects to the address without the
+/// token, below `base`. `None` if there is no token or it is wrong.
+pub(crate) fn enter(gate: &Gate, request: &Parts, base: &str) -> Option<Response> {
+    let token = gate.token.as_ref()?;
+    let uri = &request.uri;
+    let mut is_given = false;
+    let mut rest = form_urlencoded::Serializer::new(String::new());
+    for (key, value) in form_urlencoded::parse(uri.query()?.as_bytes()) {
+        if key == PARAMETER {
+            is_given = is_given || same(&value, token);
+        } else {
+            rest.append_pair(&key, &value);
+        }
+    }
+    if !is_given {
+        return None;
+    }
+    let rest = rest.finish();
+    let path = uri.path();
+    let target = if rest.is_empty() { format!("{base}{path}") } else { format!("{base}{path}?{rest}") };
+    let is_over_tls = request.extensions.get::<Client>().is_some_and(|client| client.is_over_tls);
+    let mut cookie = Cookie::new(if is_over_tls { HOST_COOKIE } else { COOKIE }, token.expose_secret().to_owned());
+    cookie.set_path("/");
+    cookie.set_same_site(SameSite::Strict);
+    cookie.set_http_only(true);
+    cookie.set_secure(is_over_tls);
+    let headers = [(header::SET_COOKIE, cookie.to_string()), (header::CACHE_CONTROL, "no-store".to_owned())];
+    Some((headers, Redirect::to(&target)).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOKEN: &str = "0123456789abcdef";
+
+    fn gate() -> Gate {
+        Gate::new(&Access::Token(SecretString::from(TOKEN)), &[])
+    }
+
+    fn headers(name: header::HeaderName, value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(name, value.parse().unwrap())])
+    }
+
+    fn admits(gate: &Gate, headers: &HeaderMap, client: &Client) -> Result<(), Refused> {
+        gate.admits(&Uri::default(), headers, client)
+    }
+
+    fn here() -> Client {
+        Client { is_local: true, ..Client::default() }
+    }
+
+    #[test]
+    fn the_token_opens_and_nothing_else_does() {
+        let (gate, elsewhere) = (gate(), Client::default());
+        assert_eq!(admits(&gate, &headers(header::AUTHORIZATION, &format!("Bearer {TOKEN}")), &elsewhere), Ok(()));
+        assert_eq!(admits(&gate, &headers(header::COOKIE, &format!("a=b; {COOKIE}={TOKEN}")), &elsewhere), Ok(()));
+        for client in [elsewhere, here()] {
+            assert_eq!(admits(&gate, &HeaderMap::new(), &client), Err(Refused::TokenNeeded));
+            for wrong in [
+                headers(header::AUTHORIZATION, "Bearer 0123456789abcdeF"),
+                headers(header::COOKIE, &format!("x{COOKIE}={TOKEN}")),
+            ] {
+                assert_eq!(admits(&gate, &wrong, &client), Err(Refused::TokenNeeded));
+            }
+        }
+    }
+
+    #[test]
+    fn each_rule_lets_in_whom_it_names() {
+        let (bearer, token) = (headers(header::AUTHORIZATION, &format!("Bearer {TOKEN}")), SecretString::from(TOKEN));
+        let elsewhere = Client::default();
+        let open = Gate::new(&Access::Open, &[]);
+        assert_eq!(admits(&open, &HeaderMap::new(), &elsewhere), Ok(()));
+        let local = Gate::new(&Access::Local, &[]);
+        assert_eq!(admits(&local, &HeaderMap::new(), &here()), Ok(()));
+        assert_eq!(admits(&local, &bearer, &elsewhere), Err(Refused::NotOnThisMachine));
+        let either = Gate::new(&Access::LocalOrToken(token), &[]);
+        assert_eq!(admits(&either, &HeaderMap::new(), &here()), Ok(()));
+        assert_eq!(admits(&either, &bearer, &elsewhere), Ok(()));
+        assert_eq!(admits(&either, &HeaderMap::new(), &elsewhere), Err(Refused::TokenNeeded));
+        assert_eq!(admits(&either, &headers(header::HOST, "evil.example"), &here()), Err(Refused::TokenNeeded));
+    }
+
+    #[test]
+    fn an_open_inspector_answers_to_its_own_names_only() {
+        let gate = Gate::new(&Access::Open, &["https://dev.example:8443".to_owned()]);
+        for host in
+            ["127.0.0.1:3000", "localhost", "LOCALHOST:3000", "[::1]:3000", "192.168.1.7:80", "dev.example:3000"]
+        {
+            assert_eq!(admits(&gate, &headers(header::HOST, host), &here()), Ok(()), "{host}");
+        }
+        for host in ["evil.example", "localhost.evil.example:3000", "127.0.0.1.evil.example"] {
+            let refused = Err(Refused::UnknownHost);
+            assert_eq!(admits(&gate, &headers(header::HOST, host), &here()), refused, "{host}");
+            let address = Uri::builder().scheme("http").authority(host).path_and_query("/").build().unwrap();
+            assert_eq!(gate.admits(&address, &HeaderMap::new(), &here()), refused, "{host}");
+            let behind = Client { host: Some(host.parse().unwrap()), ..here() };
+            assert_eq!(admits(&gate, &headers(header::HOST, "127.0.0.1:3000"), &behind), refused, "{host}");
+        }
+    }
+
+    #[test]
+    fn the_token_leaves_the_address_bar() {
+        let ask = |path: String| http::Request::get(path).body(()).unwrap().into_parts().0;
+        let response = enter(&gate(), &ask(format!("/traces?text=a%20b&access_token={TOKEN}")), "/tl").unwrap();
+        assert_eq!(response.headers()[header::LOCATION], "/tl/traces?text=a+b");
+        assert!(response.headers()[header::SET_COOKIE].to_str().unwrap().contains("HttpOnly"));
+        assert!(enter(&gate(), &ask("/traces?access_token=wrong".to_owned()), "").is_none());
+    }
+
+    #[test]
+    fn over_tls_the_cookie_is_bound_to_the_host() {
+        let tls = Client { is_over_tls: true, ..Client::default() };
+        let request = http::Request::get(format!("/traces?access_token={TOKEN}")).extension(tls).body(()).unwrap();
+        let response = enter(&gate(), &request.into_parts().0, "").unwrap();
+        let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+        for part in [&format!("{HOST_COOKIE}={TOKEN}"), "Path=/", "SameSite=Strict", "HttpOnly", "Secure"] {
+            assert!(cookie.split("; ").any(|given| given == part), "{part}: {cookie}");
+        }
+        let sent = cookie.split(';').next().unwrap();
+        assert!(gate().has_token(&headers(header::COOKIE, sent)));
+    }
+
+    #[test]
+    fn pages_of_other_origins_may_not_even_ask() {
+        let from = |pairs: &[(&'static str, &str)]| {
+            let headers = pairs
+                .iter()
+                .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()))
+                .collect();
+            is_from_elsewhere(&headers, &Client::default())
+        };
+        let host = ("host", "app.example:3000");
+        for own in [
+            &[host][..],
+            &[host, ("origin", "http://app.example:3000")],
+            &[host, ("sec-fetch-site", "same-origin")],
+            &[host, ("sec-fetch-site", "none")],
+            &[("host", "127.0.0.1"), ("origin", "https://app.example"), ("sec-fetch-site", "same-origin")],
+        ] {
+            assert!(!from(own), "{own:?}");
+        }
+        for other in [
+            &[host, ("origin", "http://app.example")][..],
+            &[host, ("origin", "null")],
+            &[host, ("origin", "")],
+            &[("origin", "http://app.example")],
+            &[host, ("sec-fetch-site", "cross-site")],
+            &[host, ("sec-fetch-site", "same-site")],
+            &[host, ("origin", "http://app.example:3000"), ("sec-fetch-site", "same-site")],
+        ] {
+            assert!(from(other), "{other:?}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! [`Inspector`]: the settings, and the router that is made of them.
+
+use ipnet::IpNet;
+use thiserror::Error;
+use throughline_store::{Metrics, Store};
+use tokio::sync::watch;
+use tower::util::MapRequestLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use axum::Router;
+
+use crate::{
+    access::{Access, Gate},
+    client::{Client, is_base_path},
+    error::panicked,
+    metrics, page, routes,
+    sinks::Sinks,
+};
+
+/// The inspector over a store: the page and its API, as an axum router. See the [crate's page](crate).
+#[derive(Debug)]
+pub struct Inspector {
+    store: Store,
+    metrics: Option<Metrics>,
+    sinks: Option<Sinks>,
+    access: Access,
+    allowed_origins: Vec<String>,
+    trusted_proxies: Vec<IpNet>,
+    base_path: String,
+    stopping: watch::Receiver<bool>,
+    /// Keeps `stopping` open where nobody else does.
+    never: Option<watch::Sender<bool>>,
+}
+
+/// A base path that is none.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error(
+    "`{0}` is not a base path: a slash and segments of letters, digits, `-`, `.`, `_` and `~`, without a slash at the end, such as /tools/tracing"
+)]
+pub struct InvalidBasePath(String);
+
+impl Inspector {
+    /// An inspector over `store`, for clients on this machine ([`Access::Local`]), at the root of the server.
+    #[must_use]
+    pub fn new(store: Store) -> Self {
+        let (never, stopping) = watch::channel(false);
+        Self {
+            store,
+            metrics: None,
+            sinks: None,
+            access: Access::default(),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            base_path: String::new(),
+            stopping,
+            never: Some(never),
+        }
+    }
+
+    /// Shows the data points of this store at `/api/metrics`.
+    #[must_use]
+    pub fn metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Shows these sinks.
+    #[must_use]
+    pub fn sinks(mut self, sinks: Sinks) -> Self {
+        self.sinks = Some(sinks);
+        self
+    }
+
+    /// Who may look at traces.
+    #[must_use]
+    pub fn access(mut self, access: Access) -> Self {
+        self.access = access;
+        self
+    }
+
+    /// Origins whose host names are names of this server too: `https://host:port`.
+    #[must_use]
+    pub fn allowed_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
+        self.allowed_origins = origins.into_iter().collect();
+        self
+    }
+
+    /// Networks of proxies whose forwarding headers (`Forwarded`, `X-Forwarded-*`) are believed. Default: none.
+    #[must_use]
+    pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
+        self.trusted_proxies = networks.into_iter().collect();
+        self
+    }
+
+    /// Serves everything below this path, such as `/tools/tracing`; empty for the root, which is the default. A trusted proxy
+    /// that takes a path off says so by `X-Forwarded-Prefix`, and needs no base path here.
+    ///
+    /// # Errors
+    /// The text is not a base path.
+    pub fn base_path(mut self, path: impl Into<String>) -> Result<Self, InvalidBasePath> {
+        let path = path.into();
+        if !is_base_path(&path) {
+            return Err(InvalidBasePath(path));
+        }
+        self.base_path = path;
+        Ok(self)
+    }
+
+    /// Ends live streams when this becomes true: they would hold a graceful shutdown up.
+    #[must_use]
+    pub fn stopping(mut self, stopping: watch::Receiver<bool>) -> Self {
+        self.stopping = stopping;
+        self.never = None;
+        self
+    }
+
+    /// The routes, for [`Router::merge`].
+    #[must_use]
+    pub fn router(self) -> Router {
+        let gate = Gate::new(&self.access, &self.allowed_origins);
+        let mut router = page::router(gate.clone(), &self.base_path).merge(routes::router(
+            self.store,
+            self.sinks,
+            gate.clone(),
+            self.stopping,
+            self.never,
+        ));
+        if let Some(metrics) = self.metrics {
+            router = router.merge(metrics::metrics_router(metrics, gate));
+        }
+        let router = match self.base_path.as_str() {
+            "" => router,
+            path => Router::new().nest(path, router),
+        };
+        let trusted = self.trusted_proxies;
+        router
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(MapRequestLayer::new(move |request| Client::identify(&trusted, request)))
+    }
+}

@@ -1,0 +1,71 @@
+//! Traces as they grow, as server-sent events.
+
+use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
+
+use axum::response::{
+    IntoResponse, Response,
+    sse::{Event, KeepAlive, Sse},
+};
+use throughline_context::TraceId;
+use throughline_store::{SpanStore, Store};
+use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::convert;
+
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Changes of this long are told together: a busy server commits many times a second.
+const GATHER: Duration = Duration::from_millis(100);
+/// A watcher that reads slower than this much is dropped to what is newest.
+const BUFFER: usize = 64;
+
+/// An event `trace` with a `TraceSummary` whenever a trace changes; `lagged` when the watcher has missed some.
+pub(crate) fn stream(
+    store: Store,
+    mut stopping: watch::Receiver<bool>,
+    never: Option<Arc<watch::Sender<bool>>>,
+) -> Response {
+    let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(BUFFER);
+    let mut changes = store.subscribe();
+    tokio::spawn(async move {
+        // Held as long as the stream: it ends when the sender is gone.
+        let _never = never;
+        loop {
+            let mut changed: HashSet<TraceId> = HashSet::new();
+            let mut lagged = false;
+            let first = tokio::select! {
+                () = sender.closed() => return,
+                _ = stopping.wait_for(|stopping| *stopping) => return,
+                first = changes.recv() => first,
+            };
+            match first {
+                Ok(trace_id) => drop(changed.insert(trace_id)),
+                Err(RecvError::Lagged(_)) => lagged = true,
+                Err(RecvError::Closed) => return,
+            }
+            let gathered = tokio::time::sleep(GATHER);
+            tokio::pin!(gathered);
+            loop {
+                tokio::select! {
+                    () = &mut gathered => break,
+                    next = changes.recv() => match next {
+                        Ok(trace_id) => drop(changed.insert(trace_id)),
+                        Err(RecvError::Lagged(_)) => lagged = true,
+                        Err(RecvError::Closed) => break,
+                    },
+                }
+            }
+            if lagged && sender.send(Ok(Event::default().event("lagged").data(""))).await.is_err() {
+                return;
+            }
+            for trace_id in changed {
+                let Ok(Some(summary)) = store.summary(trace_id).await else { continue };
+                let Ok(event) = Event::default().event("trace").json_data(convert::summary(summary)) else { continue };
+                if sender.send(Ok(event)).await.is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    Sse::new(ReceiverStream::new(receiver)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}

@@ -1,0 +1,72 @@
+//! How far each sink has come.
+
+use throughline_forward::{self as forward, Forwarder};
+use throughline_inspector_api::{SetAside, Sink, SinkList, SinkState};
+use throughline_store::{self as store, Outbox};
+use tokio::sync::watch;
+
+use crate::error::ApiError;
+
+/// How many of those that were set aside are shown.
+const MOST_SET_ASIDE: usize = 20;
+
+/// The sinks, as the inspector shows them.
+#[derive(Clone, Debug)]
+pub struct Sinks {
+    outbox: Outbox,
+    statuses: Vec<watch::Receiver<forward::SinkStatus>>,
+}
+
+impl Sinks {
+    /// The sinks of these forwarders, in their order: for each the parts for spans, log records and data points.
+    #[must_use]
+    pub fn new(outbox: Outbox, forwarders: &[Forwarder]) -> Self {
+        let parts =
+            |forwarder: &Forwarder| [Some(forwarder.status()), forwarder.logs_status(), forwarder.metrics_status()];
+        Self { outbox, statuses: forwarders.iter().flat_map(parts).flatten().collect() }
+    }
+
+    /// As it is now.
+    pub(crate) async fn show(&self) -> Result<SinkList, ApiError> {
+        let mut sinks = Vec::with_capacity(self.statuses.len());
+        for status in &self.statuses {
+            let status = status.borrow().clone();
+            let set_aside = self.outbox.set_aside_by(&status.name, MOST_SET_ASIDE).await?;
+            sinks.push(sink(status, set_aside));
+        }
+        Ok(SinkList { sinks })
+    }
+}
+
+fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>) -> Sink {
+    Sink {
+        name: status.name,
+        endpoint: status.endpoint,
+        state: match status.state {
+            forward::SinkState::Idle => SinkState::Idle,
+            forward::SinkState::Sampling => SinkState::Sampling,
+            forward::SinkState::Delivering => SinkState::Delivering,
+            forward::SinkState::Backoff => SinkState::Backoff,
+            forward::SinkState::Stopped => SinkState::Stopped,
+            forward::SinkState::Absent => SinkState::Absent,
+        },
+        delivered: status.delivered,
+        waiting: status.waiting,
+        oldest_ns: status.oldest_ns,
+        rejected: status.rejected,
+        lost: status.lost,
+        sampled_out: status.sampled_out,
+        last_error: status.last_error,
+        next_attempt_ns: status.next_attempt_ns,
+        set_aside: set_aside
+            .into_iter()
+            .map(|entry| SetAside {
+                trace_id: entry.trace_id.map(|id| id.to_string()),
+                span_id: entry.span_id.map(|id| id.to_string()),
+                count: entry.count,
+                at_ns: entry.at_ns,
+                reason: entry.reason,
+            })
+            .collect(),
+    }
+}

@@ -1,0 +1,251 @@
+//! Everything put together: which address leads where.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Redirect, Response},
+    routing::get,
+};
+use axum_extra::extract::cookie::{Cookie, CookieJar, SameSite};
+use cookie::time::Duration as CookieDuration;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
+use throughline_axum::{IpNet, TraceLayer};
+use throughline_inspector_server::{Client, Inspector, no_such_address, panicked, wrong_method};
+use throughline_intake::{ClientAddress, Intake, TICKET_HEADER};
+use throughline_store::{SpanStore as _, Store};
+use tokio::sync::watch;
+use tower::util::MapRequestLayer;
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    cors::{AllowOrigin, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
+
+use crate::{
+    application::{Application, Readiness},
+    pipeline::Pipeline,
+    settings::Settings,
+};
+
+/// The cookie that carries the session of the pages' telemetry from one page to the next.
+const SESSION_COOKIE: &str = "throughline_session";
+/// A session ends when no page is opened for this long, seconds.
+const SESSION_IDLE_S: i64 = 15 * 60;
+
+/// The product's routes: the inspector, its API, and the receiver for pages, below the base path.
+pub(crate) fn product(settings: &Settings, pipeline: &Pipeline, stopping: watch::Receiver<bool>) -> Router {
+    let inspector = Inspector::new(pipeline.store.clone())
+        .metrics(pipeline.metrics.clone())
+        .sinks(pipeline.sinks.clone())
+        .access(settings.access.clone())
+        .allowed_origins(settings.allowed_origins.iter().cloned())
+        .trusted_proxies(settings.trusted_proxies.iter().copied())
+        .stopping(stopping)
+        .base_path(settings.base_path.clone())
+        .expect("the settings have checked the base path");
+    let receiver = throughline_intake::public_router(pipeline.intake.clone())
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked));
+    let receiver = match settings.base_path.as_str() {
+        "" => receiver,
+        base => Router::new().nest(base, receiver),
+    };
+    Router::new().merge(inspector.router()).merge(receiver)
+}
+
+/// Everything that is served to browsers.
+pub(crate) fn router(
+    settings: &Settings,
+    instance: &str,
+    application: Option<Application>,
+    pipeline: &Pipeline,
+    stopping: watch::Receiver<bool>,
+) -> Router {
+    let readiness = application.as_ref().and_then(|application| application.readiness.clone());
+    let health = Router::new()
+        .route("/livez", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+        .with_state((pipeline.store.clone(), readiness));
+    let trace = trace_layer(settings, instance, application.as_ref());
+    let application = match application {
+        Some(application) => {
+            application.router.layer(middleware::from_fn_with_state(pipeline.intake.clone(), with_ticket))
+        }
+        None => alone(settings),
+    };
+    Router::new()
+        .merge(product(settings, pipeline, stopping))
+        .merge(health)
+        .merge(application)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(trace)
+        .layer(cors(&settings.allowed_origins))
+        .layer(SetResponseHeaderLayer::if_not_present(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(identify(&settings.trusted_proxies))
+}
+
+/// What is served where there is no application: the way to the inspector.
+fn alone(settings: &Settings) -> Router {
+    let base = settings.base_path.clone();
+    let to_inspector = move |request: Request| async move {
+        let prefix = request.extensions().get::<Client>().map_or("", |client| client.prefix.as_str());
+        Redirect::temporary(&format!("{prefix}{base}/traces"))
+    };
+    Router::new().route("/", get(to_inspector)).fallback(no_such_address)
+}
+
+/// Puts the client of a request into its extensions, for the inspector and for the receiver of pages.
+pub(crate) fn identify(trusted: &[IpNet]) -> MapRequestLayer<impl Fn(Request) -> Request + Clone + use<>> {
+    let trusted: Arc<[IpNet]> = trusted.into();
+    MapRequestLayer::new(move |request| {
+        let mut request = Client::identify(&trusted, request);
+        if let Some(address) = request.extensions().get::<Client>().and_then(|client| client.address) {
+            request.extensions_mut().insert(ClientAddress(address));
+        }
+        request
+    })
+}
+
+fn trace_layer(settings: &Settings, instance: &str, application: Option<&Application>) -> TraceLayer {
+    let base_path = settings.base_path.clone();
+    let filter = application.and_then(|application| application.filter.clone());
+    let mut trace = TraceLayer::new(instance)
+        .filter(move |request: &Parts| {
+            !is_product(&base_path, request) && filter.as_ref().is_none_or(|filter| filter(request))
+        })
+        .trusted_proxies(settings.trusted_proxies.iter().copied())
+        .catch_panics()
+        .trace_upgrades();
+    if let Some(documents) = application.and_then(|application| application.documents.clone()) {
+        trace = trace.documents(move |request: &Parts| documents(request));
+    }
+    if let Some(route) = application.and_then(|application| application.route.clone()) {
+        trace = trace.route(move |matched: Option<&str>, request: &Parts| route(matched, request));
+    }
+    for origin in &settings.allowed_origins {
+        trace = trace.timing_allow_origin(origin);
+    }
+    trace
+}
+
+/// Whether a request is for the product itself: telemetry, the inspector and health checks make no spans.
+fn is_product(base_path: &str, request: &Parts) -> bool {
+    let path = request.uri.path();
+    let is_below = |path: &str, parent: &str| {
+        path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    let product = ["/v1", "/api/traces", "/api/metrics", "/traces"];
+    path.strip_prefix(base_path).is_some_and(|path| product.iter().any(|parent| is_below(path, parent)))
+        || ["/livez", "/readyz"].contains(&path)
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    CorsLayer::new()
+        .allow_origin(AllowOrigin::list(origins))
+        .allow_credentials(true)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            HeaderName::from_static("traceparent"),
+            HeaderName::from_static("tracestate"),
+            HeaderName::from_static("baggage"),
+            HeaderName::from_static(TICKET_HEADER),
+        ])
+        .expose_headers([HeaderName::from_static("server-timing"), header::RETRY_AFTER])
+        .max_age(std::time::Duration::from_secs(3600))
+}
+
+/// Adds an ingest token to each page of the application.
+///
+/// It is on `Server-Timing`, so that the page's bytes stay the same, and the page keeps it in memory. Its session is that of the page
+/// before, by a cookie, so that every page has a valid token from its first span on.
+async fn with_ticket(State(intake): State<Intake>, request: Request, next: Next) -> Response {
+    let is_over_tls = request.extensions().get::<Client>().is_some_and(|client| client.is_over_tls);
+    let session =
+        CookieJar::from_headers(request.headers()).get(SESSION_COOKIE).map(|cookie| cookie.value().to_owned());
+    let mut response = next.run(request).await;
+    let is_page =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"))
+            || response.status() == StatusCode::NOT_MODIFIED
+                && response.headers().contains_key(header::CONTENT_SECURITY_POLICY);
+    if !is_page {
+        return response;
+    }
+    // A session id that is not one of ours gets a new session.
+    let issued = intake.issue_ticket(session.as_deref()).or_else(|_| intake.issue_ticket(None));
+    let Ok(issued) = issued else { return response };
+    let mut cookie = Cookie::new(SESSION_COOKIE, issued.session_id);
+    cookie.set_path("/");
+    cookie.set_max_age(CookieDuration::seconds(SESSION_IDLE_S));
+    cookie.set_same_site(SameSite::Lax);
+    cookie.set_http_only(true);
+    cookie.set_secure(is_over_tls);
+    let timing = format!("{};desc=\"{}\"", throughline_context::ingest_token::METRIC, issued.ticket);
+    for (name, value) in [(header::SET_COOKIE, cookie.to_string()), (HeaderName::from_static("server-timing"), timing)]
+    {
+        let value = HeaderValue::from_str(&value).expect("a token and a session id are base64 and hex");
+        response.headers_mut().append(name, value);
+    }
+    response
+}
+
+/// Whether requests can be served: the store answers, and the application says that it is ready.
+async fn ready(State((store, readiness)): State<(Store, Option<Readiness>)>) -> Response {
+    if store.counts().await.is_err() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "the store of traces does not answer\n").into_response();
+    }
+    if let Some(readiness) = readiness
+        && let Err(reason) = readiness().await
+    {
+        return (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response();
+    }
+    "ok\n".into_response()
+}
+
+/// The receiver for programs on this machine, OTLP/HTTP.
+pub(crate) fn trusted_router(intake: Intake) -> Router {
+    throughline_intake::trusted_router(intake)
+        .fallback(no_such_address)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(CatchPanicLayer::custom(panicked))
+}
+
+/// The receiver for programs on this machine, OTLP/gRPC.
+pub(crate) fn grpc_router(intake: Intake) -> Router {
+    throughline_intake::grpc_router(intake).layer(CatchPanicLayer::custom(panicked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_product(base: &str, path: &str) -> bool {
+        super::is_product(base, &http::Request::get(path).body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn telemetry_and_the_inspector_are_not_traced() {
+        for path in
+            ["/v1/traces", "/v1/logs", "/v1/ticket", "/api/traces", "/api/traces/live", "/api/metrics", "/traces/abc"]
+        {
+            assert!(is_product("", path), "{path}");
+            assert!(is_product("/tl", &format!("/tl{path}")), "{path}");
+            assert!(!is_product("/tl", path), "{path}");
+        }
+        for path in ["/livez", "/readyz"] {
+            assert!(is_product("", path) && is_product("/tl", path), "{path}");
+        }
+        for path in ["/", "/api/notes", "/api/tracesx", "/@traces", "/v1x", "/livez/x"] {
+            assert!(!is_product("", path), "{path}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The pipeline inside another application, on threads of its own: it neither blocks the application's runtime nor depends on it.
+
+use std::{
+    sync::mpsc,
+    thread::{self, JoinHandle},
+};
+
+use axum::Router;
+use http::{HeaderValue, Uri};
+use secrecy::ExposeSecret as _;
+use throughline_inspector_server::Access;
+use tokio::sync::oneshot;
+
+use crate::{
+    compose,
+    init::{Destination, InitError},
+    pipeline::Opened,
+    settings::{self, Identity, Settings},
+    telemetry::from_here,
+};
+
+const THREADS: usize = 2;
+
+/// A running pipeline. Dropping it stops the receivers and closes the store.
+pub(crate) struct Embedded {
+    endpoint: Uri,
+    authorization: Option<HeaderValue>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// What a pipeline tells once it listens.
+type Started = (Router, std::net::SocketAddr);
+
+impl Embedded {
+    /// Starts a pipeline with the settings of the environment; the routes for the application.
+    pub(crate) fn start(service_name: &str) -> Result<(Self, Router), InitError> {
+        let settings = settings(service_name)?;
+        let authorization = settings.doors.trusted_token.as_ref().map(|token| {
+            let text = format!("Bearer {}", token.expose_secret());
+            HeaderValue::from_str(&text).expect("the settings accept printable ASCII characters only")
+        });
+        let (tell, told) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let access = settings.access.clone();
+        let thread = thread::Builder::new()
+            .name("throughline".to_owned())
+            .spawn(move || run(&settings, &tell, stopped))
+            .map_err(|error| InitError::Inspector(error.to_string()))?;
+        let started = told.recv().unwrap_or_else(|_| Err(anyhow::anyhow!("its thread panicked")));
+        let (router, otlp_http) = started.map_err(|error| InitError::Inspector(format!("{error:#}")))?;
+        let endpoint = Uri::try_from(format!("http://{}/v1/traces", from_here(otlp_http)))
+            .expect("a socket address is an authority");
+        match &access {
+            Access::LocalOrToken(token) | Access::Token(token) => tracing::info!(
+                "the inspector is at /traces, and with /traces?access_token={} where no client is known to be local; OTLP \
+                 receiver http://{otlp_http}",
+                token.expose_secret()
+            ),
+            _ => tracing::info!("the inspector is at /traces; OTLP receiver http://{otlp_http}"),
+        }
+        Ok((Self { endpoint, authorization, stop: Some(stop), thread: Some(thread) }, router))
+    }
+
+    /// Where the application's own spans go.
+    pub(crate) fn destination(&self) -> Destination {
+        Destination { endpoint: self.endpoint.clone(), authorization: self.authorization.clone() }
+    }
+}
+
+impl Drop for Embedded {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            // best effort: a thread that has ended needs no signal.
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread of the inspector panicked");
+        }
+    }
+}
+
+fn settings(service_name: &str) -> Result<Settings, InitError> {
+    let identity = Identity::default();
+    let wrong = |error: &dyn std::error::Error| InitError::Setting(error.to_string());
+    let cli = settings::parse(&identity, std::iter::once("throughline".into())).map_err(|error| wrong(&error))?;
+    let mut settings = cli.args.resolve(&identity).map_err(|error| wrong(&error))?;
+    if settings.browser_service_name == format!("{}-web", settings.service_name) {
+        settings.browser_service_name = format!("{service_name}-web");
+    }
+    service_name.clone_into(&mut settings.service_name);
+    settings.access = settings.embedded_access.clone();
+    settings.make_data_dir().map_err(|error| wrong(&error))?;
+    Ok(settings)
+}
+
+/// Runs a pipeline until it is told to stop.
+fn run(settings: &Settings, tell: &mpsc::Sender<anyhow::Result<Started>>, stopped: oneshot::Receiver<()>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            // best effort: the application waits for this message, unless it has ended.
+            let _ = tell.send(Err(error.into()));
+            return;
+        }
+    };
+    runtime.block_on(async {
+        let opened = Opened::open(settings);
+        let running = match opened {
+            Ok(opened) => opened.listen(settings).await,
+            Err(error) => Err(error),
+        };
+        let running = match running {
+            Ok(running) => running,
+            Err(error) => {
+                // best effort: as above.
+                let _ = tell.send(Err(error));
+                return;
+            }
+        };
+        let router = compose::product(settings, &running.pipeline, running.stopping())
+            .layer(compose::identify(&settings.trusted_proxies));
+        // best effort: as above.
+        let _ = tell.send(Ok((router, running.otlp_http)));
+        // An error means that the application has dropped the sender: it is over too.
+        drop(stopped.await);
+        running.shutdown().await;
+    });
+}

@@ -1,0 +1,7 @@
+//! The binary `throughline`: receiver, store, inspector and forwarder, for applications in any language.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    throughline::Server::new().main()
+}

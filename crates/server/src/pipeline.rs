@@ -1,0 +1,258 @@
+//! The pipeline: receivers, store and sinks, from opening the data directory to the last record.
+
+use std::{
+    fs::{File, TryLockError},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context;
+use secrecy::ExposeSecret as _;
+use throughline_forward::{ForwardConfig, Forwarder, OtlpSink, Sampling, Sources};
+use throughline_inspector_server::Sinks;
+use throughline_intake::{Intake, IntakeConfig, TicketKeys, TrustedToken};
+use throughline_otlp::{KeyValue, Value};
+use throughline_store::{Metrics, Outbox, Store, StoreError};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+
+use crate::{
+    compose,
+    listen::listen,
+    settings::{Settings, Upstream},
+};
+
+/// Held by the process that uses a data directory.
+pub(crate) const LOCK_FILE: &str = "in-use.lock";
+
+/// How long open requests may take to end after the signal to stop.
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
+/// How long an ingest token is valid: as long as a page may sleep without asking for another.
+const TICKET_TTL: Duration = Duration::from_mins(15);
+/// How often the data directory is searched for a new key.
+const KEY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the routes need. Clones share everything.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) intake: Intake,
+    pub(crate) store: Store,
+    pub(crate) metrics: Metrics,
+    pub(crate) sinks: Sinks,
+}
+
+/// A data directory that this process has locked, with its stores open.
+pub(crate) struct Opened {
+    lock: File,
+    store: Store,
+    metrics: Metrics,
+    config: IntakeConfig,
+}
+
+/// A pipeline whose receivers listen.
+pub(crate) struct Running {
+    pub(crate) pipeline: Pipeline,
+    pub(crate) otlp_http: SocketAddr,
+    pub(crate) otlp_grpc: Option<SocketAddr>,
+    pub(crate) forwarders: Vec<Forwarder>,
+    /// Ends what is served to others, then the receiver for OTLP/HTTP, which gets this process's own last spans.
+    stop: watch::Sender<bool>,
+    close: watch::Sender<bool>,
+    grpc: Option<JoinHandle<()>>,
+    http: JoinHandle<()>,
+    _lock: File,
+}
+
+impl Opened {
+    /// Locks the data directory, which exists, and opens what is in it.
+    pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
+        let lock = lock(&settings.data_dir)?;
+        let store = store(settings)?;
+        let metrics = Metrics::open(&settings.data_dir).context("the store of metrics cannot be opened")?;
+        let config = intake_config(settings, metrics.clone())?;
+        Ok(Self { lock, store, metrics, config })
+    }
+
+    /// Binds the receivers for programs, and starts the sinks.
+    pub(crate) async fn listen(self, settings: &Settings) -> anyhow::Result<Running> {
+        let Self { lock, store, metrics, config } = self;
+        let http = bind("--trusted-listen", settings.doors.trusted_listen).await?;
+        let grpc = match settings.doors.grpc_listen {
+            Some(address) => Some(bind("--grpc-listen", address).await?),
+            None => None,
+        };
+        let otlp_http = http.local_addr()?;
+        let otlp_grpc = grpc.as_ref().map(TcpListener::local_addr).transpose()?;
+        let intake = Intake::new(store.clone(), config);
+        let outbox = outbox(&settings.data_dir)?;
+        let sources = Sources { store: store.clone(), metrics: Some(metrics.clone()), outbox: outbox.clone() };
+        let forwarders = forwarders(settings, &sources)?;
+        let sinks = Sinks::new(outbox, &forwarders);
+        if settings.doors.ticket_keys.is_none() {
+            tokio::spawn(follow_ticket_keys(settings.data_dir.clone(), intake.clone()));
+        }
+        let ((stop, stopping), (close, closing)) = (watch::channel(false), watch::channel(false));
+        let patience = settings.doors.patience;
+        let grpc =
+            grpc.map(|grpc| tokio::spawn(listen(grpc, compose::grpc_router(intake.clone()), patience, stopping)));
+        let http = tokio::spawn(listen(http, compose::trusted_router(intake.clone()), patience, closing));
+        let pipeline = Pipeline { intake, store, metrics, sinks };
+        Ok(Running { pipeline, otlp_http, otlp_grpc, forwarders, stop, close, grpc, http, _lock: lock })
+    }
+}
+
+impl Running {
+    /// Becomes true when the server stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
+    /// Ends live streams and what is served to others. The receiver for OTLP/HTTP goes on until [`Running::shutdown`].
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Ends the receivers and the sinks, and closes the store.
+    pub(crate) async fn shutdown(self) {
+        self.stop();
+        if let Some(grpc) = self.grpc {
+            // best effort: what is cut off here is sent again by its client.
+            let _ = tokio::time::timeout(DRAIN, grpc).await;
+        }
+        self.close.send_replace(true);
+        // best effort: as above.
+        let _ = tokio::time::timeout(DRAIN, self.http).await;
+        // All at once: an upstream that is away must not take the others' time.
+        let ends: Vec<_> = self.forwarders.into_iter().map(|forwarder| tokio::spawn(forwarder.shutdown())).collect();
+        for end in ends {
+            if let Err(error) = end.await {
+                tracing::error!(%error, "a sink did not end well");
+            }
+        }
+        self.pipeline.store.close().await;
+    }
+}
+
+/// Opens the store. One that is damaged is moved out of the way, whole, and a new one is made: the application must not wait
+/// for its traces.
+fn store(settings: &Settings) -> anyhow::Result<Store> {
+    let (dir, retention) = (&settings.data_dir, &settings.retention);
+    let opened = match Store::open_with(dir, retention.clone()) {
+        Err(StoreError::Corrupt(reason)) => {
+            let aside = throughline_store::set_aside(dir).context("the damaged store cannot be put aside")?;
+            // Tracing is not there yet.
+            eprintln!(
+                "throughline: the store of traces is damaged ({reason}); it is now `{}`, and a new one is made",
+                aside.display()
+            );
+            Store::open_with(dir, retention.clone())
+        }
+        opened => opened,
+    };
+    opened.context("the store of traces cannot be opened")
+}
+
+/// Takes the data directory for this process, until the file is closed.
+pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let path = data_dir.join(LOCK_FILE);
+    let file = File::create(&path).with_context(|| format!("`{}` cannot be written", path.display()))?;
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => {
+            anyhow::anyhow!(
+                "another instance uses the data directory `{}`; choose another with --data-dir",
+                data_dir.display()
+            )
+        }
+        TryLockError::Error(error) => {
+            anyhow::Error::new(error).context(format!("`{}` cannot be locked", path.display()))
+        }
+    })?;
+    Ok(file)
+}
+
+pub(crate) async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{address} cannot be listened on; is another instance running? Choose another address with {setting}")
+    })
+}
+
+/// Takes up the key that `throughline rotate-ticket-key` makes.
+async fn follow_ticket_keys(data_dir: PathBuf, intake: Intake) {
+    let mut known = TicketKeys::changed_at(&data_dir);
+    loop {
+        tokio::time::sleep(KEY_INTERVAL).await;
+        let changed = TicketKeys::changed_at(&data_dir);
+        if changed == known {
+            continue;
+        }
+        match TicketKeys::load_or_create(&data_dir, TICKET_TTL) {
+            Ok(keys) => {
+                intake.set_ticket_keys(keys);
+                tracing::info!("tickets are signed with a new key");
+            }
+            Err(error) => tracing::error!(%error, "the key for tickets stays what it was"),
+        }
+        known = changed;
+    }
+}
+
+fn intake_config(settings: &Settings, metrics: Metrics) -> anyhow::Result<IntakeConfig> {
+    let doors = &settings.doors;
+    let ticket_keys = match &doors.ticket_keys {
+        Some(keys) => keys.clone(),
+        None => TicketKeys::load_or_create(&settings.data_dir, TICKET_TTL)
+            .context("the key for tickets cannot be read or made")?,
+    };
+    let mut config = IntakeConfig::new(ticket_keys, settings.browser_service_name.clone());
+    config.ticket_ttl = TICKET_TTL;
+    config.trusted_token = doors.trusted_token.as_ref().map(|token| TrustedToken::new(token.expose_secret()));
+    config.scrub.clone_from(&doors.scrub);
+    config.metrics = Some(metrics);
+    config.limits.public_body.timeout = doors.patience.read_timeout;
+    config.limits.trusted_body.timeout = doors.patience.read_timeout;
+    config.allowed_origins.clone_from(&settings.allowed_origins);
+    config.resource_attributes = settings
+        .resource_attributes
+        .iter()
+        .map(|(key, value)| KeyValue { key: key.clone(), value: Value::String(value.clone()) })
+        .collect();
+    Ok(config)
+}
+
+/// The memory of the outbox. It can be made anew, so a damaged one is put aside instead of keeping the server from starting:
+/// at worst a late span goes where the rest of its trace did not.
+fn outbox(data_dir: &Path) -> anyhow::Result<Outbox> {
+    match Outbox::open(data_dir) {
+        Err(StoreError::Corrupt(reason)) => {
+            let damaged = data_dir.join("outbox.db");
+            tracing::error!(%reason, "the outbox's memory is damaged: it goes on with an empty one");
+            std::fs::rename(&damaged, data_dir.join("outbox.db.damaged")).context("it cannot be put aside")?;
+            for rest in ["outbox.db-wal", "outbox.db-shm"] {
+                // Absent where it was closed well.
+                let _ = std::fs::remove_file(data_dir.join(rest));
+            }
+            Outbox::open(data_dir)
+        }
+        opened => opened,
+    }
+    .context("the outbox's memory cannot be opened")
+}
+
+fn forwarders(settings: &Settings, sources: &Sources) -> anyhow::Result<Vec<Forwarder>> {
+    let settings = &settings.outbox;
+    let names = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect::<Vec<_>>();
+    let rule = settings.sampling.clone().filter(|_| !names.is_empty());
+    let sampling = rule.map(|rule| Sampling::start(sources.store.clone(), sources.outbox.clone(), rule, names));
+    let config = ForwardConfig { request_timeout: settings.timeout, ..ForwardConfig::default() };
+    let spawn = |upstream: &Upstream| {
+        let mut sink = OtlpSink::new(upstream.name.clone(), upstream.endpoint.clone());
+        sink.logs_endpoint = Some(upstream.logs_endpoint.clone());
+        sink.metrics_endpoint = Some(upstream.metrics_endpoint.clone());
+        sink.headers.clone_from(&upstream.headers);
+        sink.align_clocks = settings.align_clocks;
+        sink.sampling.clone_from(&sampling);
+        throughline_forward::spawn(sources.clone(), sink, config)
+            .with_context(|| format!("the way to the upstream `{}` cannot be set up", upstream.name))
+    };
+    settings.upstreams.iter().map(spawn).collect()
+}

@@ -1,0 +1,327 @@
+//! Strangers with bad intentions, against the real server: what they get, and that the server is well afterwards.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use reqwest::{RequestBuilder, header};
+use throughline_inspector_api::AttributeValue;
+use throughline_intake::{SessionId, Ticket, TicketKey};
+use throughline_otlp::{Encoding, KeyValue, Span, context::TraceId, encode_traces};
+
+use crate::{
+    doors::gzip,
+    support::{Bench, DEADLINE, as_json, eventually, exception, new_span_id, new_trace_id, now_ns, read, set, span},
+};
+
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/x-protobuf";
+const TICKET: &str = "x-throughline-ticket";
+const MIB: usize = 1 << 20;
+/// The key of these tests' servers, in hex and as it is.
+const KEY: &str = "2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a";
+const SERVICE: &str = "cruddur-web";
+
+fn key() -> TicketKey {
+    TicketKey::from_bytes([0x2a; 32])
+}
+
+fn with_key(args: &[&str]) -> Bench {
+    Bench::start_with(args, &[("THROUGHLINE_TICKET_KEY", KEY)])
+}
+
+fn session(number: u8) -> SessionId {
+    SessionId::from_bytes([number; 16])
+}
+
+/// A ticket from so long ago, good for 15 minutes.
+fn ticket(key: &TicketKey, number: u8, age_s: u64) -> String {
+    let now_s = now_ns() / 1_000_000_000;
+    Ticket::issue(key, session(number), SERVICE, now_s - age_s, Duration::from_mins(15))
+}
+
+fn public(bench: &Bench, ticket: &str, content_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+    let request = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, content_type);
+    request.header(TICKET, ticket).body(body)
+}
+
+async fn status(request: RequestBuilder) -> u16 {
+    request.send().await.unwrap().status().as_u16()
+}
+
+/// The most memory that the server ever had, in bytes.
+fn peak_memory(bench: &Bench) -> usize {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", bench.server().id())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// The application answers, and telemetry comes in.
+async fn assert_well(bench: &Bench) {
+    assert_eq!(status(bench.get("/api/activities/home")).await, 200);
+    let trace_id = new_trace_id();
+    bench.store(&[span(&trace_id, "well")]).await;
+    assert!(bench.find_trace(&trace_id).await.is_some());
+}
+
+#[tokio::test]
+async fn forged_expired_and_foreign_tickets() {
+    let bench = with_key(&[]);
+    let trace_id = new_trace_id();
+    let body = || as_json(&[(&trace_id, &new_span_id(), "open")]);
+    let good = ticket(&key(), 1, 0);
+    let later = good.replacen("v1.", "v1.9", 1);
+    let somebody_else = good.replacen(&session(1).to_string(), &session(2).to_string(), 1);
+    assert_ne!(somebody_else, good);
+    let other_service = Ticket::issue(&key(), session(1), "bank", now_ns() / 1_000_000_000, Duration::from_mins(15));
+    let other_key = ticket(&TicketKey::from_bytes([1; 32]), 1, 0);
+    let from_elsewhere = Bench::start();
+    let issued: serde_json::Value = read(from_elsewhere.request("POST", "/v1/ticket")).await;
+    let from_elsewhere = issued["ticket"].as_str().unwrap();
+    for wrong in [&later, &somebody_else, &other_service, &other_key, from_elsewhere, &ticket(&key(), 1, 901)] {
+        assert_eq!(status(public(&bench, wrong, JSON, body())).await, 401, "{wrong}");
+    }
+    assert!(bench.find_trace(&trace_id).await.is_none());
+    assert_eq!(status(public(&bench, &good, JSON, body())).await, 200, "the good one is");
+}
+
+#[tokio::test]
+async fn a_ticket_that_is_replayed_for_another_session() {
+    let bench = with_key(&[]);
+    let mut mine = span(&new_trace_id(), "mine");
+    set(&mut mine, "session.id", &session(1).to_string());
+    let mut theirs = span(&new_trace_id(), "theirs");
+    set(&mut theirs, "session.id", &session(2).to_string());
+    let body = encode_traces(&[mine.clone(), theirs.clone()], Encoding::Protobuf);
+    let response = public(&bench, &ticket(&key(), 1, 0), PROTOBUF, body).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(String::from_utf8_lossy(&response.bytes().await.unwrap()).contains("session.id is not the ticket's"));
+    assert!(bench.find_trace(&mine.trace_id.to_string()).await.is_some());
+    assert!(bench.find_trace(&theirs.trace_id.to_string()).await.is_none());
+}
+
+#[tokio::test]
+async fn a_new_key_is_taken_up_and_old_tickets_stay_good() {
+    let bench = Bench::start();
+    let ticket = async || -> String {
+        let issued: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
+        issued["ticket"].as_str().unwrap().to_owned()
+    };
+    let key_file = bench.data_dir().join("ticket.key");
+    let (old, old_key) = (ticket().await, std::fs::read(&key_file).unwrap());
+    let rotated = Command::new(crate::support::binary())
+        .args(["rotate-ticket-key", "--data-dir"])
+        .arg(bench.data_dir())
+        .env_clear()
+        .output()
+        .unwrap();
+    assert!(rotated.status.success(), "{rotated:?}");
+    let new_key: [u8; 32] = std::fs::read(&key_file).unwrap().try_into().unwrap();
+    assert_ne!(old_key, new_key);
+    // Signed with the new key, once the server has taken it up.
+    let new_key = TicketKey::from_bytes(new_key);
+    let is_new = |ticket: &str| Ticket::verify(&new_key, SERVICE, ticket, now_ns() / 1_000_000_000).is_ok();
+    eventually("the new key", async || is_new(&ticket().await).then_some(())).await;
+    assert!(!is_new(&old));
+    assert_eq!(status(public(&bench, &old, JSON, "{}")).await, 200);
+    assert_eq!(status(public(&bench, &ticket().await, JSON, "{}")).await, 200);
+}
+
+#[tokio::test]
+async fn decompression_bombs() {
+    let bench = with_key(&[]);
+    let (before, zeros) = (peak_memory(&bench), vec![0; 256 * MIB]);
+    let bombs = [("gzip", gzip(&zeros)), ("zstd", zstd::encode_all(&zeros[..], 3).unwrap())];
+    drop(zeros);
+    for (name, bomb) in &bombs {
+        assert!(bomb.len() < 2 * MIB);
+        let packed = public(&bench, &ticket(&key(), 1, 0), PROTOBUF, bomb.clone());
+        assert_eq!(status(packed.header(header::CONTENT_ENCODING, *name)).await, 413, "{name}");
+        let packed = bench.trusted("/v1/traces").header(header::CONTENT_TYPE, PROTOBUF);
+        assert_eq!(status(packed.header(header::CONTENT_ENCODING, *name).body(bomb.clone())).await, 413, "{name}");
+    }
+    let grown = peak_memory(&bench) - before;
+    assert!(grown < 150 * MIB, "it took {} MiB", grown / MIB);
+    assert_well(&bench).await;
+}
+
+#[tokio::test]
+async fn ten_thousand_attributes_and_a_value_of_a_megabyte() {
+    let bench = with_key(&[]);
+    let mut many = span(&new_trace_id(), "many");
+    many.attributes = (0..10_000).map(|number| KeyValue::new(format!("k{number}"), number)).collect();
+    let mut large = span(&new_trace_id(), "large");
+    large.attributes = vec![KeyValue::new("large", "x".repeat(MIB - 1_000))];
+    for (number, sent) in [&many, &large].into_iter().enumerate() {
+        let body = encode_traces(std::slice::from_ref(sent), Encoding::Protobuf);
+        let ticket = ticket(&key(), number as u8, 0);
+        assert_eq!(status(public(&bench, &ticket, PROTOBUF, body)).await, 200);
+    }
+    let stored = bench.find_trace(&many.trace_id.to_string()).await.unwrap().spans.remove(0);
+    let own = stored.attributes.iter().filter(|attribute| attribute.key.starts_with('k')).count();
+    assert_eq!(own, 128);
+    let stored = bench.find_trace(&large.trace_id.to_string()).await.unwrap().spans.remove(0);
+    let AttributeValue::String(text) = &stored.attributes[0].value else { panic!("{stored:?}") };
+    assert_eq!(text.len(), 4_096);
+    // With more on the wire than a page may send.
+    large.attributes = vec![KeyValue::new("large", "x".repeat(MIB + 1))];
+    let body = encode_traces(&[large], Encoding::Protobuf);
+    assert_eq!(status(public(&bench, &ticket(&key(), 3, 0), PROTOBUF, body)).await, 413);
+}
+
+fn connect(base: &str) -> TcpStream {
+    let stream = TcpStream::connect(base.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(DEADLINE)).unwrap();
+    stream.set_write_timeout(Some(DEADLINE)).unwrap();
+    stream
+}
+
+/// All that comes until the other end closes.
+fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    // That it is reset rather than closed is as good.
+    let _ = stream.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Many programs write all of a request before they read: they must come to see the answer.
+#[tokio::test]
+async fn who_writes_too_much_reads_why() {
+    let bench = with_key(&[]);
+    let head = |path: &str, length: usize| {
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
+        )
+    };
+    let trusted = (bench.server().trusted_base(), 20 * MIB, "413");
+    let no_ticket = (bench.server().base(), 8 * MIB, "401");
+    for (base, length, status) in [trusted, no_ticket] {
+        let mut stream = connect(&base);
+        stream.write_all(head("/v1/traces", length).as_bytes()).unwrap();
+        let piece = vec![b' '; 64 * 1024];
+        for _ in 0..length / piece.len() {
+            stream.write_all(&piece).unwrap();
+        }
+        let answer = rest(&mut stream);
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn slow_senders_are_cut_off() {
+    let bench = with_key(&["--read-timeout", "0.3"]);
+    let addresses = [bench.server().base(), bench.server().trusted_base(), bench.server().grpc_base().unwrap()];
+    let beginnings = ["", "P", "POST /v1/traces HTTP/1.1\r\nhost: a\r\nx-slow: ", "PRI * HTTP/2.0\r\n"];
+    let mut streams: Vec<_> = addresses
+        .iter()
+        .flat_map(|base| beginnings.map(|beginning| (base, beginning)))
+        .map(|(base, beginning)| {
+            let mut stream = connect(base);
+            stream.write_all(beginning.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    let started = Instant::now();
+    for stream in &mut streams {
+        rest(stream);
+    }
+    assert!(started.elapsed() < DEADLINE, "somebody was waited for");
+
+    let mut stream = connect(&bench.server().trusted_base());
+    let head =
+        format!("POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\ncontent-length: 100\r\n\r\n{{\"re");
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut start = [0; 12];
+    stream.read_exact(&mut start).unwrap();
+    assert_eq!(&start, b"HTTP/1.1 408");
+    assert_well(&bench).await;
+}
+
+#[tokio::test]
+async fn a_thousand_connections() {
+    let bench = with_key(&["--read-timeout", "1", "--max-connections", "100"]);
+    let before = peak_memory(&bench);
+    let base = bench.server().base();
+    // The first hundred are let in, the others wait in the system's queue, and some of them in vain.
+    let mut streams = Vec::new();
+    for number in 0..1_000 {
+        let address = base.trim_start_matches("http://").parse().unwrap();
+        match TcpStream::connect_timeout(&address, Duration::from_millis(if number < 100 { 5_000 } else { 20 })) {
+            Ok(mut stream) => {
+                let _ = stream.write_all(b"GET / HTTP/1.1\r\nhost: a\r\nx-slow: ");
+                streams.push(stream);
+            }
+            Err(error) => assert!(number >= 100, "{error}"),
+        }
+    }
+    assert!(streams.len() >= 100);
+    // The other addresses are not concerned.
+    bench.store(&[span(&new_trace_id(), "meanwhile")]).await;
+    drop(streams);
+    assert_well(&bench).await;
+    let grown = peak_memory(&bench) - before;
+    assert!(grown < 50 * MIB, "it took {} MiB", grown / MIB);
+}
+
+#[tokio::test]
+async fn a_flood_of_new_trace_ids() {
+    let bench = with_key(&[]);
+    let before = peak_memory(&bench);
+    let batch = |first: u64| -> Vec<Span> {
+        let like = span(&new_trace_id(), "flood");
+        let id = |number: u64| TraceId::from_bytes((u128::from(number) + 1).to_be_bytes()).unwrap();
+        (first..first + 512).map(|number| Span { trace_id: id(number), ..like.clone() }).collect()
+    };
+    let ticket = ticket(&key(), 1, 0);
+    let mut taken = 0;
+    let refusal = loop {
+        let body = encode_traces(&batch(taken), Encoding::Protobuf);
+        let response = public(&bench, &ticket, PROTOBUF, body).send().await.unwrap();
+        if response.status() != 200 {
+            break response;
+        }
+        taken += 512;
+        assert!(taken < 20_000, "nobody stopped it");
+    };
+    assert_eq!(refusal.status(), 429);
+    assert!(refusal.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(bench.list(&[("limit", "500")]).await.traces.len(), 500);
+    let grown = peak_memory(&bench) - before;
+    assert!(grown < 100 * MIB, "it took {} MiB", grown / MIB);
+    assert_well(&bench).await;
+}
+
+/// Whatever a stranger writes is data: it comes back as it was, as JSON, in an answer that no browser takes for a page.
+#[tokio::test]
+async fn html_and_scripts_in_every_field() {
+    const EVIL: &str = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u{2028}\"'`${x}";
+    let bench = with_key(&[]);
+    let mut sent = span(&new_trace_id(), EVIL);
+    sent.status.message = EVIL.to_owned();
+    sent.attributes = vec![KeyValue::new(EVIL, EVIL)];
+    sent.events = vec![throughline_otlp::Event { name: EVIL.to_owned(), ..Default::default() }];
+    sent.resource = std::sync::Arc::new(throughline_otlp::Resource {
+        attributes: vec![KeyValue::new("service.name", EVIL), KeyValue::new(EVIL, EVIL)],
+        ..Default::default()
+    });
+    let mut record = exception(&sent, EVIL);
+    (record.event_name, record.severity_text) = (EVIL.to_owned(), EVIL.to_owned());
+    bench.store(&[sent.clone()]).await;
+    bench.store(&[record]).await;
+    let trace_id = sent.trace_id.to_string();
+    for path in ["/api/traces".to_owned(), format!("/api/traces/{trace_id}"), format!("/api/traces/{trace_id}/otlp")] {
+        let response = bench.get(&path).header(header::ACCEPT, "text/html").send().await.unwrap();
+        assert_eq!(response.headers()[header::CONTENT_TYPE], JSON, "{path}");
+        assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("default-src 'none'") && policy.contains("sandbox"), "{policy}");
+    }
+    let trace = bench.find_trace(&trace_id).await.unwrap();
+    let shown = &trace.spans[0];
+    assert_eq!((shown.name.as_str(), shown.service.as_str(), shown.status_message.as_str()), (EVIL, EVIL, EVIL));
+    assert_eq!((shown.attributes[0].key.as_str(), shown.events[0].name.as_str()), (EVIL, EVIL));
+    assert_eq!(trace.logs[0].event_name, EVIL);
+}

@@ -1,0 +1,418 @@
+//! Settings: what is wrong is said before anything happens, and with exit code 64.
+
+use std::{
+    io::Read as _,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use cruddur_shared::cruddur::Feed;
+use throughline_testkit::Addresses;
+
+use crate::support::{Bench, DEADLINE, binary, client};
+
+/// `sysexits.h`: used wrongly.
+const EX_USAGE: i32 = 64;
+
+/// How a server ended that was not to stay.
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs the server until it ends by itself; it must.
+fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
+    let mut child = Command::new(binary())
+        .args(args)
+        .env_clear()
+        .envs(env.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let started = Instant::now();
+    let ended = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if started.elapsed() > DEADLINE {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let (mut stdout, mut stderr) = (String::new(), String::new());
+    child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    let status = ended.unwrap_or_else(|| panic!("it did not end with {args:?} {env:?}: {stdout}{stderr}"));
+    Ended { code: status.code(), stdout, stderr }
+}
+
+/// A place where a server could put its data, were it to.
+struct Nowhere {
+    _dir: tempfile::TempDir,
+    path: PathBuf,
+    /// Addresses that are taken: who tries to bind one says so instead of naming the setting.
+    taken: [TcpListener; 2],
+}
+
+fn nowhere() -> Nowhere {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    Nowhere { path: dir.path().join("data"), _dir: dir, taken }
+}
+
+/// The value is refused as a flag and as a variable, with both names, before anything is bound or made.
+fn assert_refused(flag: &str, variable: &str, value: &str) {
+    let with_flag = format!("{flag}={value}");
+    assert_wrong(&[&with_flag], &[], flag, variable);
+    assert_wrong(&[], &[(variable, value)], flag, variable);
+}
+
+fn assert_wrong(args: &[&str], env: &[(&str, &str)], flag: &str, variable: &str) -> Ended {
+    let nowhere = nowhere();
+    let addrs = nowhere.taken.each_ref().map(|listener| listener.local_addr().unwrap().to_string());
+    let mut all = vec!["--data-dir", nowhere.path.to_str().unwrap()];
+    if flag != "--listen" {
+        all.extend(["--listen", &addrs[0]]);
+    }
+    all.extend(["--grpc-listen", "127.0.0.1:0"].into_iter().filter(|_| flag != "--grpc-listen"));
+    if flag != "--trusted-listen" {
+        all.extend(["--trusted-listen", &addrs[1]]);
+    }
+    all.extend(args);
+    let ended = run(&all, env);
+    assert_eq!(ended.code, Some(EX_USAGE), "{args:?} {env:?}: {ended:?}");
+    let named = ended.stderr.lines().any(|line| line.contains(flag) && line.contains(variable) && line.contains(' '));
+    assert!(named, "{flag} / {variable} is not named: {ended:?}");
+    assert_eq!(ended.stdout, "", "it began to serve");
+    assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+    assert!(!nowhere.path.exists(), "the data directory was made");
+    ended
+}
+
+#[test]
+fn a_listen_address_that_is_none_is_refused() {
+    for value in ["nonsense", "127.0.0.1", "127.0.0.1:99999", ":", "http://127.0.0.1:3000"] {
+        assert_refused("--listen", "THROUGHLINE_LISTEN", value);
+    }
+}
+
+#[test]
+fn a_trusted_address_that_is_none_is_refused() {
+    assert_refused("--trusted-listen", "THROUGHLINE_TRUSTED_LISTEN", "nonsense");
+}
+
+#[test]
+fn a_trusted_address_off_loopback_is_refused() {
+    for value in ["0.0.0.0:4318", "[::]:4318", "192.0.2.1:4318"] {
+        assert_refused("--trusted-listen", "THROUGHLINE_TRUSTED_LISTEN", value);
+    }
+}
+
+#[test]
+fn one_address_for_both_doors_is_refused() {
+    let ended =
+        run(&["--listen=127.0.0.1:4999", "--trusted-listen=127.0.0.1:4999", "--data-dir=/nonexistent/data"], &[]);
+    assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
+    assert!(ended.stderr.contains("THROUGHLINE_TRUSTED_LISTEN"), "{ended:?}");
+}
+
+#[test]
+fn an_origin_that_is_none_is_refused() {
+    for value in ["nonsense", "*", "ftp://pages.test", "https://", "https://pages.test,nonsense"] {
+        assert_refused("--allow-origin", "FRONTEND_URL", value);
+    }
+}
+
+#[test]
+fn an_upstream_that_is_no_http_address_is_refused() {
+    for value in ["nonsense", "ftp://collector.test", "http://"] {
+        assert_refused("--otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", value);
+    }
+}
+
+#[test]
+fn honeycombs_address_is_checked_as_well() {
+    let (flag, variable) = ("--honeycomb-api-endpoint", "HONEYCOMB_API_ENDPOINT");
+    let key = ("HONEYCOMB_API_KEY", "hcaik_0123456789");
+    assert_wrong(&["--honeycomb-api-endpoint=nonsense"], &[key], flag, variable);
+    assert_wrong(&[], &[key, (variable, "nonsense")], flag, variable);
+}
+
+#[test]
+fn headers_that_are_no_list_are_refused_and_never_shown() {
+    let (flag, variable) = ("--otlp-headers", "OTEL_EXPORTER_OTLP_HEADERS");
+    for value in ["s3cr3t-without-a-name", "x-team=s3cr3t-1,s3cr3t-2", "x team=s3cr3t", "x-team=s3cr3t%0d%0ax: y"] {
+        let with_flag = format!("{flag}={value}");
+        for ended in
+            [assert_wrong(&[&with_flag], &[], flag, variable), assert_wrong(&[], &[(variable, value)], flag, variable)]
+        {
+            assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_key_that_cannot_be_a_header_is_refused_and_never_shown() {
+    let (flag, variable) = ("--honeycomb-api-key", "HONEYCOMB_API_KEY");
+    let ended = assert_wrong(&[], &[(variable, "s3cr3t\nkey")], flag, variable);
+    assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
+}
+
+#[test]
+fn resource_attributes_that_are_no_list_are_refused() {
+    assert_refused("--resource-attributes", "OTEL_RESOURCE_ATTRIBUTES", "nonsense");
+}
+
+#[test]
+fn an_unknown_word_for_who_may_look_is_refused() {
+    assert_refused("--inspector-access", "THROUGHLINE_INSPECTOR_ACCESS", "everybody");
+}
+
+#[test]
+fn a_short_access_token_is_refused_and_never_shown() {
+    let (flag, variable) = ("--access-token", "THROUGHLINE_ACCESS_TOKEN");
+    let ended = assert_wrong(&[], &[(variable, "s3cr3t")], flag, variable);
+    assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
+}
+
+#[test]
+fn what_the_outbox_cannot_do_is_refused() {
+    for (flag, variable, value) in [
+        ("--otlp-timeout-ms", "OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
+        ("--sink", "THROUGHLINE_SINKS", "http://collector.test"),
+        ("--sink", "THROUGHLINE_SINKS", "a=http://a.test;a=http://b.test"),
+        ("--align-clocks", "THROUGHLINE_ALIGN_CLOCKS", "perhaps"),
+        ("--sample-one-in", "THROUGHLINE_SAMPLE_ONE_IN", "0"),
+        ("--sample-slow-ms", "THROUGHLINE_SAMPLE_SLOW_MS", "1000,api=5"),
+        ("--sample-quiet-ms", "THROUGHLINE_SAMPLE_QUIET_MS", "0"),
+    ] {
+        assert_refused(flag, variable, value);
+    }
+}
+
+#[test]
+fn headers_of_a_sink_are_never_shown() {
+    for value in ["s3cr3t", "nobody:x=s3cr3t"] {
+        let ended =
+            assert_wrong(&[], &[("THROUGHLINE_SINK_HEADERS", value)], "--sink-headers", "THROUGHLINE_SINK_HEADERS");
+        assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_log_filter_that_is_none_is_refused() {
+    assert_refused("--log", "THROUGHLINE_LOG", "throughline=loud");
+}
+
+#[test]
+fn settings_of_the_doors_that_cannot_be_are_refused() {
+    // Whoever reaches the trusted doors is believed: not from elsewhere, unless they show the token.
+    assert_refused("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "0.0.0.0:4317");
+    assert_refused("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "nonsense");
+    assert_refused("--trusted-token", "THROUGHLINE_TRUSTED_TOKEN", "short");
+    assert_refused("--ticket-key", "THROUGHLINE_TICKET_KEY", "2a");
+    assert_refused("--scrub", "THROUGHLINE_SCRUB", "everything");
+    assert_refused("--scrub-pattern", "THROUGHLINE_SCRUB_PATTERN", "(");
+    assert_refused("--read-timeout", "THROUGHLINE_READ_TIMEOUT", "never");
+    assert_refused("--max-connections", "THROUGHLINE_MAX_CONNECTIONS", "0");
+    assert_refused("--trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES", "10.0.0.0/33");
+    assert_refused("--trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES", "proxy.example");
+}
+
+#[test]
+fn an_unknown_flag_is_refused() {
+    assert_wrong(&["--frobnicate"], &[], "--frobnicate", "");
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_refused() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let ended =
+        run(&["--listen=127.0.0.1:0", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir", path], &[]);
+    assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
+    assert!(ended.stderr.contains("--data-dir") && ended.stderr.contains(path), "{ended:?}");
+    assert_eq!(ended.stdout, "", "it began to serve");
+}
+
+#[tokio::test]
+async fn empty_variables_are_as_good_as_none() {
+    let variables = [
+        "FRONTEND_URL",
+        "THROUGHLINE_INSPECTOR_ACCESS",
+        "THROUGHLINE_ACCESS_TOKEN",
+        "THROUGHLINE_BROWSER_SERVICE_NAME",
+        "THROUGHLINE_LOG",
+        "THROUGHLINE_TRUSTED_TOKEN",
+        "THROUGHLINE_TICKET_KEY",
+        "THROUGHLINE_SCRUB",
+        "THROUGHLINE_SCRUB_PATTERN",
+        "THROUGHLINE_READ_TIMEOUT",
+        "THROUGHLINE_MAX_CONNECTIONS",
+        "OTEL_SERVICE_NAME",
+        "OTEL_RESOURCE_ATTRIBUTES",
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "HONEYCOMB_API_KEY",
+        "HONEYCOMB_API_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TIMEOUT",
+        "THROUGHLINE_SINKS",
+        "THROUGHLINE_SINK_HEADERS",
+        "THROUGHLINE_ALIGN_CLOCKS",
+        "THROUGHLINE_SAMPLE_ONE_IN",
+        "THROUGHLINE_SAMPLE_SLOW_MS",
+        "THROUGHLINE_SAMPLE_QUIET_MS",
+    ];
+    let bench = Bench::start_with(&[], &variables.map(|name| (name, "")));
+    assert!(!bench.read::<Feed>("/api/activities/home").await.activities.is_empty());
+}
+
+#[test]
+fn an_empty_listen_variable_is_as_good_as_none() {
+    // The ports are not given, so only a wrong setting keeps the server from taking the usual ones; it is checked last.
+    let empty = [("THROUGHLINE_LISTEN", ""), ("THROUGHLINE_TRUSTED_LISTEN", ""), ("THROUGHLINE_DATA_DIR", "")];
+    let ended = run(&["--inspector-access=everybody"], &empty);
+    assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
+    assert!(ended.stderr.contains("--inspector-access") && !ended.stderr.contains("LISTEN"), "{ended:?}");
+}
+
+#[test]
+fn help_names_every_setting_with_its_variable() {
+    let ended = run(&["--help"], &[]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    // One piece per option, however its lines are broken.
+    let unbroken = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    let options: Vec<&str> = unbroken.split(" --").skip(1).collect();
+    for option in &options {
+        let known = option.starts_with("help ") || option.starts_with("version ");
+        assert!(known || option.contains("[env: "), "no environment name: --{option}");
+    }
+    for (flag, variable) in [
+        ("listen", "THROUGHLINE_LISTEN"),
+        ("trusted-listen", "THROUGHLINE_TRUSTED_LISTEN"),
+        ("grpc-listen", "THROUGHLINE_GRPC_LISTEN"),
+        ("trusted-token", "THROUGHLINE_TRUSTED_TOKEN"),
+        ("ticket-key", "THROUGHLINE_TICKET_KEY"),
+        ("scrub", "THROUGHLINE_SCRUB"),
+        ("scrub-pattern", "THROUGHLINE_SCRUB_PATTERN"),
+        ("read-timeout", "THROUGHLINE_READ_TIMEOUT"),
+        ("max-connections", "THROUGHLINE_MAX_CONNECTIONS"),
+        ("trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES"),
+        ("data-dir", "THROUGHLINE_DATA_DIR"),
+        ("allow-origin", "FRONTEND_URL"),
+        ("inspector-access", "THROUGHLINE_INSPECTOR_ACCESS"),
+        ("access-token", "THROUGHLINE_ACCESS_TOKEN"),
+        ("service-name", "OTEL_SERVICE_NAME"),
+        ("resource-attributes", "OTEL_RESOURCE_ATTRIBUTES"),
+        ("otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT"),
+        ("otlp-headers", "OTEL_EXPORTER_OTLP_HEADERS"),
+        ("honeycomb-api-key", "HONEYCOMB_API_KEY"),
+        ("honeycomb-api-endpoint", "HONEYCOMB_API_ENDPOINT"),
+        ("otlp-timeout-ms", "OTEL_EXPORTER_OTLP_TIMEOUT"),
+        ("sink", "THROUGHLINE_SINKS"),
+        ("sink-headers", "THROUGHLINE_SINK_HEADERS"),
+        ("align-clocks", "THROUGHLINE_ALIGN_CLOCKS"),
+        ("sample-one-in", "THROUGHLINE_SAMPLE_ONE_IN"),
+        ("sample-slow-ms", "THROUGHLINE_SAMPLE_SLOW_MS"),
+        ("sample-quiet-ms", "THROUGHLINE_SAMPLE_QUIET_MS"),
+        ("print-addresses", "THROUGHLINE_PRINT_ADDRESSES"),
+        ("port-file", "THROUGHLINE_PORT_FILE"),
+    ] {
+        let option = options.iter().find(|option| option.starts_with(&format!("{flag} ")));
+        let option = option.unwrap_or_else(|| panic!("--{flag} is not in {}", ended.stdout));
+        assert!(option.contains(&format!("[env: {variable}")), "--{option}");
+    }
+    assert!(unbroken.contains("127.0.0.1:3000") && unbroken.contains("127.0.0.1:4318"), "the defaults are not named");
+}
+
+#[test]
+fn a_format_of_addresses_that_does_not_exist_is_refused() {
+    for (args, env) in [(&["--print-addresses=yaml"][..], &[][..]), (&[], &[("THROUGHLINE_PRINT_ADDRESSES", "yaml")])] {
+        let ended = run(args, env);
+        assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
+        assert!(ended.stderr.contains("--print-addresses") && ended.stderr.contains("json"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_port_file_in_no_directory_is_refused() {
+    assert_refused("--port-file", "THROUGHLINE_PORT_FILE", "/no-such-directory/ports.json");
+}
+
+#[tokio::test]
+async fn the_addresses_on_standard_output_and_in_the_port_file_are_those_of_the_listeners() {
+    let dir = tempfile::tempdir().unwrap();
+    let port_file = dir.path().join("ports.json");
+    std::fs::write(&port_file, "of an earlier run").unwrap();
+    let bench = Bench::start_with(&["--port-file", port_file.to_str().unwrap()], &[]);
+    let addresses = bench.server().addresses();
+    assert!(bench.server().grpc_base().is_some());
+    // The file is written first, so it is there when the line is.
+    let in_file = std::fs::read_to_string(&port_file).unwrap();
+    assert_eq!(&serde_json::from_str::<Addresses>(&in_file).unwrap(), addresses);
+    assert_eq!(bench.server().output().lines().next(), in_file.lines().next());
+    assert_eq!(addresses.inspector, format!("{}/traces", addresses.listen));
+    let list = client().get(format!("{}/api/traces", addresses.listen)).send().await.unwrap();
+    assert_eq!(list.status(), 200);
+    let receiver = format!("{}/v1/traces", addresses.otlp_http);
+    let empty = client().post(receiver).header("content-type", "application/json").body("{}");
+    assert_eq!(empty.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn without_grpc_there_is_no_address_of_it() {
+    let bench = Bench::start_with(&[], &[("THROUGHLINE_GRPC_LISTEN", "off")]);
+    assert_eq!(bench.server().grpc_base(), None);
+}
+
+#[tokio::test]
+async fn two_servers_with_data_of_their_own_run_side_by_side() {
+    let (one, other) = (Bench::start(), Bench::start());
+    let cookie = one.sign_in("mirela").await;
+    let crud = one.crud(&cookie, "only here").await;
+    assert_eq!(one.get(&format!("/api/activities/{}", crud.uuid)).send().await.unwrap().status(), 200);
+    assert_eq!(other.get(&format!("/api/activities/{}", crud.uuid)).send().await.unwrap().status(), 404);
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_same_data_ends_with_an_error_that_names_it() {
+    let first = Bench::start();
+    let dir = first.data_dir().to_str().unwrap();
+    let second =
+        run(&["--listen=127.0.0.1:0", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir", dir], &[]);
+    assert_ne!(second.code, Some(0), "{second:?}");
+    assert!(second.stderr.contains(dir), "{second:?}");
+    assert!(!second.stderr.contains("panicked"), "{second:?}");
+    assert!(!first.read::<Feed>("/api/activities/home").await.activities.is_empty());
+}
+
+/// A port that is taken is named in the error.
+fn assert_taken_port_is_named(flag: &str, other: &str) {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let addr = taken.local_addr().unwrap().to_string();
+    let data: &Path = &dir.path().join("data");
+    let ended =
+        run(&[flag, &addr, other, "127.0.0.1:0", "--grpc-listen=off", "--data-dir", data.to_str().unwrap()], &[]);
+    assert!(ended.code.is_some_and(|code| code != 0), "{ended:?}");
+    assert!(ended.stderr.contains(&addr), "{ended:?}");
+    assert!(!ended.stderr.contains("panicked"), "{ended:?}");
+}
+
+#[test]
+fn a_taken_port_is_named() {
+    assert_taken_port_is_named("--listen", "--trusted-listen");
+}
+
+#[test]
+fn a_taken_trusted_port_is_named() {
+    assert_taken_port_is_named("--trusted-listen", "--listen");
+}
