@@ -189,7 +189,7 @@ async fn with_ticket(State(intake): State<Intake>, request: Request, next: Next)
     cookie.set_same_site(SameSite::Lax);
     cookie.set_http_only(true);
     cookie.set_secure(is_over_tls);
-    let timing = format!("ticket;desc=\"{}\"", issued.ticket);
+    let timing = format!("{};desc=\"{}\"", throughline_context::ingest_token::METRIC, issued.ticket);
     for (name, value) in [(header::SET_COOKIE, cookie.to_string()), (HeaderName::from_static("server-timing"), timing)]
     {
         let value = HeaderValue::from_str(&value).expect("a token and a session id are base64 and hex");

@@ -180,6 +180,7 @@ pub fn init(config: Config) {
         session: started.session,
         sampled: crate::session::is_sampled(started.session.id, config.sample_ratio),
         looked_ms: now_ms,
+        // default: nothing was set before the start
         common: said::SAID_EARLY.take().unwrap_or_default(),
         active: Vec::new(),
         last_number: 0,
@@ -424,5 +425,5 @@ fn called_back(tag: u8, number: u32, a: JsValue, b: JsValue, c: JsValue) -> Resu
 /// Now, Unix nanoseconds; 0 before the start.
 #[cfg(feature = "tracing")]
 pub(crate) fn now_ns() -> i64 {
-    with(|tracer| tracer.timeline.now_ns()).unwrap_or_default()
+    with(|tracer| tracer.timeline.now_ns()).unwrap_or(0)
 }
