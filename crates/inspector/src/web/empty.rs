@@ -45,7 +45,7 @@ fn NoTraces() -> impl IntoView {
         <div class="empty">
             <h2>"No traces yet"</h2>
             <p>"A trace appears here as soon as its first span arrives. There are three ways to make one."</p>
-            <ol class="ways">
+            <ul class="ways">
                 <li>
                     <h3>"Send one span from a terminal"</h3>
                     <p>"The command runs on the machine of this server, and needs nothing but curl."</p>
@@ -73,7 +73,7 @@ fn NoTraces() -> impl IntoView {
                         <CopyButton text=move |()| LAYER.to_owned() label="Copy the code"/>
                     </div>
                 </li>
-            </ol>
+            </ul>
         </div>
     }
 }
