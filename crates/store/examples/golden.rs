@@ -2,11 +2,7 @@
 //!
 //! The files of a version that was released stay as they are: a new version gets files of its own beside them.
 
-use std::{
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{error::Error, fs, path::Path};
 
 use rusqlite::Connection;
 use throughline_store::{Metrics, Outbox, SpanStore as _, Store};
@@ -54,13 +50,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     fs::write(golden.join("block-1.bin"), block)?;
     for name in ["traces", "outbox", "metrics"] {
-        copy(&dir.path().join(format!("{name}.db")), golden.join(format!("{name}-1.db")))?;
+        copy(&dir.path().join(format!("{name}.db")), &golden.join(format!("{name}-1.db")))?;
     }
     Ok(())
 }
 
 /// Copies a file, with small pages so that it is small.
-fn copy(from: &Path, to: PathBuf) -> Result<(), Box<dyn Error>> {
+fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     let connection = Connection::open(from)?;
     connection.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
     connection.execute_batch("PRAGMA page_size = 512; VACUUM")?;
