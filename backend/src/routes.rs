@@ -22,7 +22,6 @@ use http::{StatusCode, header};
 use jiff::Timestamp;
 use rusqlite::params;
 use serde::{Deserialize, Serialize};
-use throughline_context::keys;
 use throughline_rusqlite::{Statement, TracedConnection};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -30,6 +29,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use crate::{
     database::Database,
     error::{ApiError, no_such_api, wrong_method},
+    keys,
     rows::{self, Stored},
     session::{COOKIE, DEFAULT_HANDLE, IsOverTls, Me, is_handle},
 };

@@ -3,10 +3,8 @@
 use std::collections::VecDeque;
 
 use leptos::prelude::*;
-use throughline_browser::{
-    Network, RequestSummary, Status,
-    timing::{Band, Method, Phase, format_estimate, format_ms},
-};
+use throughline_browser::{Network, RequestSummary, Status};
+use throughline_timing::{Band, Method, Phase, format_estimate, format_ms};
 
 use crate::{
     storage::{self, Key},

@@ -11,6 +11,9 @@ use crate::{
     problem::Problem,
 };
 
+/// The attribute of every span that names the user.
+const APP_USER_ID: &str = "app.user_id";
+
 type Running = dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
 /// The session, provided as context.
@@ -78,7 +81,7 @@ impl Session {
     }
 
     fn become_user(self, user: User) {
-        throughline_browser::set_attribute(throughline_browser::keys::APP_USER_ID, user.handle.clone());
+        throughline_browser::set_attribute(APP_USER_ID, user.handle.clone());
         self.current.set(Some(user));
     }
 

@@ -30,7 +30,7 @@ pub(crate) fn duration(ms: f64) -> String {
     if ms.is_finite() && ms.abs() >= 999.5 {
         format!("{:.2} s", ms / 1000.0)
     } else {
-        format!("{} ms", throughline_browser::timing::format_ms(ms))
+        format!("{} ms", throughline_timing::format_ms(ms))
     }
 }
 

@@ -32,8 +32,6 @@ pub use config::Config;
 pub use context::{Context, InContext};
 pub use record::SpanContext;
 pub use summary::{Network, RequestSummary, Status};
-pub use throughline_context::{self as trace_context, keys, redact_url};
-pub use throughline_timing as timing;
 pub use web::{
     action::{InSpan, action, span},
     app_ready, current, dropped, event, flush, http, init, keep_requests, navigation, on_request, on_status,
