@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
+use secrecy::ExposeSecret as _;
 use throughline_forward::{ForwardConfig, Forwarder, OtlpSink, Sampling, Sources};
 use throughline_intake::{Intake, IntakeConfig, TicketKeys, TrustedToken};
 use throughline_otlp::{KeyValue, Value};
@@ -63,7 +64,7 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     let provider = telemetry::start(&settings, &instance, door).context("tracing cannot be set up")?;
     let intake = Intake::new(store.clone(), config);
     let outbox = outbox(&settings.data_dir)?;
-    let sources = Sources { store: store.clone(), metrics: Some(metrics.clone()), outbox: outbox.clone() };
+    let sources = Sources::new(store.clone(), outbox.clone()).with_metrics(metrics.clone());
     let forwarders = forwarders(&settings, &sources)?;
     let sinks = Sinks::new(outbox, &forwarders);
 
@@ -195,7 +196,7 @@ fn intake_config(settings: &Settings, metrics: Metrics) -> anyhow::Result<Intake
     };
     let mut config = IntakeConfig::new(ticket_keys, settings.browser_service_name.clone());
     config.ticket_ttl = TICKET_TTL;
-    config.trusted_token = doors.trusted_token.as_ref().map(|token| TrustedToken::new(token.expose()));
+    config.trusted_token = doors.trusted_token.as_ref().map(|token| TrustedToken::new(token.expose_secret()));
     config.scrub.clone_from(&doors.scrub);
     config.metrics = Some(metrics);
     config.limits.public_body.timeout = doors.patience.read_timeout;
@@ -233,7 +234,7 @@ fn forwarders(settings: &Settings, sources: &Sources) -> anyhow::Result<Vec<Forw
     let names = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect::<Vec<_>>();
     let rule = settings.sampling.clone().filter(|_| !names.is_empty());
     let sampling = rule.map(|rule| Sampling::start(sources.store.clone(), sources.outbox.clone(), rule, names));
-    let config = ForwardConfig { request_timeout: settings.timeout, ..ForwardConfig::default() };
+    let config = ForwardConfig::default().with_request_timeout(settings.timeout);
     let spawn = |upstream: &Upstream| {
         let mut sink = OtlpSink::new(upstream.name.clone(), upstream.endpoint.clone());
         sink.logs_endpoint = Some(upstream.logs_endpoint.clone());
@@ -249,7 +250,7 @@ fn forwarders(settings: &Settings, sources: &Sources) -> anyhow::Result<Vec<Forw
 
 fn announce(settings: &Settings, address: SocketAddr, door: SocketAddr, grpc_door: Option<SocketAddr>) {
     let inspector = match &settings.access {
-        Access::Token(token) if settings.token_is_new => format!("?access_token={}", token.expose()),
+        Access::Token(token) if settings.token_is_new => format!("?access_token={}", token.expose_secret()),
         Access::Token(_) => "?access_token=<your token>".to_owned(),
         Access::Open | Access::Local => String::new(),
     };

@@ -8,9 +8,9 @@ pub(crate) use self::doors::DoorSettings;
 use std::{ffi::OsString, fs::DirBuilder, net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
+use secrecy::SecretString;
 use thiserror::Error;
 use throughline_axum::IpNet;
-use throughline_forward::Secret;
 use throughline_store::Retention;
 use url::Url;
 
@@ -153,7 +153,7 @@ pub(crate) enum Access {
     Open,
     /// Open to those who ask from this machine, and not for somebody else.
     Local,
-    Token(Secret),
+    Token(SecretString),
 }
 
 /// What it means here.
@@ -245,7 +245,7 @@ impl Args {
         };
         let token_is_new = token_needed && token.is_none();
         let access = if token_needed {
-            Access::Token(Secret::new(token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string())))
+            Access::Token(token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()).into())
         } else if wish == InspectorAccess::Open {
             Access::Open
         } else {
@@ -261,7 +261,7 @@ impl Args {
         let browser_service_name =
             non_empty(self.browser_service_name).unwrap_or_else(|| format!("{service_name}-web"));
         let outbox = self.outbox.resolve()?;
-        let retention = self.retention.resolve(outbox.upstreams.iter().map(|upstream| upstream.name.as_str()))?;
+        let retention = self.retention.resolve(outbox.upstreams.iter().map(|upstream| &upstream.name))?;
         let self_check = match self.self_check.as_str() {
             "on" => true,
             "off" => false,

@@ -11,6 +11,7 @@ use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
 use opentelemetry_otlp::{SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use opentelemetry_semantic_conventions::resource;
+use secrecy::ExposeSecret as _;
 use throughline_export::EncodingSpanProcessor;
 use tracing::Level;
 use tracing_subscriber::{EnvFilter, Layer as _, filter, layer::SubscriberExt, util::SubscriberInitExt};
@@ -40,7 +41,7 @@ pub(crate) fn start(settings: &Settings, instance: &str, door: SocketAddr) -> an
         Resource::builder_empty().with_service_name(settings.service_name.clone()).with_attributes(attributes).build();
     // The endpoint is given in code: OTEL_EXPORTER_OTLP_ENDPOINT names where the pipe ends, not where it begins.
     let token = settings.doors.trusted_token.as_ref();
-    let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {}", token.expose())));
+    let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {}", token.expose_secret())));
     let door = from_here(door);
     let processor = EncodingSpanProcessor::builder(client()?).scheduled_delay(EXPORT_INTERVAL).build(|client| {
         SpanExporter::builder()

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::blocking::Client;
+use secrecy::ExposeSecret as _;
 use throughline_axum::{Finding, Outcome, Report, self_check};
 
 use crate::{
@@ -68,7 +69,7 @@ fn read_back(settings: &Settings, server: &Server, client: &Client, trace_id: &s
     if let Access::Token(token) = &settings.access
         && !server.is_ours
     {
-        request = request.bearer_auth(token.expose());
+        request = request.bearer_auth(token.expose_secret());
     }
     match request.send() {
         Ok(response) if response.status().is_success() => Finding::good(CHECK, "the span was read back"),

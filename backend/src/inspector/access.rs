@@ -8,8 +8,8 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts, uri::Authority};
+use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq;
-use throughline_forward::Secret;
 use url::{Url, form_urlencoded};
 
 use crate::{caller::Caller, cookie, error::ApiError, settings::Access};
@@ -22,7 +22,7 @@ const PARAMETER: &str = "access_token";
 /// The rule, shared by the pages and the API.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
-    token: Option<Arc<Secret>>,
+    token: Option<Arc<SecretString>>,
     /// Without a token: whether only those on this machine are let in.
     is_local: bool,
     /// Names under which an open inspector answers, besides `localhost` and addresses.
@@ -94,8 +94,8 @@ fn is_from_elsewhere(headers: &HeaderMap, caller: &Caller) -> bool {
 }
 
 /// In constant time, so that a wrong token does not say how wrong it is.
-fn same(given: &str, token: &Secret) -> bool {
-    given.as_bytes().ct_eq(token.expose().as_bytes()).into()
+fn same(given: &str, token: &SecretString) -> bool {
+    given.as_bytes().ct_eq(token.expose_secret().as_bytes()).into()
 }
 
 /// Lets an API request through, or refuses it. No answer is kept by anybody, shown in a frame, or read by another site.
@@ -176,7 +176,7 @@ pub(crate) fn enter(gate: &Gate, request: &Parts) -> Option<Response> {
     let stranger = Caller::default();
     let caller = request.extensions.get().unwrap_or(&stranger);
     let (name, secure) = (if caller.is_over_tls { HOST_COOKIE } else { COOKIE }, caller.secure());
-    let cookie = format!("{name}={}; Path=/; SameSite=Strict; HttpOnly{secure}", token.expose());
+    let cookie = format!("{name}={}; Path=/; SameSite=Strict; HttpOnly{secure}", token.expose_secret());
     let headers = [(header::SET_COOKIE, cookie.as_str()), (header::CACHE_CONTROL, "no-store")];
     Some((headers, Redirect::to(&target)).into_response())
 }
@@ -188,7 +188,7 @@ mod tests {
     const TOKEN: &str = "0123456789abcdef";
 
     fn gate() -> Gate {
-        Gate::new(&Access::Token(Secret::new(TOKEN.to_owned())), &[])
+        Gate::new(&Access::Token(SecretString::from(TOKEN)), &[])
     }
 
     fn headers(name: header::HeaderName, value: &str) -> HeaderMap {

@@ -1,13 +1,13 @@
 //! Traces as they grow, as server-sent events.
 
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::response::{
     IntoResponse, Response,
     sse::{Event, KeepAlive, Sse},
 };
 use throughline_context::TraceId;
-use throughline_store::{SpanStore, Store};
+use throughline_store::{SpanStore, Store, Summary};
 use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -19,13 +19,15 @@ const GATHER: Duration = Duration::from_millis(100);
 /// A watcher that reads slower than this much is dropped to what is newest.
 const BUFFER: usize = 64;
 
-/// An event `trace` with a `TraceSummary` whenever a trace changes; `lagged` when the watcher has missed some.
-pub(super) fn stream(store: Store, mut stopping: watch::Receiver<bool>) -> Response {
+/// An event `trace` with a `TraceSummary` whenever a trace changes, as the store broadcasts it; `lagged` when the watcher has missed
+/// some.
+pub(super) fn stream(store: &Store, mut stopping: watch::Receiver<bool>) -> Response {
     let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(BUFFER);
     let mut changes = store.subscribe();
     tokio::spawn(async move {
         loop {
-            let mut changed: HashSet<TraceId> = HashSet::new();
+            // Of each trace what is newest.
+            let mut changed: HashMap<TraceId, Arc<Summary>> = HashMap::new();
             let mut lagged = false;
             let first = tokio::select! {
                 () = sender.closed() => return,
@@ -33,7 +35,7 @@ pub(super) fn stream(store: Store, mut stopping: watch::Receiver<bool>) -> Respo
                 first = changes.recv() => first,
             };
             match first {
-                Ok(trace_id) => drop(changed.insert(trace_id)),
+                Ok(summary) => drop(changed.insert(summary.trace_id, summary)),
                 Err(RecvError::Lagged(_)) => lagged = true,
                 Err(RecvError::Closed) => return,
             }
@@ -43,7 +45,7 @@ pub(super) fn stream(store: Store, mut stopping: watch::Receiver<bool>) -> Respo
                 tokio::select! {
                     () = &mut gathered => break,
                     next = changes.recv() => match next {
-                        Ok(trace_id) => drop(changed.insert(trace_id)),
+                        Ok(summary) => drop(changed.insert(summary.trace_id, summary)),
                         Err(RecvError::Lagged(_)) => lagged = true,
                         Err(RecvError::Closed) => break,
                     },
@@ -52,9 +54,10 @@ pub(super) fn stream(store: Store, mut stopping: watch::Receiver<bool>) -> Respo
             if lagged && sender.send(Ok(Event::default().event("lagged").data(""))).await.is_err() {
                 return;
             }
-            for trace_id in changed {
-                let Ok(Some(summary)) = store.summary(trace_id).await else { continue };
-                let Ok(event) = Event::default().event("trace").json_data(convert::summary(summary)) else { continue };
+            for summary in changed.into_values() {
+                let summary = convert::summary(Arc::unwrap_or_clone(summary));
+                let event = Event::default().event("trace").json_data(summary);
+                let event = event.expect("a summary has no map with keys that JSON cannot have");
                 if sender.send(Ok(event)).await.is_err() {
                     return;
                 }

@@ -34,7 +34,7 @@ pub(crate) fn router(store: Store, sinks: Sinks, gate: Gate, stopping: watch::Re
         .route("/api/traces", get(list))
         .route(
             "/api/traces/live",
-            get(move |State(store): State<Store>| async move { live::stream(store, stopping.clone()) }),
+            get(move |State(store): State<Store>| async move { live::stream(&store, stopping.clone()) }),
         )
         .route("/api/traces/sinks", get(move || async move { sinks.show().await.map(Json) }))
         .route("/api/traces/{trace_id}", get(show))

@@ -30,7 +30,7 @@ impl Sinks {
         let mut sinks = Vec::with_capacity(self.statuses.len());
         for status in &self.statuses {
             let status = status.borrow().clone();
-            let set_aside = self.outbox.set_aside_by(&status.name, MOST_SET_ASIDE).await?;
+            let set_aside = self.outbox.set_aside_by(&status.cursor, MOST_SET_ASIDE).await?;
             sinks.push(sink(status, set_aside));
         }
         Ok(SinkList { sinks })
@@ -39,7 +39,7 @@ impl Sinks {
 
 fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>) -> Sink {
     Sink {
-        name: status.name,
+        name: status.cursor.to_string(),
         endpoint: status.endpoint,
         state: match status.state {
             forward::SinkState::Idle => SinkState::Idle,

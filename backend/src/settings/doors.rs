@@ -7,7 +7,7 @@ use throughline_intake::{ScrubRule, TicketKey, TicketKeys};
 
 use super::{SettingError, address, non_empty, wrong};
 use crate::listen::Patience;
-use throughline_forward::Secret;
+use secrecy::SecretString;
 
 /// What turns a setting off that has a default.
 const OFF: &str = "off";
@@ -51,7 +51,7 @@ pub(crate) struct DoorArgs {
 pub(crate) struct DoorSettings {
     pub(crate) trusted_listen: SocketAddr,
     pub(crate) grpc_listen: Option<SocketAddr>,
-    pub(crate) trusted_token: Option<Secret>,
+    pub(crate) trusted_token: Option<SecretString>,
     /// None: it is in the data directory.
     pub(crate) ticket_keys: Option<TicketKeys>,
     pub(crate) scrub: Vec<ScrubRule>,
@@ -108,7 +108,7 @@ impl DoorArgs {
         Ok(DoorSettings {
             trusted_listen,
             grpc_listen,
-            trusted_token: trusted_token.map(Secret::new),
+            trusted_token: trusted_token.map(SecretString::from),
             ticket_keys: non_empty(self.ticket_key).as_deref().map(ticket_keys).transpose()?,
             scrub: scrub(&self.scrub, non_empty(self.scrub_pattern).as_deref())?,
             patience,

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap, btree_map::Entry};
 use throughline_otlp::{
     KeyValue, LogRecord, Span,
     context::{TraceId, keys},
-    is_client_reported, page_clock_offset_ns,
+    is_client_reported, measured_offset,
 };
 use throughline_store::{SpanStore as _, Store, StoreError};
+use throughline_timing::best_offset;
 
 /// Of how many traces the offset is remembered.
 const MOST_TRACES: usize = 4096;
@@ -46,7 +47,7 @@ impl Aligner {
         if let Some(offset_ns) = self.offsets_ns.get(&trace_id) {
             return Ok(Some(*offset_ns));
         }
-        let offset_ns = page_clock_offset_ns(&self.store.trace(trace_id).await?);
+        let offset_ns = page_shift_ns(&self.store.trace(trace_id).await?);
         if let Some(offset_ns) = offset_ns {
             if self.offsets_ns.len() >= MOST_TRACES {
                 self.offsets_ns.clear();
@@ -55,6 +56,11 @@ impl Aligner {
         }
         Ok(offset_ns)
     }
+}
+
+/// What to add to the times of a page's records, from the spans of their trace; `None` where no request was measured.
+fn page_shift_ns(spans: &[Span]) -> Option<i64> {
+    best_offset(spans.iter().filter_map(measured_offset)).map(|offset| offset.offset_ns)
 }
 
 pub(crate) fn shift_span(span: &mut Span, offset_ns: i64) {
@@ -84,7 +90,8 @@ fn shifted_by(offset_ns: i64) -> KeyValue {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use throughline_otlp::{Event, context::SpanId};
+    use throughline_otlp::{Event, SpanKind, clocked, context::SpanId};
+    use throughline_timing::{ClockedSpan, align};
 
     #[test]
     fn a_span_moves_with_its_events_and_says_by_how_much() {
@@ -97,6 +104,60 @@ mod tests {
         assert_eq!(span.attributes, [KeyValue::new(keys::CLOCK_SHIFT_MS, -2.5)]);
         shift_span(&mut span, i64::MIN);
         assert_eq!(span.start_ns, 0, "it does not wrap");
+    }
+
+    /// A trace of a page whose requests each know an offset, `(offset_ms, error_ms)`, and were answered by a server.
+    fn trace(number: u8, requests: &[(f64, Option<f64>)]) -> Vec<Span> {
+        let trace_id = TraceId::from_bytes([number; 16]).unwrap();
+        let id = |number: u64| SpanId::from_bytes((1 << 32 | number).to_be_bytes()).unwrap();
+        let span = |number: u64, parent: Option<u64>| {
+            let mut span = Span::new(trace_id, id(number), Arc::default(), Arc::default());
+            (span.parent_span_id, span.start_ns, span.end_ns) = (parent.map(id), 5_000_000_000_000, 5_000_900_000_000);
+            span
+        };
+        let mut spans = vec![span(1, None)];
+        spans[0].attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
+        for (id, (offset_ms, error_ms)) in (2..).step_by(2).zip(requests) {
+            let mut fetch = span(id, Some(1));
+            fetch.attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
+            fetch.attributes.push(KeyValue::new(keys::CLOCK_OFFSET_MS, *offset_ms));
+            fetch.attributes.extend(error_ms.map(|error_ms| KeyValue::new(keys::CLOCK_ERROR_MS, error_ms)));
+            let mut server = span(id + 1, Some(id));
+            server.kind = SpanKind::Server;
+            spans.extend([fetch, server]);
+        }
+        spans
+    }
+
+    /// What the inspector shows is [`align`]: it moves the server's spans into the page's clock. Here the page's are moved into
+    /// the server's. The same trace has to be moved by the same amount.
+    #[tokio::test]
+    async fn a_trace_moves_by_what_the_inspector_moves_it_by() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let traces: [&[(f64, Option<f64>)]; 5] = [
+            &[],
+            &[(3_600_000.0, Some(0.5))],
+            &[(1_510.0, Some(20.0)), (1_500.0, Some(0.25)), (1_499.0, Some(5.0))],
+            &[(-20.0, None), (-20.0, Some(3.0))],
+            &[(7.0, Some(1.0)), (7.5, Some(1.0))],
+        ];
+        for (number, requests) in (1..).zip(traces) {
+            let spans = trace(number, requests);
+            store.append(spans.clone()).await.unwrap();
+            let aligned = align(&spans.iter().map(clocked).collect::<Vec<ClockedSpan>>());
+            let mut batch: Vec<(u64, Span)> = (1..).zip(spans.clone()).collect();
+            Aligner::new(store.clone()).align(&mut batch).await.unwrap();
+            let here: Vec<i64> = batch.iter().zip(&spans).map(|((_, after), before)| moved(before, after)).collect();
+            let inspector: Vec<i64> = aligned.spans.iter().map(|span| span.shift_ns).collect();
+            let between = |shifts: &[i64]| shifts.iter().map(|shift| shift - shifts[0]).collect::<Vec<_>>();
+            assert_eq!(between(&here), between(&inspector), "{requests:?}");
+            assert_eq!(here[0], aligned.page.map_or(0, |offset| offset.offset_ns), "{requests:?}");
+        }
+    }
+
+    fn moved(before: &Span, after: &Span) -> i64 {
+        i64::try_from(i128::from(after.start_ns) - i128::from(before.start_ns)).unwrap()
     }
 
     #[test]

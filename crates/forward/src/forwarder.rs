@@ -4,7 +4,6 @@ use crate::{
     ForwardConfig, OtlpSink, SinkStatus,
     alignment::Aligner,
     outgoing::Outgoing,
-    status::SinkState,
     upstream::{ClientError, Upstream},
     worker::Worker,
 };
@@ -20,6 +19,7 @@ use url::Url;
 
 /// What is delivered, and the memory of it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Sources {
     /// Spans and log records.
     pub store: Store,
@@ -27,6 +27,21 @@ pub struct Sources {
     pub metrics: Option<Metrics>,
     /// What sinks remember besides their cursors.
     pub outbox: Outbox,
+}
+
+impl Sources {
+    /// Without data points.
+    #[must_use]
+    pub const fn new(store: Store, outbox: Outbox) -> Self {
+        Self { store, metrics: None, outbox }
+    }
+
+    /// Sets [`Sources::metrics`].
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
 }
 
 /// A sink at work. When it is dropped, work ends at the next opportunity; [`Forwarder::shutdown`] also waits for it.
@@ -79,12 +94,8 @@ struct Begin {
 
 impl Begin {
     fn part<R: Outgoing>(&self, queue: R::Queue, upstream: Upstream, aligner: Option<Aligner>) -> Part {
-        let (status_sender, status) = watch::channel(SinkStatus {
-            name: R::cursor_name(&self.sink.name),
-            endpoint: upstream.shown_endpoint(),
-            state: SinkState::Idle,
-            ..SinkStatus::default()
-        });
+        let cursor = self.sink.name.cursor(R::SIGNAL);
+        let (status_sender, status) = watch::channel(SinkStatus::new(cursor, upstream.shown_endpoint()));
         let (outbox, sink, stopping) = (self.outbox.clone(), self.sink.clone(), self.stopping.clone());
         let worker = Worker::<R>::new(queue, outbox, sink, self.config, upstream, status_sender, stopping);
         Part { status, task: tokio::spawn(worker.aligned_by(aligner).run()) }
@@ -99,7 +110,7 @@ impl Part {
             Err(_) => {
                 self.task.abort();
                 let status = self.status.borrow();
-                tracing::warn!(sink = %status.name, waiting = status.waiting, "a sink was stopped with work waiting");
+                tracing::warn!(sink = %status.cursor, waiting = status.waiting, "a sink was stopped with work waiting");
             }
         }
     }

@@ -25,7 +25,6 @@ pub use crate::{
     headers::{HeadersError, HeadersProblem, parse_headers},
     sampling::Sampling,
     sampling_rule::SamplingRule,
-    secret::Secret,
     status::{SinkState, SinkStatus},
     upstream::ClientError,
 };

@@ -7,35 +7,35 @@ use throughline_otlp::{
     DataPoint, LogRecord, Record, Span,
     context::{SpanId, TraceId, keys},
 };
-use throughline_store::{Metrics, SpanStore, Store, StoreError};
+use throughline_store::{Metrics, SinkCursor, SpanStore, Store, StoreError};
 use tokio::sync::watch;
 
 /// Where records wait, in the order of commits, and how far each sink has come.
 pub(crate) trait Queue: Clone + fmt::Debug + Send + Sync + 'static {
     /// How far a sink has come; 0 if it never said.
-    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn cursor(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Notes it, and resolves once that is on disk.
-    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// How many were removed before the sink had them, to keep within bounds.
-    fn lost(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn lost(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Changes from now on after each commit.
     fn commits(&self) -> watch::Receiver<u64>;
 }
 
 impl Queue for Store {
-    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        SpanStore::cursor(self, sink)
+    fn cursor(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        SpanStore::cursor(self, cursor)
     }
 
-    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
-        SpanStore::set_cursor(self, sink, cursor)
+    fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
+        SpanStore::set_cursor(self, cursor, place)
     }
 
-    fn lost(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        Self::lost(self, sink)
+    fn lost(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        Self::lost(self, cursor)
     }
 
     fn commits(&self) -> watch::Receiver<u64> {
@@ -44,15 +44,15 @@ impl Queue for Store {
 }
 
 impl Queue for Metrics {
-    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        Self::cursor(self, sink)
+    fn cursor(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        Self::cursor(self, cursor)
     }
 
-    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
-        Self::set_cursor(self, sink, cursor)
+    fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
+        Self::set_cursor(self, cursor, place)
     }
 
-    async fn lost(&self, _: &str) -> Result<u64, StoreError> {
+    async fn lost(&self, _: &SinkCursor) -> Result<u64, StoreError> {
         Ok(self.counts().await?.lost)
     }
 
@@ -65,9 +65,6 @@ impl Queue for Metrics {
 pub(crate) trait Outgoing: Record {
     /// Where it waits.
     type Queue: Queue;
-
-    /// The name of its cursor for a sink.
-    fn cursor_name(sink: &str) -> String;
 
     /// What lies beyond a place.
     fn after(
@@ -99,10 +96,6 @@ fn received_ns<R: Record>(record: &R) -> Option<u64> {
 
 impl Outgoing for Span {
     type Queue = Store;
-
-    fn cursor_name(sink: &str) -> String {
-        sink.to_owned()
-    }
 
     fn after(
         queue: &Store,
@@ -136,10 +129,6 @@ impl Outgoing for Span {
 impl Outgoing for LogRecord {
     type Queue = Store;
 
-    fn cursor_name(sink: &str) -> String {
-        format!("{sink}/logs")
-    }
-
     fn after(
         queue: &Store,
         cursor: u64,
@@ -171,10 +160,6 @@ impl Outgoing for LogRecord {
 
 impl Outgoing for DataPoint {
     type Queue = Metrics;
-
-    fn cursor_name(sink: &str) -> String {
-        format!("{sink}/metrics")
-    }
 
     fn after(
         queue: &Metrics,

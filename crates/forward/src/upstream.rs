@@ -1,7 +1,7 @@
 //! One request to the upstream, and what its answer means (OTLP/HTTP, "Response" and "Failures").
 
 use crate::{
-    ForwardConfig, OtlpSink, Secret, endpoint,
+    ForwardConfig, OtlpSink, endpoint,
     response::{self, Partial},
     secret::scrub,
 };
@@ -12,6 +12,7 @@ use reqwest::{
     redirect,
 };
 use rustls::crypto::{CryptoProvider, ring};
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     error::Error,
     time::{Duration, SystemTime},
@@ -23,6 +24,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Why requests cannot be made at all.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// A header's name or value cannot be sent. Its value is not shown.
     #[error("header {0} cannot be sent")]
@@ -53,7 +55,7 @@ pub(crate) struct Upstream {
     client: Client,
     endpoint: Url,
     headers: HeaderMap,
-    secrets: Vec<Secret>,
+    secrets: Vec<SecretString>,
 }
 
 impl Upstream {
@@ -62,14 +64,14 @@ impl Upstream {
         let mut headers = HeaderMap::new();
         for (name, value) in &sink.headers {
             let header = || ClientError::Header(name.clone());
-            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| header())?;
+            let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| header())?;
             value.set_sensitive(true);
             headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| header())?, value);
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         let mut secrets: Vec<_> = sink.headers.iter().map(|(_, value)| value.clone()).collect();
-        secrets.extend(endpoint.password().map(Secret::new));
+        secrets.extend(endpoint.password().map(SecretString::from));
         Ok(Self {
             client: client(endpoint, config).map_err(ClientError::Client)?,
             endpoint: endpoint.clone(),
@@ -102,8 +104,8 @@ impl Upstream {
 
 fn client(endpoint: &Url, config: &ForwardConfig) -> reqwest::Result<Client> {
     if CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster, and that is as good.
-        let _ = ring::default_provider().install_default();
+        // Another thread may have been faster, and its provider is as good.
+        ring::default_provider().install_default().unwrap_or_else(|_| tracing::debug!("a TLS provider was installed"));
     }
     let mut builder = Client::builder()
         .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
@@ -183,7 +185,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()),
+        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or(Duration::ZERO)),
     }
 }
 
@@ -205,6 +207,7 @@ fn in_words(error: reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use throughline_store::SinkName;
 
     #[test]
     fn retry_after_in_seconds_and_as_a_date() {
@@ -220,8 +223,8 @@ mod tests {
 
     #[test]
     fn a_header_that_cannot_be_sent_is_named_and_its_value_is_not() {
-        let mut sink = OtlpSink::new("a", "http://127.0.0.1:1/v1/traces".parse().unwrap());
-        sink.headers = vec![("x-key".to_owned(), Secret::new("s3cret\n"))];
+        let mut sink = OtlpSink::new(SinkName::new("a").unwrap(), "http://127.0.0.1:1/v1/traces".parse().unwrap());
+        sink.headers = vec![("x-key".to_owned(), SecretString::from("s3cret\n"))];
         let error = Upstream::new(&sink, &sink.endpoint, &ForwardConfig::default()).unwrap_err();
         assert_eq!(error.to_string(), "header x-key cannot be sent");
     }

@@ -18,7 +18,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use throughline_otlp::{Encoding, Signal, encode};
-use throughline_store::{Outbox, SetAside, StoreError};
+use throughline_store::{Outbox, SetAside, SinkCursor, StoreError};
 use tokio::sync::watch;
 
 /// Everything that one task owns.
@@ -30,8 +30,8 @@ pub(crate) struct Worker<R: Outgoing> {
     aligner: Option<Aligner>,
     /// The place up to which tail sampling has decided, where it has a say.
     decided: Option<watch::Receiver<u64>>,
-    /// Of the cursor.
-    name: String,
+    /// Its name in the store.
+    name: SinkCursor,
     config: ForwardConfig,
     upstream: Upstream,
     status: watch::Sender<SinkStatus>,
@@ -76,7 +76,7 @@ impl<R: Outgoing> Worker<R> {
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let backoff = Backoff::new(config.backoff);
-        let name = R::cursor_name(&sink.name);
+        let name = sink.name.cursor(R::SIGNAL);
         let decided = sink.sampling.as_ref().filter(|_| R::SIGNAL == Signal::Traces).map(Sampling::decided);
         Self {
             queue,
@@ -177,8 +177,9 @@ impl<R: Outgoing> Worker<R> {
             () = stopped(&mut self.stopping) => return Flow::GoOn,
         }
         // When stopping, the next round delivers what there is and then stops.
-        let _ = self.pause(self.config.linger).await;
-        Flow::GoOn
+        match self.pause(self.config.linger).await {
+            Flow::GoOn | Flow::Stop => Flow::GoOn,
+        }
     }
 
     async fn deliver(&mut self, batch: Vec<(u64, R)>) -> Flow {
@@ -290,10 +291,14 @@ impl<R: Outgoing> Worker<R> {
         }
     }
 
-    /// How many are still to come, and how many never will.
+    /// How many are still to come, and how many never will; what was known before, where the store cannot say.
     async fn waiting_and_lost(&self) -> (u64, u64) {
         let (waiting, lost) = (R::waiting(&self.queue, self.cursor).await, self.queue.lost(&self.name).await);
-        (waiting.unwrap_or(0), lost.unwrap_or(0))
+        for error in [waiting.as_ref().err(), lost.as_ref().err()].into_iter().flatten() {
+            tracing::debug!(sink = %self.name, %error, "it is not known how much a sink waits for");
+        }
+        let known = self.status.borrow();
+        (waiting.unwrap_or(known.waiting), lost.unwrap_or(known.lost))
     }
 
     async fn begin(&self, batch: &[(u64, R)]) {
@@ -433,7 +438,8 @@ impl<R: Outgoing> Worker<R> {
 
 /// Resolves when the forwarder says so or is gone.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
+    // An error means that it is gone.
+    drop(stopping.wait_for(|stop| *stop).await);
 }
 
 /// Never shorter than our own backoff, never longer than is allowed.
@@ -442,15 +448,15 @@ fn wait_time(backoff: Duration, retry_after: Option<Duration>, max_retry_after: 
 }
 
 fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // A clock that is set before 1970 is at its beginning.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn gzip(body: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    // Writing to a vector does not fail.
-    let _ = encoder.write_all(body);
-    encoder.finish().unwrap_or_default().into()
+    encoder.write_all(body).expect("writing to a vector does not fail");
+    encoder.finish().expect("writing to a vector does not fail").into()
 }
 
 #[cfg(test)]

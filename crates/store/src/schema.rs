@@ -102,7 +102,8 @@ INSERT INTO totals VALUES (0, 0);
 ";
 
 // `logs.seq` is the order of commits, as of spans. A log record has no id, so `key` tells what came before from what is
-// new. `time_ns` is when it happened or was noticed; `body` is a protobuf `LogRecord`.
+// new. `time_ns` is when it happened or was noticed; `body` is a protobuf `LogRecord`; `is_error` is 1 where its severity is
+// ERROR or worse.
 pub(crate) const LOGS: &str = "
 CREATE TABLE logs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -110,20 +111,27 @@ CREATE TABLE logs (
     trace_id BLOB,
     time_ns INTEGER NOT NULL,
     resource_id INTEGER NOT NULL REFERENCES resources (id),
-    body BLOB NOT NULL
+    body BLOB NOT NULL,
+    is_error INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX logs_by_trace ON logs (trace_id, time_ns, seq) WHERE trace_id IS NOT NULL;
+CREATE INDEX logs_of_errors ON logs (trace_id) WHERE is_error = 1 AND trace_id IS NOT NULL;
 
 ALTER TABLE totals ADD COLUMN logs INTEGER NOT NULL DEFAULT 0;
 ";
 
-// The names, services and users of traces; `age` says until when they are needed, see `terms`.
+// The names, services, users and routes of traces; `age` says until when they are needed, see `terms`. `terms_text` finds
+// them by parts of them, see `search`.
 pub(crate) const TERMS: &str = "
 CREATE TABLE terms (
     id INTEGER PRIMARY KEY,
     text TEXT NOT NULL UNIQUE,
     age INTEGER NOT NULL
 ) STRICT;
+
+CREATE VIRTUAL TABLE terms_text USING fts5(
+    text, content = '', contentless_delete = 1, tokenize = 'trigram case_sensitive 1'
+);
 ";
 
 // Spans lie in blocks, in the order of commits: the first and the last place of a block are its own. Traces have numbers in

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod align;
 mod decompose;
 mod exchange;
 mod interval;
@@ -8,6 +9,7 @@ pub mod server_timing;
 mod split;
 mod sync;
 
+pub use align::{AlignedSpan, Alignment, ClockedSpan, Join, MeasuredOffset, align, best_offset};
 pub use decompose::{ResourceTiming, decompose};
 pub use exchange::{Exchange, ExchangeError};
 pub use interval::Interval;

@@ -2,13 +2,13 @@ use std::{collections::BTreeSet, path::Path};
 
 use rusqlite::params;
 use throughline_otlp::{
-    KeyValue, LogRecord,
+    KeyValue, LogRecord, Signal,
     context::{SpanId, TraceId},
     encode_record, encode_resource_scope,
 };
 
 use super::*;
-use crate::{ListFilter, SpanStore as _, Store, logs};
+use crate::{ListFilter, SinkName, SpanStore as _, Store, logs};
 
 const APPLICATION_ID: i64 = 0x5448_4c4e;
 
@@ -121,7 +121,7 @@ async fn files_of_older_versions_keep_all_they_have_and_take_more() {
             assert_eq!((summary.root_name.as_str(), summary.span_count), ("span 6", 25));
             assert_eq!(summary.services, ["web"]);
             assert_eq!(store.list(ListFilter::default()).await.unwrap().len(), 50);
-            assert_eq!(store.cursor("honeycomb").await.unwrap(), 2);
+            assert_eq!(store.cursor(&SinkName::new("honeycomb").unwrap().cursor(Signal::Traces)).await.unwrap(), 2);
             assert_eq!(store.trace_logs(trace_id(1)).await.unwrap()[..records.len()], records);
             let counts = store.counts().await.unwrap();
             assert_eq!((counts.spans, counts.traces), (5_000 + round, 200));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{child, failed, noise, record, root, span_id, trace_id};
+use crate::support::{child, failed, log_cursor, noise, record, root, sink, span_cursor, span_id, trace_id};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_otlp::{KeyValue, Span, context::TraceId};
@@ -132,8 +132,8 @@ async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond(
     let sinks = Retention {
         age: Some(HOUR),
         unsent_bytes: Some(1_000_000),
-        span_sinks: vec!["honeycomb".to_owned(), "other".to_owned()],
-        log_sinks: vec!["honeycomb/logs".to_owned()],
+        span_sinks: vec![sink("honeycomb"), sink("other")],
+        log_sinks: vec![sink("honeycomb")],
         ..Retention::default()
     };
     let (dir, store) = store_with(sinks);
@@ -142,16 +142,19 @@ async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond(
     }
     store.append_logs(vec![record(1, 1, 1), record(1, 2, 1)]).await.unwrap();
     backdate(&dir, 3_601);
-    store.set_cursor("honeycomb", 10).await.unwrap();
-    store.set_cursor("other", 4).await.unwrap();
+    store.set_cursor(&span_cursor("honeycomb"), 10).await.unwrap();
+    store.set_cursor(&span_cursor("other"), 4).await.unwrap();
     store.tidy().await.unwrap();
     // What both had is gone; the rest waits for one of them, however old it is.
     assert_eq!(store.after(0, 100).await.unwrap()[0].0, 5);
     assert_eq!(store.counts().await.unwrap().log_records, 2);
-    store.set_cursor("honeycomb/logs", 2).await.unwrap();
+    store.set_cursor(&log_cursor("honeycomb"), 2).await.unwrap();
     store.tidy().await.unwrap();
     assert_eq!(store.counts().await.unwrap().log_records, 0);
-    assert_eq!((store.lost("honeycomb").await.unwrap(), store.lost("other").await.unwrap()), (0, 0));
+    assert_eq!(
+        (store.lost(&span_cursor("honeycomb")).await.unwrap(), store.lost(&span_cursor("other")).await.unwrap()),
+        (0, 0)
+    );
 
     // Six wait; with those to come it is too much.
     for number in 11..=150 {
@@ -161,11 +164,11 @@ async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond(
     store.tidy().await.unwrap();
     let first = store.after(0, 1).await.unwrap()[0].0;
     assert!((20..100).contains(&first), "{first} is the first that is left");
-    assert_eq!(store.lost("honeycomb").await.unwrap(), first - 1 - 10);
-    assert_eq!(store.lost("other").await.unwrap(), first - 1 - 4);
+    assert_eq!(store.lost(&span_cursor("honeycomb")).await.unwrap(), first - 1 - 10);
+    assert_eq!(store.lost(&span_cursor("other")).await.unwrap(), first - 1 - 4);
     // That counts is not forgotten when the sink goes on.
-    store.set_cursor("other", 150).await.unwrap();
-    assert_eq!(store.lost("other").await.unwrap(), first - 1 - 4);
+    store.set_cursor(&span_cursor("other"), 150).await.unwrap();
+    assert_eq!(store.lost(&span_cursor("other")).await.unwrap(), first - 1 - 4);
 }
 
 /// The writer is busy for as long as a step takes; a step is bounded in what it touches.
