@@ -12,7 +12,7 @@ use anyhow::Context;
 use secrecy::ExposeSecret as _;
 use throughline_forward::{ForwardConfig, Forwarder, OtlpSink, Sampling, Sources};
 use throughline_intake::{Intake, IntakeConfig, TicketKeys, TrustedToken};
-use throughline_otlp::{KeyValue, Value};
+use throughline_otlp::{KeyValue, Signal, Value};
 use throughline_store::{Metrics, Outbox, Store, StoreError};
 use tokio::{net::TcpListener, signal, sync::watch};
 
@@ -88,7 +88,8 @@ async fn serve(settings: Settings) -> anyhow::Result<()> {
     if settings.self_check {
         // Where only some traces go on, this one may well stay.
         let all_go = settings.outbox.sampling.is_none();
-        let sinks = forwarders.iter().filter(|_| all_go).map(Forwarder::status).collect();
+        let sinks =
+            forwarders.iter().filter(|_| all_go).filter_map(|forwarder| forwarder.status(Signal::Traces)).collect();
         tokio::spawn(self_check::run(provider.clone(), store.clone(), sinks));
     }
     stop_signal.await;
@@ -236,11 +237,11 @@ fn forwarders(settings: &Settings, sources: &Sources) -> anyhow::Result<Vec<Forw
     let sampling = rule.map(|rule| Sampling::start(sources.store.clone(), sources.outbox.clone(), rule, names));
     let config = ForwardConfig::default().with_request_timeout(settings.timeout);
     let spawn = |upstream: &Upstream| {
-        let mut sink = OtlpSink::new(upstream.name.clone(), upstream.endpoint.clone());
-        sink.logs_endpoint = Some(upstream.logs_endpoint.clone());
-        sink.metrics_endpoint = Some(upstream.metrics_endpoint.clone());
-        sink.headers.clone_from(&upstream.headers);
-        sink.align_clocks = settings.align_clocks;
+        let mut sink = OtlpSink::new(upstream.name.clone(), upstream.endpoint.clone())
+            .with_logs_endpoint(upstream.logs_endpoint.clone())
+            .with_metrics_endpoint(upstream.metrics_endpoint.clone())
+            .with_headers(upstream.headers.clone())
+            .with_align_clocks(settings.align_clocks);
         sink.sampling.clone_from(&sampling);
         throughline_forward::spawn(sources.clone(), sink, config)
             .with_context(|| format!("the way to the upstream `{}` cannot be set up", upstream.name))

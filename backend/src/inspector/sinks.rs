@@ -20,9 +20,7 @@ pub(crate) struct Sinks {
 impl Sinks {
     /// Of these forwarders: the parts of each for spans, log records and data points, in their order.
     pub(crate) fn new(outbox: Outbox, forwarders: &[Forwarder]) -> Self {
-        let parts =
-            |forwarder: &Forwarder| [Some(forwarder.status()), forwarder.logs_status(), forwarder.metrics_status()];
-        Self { outbox, statuses: forwarders.iter().flat_map(parts).flatten().collect() }
+        Self { outbox, statuses: forwarders.iter().flat_map(Forwarder::statuses).collect() }
     }
 
     /// As it is now.

@@ -94,6 +94,49 @@ impl OtlpSink {
     }
 }
 
+/// How records are delivered, wherever that is to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// The name that its cursors have in the store: as long as it stays the same, delivery goes on where it was.
+    pub name: SinkName,
+    /// Spans, log records or data points in one request. 512.
+    pub max_records: usize,
+    /// As [`OtlpSink::align_clocks`]. No.
+    pub align_clocks: bool,
+    /// As [`OtlpSink::sampling`].
+    pub sampling: Option<Sampling>,
+}
+
+impl Delivery {
+    /// Everything, as it is stored.
+    #[must_use]
+    pub const fn new(name: SinkName) -> Self {
+        Self { name, max_records: 512, align_clocks: false, sampling: None }
+    }
+
+    /// Sets [`Delivery::max_records`].
+    #[must_use]
+    pub const fn with_max_records(mut self, max_records: usize) -> Self {
+        self.max_records = max_records;
+        self
+    }
+
+    /// Sets [`Delivery::align_clocks`].
+    #[must_use]
+    pub const fn with_align_clocks(mut self, align_clocks: bool) -> Self {
+        self.align_clocks = align_clocks;
+        self
+    }
+
+    /// Sets [`Delivery::sampling`].
+    #[must_use]
+    pub fn with_sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = Some(sampling);
+        self
+    }
+}
+
 /// Names only: a URL's own `Debug` shows its password.
 impl fmt::Debug for OtlpSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

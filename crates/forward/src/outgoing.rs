@@ -1,6 +1,9 @@
 //! What the outbox passes on: spans, log records and data points, and how the store gives them.
 
-use crate::alignment::{shift_log_record, shift_span};
+use crate::{
+    Records,
+    alignment::{shift_log_record, shift_span},
+};
 use std::{fmt, future::Future};
 
 use throughline_otlp::{
@@ -85,6 +88,9 @@ pub(crate) trait Outgoing: Record {
     /// Moves its times, and says so.
     fn shift(&mut self, offset_ns: i64);
 
+    /// These records, for a sink.
+    fn records(records: &[Self]) -> Records<'_>;
+
     /// As the span that tail sampling may leave out, if it is one.
     fn sampled(&mut self) -> Option<&mut Span>;
 }
@@ -121,6 +127,10 @@ impl Outgoing for Span {
         shift_span(self, offset_ns);
     }
 
+    fn records(records: &[Self]) -> Records<'_> {
+        Records::Spans(records)
+    }
+
     fn sampled(&mut self) -> Option<&mut Span> {
         Some(self)
     }
@@ -151,6 +161,10 @@ impl Outgoing for LogRecord {
 
     fn shift(&mut self, offset_ns: i64) {
         shift_log_record(self, offset_ns);
+    }
+
+    fn records(records: &[Self]) -> Records<'_> {
+        Records::Logs(records)
     }
 
     fn sampled(&mut self) -> Option<&mut Span> {
@@ -185,6 +199,10 @@ impl Outgoing for DataPoint {
 
     /// A point belongs to no trace, so nothing is known of its clock.
     fn shift(&mut self, _: i64) {}
+
+    fn records(records: &[Self]) -> Records<'_> {
+        Records::DataPoints(records)
+    }
 
     fn sampled(&mut self) -> Option<&mut Span> {
         None

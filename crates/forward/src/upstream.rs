@@ -1,7 +1,7 @@
 //! One request to the upstream, and what its answer means (OTLP/HTTP, "Response" and "Failures").
 
 use crate::{
-    ForwardConfig, OtlpSink, endpoint,
+    Answer, ForwardConfig, OtlpSink, endpoint,
     response::{self, Partial},
     secret::scrub,
 };
@@ -32,21 +32,6 @@ pub enum ClientError {
     /// The HTTP client cannot be made: for `https` most often because the system has no certificates.
     #[error("cannot set up HTTPS (are the system's CA certificates installed?): {0}")]
     Client(#[source] reqwest::Error),
-}
-
-/// What an answer means for a batch.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It was taken, but for some of it.
-    Taken(Partial),
-    /// There is something in it that will never be taken.
-    Refused(String),
-    /// It may be taken later.
-    Unavailable { reason: String, retry_after: Option<Duration> },
-    /// Nothing of this kind is taken there, at least not now.
-    Absent { reason: String, retry_after: Option<Duration> },
-    /// The key is not accepted.
-    Unauthorized(String),
 }
 
 /// The way to one upstream.
@@ -81,20 +66,21 @@ impl Upstream {
     }
 
     /// Sends a body that is protobuf, compressed with gzip.
-    pub(crate) async fn send(&self, body: Bytes) -> Outcome {
+    pub(crate) async fn send(&self, body: Bytes) -> Answer {
         let request = self.client.post(self.endpoint.clone()).headers(self.headers.clone()).body(body);
-        let outcome = match request.send().await {
-            Ok(response) => outcome(response).await,
-            Err(error) => Outcome::Unavailable { reason: in_words(error), retry_after: None },
+        let mut answer = match request.send().await {
+            Ok(response) => answer(response).await,
+            Err(error) => Answer::RetryLater { reason: in_words(error), after: None },
         };
-        let scrub = |text| scrub(text, self.secrets.iter());
-        match outcome {
-            Outcome::Taken(partial) => Outcome::Taken(Partial { message: scrub(partial.message), ..partial }),
-            Outcome::Refused(reason) => Outcome::Refused(scrub(reason)),
-            Outcome::Unavailable { reason, retry_after } => Outcome::Unavailable { reason: scrub(reason), retry_after },
-            Outcome::Absent { reason, retry_after } => Outcome::Absent { reason: scrub(reason), retry_after },
-            Outcome::Unauthorized(reason) => Outcome::Unauthorized(scrub(reason)),
+        match &mut answer {
+            Answer::Taken => {}
+            Answer::TakenInPart { message: text, .. }
+            | Answer::Refused { reason: text }
+            | Answer::RetryLater { reason: text, .. }
+            | Answer::Absent { reason: text, .. }
+            | Answer::Stopped { reason: text } => *text = scrub(std::mem::take(text), self.secrets.iter()),
         }
+        answer
     }
 
     pub(crate) fn shown_endpoint(&self) -> String {
@@ -134,37 +120,38 @@ fn is_loopback(endpoint: &Url) -> bool {
 
 /// What the status means. What says something about the batch (400, 413, 422) is told apart from what says something
 /// about the endpoint: a wrong path must not throw a whole store away, one span after another.
-async fn outcome(mut response: Response) -> Outcome {
+async fn answer(mut response: Response) -> Answer {
     let status = response.status();
-    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let after = retry_after(response.headers(), SystemTime::now());
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().to_owned();
     let body = match read(&mut response).await {
         Ok(body) => body,
         // A failure is one without its words, too.
         Err(_) if !status.is_success() => Vec::new(),
-        Err(error) => return Outcome::Unavailable { reason: in_words(error), retry_after },
+        Err(error) => return Answer::RetryLater { reason: in_words(error), after },
     };
     if status.is_success() {
         return match response::success(&content_type, &body) {
-            Some(partial) => Outcome::Taken(partial),
+            Some(Partial { rejected: 0, message }) if message.is_empty() => Answer::Taken,
+            Some(Partial { rejected, message }) => Answer::TakenInPart { rejected, message },
             None => {
                 let reason = format!("answered {status} with a body that is no OTLP answer");
-                Outcome::Unavailable { reason, retry_after }
+                Answer::RetryLater { reason, after }
             }
         };
     }
     let words = response::failure(&content_type, &body);
     let reason = if words.is_empty() { format!("answered {status}") } else { format!("answered {status}: {words}") };
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Unauthorized(reason),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Answer::Stopped { reason },
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-            Outcome::Refused(reason)
+            Answer::Refused { reason }
         }
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
-            Outcome::Absent { reason, retry_after }
+            Answer::Absent { reason, after }
         }
-        _ => Outcome::Unavailable { reason, retry_after },
+        _ => Answer::RetryLater { reason, after },
     }
 }
 

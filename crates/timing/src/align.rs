@@ -115,7 +115,7 @@ pub fn align(spans: &[ClockedSpan]) -> Alignment {
     let parents: Vec<Option<usize>> =
         spans.iter().map(|span| span.parent.and_then(|id| index.get(&id)).copied()).collect();
     let used = |at: usize| used_offset(spans, &parents, at, page);
-    let shifts = shifts(&parents, &used);
+    let shifts = shifts(&parents, used);
     let aligned = |at: usize| {
         let join = used(at).zip(parents[at]).map(|(offset, parent)| {
             let slack_ns = offset.error_ns.unwrap_or(0).saturating_add(JOIN_SLACK_NS);

@@ -257,7 +257,7 @@ async fn without_an_address_for_them_log_records_stay() {
     let mut sink = sink(upstream.addr());
     sink.logs_endpoint = None;
     let forwarder = spawn(bench.sources(), sink, config()).unwrap();
-    assert!(forwarder.logs_status().is_none());
+    assert!(forwarder.status(Signal::Logs).is_none());
     upstream.wait_for(5, PATIENCE).await.unwrap();
     forwarder.shutdown().await;
     assert!(upstream.requests().iter().all(|request| request.signal == Signal::Traces));

@@ -40,7 +40,7 @@ async fn data_points_arrive_once_and_in_order() {
     // What is new wakes it.
     append(&metrics, 600..601).await;
     upstream.wait_for_data_points(601, PATIENCE).await.unwrap();
-    let status = forwarder.metrics_status().unwrap();
+    let status = forwarder.status(Signal::Metrics).unwrap();
     let status = until_status(status, |status| status.state == SinkState::Idle && status.delivered == 601).await;
     assert_eq!((status.waiting, status.rejected, status.cursor.as_str()), (0, 0, "honeycomb/metrics"));
     assert_eq!(upstream.data_points(), (0..601).map(point).collect::<Vec<_>>());
@@ -57,7 +57,7 @@ async fn data_points_that_are_not_taken_now_are_taken_later() {
         bench.append(0..5).await;
         let forwarder = deliver(&bench, &metrics, &upstream, config());
         let expected = if behaviour == Behaviour::Status(404, None) { SinkState::Absent } else { SinkState::Backoff };
-        let status = forwarder.metrics_status().unwrap();
+        let status = forwarder.status(Signal::Metrics).unwrap();
         let seen = until_status(status.clone(), |status| status.state == expected).await;
         assert_eq!((seen.delivered, seen.waiting, seen.oldest_ns), (0, 20, Some(1_000_000)), "{behaviour:?}");
         upstream.wait_for(5, PATIENCE).await.unwrap();

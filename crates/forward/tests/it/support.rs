@@ -126,12 +126,12 @@ impl Bench {
 }
 
 pub(crate) async fn until(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
-    until_status(forwarder.status(), done).await
+    until_status(forwarder.status(Signal::Traces).unwrap(), done).await
 }
 
 /// The same for the half that delivers log records.
 pub(crate) async fn until_logs(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
-    until_status(forwarder.logs_status().unwrap(), done).await
+    until_status(forwarder.status(Signal::Logs).unwrap(), done).await
 }
 
 pub(crate) async fn until_status(
