@@ -1,14 +1,13 @@
 //! Pages' records in the server's clock, for upstreams that show times as they come.
 
 use crate::outgoing::Outgoing;
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use throughline_otlp::{
     KeyValue, LogRecord, Span,
     context::{TraceId, keys},
-    is_client_reported, measured_offset,
+    is_client_reported,
 };
 use throughline_store::{SpanStore as _, Store, StoreError};
-use throughline_timing::best_offset;
 
 /// Of how many traces the offset is remembered.
 const MOST_TRACES: usize = 4096;
@@ -28,39 +27,35 @@ impl Aligner {
 
     /// Moves those of a batch that can be: a trace whose requests were not measured says nothing about its clock.
     pub(crate) async fn align<R: Outgoing>(&mut self, batch: &mut [(u64, R)]) -> Result<(), StoreError> {
-        // The memory of this batch: what is forgotten meanwhile must not move one record and not the next.
-        let mut offsets_ns: BTreeMap<TraceId, Option<i64>> = BTreeMap::new();
+        let reported = |record: &R| record.ids().0.filter(|_| is_client_reported(record.attributes()));
+        let trace_ids: BTreeSet<TraceId> = batch.iter().filter_map(|(_, record)| reported(record)).collect();
+        let offsets_ns = self.offsets_ns(trace_ids).await?;
         for (_, record) in batch {
-            let Some(trace_id) = record.ids().0.filter(|_| is_client_reported(record.attributes())) else { continue };
-            let offset_ns = match offsets_ns.entry(trace_id) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(unknown) => *unknown.insert(self.offset_ns(trace_id).await?),
-            };
-            if let Some(offset_ns) = offset_ns {
-                record.shift(offset_ns);
+            if let Some(offset_ns) = reported(record).and_then(|trace_id| offsets_ns.get(&trace_id)) {
+                record.shift(*offset_ns);
             }
         }
         Ok(())
     }
 
-    async fn offset_ns(&mut self, trace_id: TraceId) -> Result<Option<i64>, StoreError> {
-        if let Some(offset_ns) = self.offsets_ns.get(&trace_id) {
-            return Ok(Some(*offset_ns));
-        }
-        let offset_ns = page_shift_ns(&self.store.trace(trace_id).await?);
-        if let Some(offset_ns) = offset_ns {
+    /// The offsets of these traces, as far as they are known: from memory, else from the traces' rows.
+    async fn offsets_ns(&mut self, trace_ids: BTreeSet<TraceId>) -> Result<BTreeMap<TraceId, i64>, StoreError> {
+        let (known, unknown): (Vec<TraceId>, Vec<TraceId>) =
+            trace_ids.into_iter().partition(|trace_id| self.offsets_ns.contains_key(trace_id));
+        // The memory of this batch: what is forgotten meanwhile must not move one record and not the next.
+        let mut offsets_ns: BTreeMap<TraceId, i64> =
+            known.into_iter().filter_map(|trace_id| Some((trace_id, *self.offsets_ns.get(&trace_id)?))).collect();
+        let facts = self.store.facts(unknown.clone()).await?;
+        for (trace_id, facts) in unknown.into_iter().zip(facts) {
+            let Some(clock) = facts.page_clock else { continue };
             if self.offsets_ns.len() >= MOST_TRACES {
                 self.offsets_ns.clear();
             }
-            self.offsets_ns.insert(trace_id, offset_ns);
+            self.offsets_ns.insert(trace_id, clock.offset_ns);
+            offsets_ns.insert(trace_id, clock.offset_ns);
         }
-        Ok(offset_ns)
+        Ok(offsets_ns)
     }
-}
-
-/// What to add to the times of a page's records, from the spans of their trace; `None` where no request was measured.
-fn page_shift_ns(spans: &[Span]) -> Option<i64> {
-    best_offset(spans.iter().filter_map(measured_offset)).map(|offset| offset.offset_ns)
 }
 
 pub(crate) fn shift_span(span: &mut Span, offset_ns: i64) {

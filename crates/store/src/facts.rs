@@ -1,14 +1,16 @@
-//! What tail sampling decides by, from a trace's row.
+//! What tail sampling and alignment go by, from a trace's row.
 
 use rusqlite::Connection;
 use throughline_otlp::context::TraceId;
+use throughline_timing::MeasuredOffset;
 
 use crate::{StoreError, read, terms};
 
-/// What is known of a trace without reading its spans: whether something failed, and how long its requests took.
+/// What is known of a trace without reading its spans: whether something failed, how long its requests took, and
+/// what they measured of the clocks.
 ///
 /// It is about every span that was ever stored, and every log record that still is. Where retention has removed a part of a
-/// trace, the failed spans of that part no longer count, but its durations do.
+/// trace, the failed spans of that part no longer count, but its durations and offsets do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceFacts {
@@ -20,6 +22,9 @@ pub struct TraceFacts {
     /// [`MAX_ROUTES`](crate::MAX_ROUTES). Of a route, the first [`MAX_TEXT_CHARS`](crate::MAX_TEXT_CHARS) characters are kept:
     /// routes that differ only after them are one.
     pub routes: Vec<(String, u64)>,
+    /// What to add to the times of the page to see them in the server's clock, as
+    /// [`Alignment::page`](throughline_timing::Alignment::page) of all spans; `None` if no request was measured.
+    pub page_clock: Option<MeasuredOffset>,
     /// Whether the trace has more routes than these. None of them took longer than the last of these.
     pub has_more_routes: bool,
 }
@@ -41,6 +46,7 @@ fn facts_of(connection: &Connection, trace_id: TraceId) -> Result<TraceFacts, St
         has_error: has_error_record || fold.error_count > 0,
         slowest_root_ns: fold.slowest.root_ns,
         routes: fold.slowest.routes.iter().map(route).collect::<Result<_, StoreError>>()?,
+        page_clock: fold.clock,
         has_more_routes: fold.slowest.has_more_routes,
     })
 }

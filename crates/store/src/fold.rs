@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use throughline_otlp::{
     Span, Value,
     context::{SpanId, keys},
+    measured_offset,
 };
+use throughline_timing::MeasuredOffset;
 
 use crate::{
     Bands,
@@ -31,6 +33,8 @@ pub(crate) struct Fold {
     pub(crate) error_count: u64,
     pub(crate) user: Option<User>,
     pub(crate) bands: Option<Bands>,
+    /// The best that its requests measured of the clocks of page and server.
+    pub(crate) clock: Option<MeasuredOffset>,
     pub(crate) slowest: Slowest,
     /// Each service, and when its first span began; in that order.
     pub(crate) services: Vec<(i64, Term)>,
@@ -78,6 +82,7 @@ impl Fold {
             error_count: 0,
             user: None,
             bands: None,
+            clock: None,
             slowest: Slowest::default(),
             services: Vec::with_capacity(2),
             terms: Vec::with_capacity(8),
@@ -99,6 +104,7 @@ impl Fold {
         let user = terms.user.map(|name| User { start_ns: head.start_ns, span_id: head.span_id, name });
         self.user = either(self.user, user, |a, b| if b.order() < a.order() { b } else { a });
         self.bands = either(self.bands, bands(span), sum);
+        self.clock = either(self.clock, measured_offset(span), MeasuredOffset::better);
         self.slowest.add(span, terms.route);
         self.note_service(head.start_ns, terms.service);
         self.note_term(terms.name);
@@ -136,8 +142,12 @@ impl Fold {
     /// What has no column of its own: all but start, duration and counts.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + 8 * self.terms.len());
-        let bits =
-            u8::from(self.head.is_root) | (u8::from(self.user.is_some()) << 1) | (u8::from(self.bands.is_some()) << 2);
+        let clock_error_ns = self.clock.and_then(|clock| clock.error_ns);
+        let bits = u8::from(self.head.is_root)
+            | (u8::from(self.user.is_some()) << 1)
+            | (u8::from(self.bands.is_some()) << 2)
+            | (u8::from(self.clock.is_some()) << 3)
+            | (u8::from(clock_error_ns.is_some()) << 4);
         bytes.push(bits);
         put_signed(&mut bytes, self.end_ns.wrapping_sub(self.start_ns));
         put_signed(&mut bytes, self.head.start_ns.wrapping_sub(self.start_ns));
@@ -154,6 +164,12 @@ impl Fold {
             for ms in [bands.network_ms, bands.uplink_ms, bands.downlink_ms, bands.error_ms, bands.server_ms] {
                 bytes.extend_from_slice(&ms.to_le_bytes());
             }
+        }
+        if let Some(clock) = self.clock {
+            put_signed(&mut bytes, clock.offset_ns);
+        }
+        if let Some(error_ns) = clock_error_ns {
+            put(&mut bytes, error_ns);
         }
         self.slowest.write(&mut bytes);
         put(&mut bytes, self.services.len() as u64);
@@ -199,6 +215,9 @@ impl Fold {
             let mut ms = || reader.array().map(f64::from_le_bytes);
             Some(Bands { network_ms: ms()?, uplink_ms: ms()?, downlink_ms: ms()?, error_ms: ms()?, server_ms: ms()? })
         };
+        let offset_ns = if bits & 8 == 0 { None } else { Some(reader.signed()?) };
+        let error_ns = if bits & 16 == 0 { None } else { Some(reader.number()?) };
+        let clock = offset_ns.map(|offset_ns| MeasuredOffset { offset_ns, error_ns });
         let slowest = Slowest::read(&mut reader)?;
         let count = reader.count()?;
         let mut service = || Ok((start_ns.wrapping_add(reader.signed()?), reader.signed()?));
@@ -209,7 +228,7 @@ impl Fold {
             terms.push(last);
         }
         let Columns { span_count, error_count, .. } = columns;
-        Ok(Self { start_ns, end_ns, head, span_count, error_count, user, bands, slowest, services, terms })
+        Ok(Self { start_ns, end_ns, head, span_count, error_count, user, bands, clock, slowest, services, terms })
     }
 }
 
@@ -303,12 +322,13 @@ mod tests {
         collections::{BTreeMap, BTreeSet},
         sync::Arc,
     };
-    use throughline_otlp::{KeyValue, Resource, Scope, Status, StatusCode, context::TraceId};
+    use throughline_otlp::{KeyValue, Resource, Scope, Status, StatusCode, clocked, context::TraceId};
+    use throughline_timing::align;
 
     fn span() -> impl Strategy<Value = Span> {
-        let texts = (option::of("[a-c]"), option::of("[a-c]"));
+        let texts = (option::of("[a-c]"), option::of("[a-c]"), option::of((-5..5_i64, option::of(0..3_i64))));
         (any::<bool>(), (0..4_u64, 0..8_u64), any::<bool>(), texts, option::of(0..1000_i64)).prop_map(
-            |(root, (start_ns, end_ns), error, (user, route), network)| {
+            |(root, (start_ns, end_ns), error, (user, route, clock), network)| {
                 let mut span = Span::new(
                     TraceId::from_bytes([1; 16]).unwrap(),
                     SpanId::from_bytes([1; 8]).unwrap(),
@@ -325,6 +345,10 @@ mod tests {
                 }
                 if let Some(route) = route {
                     span.attributes.push(KeyValue::new(HTTP_ROUTE, route));
+                }
+                if let Some((offset_ms, error_ms)) = clock {
+                    span.attributes.push(KeyValue::new(keys::CLOCK_OFFSET_MS, offset_ms));
+                    span.attributes.extend(error_ms.map(|error_ms| KeyValue::new(keys::CLOCK_ERROR_MS, error_ms)));
                 }
                 if let Some(network) = network {
                     span.attributes.push(KeyValue::new(keys::NETWORK_TOTAL_MS, network));
@@ -423,6 +447,8 @@ mod tests {
             prop_assert_eq!(fold.duration_ns(), column_ns(duration_ns));
             let named = by_start.values().find_map(|span| terms(span).user);
             prop_assert_eq!(fold.user.map(|user| user.name), named);
+            let clocked: Vec<_> = spans.iter().map(clocked).collect();
+            prop_assert_eq!(fold.clock, align(&clocked).page, "what is found by reading all spans");
             for route in [None, Some(97), Some(98), Some(99)] {
                 let lasted = spans.iter().filter(|span| match route {
                     None => span.parent_span_id.is_none(),

@@ -16,9 +16,12 @@ pub struct MeasuredOffset {
 }
 
 impl MeasuredOffset {
-    /// The lesser the better.
-    fn order(self) -> u64 {
-        self.error_ns.unwrap_or(u64::MAX)
+    /// The better of two: the one that is wrong by less at most. One whose error is not known is the worst. Of equally good ones
+    /// it is the lesser, so that the order in which they come does not matter.
+    #[must_use]
+    pub fn better(self, other: Self) -> Self {
+        let order = |offset: Self| (offset.error_ns.is_none(), offset.error_ns, offset.offset_ns);
+        if order(other) < order(self) { other } else { self }
     }
 
     /// Whether one true offset can be behind both. Where the error is not known, it counts as none: such an offset is not taken
@@ -67,17 +70,11 @@ pub struct AlignedSpan {
 /// The clocks of one trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alignment {
-    /// The best of all measured offsets: what to add to the times of the page to see them in the clock of the server that it was
-    /// measured with. See [`best_offset`].
+    /// The [best](MeasuredOffset::better) of all measured offsets: what to add to the times of the page to see them in the clock of
+    /// the server that it was measured with.
     pub page: Option<MeasuredOffset>,
     /// One for each span, in the order given.
     pub spans: Vec<AlignedSpan>,
-}
-
-/// The offset that is wrong by the least at most, the first of equals; `None` if there is none. One whose error is not known
-/// comes last.
-pub fn best_offset(offsets: impl IntoIterator<Item = MeasuredOffset>) -> Option<MeasuredOffset> {
-    offsets.into_iter().min_by_key(|offset| offset.order())
 }
 
 /// Aligns the spans of one trace.
@@ -110,7 +107,7 @@ pub fn best_offset(offsets: impl IntoIterator<Item = MeasuredOffset>) -> Option<
 /// ```
 #[must_use]
 pub fn align(spans: &[ClockedSpan]) -> Alignment {
-    let page = best_offset(spans.iter().filter_map(|span| span.offset));
+    let page = spans.iter().filter_map(|span| span.offset).reduce(MeasuredOffset::better);
     let index: HashMap<u64, usize> = spans.iter().enumerate().map(|(at, span)| (span.id, at)).collect();
     let parents: Vec<Option<usize>> =
         spans.iter().map(|span| span.parent.and_then(|id| index.get(&id)).copied()).collect();

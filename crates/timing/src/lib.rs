@@ -9,7 +9,7 @@ pub mod server_timing;
 mod split;
 mod sync;
 
-pub use align::{AlignedSpan, Alignment, ClockedSpan, Join, MeasuredOffset, align, best_offset};
+pub use align::{AlignedSpan, Alignment, ClockedSpan, Join, MeasuredOffset, align};
 pub use decompose::{ResourceTiming, decompose};
 pub use exchange::{Exchange, ExchangeError};
 pub use interval::Interval;
