@@ -72,6 +72,7 @@ pub(crate) fn after(connection: &Connection, cursor: u64, limit: usize) -> Resul
 
 /// Spans of one trace that have consecutive places.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TraceRun {
     /// Their trace.
     pub trace_id: TraceId,

@@ -197,3 +197,16 @@ async fn steps_are_small() {
     store.append(vec![root(9, 1, 1)]).await.unwrap();
     assert_eq!(store.summary(trace_id(9)).await.unwrap().unwrap().root_name, "root 1");
 }
+
+#[tokio::test]
+async fn log_records_that_are_lost_count_for_the_cursor_over_them() {
+    let too_much =
+        Retention { bytes: Some(1), unsent_bytes: Some(1), log_sinks: vec![sink("honeycomb")], ..Retention::default() };
+    let (_dir, store) = store_with(too_much);
+    store.set_cursor(&span_cursor("honeycomb"), 3).await.unwrap();
+    store.append_logs((1..=3).map(|number| record(1, number, 1)).collect()).await.unwrap();
+    store.tidy().await.unwrap();
+    assert_eq!(store.counts().await.unwrap().log_records, 0);
+    assert_eq!(store.lost(&log_cursor("honeycomb")).await.unwrap(), 3);
+    assert_eq!(store.lost(&span_cursor("honeycomb")).await.unwrap(), 0);
+}
