@@ -49,7 +49,7 @@ pub use throughline_context as context;
 
 pub use crate::{
     body::{Decoded, MAX_RECORDS, decode, decode_logs, decode_traces, encode, encode_logs, encode_traces},
-    clock::{clock_offset_ns, is_client_reported, page_clock_offset_ns},
+    clock::{clocked, is_client_reported, measured_offset},
     data_point::{
         Buckets, DataPoint, Exemplar, ExponentialHistogram, Histogram, Metric, MetricKind, Number, PointValue,
         Quantile, QuantileSummary, Temporality,

@@ -302,7 +302,7 @@ impl Args {
         let browser_service_name =
             non_empty(self.browser_service_name).unwrap_or_else(|| format!("{service_name}-web"));
         let outbox = self.outbox.resolve()?;
-        let retention = self.retention.resolve(outbox.upstreams.iter().map(|upstream| upstream.name.as_str()))?;
+        let retention = self.retention.resolve(outbox.upstreams.iter().map(|upstream| &upstream.name))?;
         let self_check = match self.self_check.as_str() {
             "on" => true,
             "off" => false,

@@ -3,7 +3,9 @@
 use std::{num::NonZeroU64, time::Duration};
 
 use clap::Args as ClapArgs;
-use throughline_forward::{SamplingRule, Secret, logs_endpoint, metrics_endpoint, parse_headers, traces_endpoint};
+use secrecy::SecretString;
+use throughline_forward::{SamplingRule, logs_endpoint, metrics_endpoint, parse_headers, traces_endpoint};
+use throughline_store::SinkName;
 use url::Url;
 
 use super::{SettingError, non_empty, wrong};
@@ -70,14 +72,14 @@ pub(crate) struct OutboxArgs {
 /// One end of the pipe.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    pub(crate) name: String,
+    pub(crate) name: SinkName,
     /// The full URL of the traces path.
     pub(crate) endpoint: Url,
     /// The full URL of the logs path.
     pub(crate) logs_endpoint: Url,
     /// The full URL of the metrics path.
     pub(crate) metrics_endpoint: Url,
-    pub(crate) headers: Vec<(String, Secret)>,
+    pub(crate) headers: Vec<(String, SecretString)>,
 }
 
 /// What it means here.
@@ -117,7 +119,7 @@ impl OutboxArgs {
         for text in self.sink_headers.iter().filter(|text| !text.trim().is_empty()) {
             // What is wrong is never repeated: it may be a key.
             let (name, list) = text.split_once(':').ok_or_else(|| wrong(SINK_HEADERS, "an entry has no `name:`"))?;
-            let sink = upstreams.iter_mut().find(|upstream| upstream.name == name.trim());
+            let sink = upstreams.iter_mut().find(|upstream| upstream.name.as_str() == name.trim());
             let sink = sink.ok_or_else(|| wrong(SINK_HEADERS, "an entry is for a name that no sink has"))?;
             sink.headers.extend(parse_headers(list).map_err(|error| wrong(SINK_HEADERS, error.to_string()))?);
         }
@@ -167,12 +169,13 @@ fn upstream(
     name: &str,
     setting: &'static str,
     base: &str,
-    headers: Vec<(String, Secret)>,
+    headers: Vec<(String, SecretString)>,
 ) -> Result<Upstream, SettingError> {
     let endpoint = traces_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
     let logs_endpoint = logs_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
     let metrics_endpoint = metrics_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
-    Ok(Upstream { name: name.to_owned(), endpoint, logs_endpoint, metrics_endpoint, headers })
+    let name = SinkName::new(name).map_err(|error| wrong(setting, error.to_string()))?;
+    Ok(Upstream { name, endpoint, logs_endpoint, metrics_endpoint, headers })
 }
 
 /// The one that the variables known everywhere name.
@@ -198,7 +201,7 @@ fn usual(
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(wrong("--honeycomb-api-key / HONEYCOMB_API_KEY", "it holds characters that no key has"));
         }
-        upstream.headers.push((HONEYCOMB_TEAM.to_owned(), Secret::new(key)));
+        upstream.headers.push((HONEYCOMB_TEAM.to_owned(), SecretString::from(key)));
     }
     Ok(Some(upstream))
 }
@@ -286,6 +289,7 @@ mod tests {
             (&["--otlp-timeout-ms=10s"], "--otlp-timeout-ms"),
             (&["--sink=https://user:s3cret@a.test"], "--sink"),
             (&["--sink=a b=http://a.test"], "--sink"),
+            (&["--sink=a/logs=http://a.test"], "--sink"),
             (&["--sink=a=ftp://user:s3cret@a.test"], "--sink"),
             (&["--sink=a=http://a.test;a=http://b.test"], "two of the name `a`"),
             (&["--otlp-endpoint=http://a.test", "--sink=otlp=http://b.test"], "two of the name `otlp`"),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use throughline_store::Retention;
+use throughline_store::{Retention, SinkName};
 
 use super::{SettingError, wrong};
 
@@ -30,7 +30,7 @@ pub(crate) struct RetentionArgs {
 
 impl RetentionArgs {
     /// Checks and completes what was typed, for these sinks.
-    pub(super) fn resolve<'a>(&self, sinks: impl Iterator<Item = &'a str>) -> Result<Retention, SettingError> {
+    pub(super) fn resolve<'a>(&self, sinks: impl Iterator<Item = &'a SinkName>) -> Result<Retention, SettingError> {
         let age = time(&self.retain_for)?;
         let bytes = size(BYTES, &self.retain_bytes)?;
         let unsent_bytes = size(UNSENT, &self.retain_unsent_bytes)?;
@@ -40,15 +40,13 @@ impl RetentionArgs {
             let reason = format!("it is less than the {bytes} bytes of --retain-bytes");
             return Err(wrong(UNSENT, reason));
         }
-        // As `throughline-forward` names its cursors.
-        let span_sinks: Vec<String> = sinks.map(str::to_owned).collect();
-        let log_sinks: Vec<String> = span_sinks.iter().map(|sink| format!("{sink}/logs")).collect();
+        let sinks: Vec<SinkName> = sinks.cloned().collect();
         Ok(Retention::default()
             .with_age(age)
             .with_bytes(bytes)
             .with_unsent_bytes(unsent_bytes)
-            .with_span_sinks(span_sinks)
-            .with_log_sinks(log_sinks))
+            .with_span_sinks(sinks.clone())
+            .with_log_sinks(sinks))
     }
 }
 
@@ -90,7 +88,8 @@ mod tests {
             retain_bytes: bytes.to_owned(),
             retain_unsent_bytes: unsent.to_owned(),
         };
-        args.resolve(["honeycomb", "x"].into_iter())
+        let sinks = ["honeycomb", "x"].map(|name| SinkName::new(name).unwrap());
+        args.resolve(sinks.iter())
     }
 
     #[test]
@@ -98,7 +97,9 @@ mod tests {
         let kept = retention("30d", "10GiB", "20 gb").unwrap();
         assert_eq!(kept.age, Some(Duration::from_secs(30 * 86_400)));
         assert_eq!((kept.bytes, kept.unsent_bytes), (Some(10 << 30), Some(20_000_000_000)));
-        assert_eq!(kept.log_sinks, ["honeycomb/logs", "x/logs"]);
+        for sinks in [&kept.span_sinks, &kept.log_sinks] {
+            assert_eq!(sinks.iter().map(SinkName::as_str).collect::<Vec<_>>(), ["honeycomb", "x"]);
+        }
         let kept = retention("Forever", "unlimited", "unlimited").unwrap();
         assert_eq!((kept.age, kept.bytes, kept.unsent_bytes), (None, None, None));
         assert_eq!(retention("90s", "1048576", "1mib").unwrap().age, Some(Duration::from_secs(90)));
