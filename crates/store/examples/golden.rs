@@ -63,6 +63,6 @@ fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     connection.execute_batch("PRAGMA page_size = 512; VACUUM")?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.close().map_err(|(_, error)| error)?;
-    println!("{}: {} bytes", to.display(), fs::copy(from, &to)?);
+    println!("{}: {} bytes", to.display(), fs::copy(from, to)?);
     Ok(())
 }
