@@ -90,7 +90,9 @@ pub(super) fn check(metadata: &Value) -> Vec<String> {
 }
 
 fn is_ours(package: &str) -> bool {
-    package == "throughline" || package.starts_with("throughline-")
+    ["throughline", "cruddur"]
+        .iter()
+        .any(|name| package.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('-')))
 }
 
 fn normal_dependencies(package: &Value) -> impl Iterator<Item = &str> {
