@@ -17,10 +17,8 @@ use crate::config::Config;
 /// settings use [`init`] with a [`Config`].
 ///
 /// ```no_run
-/// fn main() {
-///     throughline_browser::start();
-///     // … mount the application here …
-/// }
+/// throughline_browser::start();
+/// // … mount the application here …
 /// ```
 pub fn start() {
     init(Config::new().ticket_endpoint("/v1/ticket"));
