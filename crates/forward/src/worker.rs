@@ -320,10 +320,8 @@ impl<R: Outgoing> Worker<R> {
         }
         if rejected > 0 {
             // Which they are is not said, and the specification forbids to try the batch again.
-            let (trace_id, span_id) = (None, None);
             let reason = format!("partial success: {}", partial.message);
-            self.note(SetAside { place: last_place, trace_id, span_id, count: rejected, at_ns: now_ns(), reason })
-                .await;
+            self.note(SetAside::new(last_place, now_ns(), reason).with_count(rejected)).await;
         }
         let mut was = SinkState::Idle;
         self.status.send_modify(|status| {
@@ -346,7 +344,7 @@ impl<R: Outgoing> Worker<R> {
     async fn set_aside(&mut self, record: &R, place: u64, reason: String) {
         self.backoff.reset();
         let (trace_id, span_id) = record.ids();
-        self.note(SetAside { place, trace_id, span_id, count: 1, at_ns: now_ns(), reason: reason.clone() }).await;
+        self.note(SetAside::new(place, now_ns(), reason.clone()).with_ids(trace_id, span_id)).await;
         let (trace_id, span_id) = (trace_id.map(tracing::field::display), span_id.map(tracing::field::display));
         let (name, what) = (&self.name, R::SIGNAL.record());
         tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream refuses a {what}: it is set aside");

@@ -131,33 +131,9 @@ pub(crate) fn append(
     Ok(results)
 }
 
-/// Stores spans that have their places already: consecutive ones from the first on, none of which is there yet.
-pub(crate) fn append_at(
-    connection: &Connection,
-    state: &mut State,
-    spans: &[Span],
-    first_seq: i64,
-    stored_s: i64,
-) -> Result<(), StoreError> {
-    let mut groups = Groups::default();
-    for span in spans {
-        let group = groups.of(connection, &mut state.known, span.trace_id)?;
-        group.trace.is_new(span.span_id);
-        group.spans.push(span);
-    }
-    let mut groups = groups.groups;
-    let numbers = save_traces(connection, state, &mut groups)?;
-    let in_order: Vec<&Span> = spans.iter().collect();
-    save_spans(connection, state, &in_order, first_seq, &numbers, stored_s)?;
-    for group in groups {
-        state.known.put(group.trace_id, group.trace);
-    }
-    Ok(())
-}
-
 /// Seconds since the Unix epoch.
 pub(crate) fn unix_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock of the machine is later than 1970");
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 

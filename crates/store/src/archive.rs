@@ -19,11 +19,12 @@ impl Archive {
     /// Opens the store in `dir`.
     ///
     /// # Errors
-    /// [`StoreError::Directory`] if there is none, [`StoreError::OlderSchema`] if it was not yet brought up to date,
-    /// [`StoreError::NewerSchema`], [`StoreError::Corrupt`], or the database's.
+    /// [`StoreError::Directory`] if there is none, [`StoreError::OlderFormat`] if it was not upgraded yet,
+    /// [`StoreError::NewerFormat`] or another format that is not read, [`StoreError::Corrupt`], or the database's.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        let connection = open_still(&dir.join(FILE))?;
-        schema::check_version(&connection)?;
+        let file = dir.join(FILE);
+        let connection = open_still(&file)?;
+        schema::check(&connection, &file)?;
         Ok(Self { connection })
     }
 

@@ -52,8 +52,9 @@ fn copy(source: &Connection, target: &Path, mut progress: impl FnMut(u64)) -> Re
         loop {
             let step = backup.step(PAGES_AT_ONCE)?;
             let state = backup.progress();
-            let pages = u64::try_from(state.pagecount).unwrap_or_default();
-            progress(pages.saturating_sub(u64::try_from(state.remaining).unwrap_or_default()));
+            let count = |pages| u64::try_from(pages).expect("SQLite counts pages from 0");
+            let pages = count(state.pagecount);
+            progress(pages.saturating_sub(count(state.remaining)));
             match step {
                 StepResult::Done => break pages,
                 StepResult::More => {}

@@ -6,7 +6,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc::{self, Receiver, SyncSender},
+        mpsc::{self, Receiver, SyncSender, TrySendError},
     },
     thread::{self, JoinHandle},
 };
@@ -63,16 +63,19 @@ impl Checkpointer {
         let is_large = written_bytes - self.written_bytes >= BYTES;
         if is_large || self.records >= RECORDS || self.commits >= COMMITS {
             (self.records, self.commits, self.written_bytes) = (0, 0, written_bytes);
-            // Full means that it is asked already; without a thread SQLite does it by itself, later.
-            let _ = self.requests.try_send(());
+            match self.requests.try_send(()) {
+                // One that waits already does as well; without a thread SQLite does it by itself, later.
+                Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
+            }
         }
     }
 
     /// Waits for its end.
     pub(crate) fn stop(self) {
         drop(self.requests);
-        // A panic there has been told by the hook, and nothing depends on it.
-        let _ = self.thread.join();
+        if self.thread.join().is_err() {
+            tracing::error!("the thread that writes the store's log back panicked");
+        }
     }
 }
 

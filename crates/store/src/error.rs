@@ -1,9 +1,12 @@
 //! What can go wrong, as far as a caller can tell the difference.
 
+use std::path::PathBuf;
+
 use rusqlite::ErrorCode;
 
 /// Why the store did not do what was asked. Nothing of a failed append is kept.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// Too much is queued, or another process holds the file. Later it may work.
     #[error("the store is busy")]
@@ -18,20 +21,71 @@ pub enum StoreError {
     #[error("the store's file is damaged: {0}")]
     Corrupt(String),
     /// A later version of this program made the file.
-    #[error("the store has schema version {found}, newer than {supported}, which this program knows")]
-    NewerSchema {
+    #[error(
+        "{} has format version {found}, and this program reads versions up to {supported}: start the version of the program \
+         that made the file, or move the file away, and a new one is made",
+        .file.display()
+    )]
+    NewerFormat {
+        /// The file.
+        file: PathBuf,
         /// The version of the file.
         found: i64,
         /// The newest version that can be read.
         supported: i64,
     },
-    /// An earlier version of this program made the file, and nobody has brought it up to date.
-    #[error("the store has schema version {found}; start the server once, which makes it version {supported}")]
-    OlderSchema {
+    /// An earlier version of this program made the file, and it is opened for reading only.
+    #[error(
+        "{} has format version {found}, and this program reads version {supported}: start the server once, which upgrades the \
+         file",
+        .file.display()
+    )]
+    OlderFormat {
+        /// The file.
+        file: PathBuf,
         /// The version of the file.
         found: i64,
         /// The version that is read.
         supported: i64,
+    },
+    /// The file has a format from before the first release.
+    #[error(
+        "{} has a format from before the first release, and this program reads versions up to {supported}: move the file \
+         away, and a new one is made",
+        .file.display()
+    )]
+    UnreleasedFormat {
+        /// The file.
+        file: PathBuf,
+        /// The newest version that can be read.
+        supported: i64,
+    },
+    /// The file has blocks of spans that are compressed with a dictionary that this program does not have.
+    #[error(
+        "{} has spans that are compressed with dictionary {found:08x}, and this program has {supported:08x}: start the version \
+         of the program that made the file, or move the file away, and a new one is made",
+        .file.display()
+    )]
+    UnknownDictionary {
+        /// The file.
+        file: PathBuf,
+        /// The dictionary of the file.
+        found: u32,
+        /// The dictionary that this program has.
+        supported: u32,
+    },
+    /// A later version of this program wrote a block of spans.
+    #[error(
+        "{file} has a block of spans of format version {found}, and this program reads versions up to {supported}: start the \
+         version of the program that wrote it"
+    )]
+    NewerBlock {
+        /// The name of the file.
+        file: &'static str,
+        /// The version of the block.
+        found: u8,
+        /// The newest version that can be read.
+        supported: u8,
     },
     /// The directory or the file cannot be made, or is not there.
     #[error("the store's directory cannot be used: {0}")]

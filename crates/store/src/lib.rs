@@ -19,14 +19,15 @@ mod checkpoint;
 mod damage;
 mod error;
 mod fold;
+mod format;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
+mod inspect;
 mod known;
 mod list;
 mod logs;
 mod metrics;
-mod migrate;
 mod outbox;
 mod pool;
 mod read;
@@ -45,6 +46,7 @@ pub use crate::{
     backup::backup,
     damage::set_aside,
     error::StoreError,
+    inspect::{FileInspection, Inspection, inspect},
     list::{Before, ListFilter, MAX_LIST},
     metrics::{MAX_POINT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_POINTS, MAX_SERIES, MetricCounts, Metrics},
     outbox::{Outbox, SetAside},

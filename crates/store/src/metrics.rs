@@ -9,20 +9,17 @@ use std::{
     fmt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use throughline_otlp::{DataPoint, decode_record, decode_resource_scope, encode_record, encode_resource_scope};
 use tokio::{sync::watch, task};
 
-use crate::{Appended, StoreError, fold::column_ns, schema};
+use crate::{Appended, StoreError, fold::column_ns, format::Format, schema};
 
 pub(crate) const FILE: &str = "metrics.db";
-/// `THLM`, in `application_id`.
-const APPLICATION_ID: i64 = 0x5448_4c4d;
-const VERSION: i64 = 1;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The format of `metrics.db`.
+pub(crate) const FORMAT: Format = Format::new(FILE, b"TLmt", b"THLM", &[TABLES]);
 
 /// How many series are told apart; of more, the one that was quiet longest is forgotten.
 pub const MAX_SERIES: usize = 10_000;
@@ -36,12 +33,12 @@ pub const MAX_POINT_BYTES: usize = 64 << 10;
 // `points.seq` is the order of commits. `series.key` is a hash of all that tells one series from another, and `updated` the
 // `seq` of its last point. Bodies are protobuf `Metric` messages with one point, without resource and scope.
 const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS sources (
+CREATE TABLE sources (
     id INTEGER PRIMARY KEY,
     body BLOB NOT NULL UNIQUE
 ) STRICT;
 
-CREATE TABLE IF NOT EXISTS series (
+CREATE TABLE series (
     key BLOB PRIMARY KEY,
     name TEXT NOT NULL,
     time_ns INTEGER NOT NULL,
@@ -49,21 +46,21 @@ CREATE TABLE IF NOT EXISTS series (
     source_id INTEGER NOT NULL REFERENCES sources (id),
     body BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS series_by_name ON series (name);
-CREATE INDEX IF NOT EXISTS series_by_update ON series (updated);
+CREATE INDEX series_by_name ON series (name);
+CREATE INDEX series_by_update ON series (updated);
 
-CREATE TABLE IF NOT EXISTS points (
+CREATE TABLE points (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     source_id INTEGER NOT NULL REFERENCES sources (id),
     body BLOB NOT NULL
 ) STRICT;
 
-CREATE TABLE IF NOT EXISTS sinks (
+CREATE TABLE sinks (
     name TEXT PRIMARY KEY,
     cursor INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS totals (
+CREATE TABLE totals (
     id INTEGER PRIMARY KEY CHECK (id = 0),
     received INTEGER NOT NULL,
     series INTEGER NOT NULL,
@@ -71,11 +68,12 @@ CREATE TABLE IF NOT EXISTS totals (
     queued_bytes INTEGER NOT NULL,
     lost INTEGER NOT NULL
 ) STRICT;
-INSERT OR IGNORE INTO totals VALUES (0, 0, 0, 0, 0, 0);
+INSERT INTO totals VALUES (0, 0, 0, 0, 0, 0);
 ";
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MetricCounts {
     /// Points that ever came, each counted once.
     pub received: u64,
@@ -124,7 +122,8 @@ impl Metrics {
     /// short while that takes.
     ///
     /// # Errors
-    /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerSchema`], [`StoreError::Full`], or the database's.
+    /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerFormat`] or another format that is not
+    /// read, [`StoreError::Full`], or the database's.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_with(dir, Bounds::default())
     }
@@ -132,25 +131,14 @@ impl Metrics {
     fn open_with(dir: &Path, bounds: Bounds) -> Result<Self, StoreError> {
         let file = dir.join(FILE);
         schema::make_file(dir, &file).map_err(StoreError::Directory)?;
-        let connection = Connection::open(file)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let (application_id, version) = (pragma("application_id")?, pragma("user_version")?);
-        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        match application_id {
-            APPLICATION_ID if version > VERSION => {
-                return Err(StoreError::NewerSchema { found: version, supported: VERSION });
-            }
-            APPLICATION_ID => {}
-            0 if version == 0 && objects == 0 => {}
-            _ => return Err(StoreError::Corrupt("it is a database, but of another program".to_owned())),
-        }
+        let mut connection = Connection::open(&file)?;
+        connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+        // Nothing is changed in a file that is not ours.
+        FORMAT.found(&connection, &file)?;
         let _: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         connection.pragma_update(None, "synchronous", "full")?;
         schema::guard(&connection)?;
-        connection.execute_batch(TABLES)?;
-        connection.pragma_update(None, "application_id", APPLICATION_ID)?;
-        connection.pragma_update(None, "user_version", VERSION)?;
+        FORMAT.upgrade(&mut connection, &file, |_| Ok(()))?;
         let inner = Inner { connection: Mutex::new(connection), bounds, commits: watch::Sender::new(0) };
         Ok(Self { inner: Arc::new(inner) })
     }
@@ -229,7 +217,8 @@ impl Metrics {
         let sink = sink.to_owned();
         self.read(move |connection| {
             let mut select = connection.prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?;
-            Ok(select.query_row([sink], |row| row.get(0)).optional()?.unwrap_or_default())
+            // A sink that never noted anything is before the first point.
+            Ok(select.query_row([sink], |row| row.get(0)).optional()?.unwrap_or(0))
         })
         .await
     }

@@ -8,20 +8,17 @@ use std::{
     fmt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use rusqlite::{Connection, OptionalExtension, params};
 use throughline_otlp::context::{SpanId, TraceId};
 use tokio::task;
 
-use crate::{StoreError, fold::column_ns, schema};
+use crate::{StoreError, fold::column_ns, format::Format, read::damaged, schema};
 
 pub(crate) const FILE: &str = "outbox.db";
-/// `THLO`, in `application_id`.
-const APPLICATION_ID: i64 = 0x5448_4c4f;
-const VERSION: i64 = 1;
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The format of `outbox.db`.
+pub(crate) const FORMAT: Format = Format::new(FILE, b"TLob", b"THLO", &[TABLES]);
 /// How many entries of one sink are kept; the oldest go first.
 const MOST_SET_ASIDE: i64 = 10_000;
 /// How many decisions one call forgets at most.
@@ -50,6 +47,7 @@ CREATE TABLE set_aside (
 
 /// Something that an upstream refused for good. It stays in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SetAside {
     /// Where it stands in the order of commits; of several, the last of the batch they were in.
     pub place: u64,
@@ -63,6 +61,28 @@ pub struct SetAside {
     pub at_ns: u64,
     /// What the upstream said.
     pub reason: String,
+}
+
+impl SetAside {
+    /// One record at `place` that was refused at `at_ns`, nanoseconds since the Unix epoch, for this reason.
+    #[must_use]
+    pub fn new(place: u64, at_ns: u64, reason: impl Into<String>) -> Self {
+        Self { place, trace_id: None, span_id: None, count: 1, at_ns, reason: reason.into() }
+    }
+
+    /// Says how many records the entry stands for.
+    #[must_use]
+    pub fn with_count(mut self, count: u64) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// Says which record it was, as far as that is known.
+    #[must_use]
+    pub fn with_ids(mut self, trace_id: Option<TraceId>, span_id: Option<SpanId>) -> Self {
+        (self.trace_id, self.span_id) = (trace_id, span_id);
+        self
+    }
 }
 
 /// The memory of the outbox. Clones share it. What is written is on disk when the call resolves.
@@ -87,27 +107,13 @@ impl Outbox {
         let file = dir.join(FILE);
         schema::make_file(dir, &file).map_err(StoreError::Directory)?;
         let mut connection = Connection::open(&file)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-        let (application_id, found) = (pragma("application_id")?, pragma("user_version")?);
-        let objects: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-        let is_new = (application_id, found, objects) == (0, 0, 0);
-        if !is_new && application_id != APPLICATION_ID {
-            return Err(StoreError::Corrupt(format!("{FILE} is a database, but of another program")));
-        }
-        if found > VERSION {
-            return Err(StoreError::NewerSchema { found, supported: VERSION });
-        }
+        connection.busy_timeout(schema::BUSY_TIMEOUT)?;
+        // Nothing is changed in a file that is not ours.
+        FORMAT.found(&connection, &file)?;
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
         connection.pragma_update(None, "synchronous", "full")?;
         schema::guard(&connection)?;
-        if is_new {
-            let transaction = connection.transaction()?;
-            transaction.execute_batch(TABLES)?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", VERSION)?;
-            transaction.commit()?;
-        }
+        FORMAT.upgrade(&mut connection, &file, |_| Ok(()))?;
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
@@ -217,17 +223,21 @@ impl Outbox {
                 "SELECT place, trace_id, span_id, count, at_ns, reason FROM set_aside
                  WHERE sink = ?1 ORDER BY place DESC LIMIT ?2",
             )?;
-            let rows = select.query_map(params![sink, i64::try_from(limit).unwrap_or(i64::MAX)], |row| {
-                Ok(SetAside {
+            let mut rows = select.query(params![sink, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut entries = Vec::new();
+            while let Some(row) = rows.next()? {
+                let trace_id: Option<Vec<u8>> = row.get(1)?;
+                let span_id: Option<Vec<u8>> = row.get(2)?;
+                entries.push(SetAside {
                     place: row.get(0)?,
-                    trace_id: row.get::<_, Option<Vec<u8>>>(1)?.and_then(|id| TraceId::from_slice(&id).ok()),
-                    span_id: row.get::<_, Option<Vec<u8>>>(2)?.and_then(|id| SpanId::from_slice(&id).ok()),
+                    trace_id: trace_id.map(|id| TraceId::from_slice(&id)).transpose().map_err(damaged)?,
+                    span_id: span_id.map(|id| SpanId::from_slice(&id)).transpose().map_err(damaged)?,
                     count: row.get(3)?,
                     at_ns: row.get(4)?,
                     reason: row.get(5)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                });
+            }
+            Ok(entries)
         })
         .await
     }

@@ -113,7 +113,8 @@ pub(crate) fn cursor(connection: &Connection, sink: &str) -> Result<u64, StoreEr
         .prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?
         .query_row([sink], |row| row.get(0))
         .optional()?;
-    Ok(cursor.unwrap_or_default())
+    // A sink that never noted anything is before the first span.
+    Ok(cursor.unwrap_or(0))
 }
 
 pub(crate) fn counts(connection: &Connection) -> Result<Counts, StoreError> {

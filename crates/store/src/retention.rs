@@ -28,6 +28,7 @@ const STEP_PAGES: u32 = 256;
 
 /// How long and how much is kept. The default is everything, for ever.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Retention {
     /// What came in longer ago goes.
     pub age: Option<Duration>,
@@ -44,8 +45,46 @@ pub struct Retention {
     pub log_sinks: Vec<String>,
 }
 
+impl Retention {
+    /// Keeps what came in for so long; `None` is for ever.
+    #[must_use]
+    pub fn with_age(mut self, age: impl Into<Option<Duration>>) -> Self {
+        self.age = age.into();
+        self
+    }
+
+    /// Keeps about so many bytes; `None` is no limit.
+    #[must_use]
+    pub fn with_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.bytes = bytes.into();
+        self
+    }
+
+    /// Keeps so many bytes with what sinks have not had yet; `None` is no limit.
+    #[must_use]
+    pub fn with_unsent_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
+        self.unsent_bytes = bytes.into();
+        self
+    }
+
+    /// Names the cursors of the sinks that are to get all spans.
+    #[must_use]
+    pub fn with_span_sinks(mut self, sinks: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.span_sinks = sinks.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Names the cursors of the sinks that are to get all log records.
+    #[must_use]
+    pub fn with_log_sinks(mut self, sinks: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.log_sinks = sinks.into_iter().map(Into::into).collect();
+        self
+    }
+}
+
 /// What went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Tidied {
     /// Spans.
     pub spans: usize,
@@ -163,11 +202,12 @@ fn sent(connection: &Connection, sinks: &[String]) -> rusqlite::Result<i64> {
 }
 
 fn cursor(connection: &Connection, sink: &str) -> rusqlite::Result<i64> {
-    let cursor = connection
+    let cursor: Option<i64> = connection
         .prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?
         .query_row([sink], |row| row.get(0))
         .optional()?;
-    Ok(cursor.unwrap_or_default())
+    // A sink that never noted anything is before the first record.
+    Ok(cursor.unwrap_or(0))
 }
 
 /// Removes a block from the traces that have spans in it; how many these are. A trace with spans elsewhere stays, with what
@@ -195,7 +235,7 @@ fn remove_block(
     connection.prepare_cached("DELETE FROM blocks WHERE last_seq = ?1")?.execute([block.last_seq])?;
     let spans = block.last_seq - block.first_seq + 1;
     connection.prepare_cached("UPDATE totals SET spans = max(spans - ?1, 0)")?.execute([spans])?;
-    tidied.spans += usize::try_from(spans).unwrap_or_default();
+    tidied.spans += usize::try_from(spans).map_err(damaged)?;
     for sink in &retention.span_sinks {
         let unsent = block.last_seq - cursor(connection, sink)?.clamp(block.first_seq - 1, block.last_seq);
         tidied.lost += note_lost(connection, sink, unsent)?;
@@ -279,7 +319,7 @@ fn note_lost(connection: &Connection, sink: &str, unsent: i64) -> Result<usize, 
             )?
             .execute(params![sink, unsent])?;
     }
-    Ok(usize::try_from(unsent).unwrap_or_default())
+    Ok(usize::try_from(unsent).expect("what was not sent is a count"))
 }
 
 /// Removes texts that only traces had that are gone.
@@ -323,5 +363,5 @@ pub(crate) fn lost(connection: &Connection, sink: &str) -> Result<u64, StoreErro
         .prepare_cached("SELECT lost FROM sinks WHERE name = ?1")?
         .query_row([sink], |row| row.get(0))
         .optional()?;
-    Ok(lost.unwrap_or_default())
+    Ok(lost.unwrap_or(0))
 }

@@ -9,6 +9,7 @@ use crate::{ListFilter, StoreError, Summary};
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Appended {
     /// How many spans or log records are new.
     pub stored: usize,
@@ -18,6 +19,7 @@ pub struct Appended {
 
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counts {
     /// Spans.
     pub spans: u64,

@@ -65,8 +65,8 @@ impl Store {
     /// the short while that takes.
     ///
     /// # Errors
-    /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerSchema`], [`StoreError::Full`], or the
-    /// database's.
+    /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerFormat`] or another format that is not read,
+    /// [`StoreError::Full`], or the database's.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_with(dir, Retention::default())
     }
@@ -110,8 +110,10 @@ impl Store {
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.inner.jobs.send(Job::Close { reply }).await.is_ok() {
-            // An error means that it is closed already.
-            let _ = closed.await;
+            match closed.await {
+                // Without an answer the writer is gone, and the file is closed all the same.
+                Ok(()) | Err(_) => {}
+            }
         }
     }
 

@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn equal_texts_have_one_number_and_say_when_they_were_used() {
         let connection = Connection::open_in_memory().unwrap();
-        connection.execute_batch(crate::schema::TERMS).unwrap();
+        connection.execute_batch(crate::schema::TABLES).unwrap();
         let mut terms = Terms::new();
         let first = terms.number(&connection, "a", 0).unwrap();
         assert_ne!(terms.number(&connection, "b", 0).unwrap(), first);

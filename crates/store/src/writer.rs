@@ -245,7 +245,7 @@ fn commit(connection: &mut Connection, state: &mut State, group: &[Job]) -> Resu
     let mut results = Vec::with_capacity(group.len());
     for job in group {
         results.push(match job {
-            Job::Append { .. } => appended.next().unwrap_or_default(),
+            Job::Append { .. } => appended.next().expect("each batch has a result"),
             Job::AppendLogs { records, .. } => append_logs(&transaction, records, &mut changed)?,
             Job::SetCursor { sink, cursor, .. } => {
                 transaction

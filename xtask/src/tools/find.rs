@@ -56,12 +56,15 @@ mod tests {
     #[cfg(unix)]
     mod programs {
         use super::*;
-        use std::{fs, os::unix::fs::PermissionsExt, path::Path};
+        use std::path::Path;
 
+        /// Makes a program. Another process writes the file: a thread of this one that forks meanwhile would have it open
+        /// for writing until it executes something, and until then the file cannot be executed ("text file busy").
         fn program(folder: &Path, name: &str, says: &str) {
-            let file = folder.join(name);
-            fs::write(&file, format!("#!/bin/sh\necho {says}\n")).unwrap();
-            fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+            let write = r#"printf '#!/bin/sh\necho %s\n' "$2" > "$1" && chmod 755 "$1""#;
+            let mut shell = Command::new("/bin/sh");
+            let status = shell.args(["-c", write, "write"]).arg(folder.join(name)).arg(says).status().unwrap();
+            assert!(status.success());
         }
 
         #[test]

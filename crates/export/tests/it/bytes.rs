@@ -25,6 +25,7 @@ use throughline_export::EncodingSpanProcessor;
 
 use crate::{
     client::{Client, PATIENCE, decoded, exporter, names},
+    delivery::builder,
     spans::{any_span, named},
 };
 
@@ -57,7 +58,7 @@ fn posted(spans: &[SpanData]) -> Request<Bytes> {
     let mut one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (processor, requests) = one.get_or_insert_with(|| {
         let (client, requests) = Client::new();
-        let mut processor = EncodingSpanProcessor::builder(client).build(exporter).unwrap();
+        let mut processor = builder(client).build(exporter).unwrap();
         processor.set_resource(&resource());
         (processor, requests)
     });
@@ -81,7 +82,7 @@ proptest! {
     fn a_span_is_encoded_to_the_byte_as_the_sdk_encodes_it(span in any_span()) {
         // Only the order of the resource's attributes is open, so it is left out.
         let (client, requests) = Client::new();
-        let processor = EncodingSpanProcessor::builder(client).build(exporter).unwrap();
+        let processor = builder(client).build(exporter).unwrap();
         processor.on_end(span.clone());
         processor.force_flush().unwrap();
         let request = requests.recv_timeout(PATIENCE).unwrap();
@@ -103,7 +104,7 @@ fn spans_that_are_not_sampled_are_not_posted() {
     let mut unsampled = named("unsampled");
     unsampled.span_context = SpanContext::NONE;
     let (client, requests) = Client::new();
-    let processor = EncodingSpanProcessor::builder(client).build(exporter).unwrap();
+    let processor = builder(client).build(exporter).unwrap();
     processor.on_end(unsampled);
     processor.on_end(named("sampled"));
     processor.force_flush().unwrap();
@@ -115,7 +116,7 @@ fn spans_that_are_not_sampled_are_not_posted() {
 #[test]
 fn bodies_are_compressed_for_an_exporter_that_wants_them_so() {
     let (client, requests) = Client::new();
-    let processor = EncodingSpanProcessor::builder(client)
+    let processor = builder(client)
         .build(|client| {
             SpanExporter::builder().with_http().with_http_client(client).with_compression(Compression::Gzip).build()
         })

@@ -16,7 +16,9 @@ const KEY: &str = "hcaik_test";
 fn provider(endpoint: &str, key: &str) -> SdkTracerProvider {
     let client = reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
     let headers = HashMap::from([("x-honeycomb-team".to_owned(), key.to_owned())]);
+    // Only a flush or a shutdown sends what one span makes.
     let processor = EncodingSpanProcessor::builder(client)
+        .scheduled_delay(Duration::MAX)
         .build(|client| {
             SpanExporter::builder()
                 .with_http()

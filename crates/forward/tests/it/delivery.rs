@@ -449,12 +449,7 @@ async fn what_was_removed_unsent_is_told_and_not_waited_for() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Status(503, None));
     let mut bench = Bench::new();
-    let nothing = Retention {
-        bytes: Some(1),
-        unsent_bytes: Some(1),
-        span_sinks: vec!["honeycomb".to_owned()],
-        ..Retention::default()
-    };
+    let nothing = Retention::default().with_bytes(1).with_unsent_bytes(1).with_span_sinks(["honeycomb"]);
     bench.store.close().await;
     bench.store = Store::open_with(bench.dir.path(), nothing).unwrap();
     bench.append(0..20).await;

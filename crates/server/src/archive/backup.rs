@@ -1,4 +1,4 @@
-//! `throughline backup DIRECTORY`.
+//! `throughline backup DIRECTORY`: copies the stores.
 
 use std::{
     fs::{self, DirBuilder, File},
@@ -10,8 +10,7 @@ use anyhow::Context;
 
 use super::{must_be_new, progress};
 
-/// Copies all that is stored of telemetry into the directory `to`, while the server runs or not. The copy has its name when it
-/// is whole.
+/// Copies all stores of telemetry into the directory `to`, while the server runs or not. The copy gets its name when it is complete.
 pub(crate) fn run(data_dir: &Path, to: &Path) -> anyhow::Result<()> {
     must_be_new(to)?;
     let mut partial = to.to_path_buf().into_os_string();
@@ -21,21 +20,21 @@ pub(crate) fn run(data_dir: &Path, to: &Path) -> anyhow::Result<()> {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(partial).with_context(|| format!("`{}` cannot be made", partial.display()))?;
+    builder.create(partial).with_context(|| format!("`{}` cannot be created", partial.display()))?;
     let bar = progress::bar(0, "pages");
     let copied = throughline_store::backup(data_dir, partial, |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let copied = copied.with_context(|| format!("what is stored in `{}` cannot be copied", data_dir.display()));
+    let copied = copied.with_context(|| format!("the stores in `{}` cannot be copied", data_dir.display()));
     let moved = copied.and_then(|()| {
         let bytes = write_out(partial).context("the copy cannot be written to disk")?;
         fs::rename(partial, to).with_context(|| format!("the copy cannot be named `{}`", to.display()))?;
         Ok(bytes)
     });
     if moved.is_err() {
-        // It is ours, and half a copy is none.
+        // best effort: the error that is returned matters more than the remains of the copy.
         let _ = fs::remove_dir_all(partial);
     }
     let bytes = moved?;
@@ -43,7 +42,7 @@ pub(crate) fn run(data_dir: &Path, to: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What is said to be there is there after a power cut too. How many bytes it has.
+/// Flushes the files to disk, so that a power cut does not lose them, and returns their size in bytes.
 fn write_out(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {

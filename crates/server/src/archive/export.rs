@@ -1,4 +1,4 @@
-//! `throughline export FILE`.
+//! `throughline export FILE`: writes records as OTLP.
 
 use std::{
     fs::{self, File},
@@ -12,11 +12,11 @@ use throughline_store::{Archive, StoreError};
 
 use super::{Format, Kind, must_be_new, progress};
 
-/// How many records one message has, at most.
+/// The largest number of records in a message.
 const AT_ONCE: usize = 512;
 
-/// Writes all spans, or all log records, into `file`, in the order in which they came in, while the server runs or not. The
-/// file has its name when it is whole.
+/// Writes all spans, or all log records, to `file`, in the order in which they were received, while the server runs or not. The file
+/// gets its name when it is complete.
 pub(crate) fn run(data_dir: &Path, file: &Path, format: Option<Format>, kind: Kind) -> anyhow::Result<()> {
     must_be_new(file)?;
     let archive =
@@ -27,7 +27,7 @@ pub(crate) fn run(data_dir: &Path, file: &Path, format: Option<Format>, kind: Ki
     partial.push(".partial");
     let partial = Path::new(&partial);
     must_be_new(partial)?;
-    let output = File::create_new(partial).with_context(|| format!("`{}` cannot be made", partial.display()))?;
+    let output = File::create_new(partial).with_context(|| format!("`{}` cannot be created", partial.display()))?;
     let output = BufWriter::new(output);
     let written = match kind {
         Kind::Traces => write(output, format, counts.spans, |cursor| archive.after(cursor, AT_ONCE)),
@@ -38,7 +38,7 @@ pub(crate) fn run(data_dir: &Path, file: &Path, format: Option<Format>, kind: Ki
         Ok(count)
     });
     if named.is_err() {
-        // It is ours, and half a file is none.
+        // best effort: the error that is returned matters more than the remains of the file.
         let _ = fs::remove_file(partial);
     }
     let what = match kind {

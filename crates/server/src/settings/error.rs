@@ -54,9 +54,7 @@ fn setting_error(error: &clap::Error, command: &Command) -> Option<SettingError>
     let value = text(error, ContextKind::InvalidValue).unwrap_or("");
     let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
         (Some(reason), _) => reason.to_string(),
-        (None, Some(ContextValue::Strings(valid))) if value.is_empty() => {
-            format!("it needs one of {}", valid.join(", "))
-        }
+        (None, _) if value.is_empty() => "it needs a value".to_owned(),
         (None, Some(ContextValue::Strings(valid))) => format!("`{value}` is none of {}", valid.join(", ")),
         (None, _) => return None,
     };

@@ -38,8 +38,13 @@ impl RetentionArgs {
         }
         // As `throughline-forward` names its cursors.
         let span_sinks: Vec<String> = sinks.map(str::to_owned).collect();
-        let log_sinks = span_sinks.iter().map(|sink| format!("{sink}/logs")).collect();
-        Ok(Retention { age, bytes, unsent_bytes, span_sinks, log_sinks })
+        let log_sinks: Vec<String> = span_sinks.iter().map(|sink| format!("{sink}/logs")).collect();
+        Ok(Retention::default()
+            .with_age(age)
+            .with_bytes(bytes)
+            .with_unsent_bytes(unsent_bytes)
+            .with_span_sinks(span_sinks)
+            .with_log_sinks(log_sinks))
     }
 }
 

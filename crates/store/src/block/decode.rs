@@ -10,14 +10,16 @@ use throughline_otlp::{
 use zstd::bulk::Decompressor;
 
 use super::{
-    DECODER, MAX_PAYLOAD_BYTES,
+    DECODER, MAX_PAYLOAD_BYTES, VERSION,
     attributes::Dictionary,
     columns::{Column, Readers, has},
+    dictionary_id,
     encode::CHECKSUM_BYTES,
     head::Head,
+    is_known_dictionary,
 };
 use crate::{
-    StoreError,
+    StoreError, sqlite,
     varint::{Broken, Reader},
 };
 
@@ -58,12 +60,22 @@ fn read(block: &[u8], wanted: impl Fn(TraceId) -> bool) -> Result<(Vec<Span>, us
     Ok((spans(&head, &payload, wanted)?, payload.len()))
 }
 
-/// What follows the checksum, if it is right.
+/// The head and what follows it, if the checksum is right and the format is one that is read.
 fn checked(block: &[u8]) -> Result<Reader<'_>, StoreError> {
     let mut reader = Reader(block);
     let checksum = u32::from_le_bytes(reader.array::<CHECKSUM_BYTES>()?);
     if crc32fast::hash(reader.0) != checksum {
         return Err(StoreError::Corrupt("a block does not have the checksum that it had".to_owned()));
+    }
+    match reader.byte()? {
+        VERSION => {}
+        0 => return Err(StoreError::Corrupt("a block has format version 0, and the first one is 1".to_owned())),
+        found => return Err(StoreError::NewerBlock { file: sqlite::FILE, found, supported: VERSION }),
+    }
+    let found = u32::from_le_bytes(reader.array()?);
+    if !is_known_dictionary(found) {
+        let supported = dictionary_id();
+        return Err(StoreError::UnknownDictionary { file: sqlite::FILE.into(), found, supported });
     }
     Ok(reader)
 }

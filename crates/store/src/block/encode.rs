@@ -14,6 +14,7 @@ use super::{
     attributes::{self, Shapes, Texts},
     columns::{Column, Writers, has},
     head::{Head, Run},
+    put_version,
 };
 use crate::{
     StoreError,
@@ -57,6 +58,7 @@ impl Encoder {
             .map_err(|error| StoreError::Sqlite(Box::new(error)))?;
         let mut bytes = vec![0; CHECKSUM_BYTES];
         bytes.reserve(self.compressed.len() + self.head.span_ids.len() * 16);
+        put_version(&mut bytes);
         self.head.write(&mut bytes);
         put(&mut bytes, self.payload.len() as u64);
         bytes.extend_from_slice(&self.compressed);

@@ -9,6 +9,9 @@ use throughline_otlp::{
 use super::*;
 use crate::StoreError;
 
+#[path = "../../tests/golden/spans.rs"]
+mod golden;
+
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![Just(String::new()), "[a-c]", ".{0,20}", Just("http.request.method".to_owned())]
 }
@@ -199,4 +202,56 @@ fn small_blocks_spell_out_what_is_not_conventional_only() {
         .to_vec();
     let (_, block) = encode(&[span]);
     assert!(block.len() < 160, "{} bytes", block.len());
+}
+
+/// Blocks that were written have to stay readable: whoever changes the format makes a new version of it.
+#[test]
+fn the_golden_block_is_read() {
+    let block = include_bytes!("../../tests/golden/block-1.bin");
+    let spans = golden::spans();
+    assert_eq!(decode(block).unwrap().0, spans);
+    for trace_id in [golden::trace_id(1), golden::trace_id(2)] {
+        let of_one: Vec<_> = spans.iter().filter(|span| span.trace_id == trace_id).cloned().collect();
+        assert_eq!(decode_trace(block, trace_id).unwrap(), of_one);
+    }
+    let head = head(block).unwrap();
+    assert!(head.span_ids.iter().eq(spans.iter().map(|span| &span.span_id)));
+    assert_eq!(head.runs.iter().map(|run| (run.spans, run.errors)).collect::<Vec<_>>(), [(3, 1), (1, 0)]);
+}
+
+/// A dictionary with another text has another id, and then this one has to stay readable.
+#[test]
+fn the_dictionary_is_the_one_of_version_1() {
+    assert_eq!(dictionary_id(), 0x758e_93d2);
+}
+
+#[test]
+fn a_block_of_a_later_version_or_with_an_unknown_dictionary_is_refused_by_name() {
+    let (_, block) = encode(&[plain(1, String::new())]);
+    let changed = |at: usize, byte: u8| {
+        let mut rest = block[4..].to_vec();
+        rest[at] = byte;
+        sealed(&rest)
+    };
+    for result in [decode(&changed(0, 2)).map(drop), head(&changed(0, 2)).map(drop)] {
+        let error = result.unwrap_err();
+        assert!(matches!(error, StoreError::NewerBlock { file: "traces.db", found: 2, supported: 1 }), "{error:?}");
+        assert!(error.to_string().starts_with("traces.db has a block of spans of format version 2"), "{error}");
+    }
+    assert!(matches!(decode(&changed(0, 0)), Err(StoreError::Corrupt(_))), "there is no version 0");
+    let other = block[5] ^ 1;
+    for result in [decode(&changed(1, other)).map(drop), head(&changed(1, other)).map(drop)] {
+        let error = result.unwrap_err();
+        let id = dictionary_id();
+        assert!(
+            matches!(error, StoreError::UnknownDictionary { found, supported, .. } if found == id ^ 1 && supported == id),
+            "{error:?}"
+        );
+        assert!(
+            error
+                .to_string()
+                .contains(&format!("traces.db has spans that are compressed with dictionary {:08x}", id ^ 1)),
+            "{error}"
+        );
+    }
 }

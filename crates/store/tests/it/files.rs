@@ -14,7 +14,9 @@ fn garbage_is_corrupt_and_left_alone() {
         let file = dir.path().join("traces.db");
         fs::write(&file, garbage).unwrap();
         let result = Store::open(dir.path());
-        assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
+        assert!(matches!(&result, Err(StoreError::Corrupt(_))), "{result:?}");
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains(&file.display().to_string()), "{error}");
         assert_eq!(fs::read(&file).unwrap(), garbage);
     }
 }
@@ -30,18 +32,6 @@ fn a_database_of_another_program_is_refused() {
     let result = Store::open(dir.path());
     assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
     assert_eq!(fs::read(&file).unwrap(), before);
-}
-
-#[tokio::test]
-async fn a_newer_schema_is_refused() {
-    let (dir, store) = store();
-    store.close().await;
-    drop(store);
-    let file = Connection::open(dir.path().join("traces.db")).unwrap();
-    file.pragma_update(None, "user_version", 4).unwrap();
-    drop(file);
-    let error = Store::open(dir.path()).unwrap_err();
-    assert!(matches!(error, StoreError::NewerSchema { found: 4, supported: 3 }), "{error:?}");
 }
 
 /// A store with many pages of spans, closed, and all of it in one file.

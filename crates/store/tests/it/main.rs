@@ -4,8 +4,14 @@
 
 mod archive;
 mod files;
+mod golden;
+mod inspect;
 mod list;
 mod logs;
+#[path = "../golden/others.rs"]
+mod others;
 mod retention;
+#[path = "../golden/spans.rs"]
+mod spans;
 mod store;
 mod support;

@@ -1,0 +1,67 @@
+//! Writes the golden files of the formats, `tests/golden`: `cargo run -p throughline-store --example golden`.
+//!
+//! The files of a version that was released stay as they are: a new version gets files of its own beside them.
+
+use std::{error::Error, fs, path::Path};
+
+use rusqlite::Connection;
+use throughline_store::{Metrics, Outbox, SpanStore as _, Store};
+
+#[path = "../tests/golden/others.rs"]
+mod others;
+#[path = "../tests/golden/spans.rs"]
+mod spans;
+
+/// When all of it came in, in seconds since the Unix epoch.
+const STORED_S: i64 = 1_700_000_200;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let store = Store::open(dir.path())?;
+    store.append(spans::spans()).await?;
+    store.append_logs(others::log_records()).await?;
+    for (sink, cursor, _) in others::SINKS {
+        store.set_cursor(sink, cursor).await?;
+    }
+    store.close().await;
+    drop(store);
+    let outbox = Outbox::open(dir.path())?;
+    outbox.decide(others::decisions(), others::DECIDED_S).await?;
+    for entry in others::set_aside() {
+        outbox.set_aside(others::SET_ASIDE_BY, entry).await?;
+    }
+    drop(outbox);
+    let metrics = Metrics::open(dir.path())?;
+    metrics.append(others::points()).await?;
+    let (sink, cursor) = others::METRIC_SINK;
+    metrics.set_cursor(sink, cursor).await?;
+    drop(metrics);
+
+    let traces = Connection::open(dir.path().join("traces.db"))?;
+    for table in ["blocks", "logs"] {
+        traces.execute(&format!("UPDATE {table} SET stored_s = ?1"), [STORED_S])?;
+    }
+    for (sink, _, lost) in others::SINKS {
+        traces.execute("UPDATE sinks SET lost = ?2 WHERE name = ?1", (sink, i64::try_from(lost)?))?;
+    }
+    let block: Vec<u8> = traces.query_row("SELECT body FROM blocks", [], |row| row.get(0))?;
+    drop(traces);
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    fs::write(golden.join("block-1.bin"), block)?;
+    for name in ["traces", "outbox", "metrics"] {
+        copy(&dir.path().join(format!("{name}.db")), &golden.join(format!("{name}-1.db")))?;
+    }
+    Ok(())
+}
+
+/// Copies a file, with small pages so that it is small.
+fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
+    let connection = Connection::open(from)?;
+    connection.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;
+    connection.execute_batch("PRAGMA page_size = 512; VACUUM")?;
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.close().map_err(|(_, error)| error)?;
+    println!("{}: {} bytes", to.display(), fs::copy(from, &to)?);
+    Ok(())
+}
