@@ -8,7 +8,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::support::{Bench, binary};
+use crate::support::binary;
 
 /// The content and the time of change of each file of a directory, and of the directory itself.
 fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
@@ -28,24 +28,30 @@ fn doctor(data_dir: &Path, temp: &Path) -> Output {
     command.arg(data_dir).env_clear().env("TMPDIR", temp).stdin(Stdio::null()).output().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn the_doctor_changes_nothing_in_a_data_directory() {
-    let temp = tempfile::tempdir().unwrap();
-    let bench = Bench::start();
-    let data_dir = bench.data_dir().to_path_buf();
-    let copy = tempfile::tempdir().unwrap();
-    let copied = copy.path().join("data");
-    let mut backup = Command::new(binary());
-    backup.arg("backup").arg(&copied).env_clear().arg("--data-dir").arg(&data_dir);
-    assert!(backup.output().unwrap().status.success());
-    drop(bench);
+/// Creates a data directory with a span in it, by a command that ends when it has written.
+fn import(data_dir: &Path, temp: &Path) {
+    let file = temp.join("traces.json");
+    let span = r#"{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"kept","kind":1,
+        "startTimeUnixNano":"1544712660000000000","endTimeUnixNano":"1544712661000000000"}"#;
+    fs::write(&file, format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#)).unwrap();
+    let mut command = Command::new(binary());
+    let output = command.arg("import").arg(&file).arg("--data-dir").arg(data_dir).env_clear().output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::remove_file(file).unwrap();
+}
 
-    let before = snapshot(&copied);
+#[test]
+fn the_doctor_changes_nothing_in_a_data_directory() {
+    let temp = tempfile::tempdir().unwrap();
+    let parent = tempfile::tempdir().unwrap();
+    let data_dir = parent.path().join("data");
+    import(&data_dir, temp.path());
+    let before = snapshot(&data_dir);
     assert!(before.keys().any(|path| path.ends_with("traces.db")), "{:?}", before.keys());
-    let output = doctor(&copied, temp.path());
+    let output = doctor(&data_dir, temp.path());
     let table = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{table}");
-    assert!(before == snapshot(&copied), "the doctor changed the data directory: {table}");
+    assert!(before == snapshot(&data_dir), "the doctor changed the data directory: {table}");
     assert_eq!(fs::read_dir(temp.path()).unwrap().count(), 0, "temporary files are left");
 }
 
