@@ -1,4 +1,4 @@
-//! `throughline healthcheck`: whether a server lives, without a tool for it in the image.
+//! `throughline healthcheck`: checks whether a server is running, for container images without a tool for it.
 
 use std::{
     io::{Read, Write},
@@ -10,7 +10,7 @@ use anyhow::{Context, ensure};
 
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where a server that listens on `listen` can be reached from this machine.
+/// The address at which this machine reaches a server that listens on `listen`.
 pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -20,7 +20,7 @@ pub(crate) fn reachable(listen: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen.port())
 }
 
-/// Asks `/livez` of the server that listens on `listen`.
+/// Requests `/livez` of the server that listens on `listen`.
 pub(crate) fn run(listen: SocketAddr) -> anyhow::Result<()> {
     let address = reachable(listen);
     let mut stream =

@@ -67,8 +67,9 @@ pub(crate) async fn listen(
         tokio::spawn(connection.serve(patience.read_timeout, stopping.clone(), turn));
     }
     drop(listener);
-    // Each connection gives its turn back when it has ended. The semaphore is never closed.
-    let _ = turns.acquire_many(u32::try_from(patience.max_connections).unwrap_or(u32::MAX)).await;
+    // Each connection gives its turn back when it has ended.
+    let all = u32::try_from(patience.max_connections).expect("the settings limit the number of connections");
+    drop(turns.acquire_many(all).await.expect("the semaphore is never closed"));
 }
 
 /// The next connection, once there is room for it.
@@ -76,8 +77,7 @@ async fn accept(
     listener: &TcpListener,
     turns: &Arc<Semaphore>,
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    // The semaphore is never closed.
-    let turn = Arc::clone(turns).acquire_owned().await.ok()?;
+    let turn = Arc::clone(turns).acquire_owned().await.expect("the semaphore is never closed");
     match listener.accept().await {
         Ok((stream, peer)) => Some((stream, peer, turn)),
         Err(error) => {
@@ -99,7 +99,8 @@ impl Connection {
     async fn serve(self, read_timeout: Duration, mut stopping: watch::Receiver<bool>, _turn: OwnedSemaphorePermit) {
         let Self { stream, peer, router, builder } = self;
         // Small responses must not wait for each other's acknowledgement.
-        drop(stream.set_nodelay(true));
+        // best effort: without the option they are slower, and a connection that is broken shows it when it is read.
+        let _ = stream.set_nodelay(true);
         let activity = Arc::new(Activity::new());
         let service = {
             let activity = Arc::clone(&activity);

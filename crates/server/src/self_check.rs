@@ -1,4 +1,4 @@
-//! At start-up one span goes the whole way, and one line of the log says how far it came.
+//! The check at the start: one span is sent through the whole chain, and one line of the log has the result.
 
 use std::time::Duration;
 
@@ -9,20 +9,30 @@ use throughline_self_check::{Finding, Outcome};
 use throughline_store::{SpanStore as _, Store};
 use tokio::{sync::watch, time::timeout};
 
-/// How long an upstream has until it is said that nothing was heard of it.
+/// How long a sink may take to accept the span before its result is reported as unknown.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Sends a span and says in one line what became of it: in the process, at the trusted door, in the store and at each upstream.
+/// Sends a span and logs in one line where it arrived: at the receiver, in the store, and at each sink.
 pub(crate) async fn run(provider: SdkTracerProvider, store: Store, sinks: Vec<watch::Receiver<SinkStatus>>) {
     // The exporter blocks.
     let checked =
         tokio::task::spawn_blocking(move || throughline_self_check::self_check(|| provider.force_flush())).await;
-    let Ok(mut report) = checked else { return };
+    let mut report = match checked {
+        Ok(report) => report,
+        Err(error) => {
+            tracing::error!(%error, "the check of the telemetry ended early");
+            return;
+        }
+    };
     if report.outcome() != Outcome::Bad {
         if let Some(trace_id) = report.trace_id.as_deref().and_then(|id| id.parse::<TraceId>().ok()) {
             report.push(match store.trace(trace_id).await {
                 Ok(spans) if !spans.is_empty() => Finding::good("store", "the span is in it"),
-                Ok(_) => Finding::bad("store", "the door took the span, and it is not there", "look for errors above"),
+                Ok(_) => Finding::bad(
+                    "store",
+                    "the receiver accepted the span, and it is not there",
+                    "look for errors above",
+                ),
                 Err(error) => {
                     Finding::bad("store", format!("it cannot be read: {error}"), "see whether the disk is full")
                 }
@@ -38,16 +48,16 @@ pub(crate) async fn run(provider: SdkTracerProvider, store: Store, sinks: Vec<wa
     }
 }
 
-/// Whether an upstream takes spans.
+/// Checks whether a sink accepts spans.
 async fn delivered(mut sink: watch::Receiver<SinkStatus>) -> Finding {
     let is_known = |status: &SinkStatus| {
         status.delivered > 0 || status.rejected > 0 || status.last_error.is_some() || status.state == SinkState::Stopped
     };
     let known = timeout(UPSTREAM_TIMEOUT, sink.wait_for(is_known)).await;
     let Ok(Ok(status)) = known else {
-        return Finding::doubtful("upstream", "nothing was heard of it yet", "see its state at /traces");
+        return Finding::doubtful("upstream", "it has not responded yet", "see its state at /traces");
     };
-    let why = status.last_error.clone().or_else(|| status.last_rejection.clone()).unwrap_or_default();
+    let why = status.last_error.as_deref().or(status.last_rejection.as_deref()).unwrap_or("no reason is known");
     match status.state {
         SinkState::Stopped => Finding::bad(
             "upstream",

@@ -76,9 +76,14 @@ impl Server {
     #[must_use]
     pub fn main(self) -> ExitCode {
         let Self { identity, build } = self;
+        let wrong_setting = |error: &settings::SettingError| {
+            eprintln!("{}: a setting is wrong: {error}", identity.name);
+            ExitCode::from(EXIT_USAGE)
+        };
         let cli = match settings::parse(&identity, std::env::args_os()) {
             Ok(cli) => cli,
-            Err(error) => {
+            Err(settings::ParseError::Setting(error)) => return wrong_setting(&error),
+            Err(settings::ParseError::Usage(error)) => {
                 // Help and version are printed this way too. best effort: nobody reads the output if it is closed.
                 let _ = error.print();
                 return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
@@ -88,10 +93,6 @@ impl Server {
             print!("{}", settings::markdown(&identity));
             return ExitCode::SUCCESS;
         }
-        let wrong_setting = |error: &settings::SettingError| {
-            eprintln!("{}: a setting is wrong: {error}", identity.name);
-            ExitCode::from(EXIT_USAGE)
-        };
         let settings = match cli.args.resolve(&identity) {
             Ok(settings) => settings,
             Err(error) => return wrong_setting(&error),

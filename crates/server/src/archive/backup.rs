@@ -1,4 +1,4 @@
-//! `throughline backup DIRECTORY`.
+//! `throughline backup DIRECTORY`: copies the stores.
 
 use std::{
     fs::{self, File},
@@ -11,8 +11,7 @@ use tempfile::TempDir;
 
 use super::{must_be_new, progress};
 
-/// Copies all that is stored of telemetry into the directory `to`, while the server runs or not. The copy has its name when it
-/// is whole.
+/// Copies all stores of telemetry into the directory `to`, while the server runs or not. The copy gets its name when it is complete.
 pub(crate) fn run(data_dir: &Path, to: &Path) -> anyhow::Result<()> {
     must_be_new(to)?;
     // It is removed when it is dropped: half a copy is none.

@@ -1,4 +1,4 @@
-//! `throughline export FILE`.
+//! `throughline export FILE`: writes records as OTLP.
 
 use std::{
     fs::File,
@@ -13,11 +13,11 @@ use throughline_store::{Archive, StoreError};
 
 use super::{Format, Kind, must_be_new, progress};
 
-/// How many records one message has, at most.
+/// The largest number of records in a message.
 const AT_ONCE: usize = 512;
 
-/// Writes all spans, or all log records, into `file`, in the order in which they came in, while the server runs or not. The
-/// file has its name when it is whole.
+/// Writes all spans, or all log records, to `file`, in the order in which they were received, while the server runs or not. The file
+/// gets its name when it is complete.
 pub(crate) fn run(data_dir: &Path, file: &Path, format: Option<Format>, kind: Kind) -> anyhow::Result<()> {
     must_be_new(file)?;
     let archive =

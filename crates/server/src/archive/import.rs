@@ -1,4 +1,4 @@
-//! `throughline import FILE…`.
+//! `throughline import FILE…`: stores records of OTLP files.
 
 use std::{
     fs::File,
@@ -17,12 +17,12 @@ use super::{
     progress,
 };
 
-/// The first bytes of what gzip makes.
+/// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
-/// How many refusals are told with their reasons.
+/// How many rejections are printed with their reasons.
 const TOLD: usize = 10;
 
-/// What became of the records.
+/// How many records were stored, known, or rejected.
 #[derive(Default)]
 struct Sum {
     stored: usize,
@@ -30,8 +30,8 @@ struct Sum {
     rejected: usize,
 }
 
-/// Stores what is in `files`, which may be compressed by gzip. No server may use the store: this waits for nobody, and what is
-/// known of traces is in the memory of the one that writes.
+/// Stores the records of `files`, which may be compressed by gzip. No server may use the store, because its writer keeps summaries of
+/// traces in memory.
 pub(crate) fn run(store: &Store, files: &[PathBuf], format: Option<Format>, kind: Option<Kind>) -> anyhow::Result<()> {
     if let Some(absent) = files.iter().find(|file| !file.is_file()) {
         return Err(Usage(format!("`{}` is no file", absent.display())).into());
@@ -47,7 +47,7 @@ pub(crate) fn run(store: &Store, files: &[PathBuf], format: Option<Format>, kind
         }
     }
     runtime.block_on(store.close());
-    // What came before an error is there.
+    // Records before an error are stored.
     println!("{} records are new, {} were there already, {} were not taken", sum.stored, sum.duplicates, sum.rejected);
     result
 }
@@ -94,7 +94,7 @@ fn take(runtime: &Runtime, store: &Store, format: Format, message: &Message, sum
 fn tell(rejections: &[Rejection], sum: &mut Sum) {
     for rejection in rejections {
         if sum.rejected < TOLD {
-            eprintln!("throughline: not taken: {rejection}");
+            eprintln!("throughline: rejected: {rejection}");
         }
         sum.rejected += 1;
     }

@@ -17,12 +17,12 @@ use std::path::Path;
 
 use thiserror::Error;
 
-/// Why nothing was done: somebody has to say it otherwise.
+/// A command that is wrong, so that nothing was done.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub(crate) struct Usage(String);
 
-/// A file that is to be made must not be there: nothing is written over.
+/// Returns an error if a file that is to be created exists: nothing is overwritten.
 fn must_be_new(file: &Path) -> Result<(), Usage> {
     if file.exists() { Err(Usage(format!("`{}` is there already", file.display()))) } else { Ok(()) }
 }

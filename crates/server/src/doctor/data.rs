@@ -1,7 +1,7 @@
-//! The data directory.
+//! Checks the data directory.
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs::{File, TryLockError},
     io,
     path::Path,
 };
@@ -13,7 +13,7 @@ use crate::pipeline::LOCK_FILE;
 
 const CHECK: &str = "data";
 
-/// Whether data can be kept there. Nothing is made, and no file is opened for writing.
+/// Checks whether a server can keep its data in a directory. Nothing is created, and no file is opened for writing.
 pub(super) fn check(data_dir: &Path) -> Finding {
     let shown = data_dir.display();
     if !data_dir.exists() {
@@ -21,7 +21,7 @@ pub(super) fn check(data_dir: &Path) -> Finding {
             true => Finding::good(CHECK, format!("`{shown}` will be made at the first start")),
             false => Finding::bad(
                 CHECK,
-                format!("`{shown}` is not there and cannot be made"),
+                format!("`{shown}` does not exist and cannot be created"),
                 "choose another with --data-dir, or give its parent to this user",
             ),
         };
@@ -49,12 +49,12 @@ pub(super) fn check(data_dir: &Path) -> Finding {
         Err(error) => Finding::bad(
             CHECK,
             format!("the files in `{shown}` cannot be opened: {error}"),
-            "restore a backup, or move the file away: a new one is made at the next start",
+            "restore a backup, or move the file away: a new one is created at the next start",
         ),
     }
 }
 
-/// Whether a running server has the lock. Before the first start there is none.
+/// Whether a running server holds the lock. The file does not exist before the first start.
 fn is_in_use(lock: &Path) -> io::Result<bool> {
     let lock = match File::open(lock) {
         Ok(lock) => lock,
@@ -68,13 +68,97 @@ fn is_in_use(lock: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the nearest directory above that is there can be written.
+/// Whether the nearest directory above that exists can be written.
 fn writable_ancestor(path: &Path) -> bool {
     let Ok(absolute) = std::path::absolute(path) else { return false };
     absolute.ancestors().find(|ancestor| ancestor.exists()).is_some_and(may_be_written)
 }
 
-/// Whether a directory can be written, as far as its permissions say.
+/// Whether this user can create files in a directory. The system is asked; no file is created to find out.
+#[cfg(unix)]
 fn may_be_written(dir: &Path) -> bool {
-    fs::metadata(dir).is_ok_and(|metadata| metadata.is_dir() && !metadata.permissions().readonly())
+    use rustix::fs::{Access, access};
+
+    dir.is_dir() && access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok()
+}
+
+/// Whether a directory is not read-only.
+#[cfg(not(unix))]
+fn may_be_written(dir: &Path) -> bool {
+    std::fs::metadata(dir).is_ok_and(|metadata| metadata.is_dir() && !metadata.permissions().readonly())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
+
+    use throughline_axum::Outcome;
+    use throughline_store::Store;
+
+    use super::*;
+
+    /// The content and time of change of each file, and of the directory itself.
+    fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
+        let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+        let state = |path: PathBuf| {
+            let content = if path.is_dir() { Vec::new() } else { fs::read(&path).unwrap() };
+            let changed = fs::metadata(&path).unwrap().modified().unwrap();
+            (path, (content, changed))
+        };
+        files.chain([dir.to_path_buf()]).map(state).collect()
+    }
+
+    fn check_unchanged(dir: &Path) -> Finding {
+        let before = snapshot(dir);
+        let finding = check(dir);
+        assert!(before == snapshot(dir), "the check changed {}", dir.display());
+        finding
+    }
+
+    #[test]
+    fn a_directory_that_is_missing_stays_missing() {
+        let dir = tempfile::tempdir().unwrap();
+        let data_dir = dir.path().join("a/data");
+        let finding = check(&data_dir);
+        assert_eq!(finding.outcome, Outcome::Good, "{finding:?}");
+        assert!(!dir.path().join("a").exists());
+    }
+
+    #[test]
+    fn a_directory_without_files_stays_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(check_unchanged(dir.path()).outcome, Outcome::Good);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_store_is_read_and_nothing_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        store.close().await;
+        drop(store);
+        fs::write(dir.path().join(LOCK_FILE), "").unwrap();
+        let finding = check_unchanged(dir.path());
+        assert_eq!(finding.outcome, Outcome::Good, "{finding:?}");
+    }
+
+    #[test]
+    fn a_damaged_store_is_reported_and_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("traces.db"), "this is no database, and longer than the header of one. ".repeat(9))
+            .unwrap();
+        assert_eq!(check_unchanged(dir.path()).outcome, Outcome::Bad);
+    }
+
+    #[test]
+    fn a_directory_in_use_is_known_by_its_lock() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = File::create(dir.path().join(LOCK_FILE)).unwrap();
+        lock.try_lock().unwrap();
+        let finding = check_unchanged(dir.path());
+        assert!(format!("{finding:?}").contains("in use by a running server"), "{finding:?}");
+        drop(lock);
+        let finding = check_unchanged(dir.path());
+        assert!(!format!("{finding:?}").contains("in use by a running server"), "{finding:?}");
+    }
 }

@@ -1,4 +1,5 @@
-//! `throughline doctor`: the whole chain, link by link, with the cure beside what is wrong.
+//! `throughline doctor`: checks the whole chain, link by link, and prints how to mend what is wrong. It changes nothing in the data
+//! directory.
 
 mod data;
 mod origins;
@@ -17,18 +18,18 @@ use throughline_inspector_server::Access;
 use crate::{settings::Settings, telemetry};
 use server::Server;
 
-/// How long each answer may take.
+/// The timeout of each request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Looks at everything, prints a table, and says whether traces come through.
+/// Checks everything, prints a table, and returns whether traces arrive.
 ///
-/// A server that runs with these settings is asked; where none does, one is started for as long as it takes, with a data
-/// directory of its own and without an upstream.
+/// A server that runs with these settings is used. If there is none, one is started for the check, with a data directory of its own and
+/// without sinks.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<Outcome> {
     let mut report = Report::default();
     report.push(Finding::good(
         "settings",
-        format!("pages on {}, trusted door on {}", settings.listen, settings.doors.trusted_listen),
+        format!("pages on {}, OTLP/HTTP receiver on {}", settings.listen, settings.doors.trusted_listen),
     ));
     report.push(data::check(&settings.data_dir));
     let client = Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]).build()?;
@@ -47,9 +48,9 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Outcome> {
     Ok(report.outcome())
 }
 
-/// One span, from this process by its own telemetry to the trusted door, into the store, and back by the inspector's API.
+/// Sends one span from this process to the OTLP/HTTP receiver, and reads it back from the store by the inspector's API.
 fn through(settings: &Settings, server: &Server, client: &Client, report: &mut Report) -> anyhow::Result<()> {
-    // What is logged meanwhile would stand between the lines of the table.
+    // Log lines would be printed between the lines of the table.
     let quiet = Settings { log: "off".to_owned(), ..settings.clone() };
     let provider = telemetry::start(&quiet, "doctor", server.door).context("tracing cannot be set up")?;
     let own = self_check(|| provider.force_flush());
@@ -58,6 +59,7 @@ fn through(settings: &Settings, server: &Server, client: &Client, report: &mut R
     if let Some(trace_id) = own.trace_id.filter(|_| came) {
         report.push(read_back(settings, server, client, &trace_id));
     }
+    // best effort: the span of the check has been flushed, and the result of that is in the report.
     let _ = provider.shutdown();
     Ok(())
 }
@@ -74,7 +76,7 @@ fn read_back(settings: &Settings, server: &Server, client: &Client, trace_id: &s
         Ok(response) if response.status().is_success() => Finding::good(CHECK, "the span was read back"),
         Ok(response) if response.status() == reqwest::StatusCode::UNAUTHORIZED => Finding::doubtful(
             CHECK,
-            "the door took the span; the inspector wants a token to show it",
+            "the receiver accepted the span; the inspector needs a token to show it",
             "give the running server's token as THROUGHLINE_ACCESS_TOKEN",
         ),
         Ok(response) => Finding::bad(

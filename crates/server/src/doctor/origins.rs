@@ -1,4 +1,4 @@
-//! Pages of other origins: whether a browser lets them send `traceparent` here.
+//! Checks whether browsers let pages of other origins send `traceparent` to the server.
 
 use reqwest::{Method, blocking::Client, header};
 use throughline_self_check::Finding;
@@ -7,7 +7,7 @@ use super::server::Server;
 
 const CHECK: &str = "CORS";
 
-/// Asks as a browser does before it sends a traced request (Fetch, "CORS-preflight fetch").
+/// Sends the request that a browser sends before a traced request (Fetch, "CORS-preflight fetch").
 pub(super) fn check(client: &Client, server: &Server, origins: &[String]) -> Vec<Finding> {
     origins.iter().map(|origin| of(client, server, origin)).collect()
 }
@@ -25,7 +25,8 @@ fn of(client: &Client, server: &Server, origin: &str) -> Finding {
             return Finding::bad(CHECK, format!("the server does not answer: {error}"), "see whether it still runs");
         }
     };
-    let value = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    // A header that is absent, or is not ASCII, allows nothing.
+    let value = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("").to_ascii_lowercase();
     if value(header::ACCESS_CONTROL_ALLOW_ORIGIN) != origin.to_ascii_lowercase() {
         return Finding::bad(
             CHECK,
@@ -37,7 +38,7 @@ fn of(client: &Client, server: &Server, origin: &str) -> Finding {
         return Finding::bad(
             CHECK,
             format!("pages of {origin} may not send `traceparent`"),
-            "let what stands before the server pass `traceparent`, `tracestate` and `baggage`",
+            "let the proxy before the server pass `traceparent`, `tracestate` and `baggage`",
         );
     }
     Finding::good(CHECK, format!("pages of {origin} may send `traceparent`"))

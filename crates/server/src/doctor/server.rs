@@ -1,45 +1,44 @@
-//! The server that is asked.
+//! The server that is checked.
 
 use std::{
-    fs::{self, DirBuilder},
     io::{BufRead as _, BufReader},
     net::SocketAddr,
-    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
 use anyhow::{Context as _, bail};
+use tempfile::TempDir;
 use throughline_self_check::Finding;
 
 use crate::{addresses::Addresses, healthcheck, settings::Settings};
 
-/// A server that runs, or one that was started for this and ends with it.
+/// A server that runs already, or one that was started for the check and stops at its end.
 pub(super) struct Server {
-    /// Where pages and API are.
+    /// The address of pages and API.
     pub(super) pages: SocketAddr,
-    /// Where the trusted door is.
+    /// The address of the OTLP/HTTP receiver for programs.
     pub(super) door: SocketAddr,
-    /// Whether it was started here.
+    /// Whether the server was started for the check.
     pub(super) is_ours: bool,
     started: Option<Started>,
 }
 
-/// Stopped, and its data taken away, when it is dropped.
+/// A process that is stopped when it is dropped. Its data is removed after that.
 struct Started {
     child: Child,
-    data_dir: PathBuf,
+    _data_dir: TempDir,
 }
 
 impl Drop for Started {
     fn drop(&mut self) {
+        // best effort: both fail only for a process that has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
-        let _ = fs::remove_dir_all(&self.data_dir);
     }
 }
 
 impl Server {
-    /// The one that listens where the settings say, or else one of our own.
+    /// The server that listens on the addresses of the settings, or else one that is started for the check.
     pub(super) fn find_or_start(settings: &Settings) -> anyhow::Result<Self> {
         if settings.listen.port() != 0 && healthcheck::run(settings.listen).is_ok() {
             let pages = healthcheck::reachable(settings.listen);
@@ -53,22 +52,25 @@ impl Server {
         Self::start(settings)
     }
 
-    /// With the same environment but for what it would share with a server of the user's: ports, data and upstream.
+    /// Starts a server with the same environment, but with ports and data of its own and without sinks.
     fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let data_dir = std::env::temp_dir().join(format!("throughline-doctor-{}", uuid::Uuid::new_v4().simple()));
-        let mut builder = DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(&data_dir).with_context(|| format!("`{}` cannot be made", data_dir.display()))?;
+        let data_dir = tempfile::Builder::new()
+            .prefix("throughline-doctor-")
+            .tempdir()
+            .context("a temporary directory cannot be created")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0", "--inspector-access", "open"]);
         command
             .args(["--grpc-listen", "off", "--self-check", "off", "--print-addresses", "json", "--data-dir"])
-            .arg(&data_dir);
+            .arg(data_dir.path());
+        if !settings.base_path.is_empty() {
+            command.args(["--base-path", &settings.base_path]);
+        }
         for origin in &settings.allowed_origins {
             command.args(["--allow-origin", origin]);
         }
         for shared in [
+            "THROUGHLINE_CONFIG",
             "OTEL_EXPORTER_OTLP_ENDPOINT",
             "OTEL_EXPORTER_OTLP_HEADERS",
             "HONEYCOMB_API_KEY",
@@ -81,10 +83,7 @@ impl Server {
             command.env_remove(shared);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let child = child.inspect_err(|_| {
-            let _ = fs::remove_dir_all(&data_dir);
-        });
-        let mut started = Started { child: child.context("the server cannot be started")?, data_dir };
+        let mut started = Started { child: child.context("the server cannot be started")?, _data_dir: data_dir };
         let stdout = started.child.stdout.take().context("the server has no output")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;

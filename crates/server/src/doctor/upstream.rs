@@ -28,7 +28,7 @@ pub(super) fn check(settings: &Settings) -> Vec<Finding> {
 }
 
 fn of(upstream: &Upstream) -> Vec<Finding> {
-    let host = upstream.endpoint.host_str().unwrap_or_default();
+    let host = upstream.endpoint.host_str().expect("an http URL has a host");
     match ask(upstream) {
         Ok(response) => {
             let mut findings = vec![of_status(response.status(), host)];
@@ -91,7 +91,7 @@ fn of_status(status: StatusCode, host: &str) -> Finding {
 /// What the upstream's `Date` says of this machine's clock; nothing if it has none.
 fn clock(response: &Response, now: SystemTime) -> Option<Finding> {
     let date = httpdate::parse_http_date(response.headers().get(DATE)?.to_str().ok()?).ok()?;
-    let off = now.duration_since(date).or_else(|_| date.duration_since(now)).unwrap_or_default();
+    let off = now.duration_since(date).unwrap_or_else(|error| error.duration());
     Some(if off <= CLOCK_TOLERANCE {
         Finding::good("clock", "it agrees with the upstream's")
     } else {

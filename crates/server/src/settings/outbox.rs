@@ -1,215 +1,221 @@
-//! Settings of the outbox: where everything goes on to, and what of it.
+//! Settings of the outbox: the sinks, and which records they get.
 
 use std::{num::NonZeroU64, time::Duration};
 
-use clap::Args as ClapArgs;
+use clap::{ArgAction, Args as ClapArgs};
 use secrecy::SecretString;
-use throughline_forward::{SamplingRule, logs_endpoint, metrics_endpoint, parse_headers, traces_endpoint};
-use throughline_store::SinkName;
-use url::Url;
+use throughline_forward::SamplingRule;
 
-use super::{SettingError, non_empty, wrong};
+use super::{
+    SettingError, error,
+    sinks::{self, HeaderList, Headers, SignalUrls, Upstream},
+    values::{List, milliseconds, switch},
+    wrong,
+};
 
+const ENDPOINT: &str = "--otlp-endpoint / OTEL_EXPORTER_OTLP_ENDPOINT";
 const SINK: &str = "--sink / THROUGHLINE_SINKS";
 const SINK_HEADERS: &str = "--sink-headers / THROUGHLINE_SINK_HEADERS";
-const TIMEOUT: &str = "--otlp-timeout-ms / OTEL_EXPORTER_OTLP_TIMEOUT";
-const ALIGN: &str = "--align-clocks / THROUGHLINE_ALIGN_CLOCKS";
-const ONE_IN: &str = "--sample-one-in / THROUGHLINE_SAMPLE_ONE_IN";
-const SLOW: &str = "--sample-slow-ms / THROUGHLINE_SAMPLE_SLOW_MS";
-const QUIET: &str = "--sample-quiet-ms / THROUGHLINE_SAMPLE_QUIET_MS";
 
-const HONEYCOMB_TEAM: &str = "x-honeycomb-team";
-const MAX_NAME_CHARS: usize = 32;
-/// A day; what is longer is a slip of the keyboard.
-const MAX_MS: u64 = 86_400_000;
-/// How many quiet times a trace may take until it is judged though it still grows.
+const HONEYCOMB: &str = "https://api.honeycomb.io";
+/// After so many quiet times a trace that still grows is sampled as it is.
 const LONGEST_QUIETS: u32 = 6;
 
-/// What was typed.
+/// The arguments as they were typed.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct OutboxArgs {
-    /// Where the pipe ends: base URL of an OTLP/HTTP endpoint; nowhere by default
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
-    otlp_endpoint: Option<String>,
+    /// Base URL of an OTLP/HTTP endpoint to which everything is forwarded; nowhere by default
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = sinks::base_url)]
+    otlp_endpoint: Option<SignalUrls>,
     /// Headers for that endpoint: `key=value,key=value`, values percent-encoded
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_HEADERS", value_name = "LIST", hide_env_values = true)]
-    otlp_headers: Option<String>,
-    /// How long an upstream may take to answer, in milliseconds
-    #[arg(long, env = "OTEL_EXPORTER_OTLP_TIMEOUT", value_name = "MS", default_value = "60000")]
-    otlp_timeout_ms: String,
-    /// Honeycomb's key: enough by itself to send everything to Honeycomb
-    #[arg(long, env = "HONEYCOMB_API_KEY", value_name = "KEY", hide_env_values = true)]
-    honeycomb_api_key: Option<String>,
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_HEADERS",
+        value_name = "LIST",
+        hide_env_values = true,
+        value_parser = sinks::headers
+    )]
+    otlp_headers: Option<HeaderList>,
+    /// Timeout of a request to a sink, in milliseconds
+    #[arg(
+        long,
+        env = "OTEL_EXPORTER_OTLP_TIMEOUT",
+        value_name = "MS",
+        default_value = "60000",
+        value_parser = milliseconds
+    )]
+    otlp_timeout_ms: Duration,
+    /// Honeycomb's API key; without other settings everything is forwarded to Honeycomb
+    #[arg(
+        long,
+        env = "HONEYCOMB_API_KEY",
+        value_name = "KEY",
+        hide_env_values = true,
+        value_parser = super::values::api_key
+    )]
+    honeycomb_api_key: Option<SecretString>,
     /// Honeycomb's address for that key; `https://api.eu1.honeycomb.io` in Europe
-    #[arg(long, env = "HONEYCOMB_API_ENDPOINT", value_name = "URL", default_value = super::HONEYCOMB)]
-    honeycomb_api_endpoint: String,
-    /// One more end of the pipe, `name=URL`; may be given more than once, in the variable with `;` between them
-    #[arg(long, env = "THROUGHLINE_SINKS", value_name = "NAME=URL", value_delimiter = ';')]
-    sink: Vec<String>,
-    /// Headers for it: `name:key=value,key=value`, values percent-encoded; likewise
+    #[arg(
+        long,
+        env = "HONEYCOMB_API_ENDPOINT",
+        value_name = "URL",
+        default_value = HONEYCOMB,
+        value_parser = sinks::base_url
+    )]
+    honeycomb_api_endpoint: SignalUrls,
+    /// One more sink, `name=URL`; may be repeated, in the variable with `;` between them
+    #[arg(long, env = "THROUGHLINE_SINKS", value_name = "NAME=URL", value_parser = sinks::sinks)]
+    sink: Vec<List<Upstream>>,
+    /// Headers for a sink: `name:key=value,key=value`, values percent-encoded; may be repeated in the same way
     #[arg(
         long,
         env = "THROUGHLINE_SINK_HEADERS",
         value_name = "NAME:LIST",
-        value_delimiter = ';',
-        hide_env_values = true
+        hide_env_values = true,
+        value_parser = sinks::sink_headers
     )]
-    sink_headers: Vec<String>,
-    /// Whether upstreams get what pages report in the server's clock, where the offset is known: `on` or `off`
-    #[arg(long, env = "THROUGHLINE_ALIGN_CLOCKS", value_name = "SWITCH", default_value = "off")]
-    align_clocks: String,
-    /// Upstreams get one in so many traces that are neither wrong nor slow, whole, with `SampleRate`; 1 is all of them
-    #[arg(long, env = "THROUGHLINE_SAMPLE_ONE_IN", value_name = "N", default_value = "1")]
-    sample_one_in: String,
-    /// From how many milliseconds on a request is slow; also for single routes: `1000,/api/search=300`
-    #[arg(long, env = "THROUGHLINE_SAMPLE_SLOW_MS", value_name = "LIST", default_value = "1000")]
-    sample_slow_ms: String,
-    /// How long nothing is added to a trace before it is judged, in milliseconds
-    #[arg(long, env = "THROUGHLINE_SAMPLE_QUIET_MS", value_name = "MS", default_value = "10000")]
-    sample_quiet_ms: String,
+    sink_headers: Vec<List<(String, Headers)>>,
+    /// Sinks of the configuration file.
+    #[arg(skip)]
+    pub(super) sinks_of_file: Vec<Upstream>,
+    /// Whether sinks get the records of pages in the server's clock, where the offset is known: `on` or `off`
+    #[arg(
+        long,
+        env = "THROUGHLINE_ALIGN_CLOCKS",
+        value_name = "SWITCH",
+        default_value = "off",
+        action = ArgAction::Set,
+        value_parser = switch
+    )]
+    align_clocks: bool,
+    /// Sinks get one in so many of the traces without errors and slow requests, whole, with `SampleRate`; 1 is all of them
+    #[arg(long, env = "THROUGHLINE_SAMPLE_ONE_IN", value_name = "N", default_value = "1", value_parser = one_in)]
+    sample_one_in: NonZeroU64,
+    /// Duration in milliseconds from which on a request is slow; also for single routes: `1000,/api/search=300`
+    #[arg(
+        long,
+        env = "THROUGHLINE_SAMPLE_SLOW_MS",
+        value_name = "LIST",
+        default_value = "1000",
+        value_parser = SlowLimits::parse
+    )]
+    sample_slow_ms: SlowLimits,
+    /// How long nothing is added to a trace before it is sampled, in milliseconds
+    #[arg(
+        long,
+        env = "THROUGHLINE_SAMPLE_QUIET_MS",
+        value_name = "MS",
+        default_value = "10000",
+        value_parser = milliseconds
+    )]
+    sample_quiet_ms: Duration,
 }
 
-/// One end of the pipe.
-#[derive(Clone, Debug)]
-pub(crate) struct Upstream {
-    pub(crate) name: SinkName,
-    /// The full URL of the traces path.
-    pub(crate) endpoint: Url,
-    /// The full URL of the logs path.
-    pub(crate) logs_endpoint: Url,
-    /// The full URL of the metrics path.
-    pub(crate) metrics_endpoint: Url,
-    pub(crate) headers: Vec<(String, SecretString)>,
-}
-
-/// What it means here.
+/// The settings of the outbox, checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) timeout: Duration,
     pub(crate) align_clocks: bool,
-    /// Nothing is left out without it.
+    /// Sinks get everything without a rule.
     pub(crate) sampling: Option<SamplingRule>,
 }
 
 impl OutboxArgs {
-    /// Checks and completes what was typed.
+    /// Checks what needs several settings.
     pub(super) fn resolve(self) -> Result<Outbox, SettingError> {
-        let timeout = Duration::from_millis(milliseconds(TIMEOUT, &self.otlp_timeout_ms)?);
-        let align_clocks = match self.align_clocks.trim() {
-            "on" | "true" | "1" => true,
-            "off" | "false" | "0" => false,
-            other => return Err(wrong(ALIGN, format!("`{other}` is neither on nor off"))),
-        };
-        let sampling = sampling(&self.sample_one_in, &self.sample_slow_ms, &self.sample_quiet_ms)?;
-        let usual = usual(
-            non_empty(self.otlp_endpoint).as_deref(),
-            non_empty(self.otlp_headers).as_deref(),
-            non_empty(self.honeycomb_api_key),
-            &self.honeycomb_api_endpoint,
-        )?;
-        let mut upstreams = Vec::from_iter(usual);
-        for text in self.sink.iter().filter(|text| !text.trim().is_empty()) {
-            let upstream = sink(text)?;
-            if upstreams.iter().any(|other| other.name == upstream.name) {
-                return Err(wrong(SINK, format!("there are two of the name `{}`", upstream.name)));
+        // The rule is made whether it is used or not, so that a wrong one is an error.
+        let sampling = Some(self.sampling_rule()).filter(|rule| rule.one_in.get() > 1);
+        let mut upstreams = Vec::from_iter(usual(
+            self.otlp_endpoint,
+            self.otlp_headers.map_or_else(Headers::new, |list| list.0),
+            self.honeycomb_api_key.as_ref(),
+            self.honeycomb_api_endpoint,
+        )?);
+        let of_flags = self.sink.into_iter().flat_map(|list| list.0).map(|sink| (SINK, sink));
+        let of_file = self.sinks_of_file.into_iter().map(|sink| (error::CONFIG, sink));
+        for (setting, sink) in of_flags.chain(of_file) {
+            if upstreams.iter().any(|other| other.name == sink.name) {
+                return Err(wrong(setting, format!("there are two sinks of the name `{}`", sink.name)));
             }
-            upstreams.push(upstream);
+            upstreams.push(sink);
         }
-        for text in self.sink_headers.iter().filter(|text| !text.trim().is_empty()) {
-            // What is wrong is never repeated: it may be a key.
-            let (name, list) = text.split_once(':').ok_or_else(|| wrong(SINK_HEADERS, "an entry has no `name:`"))?;
-            let sink = upstreams.iter_mut().find(|upstream| upstream.name.as_str() == name.trim());
+        for (name, headers) in self.sink_headers.into_iter().flat_map(|list| list.0) {
+            let sink = upstreams.iter_mut().find(|upstream| upstream.name.as_str() == name);
+            // The name is not repeated: where the colon is missing, it is a part of a header's value.
             let sink = sink.ok_or_else(|| wrong(SINK_HEADERS, "an entry is for a name that no sink has"))?;
-            sink.headers.extend(parse_headers(list).map_err(|error| wrong(SINK_HEADERS, error.to_string()))?);
+            sink.headers.extend(headers);
         }
-        Ok(Outbox { upstreams, timeout, align_clocks, sampling })
+        Ok(Outbox { upstreams, timeout: self.otlp_timeout_ms, align_clocks: self.align_clocks, sampling })
+    }
+
+    fn sampling_rule(&self) -> SamplingRule {
+        let mut rule = SamplingRule::one_in(self.sample_one_in);
+        rule.quiet = self.sample_quiet_ms;
+        rule.longest = rule.quiet.saturating_mul(LONGEST_QUIETS);
+        rule.slow = self.sample_slow_ms.others.unwrap_or(rule.slow);
+        rule.slow_routes.clone_from(&self.sample_slow_ms.routes);
+        rule
     }
 }
 
-fn milliseconds(setting: &'static str, text: &str) -> Result<u64, SettingError> {
-    let number = text.trim().parse().ok().filter(|ms| (1..=MAX_MS).contains(ms));
-    number.ok_or_else(|| wrong(setting, format!("`{text}` is not a number of milliseconds from 1 to {MAX_MS}")))
+/// From which duration on requests are slow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct SlowLimits {
+    routes: Vec<(String, Duration)>,
+    /// For routes without a limit of their own.
+    others: Option<Duration>,
 }
 
-fn sampling(one_in: &str, slow: &str, quiet: &str) -> Result<Option<SamplingRule>, SettingError> {
-    let one_in: NonZeroU64 =
-        one_in.trim().parse().map_err(|_| wrong(ONE_IN, format!("`{one_in}` is not a whole number from 1 on")))?;
-    let mut rule = SamplingRule::one_in(one_in);
-    rule.quiet = Duration::from_millis(milliseconds(QUIET, quiet)?);
-    rule.longest = rule.quiet.saturating_mul(LONGEST_QUIETS);
-    for part in slow.split(',').map(str::trim).filter(|part| !part.is_empty()) {
-        match part.rsplit_once('=') {
-            None => rule.slow = Duration::from_millis(milliseconds(SLOW, part)?),
-            Some((route, _)) if !route.trim().starts_with('/') => {
-                return Err(wrong(SLOW, format!("`{}` is not a route: it does not begin with `/`", route.trim())));
-            }
-            Some((route, ms)) => {
-                let limit = Duration::from_millis(milliseconds(SLOW, ms)?);
-                rule.slow_routes.push((route.trim().to_owned(), limit));
+impl SlowLimits {
+    fn parse(text: &str) -> Result<Self, String> {
+        let mut limits = Self { routes: Vec::new(), others: None };
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            match part.rsplit_once('=') {
+                None => limits.others = Some(milliseconds(part)?),
+                Some((route, ms)) if route.trim().starts_with('/') => {
+                    limits.routes.push((route.trim().to_owned(), milliseconds(ms)?));
+                }
+                Some((route, _)) => {
+                    return Err(format!("`{}` is not a route: it does not start with `/`", route.trim()));
+                }
             }
         }
+        Ok(limits)
     }
-    // All of it is checked whether it is used or not.
-    Ok((one_in.get() > 1).then_some(rule))
 }
 
-fn sink(text: &str) -> Result<Upstream, SettingError> {
-    // The address is not repeated: it may hold a password.
-    let (name, base) = text.split_once('=').ok_or_else(|| wrong(SINK, "an entry is not `name=URL`"))?;
-    let name = name.trim();
-    let is_name = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-_".contains(letter);
-    if name.is_empty() || name.len() > MAX_NAME_CHARS || !name.chars().all(is_name) {
-        return Err(wrong(SINK, "a name has 1 to 32 lower-case letters, digits, `-` and `_`"));
-    }
-    upstream(name, SINK, base, Vec::new())
+fn one_in(text: &str) -> Result<NonZeroU64, String> {
+    text.trim().parse().map_err(|_| format!("`{text}` is not a whole number from 1 on"))
 }
 
-fn upstream(
-    name: &str,
-    setting: &'static str,
-    base: &str,
-    headers: Vec<(String, SecretString)>,
-) -> Result<Upstream, SettingError> {
-    let endpoint = traces_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
-    let logs_endpoint = logs_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
-    let metrics_endpoint = metrics_endpoint(base).map_err(|error| wrong(setting, error.to_string()))?;
-    let name = SinkName::new(name).map_err(|error| wrong(setting, error.to_string()))?;
-    Ok(Upstream { name, endpoint, logs_endpoint, metrics_endpoint, headers })
-}
-
-/// The one that the variables known everywhere name.
+/// The sink that the settings of OpenTelemetry or Honeycomb name.
 fn usual(
-    endpoint: Option<&str>,
-    headers: Option<&str>,
-    honeycomb_key: Option<String>,
-    honeycomb_endpoint: &str,
+    endpoint: Option<SignalUrls>,
+    headers: Headers,
+    honeycomb_key: Option<&SecretString>,
+    honeycomb_endpoint: SignalUrls,
 ) -> Result<Option<Upstream>, SettingError> {
-    // What the parser says holds positions, never values.
-    let headers = parse_headers(headers.unwrap_or_default())
-        .map_err(|error| wrong("--otlp-headers / OTEL_EXPORTER_OTLP_HEADERS", error.to_string()))?;
-    let (name, setting, base) = match (endpoint, &honeycomb_key) {
-        (Some(endpoint), _) => ("otlp", "--otlp-endpoint / OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
-        (None, Some(_)) => ("honeycomb", "--honeycomb-api-endpoint / HONEYCOMB_API_ENDPOINT", honeycomb_endpoint),
+    let (name, urls) = match (endpoint, honeycomb_key) {
+        (Some(endpoint), _) => ("otlp", endpoint),
+        (None, Some(_)) => ("honeycomb", honeycomb_endpoint),
         (None, None) => return Ok(None),
     };
-    let mut upstream = upstream(name, setting, base, headers)?;
+    let mut upstream = Upstream::new(name, urls, headers).map_err(|reason| wrong(ENDPOINT, reason))?;
     if let Some(key) = honeycomb_key
-        && (name == "honeycomb" || upstream.endpoint.host_str().is_some_and(|host| host.ends_with("honeycomb.io")))
-        && !upstream.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(HONEYCOMB_TEAM))
+        && (name == "honeycomb" || upstream.is_honeycomb())
     {
-        if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(wrong("--honeycomb-api-key / HONEYCOMB_API_KEY", "it holds characters that no key has"));
-        }
-        upstream.headers.push((HONEYCOMB_TEAM.to_owned(), SecretString::from(key)));
+        upstream.add_honeycomb_key(key);
     }
     Ok(Some(upstream))
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::{CommandFactory as _, FromArgMatches as _, Parser};
+
     use super::*;
-    use clap::Parser;
+    use crate::settings::ParseError;
 
     #[derive(Debug, Parser)]
     struct Cli {
@@ -217,12 +223,15 @@ mod tests {
         args: OutboxArgs,
     }
 
-    fn outbox(arguments: &[&str]) -> Result<Outbox, SettingError> {
-        Cli::try_parse_from(std::iter::once("throughline").chain(arguments.iter().copied())).unwrap().args.resolve()
+    fn outbox(arguments: &[&str]) -> Result<Outbox, ParseError> {
+        let arguments = std::iter::once("throughline").chain(arguments.iter().copied());
+        let matches =
+            Cli::command().try_get_matches_from(arguments).map_err(|error| ParseError::of(error, &Cli::command()))?;
+        Ok(Cli::from_arg_matches(&matches)?.args.resolve()?)
     }
 
     #[test]
-    fn by_default_nothing_goes_anywhere_and_nothing_is_changed() {
+    fn by_default_nothing_is_forwarded_or_changed() {
         let outbox = outbox(&[]).unwrap();
         assert!(outbox.upstreams.is_empty() && outbox.sampling.is_none() && !outbox.align_clocks);
         assert_eq!(outbox.timeout, Duration::from_secs(60));
@@ -248,10 +257,10 @@ mod tests {
     }
 
     #[test]
-    fn there_may_be_several_ends() {
+    fn there_may_be_several_sinks() {
         let outbox = outbox(&[
             "--honeycomb-api-key=k",
-            "--sink=collector=http://127.0.0.1:4320/base;eu=https://api.eu1.honeycomb.io",
+            "--sink=collector=http://127.0.0.1:4320/base;eu=https://api.eu1.honeycomb.io;",
             "--sink",
             "third=http://third.test",
             "--sink-headers=eu:x-honeycomb-team=abc,x-other=1",
@@ -270,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_for_sampling_has_thresholds_by_route() {
+    fn a_rule_for_sampling_has_limits_by_route() {
         let rule = outbox(&["--sample-one-in=20", "--sample-slow-ms=500, /api/search=90", "--sample-quiet-ms=2000"])
             .unwrap()
             .sampling
@@ -283,26 +292,28 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_the_name_of_the_setting_and_without_secrets() {
         for (arguments, part) in [
-            (&["--otlp-endpoint=ftp://x"][..], "--otlp-endpoint"),
-            (&["--otlp-headers=s3cret"], "--otlp-headers"),
-            (&["--otlp-timeout-ms=0"], "--otlp-timeout-ms"),
-            (&["--otlp-timeout-ms=10s"], "--otlp-timeout-ms"),
-            (&["--sink=https://user:s3cret@a.test"], "--sink"),
-            (&["--sink=a b=http://a.test"], "--sink"),
-            (&["--sink=a/logs=http://a.test"], "--sink"),
-            (&["--sink=a=ftp://user:s3cret@a.test"], "--sink"),
-            (&["--sink=a=http://a.test;a=http://b.test"], "two of the name `a`"),
-            (&["--otlp-endpoint=http://a.test", "--sink=otlp=http://b.test"], "two of the name `otlp`"),
-            (&["--sink-headers=s3cret"], "--sink-headers"),
-            (&["--sink-headers=s3cret:x=s3cret"], "--sink-headers"),
-            (&["--sink=a=http://a.test", "--sink-headers=a:s3cret"], "--sink-headers"),
-            (&["--align-clocks=maybe"], "--align-clocks"),
-            (&["--sample-one-in=0"], "--sample-one-in"),
-            (&["--sample-one-in=half"], "--sample-one-in"),
-            (&["--sample-slow-ms=soon"], "--sample-slow-ms"),
-            (&["--sample-slow-ms=api=5"], "--sample-slow-ms"),
-            (&["--sample-slow-ms=/api=x"], "--sample-slow-ms"),
-            (&["--sample-quiet-ms=-1"], "--sample-quiet-ms"),
+            (&["--otlp-endpoint=ftp://x"][..], "--otlp-endpoint / OTEL_EXPORTER_OTLP_ENDPOINT: "),
+            (&["--otlp-headers=s3cret"], "--otlp-headers / OTEL_EXPORTER_OTLP_HEADERS: "),
+            (&["--otlp-timeout-ms=0"], "--otlp-timeout-ms / OTEL_EXPORTER_OTLP_TIMEOUT: "),
+            (&["--otlp-timeout-ms=10s"], "`10s` is not a number of milliseconds"),
+            (&["--honeycomb-api-key=s3cret\nx"], "--honeycomb-api-key / HONEYCOMB_API_KEY: "),
+            (&["--honeycomb-api-endpoint=nonsense"], "--honeycomb-api-endpoint / HONEYCOMB_API_ENDPOINT: "),
+            (&["--sink=https://user:s3cret@a.test"], "--sink / THROUGHLINE_SINKS: "),
+            (&["--sink=a b=http://a.test"], "--sink / "),
+            (&["--sink=a/logs=http://a.test"], "--sink / "),
+            (&["--sink=a=ftp://user:s3cret@a.test"], "--sink / "),
+            (&["--sink=a=http://a.test;a=http://b.test"], "two sinks of the name `a`"),
+            (&["--otlp-endpoint=http://a.test", "--sink=otlp=http://b.test"], "two sinks of the name `otlp`"),
+            (&["--sink-headers=s3cret"], "--sink-headers / THROUGHLINE_SINK_HEADERS: "),
+            (&["--sink-headers=s3cret:x=s3cret"], "--sink-headers / "),
+            (&["--sink=a=http://a.test", "--sink-headers=a:s3cret"], "--sink-headers / "),
+            (&["--align-clocks=maybe"], "--align-clocks / THROUGHLINE_ALIGN_CLOCKS: `maybe` is neither on nor off"),
+            (&["--sample-one-in=0"], "--sample-one-in / "),
+            (&["--sample-one-in=half"], "--sample-one-in / "),
+            (&["--sample-slow-ms=soon"], "--sample-slow-ms / "),
+            (&["--sample-slow-ms=api=5"], "--sample-slow-ms / "),
+            (&["--sample-slow-ms=/api=x"], "--sample-slow-ms / "),
+            (&["--sample-quiet-ms=-1"], "--sample-quiet-ms / "),
         ] {
             let error = outbox(arguments).unwrap_err().to_string();
             assert!(error.contains(part), "{arguments:?}: {error}");

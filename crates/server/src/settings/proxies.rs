@@ -1,32 +1,32 @@
-//! Whose word counts about who asks.
+//! The setting of the proxies whose forwarding headers are believed.
 
 use std::net::IpAddr;
 
 use throughline_axum::IpNet;
 
-use super::{SettingError, wrong};
+use super::values::{List, OFF};
 
-const SETTING: &str = "--trusted-proxies / THROUGHLINE_TRUSTED_PROXIES";
-const OFF: &str = "off";
-/// By so many bits begins an address of version 4 that is written as one of version 6, RFC 4291 §2.5.5.2.
+/// The number of bits before an address of version 4 that is written as one of version 6, RFC 4291 §2.5.5.2.
 const MAPPED_BITS: u8 = 96;
 
-/// Networks and addresses, separated by commas; `off` for none.
-pub(super) fn trusted_proxies(text: &str) -> Result<Vec<IpNet>, SettingError> {
+/// Parses networks and addresses, separated by commas; `off` for none.
+pub(super) fn trusted_proxies(text: &str) -> Result<List<IpNet>, String> {
     let text = text.trim();
     if text == OFF {
-        return Ok(Vec::new());
+        return Ok(List(Vec::new()));
     }
-    text.split(',').map(str::trim).map(network).collect()
+    // An empty entry is an error here: a list that is shorter than it was meant to be changes whom the server believes.
+    text.split(',').map(|entry| network(entry.trim())).collect::<Result<_, _>>().map(List)
 }
 
-fn network(text: &str) -> Result<IpNet, SettingError> {
+fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let network = network.map_err(|_| {
-        let reason = format!("`{text}` is neither a network such as 10.0.0.0/8 nor an address such as 10.0.0.1");
-        wrong(SETTING, reason)
+        format!(
+            "`{text}` is neither a network such as 10.0.0.0/8 nor an address such as 10.0.0.1, nor is the list `off`"
+        )
     })?;
-    // Peers are known by their addresses of version 4, whatever the socket's.
+    // The address of a peer is one of version 4 where it can be, whatever the socket's is.
     let mapped = match network.addr() {
         IpAddr::V6(address) => address.to_ipv4_mapped().zip(network.prefix_len().checked_sub(MAPPED_BITS)),
         IpAddr::V4(_) => None,
@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn networks_and_addresses() {
-        let read = |text: &str| trusted_proxies(text).unwrap().iter().map(ToString::to_string).collect::<Vec<_>>();
+        let read = |text: &str| trusted_proxies(text).unwrap().0.iter().map(ToString::to_string).collect::<Vec<_>>();
         assert_eq!(read("127.0.0.0/8,::1"), ["127.0.0.0/8", "::1/128"]);
         assert_eq!(read(" 10.1.2.3/8 , fd00::1/8,192.0.2.1 "), ["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"]);
         assert_eq!(read("::ffff:10.0.0.0/104,::ffff:192.0.2.1"), ["10.0.0.0/8", "192.0.2.1/32"]);
@@ -49,10 +49,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_named() {
+    fn what_is_no_network_is_refused() {
         for text in ["", "proxy.example", "10.0.0.0/33", "10.0.0.1:80", "10.0.0.1,", "10.0.0.0/8;::1", "all", "[::1]"] {
-            let error = trusted_proxies(text).unwrap_err().to_string();
-            assert!(error.contains("--trusted-proxies"), "{text}: {error}");
+            assert!(trusted_proxies(text).is_err(), "{text}");
         }
     }
 }

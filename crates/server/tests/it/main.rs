@@ -3,9 +3,11 @@
 
 mod archive;
 mod attacks;
+mod config_file;
 mod crash;
 mod cruddur;
 mod doctor;
+mod doctor_reads;
 mod doors;
 mod elsewhere;
 mod inspector;

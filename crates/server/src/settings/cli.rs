@@ -1,0 +1,134 @@
+//! The command line: its commands, and its layers of values (flags, environment, configuration file, defaults).
+
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{
+    Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::OsStringValueParser,
+};
+
+use super::{Args, ParseError, file::ConfigFile};
+use crate::archive::{Format, Kind};
+
+/// The name of the program, and what it is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Identity {
+    pub(crate) name: &'static str,
+    pub(crate) about: &'static str,
+}
+
+impl Default for Identity {
+    fn default() -> Self {
+        Self {
+            name: "throughline",
+            about: "End-to-end tracing for web applications: receives OTLP, stores it, shows traces, and forwards them",
+        }
+    }
+}
+
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    pub(crate) args: Args,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Checks whether a server is running; exit code 0 if so. For health checks of containers.
+    Healthcheck,
+    /// Checks the whole chain, from a span in this program to the sinks, and prints what is wrong and how to mend it; exit code 1 if
+    /// traces do not arrive. Changes nothing in the data directory.
+    Doctor,
+    /// Copies traces, log records, metrics, and the position of each sink into a directory, while the server runs or not.
+    Backup {
+        /// The directory to create; it must not exist.
+        directory: PathBuf,
+    },
+    /// Writes all records of the store to a file, as OTLP in JSON or protobuf, while the server runs or not.
+    Export {
+        /// The file to create; it must not exist.
+        file: PathBuf,
+        /// The format; by default protobuf for `.pb` and similar extensions, JSON for all others.
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// Which records.
+        #[arg(long, value_enum, default_value = "traces")]
+        signal: Kind,
+    },
+    /// Stores the records of files of OTLP in JSON or protobuf, compressed by gzip or not; the server must not run.
+    Import {
+        /// The files to read.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// The format; by default protobuf for `.pb` and similar extensions, JSON for all others.
+        #[arg(long, value_enum)]
+        format: Option<Format>,
+        /// Which records they have; JSON shows it, protobuf does not and is traces by default.
+        #[arg(long, value_enum)]
+        signal: Option<Kind>,
+    },
+    /// Prints every setting as a Markdown table.
+    Settings,
+    /// Generates a new key for ingest tokens in the data directory; a running server uses it, and old tokens are valid until they
+    /// expire.
+    RotateTicketKey,
+}
+
+/// Parses a command line. A flag takes precedence over its environment variable, that over the configuration file, and that over
+/// the default. An empty or blank variable counts as absent, so that a `.env` file can name variables that it does not set.
+pub(crate) fn parse(identity: &Identity, arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ParseError> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_blank = |value: OsString| value.to_string_lossy().trim().is_empty();
+    let command = command(identity).mut_args(|argument| {
+        let is_absent = argument.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(is_blank));
+        // Flags are accepted before the name of a command and after it.
+        let argument = argument.global(true);
+        if is_absent { argument.env(None::<&'static str>) } else { argument }
+    });
+    let file = match config_path(command.clone(), &arguments) {
+        Some(path) => ConfigFile::read(&path, &command)?,
+        None => ConfigFile::default(),
+    };
+    let ConfigFile { sinks, mut values } = file;
+    let command = command.mut_args(|argument| match values.remove(argument.get_id().as_str()) {
+        Some(value) => argument.default_value(value),
+        None => argument,
+    });
+    let matches = command.clone().try_get_matches_from(arguments).map_err(|error| ParseError::of(error, &command))?;
+    let mut cli = Cli::from_arg_matches(&matches)?;
+    cli.args.outbox.sinks_of_file = sinks;
+    Ok(cli)
+}
+
+/// The path of the configuration file. `None` as well if the command line is wrong, which is found again when it is parsed.
+fn config_path(command: clap::Command, arguments: &[OsString]) -> Option<PathBuf> {
+    // Values are not checked, because the file may have others.
+    let unchecked = |argument: Arg| match argument.get_action() {
+        ArgAction::Set | ArgAction::Append => argument.value_parser(OsStringValueParser::new()),
+        _ => argument,
+    };
+    let matches = command.mut_args(unchecked).try_get_matches_from(arguments).ok()?;
+    matches.get_one::<OsString>("config").map(PathBuf::from)
+}
+
+pub(super) fn command(identity: &Identity) -> clap::Command {
+    Cli::command().name(identity.name).about(identity.about)
+}
+
+/// The settings as a Markdown table, for the README.
+pub(crate) fn markdown(identity: &Identity) -> String {
+    let mut table = String::from("| flag | environment | default | meaning |\n| --- | --- | --- | --- |\n");
+    for argument in command(identity).get_arguments() {
+        let (Some(flag), Some(environment)) = (argument.get_long(), argument.get_env()) else { continue };
+        let default = argument.get_default_values().first().map(|value| format!("`{}`", value.to_string_lossy()));
+        let meaning = argument.get_help().map(ToString::to_string).expect("every setting has a doc comment");
+        table.push_str(&format!(
+            "| `--{flag}` | `{}` | {} | {meaning} |\n",
+            environment.to_string_lossy(),
+            default.as_deref().unwrap_or("")
+        ));
+    }
+    table
+}

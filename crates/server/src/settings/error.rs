@@ -1,0 +1,81 @@
+//! Errors of settings. Each names the flag and the environment variable; none repeats a secret.
+
+use std::{borrow::Cow, error::Error as _};
+
+use clap::{
+    Arg, Command,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use thiserror::Error;
+
+/// The names of the configuration file's own setting.
+pub(super) const CONFIG: &str = "--config / THROUGHLINE_CONFIG";
+
+/// A setting that cannot be used.
+#[derive(Debug, Error)]
+#[error("{setting}: {reason}")]
+pub(crate) struct SettingError {
+    setting: Cow<'static, str>,
+    pub(super) reason: String,
+}
+
+pub(super) fn wrong(setting: impl Into<Cow<'static, str>>, reason: impl Into<String>) -> SettingError {
+    SettingError { setting: setting.into(), reason: reason.into() }
+}
+
+/// Why a command line was not parsed.
+#[derive(Debug, Error)]
+pub(crate) enum ParseError {
+    /// A setting has a value that it cannot have.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The command line is wrong, or asks for help or the version, which clap returns as an error too.
+    #[error(transparent)]
+    Usage(#[from] clap::Error),
+}
+
+impl ParseError {
+    /// Converts an error of clap for `command`. clap repeats a wrong value and does not name the variable; this does the reverse.
+    pub(super) fn of(error: clap::Error, command: &Command) -> Self {
+        match setting_error(&error, command) {
+            Some(error) => Self::Setting(error),
+            None => Self::Usage(error),
+        }
+    }
+}
+
+fn setting_error(error: &clap::Error, command: &Command) -> Option<SettingError> {
+    if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
+        return None;
+    }
+    // Such as `--listen <ADDR>`.
+    let flag = text(error, ContextKind::InvalidArg)?.strip_prefix("--")?.split_whitespace().next()?;
+    let argument = command.get_arguments().find(|argument| argument.get_long() == Some(flag))?;
+    let value = text(error, ContextKind::InvalidValue).unwrap_or("");
+    let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
+        (Some(reason), _) => reason.to_string(),
+        (None, _) if value.is_empty() => "it needs a value".to_owned(),
+        (None, Some(ContextValue::Strings(valid))) => format!("`{value}` is none of {}", valid.join(", ")),
+        (None, _) => return None,
+    };
+    let is_repeated = argument.is_hide_env_values_set() && !value.is_empty() && reason.contains(value);
+    let reason = if is_repeated { "its value is not valid".to_owned() } else { reason };
+    Some(wrong(names(argument), reason))
+}
+
+fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
+    match error.get(kind)? {
+        ContextValue::String(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The names of a setting, such as `--listen / THROUGHLINE_LISTEN`.
+fn names(argument: &Arg) -> String {
+    let mut names = format!("--{}", argument.get_long().unwrap_or_else(|| argument.get_id().as_str()));
+    if let Some(variable) = argument.get_env() {
+        names.push_str(" / ");
+        names.push_str(&variable.to_string_lossy());
+    }
+    names
+}
