@@ -16,7 +16,7 @@ RUN rustup target add wasm32-unknown-unknown \
     && rm -rf /tmp/tools
 COPY . .
 RUN cargo run --package xtask -- build \
-    && install -D target/release/throughline /out/throughline \
+    && install -D -t /out/bin target/release/throughline target/release/cruddur \
     && install -d -o 10001 -g 10001 /out/data
 
 FROM debian:bookworm-slim
@@ -24,7 +24,7 @@ RUN apt-get update \
     && apt-get install -y --no-install-recommends ca-certificates \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin throughline
-COPY --from=builder /out/throughline /usr/local/bin/throughline
+COPY --from=builder /out/bin/ /usr/local/bin/
 # A new volume takes its owner from the folder in the image.
 COPY --from=builder --chown=10001:10001 /out/data /data
 ENV THROUGHLINE_LISTEN=0.0.0.0:3000 \
@@ -34,4 +34,6 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["throughline", "healthcheck"]
-ENTRYPOINT ["throughline"]
+# The demo application with everything embedded. `docker run … throughline` is the same without the demo,
+# `docker run … throughline doctor` a command of it.
+CMD ["cruddur"]

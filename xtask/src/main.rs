@@ -7,6 +7,7 @@ mod chromium;
 mod clients;
 mod compress;
 mod dist;
+mod fresh_app;
 mod process;
 mod progress;
 mod server;
@@ -29,7 +30,7 @@ use crate::{
     bench::Bench,
     dist::Profile,
     progress::Progress,
-    server::{Settings, default_settings},
+    server::{Program, Settings, default_settings},
     soak::Soak,
     tools::pass_through,
     workspace::Workspace,
@@ -44,11 +45,11 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build whatever changed and start the server
+    /// Build whatever changed and start the demo application with everything embedded
     Run(Run),
-    /// Build the frontend and the server
+    /// Build the pages and the programs, `throughline` and `cruddur`
     Build(Build),
-    /// Build the frontend only, with its compressed copies
+    /// Build the pages only, with their compressed copies
     Dist(Build),
     /// Install the build tools that are missing
     Tools,
@@ -125,15 +126,18 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             });
             let mut progress = Progress::new(dist::STEPS + server::STEPS + 1);
             dist::build(&workspace, profile, &mut progress)?;
-            let binary = server::build(&workspace, profile, &mut progress)?;
+            server::build(&workspace, profile, &[Program::Cruddur], &mut progress)?;
+            let binary = server::binary(&workspace, profile, Program::Cruddur);
             server::start(&binary, &arguments, &mut progress)
         }
         Task::Build(Build { dev }) => {
             let profile = Profile::from_dev(dev);
             let mut progress = Progress::new(dist::STEPS + server::STEPS);
             dist::build(&workspace, profile, &mut progress)?;
-            let binary = server::build(&workspace, profile, &mut progress)?;
-            println!("{}", binary.display());
+            server::build(&workspace, profile, &Program::ALL, &mut progress)?;
+            for program in Program::ALL {
+                println!("{}", server::binary(&workspace, profile, program).display());
+            }
             Ok(ExitCode::SUCCESS)
         }
         Task::Dist(Build { dev }) => {

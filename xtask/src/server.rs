@@ -1,4 +1,4 @@
-//! The server: built by cargo, then started in place of this program.
+//! The programs: built by cargo, then started in place of this one.
 
 use std::{
     ffi::OsString,
@@ -13,7 +13,29 @@ use crate::{dist::Profile, process, progress::Progress, workspace::Workspace};
 /// How many steps `build` announces; `start` is one more.
 pub(crate) const STEPS: usize = 1;
 
-/// What `run` was told about the server.
+/// A server of this repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Program {
+    /// Receivers, store, inspector and forwarder.
+    Throughline,
+    /// The demo application, with all of that embedded.
+    Cruddur,
+}
+
+impl Program {
+    /// Every program that is shipped.
+    pub(crate) const ALL: [Self; 2] = [Self::Throughline, Self::Cruddur];
+
+    /// The name of the package and of its binary.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Throughline => "throughline",
+            Self::Cruddur => "cruddur",
+        }
+    }
+}
+
+/// The settings that `run` was given.
 pub(crate) struct Settings {
     /// `--listen`, or `--port` on 127.0.0.1.
     pub(crate) listen: Option<String>,
@@ -23,21 +45,28 @@ pub(crate) struct Settings {
     pub(crate) rest: Vec<String>,
 }
 
-/// Builds the server with the page in it; the path of the binary.
-pub(crate) fn build(workspace: &Workspace, profile: Profile, progress: &mut Progress) -> Result<PathBuf> {
+/// Builds `programs` with their pages in them.
+pub(crate) fn build(
+    workspace: &Workspace,
+    profile: Profile,
+    programs: &[Program],
+    progress: &mut Progress,
+) -> Result<()> {
     progress.step("building the server", || {
-        let mut cargo = workspace.cargo(&["build", "--package", "throughline"]);
+        let mut cargo = workspace.cargo(&["build"]);
+        for program in programs {
+            cargo.args(["--package", program.name()]);
+        }
         if profile == Profile::Release {
             cargo.arg("--release");
         }
-        process::run(&mut cargo)?;
-        Ok(binary(workspace, profile))
+        process::run(&mut cargo)
     })
 }
 
-/// Where cargo puts the server.
-pub(crate) fn binary(workspace: &Workspace, profile: Profile) -> PathBuf {
-    workspace.target.join(profile.folder()).join(format!("throughline{}", std::env::consts::EXE_SUFFIX))
+/// The path of a program that was built.
+pub(crate) fn binary(workspace: &Workspace, profile: Profile, program: Program) -> PathBuf {
+    workspace.target.join(profile.folder()).join(format!("{}{}", program.name(), std::env::consts::EXE_SUFFIX))
 }
 
 /// The server's arguments. A flag goes along only if it was given, so that the environment keeps its say; the data

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, ensure};
 use clap::Args;
 
-use crate::{process, progress::Progress, soak_fuzz, tally::Tally, workspace::Workspace};
+use crate::{dist, process, progress::Progress, server::Program, soak_fuzz, tally::Tally, workspace::Workspace};
 
 /// What it is told.
 #[derive(Args)]
@@ -61,29 +61,31 @@ pub(crate) fn run(workspace: &Workspace, soak: &Soak) -> Result<ExitCode> {
 
 fn kill(workspace: &Workspace, soak: &Soak) -> Result<()> {
     ensure!(soak.rounds > 0, "--rounds is 0: the server has to be killed at least once");
-    let mut cargo = server_test(workspace, "crash::what_was_acknowledged_survives_a_kill_and_reaches_every_upstream");
+    let name = "crash::what_was_acknowledged_survives_a_kill_and_reaches_every_upstream";
+    let mut cargo = server_test(workspace, Program::Throughline, name)?;
     one_test(cargo.env("THROUGHLINE_E2E_KILL_ROUNDS", soak.rounds.to_string()))
 }
 
 fn upstream(workspace: &Workspace, _: &Soak) -> Result<()> {
     let name = "misbehaviour::whatever_the_upstream_does_nothing_is_lost_and_memory_is_bounded";
-    one_test(server_test(workspace, name).env("THROUGHLINE_E2E_SOAK", "1"))
+    one_test(server_test(workspace, Program::Throughline, name)?.env("THROUGHLINE_E2E_SOAK", "1"))
 }
 
 fn latency(workspace: &Workspace, _: &Soak) -> Result<()> {
     let name = "misbehaviour::the_application_answers_as_fast_with_a_bad_upstream";
-    one_test(server_test(workspace, name).env("THROUGHLINE_E2E_SOAK", "1"))
+    one_test(server_test(workspace, Program::Cruddur, name)?.env("THROUGHLINE_E2E_SOAK", "1"))
 }
 
 fn fuzz(workspace: &Workspace, soak: &Soak) -> Result<()> {
     soak_fuzz::fuzz(workspace, Duration::from_secs(soak.fuzz_seconds))
 }
 
-/// A test of the server, optimised as it is when it serves.
-fn server_test(workspace: &Workspace, name: &str) -> Command {
-    let mut cargo = workspace.cargo(&["test", "--release", "--package=throughline", "--test=it"]);
+/// A test of a program, optimised as the program is when it serves.
+fn server_test(workspace: &Workspace, program: Program, name: &str) -> Result<Command> {
+    dist::make_outputs(workspace)?;
+    let mut cargo = workspace.cargo(&["test", "--release", "--package", program.name(), "--test=it"]);
     cargo.args(["--", "--exact", "--nocapture", name]);
-    cargo
+    Ok(cargo)
 }
 
 /// A test that is not there any more must not pass.

@@ -1,20 +1,20 @@
 //! `cargo xtask test`: every check and every test, in the order in which they are cheap to fail.
 
 use std::{
-    fs,
-    path::Path,
+    path::PathBuf,
     process::{Command, ExitCode},
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use crate::{
     bench, chromium, clients,
     dist::{self, Profile},
-    process,
+    fresh_app, process,
     progress::{Progress, show},
-    server, settings,
+    server::{self, Program},
+    settings,
     tally::Tally,
     tidy, tools,
     workspace::Workspace,
@@ -27,23 +27,24 @@ struct Step {
     work: fn(&Workspace, &mut Tally) -> Result<()>,
 }
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step { name: "fmt", what: "formatting", work: fmt },
     Step { name: "tidy", what: "rules of the repository", work: |workspace, _| tidy::check(workspace) },
     Step { name: "tools", what: "build tools and browser", work: tools },
     Step { name: "clippy", what: "clippy, natively", work: clippy },
-    Step { name: "clippy-wasm", what: "clippy, for the page", work: clippy_wasm },
-    Step { name: "dist", what: "the page", work: dist },
+    Step { name: "clippy-wasm", what: "clippy, for pages", work: clippy_wasm },
+    Step { name: "dist", what: "the pages", work: dist },
     Step { name: "bytes", what: "the tracer's share of a page", work: |workspace, _| bench::check_bytes(workspace) },
     Step { name: "unit", what: "unit, property and integration tests", work: unit },
     Step { name: "doctest", what: "tests in the documentation", work: doctest },
     Step { name: "doc", what: "documentation", work: doc },
     Step { name: "fuzz", what: "fuzz targets compile", work: fuzz },
     Step { name: "wasm", what: "tests of the browser crate in Chromium", work: wasm },
-    Step { name: "server", what: "the server", work: server },
+    Step { name: "server", what: "the programs", work: server },
     Step { name: "settings", what: "settings are documented", work: settings },
     Step { name: "clients", what: "OpenTelemetry SDKs of other languages", work: clients },
     Step { name: "e2e", what: "end-to-end tests in Chromium", work: e2e },
+    Step { name: "fresh-app", what: "a fresh application that joins in three lines a side", work: fresh_app },
 ];
 
 /// Prints the steps.
@@ -85,7 +86,10 @@ pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode>
 
 fn fmt(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     process::run(&mut workspace.cargo(&["fmt", "--all", "--check"]))?;
-    process::run(&mut workspace.cargo(&["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    for apart in ["fuzz/Cargo.toml", "e2e/fresh-app/Cargo.toml"] {
+        process::run(&mut workspace.cargo(&["fmt", "--manifest-path", apart, "--check"]))?;
+    }
+    Ok(())
 }
 
 fn tools(workspace: &Workspace, _: &mut Tally) -> Result<()> {
@@ -93,13 +97,8 @@ fn tools(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     tools::ensure(workspace).map(drop)
 }
 
-/// The server embeds the folder of the page, so the folder has to be there before anything compiles it.
-fn embedded_folder(workspace: &Workspace) -> Result<()> {
-    fs::create_dir_all(workspace.root.join("frontend/dist")).context("cannot make frontend/dist")
-}
-
 fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<()> {
-    embedded_folder(workspace)?;
+    dist::make_outputs(workspace)?;
     process::run(&mut workspace.cargo(&[
         "clippy",
         "--workspace",
@@ -107,7 +106,7 @@ fn clippy(workspace: &Workspace, _: &mut Tally) -> Result<()> {
         "--exclude=throughline-bench-leptos",
         "--exclude=throughline-bench-probe",
         "--exclude=throughline-bench-tracer",
-        "--exclude=throughline-frontend",
+        "--exclude=cruddur-frontend",
         "--all-targets",
         "--",
         "-Dwarnings",
@@ -126,7 +125,7 @@ fn clippy_wasm(workspace: &Workspace, _: &mut Tally) -> Result<()> {
         "--package=throughline-browser",
         "--package=throughline-browser-standalone",
         "--package=throughline-inspector",
-        "--package=throughline-frontend",
+        "--package=cruddur-frontend",
         "--features=throughline-bench-bare/traced,throughline-bench-leptos/traced",
         "--lib",
         "--bins",
@@ -143,7 +142,7 @@ fn dist(workspace: &Workspace, _: &mut Tally) -> Result<()> {
 }
 
 fn unit(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
-    embedded_folder(workspace)?;
+    dist::make_outputs(workspace)?;
     let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
     counted(cargo.args(NATIVE).args(["--lib", "--bins", "--tests"]), tally)
 }
@@ -192,17 +191,17 @@ fn wasm(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
 
 fn server(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     dist(workspace, &mut Tally::default())?;
-    server::build(workspace, Profile::Release, &mut Progress::new(server::STEPS)).map(drop)
+    server::build(workspace, Profile::Release, &Program::ALL, &mut Progress::new(server::STEPS))
 }
 
 fn settings(workspace: &Workspace, _: &mut Tally) -> Result<()> {
-    settings::check(workspace, &built(workspace)?)
+    settings::check(workspace, &built(workspace, Program::Throughline)?)
 }
 
 fn clients(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let installed = clients::ensure(workspace)?;
     let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--package=throughline-e2e", "--test=clients"]);
-    cargo.env("THROUGHLINE_E2E_BIN", built(workspace)?).env("THROUGHLINE_E2E_CLIENTS", installed);
+    cargo.env("THROUGHLINE_E2E_BIN", built(workspace, Program::Throughline)?).env("THROUGHLINE_E2E_CLIENTS", installed);
     let before = tally.passed;
     counted(&mut cargo, tally)?;
     ensure!(tally.passed > before, "no client ran");
@@ -214,9 +213,9 @@ fn e2e(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
     cargo
         .args(["--package=throughline-bench-browser", "--package=throughline-e2e", "--lib", "--bins", "--tests"])
-        // They have a step of their own.
-        .args(["--", "--test-threads=1", "--skip=sdk_of_"])
-        .env("THROUGHLINE_E2E_BIN", built(workspace)?)
+        // Both have a step of their own.
+        .args(["--", "--test-threads=1", "--skip=sdk_of_", "--skip=a_fresh_application"])
+        .env("THROUGHLINE_E2E_BIN", built(workspace, Program::Cruddur)?)
         .env("THROUGHLINE_E2E_CHROMEDRIVER", chromium.chromedriver)
         .env("THROUGHLINE_E2E_FAKETIME", chromium.faketime);
     let before = tally.passed;
@@ -225,9 +224,24 @@ fn e2e(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-fn built(workspace: &Workspace) -> Result<std::path::PathBuf> {
-    let binary = server::binary(workspace, Profile::Release);
-    ensure!(Path::new(&binary).exists(), "{} is missing: run `cargo xtask build` first", binary.display());
+fn fresh_app(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
+    let chromium = chromium::ensure()?;
+    dist::make_outputs(workspace)?;
+    let app = fresh_app::build(workspace, &tools::ensure(workspace)?)?;
+    let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--package=throughline-e2e", "--test=fresh_app"]);
+    cargo
+        .env("THROUGHLINE_E2E_BIN", &app.binary)
+        .env("THROUGHLINE_E2E_FRESH_APP", app.folder())
+        .env("THROUGHLINE_E2E_CHROMEDRIVER", chromium.chromedriver);
+    let before = tally.passed;
+    counted(&mut cargo, tally)?;
+    ensure!(tally.passed == before + 1, "the test of the fresh application did not run");
+    Ok(())
+}
+
+fn built(workspace: &Workspace, program: Program) -> Result<PathBuf> {
+    let binary = server::binary(workspace, Profile::Release, program);
+    ensure!(binary.exists(), "{} is missing: run `cargo xtask build` first", binary.display());
     Ok(binary)
 }
 

@@ -57,9 +57,9 @@ pub const ACTION_KIND: &str = "throughline.action.kind";
 /// The stable name of what was acted upon.
 pub const ACTION_NAME: &str = "throughline.action.name";
 
-/// Who acted, in Cruddur.
+/// The user who acted, under a key of the application.
 pub const APP_USER_ID: &str = "app.user_id";
-/// Where a span says who acted, the first that it has: OpenTelemetry's own, then Cruddur's.
+/// Keys that name the user who acted, in order of preference: OpenTelemetry's, then the application's.
 pub const USER_IDS: [&str; 2] = ["user.id", APP_USER_ID];
 /// The moment for which the home feed was made.
 pub const APP_NOW: &str = "app.now";

@@ -1,6 +1,10 @@
 //! From settings to a running server, and back down without losing anything.
 
-use std::{io::Write, net::SocketAddr, time::Duration};
+use std::{
+    io::{ErrorKind, Write as _},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use anyhow::Context;
 use secrecy::ExposeSecret as _;
@@ -10,6 +14,7 @@ use throughline_store::Store;
 use tokio::signal;
 
 use crate::{
+    addresses::{Addresses, PrintAddresses},
     application::Context as ApplicationContext,
     compose,
     listen::listen,
@@ -30,6 +35,7 @@ pub(crate) fn run(settings: Settings, build: Option<Build>) -> anyhow::Result<()
 
 async fn serve(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
     let opened = Opened::open(&settings)?;
+    remove_port_file(&settings)?;
     let instance = uuid::Uuid::new_v4().to_string();
     let context = ApplicationContext {
         data_dir: settings.data_dir.clone(),
@@ -48,7 +54,7 @@ async fn serve(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
 
     // Before anybody knows that there is something to be stopped.
     let stop_signal = stop_signal();
-    announce(&settings, address, &running);
+    announce(&settings, address, &running)?;
     if settings.self_check {
         // Where only some traces are forwarded, this one may well stay.
         let are_all_sent = settings.outbox.sampling.is_none();
@@ -78,25 +84,53 @@ pub(crate) fn with_store(settings: &Settings, work: impl FnOnce(&Store) -> anyho
     work(&store)
 }
 
-fn announce(settings: &Settings, address: SocketAddr, running: &Running) {
-    let inspector = match &settings.access {
-        Access::Token(token) if settings.token_is_new => format!("?access_token={}", token.expose_secret()),
-        Access::Token(_) => "?access_token=<your token>".to_owned(),
-        _ => String::new(),
-    };
-    let from = if settings.doors.trusted_token.is_some() { "with your token" } else { "from this machine" };
-    let base = &settings.base_path;
-    let mut text = format!("pages      http://{address}\ninspector  http://{address}{base}/traces{inspector}\n");
-    if let Some(grpc_door) = running.otlp_grpc {
-        text.push_str(&format!("gRPC       http://{grpc_door} ({from})\n"));
+/// Removes the port file of an earlier run, so that nobody takes its addresses for those of this run.
+fn remove_port_file(settings: &Settings) -> anyhow::Result<()> {
+    let Some(path) = &settings.port_file else { return Ok(()) };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("the old port file `{}` cannot be removed", path.display()))
+        }
+        _ => Ok(()),
     }
-    text.push_str(&format!("OTLP       http://{} ({from})\n", running.otlp_http));
+}
+
+/// Reports the addresses of all listeners, in the port file and on standard output.
+fn announce(settings: &Settings, listen: SocketAddr, running: &Running) -> anyhow::Result<()> {
+    let new_token = match &settings.access {
+        Access::Token(token) if settings.token_is_new => Some(token.expose_secret()),
+        _ => None,
+    };
+    let addresses = Addresses::new(listen, &settings.base_path, running.otlp_http, running.otlp_grpc, new_token);
+    if let Some(path) = &settings.port_file {
+        addresses.write(path).with_context(|| format!("the port file `{}` cannot be written", path.display()))?;
+    }
+    let text = match settings.print_addresses {
+        PrintAddresses::Json => addresses.json(),
+        PrintAddresses::Text => banner(settings, &addresses),
+    };
+    // A closed standard output is no reason to end: `println!` would panic.
+    if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
+        tracing::debug!(%error, "the addresses cannot be printed");
+    }
+    Ok(())
+}
+
+/// The addresses for people, and the upstreams.
+fn banner(settings: &Settings, addresses: &Addresses) -> String {
+    let own_token = matches!(settings.access, Access::Token(_)) && !settings.token_is_new;
+    let query = if own_token { "?access_token=<your token>" } else { "" };
+    let from = if settings.doors.trusted_token.is_some() { "with your token" } else { "from this machine" };
+    let mut text = format!("listening  {}\ninspector  {}{query}\n", addresses.listen, addresses.inspector);
+    if let Some(otlp_grpc) = &addresses.otlp_grpc {
+        text.push_str(&format!("gRPC       {otlp_grpc} ({from})\n"));
+    }
+    text.push_str(&format!("OTLP       {} ({from})\n", addresses.otlp_http));
     for upstream in &settings.outbox.upstreams {
         let host = upstream.endpoint.host_str().unwrap_or("?");
         text.push_str(&format!("upstream   {} ({host})\n", upstream.name));
     }
-    // A server whose output nobody reads any more serves all the same: `println!` would panic.
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    text
 }
 
 /// Resolves when somebody wants it to stop. It hears from now on, not only when it is first asked.

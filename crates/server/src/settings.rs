@@ -5,7 +5,12 @@ mod doors;
 
 pub(crate) use self::doors::DoorSettings;
 
-use std::{ffi::OsString, fs::DirBuilder, net::SocketAddr, path::PathBuf};
+use std::{
+    ffi::OsString,
+    fs::DirBuilder,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueEnum};
 use secrecy::SecretString;
@@ -15,7 +20,10 @@ use throughline_inspector_server::{Access, is_base_path};
 use throughline_store::Retention;
 use url::Url;
 
-use crate::archive::{Format, Kind};
+use crate::{
+    addresses::{self, PrintAddresses},
+    archive::{Format, Kind},
+};
 
 mod outbox;
 mod proxies;
@@ -148,6 +156,12 @@ pub(crate) struct Args {
     /// Whether a span is sent through the whole chain at the start, and the log says how far it came
     #[arg(long, env = "THROUGHLINE_SELF_CHECK", value_name = "WHETHER", default_value = "on")]
     self_check: String,
+    /// How the addresses of all listeners are printed at the start: `text` for people, `json` for programs
+    #[arg(long, env = "THROUGHLINE_PRINT_ADDRESSES", value_name = "FORMAT", value_enum, default_value = "text")]
+    print_addresses: PrintAddresses,
+    /// A file to which the addresses are written at the start, as JSON; it is complete as soon as it exists
+    #[arg(long, env = "THROUGHLINE_PORT_FILE", value_name = "PATH")]
+    port_file: Option<PathBuf>,
     /// What is logged, as `tracing` filters say it
     #[arg(long, env = "THROUGHLINE_LOG", value_name = "FILTER", default_value = "info")]
     log: String,
@@ -188,6 +202,8 @@ pub(crate) struct Settings {
     pub(crate) outbox: Outbox,
     pub(crate) retention: Retention,
     pub(crate) self_check: bool,
+    pub(crate) print_addresses: PrintAddresses,
+    pub(crate) port_file: Option<PathBuf>,
     pub(crate) log: String,
 }
 
@@ -294,6 +310,9 @@ impl Args {
                 return Err(wrong("--self-check / THROUGHLINE_SELF_CHECK", format!("`{other}` is neither on nor off")));
             }
         };
+        if let Some(path) = &self.port_file {
+            port_file(path)?;
+        }
         if let Err(error) = tracing_subscriber::EnvFilter::try_new(&self.log) {
             return Err(wrong("--log / THROUGHLINE_LOG", error.to_string()));
         }
@@ -314,6 +333,8 @@ impl Args {
             outbox,
             retention,
             self_check,
+            print_addresses: self.print_addresses,
+            port_file: self.port_file,
             log: self.log,
         })
     }
@@ -333,6 +354,18 @@ fn base_path(text: Option<String>) -> Result<String, SettingError> {
 /// The token, or a new one.
 fn secret(token: Option<String>) -> SecretString {
     token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string()).into()
+}
+
+fn port_file(path: &Path) -> Result<(), SettingError> {
+    let setting = "--port-file / THROUGHLINE_PORT_FILE";
+    if path.file_name().is_none() || path.is_dir() {
+        return Err(wrong(setting, format!("`{}` is not the path of a file", path.display())));
+    }
+    let folder = addresses::folder(path);
+    if !folder.is_dir() {
+        return Err(wrong(setting, format!("`{}` is not a directory; create it first", folder.display())));
+    }
+    Ok(())
 }
 
 fn non_empty(value: Option<String>) -> Option<String> {
@@ -443,6 +476,8 @@ mod tests {
             (&["--resource-attributes", "novalue"], "--resource-attributes"),
             (&["--otlp-endpoint", "ftp://x"], "--otlp-endpoint"),
             (&["--self-check", "maybe"], "--self-check"),
+            (&["--port-file", "/no-such-directory/ports.json"], "--port-file"),
+            (&["--port-file", "/"], "--port-file"),
             (&["--log", "a=b=c"], "--log"),
         ] {
             let error = settings(arguments).unwrap_err().to_string();

@@ -6,4 +6,4 @@ mod server_process;
 
 pub use delay_proxy::DelayProxy;
 pub use fake_honeycomb::{Behaviour, FakeHoneycomb, RecordedRequest};
-pub use server_process::{ServerOptions, ServerProcess};
+pub use server_process::{Addresses, ServerOptions, ServerProcess};

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use serde::Deserialize;
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
@@ -23,19 +24,33 @@ pub struct ServerOptions {
     pub clock_off: Option<(i64, PathBuf)>,
 }
 
+/// The addresses that a server reports when it starts, as base URLs.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Addresses {
+    /// Pages, API and inspector.
+    pub listen: String,
+    /// The inspector's page, with the access token if the server generated one.
+    pub inspector: String,
+    /// The OTLP/HTTP receiver for programs.
+    pub otlp_http: String,
+    /// The OTLP/gRPC receiver, if it is on.
+    pub otlp_grpc: Option<String>,
+}
+
 /// A running server. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
-    addr: SocketAddr,
-    trusted_addr: SocketAddr,
-    grpc_addr: Option<SocketAddr>,
+    addresses: Addresses,
     output: Arc<Mutex<String>>,
     readers: Vec<JoinHandle<()>>,
 }
 
 impl ServerProcess {
-    /// Starts `binary` with its data in `data_dir` and waits until it says where it listens.
+    /// Starts `binary` with its data in `data_dir` and waits until it reports its addresses. The program is `throughline`,
+    /// or an application with `throughline` in it: it accepts the same flags, and `--print-addresses json` among them.
     ///
     /// # Errors
     /// The program cannot be started, or ends before it listens; its output is part of the error.
@@ -43,7 +58,7 @@ impl ServerProcess {
         let mut command = Command::new(binary);
         command
             .env_clear()
-            .args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0", "--print-addresses", "json"])
             // Not an argument, so that a test may say something else.
             .env("THROUGHLINE_GRPC_LISTEN", "127.0.0.1:0")
             .arg("--data-dir")
@@ -71,38 +86,33 @@ impl ServerProcess {
         let stdout = child.stdout.take().context("no standard output")?;
         let mut readers = vec![copy(stderr, Arc::clone(&output))];
 
-        let mut lines = BufReader::new(stdout).lines();
-        let (mut addr, mut trusted_addr, mut grpc_addr) = (None, None, None);
-        while addr.is_none() || trusted_addr.is_none() {
-            let Some(line) = lines.next() else {
+        let mut stdout = BufReader::new(stdout);
+        let mut line = String::new();
+        stdout.read_line(&mut line)?;
+        let addresses: Addresses = match serde_json::from_str(&line) {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                if !line.is_empty() {
+                    // It runs, but it is not a server of this kind.
+                    child.kill()?;
+                }
                 let status = child.wait()?;
                 for reader in readers {
-                    let _ = reader.join();
+                    // A panic in it would have been printed.
+                    drop(reader.join());
                 }
-                bail!("the server ended with {status}: {}", text(&output));
-            };
-            let line = line?;
-            note(&output, &line);
-            let found = line.split_once("http://").and_then(|(_, rest)| {
-                rest.split([' ', '/']).next().and_then(|address| address.parse::<SocketAddr>().ok())
-            });
-            match line.split_whitespace().next() {
-                Some("pages") => addr = found,
-                Some("gRPC") => grpc_addr = found,
-                Some("OTLP") => trusted_addr = found,
-                _ => {}
+                bail!("the server ended with {status} and printed no addresses ({error}): {line}{}", text(&output));
             }
-        }
-        let (Some(addr), Some(trusted_addr)) = (addr, trusted_addr) else {
-            bail!("the server did not say where it listens")
         };
-        let rest = Arc::clone(&output);
-        readers.push(std::thread::spawn(move || {
-            for line in lines.map_while(Result::ok) {
-                note(&rest, &line);
-            }
-        }));
-        Ok(Self { child, addr, trusted_addr, grpc_addr, output, readers })
+        note(&output, line.trim_end());
+        readers.push(copy(stdout, Arc::clone(&output)));
+        Ok(Self { child, addresses, output, readers })
+    }
+
+    /// All addresses, as the server reported them.
+    #[must_use]
+    pub const fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// The id of its process.
@@ -111,34 +121,40 @@ impl ServerProcess {
         self.child.id()
     }
 
-    /// Where pages and API are.
+    /// The address of pages, API and inspector.
+    ///
+    /// # Panics
+    /// The server reported something else than `http://` and a socket address.
     #[must_use]
-    pub const fn addr(&self) -> SocketAddr {
-        self.addr
+    pub fn addr(&self) -> SocketAddr {
+        socket_address(&self.addresses.listen)
     }
 
     /// `http://127.0.0.1:port`.
     #[must_use]
     pub fn base(&self) -> String {
-        format!("http://{}", self.addr)
+        self.addresses.listen.clone()
     }
 
-    /// The trusted door.
+    /// The address of the OTLP/HTTP receiver for programs.
+    ///
+    /// # Panics
+    /// As [`ServerProcess::addr`].
     #[must_use]
-    pub const fn trusted_addr(&self) -> SocketAddr {
-        self.trusted_addr
+    pub fn trusted_addr(&self) -> SocketAddr {
+        socket_address(&self.addresses.otlp_http)
     }
 
-    /// `http://127.0.0.1:port` of the trusted door.
+    /// `http://127.0.0.1:port` of the OTLP/HTTP receiver for programs.
     #[must_use]
     pub fn trusted_base(&self) -> String {
-        format!("http://{}", self.trusted_addr)
+        self.addresses.otlp_http.clone()
     }
 
-    /// `http://127.0.0.1:port` of the trusted door for gRPC, if there is one.
+    /// `http://127.0.0.1:port` of the OTLP/gRPC receiver, if it is on.
     #[must_use]
     pub fn grpc_base(&self) -> Option<String> {
-        self.grpc_addr.map(|addr| format!("http://{addr}"))
+        self.addresses.otlp_grpc.clone()
     }
 
     /// What it printed so far.
@@ -188,6 +204,11 @@ impl Drop for ServerProcess {
             eprintln!("--- output of the server ---\n{}", text(&self.output));
         }
     }
+}
+
+fn socket_address(base: &str) -> SocketAddr {
+    let address = base.strip_prefix("http://").and_then(|address| address.parse().ok());
+    address.unwrap_or_else(|| panic!("the server reported `{base}`, which is not the URL of a socket address"))
 }
 
 fn copy(source: impl Read + Send + 'static, output: Arc<Mutex<String>>) -> JoinHandle<()> {

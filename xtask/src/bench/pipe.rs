@@ -11,7 +11,13 @@ use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use super::table::align;
-use crate::{dist::Profile, process, progress::Progress, server, workspace::Workspace};
+use crate::{
+    dist::{self, Profile},
+    process,
+    progress::Progress,
+    server::{self, Program},
+    workspace::Workspace,
+};
 
 const PACKAGE: &str = "throughline-bench-pipe";
 /// How the runner ends when all went well but a target is missed.
@@ -59,8 +65,10 @@ pub(super) fn run(workspace: &Workspace, pipe: &Pipe) -> Result<ExitCode> {
     let mut progress = Progress::new(sections.len() + server::STEPS + 1);
     let folder = workspace.target.join("bench");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // The page that is in it or not makes no difference here.
-    let server = server::build(workspace, Profile::Release, &mut progress)?;
+    // Whether the inspector's page is in it makes no difference here.
+    dist::make_outputs(workspace)?;
+    server::build(workspace, Profile::Release, &[Program::Throughline], &mut progress)?;
+    let server = server::binary(workspace, Profile::Release, Program::Throughline);
     let runner = progress.step("runner", || {
         process::run(&mut workspace.cargo(&["build", "--locked", "--release", "--package", PACKAGE]))?;
         Ok(workspace.target.join("release").join(format!("{PACKAGE}{}", std::env::consts::EXE_SUFFIX)))

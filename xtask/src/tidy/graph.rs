@@ -1,47 +1,83 @@
-//! What must not be compiled into the page, and what not into the server, however indirectly.
+//! Packages that must not be linked into a page, and packages that must not be linked into a native program, however
+//! indirectly.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use serde_json::Value;
 
 use crate::{process, workspace::Workspace};
 
-/// A program, where it runs (`None` for this machine), and the packages that it must do without.
+/// Packages that run in a browser; every other package of the product and of the demo is native.
+const PAGES: [&str; 4] =
+    ["cruddur-frontend", "throughline-browser", "throughline-browser-standalone", "throughline-inspector"];
+
+/// Folders whose packages are checked: measurements and tests may link what they compare.
+const FOLDERS: [&str; 4] = ["backend", "crates", "frontend", "shared"];
+
+/// A kind of program and the packages that it must not have.
 struct Rule {
-    package: &'static str,
+    /// `--target` of cargo; `None` is this machine.
     target: Option<&'static str>,
     without: &'static [&'static str],
 }
 
-const RULES: [Rule; 2] = [
-    Rule {
-        package: "throughline-frontend",
-        target: Some("wasm32-unknown-unknown"),
-        without: &["opentelemetry_sdk", "reqwest", "tokio"],
-    },
-    Rule { package: "throughline", target: None, without: &["gloo-net", "leptos", "web-sys"] },
-];
+const PAGE: Rule = Rule {
+    target: Some("wasm32-unknown-unknown"),
+    without: &["hyper", "opentelemetry_sdk", "reqwest", "rusqlite", "tokio"],
+};
+const NATIVE: Rule = Rule { target: None, without: &["gloo-net", "js-sys", "leptos", "wasm-bindgen", "web-sys"] };
 
-/// Asks cargo for each graph. Only what is linked counts: no procedural macros, no build scripts, no tests.
+/// Asks cargo for the graphs, with all features. Only linked packages count: no procedural macros, no build scripts, no
+/// dependencies of tests.
 pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
+    let root = workspace.root.to_str().context("the path of the repository is not UTF-8")?;
+    let (pages, native) = packages(&workspace.metadata, root);
     let mut problems = Vec::new();
-    for rule in &RULES {
-        let mut cargo = workspace.cargo(&["tree", "--locked", "--edges=normal,no-proc-macro", "--prefix=none"]);
-        cargo.args(["--format={p}", "--package", rule.package]);
-        if let Some(target) = rule.target {
-            cargo.args(["--target", target]);
+    for (rule, packages) in [(PAGE, pages), (NATIVE, native)] {
+        // One call for all is quick. Where it finds something, a call for each finds where.
+        if found(&tree(workspace, &rule, &packages)?, rule.without).is_empty() {
+            continue;
         }
-        let tree = process::output(&mut cargo)?;
-        problems.extend(found(&tree, rule.without).into_iter().map(|package| {
-            let target = rule.target.map(|target| format!(" --target {target}")).unwrap_or_default();
-            format!(
-                "{package} is in the graph of {}; `cargo tree -e normal,no-proc-macro -p {}{target} -i {package}` shows how",
-                rule.package, rule.package
-            )
-        }));
+        for package in packages {
+            let tree = tree(workspace, &rule, &[package])?;
+            problems.extend(found(&tree, rule.without).into_iter().map(|other| describe(&rule, package, other)));
+        }
     }
     Ok(problems)
 }
 
-/// Those of `without` that a listing with one `name vX.Y.Z` a line has.
+/// The checked packages that exist: those of pages, and the native ones.
+fn packages<'a>(metadata: &'a Value, root: &str) -> (Vec<&'a str>, Vec<&'a str>) {
+    let all = metadata["packages"].as_array().into_iter().flatten();
+    let checked = all.filter(|package| {
+        let manifest = package["manifest_path"].as_str().and_then(|path| path.strip_prefix(root));
+        let folder = manifest.and_then(|path| path.split(['/', '\\']).find(|part| !part.is_empty()));
+        folder.is_some_and(|folder| FOLDERS.contains(&folder))
+    });
+    checked.filter_map(|package| package["name"].as_str()).partition(|name| PAGES.contains(name))
+}
+
+/// The graph of `packages`, one `name vX.Y.Z` a line.
+fn tree(workspace: &Workspace, rule: &Rule, packages: &[&str]) -> Result<String> {
+    let mut cargo = workspace.cargo(&["tree", "--locked", "--edges=normal,no-proc-macro", "--prefix=none"]);
+    cargo.args(["--format={p}", "--all-features"]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    if let Some(target) = rule.target {
+        cargo.args(["--target", target]);
+    }
+    process::output(&mut cargo)
+}
+
+fn describe(rule: &Rule, package: &str, other: &str) -> String {
+    let target = rule.target.map(|target| format!(" --target {target}")).unwrap_or_default();
+    format!(
+        "{other} is in the graph of {package}; \
+         `cargo tree -e normal,no-proc-macro --all-features -p {package}{target} -i {other}` shows the path"
+    )
+}
+
+/// The packages of `without` that are in a tree.
 fn found<'a>(tree: &str, without: &[&'a str]) -> Vec<&'a str> {
     let has = |package: &str| tree.lines().any(|line| line.split(' ').next() == Some(package));
     without.iter().copied().filter(|package| has(package)).collect()
@@ -50,11 +86,38 @@ fn found<'a>(tree: &str, without: &[&'a str]) -> Vec<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn packages_are_found_by_their_whole_name() {
         let tree = "app v0.1.0 (/x)\ntokio-stream v0.1.17\nweb-sys v0.3.106 (*)\n";
         assert_eq!(found(tree, &["tokio", "web-sys"]), ["web-sys"]);
         assert!(found(tree, &["tokio"]).is_empty());
+    }
+
+    #[test]
+    fn a_package_is_native_unless_it_is_a_page() {
+        let metadata = json!({ "packages": [
+            { "name": "throughline-browser", "manifest_path": "/x/crates/browser/Cargo.toml" },
+            { "name": "throughline-new", "manifest_path": "/x/crates/new/Cargo.toml" },
+            { "name": "cruddur", "manifest_path": "/x/backend/Cargo.toml" },
+            { "name": "cruddur-frontend", "manifest_path": "/x/frontend/Cargo.toml" },
+            { "name": "throughline-bench-leptos", "manifest_path": "/x/benches/browser/leptos/Cargo.toml" },
+        ] });
+        let (pages, native) = packages(&metadata, "/x");
+        assert_eq!(pages, ["throughline-browser", "cruddur-frontend"]);
+        assert_eq!(native, ["throughline-new", "cruddur"]);
+    }
+
+    #[test]
+    fn a_page_has_no_server_in_it_and_a_server_no_browser() {
+        for package in ["opentelemetry_sdk", "tokio", "reqwest"] {
+            assert_eq!(found(&format!("{package} v1.0.0\n"), PAGE.without), [package]);
+        }
+        for package in ["web-sys", "leptos", "gloo-net", "js-sys"] {
+            assert_eq!(found(&format!("{package} v1.0.0\n"), NATIVE.without), [package]);
+        }
+        let described = describe(&PAGE, "cruddur-frontend", "tokio");
+        assert!(described.contains("-p cruddur-frontend --target wasm32-unknown-unknown -i tokio"), "{described}");
     }
 }

@@ -1,39 +1,86 @@
-//! Who may import whom, read from the manifests. ARCHITECTURE.md says why.
+//! Which package may depend on which, read from the manifests. ARCHITECTURE.md has the reasons.
 
 use serde_json::Value;
 
-/// Each of our packages with those of ours that it may depend on. Dependencies of tests do not count.
+/// Each package of this repository with those that it may depend on. Dependencies of tests do not count. A row may be there
+/// before its package is.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
+    // Foundations.
     ("throughline-context", &[]),
     ("throughline-timing", &[]),
     ("throughline-inspector-api", &[]),
-    ("throughline-shared", &[]),
-    ("throughline-otlp", &["throughline-context"]),
-    ("throughline-store", &["throughline-otlp"]),
+    ("throughline-export", &[]),
+    ("throughline-rusqlite", &[]),
+    ("throughline-self-check", &[]),
+    ("throughline-bundle", &[]),
+    ("throughline-otlp", &["throughline-context", "throughline-timing"]),
+    ("throughline-propagator", &["throughline-context"]),
+    ("throughline-reqwest", &["throughline-context"]),
+    ("throughline-axum", &["throughline-context", "throughline-propagator", "throughline-timing"]),
+    // Pages.
     ("throughline-browser", &["throughline-context", "throughline-timing"]),
     ("throughline-browser-standalone", &["throughline-browser"]),
-    ("throughline-axum", &["throughline-context", "throughline-timing"]),
-    ("throughline-export", &[]),
+    ("throughline-inspector", &["throughline-context", "throughline-inspector-api", "throughline-timing"]),
+    // The way of a record.
+    ("throughline-store", &["throughline-context", "throughline-otlp"]),
     ("throughline-intake", &["throughline-context", "throughline-otlp", "throughline-store"]),
-    ("throughline-forward", &["throughline-otlp", "throughline-store"]),
-    ("throughline-inspector", &["throughline-browser", "throughline-inspector-api"]),
-    ("throughline-testkit", &["throughline-otlp"]),
-    ("throughline-frontend", &["throughline-browser", "throughline-inspector", "throughline-shared"]),
+    ("throughline-query", &["throughline-context", "throughline-otlp", "throughline-store", "throughline-timing"]),
+    ("throughline-clickhouse", &["throughline-context", "throughline-otlp", "throughline-query"]),
+    ("throughline-forward", &["throughline-context", "throughline-otlp", "throughline-store", "throughline-timing"]),
+    ("throughline-aws", &["throughline-context", "throughline-forward", "throughline-otlp"]),
+    ("throughline-rollbar", &["throughline-context", "throughline-forward", "throughline-otlp"]),
     (
-        "throughline",
+        "throughline-inspector-server",
         &[
             "throughline-axum",
+            "throughline-bundle",
             "throughline-context",
-            "throughline-export",
             "throughline-forward",
             "throughline-inspector-api",
-            "throughline-intake",
             "throughline-otlp",
-            "throughline-shared",
+            "throughline-query",
             "throughline-store",
             "throughline-timing",
         ],
     ),
+    (
+        "throughline",
+        &[
+            "throughline-aws",
+            "throughline-axum",
+            "throughline-bundle",
+            "throughline-clickhouse",
+            "throughline-context",
+            "throughline-export",
+            "throughline-forward",
+            "throughline-inspector-api",
+            "throughline-inspector-server",
+            "throughline-intake",
+            "throughline-otlp",
+            "throughline-propagator",
+            "throughline-query",
+            "throughline-rollbar",
+            "throughline-self-check",
+            "throughline-store",
+            "throughline-timing",
+        ],
+    ),
+    ("throughline-testkit", &["throughline-otlp"]),
+    // Cruddur, which uses the product as any application does.
+    ("cruddur-shared", &[]),
+    ("cruddur-frontend", &["cruddur-shared", "throughline-browser", "throughline-timing"]),
+    (
+        "cruddur",
+        &[
+            "cruddur-shared",
+            "throughline",
+            "throughline-axum",
+            "throughline-bundle",
+            "throughline-reqwest",
+            "throughline-rusqlite",
+        ],
+    ),
+    // Tests and measurements of the whole.
     (
         "throughline-e2e",
         &[
@@ -51,24 +98,35 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-bench-probe", &["throughline-bench-tracer"]),
     ("throughline-bench-browser", &["throughline-e2e"]),
     ("throughline-bench-context", &["throughline-context"]),
-    ("throughline-bench-pipe", &["throughline-otlp", "throughline-store", "throughline-testkit"]),
-    ("throughline-bench-server", &["throughline-axum", "throughline-context", "throughline-export"]),
+    (
+        "throughline-bench-pipe",
+        &["throughline-context", "throughline-otlp", "throughline-store", "throughline-testkit"],
+    ),
+    (
+        "throughline-bench-server",
+        &["throughline-axum", "throughline-context", "throughline-export", "throughline-propagator"],
+    ),
 ];
 
-/// Packages that stay free of nearly everything, with what they may use of others.
+/// Packages that are in the graph of nearly every other, with the dependencies of others that they are limited to.
 const MAY_USE: [(&str, &[&str]); 4] = [
     ("throughline-context", &["serde", "thiserror"]),
     ("throughline-timing", &["itoa", "thiserror"]),
     ("throughline-inspector-api", &["serde"]),
-    ("throughline-shared", &["serde"]),
+    ("cruddur-shared", &["serde"]),
 ];
 
-/// What is wrong in `cargo metadata --no-deps`.
+/// The problems in `cargo metadata --no-deps`.
 pub(super) fn check(metadata: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
-        let name = package["name"].as_str().unwrap_or_default();
-        let (ours, others): (Vec<_>, Vec<_>) = normal_dependencies(package).partition(|name| is_ours(name));
+        let name = package["name"].as_str().expect("cargo names each package");
+        problems.extend(renamed(package).map(|import| format!("{name} renames {import}; use it by its own name")));
+        if is_product(package) {
+            let demo = all_dependencies(package).filter(|import| is_demo(import));
+            problems.extend(demo.map(|import| format!("{name} is a part of the product and must not use {import}")));
+        }
+        let (ours, others): (Vec<_>, Vec<_>) = normal_dependencies(package).partition(|import| is_ours(import));
         if name == "xtask" {
             problems.extend(ours.iter().map(|import| format!("xtask imports {import}; it builds them")));
             continue;
@@ -89,14 +147,36 @@ pub(super) fn check(metadata: &Value) -> Vec<String> {
     problems
 }
 
-fn is_ours(package: &str) -> bool {
-    package == "throughline" || package.starts_with("throughline-")
+/// Whether the name of a package or of its crate is one of this repository's.
+pub(super) fn is_ours(name: &str) -> bool {
+    is_demo(name) || name == "throughline" || name.starts_with("throughline-") || name.starts_with("throughline_")
+}
+
+fn is_demo(name: &str) -> bool {
+    name == "cruddur" || name.starts_with("cruddur-") || name.starts_with("cruddur_")
+}
+
+/// Whether a package of `cargo metadata` is in the folder of the product.
+fn is_product(package: &Value) -> bool {
+    package["manifest_path"].as_str().is_some_and(|path| path.replace('\\', "/").contains("/crates/"))
+}
+
+fn all_dependencies(package: &Value) -> impl Iterator<Item = &str> {
+    let dependencies = package["dependencies"].as_array().into_iter().flatten();
+    dependencies.filter_map(|dependency| dependency["name"].as_str())
 }
 
 fn normal_dependencies(package: &Value) -> impl Iterator<Item = &str> {
     let dependencies = package["dependencies"].as_array().into_iter().flatten();
     // `kind` is null for what the library or program itself uses, `dev` or `build` otherwise.
     dependencies.filter(|dependency| dependency["kind"].is_null()).filter_map(|dependency| dependency["name"].as_str())
+}
+
+/// Dependencies of ours under another name, which the check of re-exports would not recognise.
+fn renamed(package: &Value) -> impl Iterator<Item = &str> {
+    let dependencies = package["dependencies"].as_array().into_iter().flatten();
+    let renamed = dependencies.filter(|dependency| dependency["rename"].is_string());
+    renamed.filter_map(|dependency| dependency["name"].as_str()).filter(|name| is_ours(name))
 }
 
 #[cfg(test)]
@@ -118,8 +198,8 @@ mod tests {
             ["throughline-otlp must not import throughline-store"]
         );
         assert_eq!(
-            problems("throughline-inspector", &[("throughline", None)]),
-            ["throughline-inspector must not import throughline"]
+            problems("throughline-inspector-server", &[("throughline", None)]),
+            ["throughline-inspector-server must not import throughline"]
         );
     }
 
@@ -130,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn pure_crates_use_next_to_nothing() {
+    fn foundations_have_few_dependencies() {
         assert!(problems("throughline-timing", &[("thiserror", None), ("proptest", Some("dev"))]).is_empty());
         assert_eq!(problems("throughline-timing", &[("serde", None)]).len(), 1);
     }
@@ -138,12 +218,39 @@ mod tests {
     #[test]
     fn a_new_package_needs_a_row() {
         assert_eq!(problems("throughline-new", &[]).len(), 1);
-        assert_eq!(problems("xtask", &[("throughline-shared", None)]).len(), 1);
+        assert_eq!(problems("xtask", &[("cruddur-shared", None)]).len(), 1);
+    }
+
+    #[test]
+    fn a_row_without_a_package_is_no_problem() {
+        assert!(check(&json!({ "packages": [] })).is_empty());
+    }
+
+    #[test]
+    fn the_demo_is_an_application_and_no_part_of_the_product() {
+        assert!(problems("cruddur", &[("throughline", None), ("cruddur-shared", None)]).is_empty());
+        assert_eq!(problems("cruddur", &[("throughline-store", None)]), ["cruddur must not import throughline-store"]);
+        assert_eq!(problems("throughline", &[("cruddur", None)]), ["throughline must not import cruddur"]);
+        let for_tests = json!({ "packages": [{
+            "name": "throughline",
+            "manifest_path": "/x/crates/server/Cargo.toml",
+            "dependencies": [{ "name": "cruddur-shared", "kind": "dev" }],
+        }] });
+        assert_eq!(check(&for_tests), ["throughline is a part of the product and must not use cruddur-shared"]);
+    }
+
+    #[test]
+    fn a_dependency_under_another_name_is_found() {
+        let metadata = json!({ "packages": [{
+            "name": "throughline-otlp",
+            "dependencies": [{ "name": "throughline-context", "kind": null, "rename": "context" }],
+        }] });
+        assert_eq!(check(&metadata), ["throughline-otlp renames throughline-context; use it by its own name"]);
     }
 
     #[test]
     fn the_table_itself_has_no_circle() {
-        // Rows stand below everything that they import.
+        // Each row is below the rows of everything that it imports.
         for (index, (package, imports)) in MAY_IMPORT.iter().enumerate() {
             for import in *imports {
                 assert!(MAY_IMPORT[..index].iter().any(|(name, _)| name == import), "{package} -> {import}");

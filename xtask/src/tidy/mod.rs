@@ -1,27 +1,38 @@
-//! Rules that neither the compiler nor clippy knows: who may import whom, what stays out of which graph, where keys are
-//! spelled, how long a file may be.
+//! Rules that neither the compiler nor clippy knows: which package may depend on which, which packages stay out of which
+//! graph, re-exports, the name of the demo in the product, where keys are spelled, how long a file may be.
 
+mod exports;
 mod fuzz;
 mod graph;
 mod imports;
 mod peers;
 mod pins;
+mod product;
 mod source;
 
 use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{stamp::entries, workspace::Workspace};
+use crate::{fresh_app, stamp::entries, workspace::Workspace};
 
-/// Checks everything and tells all that is wrong at once.
+/// Folders with Rust files.
+const FOLDERS: [&str; 8] = ["backend", "benches", "crates", "e2e", "frontend", "fuzz", "shared", "xtask"];
+
+/// Folders of products, wherever they are.
+const SKIPPED: [&str; 5] = ["dist", "target", "corpus", "artifacts", "node_modules"];
+
+/// Runs all checks and prints every problem.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let mut problems = imports::check(&workspace.metadata);
     problems.extend(graph::check(workspace)?);
     problems.extend(fuzz::check(workspace)?);
     problems.extend(peers::check(workspace)?);
     problems.extend(pins::check(workspace)?);
+    problems.extend(fresh_app::check(workspace)?);
+    problems.extend(product::check(&workspace.root)?);
     let files = sources(&workspace.root)?;
+    problems.extend(exports::check(&files));
     for (path, text) in &files {
         problems.extend(source::check(path, text));
     }
@@ -38,8 +49,11 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 /// Every Rust file of the workspace: its path from the root, with slashes, and its text.
 fn sources(root: &Path) -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
-    for folder in ["benches", "crates", "e2e", "frontend", "fuzz", "shared", "xtask"] {
-        collect(root, &root.join(folder), &mut files)?;
+    for folder in FOLDERS {
+        let folder = root.join(folder);
+        if folder.is_dir() {
+            collect(root, &folder, &mut files)?;
+        }
     }
     Ok(files)
 }
@@ -47,7 +61,7 @@ fn sources(root: &Path) -> Result<Vec<(String, String)>> {
 fn collect(root: &Path, folder: &Path, files: &mut Vec<(String, String)>) -> Result<()> {
     for path in entries(folder)? {
         if path.is_dir() {
-            if !["dist", "target", "corpus", "artifacts", "node_modules"].iter().any(|name| path.ends_with(name)) {
+            if !SKIPPED.iter().any(|name| path.ends_with(name)) {
                 collect(root, &path, files)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "rs") {

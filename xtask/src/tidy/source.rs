@@ -43,7 +43,7 @@ fn spells_a_key(line: &str) -> bool {
 
 /// The numbered lines that are not test code. It relies on rustfmt: a module at the margin ends with a brace at the
 /// margin.
-fn outside_tests<'a>(path: &str, text: &'a str) -> Vec<(usize, &'a str)> {
+pub(super) fn outside_tests<'a>(path: &str, text: &'a str) -> Vec<(usize, &'a str)> {
     let file = path.rsplit('/').next().unwrap_or(path);
     if file == "tests.rs" || path.contains("/tests/") {
         return Vec::new();

@@ -47,7 +47,7 @@ use throughline_otlp::{Encoding, KeyValue, LogRecord, Signal, Span, Value, encod
 use throughline_store::{SpanStore as _, Store};
 use tower::ServiceExt as _;
 
-const SERVICE: &str = "cruddur-web";
+const SERVICE: &str = "shop-web";
 const SESSION: &str = "0123456789abcdef0123456789abcdef";
 const BOTH: [Encoding; 2] = [Encoding::Protobuf, Encoding::Json];
 

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use throughline_axum::Finding;
 
-use crate::{healthcheck, settings::Settings};
+use crate::{addresses::Addresses, healthcheck, settings::Settings};
 
 /// A server that runs, or one that was started for this and ends with it.
 pub(super) struct Server {
@@ -62,7 +62,9 @@ impl Server {
         builder.create(&data_dir).with_context(|| format!("`{}` cannot be made", data_dir.display()))?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0", "--inspector-access", "open"]);
-        command.args(["--grpc-listen", "off", "--self-check", "off", "--data-dir"]).arg(&data_dir);
+        command
+            .args(["--grpc-listen", "off", "--self-check", "off", "--print-addresses", "json", "--data-dir"])
+            .arg(&data_dir);
         for origin in &settings.allowed_origins {
             command.args(["--allow-origin", origin]);
         }
@@ -73,6 +75,7 @@ impl Server {
             "THROUGHLINE_SINKS",
             "THROUGHLINE_SINK_HEADERS",
             "THROUGHLINE_TRUSTED_TOKEN",
+            "THROUGHLINE_PORT_FILE",
             "FRONTEND_URL",
         ] {
             command.env_remove(shared);
@@ -83,22 +86,14 @@ impl Server {
         });
         let mut started = Started { child: child.context("the server cannot be started")?, data_dir };
         let stdout = started.child.stdout.take().context("the server has no output")?;
-        let (mut pages, mut door) = (None, None);
-        for line in BufReader::new(stdout).lines() {
-            let line = line?;
-            let mut words = line.split_whitespace();
-            let name = words.next();
-            let address = words.next().and_then(|url| url.strip_prefix("http://")?.parse().ok());
-            match name {
-                Some("pages") => pages = address,
-                Some("OTLP") => door = address,
-                _ => {}
-            }
-            if let (Some(pages), Some(door)) = (pages, door) {
-                return Ok(Self { pages, door, is_ours: true, started: Some(started) });
-            }
+        let mut line = String::new();
+        BufReader::new(stdout).read_line(&mut line)?;
+        if line.is_empty() {
+            bail!("it ended before it listened");
         }
-        bail!("it ended before it listened")
+        let addresses: Addresses = serde_json::from_str(&line).context("its first line is not its addresses")?;
+        let (pages, door) = (socket_address(&addresses.listen)?, socket_address(&addresses.otlp_http)?);
+        Ok(Self { pages, door, is_ours: true, started: Some(started) })
     }
 
     pub(super) fn describe(&self) -> Finding {
@@ -110,4 +105,10 @@ impl Server {
             },
         )
     }
+}
+
+/// The socket address of a base URL that a server reported.
+fn socket_address(base: &str) -> anyhow::Result<SocketAddr> {
+    let address = base.strip_prefix("http://").unwrap_or(base);
+    address.parse().with_context(|| format!("`{base}` is not the URL of a socket address"))
 }

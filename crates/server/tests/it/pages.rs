@@ -11,7 +11,7 @@ use std::{
 use reqwest::{Response, header};
 use throughline_inspector_api::TraceList;
 
-use crate::support::{Bench, binary, client, eventually, metric, new_trace_id, read, refused, span};
+use crate::support::{Bench, binary, client, metric, new_trace_id, read, refused, span};
 
 const PAGES: &str = "https://pages.test:8443";
 
@@ -254,14 +254,10 @@ async fn with_an_access_token_only_its_bearer_sees_traces() {
 async fn a_token_that_was_not_given_is_made_up_and_printed() {
     let bench = Bench::start_with(&["--inspector-access", "token"], &[]);
     assert_eq!(bench.get("/api/traces").send().await.unwrap().status(), 401);
-    let token = eventually("the token in the output", async || {
-        let output = bench.server().output();
-        let (_, rest) = output.split_once("access_token=")?;
-        rest.split_whitespace().next().map(str::to_owned)
-    })
-    .await;
+    let inspector = &bench.server().addresses().inspector;
+    let (_, token) = inspector.split_once("/traces?access_token=").unwrap();
     assert!(token.len() >= 16, "{token}");
-    read::<TraceList>(bench.get("/api/traces").bearer_auth(&token)).await;
+    read::<TraceList>(bench.get("/api/traces").bearer_auth(token)).await;
 }
 
 /// A server that is ended when the test is.
@@ -280,13 +276,20 @@ async fn beyond_loopback_traces_want_a_token_unasked() {
     let mut command = Command::new(binary());
     command
         .env_clear()
-        .args(["--listen=0.0.0.0:0", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"])
+        .args([
+            "--listen=0.0.0.0:0",
+            "--trusted-listen=127.0.0.1:0",
+            "--grpc-listen=off",
+            "--print-addresses=json",
+            "--data-dir",
+        ])
         .arg(dir.path());
     let mut server = Exposed(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
-    let lines = BufReader::new(server.0.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let line = lines.into_iter().find(|line| line.contains("http://0.0.0.0:")).expect("it says where it listens");
-    let (_, port) = line.rsplit_once(':').unwrap();
-    let base = format!("http://127.0.0.1:{}", port.split('/').next().unwrap());
+    let mut line = String::new();
+    BufReader::new(server.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let addresses: serde_json::Value = serde_json::from_str(&line).unwrap();
+    let port = addresses["listen"].as_str().unwrap().strip_prefix("http://0.0.0.0:").unwrap();
+    let base = format!("http://127.0.0.1:{port}");
     let client = client();
     refused(client.get(format!("{base}/api/traces")), 401, "access_token_needed").await;
     assert_eq!(client.get(format!("{base}/api/users")).send().await.unwrap().status(), 200);

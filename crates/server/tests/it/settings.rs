@@ -9,8 +9,9 @@ use std::{
 };
 
 use throughline_shared::cruddur::Feed;
+use throughline_testkit::Addresses;
 
-use crate::support::{Bench, DEADLINE, binary};
+use crate::support::{Bench, DEADLINE, binary, client};
 
 /// `sysexits.h`: used wrongly.
 const EX_USAGE: i32 = 64;
@@ -322,12 +323,54 @@ fn help_names_every_setting_with_its_variable() {
         ("sample-one-in", "THROUGHLINE_SAMPLE_ONE_IN"),
         ("sample-slow-ms", "THROUGHLINE_SAMPLE_SLOW_MS"),
         ("sample-quiet-ms", "THROUGHLINE_SAMPLE_QUIET_MS"),
+        ("print-addresses", "THROUGHLINE_PRINT_ADDRESSES"),
+        ("port-file", "THROUGHLINE_PORT_FILE"),
     ] {
         let option = options.iter().find(|option| option.starts_with(&format!("{flag} ")));
         let option = option.unwrap_or_else(|| panic!("--{flag} is not in {}", ended.stdout));
         assert!(option.contains(&format!("[env: {variable}")), "--{option}");
     }
     assert!(unbroken.contains("127.0.0.1:3000") && unbroken.contains("127.0.0.1:4318"), "the defaults are not named");
+}
+
+#[test]
+fn a_format_of_addresses_that_does_not_exist_is_refused() {
+    for (args, env) in [(&["--print-addresses=yaml"][..], &[][..]), (&[], &[("THROUGHLINE_PRINT_ADDRESSES", "yaml")])] {
+        let ended = run(args, env);
+        assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
+        assert!(ended.stderr.contains("--print-addresses") && ended.stderr.contains("json"), "{ended:?}");
+    }
+}
+
+#[test]
+fn a_port_file_in_no_directory_is_refused() {
+    assert_refused("--port-file", "THROUGHLINE_PORT_FILE", "/no-such-directory/ports.json");
+}
+
+#[tokio::test]
+async fn the_addresses_on_standard_output_and_in_the_port_file_are_those_of_the_listeners() {
+    let dir = tempfile::tempdir().unwrap();
+    let port_file = dir.path().join("ports.json");
+    std::fs::write(&port_file, "of an earlier run").unwrap();
+    let bench = Bench::start_with(&["--port-file", port_file.to_str().unwrap()], &[]);
+    let addresses = bench.server().addresses();
+    assert!(bench.server().grpc_base().is_some());
+    // The file is written first, so it is there when the line is.
+    let in_file = std::fs::read_to_string(&port_file).unwrap();
+    assert_eq!(&serde_json::from_str::<Addresses>(&in_file).unwrap(), addresses);
+    assert_eq!(bench.server().output().lines().next(), in_file.lines().next());
+    assert_eq!(addresses.inspector, format!("{}/traces", addresses.listen));
+    let list = client().get(format!("{}/api/traces", addresses.listen)).send().await.unwrap();
+    assert_eq!(list.status(), 200);
+    let receiver = format!("{}/v1/traces", addresses.otlp_http);
+    let empty = client().post(receiver).header("content-type", "application/json").body("{}");
+    assert_eq!(empty.send().await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn without_grpc_there_is_no_address_of_it() {
+    let bench = Bench::start_with(&[], &[("THROUGHLINE_GRPC_LISTEN", "off")]);
+    assert_eq!(bench.server().grpc_base(), None);
 }
 
 #[tokio::test]
