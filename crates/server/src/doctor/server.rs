@@ -65,6 +65,9 @@ impl Server {
         command
             .args(["--grpc-listen", "off", "--self-check", "off", "--print-addresses", "json", "--data-dir"])
             .arg(&data_dir);
+        if !settings.base_path.is_empty() {
+            command.args(["--base-path", &settings.base_path]);
+        }
         for origin in &settings.allowed_origins {
             command.args(["--allow-origin", origin]);
         }

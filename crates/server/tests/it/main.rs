@@ -1,22 +1,19 @@
-//! The server as its users meet it: a real process, asked over HTTP.
+//! The program `throughline` as its users meet it: a real process, asked over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alone;
 mod archive;
 mod attacks;
+mod base_path;
 mod crash;
-mod cruddur;
 mod doctor;
 mod doors;
 mod elsewhere;
 mod inspector;
 mod logs;
-mod misbehaviour;
 mod outbox;
 mod pages;
 mod proxies;
-mod refusals;
 mod restore;
 mod settings;
 mod support;
-mod traces;
-mod upstream;

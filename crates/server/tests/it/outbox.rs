@@ -6,7 +6,7 @@ use throughline_inspector_api::{Sink, SinkList, SinkState};
 use throughline_otlp::{DataPoint, KeyValue, Metric, Number, PointValue, Span, Status, StatusCode, Value};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, DEADLINE, as_json, eventually, new_span_id, new_trace_id, read, span};
+use crate::support::{Bench, DEADLINE, Start as _, as_json, eventually, new_span_id, new_trace_id, read, span};
 
 const KEY: &str = "hcaik_0utb0x";
 

@@ -8,7 +8,7 @@ use throughline_inspector_api::SinkList;
 use throughline_otlp::{KeyValue, Span};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, DEADLINE, eventually, new_trace_id, span};
+use crate::support::{Bench, DEADLINE, Start as _, eventually, new_trace_id, span};
 
 const KEY: &str = "hcaik_r0ugh";
 const BATCH: usize = 500;

@@ -7,7 +7,8 @@ use throughline_otlp::{Span, SpanKind, Value};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
 use crate::support::{
-    Bench, DEADLINE, as_json, binary, eventually, exception, new_span_id, new_trace_id, read, span, traceparent,
+    Bench, DEADLINE, Start as _, as_json, binary, eventually, exception, new_span_id, new_trace_id, read, span,
+    traceparent,
 };
 
 const KEY: &str = "hcaik_k3y-th4t-n0b0dy-sh4ll-s33";
