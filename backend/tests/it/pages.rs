@@ -4,7 +4,7 @@
 
 use reqwest::{RequestBuilder, Response, header};
 
-use crate::support::{Bench, Start as _, metric, refused};
+use crate::support::{Bench, Start as _, binary, metric, refused};
 
 const PAGES: &str = "https://pages.test:8443";
 
@@ -183,4 +183,26 @@ async fn several_origins_can_be_allowed_by_flag_and_by_variable() {
             assert!(response.headers().get_all("timing-allow-origin").iter().any(|allowed| allowed == origin));
         }
     }
+}
+
+#[tokio::test]
+async fn the_inspector_has_a_page_of_its_own_below_the_base_path() {
+    let read = async |bench: &Bench, path: &str| {
+        page(bench.get(path).header(header::ACCEPT, "text/html")).await.text().await.unwrap()
+    };
+    let bench = Bench::start();
+    assert!(read(&bench, "/traces").await.contains("throughline-base"));
+    assert!(!read(&bench, "/").await.contains("throughline-base"));
+    let bench = Bench::start_with(&["--base-path", "/tl"], &[]);
+    assert!(read(&bench, "/tl/traces").await.contains(r#"content="/tl""#));
+    for own in ["/", "/traces"] {
+        assert!(!read(&bench, own).await.contains("throughline-base"), "{own} is an address of Cruddur");
+    }
+}
+
+#[test]
+fn help_names_the_program_and_the_settings_of_the_product() {
+    let output = std::process::Command::new(binary()).env_clear().arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    assert!(help.contains("Usage: cruddur") && help.contains("--base-path"), "{help}");
 }
