@@ -226,7 +226,50 @@ pub(crate) fn grpc_router(intake: Intake) -> Router {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::{Body, to_bytes};
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::{
+        pipeline::Opened,
+        settings::{self, Identity},
+    };
+
+    /// The router of a server around an application whose readiness is `readiness`, and the response to `GET path`.
+    async fn served(readiness: Result<(), String>, path: &str) -> (StatusCode, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = ["throughline", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"];
+        let arguments = arguments.map(Into::into).into_iter().chain([dir.path().into()]);
+        let identity = Identity::default();
+        let settings = settings::parse(&identity, arguments).unwrap().args.resolve(&identity).unwrap();
+        let running = Opened::open(&settings).unwrap().listen(&settings).await.unwrap();
+        let routes = Router::new().route("/", get(|| async { "the application" }));
+        let application = Application::new(routes).readiness(move || {
+            let readiness = readiness.clone();
+            async move { readiness }
+        });
+        let router = router(&settings, "instance", Some(application), &running.pipeline, running.stopping());
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        running.shutdown().await;
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_application_that_is_not_ready_says_why() {
+        let reason = "its database does not answer";
+        let not_ready = served(Err(reason.to_owned()), "/readyz").await;
+        assert_eq!(not_ready, (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")));
+        assert_eq!(served(Err(reason.to_owned()), "/livez").await.0, StatusCode::OK, "it lives all the same");
+        assert_eq!(served(Ok(()), "/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_application_has_the_root() {
+        assert_eq!(served(Ok(()), "/").await, (StatusCode::OK, "the application".to_owned()));
+    }
 
     fn is_product(base: &str, path: &str) -> bool {
         super::is_product(base, &http::Request::get(path).body(()).unwrap().into_parts().0)

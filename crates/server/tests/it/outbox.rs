@@ -8,7 +8,7 @@ use throughline_otlp::{
 };
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, DEADLINE, as_json, eventually, new_span_id, new_trace_id, read, span};
+use crate::support::{Bench, DEADLINE, Start as _, as_json, eventually, new_span_id, new_trace_id, read, span};
 
 const KEY: &str = "hcaik_0utb0x";
 

@@ -1,4 +1,4 @@
-//! Ids and spans that tests make up, and looking into those that come back.
+//! Ids and spans for tests, and the attributes of spans that come back.
 
 use std::{
     sync::Arc,
@@ -12,27 +12,35 @@ use throughline_otlp::{
 };
 
 /// 32 hex digits that no other test has.
-pub(crate) fn new_trace_id() -> String {
+#[must_use]
+pub fn new_trace_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
 /// 16 hex digits that no other test has.
-pub(crate) fn new_span_id() -> String {
+#[must_use]
+pub fn new_span_id() -> String {
     new_trace_id()[16..].to_owned()
 }
 
-/// The header of a sampled trace.
-pub(crate) fn traceparent(trace_id: &str, span_id: &str) -> String {
+/// The `traceparent` header of a sampled trace.
+#[must_use]
+pub fn traceparent(trace_id: &str, span_id: &str) -> String {
     format!("00-{trace_id}-{span_id}-01")
 }
 
-/// Unix nanoseconds.
-pub(crate) fn now_ns() -> u64 {
+/// The time now, in nanoseconds since the Unix epoch.
+#[must_use]
+pub fn now_ns() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
 }
 
 /// A root span of the service `bank` that began just now and took 10 ms.
-pub(crate) fn span(trace_id: &str, name: &str) -> Span {
+///
+/// # Panics
+/// The trace id is invalid.
+#[must_use]
+pub fn span(trace_id: &str, name: &str) -> Span {
     let resource = Resource { attributes: vec![KeyValue::new("service.name", "bank")], ..Default::default() };
     let mut span = Span::new(
         TraceId::from_hex(trace_id).unwrap(),
@@ -47,8 +55,9 @@ pub(crate) fn span(trace_id: &str, name: &str) -> Span {
     span
 }
 
-/// An exception that the service `bank` met just now, in the course of that span.
-pub(crate) fn exception(span: &Span, words: &str) -> LogRecord {
+/// The log record of an exception of the service `bank`, just now, within that span.
+#[must_use]
+pub fn exception(span: &Span, words: &str) -> LogRecord {
     let mut record = LogRecord::new(Arc::clone(&span.resource), Arc::clone(&span.scope));
     (record.trace_id, record.span_id) = (Some(span.trace_id), Some(span.span_id));
     record.time_ns = now_ns();
@@ -59,12 +68,16 @@ pub(crate) fn exception(span: &Span, words: &str) -> LogRecord {
 }
 
 /// Adds an attribute.
-pub(crate) fn set(span: &mut Span, key: &str, value: &str) {
+pub fn set(span: &mut Span, key: &str, value: &str) {
     span.attributes.push(KeyValue::new(key, Value::from(value)));
 }
 
-/// The attribute as text, numbers and truth values too; absent where it is absent.
-pub(crate) fn text(attributes: &[Attribute], key: &str) -> Option<String> {
+/// An attribute as text, numbers and truth values too; `None` if it is absent.
+///
+/// # Panics
+/// Its value is a list, a map or bytes.
+#[must_use]
+pub fn text(attributes: &[Attribute], key: &str) -> Option<String> {
     let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
     Some(match &attribute.value {
         AttributeValue::String(text) => text.clone(),
@@ -75,8 +88,9 @@ pub(crate) fn text(attributes: &[Attribute], key: &str) -> Option<String> {
     })
 }
 
-/// `ExportTraceServiceRequest` in JSON with one span, ids as given, whatever they are.
-pub(crate) fn as_json(spans: &[(&str, &str, &str)]) -> String {
+/// `ExportTraceServiceRequest` in JSON with a span for each trace id, span id and name. The ids are written as they are given.
+#[must_use]
+pub fn as_json(spans: &[(&str, &str, &str)]) -> String {
     let start_ns = now_ns();
     let spans: Vec<_> = spans
         .iter()

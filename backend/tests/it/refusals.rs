@@ -4,7 +4,7 @@ use cruddur_shared::cruddur::{Activity, Feed, NewReply, Profile, Thread, Users};
 use reqwest::{RequestBuilder, header};
 use throughline_inspector_api::StatusCode;
 
-use crate::support::{Bench, refused, text};
+use crate::support::{Bench, Cruddur as _, Start as _, refused, text};
 
 const NOBODYS: &str = "7f3e7f3e-1111-4111-8111-111111111111";
 

@@ -4,7 +4,9 @@ use cruddur_shared::cruddur::{Feed, NewActivity};
 use reqwest::{RequestBuilder, Response, header};
 use throughline_inspector_api::{Span, SpanKind, StatusCode, Trace};
 
-use crate::support::{Bench, eventually, is_hex, metric, new_span_id, new_trace_id, read, text, traceparent};
+use crate::support::{
+    Bench, Cruddur as _, Start as _, eventually, is_hex, metric, new_span_id, new_trace_id, read, text, traceparent,
+};
 
 /// Sends a request as part of a trace; the ids of that trace and of the span that sends it, and the answer.
 async fn send(request: RequestBuilder) -> (String, String, Response) {

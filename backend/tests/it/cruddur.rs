@@ -7,7 +7,7 @@ use cruddur_shared::cruddur::{
 use jiff::Timestamp;
 use reqwest::header;
 
-use crate::support::{Bench, read};
+use crate::support::{Bench, Cruddur as _, Start as _, read};
 
 fn written_ms(activity: &Activity) -> i64 {
     activity.created_at.parse::<Timestamp>().unwrap().as_millisecond()
