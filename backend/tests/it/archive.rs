@@ -14,7 +14,7 @@ async fn with_a_damaged_store_the_application_goes_on_with_its_own_data() {
     fs::write(bench.data_dir().join("traces.db"), "not a database, and longer than one page would be".repeat(200))
         .unwrap();
     bench.restart_stopped();
-    let home: throughline_shared::cruddur::Feed = bench.read("/api/activities/home").await;
+    let home: cruddur_shared::cruddur::Feed = bench.read("/api/activities/home").await;
     assert_eq!(home.activities[0], crud);
     bench.crud(&cookie, "still here").await;
 }

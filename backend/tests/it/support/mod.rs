@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use reqwest::header;
-use throughline_shared::cruddur::{Activity, ChooseUser, NewActivity};
+use cruddur_shared::cruddur::{Activity, ChooseUser, NewActivity};
 
 pub(crate) use throughline_testkit::bench::*;
 
