@@ -7,7 +7,7 @@ use std::{
 };
 
 use rusqlite::{Connection, TransactionBehavior};
-use throughline_axum::sqlite::TracedConnection;
+use throughline_rusqlite::TracedConnection;
 use tracing::Span;
 
 use crate::{error::ApiError, schema};

@@ -5,8 +5,8 @@ use axum::{
     extract::rejection::{JsonRejection, QueryRejection},
     response::{IntoResponse, Response},
 };
+use cruddur_shared::error::{ErrorBody, ErrorDetail};
 use http::StatusCode;
-use throughline_shared::error::{ErrorBody, ErrorDetail};
 
 /// A refused or failed request.
 #[derive(Debug)]

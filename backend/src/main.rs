@@ -3,6 +3,7 @@
 
 mod database;
 mod error;
+mod keys;
 mod page;
 mod routes;
 mod rows;

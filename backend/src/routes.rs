@@ -11,25 +11,25 @@ use axum::{
 };
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use cookie::time::Duration as CookieDuration;
-use http::{StatusCode, header};
-use jiff::Timestamp;
-use rusqlite::params;
-use serde::{Deserialize, Serialize};
-use throughline_axum::sqlite::{Statement, TracedConnection};
-use throughline_context::keys;
-use throughline_shared::{
+use cruddur_shared::{
     CRUD_MAX_CHARS,
     cruddur::{
         Activity, ChooseUser, Expiry, Feed, NewActivity, NewReply, Notification, NotificationKind, Notifications,
         Profile, Thread, User, Users,
     },
 };
+use http::{StatusCode, header};
+use jiff::Timestamp;
+use rusqlite::params;
+use serde::{Deserialize, Serialize};
+use throughline_rusqlite::{Statement, TracedConnection};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::{
     database::Database,
     error::{ApiError, no_such_api, wrong_method},
+    keys,
     rows::{self, Stored},
     session::{COOKIE, DEFAULT_HANDLE, IsOverTls, Me, is_handle},
 };

@@ -1,9 +1,9 @@
 //! From rows to what goes over the wire.
 
+use cruddur_shared::cruddur::{Activity, User};
 use jiff::Timestamp;
 use rusqlite::Row;
-use throughline_axum::sqlite::Statement;
-use throughline_shared::cruddur::{Activity, User};
+use throughline_rusqlite::Statement;
 
 /// What every query for cruds selects: `?1` is who asks, `?2` is now in Unix milliseconds.
 macro_rules! activities {

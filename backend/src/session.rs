@@ -10,8 +10,9 @@ use axum::{
 use axum_extra::extract::cookie::CookieJar;
 use http::{HeaderMap, request::Parts};
 use throughline_axum::{Forwarded, IpNet};
-use throughline_context::keys;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use crate::keys;
 
 pub(crate) const COOKIE: &str = "cruddur_handle";
 /// Who you are before you choose.

@@ -189,10 +189,19 @@ async fn a_page_that_is_loaded_beforehand_begins_when_somebody_looks() -> anyhow
 #[tokio::test]
 async fn the_inspector_does_not_trace_its_own_pages() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    browser.driver.goto(format!("{}/traces", site.server.base())).await?;
-    browser.until("document.querySelector('main h1')").await?;
+    let base = site.server.base();
+    browser.driver.goto(format!("{base}/traces")).await?;
+    browser.until("document.querySelector('.live-on')").await?;
+    let fetched = "return performance.getEntriesByType('resource').map(entry => new URL(entry.name).pathname)";
+    let fetched = browser.eval(fetched).await?;
+    let fetched: Vec<&str> = fetched.as_array().into_iter().flatten().filter_map(|path| path.as_str()).collect();
+    assert!(fetched.contains(&"/api/traces"), "{fetched:?}");
+    assert!(fetched.iter().all(|path| !path.starts_with("/v1/")), "{fetched:?}");
+
+    // The spans of another page arrive after those that this one could have sent.
+    browser.home(&base).await?;
     site.caught_up(&browser).await?;
-    let spans = site.api.spans(|span| span.name != "GET").await?;
+    let spans = site.api.spans(|span| format!("{span:?}").contains("/traces")).await?;
     assert!(spans.is_empty(), "{spans:#?}");
     browser.quit().await
 }

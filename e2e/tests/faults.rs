@@ -56,8 +56,8 @@ const FAULTS: [Fault; 22] = [
     ),
     fault(
         "localStorage holds anything",
-        "for (const name of ['session', 'unsent', 'theme', 'dock'])
-             localStorage.setItem('throughline:' + name, '\\u0001\\uffff.{\"'.repeat(9));",
+        "for (const name of ['throughline:session', 'throughline:unsent', 'cruddur:theme', 'cruddur:dock'])
+             localStorage.setItem(name, '\\u0001\\uffff.{\"'.repeat(9));",
     ),
     fault("no PerformanceObserver", "delete window.PerformanceObserver;"),
     fault(

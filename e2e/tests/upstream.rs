@@ -65,7 +65,11 @@ async fn one_trace_arrives_upstream_and_the_key_nowhere_else() -> anyhow::Result
     paths.push(format!("/api/traces/{}", fetch.trace_id));
     paths.push(format!("/api/traces/{}/otlp", fetch.trace_id));
     let client = reqwest::Client::builder().no_proxy().build()?;
-    assert!(paths.iter().any(|path| path.ends_with(".wasm")), "{paths:?}");
+    // The inspector is a page of its own, with files of its own.
+    let inspector = client.get(format!("{base}/traces")).header("accept", "text/html").send().await?.text().await?;
+    paths.extend(inspector.split(['"', '\'']).filter(|text| text.starts_with("/traces/assets/")).map(str::to_owned));
+    assert!(paths.iter().any(|path| path.ends_with(".wasm") && !path.starts_with("/traces/")), "{paths:?}");
+    assert!(paths.iter().any(|path| path.ends_with(".wasm") && path.starts_with("/traces/")), "{paths:?}");
     for path in paths {
         let response = client.get(format!("{base}{path}")).header("accept", "text/html").send().await?;
         let headers = format!("{:?}", response.headers());

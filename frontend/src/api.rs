@@ -1,14 +1,15 @@
 //! Every request to the API of Cruddur.
 
+use cruddur_shared::cruddur::{
+    Activity, ChooseUser, Expiry, Feed, NewActivity, NewReply, Notifications, Profile, Thread, User, Users,
+};
 use gloo_net::http::{Method, Request};
 use serde::{Serialize, de::DeserializeOwned};
 use throughline_browser::http::send;
-use throughline_inspector::{Backend, address::encode, problem::Problem};
-use throughline_shared::cruddur::{
-    Activity, ChooseUser, Expiry, Feed, NewActivity, NewReply, Notifications, Profile, Thread, User, Users,
-};
 
-/// The API, wherever it is.
+use crate::{backend::Backend, problem::Problem, text::encode};
+
+/// A client of the API.
 #[derive(Clone, Debug)]
 pub(crate) struct Api {
     backend: Backend,
@@ -58,7 +59,7 @@ impl Api {
         self.send_body(Method::POST, &path, "/api/activities/{uuid}/reply", &NewReply { message }).await
     }
 
-    /// Likes a crud, or no longer.
+    /// Likes a crud, or takes the like back.
     pub(crate) async fn set_like(&self, uuid: &str, liked: bool) -> Result<Activity, Problem> {
         let method = if liked { Method::PUT } else { Method::DELETE };
         let path = format!("/api/activities/{}/like", encode(uuid));
@@ -90,5 +91,5 @@ async fn receive<T: DeserializeOwned>(request: Request, template: &str) -> Resul
     if !ok {
         return Err(Problem::from_body(status, &body));
     }
-    serde_json::from_str(&body).map_err(|error| Problem::Unreadable { status, reason: error.to_string() })
+    serde_json::from_str(&body).map_err(|error| Problem::Unreadable { reason: error.to_string() })
 }

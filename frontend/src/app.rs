@@ -3,20 +3,19 @@
 use leptos::{ev, html::Dialog, prelude::*};
 use leptos_router::{
     components::{FlatRoutes, Route, Router},
-    hooks::{use_location, use_navigate, use_params_map},
+    hooks::use_navigate,
     path,
 };
-use throughline_inspector::{Backend, TraceListPage, TracePage, is_typing};
 use wasm_bindgen::JsCast;
-use web_sys::{HtmlElement, HtmlInputElement};
+use web_sys::{Element, HtmlElement, HtmlInputElement, KeyboardEvent};
 
 use crate::{
     api::Api,
+    backend::Backend,
     chrome::Head,
     composer,
     dock::{Dock, DockState},
     help::Help,
-    page::use_untraced_page,
     pages::{
         home::HomePage, missing::MissingPage, notifications::NotificationsPage, profile::ProfilePage,
         search::SearchPage, thread::ThreadPage,
@@ -28,7 +27,6 @@ use crate::{
 
 #[component]
 pub(crate) fn App(backend: Backend) -> impl IntoView {
-    provide_context(backend.clone());
     provide_context(Now::start());
     Session::start(Api::new(backend));
     let dock = DockState::start();
@@ -56,25 +54,21 @@ fn Shell(dock: DockState) -> impl IntoView {
     });
     let wants_composer = WantsComposer(StoredValue::new(false));
     provide_context(wants_composer);
-    let location = use_location();
-    let in_traces =
-        Memo::new(move |_| location.pathname.with(|path| path == "/traces" || path.starts_with("/traces/")));
     let navigate = use_navigate();
     let keys = window_event_listener(ev::keydown, move |event| {
         if is_typing(&event) {
             return;
         }
-        let in_cruddur = !in_traces.get_untracked();
         match event.key().as_str() {
             "?" => show_help.run(()),
-            "t" if in_cruddur => dock.toggle(),
-            "n" if in_cruddur => {
+            "t" => dock.toggle(),
+            "n" => {
                 if !focus_composer() {
                     wants_composer.0.set_value(true);
                     navigate("/", Default::default());
                 }
             }
-            "/" if in_cruddur => {
+            "/" => {
                 if !focus_search() {
                     navigate("/search", Default::default());
                 }
@@ -87,39 +81,31 @@ fn Shell(dock: DockState) -> impl IntoView {
     view! {
         <a class="skip" href="#main" rel="external">"Skip to the content"</a>
         <Head help=show_help/>
-        <main id="main" tabindex="-1" class=move || if in_traces.get() { "inspector" } else { "cruddur" }>
+        <main id="main" tabindex="-1" class="cruddur">
             <FlatRoutes fallback=|| view! { <MissingPage/> }>
                 <Route path=path!("/") view=HomePage/>
                 <Route path=path!("/notifications") view=NotificationsPage/>
                 <Route path=path!("/search") view=SearchPage/>
                 <Route path=path!("/crud/:uuid") view=ThreadPage/>
-                <Route path=path!("/traces") view=Traces/>
-                <Route path=path!("/traces/:id") view=OneTrace/>
                 <Route path=path!("/:handle") view=ProfilePage/>
             </FlatRoutes>
         </main>
-        <Show when=move || !in_traces.get()>
-            <Dock state=dock/>
-        </Show>
+        <Dock state=dock/>
         <Help dialog=help/>
     }
 }
 
-#[component]
-fn Traces() -> impl IntoView {
-    use_untraced_page("Traces");
-    view! { <TraceListPage/> }
-}
-
-#[component]
-fn OneTrace() -> impl IntoView {
-    let params = use_params_map();
-    // Again for each trace: a link leads from one to another without leaving the route.
-    Effect::new(move |_| {
-        let id = params.with(|params| params.get("id").unwrap_or_default());
-        use_untraced_page(&format!("Trace {}", id.get(..8).unwrap_or(&id)));
-    });
-    view! { <TracePage/> }
+/// Whether a key goes into a field, or is part of a shortcut of the browser.
+fn is_typing(event: &KeyboardEvent) -> bool {
+    let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
+    event.default_prevented()
+        || event.ctrl_key()
+        || event.meta_key()
+        || event.alt_key()
+        || event.is_composing()
+        || target.is_some_and(|element| {
+            element.closest("input, textarea, select, [contenteditable], dialog[open]").ok().flatten().is_some()
+        })
 }
 
 /// Whether there is a composer to write in.

@@ -1,7 +1,7 @@
 //! What stands around every page.
 
 use leptos::prelude::*;
-use leptos_router::{components::A, hooks::use_location};
+use leptos_router::components::A;
 
 use crate::{search_form::SearchForm, session::Session, theme::ThemeSwitch, user_menu::UserMenu};
 
@@ -12,8 +12,6 @@ pub(crate) fn Head(
     help: Callback<()>,
 ) -> impl IntoView {
     let session = Session::current();
-    let path = use_location().pathname;
-    let in_traces = Memo::new(move |_| path.with(|path| path == "/traces" || path.starts_with("/traces/")));
     view! {
         <header class="head">
             <div class="head-in">
@@ -34,20 +32,15 @@ pub(crate) fn Head(
                             .current
                             .get()
                             .map(|user| view! { <A href=format!("/@{}", user.handle)>"Profile"</A> }.into_any())
-                            .or_else(|| {
-                                // It is on its way, but not in the inspector: nobody asks for it there.
-                                (!in_traces.get()).then(|| view! { <span class="nav-wait">"Profile"</span> }.into_any())
-                            })
+                            .unwrap_or_else(|| view! { <span class="nav-wait">"Profile"</span> }.into_any())
                     }}
                     <span class="narrow-only">
                         <A href="/search">"Search"</A>
                     </span>
-                    <A href="/traces">"Traces"</A>
+                    <a href="/traces" rel="external">"Traces"</a>
                 </nav>
                 <div class="head-end">
-                    <Show when=move || !in_traces.get()>
-                        <SearchForm/>
-                    </Show>
+                    <SearchForm/>
                     <button
                         type="button"
                         class="icon-button wide-only"
@@ -58,9 +51,7 @@ pub(crate) fn Head(
                         "?"
                     </button>
                     <ThemeSwitch/>
-                    <Show when=move || !in_traces.get()>
-                        <UserMenu/>
-                    </Show>
+                    <UserMenu/>
                 </div>
             </div>
         </header>

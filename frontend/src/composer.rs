@@ -1,14 +1,17 @@
 //! Writing a crud or a reply.
 
-use leptos::{ev, html::Textarea, prelude::*, task::spawn_local};
-use throughline_inspector::{ProblemView, problem::Problem};
-use throughline_shared::{
+use cruddur_shared::{
     CRUD_MAX_CHARS,
     cruddur::{Activity, Expiry},
 };
+use leptos::{ev, html::Textarea, prelude::*, task::spawn_local};
 use web_sys::KeyboardEvent;
 
-use crate::{avatar::Avatar, session::Session};
+use crate::{
+    avatar::Avatar,
+    problem::{Problem, ProblemView},
+    session::Session,
+};
 
 /// What is written.
 #[derive(Clone, PartialEq, Eq)]

@@ -1,11 +1,11 @@
 //! One crud.
 
+use cruddur_shared::cruddur::Activity;
 use leptos::{prelude::*, task::spawn_local};
-use throughline_inspector::{ProblemView, problem::Problem};
-use throughline_shared::cruddur::Activity;
 
 use crate::{
     avatar::Avatar,
+    problem::{Problem, ProblemView},
     session::Session,
     time::{Ago, Expires},
 };

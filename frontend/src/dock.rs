@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 
 use leptos::prelude::*;
-use throughline_browser::{Network, RequestSummary, Status, timing::Phase};
-use throughline_inspector::{
-    band::{self, Kind},
-    format,
-};
+use throughline_browser::{Network, RequestSummary, Status};
+use throughline_timing::{Band, Method, Phase, format_estimate, format_ms};
 
-use crate::storage::{self, Key};
+use crate::{
+    storage::{self, Key},
+    text,
+};
 
 /// How many requests are kept.
 const KEPT: usize = 20;
@@ -78,29 +78,29 @@ fn status_words(status: &Status) -> Option<String> {
     }
 }
 
-/// The pieces of a request's bar; phases of the same kind are one piece.
-fn pieces(segments: &[(Phase, f64)]) -> Vec<(Kind, f64, Vec<Phase>)> {
-    let mut pieces: Vec<(Kind, f64, Vec<Phase>)> = Vec::new();
+/// The pieces of a request's bar; phases of the same band are one piece.
+fn pieces(segments: &[(Phase, f64)]) -> Vec<(Band, f64, Vec<Phase>)> {
+    let mut pieces: Vec<(Band, f64, Vec<Phase>)> = Vec::new();
     for (phase, ms) in segments.iter().filter(|(_, ms)| *ms > 0.0) {
-        let kind = Kind::of(*phase);
+        let band = Band::of(*phase);
         match pieces.last_mut() {
-            Some((last, length, phases)) if *last == kind => {
+            Some((last, length, phases)) if *last == band => {
                 *length += ms;
                 phases.push(*phase);
             }
-            _ => pieces.push((kind, *ms, vec![*phase])),
+            _ => pieces.push((band, *ms, vec![*phase])),
         }
     }
     pieces
 }
 
 /// `up 21±2`, `server 34`.
-fn piece_words(kind: Kind, ms: f64, network: Option<&Network>) -> String {
+fn piece_words(band: Band, ms: f64, network: Option<&Network>) -> String {
     let number = match network {
-        Some(network) if kind.is_estimate() => format::estimate(ms, network.error_ms),
-        _ => format::ms(ms),
+        Some(network) if band.is_estimate() => format_estimate(ms, network.error_ms),
+        _ => format_ms(ms),
     };
-    format!("{} {number}", kind.word())
+    format!("{} {number}", band.label())
 }
 
 #[component]
@@ -158,25 +158,25 @@ fn DockLine(request: RequestSummary) -> impl IntoView {
         |network| {
             format!(
                 "network {} measured; split {}",
-                format::duration_ms(network.total_ms),
-                band::method_words(network.method)
+                text::duration(network.total_ms),
+                Method::parse(network.method).map_or(network.method, Method::description)
             )
         },
     );
     let bands = pieces(&segments)
         .into_iter()
-        .map(|(kind, ms, phases)| {
-            let words = piece_words(kind, ms, network.as_ref());
-            let parts: Vec<&str> = phases.into_iter().map(band::phase_words).collect();
+        .map(|(band, ms, phases)| {
+            let words = piece_words(band, ms, network.as_ref());
+            let parts: Vec<&str> = phases.into_iter().map(Phase::description).collect();
             let title = format!("{words} ms: {}", parts.join(", "));
             view! {
                 <span
-                    class=format!("dock-band {}", kind.class())
+                    class=format!("dock-band band band-{}", band.as_str())
                     style:width=format!("{:.3}%", (100.0 * ms / whole).min(100.0))
                     title=title
                 >
                     <span class="band-long">{words}</span>
-                    <span class="band-short" aria-hidden="true">{kind.letter()}</span>
+                    <span class="band-short" aria-hidden="true">{band.letter()}</span>
                 </span>
             }
         })
@@ -206,8 +206,8 @@ fn DockLine(request: RequestSummary) -> impl IntoView {
                         </span>
                     }
                 })}
-            <span class="dock-total">{format::duration_ms(total_ms)}</span>
-            <a class="dock-trace" href=format!("/traces/{trace_id}") aria-label=link>
+            <span class="dock-total">{text::duration(total_ms)}</span>
+            <a class="dock-trace" href=format!("/traces/{trace_id}") rel="external" aria-label=link>
                 "→ trace"
             </a>
         </li>
@@ -227,8 +227,8 @@ mod tests {
             (Phase::Tls, 0.0),
             (Phase::Uplink, 21.0),
         ]);
-        let seen: Vec<_> = pieces.iter().map(|(kind, ms, _)| (*kind, *ms)).collect();
-        assert_eq!(seen, [(Kind::Stall, 2.0), (Kind::Setup, 4.0), (Kind::Uplink, 21.0)]);
+        let seen: Vec<_> = pieces.iter().map(|(band, ms, _)| (*band, *ms)).collect();
+        assert_eq!(seen, [(Band::Stall, 2.0), (Band::Setup, 4.0), (Band::Uplink, 21.0)]);
     }
 
     #[test]
@@ -241,9 +241,9 @@ mod tests {
             method: "bounded",
             server_ms: 34.0,
         };
-        assert_eq!(piece_words(Kind::Uplink, 21.0, Some(&network)), "up 21±2");
-        assert_eq!(piece_words(Kind::Server, 34.0, Some(&network)), "server 34");
-        assert_eq!(piece_words(Kind::Wait, 40.0, None), "wait 40");
+        assert_eq!(piece_words(Band::Uplink, 21.0, Some(&network)), "up 21±2");
+        assert_eq!(piece_words(Band::Server, 34.0, Some(&network)), "server 34");
+        assert_eq!(piece_words(Band::Wait, 40.0, None), "wait 40");
     }
 
     #[test]

@@ -4,9 +4,12 @@ use std::{future::Future, pin::Pin, rc::Rc};
 
 use leptos::{prelude::*, task::spawn_local};
 use throughline_browser::Context;
-use throughline_inspector::{ProblemView, problem::Problem};
 
-use crate::{page::Opened, session::Session};
+use crate::{
+    page::Opened,
+    problem::{Problem, ProblemView},
+    session::Session,
+};
 
 type Running = Pin<Box<dyn Future<Output = ()>>>;
 

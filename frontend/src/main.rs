@@ -1,4 +1,4 @@
-//! Cruddur, and the inspector of its traces, in the browser.
+//! Cruddur's page.
 
 // `#[component]` makes `pub` items out of private ones.
 #![allow(unreachable_pub)]
@@ -8,6 +8,7 @@
 mod api;
 mod app;
 mod avatar;
+mod backend;
 mod chrome;
 mod composer;
 mod crud;
@@ -16,16 +17,19 @@ mod help;
 mod load;
 mod page;
 mod pages;
+mod problem;
 mod search_form;
 mod session;
 mod storage;
+mod text;
 mod theme;
 mod time;
 mod user_menu;
 
 use leptos::prelude::*;
 use throughline_browser::Config;
-use throughline_inspector::Backend;
+
+use crate::backend::Backend;
 
 fn main() {
     // First of all, so that nothing is painted in the wrong colours.
@@ -44,11 +48,6 @@ fn main() {
 
 const FLUSH_INTERVAL_MS: u32 = 1_000;
 
-/// The inspector does not trace itself.
-fn is_inspector(path: &str) -> bool {
-    path == "/traces" || path.starts_with("/traces/")
-}
-
 fn telemetry(backend: &Backend) -> Config {
     let config = Config::new()
         .endpoint(backend.url(""))
@@ -56,8 +55,7 @@ fn telemetry(backend: &Backend) -> Config {
         .scope("cruddur", env!("CARGO_PKG_VERSION"))
         // The inspector is live: the usual 5 s would be felt.
         .flush_interval_ms(FLUSH_INTERVAL_MS)
-        .route(page::template_of)
-        .ignore_page(is_inspector);
+        .route(page::template_of);
     let base = backend.url("");
     if base.is_empty() { config } else { config.propagate_to(base) }
 }

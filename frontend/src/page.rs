@@ -72,15 +72,9 @@ pub(crate) fn template_of(path: &str) -> Option<String> {
     Some(template.to_owned())
 }
 
-/// Opens a page of the inspector, which makes no traces.
-pub(crate) fn use_untraced_page(title: &str) {
-    HANDED_OVER.take();
-    settle(title);
-}
-
 /// Whether this is the first page.
 fn settle(title: &str) -> bool {
-    document().set_title(&format!("{title} · Throughline"));
+    document().set_title(&format!("{title} · Cruddur"));
     let first = !OPENED.replace(true);
     if !first {
         // Once the new page is in the document.

@@ -2,9 +2,8 @@
 
 use leptos::{ev, html::Input, prelude::*, task::spawn_local};
 use leptos_router::hooks::{use_location, use_navigate};
-use throughline_inspector::address::encode;
 
-use crate::{page, session::Session};
+use crate::{page, session::Session, text::encode};
 
 /// What marks a search field, for the key that focuses it.
 pub(crate) const FIELDS: &str = "input.search-field";

@@ -2,14 +2,17 @@
 
 use std::rc::{Rc, Weak};
 
+use cruddur_shared::cruddur::User;
 use leptos::{prelude::*, task::spawn_local};
-use throughline_inspector::problem::Problem;
-use throughline_shared::cruddur::User;
 
 use crate::{
     api::Api,
     load::{Reload, spawn_in_context},
+    problem::Problem,
 };
+
+/// The attribute of every span that names the user.
+const APP_USER_ID: &str = "app.user_id";
 
 type Running = dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
 
@@ -40,7 +43,7 @@ impl Session {
         session
     }
 
-    /// Asks for the users, unless they are known or asked for already. The inspector needs none: a page of it makes no trace.
+    /// Asks for the users, unless they are known or asked for already.
     pub(crate) fn begin(self) {
         if !self.begun.try_update_value(|begun| std::mem::replace(begun, true)).unwrap_or(true) {
             spawn_in_context(throughline_browser::current(), self.load());
@@ -78,7 +81,7 @@ impl Session {
     }
 
     fn become_user(self, user: User) {
-        throughline_browser::set_attribute(throughline_browser::keys::APP_USER_ID, user.handle.clone());
+        throughline_browser::set_attribute(APP_USER_ID, user.handle.clone());
         self.current.set(Some(user));
     }
 

@@ -14,8 +14,8 @@ pub(crate) enum Key {
 impl Key {
     const fn as_str(self) -> &'static str {
         match self {
-            Self::Theme => "throughline:theme",
-            Self::Dock => "throughline:dock",
+            Self::Theme => "cruddur:theme",
+            Self::Dock => "cruddur:dock",
         }
     }
 }

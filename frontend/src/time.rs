@@ -1,9 +1,12 @@
-//! Moments as people say them, kept up to date.
+//! Times relative to now, kept up to date.
 
 use std::time::Duration;
 
+use js_sys::Date;
 use leptos::prelude::*;
-use throughline_inspector::{clock, format};
+use wasm_bindgen::JsValue;
+
+use crate::text;
 
 /// The present moment, renewed twice a minute.
 #[derive(Clone, Copy)]
@@ -12,16 +15,16 @@ pub(crate) struct Now(RwSignal<f64>);
 impl Now {
     /// Starts the clock of the page.
     pub(crate) fn start() -> Self {
-        let now = RwSignal::new(clock::now_ms());
+        let now = RwSignal::new(Date::now());
         // Without a timer the times stand still; nothing worse.
-        if let Ok(timer) = set_interval_with_handle(move || now.set(clock::now_ms()), Duration::from_secs(30)) {
+        if let Ok(timer) = set_interval_with_handle(move || now.set(Date::now()), Duration::from_secs(30)) {
             on_cleanup(move || timer.clear());
         }
         Self(now)
     }
 
     fn current() -> Signal<f64> {
-        use_context::<Self>().map_or_else(|| Signal::stored(clock::now_ms()), |now| now.0.into())
+        use_context::<Self>().map_or_else(|| Signal::stored(Date::now()), |now| now.0.into())
     }
 }
 
@@ -32,10 +35,10 @@ pub(crate) fn Ago(
     at: String,
 ) -> impl IntoView {
     let now = Now::current();
-    let ms = clock::parse_ms(&at);
+    let ms = Date::parse(&at);
     view! {
-        <time datetime=at title=clock::date_time(ms)>
-            {move || format::ago(now.get(), ms)}
+        <time datetime=at title=date_time(ms)>
+            {move || text::ago(now.get(), ms)}
         </time>
     }
 }
@@ -47,13 +50,23 @@ pub(crate) fn Expires(
     at: String,
 ) -> impl IntoView {
     let now = Now::current();
-    let ms = clock::parse_ms(&at);
+    let ms = Date::parse(&at);
     view! {
-        <time class="expires" datetime=at title=format!("Goes away at {}", clock::date_time(ms))>
-            {move || match format::until(now.get(), ms).as_str() {
+        <time class="expires" datetime=at title=format!("Goes away at {}", date_time(ms))>
+            {move || match text::until(now.get(), ms).as_str() {
                 "now" => "expires now".to_owned(),
                 text => format!("expires {text}"),
             }}
         </time>
     }
+}
+
+/// `2026-11-20 14:03:22`, local time.
+fn date_time(unix_ms: f64) -> String {
+    if !unix_ms.is_finite() {
+        return "unknown".to_owned();
+    }
+    let date = Date::new(&JsValue::from_f64(unix_ms));
+    let (year, month, day) = (date.get_full_year(), date.get_month() + 1, date.get_date());
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", date.get_hours(), date.get_minutes(), date.get_seconds())
 }

@@ -1,11 +1,10 @@
 //! Choosing who you are.
 
 use leptos::{ev, html::Details, prelude::*};
-use throughline_inspector::problem::Problem;
 use wasm_bindgen::JsCast;
 use web_sys::{FocusEvent, HtmlElement, KeyboardEvent, Node};
 
-use crate::{avatar::Avatar, session::Session};
+use crate::{avatar::Avatar, problem::Problem, session::Session};
 
 #[component]
 pub(crate) fn UserMenu() -> impl IntoView {

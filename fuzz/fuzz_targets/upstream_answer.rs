@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use libfuzzer_sys::fuzz_target;
 use throughline_forward::fuzzing::{failure, retry_after, success};
-use throughline_otlp::{Encoding, Reason, Rejection, Signal, encode_response, encode_status};
+use throughline_otlp::{Encoding, Reason, Rejection, RpcCode, Signal, encode_response, encode_status};
 
 const TYPES: [&str; 5] = ["application/x-protobuf", "application/json; charset=utf-8", "text/plain", "text/html", ""];
 
@@ -30,6 +30,6 @@ fuzz_target!(|input: (u8, &[u8], u8, String)| {
         assert_eq!(in_protobuf.0, u64::from(rejected));
     }
     let [in_protobuf, in_json] = [Encoding::Protobuf, Encoding::Json]
-        .map(|encoding| failure(encoding.content_type(), &encode_status(3, &words, encoding)));
+        .map(|encoding| failure(encoding.content_type(), &encode_status(RpcCode::InvalidArgument, &words, encoding)));
     assert_eq!(in_protobuf, in_json);
 });

@@ -1,55 +1,61 @@
-//! The pages: Trunk, then the compressed copies, unless a page is up to date.
+//! The bundles for browsers: Trunk, then the compressed copies, unless what is there is up to date.
 
 use std::{
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
 
 use crate::{compress, process, progress::Progress, stamp::Stamp, tools, workspace::Workspace};
 
 /// How many steps `build` announces.
-pub(crate) const STEPS: usize = 1 + 2 * PAGES.len();
+pub(crate) const STEPS: usize = 1 + BUNDLES.len();
 
-/// Files that every page depends on.
-const COMMON_INPUTS: [&str; 6] =
-    [".cargo", "Cargo.lock", "Cargo.toml", "crates/context", "crates/timing", "rust-toolchain.toml"];
-
-/// A page that is embedded in a program.
-struct Page {
-    /// The name in messages and of the stamp.
+/// A page that Trunk builds, and that a server embeds.
+struct Bundle {
+    /// What it is called in messages, and in the name of its stamp.
     name: &'static str,
-    /// Trunk's configuration; its folder is Trunk's working directory.
+    /// What is announced while it is built.
+    step: &'static str,
+    /// Trunk's configuration.
     config: &'static str,
-    /// The folder that is embedded.
+    /// The folder that Trunk writes, as in the configuration.
     output: &'static str,
-    /// Where the files of the page are served; `None` is the root.
-    public_url: Option<&'static str>,
-    /// Files that it depends on besides [`COMMON_INPUTS`].
+    /// The files and folders that it is built from, besides [`COMMON_INPUTS`].
     inputs: &'static [&'static str],
 }
 
-const PAGES: [Page; 2] = [
-    Page {
+const BUNDLES: [Bundle; 2] = [
+    Bundle {
         name: "inspector",
+        step: "building the inspector's pages",
         config: "crates/inspector/Trunk.toml",
         output: "crates/inspector-server/ui",
-        // The server puts the base path there when it serves the page.
-        public_url: Some("/__throughline_base__/traces/assets/"),
-        inputs: &["crates/inspector", "crates/inspector-api"],
+        inputs: &["crates/context", "crates/inspector", "crates/inspector-api", "crates/timing"],
     },
-    Page {
-        name: "frontend",
+    Bundle {
+        name: "cruddur",
+        step: "building Cruddur's page",
         config: "Trunk.toml",
         output: "frontend/dist",
-        public_url: None,
-        inputs: &["Trunk.toml", "crates/browser", "frontend", "shared"],
+        inputs: &[
+            "Trunk.toml",
+            "crates/browser",
+            "crates/context",
+            "crates/inspector/style/tokens.css",
+            "crates/timing",
+            "frontend",
+            "shared",
+        ],
     },
 ];
 
-/// Optimised or quick to build; for pages and programs alike.
+/// What every bundle is built from.
+const COMMON_INPUTS: [&str; 4] = [".cargo", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml"];
+
+/// Optimised or quick to build; for the page and the server alike.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
     /// Quick to build: no optimisation, no compressed copies.
@@ -73,58 +79,17 @@ impl Profile {
     }
 }
 
-/// Creates the folders that programs embed: they have to exist, empty or not, before anything compiles a program.
-pub(crate) fn make_outputs(workspace: &Workspace) -> Result<()> {
-    for page in &PAGES {
-        fs::create_dir_all(page.output(workspace)).with_context(|| format!("cannot make {}", page.output))?;
-    }
-    Ok(())
-}
-
-/// Builds each page that is out of date, and installs the tools for it.
-pub(crate) fn build(workspace: &Workspace, profile: Profile, progress: &mut Progress) -> Result<()> {
-    const TOOLS: &str = "looking for the build tools";
-
-    let mut stale = Vec::new();
-    for page in &PAGES {
-        if page.is_stale(workspace, profile)? {
-            stale.push(page.name);
-        }
-    }
-    if stale.is_empty() {
-        progress.skip(TOOLS, "not needed");
-        for page in &PAGES {
-            progress.skip(&page.step("building"), "nothing changed");
-            progress.skip(&page.step("compressing"), "nothing changed");
-        }
-        return Ok(());
-    }
-    let toolbox = progress.step(TOOLS, || tools::ensure(workspace))?;
-    for page in &PAGES {
-        if stale.contains(&page.name) {
-            page.build(workspace, &toolbox, profile, progress)?;
-        } else {
-            progress.skip(&page.step("building"), "nothing changed");
-            progress.skip(&page.step("compressing"), "nothing changed");
-        }
-    }
-    Ok(())
-}
-
-impl Page {
-    fn step(&self, verb: &str) -> String {
-        format!("{verb} the {}", self.name)
-    }
-
+impl Bundle {
     fn output(&self, workspace: &Workspace) -> PathBuf {
         workspace.root.join(self.output)
     }
 
+    /// Where the stamp of the last build is kept.
     fn stamp_file(&self, workspace: &Workspace) -> PathBuf {
         workspace.state().join(format!("{}.stamp", self.name))
     }
 
-    /// The listing of the output is a part of the stamp: `trunk serve` writes there too.
+    /// The stamp of what is there now. The output is a part of it: `trunk serve` writes there too.
     fn stamp(&self, workspace: &Workspace, profile: Profile) -> Result<Stamp> {
         let heading =
             format!("{} trunk {} wasm-bindgen {}", profile.folder(), tools::TRUNK_VERSION, tools::WASM_BINDGEN_VERSION);
@@ -132,66 +97,81 @@ impl Page {
         Stamp::take(&workspace.root, &heading, &inputs, &self.output(workspace))
     }
 
-    /// Whether anything changed since the page was built; the reason is printed.
-    fn is_stale(&self, workspace: &Workspace, profile: Profile) -> Result<bool> {
-        let Some(built) = Stamp::read(&self.stamp_file(workspace)) else { return Ok(true) };
-        if !self.output(workspace).join("index.html").exists() {
-            return Ok(true);
-        }
+    /// Why it has to be built; nothing if it is up to date.
+    fn reason(&self, workspace: &Workspace, profile: Profile) -> Result<Option<String>> {
+        let built = Stamp::read(&self.stamp_file(workspace));
+        let built = built.filter(|_| self.output(workspace).join("index.html").exists());
+        let Some(built) = built else { return Ok(Some("it is not built yet".to_owned())) };
         let now = self.stamp(workspace, profile)?;
-        let difference = now.difference(&built);
-        if let Some(path) = difference {
-            println!("the {} is built again because of {path}", self.name);
-        }
-        Ok(difference.is_some())
+        Ok(now.difference(&built).map(|changed| format!("{changed} changed")))
     }
 
-    fn build(
-        &self,
-        workspace: &Workspace,
-        toolbox: &tools::Toolbox,
-        profile: Profile,
-        progress: &mut Progress,
-    ) -> Result<()> {
-        let stamp_file = self.stamp_file(workspace);
+    fn build(&self, workspace: &Workspace, toolbox: &tools::Toolbox, profile: Profile) -> Result<()> {
+        let file = self.stamp_file(workspace);
         // A build that fails half way must not pass for the one before it.
-        if stamp_file.exists() {
-            fs::remove_file(&stamp_file)?;
+        if file.exists() {
+            fs::remove_file(&file)?;
         }
-        let output = self.output(workspace);
-        progress.step(&self.step("building"), || {
-            // Trunk's `--offline` holds for the cargo that it calls too, so the dependencies have to be here first.
-            process::run(workspace.cargo(&["fetch", "--quiet", "--locked"]).stdin(Stdio::null()))?;
-            process::run(&mut self.trunk(workspace, toolbox, profile)?)?;
-            ensure!(output.join("index.html").exists(), "Trunk did not write {}/index.html", self.output);
-            Ok(())
-        })?;
+        process::run(trunk(toolbox, profile)?.current_dir(&workspace.root).args(["--config", self.config]))?;
         if profile == Profile::Release {
-            progress.step(&self.step("compressing"), || {
-                for sizes in compress::compress(&output)? {
-                    let name = sizes.path.strip_prefix(&output).unwrap_or(&sizes.path).display().to_string();
-                    println!("  {name}: {} bytes, gzip {}, brotli {}", sizes.raw, sizes.gzip, sizes.brotli);
-                }
-                Ok(())
-            })?;
-        } else {
-            progress.skip(&self.step("compressing"), "not for a quick build");
+            let output = self.output(workspace);
+            print_sizes(&output, &compress::compress(&output)?);
         }
-        self.stamp(workspace, profile)?.write(&stamp_file)
-    }
-
-    fn trunk(&self, workspace: &Workspace, toolbox: &tools::Toolbox, profile: Profile) -> Result<Command> {
-        let mut trunk = trunk(toolbox, profile)?;
-        trunk.current_dir(&workspace.root).arg("--config").arg(workspace.root.join(self.config));
-        trunk.arg("--dist").arg(self.output(workspace));
-        if let Some(public_url) = self.public_url {
-            trunk.args(["--public-url", public_url]);
-        }
-        Ok(trunk)
+        self.stamp(workspace, profile)?.write(&file)
     }
 }
 
-/// `trunk build` without downloads.
+/// Makes the folders that the servers embed, so that they compile before anything is built.
+pub(crate) fn make_outputs(workspace: &Workspace) -> Result<()> {
+    for bundle in &BUNDLES {
+        fs::create_dir_all(bundle.output(workspace))?;
+    }
+    Ok(())
+}
+
+/// Builds every bundle that is not up to date, and installs the tools that this takes.
+pub(crate) fn build(workspace: &Workspace, profile: Profile, progress: &mut Progress) -> Result<()> {
+    const TOOLS: &str = "looking for the build tools";
+
+    let mut outdated = Vec::new();
+    for bundle in &BUNDLES {
+        let reason = bundle.reason(workspace, profile)?;
+        if let Some(reason) = &reason {
+            println!("the bundle `{}` is built: {reason}", bundle.name);
+        }
+        outdated.push(reason.is_some());
+    }
+    if !outdated.contains(&true) {
+        progress.skip(TOOLS, "not needed");
+        for bundle in &BUNDLES {
+            progress.skip(bundle.step, "nothing changed");
+        }
+        return Ok(());
+    }
+    let toolbox = progress.step(TOOLS, || {
+        let toolbox = tools::ensure(workspace)?;
+        // Trunk's `--offline` holds for the cargo that it calls too, so the dependencies have to be here first.
+        process::run(workspace.cargo(&["fetch", "--quiet", "--locked"]).stdin(Stdio::null()))?;
+        Ok(toolbox)
+    })?;
+    for (bundle, outdated) in BUNDLES.iter().zip(outdated) {
+        if outdated {
+            progress.step(bundle.step, || bundle.build(workspace, &toolbox, profile))?;
+        } else {
+            progress.skip(bundle.step, "nothing changed");
+        }
+    }
+    Ok(())
+}
+
+fn print_sizes(output: &Path, sizes: &[compress::Sizes]) {
+    for sizes in sizes {
+        let name = sizes.path.strip_prefix(output).unwrap_or(&sizes.path).display();
+        println!("  {name}: {} bytes, gzip {}, brotli {}", sizes.raw, sizes.gzip, sizes.brotli);
+    }
+}
+
+/// `trunk build` of the page in the working directory, without looking for newer packages.
 pub(crate) fn trunk(toolbox: &tools::Toolbox, profile: Profile) -> Result<Command> {
     let mut trunk = toolbox.command("trunk")?;
     trunk.args(["build", "--offline=true", "--locked=true"]);
@@ -212,19 +192,34 @@ pub(crate) fn trunk(toolbox: &tools::Toolbox, profile: Profile) -> Result<Comman
 mod tests {
     use super::*;
 
-    #[test]
-    fn pages_have_names_and_folders_of_their_own() {
-        let [inspector, frontend] = &PAGES;
-        assert!(inspector.name != frontend.name && inspector.output != frontend.output);
+    fn bundle(name: &str) -> &'static Bundle {
+        static ALL: [Bundle; 2] = BUNDLES;
+        ALL.iter().find(|bundle| bundle.name == name).expect("a bundle")
+    }
+
+    /// The value of a key in a configuration of Trunk.
+    fn value(config: &str, key: &str) -> String {
+        let line = config.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")));
+        line.expect("the key").trim_matches('"').to_owned()
     }
 
     #[test]
-    fn a_page_is_not_its_own_input() {
-        for page in &PAGES {
-            // `Stamp` leaves folders called `dist` out by itself.
-            let inside =
-                |input: &&str| page.output.starts_with(&format!("{input}/")) && !page.output.ends_with("/dist");
-            assert_eq!(page.inputs.iter().find(|input| inside(input)), None, "{}", page.name);
+    fn inputs_exist_and_outputs_are_those_of_trunk() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        for bundle in &BUNDLES {
+            for input in COMMON_INPUTS.iter().chain(bundle.inputs) {
+                assert!(root.join(input).exists(), "{input}");
+            }
+            let config = fs::read_to_string(root.join(bundle.config)).unwrap();
+            let folder = Path::new(bundle.config).parent().unwrap();
+            let output = folder.join(value(&config, "dist")).to_string_lossy().replace("inspector/../", "");
+            assert_eq!(output, bundle.output);
         }
+    }
+
+    #[test]
+    fn a_change_in_one_bundle_leaves_the_other_as_it_is() {
+        assert!(!bundle("inspector").inputs.contains(&"frontend") && !bundle("inspector").inputs.contains(&"shared"));
+        assert!(!bundle("cruddur").inputs.contains(&"crates/inspector"));
     }
 }

@@ -107,7 +107,9 @@ impl Connection {
     /// Sends a request and waits for its answer: whether it was taken, or has to be sent again.
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<bool> {
         self.stream.get_mut().write_all(request)?;
-        let status: u16 = self.line()?.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
+        let status_line = self.line()?;
+        let status = status_line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
+        let status = status.with_context(|| format!("`{status_line}` is no status line"))?;
         let mut length = 0;
         loop {
             let line = self.line()?.to_ascii_lowercase();

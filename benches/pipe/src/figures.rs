@@ -1,6 +1,6 @@
 //! Figures beside their targets, as a Markdown table.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 /// What was measured in one section.
 #[derive(Default)]
@@ -33,8 +33,7 @@ impl Figures {
             }
             None => ("", String::new()),
         };
-        // Writing to a string does not fail.
-        let _ = writeln!(self.rows, "| {what} | {} | {unit} | {target} | {met} |", number(figure));
+        self.rows.push_str(&format!("| {what} | {} | {unit} | {target} | {met} |\n", number(figure)));
     }
 
     pub(crate) fn markdown(&self, title: &str) -> String {

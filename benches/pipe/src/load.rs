@@ -111,7 +111,7 @@ impl Load {
             at_ns: BEGIN_NS + self.traces * EVERY_NS + random.below(EVERY_NS),
             user: format!("user-{user}"),
             session: format!("{:016x}{:016x}", user.wrapping_mul(0x9e37_79b9_7f4a_7c15), user ^ 0x5bd1_e995),
-            agent: AGENTS[usize::try_from(user).unwrap_or_default() % AGENTS.len()],
+            agent: AGENTS[user as usize % AGENTS.len()],
             address: format!("203.0.{}.{}", random.below(256), random.below(256)),
         };
         self.traces += 1;
@@ -197,7 +197,7 @@ impl Load {
             query.attributes = vec![
                 text("db.system.name", "sqlite"),
                 text("db.namespace", "cruddur"),
-                text("db.operation.name", statement.split(' ').next().unwrap_or_default()),
+                text("db.operation.name", statement.split_once(' ').map_or(statement, |(verb, _)| verb)),
                 text("db.collection.name", "cruds"),
                 text("db.query.text", statement),
                 KeyValue::new("db.response.returned_rows", integer(&mut self.random, 50)),
@@ -301,7 +301,7 @@ fn text(key: &str, value: &str) -> KeyValue {
 }
 
 fn integer(random: &mut Random, end: u64) -> Value {
-    Value::Int(i64::try_from(random.below(end)).unwrap_or_default())
+    Value::Int(i64::try_from(random.below(end)).expect("the ends that are asked for are small"))
 }
 
 /// Milliseconds as a page computes them, by subtraction: with digits that mean nothing at their end.

@@ -25,7 +25,7 @@ impl Random {
     pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         let length = of.len() as u64;
         let index = self.below(length).min(self.below(length));
-        &of[usize::try_from(index).unwrap_or_default()]
+        &of[usize::try_from(index).expect("it is less than a length")]
     }
 
     /// As many random bytes.

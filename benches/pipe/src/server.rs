@@ -66,8 +66,12 @@ fn cpu_s(path: &str) -> Result<(f64, f64)> {
     let stat = fs::read_to_string(path).with_context(|| format!("cannot read {path}; this takes Linux"))?;
     // The name of the program may have spaces; what follows it has none. utime and stime are fields 14 and 15.
     let (_, rest) = stat.rsplit_once(") ").context("no stat")?;
-    let mut ticks = rest.split(' ').skip(11).map(|ticks| ticks.parse::<f64>().unwrap_or_default() / TICKS_PER_SECOND);
-    Ok((ticks.next().context("no utime")?, ticks.next().context("no stime")?))
+    let mut ticks = rest.split(' ').skip(11);
+    let mut seconds = |name| -> Result<f64> {
+        let ticks = ticks.next().with_context(|| format!("no {name}"))?;
+        Ok(ticks.parse::<f64>()? / TICKS_PER_SECOND)
+    };
+    Ok((seconds("utime")?, seconds("stime")?))
 }
 
 /// The bytes of the store's files.

@@ -1,4 +1,4 @@
-//! What becomes of the spans: the exporter of `opentelemetry-otlp` posts them to nobody.
+//! What becomes of the spans: they are posted to nobody, by the exporter of `opentelemetry-otlp` or by `throughline-export`.
 
 use std::{
     str::FromStr,
@@ -60,10 +60,11 @@ impl Batches {
                 builder.with_span_processor(processor).build()
             }
             Self::Encoding => {
-                let processor = EncodingSpanProcessor::builder(posts)
+                let processor = EncodingSpanProcessor::builder()
+                    .client(posts)
                     .max_queue_size(QUEUE_SPANS)
                     .max_queue_bytes(QUEUE_BYTES)
-                    .build(exporter)?;
+                    .build()?;
                 builder.with_span_processor(processor).build()
             }
         })

@@ -1,6 +1,6 @@
 //! Processor time of requests that are handled without a socket.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use axum::Router;
 use cpu_time::{ProcessTime, ThreadTime};
 use throughline_bench_server::{
@@ -38,7 +38,7 @@ pub(crate) fn measure(set_up: &SetUp, subjects: &[Subject], rounds: usize, reque
             }
         }
     }
-    let bare = all.first().cloned().unwrap_or_default();
+    let bare = all.first().context("there is nothing to measure")?.clone();
     let cost = |measured: Vec<Measured>| {
         let added = |of: fn(&Measured) -> f64| {
             Spread::of(measured.iter().zip(&bare).map(|(measured, bare)| of(measured) - of(bare)).collect())

@@ -101,7 +101,7 @@ pub(crate) fn measure(
             }
         }
     }
-    let bare = rates.first().cloned().unwrap_or_default();
+    let bare = rates.first().context("there is nothing to measure")?.clone();
     let summary = |rates: Vec<Measured>| Rate {
         of_bare: Spread::of(
             rates.iter().zip(&bare).map(|(rate, bare)| rate.per_processor_second / bare.per_processor_second).collect(),
@@ -137,7 +137,7 @@ async fn ask(mut stream: TcpStream, asked: Asked, answered: Arc<AtomicU64>, is_o
     while !is_over.load(Ordering::Relaxed) {
         stream.write_all(&request).await?;
         let mut length = 0;
-        while !buffer.get(..length).unwrap_or_default().ends_with(end) {
+        while !buffer[..length].ends_with(end) {
             let read = stream.read(buffer.get_mut(length..).context("the answer is too long")?).await?;
             anyhow::ensure!(read > 0, "the server closed the connection");
             length += read;

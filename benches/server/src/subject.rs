@@ -4,6 +4,7 @@ use axum::Router;
 use opentelemetry::{global, trace::TracerProvider as _};
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use throughline_axum::TraceLayer;
+use throughline_propagator::Propagator;
 use tower_http_opentelemetry::{
     extract::{AxumConnectInfoExtractor, AxumHttpRouteExtractor, XForwardedForExtractor, XForwardedProtoExtractor},
     http::server::{HttpServerTelemetryConfig, HttpServerTelemetryLayer},
@@ -119,12 +120,12 @@ impl Subject {
     /// Our layer, for those who change more of it.
     #[must_use]
     pub fn ours(self, provider: &SdkTracerProvider, extent: Extent) -> TraceLayer {
-        let mut layer = TraceLayer::new("bench");
+        let mut layer = TraceLayer::new("bench").propagator(Propagator::new());
         if self == Self::Ours {
             layer = layer.tracer(provider.tracer("throughline-axum"));
         }
         if extent == Extent::Full {
-            layer = layer.trusted_proxies("127.0.0.0/8".parse());
+            layer = layer.trusted_proxies("127.0.0.0/8".parse()).catch_panics().trace_upgrades();
         }
         layer
     }

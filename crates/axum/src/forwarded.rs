@@ -116,13 +116,13 @@ fn split(text: &str, divider: u8) -> impl DoubleEndedIterator<Item = &str> {
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
             _ if byte == divider && !quoted => {
-                parts.push(text.get(start..at).unwrap_or_default());
+                parts.push(text.get(start..at).expect("dividers are ASCII"));
                 start = at + 1;
             }
             _ => {}
         }
     }
-    parts.push(text.get(start..).unwrap_or_default());
+    parts.push(text.get(start..).expect("dividers are ASCII"));
     parts.into_iter()
 }
 

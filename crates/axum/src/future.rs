@@ -11,10 +11,11 @@ use std::{
 use http::{Response, StatusCode};
 use http_body::Body;
 
+#[cfg(feature = "upgrades")]
+use crate::upgrade::Bridge;
 use crate::{
     body::TraceBody,
     in_flight::{End, InFlight},
-    upgrade::Bridge,
 };
 
 /// What a panic leaves behind.
@@ -23,7 +24,9 @@ pub(crate) type Payload = Box<dyn Any + Send>;
 /// The request as far as it is traced. Boxed: it goes from future to future to body, and each move would copy it.
 pub(crate) struct Traced {
     pub(crate) in_flight: InFlight,
+    #[cfg(feature = "upgrades")]
     pub(crate) bridge: Option<Bridge>,
+    #[cfg(feature = "upgrades")]
     pub(crate) is_connect: bool,
 }
 
@@ -87,16 +90,12 @@ impl Traced {
             Ok(Ok(response)) => {
                 let (mut parts, body) = response.into_parts();
                 self.in_flight.respond(&mut parts, body.size_hint().exact());
-                let is_upgraded =
-                    parts.status == StatusCode::SWITCHING_PROTOCOLS || (self.is_connect && parts.status.is_success());
-                let body = match self.bridge.take() {
-                    Some(bridge) if is_upgraded => {
-                        bridge.carry(self.in_flight);
-                        TraceBody::untraced(body)
-                    }
-                    _ => TraceBody::traced(body, self),
-                };
-                Ok(Response::from_parts(parts, body))
+                #[cfg(feature = "upgrades")]
+                if let Some(bridge) = self.bridge.take_if(|_| is_upgraded(parts.status, self.is_connect)) {
+                    bridge.carry(self.in_flight);
+                    return Ok(Response::from_parts(parts, TraceBody::untraced(body)));
+                }
+                Ok(Response::from_parts(parts, TraceBody::traced(body, self)))
             }
             Ok(Err(error)) => {
                 self.in_flight.end(&End::Failed(std::any::type_name::<E>()));
@@ -117,4 +116,9 @@ impl Traced {
             }
         }
     }
+}
+
+#[cfg(feature = "upgrades")]
+fn is_upgraded(status: StatusCode, is_connect: bool) -> bool {
+    status == StatusCode::SWITCHING_PROTOCOLS || (is_connect && status.is_success())
 }

@@ -8,8 +8,8 @@ use opentelemetry_semantic_conventions::attribute;
 use throughline_context::{SpanId, keys};
 
 use crate::{
+    description::{describe, origin},
     layer::Settings,
-    make_span::{describe, origin},
     metrics::{Labels, Over},
     policy::panic_message,
     received::Received,
@@ -134,7 +134,8 @@ impl InFlight {
         self.response_bytes = self.response_bytes.saturating_add(bytes);
     }
 
-    /// The same of what the client sent after an upgrade.
+    /// So many more bytes have come from the client after an upgrade.
+    #[cfg(feature = "upgrades")]
     pub(crate) fn received(&mut self, bytes: u64) {
         let before = self.request_bytes.unwrap_or_default();
         self.request_bytes = Some(before.saturating_add(bytes));

@@ -7,7 +7,7 @@ use std::{
 
 use http::{HeaderName, HeaderValue, request::Parts};
 use ipnet::IpNet;
-use opentelemetry::{global, metrics::Meter, trace::Tracer};
+use opentelemetry::{global, metrics::Meter, propagation::TextMapPropagator, trace::Tracer};
 use throughline_timing::server_timing::encode_instance;
 use tower_layer::Layer;
 
@@ -15,8 +15,8 @@ use crate::{
     headers::RecordedHeaders,
     metrics::{Metrics, scope},
     policy::{
-        DefaultFilter, DefaultMakeSpan, DefaultOnResponse, DefaultRouteTemplate, DefaultTickets, Filter, MakeSpan,
-        OnResponse, RemoteParent, RemoteParentPolicy, RouteTemplate, Tickets,
+        DefaultFilter, DefaultOnRequest, DefaultOnResponse, DefaultRouteTemplate, DefaultTrustParent, Filter,
+        OnRequest, OnResponse, RemoteParent, RemoteParentPolicy, RouteTemplate, TrustParent,
     },
     remote::asks_for_document,
     service::TraceService,
@@ -37,17 +37,21 @@ pub(crate) struct Settings {
     /// Made with the first request, because the global provider may be set after the layer is made.
     metrics: Arc<OnceLock<Metrics>>,
     pub(crate) remote_parent: Arc<dyn RemoteParentPolicy>,
-    pub(crate) tickets: Arc<dyn Tickets>,
+    /// `None` for the global one, which may be set after the layer is made.
+    pub(crate) propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
+    pub(crate) trust_parent: Arc<dyn TrustParent>,
     pub(crate) filter: Arc<dyn Filter>,
     pub(crate) route: Arc<dyn RouteTemplate>,
     pub(crate) documents: Arc<dyn Filter>,
-    pub(crate) make_span: Arc<dyn MakeSpan>,
+    pub(crate) on_request: Arc<dyn OnRequest>,
     pub(crate) on_response: Arc<dyn OnResponse>,
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) request_headers: RecordedHeaders,
     pub(crate) response_headers: RecordedHeaders,
     pub(crate) timing_allow_origins: Vec<HeaderValue>,
     pub(crate) catches_panics: bool,
+    #[cfg(feature = "upgrades")]
+    pub(crate) traces_upgrades: bool,
 }
 
 impl Settings {
@@ -79,17 +83,20 @@ impl TraceLayer {
                 start: Arc::new(ByTracing),
                 metrics: Arc::default(),
                 remote_parent: Arc::new(RemoteParent::default()),
-                tickets: Arc::new(DefaultTickets),
+                propagator: None,
+                trust_parent: Arc::new(DefaultTrustParent),
                 filter: Arc::new(DefaultFilter),
                 route: Arc::new(DefaultRouteTemplate),
                 documents: Arc::new(asks_for_document),
-                make_span: Arc::new(DefaultMakeSpan),
+                on_request: Arc::new(DefaultOnRequest),
                 on_response: Arc::new(DefaultOnResponse),
                 trusted_proxies: Vec::new(),
                 request_headers: RecordedHeaders::default(),
                 response_headers: RecordedHeaders::default(),
                 timing_allow_origins: Vec::new(),
-                catches_panics: true,
+                catches_panics: false,
+                #[cfg(feature = "upgrades")]
+                traces_upgrades: false,
             }),
         }
     }
@@ -113,16 +120,24 @@ impl TraceLayer {
         self.with(|settings| settings.metrics = Arc::new(OnceLock::from(Metrics::new(meter))))
     }
 
+    /// The propagator that reads trace context and baggage of a request. Default: OpenTelemetry's global one, as it is when the
+    /// request comes. A global propagator that was never set reads nothing:
+    /// `global::set_text_map_propagator(throughline_propagator::Propagator::new())` sets the one for W3C Trace Context and Baggage.
+    #[must_use]
+    pub fn propagator(self, propagator: impl TextMapPropagator + Send + Sync + 'static) -> Self {
+        self.with(|settings| settings.propagator = Some(Arc::new(propagator)))
+    }
+
     /// Whether a trace that a client began is continued. Default: [`RemoteParent::Always`].
     #[must_use]
     pub fn remote_parent(self, policy: impl RemoteParentPolicy) -> Self {
         self.with(|settings| settings.remote_parent = Arc::new(policy))
     }
 
-    /// Who may continue a trace under [`RemoteParent::Ticketed`]. Default: nobody.
+    /// Which requests may continue a trace under [`RemoteParent::Trusted`]. Default: none.
     #[must_use]
-    pub fn tickets(self, tickets: impl Tickets) -> Self {
-        self.with(|settings| settings.tickets = Arc::new(tickets))
+    pub fn trust_parent(self, trust_parent: impl TrustParent) -> Self {
+        self.with(|settings| settings.trust_parent = Arc::new(trust_parent))
     }
 
     /// Which requests are traced and measured; the others pass untouched. Default: all.
@@ -138,13 +153,13 @@ impl TraceLayer {
         self.with(|settings| settings.route = Arc::new(route))
     }
 
-    /// Attributes of requests beyond the conventions. Default: none.
+    /// Attributes of requests that the conventions do not have. Default: none.
     #[must_use]
-    pub fn make_span(self, make_span: impl MakeSpan) -> Self {
-        self.with(|settings| settings.make_span = Arc::new(make_span))
+    pub fn on_request(self, on_request: impl OnRequest) -> Self {
+        self.with(|settings| settings.on_request = Arc::new(on_request))
     }
 
-    /// Attributes of responses beyond the conventions. Default: none.
+    /// Attributes of responses that the conventions do not have, and headers. Default: none.
     #[must_use]
     pub fn on_response(self, on_response: impl OnResponse) -> Self {
         self.with(|settings| settings.on_response = Arc::new(on_response))
@@ -171,11 +186,20 @@ impl TraceLayer {
         self.with(|settings| settings.response_headers.add("http.response.header", name))
     }
 
-    /// Whether a panic in a handler ends there, and the client is answered 500 with an empty body. Default: yes. If not, it goes
-    /// on after it has been recorded.
+    /// Catches a panic in a handler: the client is answered 500 with an empty body. Default: the panic is recorded as an exception of
+    /// the span and goes on. A panic in a body goes on in any case, because the head of the response is sent already.
     #[must_use]
-    pub fn catch_panics(self, catches_panics: bool) -> Self {
-        self.with(|settings| settings.catches_panics = catches_panics)
+    pub fn catch_panics(self) -> Self {
+        self.with(|settings| settings.catches_panics = true)
+    }
+
+    /// Keeps the span of an upgraded connection (WebSocket, and over HTTP/2: RFC 8441) open until the connection ends, and counts its
+    /// bytes. The handler's side of the connection is then a pipe in memory, one copy of each byte, between it and the client.
+    /// Default: the span ends with the head of the response.
+    #[cfg(feature = "upgrades")]
+    #[must_use]
+    pub fn trace_upgrades(self) -> Self {
+        self.with(|settings| settings.traces_upgrades = true)
     }
 
     /// Which requests without `traceparent` are for a page that traces itself: their parent is made up here and taken over by

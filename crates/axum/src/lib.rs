@@ -1,30 +1,26 @@
 #![doc = include_str!("../README.md")]
 
 mod body;
-#[cfg(feature = "client")]
-pub mod client;
+mod description;
 mod forwarded;
 mod future;
 mod headers;
 mod host;
 mod in_flight;
 mod layer;
-mod make_span;
 mod methods;
 mod metrics;
 mod policy;
-mod propagator;
 mod received;
 mod remote;
 mod routes;
-mod self_check;
 mod server_timing;
 mod service;
 mod slots;
 mod span;
-#[cfg(feature = "rusqlite")]
-pub mod sqlite;
+#[cfg(feature = "server-status")]
 mod status;
+#[cfg(feature = "upgrades")]
 mod upgrade;
 mod versions;
 
@@ -39,12 +35,11 @@ pub use future::TraceFuture;
 pub use ipnet::IpNet;
 pub use layer::TraceLayer;
 pub use policy::{
-    DefaultFilter, DefaultMakeSpan, DefaultOnResponse, DefaultRouteTemplate, DefaultTickets, ExceptPaths, Filter,
-    MakeSpan, OnResponse, RemoteParent, RemoteParentPolicy, Route, RouteTemplate, Tickets,
+    DefaultFilter, DefaultOnRequest, DefaultOnResponse, DefaultRouteTemplate, DefaultTrustParent, ExceptPaths, Filter,
+    OnRequest, OnResponse, RemoteParent, RemoteParentPolicy, Route, RouteTemplate, TrustParent,
 };
-pub use propagator::TraceContextPropagator;
-pub use self_check::{Finding, Outcome, Report, SELF_CHECK_SPAN, self_check};
 pub use service::TraceService;
+#[cfg(feature = "server-status")]
 pub use status::ServerStatus;
 
 /// The id of the trace that this code runs in, 32 hex digits; `None` outside a traced request.

@@ -1,26 +1,35 @@
 //! The metrics of HTTP servers by the OpenTelemetry semantic conventions. Labels take few values: nothing that a client can
 //! make up is one.
 
-use std::{borrow::Cow, fmt, sync::OnceLock, time::Duration};
+#[cfg(feature = "bound-instruments")]
+mod bound;
+#[cfg(not(feature = "bound-instruments"))]
+mod direct;
+
+use std::{borrow::Cow, fmt, time::Duration};
 
 use http::{Method, StatusCode, Version};
 use opentelemetry::{
     InstrumentationScope, KeyValue, StringValue, Value,
-    metrics::{BoundHistogram, BoundUpDownCounter, Histogram, Meter, UpDownCounter},
+    metrics::{Histogram, Meter, UpDownCounter},
 };
 use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute, metric};
 
 use crate::{
     methods::{self, KNOWN, OTHER},
     routes::{KnownRoute, Routes},
-    slots::Slots,
     versions::VERSIONS,
 };
+#[cfg(feature = "bound-instruments")]
+pub(crate) use bound::AllSeries;
+#[cfg(feature = "bound-instruments")]
+use bound::Bound as Recorder;
+#[cfg(not(feature = "bound-instruments"))]
+pub(crate) use direct::AllSeries;
+#[cfg(not(feature = "bound-instruments"))]
+use direct::Direct as Recorder;
 
 const SCHEMES: [&str; 2] = ["http", "https"];
-
-/// How many sets of labels are bound for each route: a method or two, with a status or two, by a version or two.
-const MAX_SERIES: usize = 16;
 
 /// The buckets that the conventions advise for durations, seconds.
 const DURATION_BUCKETS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
@@ -42,39 +51,13 @@ const BODY_BUCKETS_BYTES: [f64; 13] = [
 ];
 
 /// The instruments.
-///
-/// They are bound to the labels of what succeeds as that comes. An instrument that is not bound compares and hashes all labels
-/// with each measurement, four times for a request, which takes longer than all else that this layer does.
 pub(crate) struct Metrics {
     duration: Histogram<f64>,
     active: UpDownCounter<i64>,
     request_bytes: Histogram<u64>,
     response_bytes: Histogram<u64>,
-    /// By method, the other ones last, and scheme.
-    active_by: [[OnceLock<BoundUpDownCounter<i64>>; SCHEMES.len()]; methods::COUNT],
+    recorder: Recorder,
     pub(crate) routes: Routes,
-    /// What no route has taken.
-    unrouted: AllSeries,
-}
-
-/// What is bound for one route.
-pub(crate) struct AllSeries(Slots<SeriesKey, Series>);
-
-/// The labels of a request that has succeeded, without its route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct SeriesKey {
-    method: usize,
-    scheme: usize,
-    version: Option<usize>,
-    status: StatusCode,
-}
-
-/// Bound to one set of labels.
-struct Series {
-    duration: BoundHistogram<f64>,
-    response_bytes: BoundHistogram<u64>,
-    /// Bound with the first request that has a body: what is bound is exported, if only as nothing.
-    request_bytes: OnceLock<BoundHistogram<u64>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -117,66 +100,22 @@ impl Metrics {
                 .with_description("Size of HTTP server response bodies.")
                 .with_boundaries(BODY_BUCKETS_BYTES.to_vec())
                 .build(),
-            active_by: Default::default(),
+            recorder: Recorder::default(),
             routes: Routes::new(),
-            unrouted: AllSeries::new(),
         }
     }
 
     pub(crate) fn begin(&self, labels: &Labels) {
-        self.change_active(labels, 1);
+        self.recorder.change_active(self, labels, 1);
     }
 
     /// The request is over.
     pub(crate) fn end(&self, labels: &Labels, over: &Over) {
-        self.change_active(labels, -1);
-        let series = match (over.status, &over.error, &labels.route) {
-            (Some(status), None, None) => self.series(&self.unrouted, status, labels, over),
-            (Some(status), None, Some(KnownRoute::Kept(template))) => {
-                self.series(template.series(), status, labels, over)
-            }
-            // Of these there may be many.
-            _ => None,
-        };
-        match series {
-            Some(series) => self.record_in(series, labels, over),
-            None => self.record(labels, over),
-        }
+        self.recorder.change_active(self, labels, -1);
+        self.recorder.record(self, labels, over);
     }
 
-    /// What is bound to these labels; `None` if there is no room for more.
-    fn series<'s>(&self, all: &'s AllSeries, status: StatusCode, labels: &Labels, over: &Over) -> Option<&'s Series> {
-        let &Labels { method, scheme, version, .. } = labels;
-        let key = SeriesKey { method, scheme, version, status };
-        let bind = || {
-            let all = labels.all(over);
-            let series = Series {
-                duration: self.duration.bind(all.labels()),
-                response_bytes: self.response_bytes.bind(all.labels()),
-                request_bytes: OnceLock::new(),
-            };
-            (key, series)
-        };
-        all.0.get_or_insert_with(0, |known| *known == key, bind)
-    }
-
-    fn change_active(&self, labels: &Labels, change: i64) {
-        match self.active_by.get(labels.method).and_then(|by_scheme| by_scheme.get(labels.scheme)) {
-            Some(bound) => bound.get_or_init(|| self.active.bind(&labels.of_request())).add(change),
-            None => self.active.add(change, &labels.of_request()),
-        }
-    }
-
-    fn record_in(&self, series: &Series, labels: &Labels, over: &Over) {
-        series.duration.record(over.duration.as_secs_f64());
-        series.response_bytes.record(over.response_bytes);
-        if let Some(bytes) = over.request_bytes {
-            let bound = || self.request_bytes.bind(labels.all(over).labels());
-            series.request_bytes.get_or_init(bound).record(bytes);
-        }
-    }
-
-    /// The long way: compares and hashes all labels, for each measurement.
+    /// The ordinary way: the SDK compares and hashes all labels, for each measurement.
     fn record(&self, labels: &Labels, over: &Over) {
         let all = labels.all(over);
         self.duration.record(over.duration.as_secs_f64(), all.labels());
@@ -186,12 +125,6 @@ impl Metrics {
         if over.status.is_some() {
             self.response_bytes.record(over.response_bytes, all.labels());
         }
-    }
-}
-
-impl AllSeries {
-    pub(crate) fn new() -> Self {
-        Self(Slots::new(MAX_SERIES, MAX_SERIES))
     }
 }
 
@@ -225,15 +158,16 @@ struct All {
 
 impl All {
     fn labels(&self) -> &[KeyValue] {
-        self.labels.get(..self.count).unwrap_or_default()
+        self.labels.get(..self.count).expect("as many labels as were written")
     }
 }
 
 impl Labels {
-    pub(crate) fn new(method: &Method, scheme: &str, version: Version, route: Option<KnownRoute>) -> Self {
+    /// `scheme` is one of [`SCHEMES`].
+    pub(crate) fn new(method: &Method, scheme: &'static str, version: Version, route: Option<KnownRoute>) -> Self {
         Self {
             method: methods::index_of(method),
-            scheme: SCHEMES.iter().position(|known| *known == scheme).unwrap_or_default(),
+            scheme: SCHEMES.iter().position(|known| *known == scheme).expect("the scheme is one of the two"),
             version: VERSIONS.iter().position(|(known, _)| *known == version),
             route,
         }
@@ -259,7 +193,7 @@ impl Labels {
 
     /// `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
-        SCHEMES.get(self.scheme).copied().unwrap_or_default()
+        SCHEMES.get(self.scheme).copied().expect("an index into SCHEMES")
     }
 
     /// The version of HTTP as the conventions write it.

@@ -12,9 +12,9 @@ pub enum RemoteParent {
     /// A valid `traceparent` becomes the parent of the server span.
     #[default]
     Always,
-    /// As [`Always`](Self::Always) for requests that [`Tickets`] vouch for, and as [`Never`](Self::Never) for all others. For
-    /// addresses that are open to the public, where anybody may claim any trace.
-    Ticketed,
+    /// As [`Always`](Self::Always) for requests that [`TrustParent`] trusts, and as [`Never`](Self::Never) for all others. For
+    /// addresses that are open to the public, where any client may claim any trace.
+    Trusted,
     /// The server span is a root of its own; the client's span becomes a link.
     Never,
 }
@@ -40,27 +40,27 @@ where
     }
 }
 
-/// Whether a request proves that it may continue a trace, for [`RemoteParent::Ticketed`].
-pub trait Tickets: Send + Sync + 'static {
-    /// Whether the request carries something that only a client we know can have.
-    fn vouch_for(&self, request: &request::Parts) -> bool;
+/// Whether a request proves that it may continue a trace, for [`RemoteParent::Trusted`].
+pub trait TrustParent: Send + Sync + 'static {
+    /// Whether the request carries something that only a known client can have, such as a signed token.
+    fn trusts(&self, request: &request::Parts) -> bool;
 }
 
-impl<F> Tickets for F
+impl<F> TrustParent for F
 where
     F: Fn(&request::Parts) -> bool + Send + Sync + 'static,
 {
-    fn vouch_for(&self, request: &request::Parts) -> bool {
+    fn trusts(&self, request: &request::Parts) -> bool {
         self(request)
     }
 }
 
-/// Vouches for nobody.
+/// Trusts no request.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DefaultTickets;
+pub struct DefaultTrustParent;
 
-impl Tickets for DefaultTickets {
-    fn vouch_for(&self, _: &request::Parts) -> bool {
+impl TrustParent for DefaultTrustParent {
+    fn trusts(&self, _: &request::Parts) -> bool {
         false
     }
 }
@@ -153,30 +153,30 @@ pub(crate) fn matched(request: &request::Parts) -> Option<&str> {
     request.extensions.get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
-/// What the span says of a request beyond the conventions.
-pub trait MakeSpan: Send + Sync + 'static {
+/// Adds attributes of a request that the conventions do not have.
+pub trait OnRequest: Send + Sync + 'static {
     /// Adds attributes to those that the span begins with, which samplers see. Keys that are there already must not be added.
-    fn make_span(&self, request: &request::Parts, attributes: &mut Vec<KeyValue>);
+    fn on_request(&self, request: &request::Parts, attributes: &mut Vec<KeyValue>);
 }
 
-impl<F> MakeSpan for F
+impl<F> OnRequest for F
 where
     F: Fn(&request::Parts, &mut Vec<KeyValue>) + Send + Sync + 'static,
 {
-    fn make_span(&self, request: &request::Parts, attributes: &mut Vec<KeyValue>) {
+    fn on_request(&self, request: &request::Parts, attributes: &mut Vec<KeyValue>) {
         self(request, attributes);
     }
 }
 
 /// Adds nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DefaultMakeSpan;
+pub struct DefaultOnRequest;
 
-impl MakeSpan for DefaultMakeSpan {
-    fn make_span(&self, _: &request::Parts, _: &mut Vec<KeyValue>) {}
+impl OnRequest for DefaultOnRequest {
+    fn on_request(&self, _: &request::Parts, _: &mut Vec<KeyValue>) {}
 }
 
-/// What the span says of a response beyond the conventions.
+/// Adds attributes of a response that the conventions do not have, and headers.
 pub trait OnResponse: Send + Sync + 'static {
     /// Called when the head of the response is there. What it adds to the headers goes out; attributes and status by the
     /// conventions are set when the span ends.

@@ -27,6 +27,10 @@ pub(crate) struct Kept {
     template: &'static str,
     /// Names of spans, by method.
     names: [OnceLock<&'static str>; COUNT],
+    #[cfg_attr(
+        not(feature = "bound-instruments"),
+        expect(dead_code, reason = "only bound instruments keep something")
+    )]
     series: AllSeries,
 }
 
@@ -54,6 +58,7 @@ impl Template {
         self.0.template
     }
 
+    #[cfg(feature = "bound-instruments")]
     pub(crate) fn series(self) -> &'static AllSeries {
         &self.0.series
     }

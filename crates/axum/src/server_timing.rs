@@ -28,11 +28,9 @@ pub(crate) fn append(
         headers.append(TIMING_ALLOW_ORIGIN, origin.clone());
     }
     let mut text = Text { bytes: [0; MAX_BYTES], length: 0 };
-    if write(&mut text, settings, span, client_span, times).is_ok()
-        && let Ok(value) = HeaderValue::from_bytes(text.bytes.get(..text.length).unwrap_or_default())
-    {
-        headers.append(SERVER_TIMING, value);
-    }
+    write(&mut text, settings, span, client_span, times).expect("the longest value has room");
+    let value = text.bytes.get(..text.length).expect("no longer than what holds it");
+    headers.append(SERVER_TIMING, HeaderValue::from_bytes(value).expect("printable ASCII"));
 }
 
 fn write(
@@ -52,7 +50,7 @@ fn write(
     }
     text.write_str(&settings.instance)?;
     let client_span = client_span.map(SpanId::to_hex);
-    let client_span = client_span.as_ref().and_then(|digits| std::str::from_utf8(digits).ok());
+    let client_span = client_span.as_ref().map(|digits| std::str::from_utf8(digits).expect("digits"));
     let (received_ns, sent_ns) = times;
     encode_times(text, received_ns, sent_ns, client_span)
 }

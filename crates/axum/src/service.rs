@@ -6,17 +6,18 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use tower_service::Service;
 
+#[cfg(feature = "upgrades")]
+use crate::upgrade::Bridge;
 use crate::{
     body::TraceBody,
     future::{TraceFuture, Traced},
     in_flight::InFlight,
     layer::Settings,
     received::Received,
-    upgrade::Bridge,
 };
 
 /// Made by [`TraceLayer`](crate::TraceLayer).
@@ -48,15 +49,25 @@ where
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let received = Received::now();
+        #[cfg_attr(not(feature = "upgrades"), expect(unused_mut, reason = "an upgrade changes the extensions"))]
         let (mut parts, body) = request.into_parts();
         if !self.settings.filter.traces(&parts) {
             let inner = self.inner.call(Request::from_parts(parts, body));
             return TraceFuture { inner: Some(inner), panic: None, traced: None };
         }
         let in_flight = InFlight::begin(&parts, body.size_hint().exact(), received, &self.settings);
-        let bridge = Bridge::put_between(&mut parts.extensions);
-        let is_connect = parts.method == Method::CONNECT;
-        let traced = Box::new(Traced { in_flight, bridge, is_connect });
+        #[cfg(feature = "upgrades")]
+        let bridge = match self.settings.traces_upgrades {
+            true => Bridge::put_between(&mut parts.extensions),
+            false => None,
+        };
+        let traced = Box::new(Traced {
+            in_flight,
+            #[cfg(feature = "upgrades")]
+            bridge,
+            #[cfg(feature = "upgrades")]
+            is_connect: parts.method == http::Method::CONNECT,
+        });
         let request = Request::from_parts(parts, body);
         // The service itself may be called again after a panic; that is what tower's own catching layers take for granted.
         let call = AssertUnwindSafe(|| traced.in_flight.span.in_scope(|| self.inner.call(request)));

@@ -7,9 +7,8 @@ use opentelemetry::{
     trace::{Link, SpanBuilder, SpanContext, SpanKind, SpanRef, TraceContextExt, Tracer},
 };
 use throughline_context::TraceParent;
+use throughline_propagator::trace_parent;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
-
-use crate::propagator::trace_parent;
 
 /// The target of the layer's `tracing` spans: a filter that hides it hides them.
 pub(crate) const TARGET: &str = "throughline::http";

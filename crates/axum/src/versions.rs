@@ -9,8 +9,3 @@ pub(crate) const VERSIONS: [(Version, &str); 5] = [
     (Version::HTTP_10, "1.0"),
     (Version::HTTP_09, "0.9"),
 ];
-
-#[cfg(feature = "client")]
-pub(crate) fn protocol_version(version: Version) -> Option<&'static str> {
-    VERSIONS.iter().find(|(known, _)| *known == version).map(|(_, text)| *text)
-}

@@ -14,6 +14,7 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider, SpanData};
 use throughline_axum::{RemoteParent, TraceLayer, current_trace_id};
 use throughline_context::TraceParent;
+use throughline_propagator::Propagator;
 use throughline_timing::server_timing::{METRIC, ServerTimes, parse};
 use tower::ServiceExt;
 use tracing::instrument::WithSubscriber;
@@ -67,7 +68,7 @@ fn text(span: &SpanData, key: &str) -> String {
 }
 
 fn layer() -> TraceLayer {
-    TraceLayer::new("instance-1")
+    TraceLayer::new("instance-1").propagator(Propagator::new())
 }
 
 #[tokio::test]

@@ -272,7 +272,7 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    protobuf::bytes(out, STRING, text.as_bytes().get(..end).unwrap_or_default());
+    protobuf::bytes(out, STRING, text.as_bytes().get(..end).unwrap_or(&[]));
 }
 
 // What it is checked against does not build for the browser.

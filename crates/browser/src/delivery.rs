@@ -286,7 +286,7 @@ impl Delivery {
         }
         let outcome = match answer.outcome() {
             // Something else than a ticket.
-            Outcome::Accepted => Outcome::Refused(Status::Refused(answer.status.unwrap_or_default())),
+            Outcome::Accepted => Outcome::Refused(Status::Refused(answer.status.unwrap_or(0))),
             outcome => outcome,
         };
         self.settle(batch, outcome, now_ms)

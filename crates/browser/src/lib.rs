@@ -32,12 +32,10 @@ pub use config::Config;
 pub use context::{Context, InContext};
 pub use record::SpanContext;
 pub use summary::{Network, RequestSummary, Status};
-pub use throughline_context::{self as trace_context, keys, redact_url};
-pub use throughline_timing as timing;
 pub use web::{
     action::{InSpan, action, span},
     app_ready, current, dropped, event, flush, http, init, keep_requests, navigation, on_request, on_status,
-    session_id, set_attribute, set_baggage, set_user_id,
+    session_id, set_attribute, set_baggage, set_user_id, start,
 };
 
 #[cfg(feature = "errors")]

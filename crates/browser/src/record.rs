@@ -138,7 +138,7 @@ fn cut(name: &str) -> &[u8] {
     while !name.is_char_boundary(end) {
         end -= 1;
     }
-    name.as_bytes().get(..end).unwrap_or_default()
+    name.as_bytes().get(..end).unwrap_or(&[])
 }
 
 /// What a request carries: spans, or log records. The two are built alike.

@@ -128,7 +128,7 @@ impl Baggage {
                 break;
             }
             if let Some(entry) = Entry::parse(member) {
-                // What is too long is left out; a shorter one may fit.
+                // best effort: a member that does not fit is left out, and a shorter one may fit
                 let _ = baggage.push(entry);
             }
         }

@@ -61,9 +61,3 @@ pub const ACTION_NAME: &str = "throughline.action.name";
 pub const APP_USER_ID: &str = "app.user_id";
 /// Keys that name the user who acted, in order of preference: OpenTelemetry's, then the application's.
 pub const USER_IDS: [&str; 2] = ["user.id", APP_USER_ID];
-/// The moment for which the home feed was made.
-pub const APP_NOW: &str = "app.now";
-/// How many activities a feed holds.
-pub const APP_RESULT_LENGTH: &str = "app.result_length";
-/// How many bytes a feed's JSON takes.
-pub const APP_RESULT_LENGTH_BYTES: &str = "app.result_length_bytes";

@@ -4,6 +4,7 @@ mod baggage;
 mod flags;
 mod hex;
 mod id;
+pub mod ingest_token;
 pub mod keys;
 mod redact;
 #[cfg(feature = "serde")]

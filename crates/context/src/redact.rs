@@ -1,5 +1,7 @@
 //! What must not be recorded of a URL.
 
+use crate::ingest_token;
+
 /// Query parameters whose values are credentials: those of the OpenTelemetry semantic conventions for `url.full` and
 /// `url.query`, and those in which OAuth and our own inspector carry theirs.
 const SECRET_PARAMETERS: [&str; 9] = [
@@ -11,7 +13,7 @@ const SECRET_PARAMETERS: [&str; 9] = [
     "sig",
     "X-Goog-Signature",
     "access_token",
-    "ticket",
+    ingest_token::PARAMETER,
 ];
 
 /// `url` with its userinfo and the values of signature parameters replaced by `REDACTED`, and without its fragment.
@@ -70,7 +72,7 @@ impl<'a> UrlParts<'a> {
     pub fn name_and_port(&self) -> (&'a str, &'a str) {
         let (name, port) = divide(self.host, self.host.bytes().rposition(|byte| byte == b':'));
         // An IPv6 address has colons of its own, between brackets.
-        if port.ends_with(']') { (self.host, "") } else { (name, port.get(1..).unwrap_or_default()) }
+        if port.ends_with(']') { (self.host, "") } else { (name, port.get(1..).unwrap_or("")) }
     }
 }
 
@@ -92,7 +94,7 @@ fn push_query(out: &mut String, query: &str) {
         rest = after;
         let (key, value) = cut(pair, b'=');
         let is_divided = matches!(key.as_bytes(), [b'?' | b'&', ..]);
-        let name = key.as_bytes().get(usize::from(is_divided)..).unwrap_or_default();
+        let name = key.as_bytes().get(usize::from(is_divided)..).unwrap_or(&[]);
         out.push_str(key);
         let is_secret = SECRET_PARAMETERS.iter().any(|secret| name.eq_ignore_ascii_case(secret.as_bytes()));
         out.push_str(if is_secret && !value.is_empty() { "=REDACTED" } else { value });
@@ -107,14 +109,14 @@ fn cut(text: &str, wanted: u8) -> (&str, &str) {
 
 /// The same, but a byte at the very start does not count.
 fn cut_after_first(text: &str, wanted: u8) -> (&str, &str) {
-    let tail = text.as_bytes().get(1..).unwrap_or_default();
+    let tail = text.as_bytes().get(1..).unwrap_or(&[]);
     divide(text, tail.iter().position(|byte| *byte == wanted).map(|at| at + 1))
 }
 
 /// What stands before `at`, and the rest; all before, if it is nowhere.
 fn divide(text: &str, at: Option<usize>) -> (&str, &str) {
     let at = at.unwrap_or(text.len());
-    (text.get(..at).unwrap_or_default(), text.get(at..).unwrap_or_default())
+    (text.get(..at).unwrap_or(""), text.get(at..).unwrap_or(""))
 }
 
 #[cfg(test)]

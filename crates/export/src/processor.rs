@@ -1,25 +1,27 @@
-//! [`EncodingSpanProcessor`] and how it is made.
+//! [`EncodingSpanProcessor`].
 
 use std::{
     cell::Cell,
-    error::Error as StdError,
     fmt::{self, Debug, Formatter},
-    io,
     sync::{Arc, Mutex, PoisonError},
-    thread,
     time::Duration,
 };
 
 use opentelemetry::Context;
-use opentelemetry_http::HttpClient;
 use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
-    trace::{Span, SpanData, SpanExporter, SpanProcessor},
+    trace::{Span, SpanData, SpanProcessor},
 };
-use thiserror::Error;
 
-use crate::{body::Source, client::BodyClient, encode, queue::Queue, settings::Settings, worker};
+use crate::{
+    body::Source,
+    builder::Builder,
+    counts::{Counts, Monitor},
+    encode,
+    endpoint::ConfigError,
+    queue::Queue,
+};
 
 /// How long a flush waits, as in the SDK's own batch processor.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
@@ -42,18 +44,33 @@ pub struct EncodingSpanProcessor {
 }
 
 impl EncodingSpanProcessor {
-    /// For an exporter that posts by `client`: a `reqwest::blocking::Client`, for one. Settings are those of the environment.
-    ///
-    /// The client's own timeout bounds each request. It runs on a thread of the processor, outside of any asynchronous runtime.
-    #[must_use]
-    pub fn builder(client: impl HttpClient + 'static) -> Builder {
-        Builder { client: Arc::new(client), settings: Settings::from_env() }
+    /// Settings are the defaults and those of the variables `OTEL_BSP_*`.
+    pub fn builder() -> Builder {
+        Builder::new()
     }
 
-    /// How many spans were dropped so far, because the queue was full or shut down.
+    /// Settings are those of the variables `OTEL_BSP_*` and `OTEL_EXPORTER_OTLP_*`.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn builder_from_env() -> Result<Builder, ConfigError> {
+        Builder::from_env()
+    }
+
+    pub(crate) fn new(queue: Arc<Queue>, source: Arc<Mutex<Source>>) -> Self {
+        Self { queue, source }
+    }
+
+    /// How many spans were exported so far, and how many were lost and why.
     #[must_use]
-    pub fn dropped(&self) -> u64 {
-        self.queue.dropped()
+    pub fn counts(&self) -> Counts {
+        self.queue.counters().read()
+    }
+
+    /// Reads the same when a tracer provider owns the processor, and after its shutdown.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        Monitor(Arc::clone(self.queue.counters()))
     }
 }
 
@@ -65,13 +82,13 @@ impl SpanProcessor for EncodingSpanProcessor {
             return;
         }
         // A thread that is ending has none left.
-        let mut encoded = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        let mut encoded = SCRATCH.try_with(Cell::take).unwrap_or_else(|_| Vec::new());
         encoded.clear();
         encode::span(&mut encoded, &span);
         self.queue.push(&span.instrumentation_scope, &encoded);
         if encoded.capacity() <= KEPT_BYTES {
-            // And keeps none.
-            let _ = SCRATCH.try_with(|scratch| scratch.set(encoded));
+            // A thread that is ending keeps none.
+            let _kept = SCRATCH.try_with(|scratch| scratch.set(encoded));
         }
     }
 
@@ -91,7 +108,7 @@ impl SpanProcessor for EncodingSpanProcessor {
 impl Debug for EncodingSpanProcessor {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         // Not the spans: nobody can read them, and whoever ends one would wait meanwhile.
-        formatter.debug_struct("EncodingSpanProcessor").field("dropped", &self.dropped()).finish_non_exhaustive()
+        formatter.debug_struct("EncodingSpanProcessor").field("counts", &self.counts()).finish_non_exhaustive()
     }
 }
 
@@ -99,79 +116,4 @@ impl Drop for EncodingSpanProcessor {
     fn drop(&mut self) {
         self.queue.close();
     }
-}
-
-/// Makes an [`EncodingSpanProcessor`].
-#[derive(Clone, Debug)]
-pub struct Builder {
-    client: Arc<dyn HttpClient>,
-    settings: Settings,
-}
-
-impl Builder {
-    /// How long a span waits for company, at most.
-    #[must_use]
-    pub fn scheduled_delay(mut self, delay: Duration) -> Self {
-        self.settings.scheduled_delay = delay;
-        self
-    }
-
-    /// How many spans go in one request, at most; 0 is taken for 1. Fewer go where they take more than a MiB or half of
-    /// `max_queue_bytes`, and no more than `max_queue_size`.
-    #[must_use]
-    pub fn max_export_batch_size(mut self, spans: usize) -> Self {
-        self.settings.max_export_batch_size = spans;
-        self
-    }
-
-    /// How many spans wait or are on their way, at most; with 0 all are dropped.
-    #[must_use]
-    pub fn max_queue_size(mut self, spans: usize) -> Self {
-        self.settings.max_queue_size = spans;
-        self
-    }
-
-    /// How many bytes the encoded spans take that wait or are on their way, at most.
-    #[must_use]
-    pub fn max_queue_bytes(mut self, bytes: usize) -> Self {
-        self.settings.max_queue_bytes = bytes;
-        self
-    }
-
-    /// Starts the processor with the exporter that `exporter` makes: one of `opentelemetry-otlp` over HTTP with protobuf, which has
-    /// to use the client that is given to it.
-    ///
-    /// An exporter that does not is told when it is first used: flushes fail, and an error is logged.
-    ///
-    /// # Errors
-    /// The exporter's own, and when no thread can be started.
-    pub fn build<E, Problem>(
-        self,
-        exporter: impl FnOnce(BodyClient) -> Result<E, Problem>,
-    ) -> Result<EncodingSpanProcessor, BuildError>
-    where
-        E: SpanExporter + 'static,
-        Problem: StdError + Send + Sync + 'static,
-    {
-        let client = BodyClient::new(self.client);
-        let exporter = exporter(client.clone()).map_err(|problem| BuildError::Exporter(Box::new(problem)))?;
-        let (queue, source) = (Arc::new(Queue::new(self.settings)), Arc::default());
-        let processor = EncodingSpanProcessor { queue: Arc::clone(&queue), source: Arc::clone(&source) };
-        thread::Builder::new()
-            .name("throughline-export".to_owned())
-            .spawn(move || worker::run(&queue, &source, &client, &exporter))
-            .map_err(BuildError::Thread)?;
-        Ok(processor)
-    }
-}
-
-/// Why there is no processor.
-#[derive(Debug, Error)]
-pub enum BuildError {
-    /// The exporter cannot be made.
-    #[error("the exporter cannot be made: {0}")]
-    Exporter(#[source] Box<dyn StdError + Send + Sync>),
-    /// Its thread cannot be started.
-    #[error("the exporter's thread cannot be started: {0}")]
-    Thread(#[source] io::Error),
 }

@@ -1,21 +1,29 @@
-//! What waits: batches that are being filled, that are full, and that are on their way.
+//! Batches that are being filled, that are full, and that are on their way.
+//!
+//! The queue is bounded in spans and in bytes, those of the batch on its way too. While a batch is retried the others wait behind it, so
+//! a receiver that is away costs nothing until the queue is full; then spans are dropped where they end.
 
 use std::{
     collections::VecDeque,
-    sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 
-use crate::{body::Batch, settings::Settings};
+use crate::{
+    body::Batch,
+    counts::{Counters, add},
+    settings::Settings,
+};
 
 /// A batch is full with as many bytes: doors have limits, and most take 4 MiB.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
+/// How long the worker goes on sending after the processor was dropped without a shutdown.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longer than any program runs, and short enough to be added to a time.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 pub(crate) struct Queue {
     settings: Settings,
@@ -25,7 +33,27 @@ pub(crate) struct Queue {
     work: Condvar,
     /// A batch has gone, or the worker has ended.
     progress: Condvar,
-    dropped: AtomicU64,
+    counters: Arc<Counters>,
+}
+
+/// A batch that is to go.
+pub(crate) struct Closed {
+    pub(crate) batch: Batch,
+    /// When it was full.
+    pub(crate) at: Instant,
+}
+
+/// What has become of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The receiver has all but as many spans.
+    Taken { rejected: u64 },
+    /// The receiver does not want it.
+    Refused(String),
+    /// Retries failed for too long.
+    GivenUp(String),
+    /// The time for the shutdown is over.
+    Unsent(String),
 }
 
 #[derive(Default)]
@@ -33,7 +61,7 @@ struct State {
     open: Batch,
     /// When the first span came into `open`.
     opened: Option<Instant>,
-    full: VecDeque<Batch>,
+    full: VecDeque<Closed>,
     /// Emptied, with its memory.
     spare: Option<Batch>,
     /// Of all batches, those on their way too.
@@ -44,7 +72,11 @@ struct State {
     gone: u64,
     /// Which batch failed last, and why.
     failure: Option<(u64, String)>,
+    /// Why the last attempt for the batch under way failed.
+    attempt: Option<String>,
     is_shut_down: bool,
+    /// After a shutdown: nothing is sent any more from then on.
+    deadline: Option<Instant>,
     is_over: bool,
 }
 
@@ -52,11 +84,22 @@ impl State {
     fn close_batch(&mut self) {
         if !self.open.is_empty() {
             let next = self.spare.take().unwrap_or_default();
-            self.full.push_back(std::mem::replace(&mut self.open, next));
+            let batch = std::mem::replace(&mut self.open, next);
+            self.full.push_back(Closed { batch, at: Instant::now() });
             self.opened = None;
             self.closed += 1;
         }
     }
+
+    fn is_past_deadline(&self) -> bool {
+        self.deadline.is_some_and(|deadline| Instant::now() >= deadline)
+    }
+}
+
+/// So long after now.
+pub(crate) fn after(length: Duration) -> Instant {
+    let now = Instant::now();
+    now.checked_add(length).unwrap_or(now + FOREVER)
 }
 
 impl Queue {
@@ -65,7 +108,7 @@ impl Queue {
         settings.max_export_batch_size = settings.max_export_batch_size.min(settings.max_queue_size);
         let max_batch_bytes = MAX_BATCH_BYTES.min(settings.max_queue_bytes / 2);
         let (state, work, progress) = Default::default();
-        Self { settings, max_batch_bytes, state, work, progress, dropped: AtomicU64::new(0) }
+        Self { settings, max_batch_bytes, state, work, progress, counters: Arc::default() }
     }
 
     /// Takes an encoded span in, or drops and counts it where there is no room.
@@ -75,7 +118,7 @@ impl Queue {
             && state.bytes.saturating_add(span.len()) <= self.settings.max_queue_bytes;
         if !has_room || state.is_shut_down {
             // Nothing is logged from here: this is within the end of a span, and a log has spans, too.
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            add(&self.counters.dropped, 1);
             return;
         }
         if span.len() >= self.max_batch_bytes {
@@ -102,17 +145,27 @@ impl Queue {
         }
     }
 
-    /// How many spans were dropped.
-    pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
-    /// The next batch to go; waits until there is one. `None` once all has gone after a shutdown.
-    pub(crate) fn next(&self) -> Option<Batch> {
+    pub(crate) fn retry_for(&self) -> Duration {
+        self.settings.retry_for
+    }
+
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.lock().is_shut_down
+    }
+
+    /// The next batch to go; waits until there is one. `None` after a shutdown, once all has gone or the time for it is over.
+    pub(crate) fn next(&self) -> Option<Closed> {
         let mut state = self.lock();
         loop {
-            if let Some(batch) = state.full.pop_front() {
-                return Some(batch);
+            if state.is_past_deadline() {
+                return None;
+            }
+            if let Some(closed) = state.full.pop_front() {
+                return Some(closed);
             }
             let waits = match state.opened {
                 None if state.is_shut_down => return None,
@@ -131,16 +184,64 @@ impl Queue {
         }
     }
 
-    /// `batch`, the one that [`next`](Self::next) gave last, has gone.
-    pub(crate) fn gone(&self, mut batch: Batch, result: Result<(), String>) {
+    /// An attempt for the batch under way has failed, and another one may follow.
+    pub(crate) fn attempt_failed(&self, problem: &str) {
+        self.lock().attempt = Some(problem.to_owned());
+    }
+
+    /// Waits until a batch may be tried again. A shutdown that begins meanwhile ends the wait, unless the receiver has named the time.
+    /// `false` if the time for the shutdown is over, or will be before that.
+    pub(crate) fn wait_to_retry(&self, until: Instant, is_named: bool) -> bool {
+        let mut state = self.lock();
+        let was_shut_down = state.is_shut_down;
+        loop {
+            let now = Instant::now();
+            let end = match state.deadline {
+                Some(deadline) if now >= deadline || (is_named && until > deadline) => return false,
+                Some(_) if !was_shut_down && !is_named => return true,
+                Some(deadline) => until.min(deadline),
+                None => until,
+            };
+            if now >= until {
+                return true;
+            }
+            let rest = end.saturating_duration_since(now);
+            state = self.work.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    /// `batch`, the one that [`next`](Self::next) returned last, has gone.
+    pub(crate) fn gone(&self, mut batch: Batch, fate: Fate) {
         let (spans, bytes) = (batch.spans, batch.bytes);
+        let count = spans as u64;
+        let problem = match fate {
+            Fate::Taken { rejected } => {
+                let rejected = rejected.min(count);
+                add(&self.counters.exported, count - rejected);
+                add(&self.counters.refused, rejected);
+                None
+            }
+            Fate::Refused(problem) => {
+                add(&self.counters.refused, count);
+                Some(problem)
+            }
+            Fate::GivenUp(problem) => {
+                add(&self.counters.given_up, count);
+                Some(problem)
+            }
+            Fate::Unsent(problem) => {
+                add(&self.counters.unsent, count);
+                Some(problem)
+            }
+        };
         // Memory is given back before the lock is taken, and after.
         batch.clear();
         let mut state = self.lock();
         state.spans -= spans;
         state.bytes -= bytes;
         state.gone += 1;
-        if let Err(problem) = result {
+        state.attempt = None;
+        if let Some(problem) = problem {
             state.failure = Some((state.gone, problem));
         }
         let _surplus = state.spare.replace(batch);
@@ -148,11 +249,11 @@ impl Queue {
         self.progress.notify_all();
     }
 
-    /// The worker has ended. What is left, if it panicked, is lost; no memory is kept.
+    /// The worker has ended. What is left, because the time was over or the worker panicked, is lost; no memory is kept.
     pub(crate) fn over(&self) {
         let mut state = self.lock();
         (state.is_shut_down, state.is_over) = (true, true);
-        self.dropped.fetch_add(state.spans as u64, Ordering::Relaxed);
+        add(&self.counters.unsent, state.spans as u64);
         let _lost = (std::mem::take(&mut state.open), std::mem::take(&mut state.full), state.spare.take());
         drop(state);
         self.progress.notify_all();
@@ -171,11 +272,17 @@ impl Queue {
         let is_waiting = |state: &mut State| state.gone < target && !state.is_over;
         let (state, waited) =
             self.progress.wait_timeout_while(state, timeout, is_waiting).unwrap_or_else(PoisonError::into_inner);
-        match &state.failure {
-            _ if waited.timed_out() => Err(OTelSdkError::Timeout(timeout)),
-            Some((batch, problem)) if *batch > before => Err(OTelSdkError::InternalFailure(problem.clone())),
-            _ if state.gone < target => Err(OTelSdkError::InternalFailure("the exporter's thread panicked".to_owned())),
-            _ => Ok(()),
+        let problem = match (&state.failure, &state.attempt) {
+            (Some((batch, problem)), _) if *batch > before => Some(problem),
+            (_, attempt) if state.gone < target => attempt.as_ref(),
+            _ => None,
+        };
+        let is_late = waited.timed_out() || state.is_past_deadline();
+        match problem {
+            Some(problem) => Err(OTelSdkError::InternalFailure(problem.clone())),
+            None if state.gone >= target => Ok(()),
+            None if is_late => Err(OTelSdkError::Timeout(timeout)),
+            None => Err(OTelSdkError::InternalFailure("the exporter's thread panicked".to_owned())),
         }
     }
 
@@ -186,6 +293,7 @@ impl Queue {
         if std::mem::replace(&mut state.is_shut_down, true) {
             return Err(OTelSdkError::AlreadyShutdown);
         }
+        state.deadline = Some(after(timeout));
         // With the same lock: what fails from now on is part of the result.
         let result = self.send_all(state, timeout);
         let rest = timeout.saturating_sub(begun.elapsed());
@@ -197,9 +305,12 @@ impl Queue {
         if waited.timed_out() { result.and(Err(OTelSdkError::Timeout(timeout))) } else { result }
     }
 
-    /// Takes no further spans, and sends what waits.
+    /// Takes no further spans, and has the worker send what waits, for a while.
     pub(crate) fn close(&self) {
-        self.lock().is_shut_down = true;
+        let mut state = self.lock();
+        state.is_shut_down = true;
+        state.deadline.get_or_insert_with(|| after(CLOSE_TIMEOUT));
+        drop(state);
         self.work.notify_one();
     }
 
@@ -218,6 +329,7 @@ mod tests {
             max_export_batch_size: 1,
             max_queue_size: 1,
             max_queue_bytes: 1_000,
+            retry_for: Duration::ZERO,
         })
     }
 
@@ -235,8 +347,35 @@ mod tests {
     fn a_flush_does_not_say_what_went_wrong_before() {
         let queue = queue();
         queue.push(&InstrumentationScope::builder("test").build(), b"span");
-        let batch = queue.next().unwrap();
-        queue.gone(batch, Err("refused".to_owned()));
+        let closed = queue.next().unwrap();
+        queue.gone(closed.batch, Fate::Refused("no".to_owned()));
         queue.flush(Duration::ZERO).unwrap();
+    }
+
+    #[test]
+    fn a_flush_that_takes_too_long_says_why_the_last_attempt_failed() {
+        let queue = queue();
+        queue.push(&InstrumentationScope::builder("test").build(), b"span");
+        let _under_way = queue.next().unwrap();
+        queue.attempt_failed("HTTP status 503");
+        let error = queue.flush(Duration::from_millis(1)).unwrap_err();
+        assert!(matches!(&error, OTelSdkError::InternalFailure(problem) if problem == "HTTP status 503"), "{error}");
+    }
+
+    #[test]
+    fn a_retry_waits_for_no_longer_than_a_shutdown_may_take() {
+        let far = after(Duration::MAX);
+        let queue = queue();
+        assert!(queue.wait_to_retry(Instant::now(), false));
+        std::thread::scope(|scope| {
+            // Whether it begins before the shutdown or after it, it ends.
+            let waiting = scope.spawn(|| queue.wait_to_retry(far, true));
+            assert!(queue.shut_down(Duration::ZERO).is_err(), "no worker ends");
+            assert!(!waiting.join().unwrap());
+        });
+        for is_named in [false, true] {
+            assert!(!queue.wait_to_retry(far, is_named));
+        }
+        assert!(queue.next().is_none());
     }
 }

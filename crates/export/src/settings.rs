@@ -4,10 +4,14 @@ use std::{env, time::Duration};
 
 use opentelemetry_sdk::trace::{
     OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE_DEFAULT, OTEL_BSP_MAX_QUEUE_SIZE,
-    OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT, OTEL_BSP_SCHEDULE_DELAY, OTEL_BSP_SCHEDULE_DELAY_DEFAULT,
+    OTEL_BSP_SCHEDULE_DELAY, OTEL_BSP_SCHEDULE_DELAY_DEFAULT,
 };
 
+/// More than the 2,048 of the SDK: a receiver that is away for half a minute must cost nothing, and memory has a limit of its own.
+const MAX_QUEUE_SIZE: usize = 65_536;
 const MAX_QUEUE_BYTES: usize = 16 * 1024 * 1024;
+/// For so long a batch is tried again.
+const RETRY_FOR: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Settings {
@@ -15,6 +19,7 @@ pub(crate) struct Settings {
     pub(crate) max_export_batch_size: usize,
     pub(crate) max_queue_size: usize,
     pub(crate) max_queue_bytes: usize,
+    pub(crate) retry_for: Duration,
 }
 
 impl Settings {
@@ -38,8 +43,9 @@ impl Settings {
             scheduled_delay: number(OTEL_BSP_SCHEDULE_DELAY, 0)
                 .map_or(OTEL_BSP_SCHEDULE_DELAY_DEFAULT, Duration::from_millis),
             max_export_batch_size: size(OTEL_BSP_MAX_EXPORT_BATCH_SIZE, OTEL_BSP_MAX_EXPORT_BATCH_SIZE_DEFAULT),
-            max_queue_size: size(OTEL_BSP_MAX_QUEUE_SIZE, OTEL_BSP_MAX_QUEUE_SIZE_DEFAULT),
+            max_queue_size: size(OTEL_BSP_MAX_QUEUE_SIZE, MAX_QUEUE_SIZE),
             max_queue_bytes: MAX_QUEUE_BYTES,
+            retry_for: RETRY_FOR,
         }
     }
 }
@@ -52,7 +58,7 @@ mod tests {
     fn variables_are_read_and_wrong_ones_ignored() {
         let default = Settings::read(|_| None);
         assert_eq!(default.scheduled_delay, Duration::from_secs(5));
-        assert_eq!((default.max_export_batch_size, default.max_queue_size), (512, 2048));
+        assert_eq!((default.max_export_batch_size, default.max_queue_size), (512, 65_536));
 
         let set = Settings::read(|name| {
             let value = match name {
@@ -68,6 +74,7 @@ mod tests {
             max_export_batch_size: 64,
             max_queue_size: 4096,
             max_queue_bytes: MAX_QUEUE_BYTES,
+            retry_for: RETRY_FOR,
         };
         assert_eq!(set, expected);
 

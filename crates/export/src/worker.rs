@@ -1,48 +1,93 @@
 //! The thread that posts what was encoded.
 
 use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use opentelemetry::Context;
-use opentelemetry_sdk::{error::OTelSdkError, trace::SpanExporter};
 
 use crate::{
     body::{KEPT_BYTES, Source},
-    client::BodyClient,
-    queue::Queue,
+    queue::{Fate, Queue, after},
+    request::{Answer, Poster},
+    retry::Backoff,
 };
 
-/// Posts batch after batch until the queue is shut down and empty.
-pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, client: &BodyClient, exporter: &impl SpanExporter) {
+/// Posts batch after batch until the queue is shut down and empty, or the time for the shutdown is over.
+pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, poster: &Poster) {
     let _ending = Ending(queue);
     // A client that is traced makes no spans of its own of this.
     let _suppressed = Context::enter_telemetry_suppressed_scope();
-    let (mut memory, mut told) = (Vec::new(), 0);
-    while let Some(batch) = queue.next() {
-        let body = source.lock().unwrap_or_else(PoisonError::into_inner).body(&batch, memory);
-        let (body, result) = post(body, client, exporter);
-        if let Err(problem) = &result {
-            tracing::error!(problem, spans = batch.spans, "spans cannot be exported");
+    let mut memory = Vec::new();
+    let mut reported = 0;
+    // Before this time the receiver wants no request.
+    let mut not_before = None;
+    while let Some(closed) = queue.next() {
+        let body = source.lock().unwrap_or_else(PoisonError::into_inner).body(&closed.batch, memory);
+        let spans = closed.batch.spans;
+        let fate = deliver(queue, poster, closed.at, &poster.compress(body.clone()), &mut not_before);
+        match &fate {
+            Fate::Taken { rejected: 0 } => {}
+            Fate::Taken { rejected } => tracing::error!(spans = rejected, "the receiver has rejected spans"),
+            Fate::Refused(problem) => tracing::error!(problem, spans, "spans cannot be exported"),
+            Fate::GivenUp(problem) => tracing::error!(problem, spans, "spans are given up after retries"),
+            Fate::Unsent(problem) => tracing::error!(problem, spans, "spans are not sent before the shutdown ends"),
         }
-        queue.gone(batch, result);
-        // Not each time: for the first one, and when there are more than twice as many as were told.
-        if queue.dropped() > told * 2 {
-            told = tell_dropped(queue);
+        queue.gone(closed.batch, fate);
+        // Not each time: for the first one, and when there are more than twice as many as were reported.
+        if dropped(queue) > reported * 2 {
+            reported = report_dropped(queue);
         }
-        // The next body is about as long, if this one is not an exception. Whoever still has it keeps it.
+        // The next body is about as long, if this one is not an exception. A client that still has it keeps it.
         memory = if body.len() <= KEPT_BYTES && body.is_unique() { Vec::from(body) } else { Vec::new() };
     }
-    if queue.dropped() > told {
-        tell_dropped(queue);
+    if dropped(queue) > reported {
+        report_dropped(queue);
     }
-    // It cannot be of help to anybody any more whether this fails.
-    let _ = exporter.shutdown();
 }
 
-/// Tells the queue that nobody works any more, if by a panic, too.
+/// Posts one body until it is taken or refused, or there is no time left.
+fn deliver(queue: &Queue, poster: &Poster, closed: Instant, body: &Bytes, not_before: &mut Option<Instant>) -> Fate {
+    let mut backoff = Backoff::new();
+    if let Some(named) = not_before.take()
+        && !queue.wait_to_retry(named, true)
+    {
+        return Fate::Unsent("the receiver is not to be asked again yet".to_owned());
+    }
+    loop {
+        let (problem, retry_after) = match poster.post(body.clone()) {
+            Answer::Taken { rejected, words } => {
+                if !words.is_empty() {
+                    // Without rejected spans it is a warning of the receiver's.
+                    tracing::warn!(words, rejected, "the receiver of spans answers");
+                }
+                return Fate::Taken { rejected };
+            }
+            Answer::Refused { problem } => return Fate::Refused(problem),
+            Answer::NotNow { problem, retry_after } => (problem, retry_after),
+        };
+        // As long as a batch is retried is as long as a receiver may be away by its own word.
+        let named = retry_after.map(|pause| pause.min(queue.retry_for()));
+        let pause = named.unwrap_or_else(|| backoff.next(queue.is_shut_down()));
+        if is_over(closed.elapsed(), pause, queue.retry_for()) {
+            *not_before = named.map(after);
+            return Fate::GivenUp(problem);
+        }
+        queue.attempt_failed(&problem);
+        if !queue.wait_to_retry(after(pause), named.is_some()) {
+            return Fate::Unsent(problem);
+        }
+    }
+}
+
+/// Whether a batch of this age would be too old after a pause.
+fn is_over(age: Duration, pause: Duration, retry_for: Duration) -> bool {
+    age.saturating_add(pause) > retry_for
+}
+
+/// Tells the queue that nobody works any more, after a panic too.
 struct Ending<'a>(&'a Queue);
 
 impl Drop for Ending<'_> {
@@ -51,50 +96,31 @@ impl Drop for Ending<'_> {
     }
 }
 
-fn tell_dropped(queue: &Queue) -> u64 {
-    let dropped = queue.dropped();
-    tracing::warn!(dropped, "spans were dropped: more end than can be exported, or some end after the shutdown");
-    dropped
+fn dropped(queue: &Queue) -> u64 {
+    queue.counters().read().dropped
 }
 
-fn post(body: Bytes, client: &BodyClient, exporter: &impl SpanExporter) -> (Bytes, Result<(), String>) {
-    client.put(body);
-    // Of no spans: they are in the body already.
-    let exported = catch_unwind(AssertUnwindSafe(|| futures_executor::block_on(exporter.export(Vec::new()))));
-    let (body, used) = client.take();
-    let result = match (used, exported) {
-        (Err(misuse), _) => Err(misuse.to_string()),
-        (Ok(()), Ok(exported)) => exported.map_err(|error| match error {
-            // Whoever flushes gets it within another one.
-            OTelSdkError::InternalFailure(problem) => problem,
-            other => other.to_string(),
-        }),
-        (Ok(()), Err(_)) => Err("the exporter panicked".to_owned()),
-    };
-    (body, result)
+fn report_dropped(queue: &Queue) -> u64 {
+    let dropped = dropped(queue);
+    tracing::warn!(dropped, "spans were dropped: more end than can be exported, or some end after the shutdown");
+    dropped
 }
 
 #[cfg(test)]
 mod tests {
     use std::{
-        fmt::{self, Debug, Formatter},
         io::{self, Write},
-        sync::{
-            Arc,
-            atomic::{AtomicBool, Ordering},
-        },
-        time::Duration,
+        sync::Arc,
     };
 
     use async_trait::async_trait;
     use http::{Request, Response};
     use opentelemetry::InstrumentationScope;
     use opentelemetry_http::{HttpClient, HttpError};
-    use opentelemetry_sdk::{error::OTelSdkResult, trace::SpanData};
     use tracing::subscriber::with_default;
 
     use super::*;
-    use crate::settings::Settings;
+    use crate::{endpoint::Endpoint, settings::Settings};
 
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
@@ -109,39 +135,24 @@ mod tests {
         }
     }
 
-    #[derive(Debug)]
-    struct Unused;
+    /// Refuses all. While it posts spans end: each time as many as are left here.
+    struct Client {
+        queue: Arc<Queue>,
+        ending: Mutex<Vec<usize>>,
+    }
+
+    impl std::fmt::Debug for Client {
+        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("Client")
+        }
+    }
 
     #[async_trait]
-    impl HttpClient for Unused {
+    impl HttpClient for Client {
         async fn send_bytes(&self, _: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-            unreachable!("the exporter posts nothing")
-        }
-    }
-
-    /// While it exports spans end: each time as many as are left here.
-    struct Exporter<'a> {
-        queue: &'a Queue,
-        ending: Mutex<Vec<usize>>,
-        is_shut_down: AtomicBool,
-    }
-
-    impl Debug for Exporter<'_> {
-        fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-            formatter.write_str("Exporter")
-        }
-    }
-
-    impl SpanExporter for Exporter<'_> {
-        async fn export(&self, _: Vec<SpanData>) -> OTelSdkResult {
             let ending = self.ending.lock().unwrap().pop().unwrap_or_default();
-            (0..ending).for_each(|_| push(self.queue));
-            Ok(())
-        }
-
-        fn shutdown(&self) -> OTelSdkResult {
-            self.is_shut_down.store(true, Ordering::Relaxed);
-            Ok(())
+            (0..ending).for_each(|_| push(&self.queue));
+            Ok(Response::builder().status(400).body(Bytes::new())?)
         }
     }
 
@@ -151,26 +162,37 @@ mod tests {
 
     #[test]
     fn what_is_lost_is_logged_but_not_each_time() {
-        let queue = Queue::new(Settings {
+        let queue = Arc::new(Queue::new(Settings {
             scheduled_delay: Duration::MAX,
             max_export_batch_size: 1,
             max_queue_size: 10,
             max_queue_bytes: 1_000,
-        });
+            retry_for: Duration::ZERO,
+        }));
         (0..4).for_each(|_| push(&queue));
         // Whatever comes now is dropped.
         queue.close();
-        let exporter =
-            Exporter { queue: &queue, ending: Mutex::new(vec![1, 4, 1, 2]), is_shut_down: AtomicBool::new(false) };
+        let client = Client { queue: Arc::clone(&queue), ending: Mutex::new(vec![1, 4, 1, 2]) };
+        let poster = Poster::new(Arc::new(client), Endpoint::default());
         let log = Log::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-        with_default(subscriber, || run(&queue, &Mutex::default(), &BodyClient::new(Arc::new(Unused)), &exporter));
+        with_default(subscriber, || run(&queue, &Mutex::default(), &poster));
         let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
         assert_eq!(log.matches("spans cannot be exported").count(), 4, "{log}");
         let dropped: Vec<_> =
-            log.lines().filter_map(|line| line.rsplit_once("dropped=")).map(|(_, told)| told).collect();
+            log.lines().filter_map(|line| line.rsplit_once("dropped=")).map(|(_, reported)| reported).collect();
         assert_eq!(dropped, ["2", "7", "8"], "{log}");
-        assert!(exporter.is_shut_down.load(Ordering::Relaxed));
+        let counts = queue.counters().read();
+        assert_eq!((counts.refused, counts.dropped, counts.lost()), (4, 8, 12));
+    }
+
+    #[test]
+    fn a_batch_is_too_old_when_the_next_attempt_would_be() {
+        let s = Duration::from_secs;
+        assert!(!is_over(s(20), s(10), s(30)));
+        assert!(is_over(s(21), s(10), s(30)));
+        assert!(is_over(s(0), s(1), Duration::ZERO));
+        assert!(!is_over(s(1_000_000), s(10), Duration::MAX));
     }
 }

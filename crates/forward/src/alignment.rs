@@ -1,11 +1,11 @@
 //! Pages' records in the server's clock, for upstreams that show times as they come.
 
 use crate::outgoing::Outgoing;
-use std::collections::{BTreeMap, HashMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use throughline_otlp::{
     KeyValue, LogRecord, Span,
     context::{TraceId, keys},
-    is_client_reported, page_clock_offset_ns,
+    is_client_reported,
 };
 use throughline_store::{SpanStore as _, Store, StoreError};
 
@@ -27,33 +27,34 @@ impl Aligner {
 
     /// Moves those of a batch that can be: a trace whose requests were not measured says nothing about its clock.
     pub(crate) async fn align<R: Outgoing>(&mut self, batch: &mut [(u64, R)]) -> Result<(), StoreError> {
-        // The memory of this batch: what is forgotten meanwhile must not move one record and not the next.
-        let mut offsets_ns: BTreeMap<TraceId, Option<i64>> = BTreeMap::new();
+        let reported = |record: &R| record.ids().0.filter(|_| is_client_reported(record.attributes()));
+        let trace_ids: BTreeSet<TraceId> = batch.iter().filter_map(|(_, record)| reported(record)).collect();
+        let offsets_ns = self.offsets_ns(trace_ids).await?;
         for (_, record) in batch {
-            let Some(trace_id) = record.ids().0.filter(|_| is_client_reported(record.attributes())) else { continue };
-            let offset_ns = match offsets_ns.entry(trace_id) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(unknown) => *unknown.insert(self.offset_ns(trace_id).await?),
-            };
-            if let Some(offset_ns) = offset_ns {
-                record.shift(offset_ns);
+            if let Some(offset_ns) = reported(record).and_then(|trace_id| offsets_ns.get(&trace_id)) {
+                record.shift(*offset_ns);
             }
         }
         Ok(())
     }
 
-    async fn offset_ns(&mut self, trace_id: TraceId) -> Result<Option<i64>, StoreError> {
-        if let Some(offset_ns) = self.offsets_ns.get(&trace_id) {
-            return Ok(Some(*offset_ns));
-        }
-        let offset_ns = page_clock_offset_ns(&self.store.trace(trace_id).await?);
-        if let Some(offset_ns) = offset_ns {
+    /// The offsets of these traces, as far as they are known: from memory, else from the traces' rows.
+    async fn offsets_ns(&mut self, trace_ids: BTreeSet<TraceId>) -> Result<BTreeMap<TraceId, i64>, StoreError> {
+        let (known, unknown): (Vec<TraceId>, Vec<TraceId>) =
+            trace_ids.into_iter().partition(|trace_id| self.offsets_ns.contains_key(trace_id));
+        // The memory of this batch: what is forgotten meanwhile must not move one record and not the next.
+        let mut offsets_ns: BTreeMap<TraceId, i64> =
+            known.into_iter().filter_map(|trace_id| Some((trace_id, *self.offsets_ns.get(&trace_id)?))).collect();
+        let facts = self.store.facts(unknown.clone()).await?;
+        for (trace_id, facts) in unknown.into_iter().zip(facts) {
+            let Some(clock) = facts.page_clock else { continue };
             if self.offsets_ns.len() >= MOST_TRACES {
                 self.offsets_ns.clear();
             }
-            self.offsets_ns.insert(trace_id, offset_ns);
+            self.offsets_ns.insert(trace_id, clock.offset_ns);
+            offsets_ns.insert(trace_id, clock.offset_ns);
         }
-        Ok(offset_ns)
+        Ok(offsets_ns)
     }
 }
 
@@ -84,7 +85,8 @@ fn shifted_by(offset_ns: i64) -> KeyValue {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use throughline_otlp::{Event, context::SpanId};
+    use throughline_otlp::{Event, SpanKind, clocked, context::SpanId};
+    use throughline_timing::{ClockedSpan, align};
 
     #[test]
     fn a_span_moves_with_its_events_and_says_by_how_much() {
@@ -97,6 +99,60 @@ mod tests {
         assert_eq!(span.attributes, [KeyValue::new(keys::CLOCK_SHIFT_MS, -2.5)]);
         shift_span(&mut span, i64::MIN);
         assert_eq!(span.start_ns, 0, "it does not wrap");
+    }
+
+    /// A trace of a page whose requests each know an offset, `(offset_ms, error_ms)`, and were answered by a server.
+    fn trace(number: u8, requests: &[(f64, Option<f64>)]) -> Vec<Span> {
+        let trace_id = TraceId::from_bytes([number; 16]).unwrap();
+        let id = |number: u64| SpanId::from_bytes((1 << 32 | number).to_be_bytes()).unwrap();
+        let span = |number: u64, parent: Option<u64>| {
+            let mut span = Span::new(trace_id, id(number), Arc::default(), Arc::default());
+            (span.parent_span_id, span.start_ns, span.end_ns) = (parent.map(id), 5_000_000_000_000, 5_000_900_000_000);
+            span
+        };
+        let mut spans = vec![span(1, None)];
+        spans[0].attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
+        for (id, (offset_ms, error_ms)) in (2..).step_by(2).zip(requests) {
+            let mut fetch = span(id, Some(1));
+            fetch.attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
+            fetch.attributes.push(KeyValue::new(keys::CLOCK_OFFSET_MS, *offset_ms));
+            fetch.attributes.extend(error_ms.map(|error_ms| KeyValue::new(keys::CLOCK_ERROR_MS, error_ms)));
+            let mut server = span(id + 1, Some(id));
+            server.kind = SpanKind::Server;
+            spans.extend([fetch, server]);
+        }
+        spans
+    }
+
+    /// What the inspector shows is [`align`]: it moves the server's spans into the page's clock. Here the page's are moved into
+    /// the server's. The same trace has to be moved by the same amount.
+    #[tokio::test]
+    async fn a_trace_moves_by_what_the_inspector_moves_it_by() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let traces: [&[(f64, Option<f64>)]; 5] = [
+            &[],
+            &[(3_600_000.0, Some(0.5))],
+            &[(1_510.0, Some(20.0)), (1_500.0, Some(0.25)), (1_499.0, Some(5.0))],
+            &[(-20.0, None), (-20.0, Some(3.0))],
+            &[(7.0, Some(1.0)), (7.5, Some(1.0))],
+        ];
+        for (number, requests) in (1..).zip(traces) {
+            let spans = trace(number, requests);
+            store.append(spans.clone()).await.unwrap();
+            let aligned = align(&spans.iter().map(clocked).collect::<Vec<ClockedSpan>>());
+            let mut batch: Vec<(u64, Span)> = (1..).zip(spans.clone()).collect();
+            Aligner::new(store.clone()).align(&mut batch).await.unwrap();
+            let here: Vec<i64> = batch.iter().zip(&spans).map(|((_, after), before)| moved(before, after)).collect();
+            let inspector: Vec<i64> = aligned.spans.iter().map(|span| span.shift_ns).collect();
+            let between = |shifts: &[i64]| shifts.iter().map(|shift| shift - shifts[0]).collect::<Vec<_>>();
+            assert_eq!(between(&here), between(&inspector), "{requests:?}");
+            assert_eq!(here[0], aligned.page.map_or(0, |offset| offset.offset_ns), "{requests:?}");
+        }
+    }
+
+    fn moved(before: &Span, after: &Span) -> i64 {
+        i64::try_from(i128::from(after.start_ns) - i128::from(before.start_ns)).unwrap()
     }
 
     #[test]

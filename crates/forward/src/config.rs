@@ -1,24 +1,27 @@
-//! What a sink is told.
+//! The configuration of a sink.
 
-use crate::{Sampling, Secret, endpoint};
+use crate::{Sampling, endpoint};
+use secrecy::SecretString;
 use std::{fmt, time::Duration};
+use throughline_store::SinkName;
 use url::Url;
 
-/// An OTLP/HTTP upstream and what it takes.
+/// An OTLP/HTTP upstream and what it gets.
 #[derive(Clone)]
+#[non_exhaustive]
 pub struct OtlpSink {
-    /// The name of its cursor in the store: as long as it stays the same, delivery goes on where it was.
-    pub name: String,
+    /// The name that its cursors have in the store: as long as it stays the same, delivery goes on where it was.
+    pub name: SinkName,
     /// The full address that spans are posted to, such as [`traces_endpoint`](crate::traces_endpoint) makes.
     pub endpoint: Url,
     /// The full address that log records are posted to, such as [`logs_endpoint`](crate::logs_endpoint) makes; without it
-    /// they stay in the store. They have a cursor of their own, `<name>/logs`.
+    /// they stay in the store. They have a cursor of their own.
     pub logs_endpoint: Option<Url>,
     /// The full address that data points are posted to, such as [`metrics_endpoint`](crate::metrics_endpoint) makes; without
-    /// it they stay where they are. Their cursor is `<name>/metrics`.
+    /// it they stay where they are. They have a cursor of their own.
     pub metrics_endpoint: Option<Url>,
     /// Sent with every request; the values are not shown anywhere.
-    pub headers: Vec<(String, Secret)>,
+    pub headers: Vec<(String, SecretString)>,
     /// Spans, log records or data points in one request. 512.
     pub max_spans: usize,
     /// Bytes of one request before compression. 1,000,000; a single one that is larger is sent by itself.
@@ -26,16 +29,16 @@ pub struct OtlpSink {
     /// Whether what pages report is moved into the server's clock where the offset is known; each record that was moved says
     /// by how much (`throughline.clock.shift_ms`). What is stored stays as it was. No.
     pub align_clocks: bool,
-    /// Which traces go on; all without it. It is about spans: all else goes on.
+    /// Which traces are sent; all without it. It is about spans: all else is sent.
     pub sampling: Option<Sampling>,
 }
 
 impl OtlpSink {
     /// Without log records, data points and headers, with limits that suit Honeycomb.
     #[must_use]
-    pub fn new(name: impl Into<String>, endpoint: Url) -> Self {
+    pub fn new(name: SinkName, endpoint: Url) -> Self {
         Self {
-            name: name.into(),
+            name,
             endpoint,
             logs_endpoint: None,
             metrics_endpoint: None,
@@ -46,13 +49,99 @@ impl OtlpSink {
             sampling: None,
         }
     }
+
+    /// Sets [`OtlpSink::logs_endpoint`].
+    #[must_use]
+    pub fn with_logs_endpoint(mut self, endpoint: Url) -> Self {
+        self.logs_endpoint = Some(endpoint);
+        self
+    }
+
+    /// Sets [`OtlpSink::metrics_endpoint`].
+    #[must_use]
+    pub fn with_metrics_endpoint(mut self, endpoint: Url) -> Self {
+        self.metrics_endpoint = Some(endpoint);
+        self
+    }
+
+    /// Adds to [`OtlpSink::headers`].
+    #[must_use]
+    pub fn with_headers(mut self, headers: impl IntoIterator<Item = (String, SecretString)>) -> Self {
+        self.headers.extend(headers);
+        self
+    }
+
+    /// Sets [`OtlpSink::max_spans`] and [`OtlpSink::max_bytes`].
+    #[must_use]
+    pub fn with_limits(mut self, max_spans: usize, max_bytes: usize) -> Self {
+        self.max_spans = max_spans;
+        self.max_bytes = max_bytes;
+        self
+    }
+
+    /// Sets [`OtlpSink::align_clocks`].
+    #[must_use]
+    pub fn with_align_clocks(mut self, align_clocks: bool) -> Self {
+        self.align_clocks = align_clocks;
+        self
+    }
+
+    /// Sets [`OtlpSink::sampling`].
+    #[must_use]
+    pub fn with_sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = Some(sampling);
+        self
+    }
+}
+
+/// How records are delivered, wherever that is to.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// The name that its cursors have in the store: as long as it stays the same, delivery goes on where it was.
+    pub name: SinkName,
+    /// Spans, log records or data points in one request. 512.
+    pub max_records: usize,
+    /// As [`OtlpSink::align_clocks`]. No.
+    pub align_clocks: bool,
+    /// As [`OtlpSink::sampling`].
+    pub sampling: Option<Sampling>,
+}
+
+impl Delivery {
+    /// Everything, as it is stored.
+    #[must_use]
+    pub const fn new(name: SinkName) -> Self {
+        Self { name, max_records: 512, align_clocks: false, sampling: None }
+    }
+
+    /// Sets [`Delivery::max_records`].
+    #[must_use]
+    pub const fn with_max_records(mut self, max_records: usize) -> Self {
+        self.max_records = max_records;
+        self
+    }
+
+    /// Sets [`Delivery::align_clocks`].
+    #[must_use]
+    pub const fn with_align_clocks(mut self, align_clocks: bool) -> Self {
+        self.align_clocks = align_clocks;
+        self
+    }
+
+    /// Sets [`Delivery::sampling`].
+    #[must_use]
+    pub fn with_sampling(mut self, sampling: Sampling) -> Self {
+        self.sampling = Some(sampling);
+        self
+    }
 }
 
 /// Names only: a URL's own `Debug` shows its password.
 impl fmt::Debug for OtlpSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OtlpSink")
-            .field("name", &self.name)
+            .field("name", &self.name.as_str())
             .field("endpoint", &endpoint::shown(&self.endpoint))
             .field("logs_endpoint", &self.logs_endpoint.as_ref().map(endpoint::shown))
             .field("metrics_endpoint", &self.metrics_endpoint.as_ref().map(endpoint::shown))
@@ -67,6 +156,7 @@ impl fmt::Debug for OtlpSink {
 
 /// When things happen.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct ForwardConfig {
     /// How long what is new waits for more, so that one request carries them all. 200 ms.
     pub linger: Duration,
@@ -86,6 +176,64 @@ pub struct ForwardConfig {
     pub shutdown_timeout: Duration,
 }
 
+impl ForwardConfig {
+    /// Sets [`ForwardConfig::linger`].
+    #[must_use]
+    pub const fn with_linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// Sets [`ForwardConfig::connect_timeout`].
+    #[must_use]
+    pub const fn with_connect_timeout(mut self, connect_timeout: Duration) -> Self {
+        self.connect_timeout = connect_timeout;
+        self
+    }
+
+    /// Sets [`ForwardConfig::request_timeout`].
+    #[must_use]
+    pub const fn with_request_timeout(mut self, request_timeout: Duration) -> Self {
+        self.request_timeout = request_timeout;
+        self
+    }
+
+    /// Sets [`ForwardConfig::max_retry_after`].
+    #[must_use]
+    pub const fn with_max_retry_after(mut self, max_retry_after: Duration) -> Self {
+        self.max_retry_after = max_retry_after;
+        self
+    }
+
+    /// Sets [`ForwardConfig::auth_probe`].
+    #[must_use]
+    pub const fn with_auth_probe(mut self, auth_probe: Duration) -> Self {
+        self.auth_probe = auth_probe;
+        self
+    }
+
+    /// Sets [`ForwardConfig::absent_probe`].
+    #[must_use]
+    pub const fn with_absent_probe(mut self, absent_probe: Duration) -> Self {
+        self.absent_probe = absent_probe;
+        self
+    }
+
+    /// Sets [`ForwardConfig::shutdown_timeout`].
+    #[must_use]
+    pub const fn with_shutdown_timeout(mut self, shutdown_timeout: Duration) -> Self {
+        self.shutdown_timeout = shutdown_timeout;
+        self
+    }
+
+    /// Sets [`ForwardConfig::backoff`].
+    #[must_use]
+    pub const fn with_backoff(mut self, backoff: BackoffConfig) -> Self {
+        self.backoff = backoff;
+        self
+    }
+}
+
 impl Default for ForwardConfig {
     fn default() -> Self {
         Self {
@@ -103,11 +251,20 @@ impl Default for ForwardConfig {
 
 /// Exponential backoff: each failure doubles the wait; half of it is left to chance, so that many do not come at once.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct BackoffConfig {
     /// The longest first wait. 1 s.
     pub initial: Duration,
     /// The longest wait of all. 60 s.
     pub max: Duration,
+}
+
+impl BackoffConfig {
+    /// From the longest first wait to the longest wait of all.
+    #[must_use]
+    pub const fn new(initial: Duration, max: Duration) -> Self {
+        Self { initial, max }
+    }
 }
 
 impl Default for BackoffConfig {
@@ -122,12 +279,40 @@ mod tests {
 
     #[test]
     fn debug_shows_no_secret() {
-        let mut sink = OtlpSink::new("a", "https://user:s3cret@example.com/v1/traces?key=s3cret".parse().unwrap());
-        sink.logs_endpoint = Some("https://user:s3cret@example.com/v1/logs?key=s3cret".parse().unwrap());
-        sink.metrics_endpoint.clone_from(&sink.logs_endpoint);
-        sink.headers = vec![("x-honeycomb-team".to_owned(), Secret::new("s3cret"))];
-        let shown = format!("{sink:?}");
+        let url = |path: &str| format!("https://user:s3cret@example.com{path}?key=s3cret").parse().unwrap();
+        let sink = OtlpSink::new(SinkName::new("a").unwrap(), url("/v1/traces"))
+            .with_logs_endpoint(url("/v1/logs"))
+            .with_metrics_endpoint(url("/v1/metrics"))
+            .with_headers([("x-honeycomb-team".to_owned(), SecretString::from("s3cret"))]);
+        let shown = format!("{sink:?} {sink:#?}");
         assert!(!shown.contains("s3cret"), "{shown}");
         assert!(shown.contains("x-honeycomb-team"), "{shown}");
+    }
+
+    #[test]
+    fn each_setting_sets_its_own_field() {
+        let s = Duration::from_secs;
+        let config = ForwardConfig::default()
+            .with_linger(s(1))
+            .with_connect_timeout(s(2))
+            .with_request_timeout(s(3))
+            .with_max_retry_after(s(4))
+            .with_auth_probe(s(5))
+            .with_absent_probe(s(6))
+            .with_shutdown_timeout(s(7))
+            .with_backoff(BackoffConfig::new(s(8), s(9)));
+        let ForwardConfig {
+            linger,
+            connect_timeout,
+            request_timeout,
+            backoff,
+            max_retry_after,
+            auth_probe,
+            absent_probe,
+            shutdown_timeout,
+        } = config;
+        let timeouts = [linger, connect_timeout, request_timeout, max_retry_after, auth_probe, absent_probe];
+        assert_eq!(timeouts, [1, 2, 3, 4, 5, 6].map(s));
+        assert_eq!([shutdown_timeout, backoff.initial, backoff.max], [7, 8, 9].map(s));
     }
 }

@@ -5,6 +5,7 @@ use url::Url;
 
 /// Why a text is no endpoint. The text is not repeated: it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EndpointError {
     /// It is no URL.
     #[error("the endpoint is not a URL: {0}")]
@@ -53,9 +54,10 @@ fn signal_endpoint(base: &str, signal: Signal) -> Result<Url, EndpointError> {
 /// The address as people may see it: no user, no password, no query.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
-    // Both fail only where there is no host, and then there is nothing to take away.
-    let _ = url.set_username("");
-    let _ = url.set_password(None);
+    if !url.username().is_empty() || url.password().is_some() {
+        let removed = url.set_username("").and_then(|()| url.set_password(None));
+        removed.expect("a URL that has a user or a password has a host, and can lose them");
+    }
     url.set_query(None);
     url.set_fragment(None);
     url.into()

@@ -1,25 +1,21 @@
 //! Starting and stopping a sink.
 
 use crate::{
-    ForwardConfig, OtlpSink, SinkStatus,
-    alignment::Aligner,
-    outgoing::Outgoing,
-    status::SinkState,
-    upstream::{ClientError, Upstream},
-    worker::Worker,
+    Delivery, ForwardConfig, OtlpSink, Sink, SinkStatus, alignment::Aligner, otlp::Otlp, outgoing::Outgoing,
+    upstream::ClientError, worker::Worker,
 };
-use std::time::Duration;
-use throughline_otlp::{DataPoint, LogRecord, Span};
+use std::{sync::Arc, time::Duration};
+use throughline_otlp::{DataPoint, LogRecord, Signal, Span};
 use throughline_store::{Metrics, Outbox, Store};
 use tokio::{
     sync::watch,
     task::JoinHandle,
     time::{Instant, timeout_at},
 };
-use url::Url;
 
 /// What is delivered, and the memory of it.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Sources {
     /// Spans and log records.
     pub store: Store,
@@ -29,65 +25,85 @@ pub struct Sources {
     pub outbox: Outbox,
 }
 
+impl Sources {
+    /// Without data points.
+    #[must_use]
+    pub const fn new(store: Store, outbox: Outbox) -> Self {
+        Self { store, metrics: None, outbox }
+    }
+
+    /// Sets [`Sources::metrics`].
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+}
+
 /// A sink at work. When it is dropped, work ends at the next opportunity; [`Forwarder::shutdown`] also waits for it.
 #[derive(Debug)]
 pub struct Forwarder {
-    spans: Part,
-    logs: Option<Part>,
-    metrics: Option<Part>,
+    parts: Vec<Part>,
     stop: watch::Sender<bool>,
     shutdown_timeout: Duration,
 }
 
-/// What delivers one kind of record; neither waits for the other.
+/// What delivers one kind of record; none waits for another.
 #[derive(Debug)]
 struct Part {
+    signal: Signal,
     status: watch::Receiver<SinkStatus>,
     task: JoinHandle<()>,
 }
 
-/// Starts delivering what lies beyond the sink's cursors, and goes on with whatever is committed.
+/// Starts delivering to an OTLP upstream what lies beyond the sink's cursors, and goes on with whatever is committed.
 ///
 /// Must be called on a tokio runtime.
 ///
 /// # Errors
 /// A header cannot be sent, or HTTPS cannot be set up. Nothing is sent before that is known.
 pub fn spawn(sources: Sources, sink: OtlpSink, config: ForwardConfig) -> Result<Forwarder, ClientError> {
+    let otlp = Otlp::new(&sink, &config)?;
+    let OtlpSink { name, max_spans: max_records, align_clocks, sampling, .. } = sink;
+    Ok(spawn_sink(sources, Delivery { name, max_records, align_clocks, sampling }, otlp, config))
+}
+
+/// Starts delivering to any other [`Sink`] what lies beyond its cursors, and goes on with whatever is committed.
+///
+/// Must be called on a tokio runtime.
+pub fn spawn_sink<S: Sink>(sources: Sources, delivery: Delivery, sink: S, config: ForwardConfig) -> Forwarder {
     let Sources { store, metrics, outbox } = sources;
-    let to = |endpoint: &Url| Upstream::new(&sink, endpoint, &config);
-    let (to_traces, to_logs) = (to(&sink.endpoint)?, sink.logs_endpoint.as_ref().map(to).transpose()?);
-    let to_metrics = sink.metrics_endpoint.as_ref().map(to).transpose()?;
     let (stop, stopping) = watch::channel(false);
-    let begin = Begin { outbox, sink, config, stopping };
-    let aligner = || begin.sink.align_clocks.then(|| Aligner::new(store.clone()));
-    Ok(Forwarder {
-        spans: begin.part::<Span>(store.clone(), to_traces, aligner()),
-        logs: to_logs.map(|upstream| begin.part::<LogRecord>(store.clone(), upstream, aligner())),
-        metrics: metrics.zip(to_metrics).map(|(metrics, upstream)| begin.part::<DataPoint>(metrics, upstream, None)),
-        stop,
-        shutdown_timeout: config.shutdown_timeout,
-    })
+    let begin = Begin { outbox, delivery, sink: Arc::new(sink), config, stopping };
+    let aligner = || begin.delivery.align_clocks.then(|| Aligner::new(store.clone()));
+    let parts = [
+        begin.part::<Span>(store.clone(), aligner()),
+        begin.part::<LogRecord>(store.clone(), aligner()),
+        metrics.and_then(|metrics| begin.part::<DataPoint>(metrics, None)),
+    ];
+    let parts = parts.into_iter().flatten().collect();
+    Forwarder { parts, stop, shutdown_timeout: config.shutdown_timeout }
 }
 
 /// What all parts of a sink begin with.
-struct Begin {
+struct Begin<S> {
     outbox: Outbox,
-    sink: OtlpSink,
+    delivery: Delivery,
+    sink: Arc<S>,
     config: ForwardConfig,
     stopping: watch::Receiver<bool>,
 }
 
-impl Begin {
-    fn part<R: Outgoing>(&self, queue: R::Queue, upstream: Upstream, aligner: Option<Aligner>) -> Part {
-        let (status_sender, status) = watch::channel(SinkStatus {
-            name: R::cursor_name(&self.sink.name),
-            endpoint: upstream.shown_endpoint(),
-            state: SinkState::Idle,
-            ..SinkStatus::default()
-        });
-        let (outbox, sink, stopping) = (self.outbox.clone(), self.sink.clone(), self.stopping.clone());
-        let worker = Worker::<R>::new(queue, outbox, sink, self.config, upstream, status_sender, stopping);
-        Part { status, task: tokio::spawn(worker.aligned_by(aligner).run()) }
+impl<S: Sink> Begin<S> {
+    /// Delivers one kind of record, if the sink gets it.
+    fn part<R: Outgoing>(&self, queue: R::Queue, aligner: Option<Aligner>) -> Option<Part> {
+        let endpoint = self.sink.endpoint(R::SIGNAL)?;
+        let cursor = self.delivery.name.cursor(R::SIGNAL);
+        let (status_sender, status) = watch::channel(SinkStatus::new(cursor, endpoint));
+        let (outbox, delivery) = (self.outbox.clone(), self.delivery.clone());
+        let (sink, stopping) = (Arc::clone(&self.sink), self.stopping.clone());
+        let worker = Worker::<R, S>::new(queue, outbox, delivery, sink, self.config, status_sender, stopping);
+        Some(Part { signal: R::SIGNAL, status, task: tokio::spawn(worker.aligned_by(aligner).run()) })
     }
 }
 
@@ -99,38 +115,30 @@ impl Part {
             Err(_) => {
                 self.task.abort();
                 let status = self.status.borrow();
-                tracing::warn!(sink = %status.name, waiting = status.waiting, "a sink was stopped with work waiting");
+                tracing::warn!(sink = %status.cursor, waiting = status.waiting, "a sink was stopped with work waiting");
             }
         }
     }
 }
 
 impl Forwarder {
-    /// What the sink is doing with spans, now and from now on.
+    /// What the sink is doing with records of a signal, now and from now on; `None` if it does not deliver any.
     #[must_use]
-    pub fn status(&self) -> watch::Receiver<SinkStatus> {
-        self.spans.status.clone()
+    pub fn status(&self, signal: Signal) -> Option<watch::Receiver<SinkStatus>> {
+        self.parts.iter().find(|part| part.signal == signal).map(|part| part.status.clone())
     }
 
-    /// The same with log records; `None` if it does not deliver any.
-    #[must_use]
-    pub fn logs_status(&self) -> Option<watch::Receiver<SinkStatus>> {
-        self.logs.as_ref().map(|logs| logs.status.clone())
+    /// What the sink is doing with each kind of record that it delivers: spans, log records, data points, in this order.
+    pub fn statuses(&self) -> impl Iterator<Item = watch::Receiver<SinkStatus>> + '_ {
+        self.parts.iter().map(|part| part.status.clone())
     }
 
-    /// The same with data points; `None` if it does not deliver any.
-    #[must_use]
-    pub fn metrics_status(&self) -> Option<watch::Receiver<SinkStatus>> {
-        self.metrics.as_ref().map(|metrics| metrics.status.clone())
-    }
-
-    /// Delivers what is waiting, without lingering, as long as the upstream takes it and
-    /// [`ForwardConfig::shutdown_timeout`] allows. The rest is delivered when a sink of that name is started again.
+    /// Delivers what is waiting, without lingering, as long as the sink takes it and [`ForwardConfig::shutdown_timeout`]
+    /// allows. The rest is delivered when a sink of that name is started again.
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
         let deadline = Instant::now() + self.shutdown_timeout;
-        self.spans.end(deadline).await;
-        for part in [self.logs, self.metrics].into_iter().flatten() {
+        for part in self.parts {
             part.end(deadline).await;
         }
     }

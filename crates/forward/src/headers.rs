@@ -1,8 +1,8 @@
 //! `OTEL_EXPORTER_OTLP_HEADERS`: `key=value,key2=value2`, values percent-encoded (OpenTelemetry Protocol Exporter,
 //! "Specifying headers via environment variables").
 
-use crate::Secret;
 use reqwest::header::{HeaderName, HeaderValue};
+use secrecy::SecretString;
 
 /// What is wrong with an entry. Nothing of the entry is repeated: a key given without its name would be shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,6 +16,7 @@ pub struct HeadersError {
 
 /// See [`HeadersError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum HeadersProblem {
     /// It has no `=`.
     #[error("expected name=value")]
@@ -35,19 +36,19 @@ pub enum HeadersProblem {
 ///
 /// # Errors
 /// See [`HeadersError`].
-pub fn parse_headers(text: &str) -> Result<Vec<(String, Secret)>, HeadersError> {
+pub fn parse_headers(text: &str) -> Result<Vec<(String, SecretString)>, HeadersError> {
     let entries = text.split(',').enumerate().filter(|(_, entry)| !entry.trim().is_empty());
     entries
         .map(|(index, entry)| parse_entry(entry).map_err(|problem| HeadersError { entry: index + 1, problem }))
         .collect()
 }
 
-fn parse_entry(entry: &str) -> Result<(String, Secret), HeadersProblem> {
+fn parse_entry(entry: &str) -> Result<(String, SecretString), HeadersProblem> {
     let (name, value) = entry.split_once('=').ok_or(HeadersProblem::NoValue)?;
     let name = HeaderName::from_bytes(name.trim().as_bytes()).map_err(|_| HeadersProblem::Name)?;
     let value = percent_decode(value.trim()).ok_or(HeadersProblem::Percent)?;
     HeaderValue::from_str(&value).map_err(|_| HeadersProblem::Value)?;
-    Ok((name.as_str().to_owned(), Secret::new(value)))
+    Ok((name.as_str().to_owned(), SecretString::from(value)))
 }
 
 fn percent_decode(text: &str) -> Option<String> {
@@ -68,10 +69,11 @@ fn percent_decode(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use secrecy::ExposeSecret as _;
 
     fn parsed(text: &str) -> Vec<(String, String)> {
         let headers = parse_headers(text).unwrap();
-        headers.into_iter().map(|(name, value)| (name, value.expose().to_owned())).collect()
+        headers.into_iter().map(|(name, value)| (name, value.expose_secret().to_owned())).collect()
     }
 
     #[test]

@@ -1,41 +1,44 @@
 //! What the outbox passes on: spans, log records and data points, and how the store gives them.
 
-use crate::alignment::{shift_log_record, shift_span};
+use crate::{
+    Records,
+    alignment::{shift_log_record, shift_span},
+};
 use std::{fmt, future::Future};
 
 use throughline_otlp::{
     DataPoint, LogRecord, Record, Span,
     context::{SpanId, TraceId, keys},
 };
-use throughline_store::{Metrics, SpanStore, Store, StoreError};
+use throughline_store::{Metrics, SinkCursor, SpanStore, Store, StoreError};
 use tokio::sync::watch;
 
 /// Where records wait, in the order of commits, and how far each sink has come.
 pub(crate) trait Queue: Clone + fmt::Debug + Send + Sync + 'static {
     /// How far a sink has come; 0 if it never said.
-    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn cursor(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Notes it, and resolves once that is on disk.
-    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// How many were removed before the sink had them, to keep within bounds.
-    fn lost(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn lost(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Changes from now on after each commit.
     fn commits(&self) -> watch::Receiver<u64>;
 }
 
 impl Queue for Store {
-    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        SpanStore::cursor(self, sink)
+    fn cursor(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        SpanStore::cursor(self, cursor)
     }
 
-    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
-        SpanStore::set_cursor(self, sink, cursor)
+    fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
+        SpanStore::set_cursor(self, cursor, place)
     }
 
-    fn lost(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        Self::lost(self, sink)
+    fn lost(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        Self::lost(self, cursor)
     }
 
     fn commits(&self) -> watch::Receiver<u64> {
@@ -44,15 +47,15 @@ impl Queue for Store {
 }
 
 impl Queue for Metrics {
-    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send {
-        Self::cursor(self, sink)
+    fn cursor(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send {
+        Self::cursor(self, cursor)
     }
 
-    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
-        Self::set_cursor(self, sink, cursor)
+    fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> impl Future<Output = Result<(), StoreError>> + Send {
+        Self::set_cursor(self, cursor, place)
     }
 
-    async fn lost(&self, _: &str) -> Result<u64, StoreError> {
+    async fn lost(&self, _: &SinkCursor) -> Result<u64, StoreError> {
         Ok(self.counts().await?.lost)
     }
 
@@ -65,9 +68,6 @@ impl Queue for Metrics {
 pub(crate) trait Outgoing: Record {
     /// Where it waits.
     type Queue: Queue;
-
-    /// The name of its cursor for a sink.
-    fn cursor_name(sink: &str) -> String;
 
     /// What lies beyond a place.
     fn after(
@@ -88,6 +88,9 @@ pub(crate) trait Outgoing: Record {
     /// Moves its times, and says so.
     fn shift(&mut self, offset_ns: i64);
 
+    /// These records, for a sink.
+    fn records(records: &[Self]) -> Records<'_>;
+
     /// As the span that tail sampling may leave out, if it is one.
     fn sampled(&mut self) -> Option<&mut Span>;
 }
@@ -99,10 +102,6 @@ fn received_ns<R: Record>(record: &R) -> Option<u64> {
 
 impl Outgoing for Span {
     type Queue = Store;
-
-    fn cursor_name(sink: &str) -> String {
-        sink.to_owned()
-    }
 
     fn after(
         queue: &Store,
@@ -128,6 +127,10 @@ impl Outgoing for Span {
         shift_span(self, offset_ns);
     }
 
+    fn records(records: &[Self]) -> Records<'_> {
+        Records::Spans(records)
+    }
+
     fn sampled(&mut self) -> Option<&mut Span> {
         Some(self)
     }
@@ -135,10 +138,6 @@ impl Outgoing for Span {
 
 impl Outgoing for LogRecord {
     type Queue = Store;
-
-    fn cursor_name(sink: &str) -> String {
-        format!("{sink}/logs")
-    }
 
     fn after(
         queue: &Store,
@@ -164,6 +163,10 @@ impl Outgoing for LogRecord {
         shift_log_record(self, offset_ns);
     }
 
+    fn records(records: &[Self]) -> Records<'_> {
+        Records::Logs(records)
+    }
+
     fn sampled(&mut self) -> Option<&mut Span> {
         None
     }
@@ -171,10 +174,6 @@ impl Outgoing for LogRecord {
 
 impl Outgoing for DataPoint {
     type Queue = Metrics;
-
-    fn cursor_name(sink: &str) -> String {
-        format!("{sink}/metrics")
-    }
 
     fn after(
         queue: &Metrics,
@@ -200,6 +199,10 @@ impl Outgoing for DataPoint {
 
     /// A point belongs to no trace, so nothing is known of its clock.
     fn shift(&mut self, _: i64) {}
+
+    fn records(records: &[Self]) -> Records<'_> {
+        Records::DataPoints(records)
+    }
 
     fn sampled(&mut self) -> Option<&mut Span> {
         None

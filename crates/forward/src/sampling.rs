@@ -1,7 +1,8 @@
 //! Tail sampling: reads ahead of the sinks, waits until a trace is quiet, and decides about it once and for all.
 //!
 //! No span waits in memory. The sinks read what is stored a second time, up to the place before which every trace is decided, and
-//! leave out what does not go on. Decisions are on disk before anything is sent by them, so that a trace is not judged twice:
+//! leave out what does not go on. What is read ahead is which traces the spans belong to, and a decision is made by the trace's
+//! row: no block of spans is decompressed for either. Decisions are on disk before anything is sent by them, so that a trace is not judged twice:
 //! neither by its late spans nor after a crash.
 
 use crate::{SamplingRule, backoff::chance};
@@ -10,11 +11,11 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use throughline_otlp::{Span, context::TraceId};
-use throughline_store::{Outbox, SpanStore as _, Store, StoreError};
+use throughline_otlp::{Signal, context::TraceId};
+use throughline_store::{Outbox, SinkName, SpanStore as _, Store, StoreError, TraceRun};
 use tokio::{sync::watch, time::Instant};
 
-/// How many spans one read brings.
+/// Of how many spans one read says which traces they belong to.
 const READ: usize = 2048;
 /// How many decisions one write takes.
 const WRITE: usize = 256;
@@ -40,11 +41,11 @@ struct Judge {
 }
 
 impl Sampling {
-    /// Begins to decide, from where the last of `sinks`, the names of their cursors, has come to.
+    /// Begins to decide, from where the last of `sinks` has come to with spans.
     ///
     /// Must be called on a tokio runtime.
     #[must_use]
-    pub fn start(store: Store, outbox: Outbox, rule: SamplingRule, sinks: Vec<String>) -> Self {
+    pub fn start(store: Store, outbox: Outbox, rule: SamplingRule, sinks: Vec<SinkName>) -> Self {
         let judge = Judge { store, outbox, rule: Arc::new(rule) };
         let (sender, decided) = watch::channel(0);
         let sampler = Sampler::new(judge.clone(), sender);
@@ -71,11 +72,10 @@ impl Judge {
     async fn decide(&self, trace_ids: &[TraceId]) -> Result<HashMap<TraceId, u64>, StoreError> {
         let mut rates = HashMap::with_capacity(trace_ids.len());
         for some in trace_ids.chunks(WRITE) {
-            let mut decisions = Vec::with_capacity(some.len());
-            for trace_id in some {
-                let (spans, records) = (self.store.trace(*trace_id).await?, self.store.trace_logs(*trace_id).await?);
-                decisions.push((*trace_id, self.rule.rate(*trace_id, &spans, &records)));
-            }
+            let facts = self.store.facts(some.to_vec()).await?;
+            let decisions =
+                some.iter().zip(&facts).map(|(trace_id, facts)| (*trace_id, self.rule.rate(*trace_id, facts)));
+            let decisions = decisions.collect();
             rates.extend(self.outbox.decide(decisions, now_s()).await?);
         }
         Ok(rates)
@@ -106,7 +106,7 @@ impl Sampler {
         Self { judge, place: 0, pending: HashMap::new(), most_pending: MOST_PENDING, decided }
     }
 
-    async fn run(mut self, sinks: Vec<String>) {
+    async fn run(mut self, sinks: Vec<SinkName>) {
         while let Err(error) = self.begin(&sinks).await {
             if self.failed(&error).await.is_err() {
                 return;
@@ -139,10 +139,10 @@ impl Sampler {
         }
     }
 
-    async fn begin(&mut self, sinks: &[String]) -> Result<(), StoreError> {
+    async fn begin(&mut self, sinks: &[SinkName]) -> Result<(), StoreError> {
         let mut earliest = u64::MAX;
         for sink in sinks {
-            earliest = earliest.min(self.judge.store.cursor(sink).await?);
+            earliest = earliest.min(self.judge.store.cursor(&sink.cursor(Signal::Traces)).await?);
         }
         self.place = if sinks.is_empty() { 0 } else { earliest };
         self.decided.send_replace(self.place);
@@ -151,9 +151,9 @@ impl Sampler {
 
     /// Reads on, and decides what is due; whether there may be more to read.
     async fn round(&mut self) -> Result<bool, StoreError> {
-        let batch = self.judge.store.after(self.place, READ).await?;
-        let more = !batch.is_empty();
-        self.note(&batch).await?;
+        let runs = self.judge.store.runs_after(self.place, READ).await?;
+        let more = !runs.is_empty();
+        self.note(&runs).await?;
         self.decide_due().await?;
         let first_pending = self.pending.values().map(|pending| pending.first_place).min();
         let decided = first_pending.map_or(self.place, |place| place - 1);
@@ -165,23 +165,23 @@ impl Sampler {
         Ok(more)
     }
 
-    async fn note(&mut self, batch: &[(u64, Span)]) -> Result<(), StoreError> {
-        let Some((last_place, _)) = batch.last() else { return Ok(()) };
+    async fn note(&mut self, runs: &[TraceRun]) -> Result<(), StoreError> {
+        let Some(last) = runs.last() else { return Ok(()) };
         let unknown: BTreeSet<TraceId> =
-            batch.iter().map(|(_, span)| span.trace_id).filter(|id| !self.pending.contains_key(id)).collect();
+            runs.iter().map(|run| run.trace_id).filter(|id| !self.pending.contains_key(id)).collect();
         let decided = self.judge.outbox.rates(unknown.into_iter().collect()).await?;
         let now = Instant::now();
-        for (place, span) in batch {
-            match self.pending.entry(span.trace_id) {
+        for run in runs {
+            match self.pending.entry(run.trace_id) {
                 Entry::Occupied(mut known) => known.get_mut().last = now,
                 // What comes late goes where the rest of it went.
-                Entry::Vacant(_) if decided.contains_key(&span.trace_id) => {}
+                Entry::Vacant(_) if decided.contains_key(&run.trace_id) => {}
                 Entry::Vacant(new) => {
-                    new.insert(Pending { first_place: *place, since: now, last: now });
+                    new.insert(Pending { first_place: run.first, since: now, last: now });
                 }
             }
         }
-        self.place = *last_place;
+        self.place = last.last;
         Ok(())
     }
 
@@ -226,19 +226,20 @@ impl Sampler {
 }
 
 fn now_s() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    // A clock that is set before 1970 is at its beginning.
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::num::NonZeroU64;
-    use throughline_otlp::{Status, StatusCode, context::SpanId};
+    use throughline_otlp::{Span, Status, StatusCode, context::SpanId};
 
     const QUIET: Duration = Duration::from_secs(10);
 
     struct Bench {
-        _dir: tempfile::TempDir,
+        dir: tempfile::TempDir,
         sampler: Sampler,
         decided: watch::Receiver<u64>,
         spans: u8,
@@ -248,10 +249,10 @@ mod tests {
         fn new() -> Self {
             let dir = tempfile::tempdir().unwrap();
             let (store, outbox) = (Store::open(dir.path()).unwrap(), Outbox::open(dir.path()).unwrap());
-            let rule = SamplingRule { quiet: QUIET, ..SamplingRule::one_in(NonZeroU64::MAX) };
+            let rule = SamplingRule::one_in(NonZeroU64::MAX).with_quiet(QUIET);
             let (sender, decided) = watch::channel(0);
             let sampler = Sampler::new(Judge { store, outbox, rule: Arc::new(rule) }, sender);
-            Self { _dir: dir, sampler, decided, spans: 0 }
+            Self { dir, sampler, decided, spans: 0 }
         }
 
         /// One more span of a trace, read at once; the place up to which all is decided then.
@@ -298,6 +299,20 @@ mod tests {
         // What was read beyond it does not wait for it, and is not decided with it.
         assert_eq!(bench.add(2, StatusCode::Unset).await, 2);
         assert!(bench.sampler.next_due() == Instant::now() + QUIET);
+    }
+
+    /// A decision reads no block: there is none left that could be read.
+    #[tokio::test(start_paused = true)]
+    async fn no_span_is_read_for_a_decision() {
+        let mut bench = Bench::new();
+        bench.add(1, StatusCode::Error).await;
+        assert_eq!(bench.add(2, StatusCode::Unset).await, 0);
+        let file = rusqlite::Connection::open(bench.dir.path().join("traces.db")).unwrap();
+        assert_eq!(file.execute("UPDATE blocks SET body = zeroblob(8)", []).unwrap(), 2);
+        assert!(bench.sampler.judge.store.trace(trace_id(1)).await.is_err());
+        pass(QUIET).await;
+        assert_eq!(bench.round().await, 2);
+        assert_eq!((bench.rate(1).await, bench.rate(2).await), (Some(1), Some(0)));
     }
 
     #[tokio::test(start_paused = true)]

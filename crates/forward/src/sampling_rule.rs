@@ -1,18 +1,23 @@
 //! Which traces go on: the rule, without any clock or file.
 
 use std::{num::NonZeroU64, time::Duration};
-use throughline_otlp::{KeyValue, LogRecord, Span, Value, context::TraceId};
+use throughline_otlp::{KeyValue, Span, Value, context::TraceId};
+use throughline_store::{MAX_TEXT_CHARS, TraceFacts};
 
-/// `http.route` (semantic conventions, HTTP spans).
-const HTTP_ROUTE: &str = "http.route";
 /// How many traces one stands for, as Honeycomb reads it.
 const SAMPLE_RATE: &str = "SampleRate";
 
 /// Which traces an upstream gets. What is stored here does not depend on it.
 ///
 /// A trace with an error in it goes on, so does one that was slow, and of the rest one in so many, which then says that it
-/// stands for that many (`SampleRate`). It is judged whole, once nothing has been added to it for a while.
+/// stands for that many (`SampleRate`). It is judged whole, once nothing has been added to it for a while, by what its row in the
+/// store says: no span is read for it.
+///
+/// The row has the slowest [`MAX_ROUTES`](throughline_store::MAX_ROUTES) routes of a trace. Where there were more, and even the
+/// last of these took as long as the least of the durations that are slow, the trace counts as slow: one too many may go on, and
+/// none that is slow is left out. Routes are compared by their first [`MAX_TEXT_CHARS`] characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SamplingRule {
     /// Of those that are neither wrong nor slow one in so many goes on. 1 keeps all.
     pub one_in: NonZeroU64,
@@ -43,10 +48,44 @@ impl SamplingRule {
         }
     }
 
+    /// Sets [`SamplingRule::slow`].
+    #[must_use]
+    pub const fn with_slow(mut self, slow: Duration) -> Self {
+        self.slow = slow;
+        self
+    }
+
+    /// Adds to [`SamplingRule::slow_routes`].
+    #[must_use]
+    pub fn with_slow_route(mut self, route: impl Into<String>, slow: Duration) -> Self {
+        self.slow_routes.push((route.into(), slow));
+        self
+    }
+
+    /// Sets [`SamplingRule::quiet`].
+    #[must_use]
+    pub const fn with_quiet(mut self, quiet: Duration) -> Self {
+        self.quiet = quiet;
+        self
+    }
+
+    /// Sets [`SamplingRule::longest`].
+    #[must_use]
+    pub const fn with_longest(mut self, longest: Duration) -> Self {
+        self.longest = longest;
+        self
+    }
+
+    /// Sets [`SamplingRule::remember`].
+    #[must_use]
+    pub const fn with_remember(mut self, remember: Duration) -> Self {
+        self.remember = remember;
+        self
+    }
+
     /// How many traces this one stands for, 0 if it does not go on.
-    pub(crate) fn rate(&self, trace_id: TraceId, spans: &[Span], records: &[LogRecord]) -> u64 {
-        let is_wrong = spans.iter().any(Span::is_error) || records.iter().any(|record| record.severity.is_error());
-        if is_wrong || self.is_slow(spans) {
+    pub(crate) fn rate(&self, trace_id: TraceId, facts: &TraceFacts) -> u64 {
+        if facts.has_error || self.is_slow(facts) {
             return 1;
         }
         let one_in = self.one_in.get();
@@ -54,16 +93,21 @@ impl SamplingRule {
         if scatter(trace_id) <= u64::MAX / one_in { one_in } else { 0 }
     }
 
-    fn is_slow(&self, spans: &[Span]) -> bool {
-        let lasted = |span: &Span, limit: Duration| u128::from(span.duration_ns()) >= limit.as_nanos();
-        let mut routed = spans.iter().filter_map(|span| Some((span, span.attribute(HTTP_ROUTE)?.as_str()?))).peekable();
-        if routed.peek().is_none() {
-            return spans.iter().any(|span| span.parent_span_id.is_none() && lasted(span, self.slow));
-        }
-        routed.any(|(span, route)| {
-            let own = self.slow_routes.iter().find(|(name, _)| name == route);
-            lasted(span, own.map_or(self.slow, |(_, limit)| *limit))
-        })
+    fn is_slow(&self, facts: &TraceFacts) -> bool {
+        let lasted = |duration_ns: u64, limit: Duration| u128::from(duration_ns) >= limit.as_nanos();
+        let Some((_, least_ns)) = facts.routes.last() else {
+            return facts.slowest_root_ns.is_some_and(|root_ns| lasted(root_ns, self.slow));
+        };
+        let limits = self.slow_routes.iter().map(|(_, limit)| *limit);
+        let least_limit = limits.fold(self.slow, Duration::min);
+        (facts.has_more_routes && lasted(*least_ns, least_limit))
+            || facts.routes.iter().any(|(route, duration_ns)| lasted(*duration_ns, self.slow_for(route)))
+    }
+
+    /// From when on a request of this route is slow.
+    fn slow_for(&self, route: &str) -> Duration {
+        let own = self.slow_routes.iter().find(|(name, _)| name.chars().take(MAX_TEXT_CHARS).eq(route.chars()));
+        own.map_or(self.slow, |(_, limit)| *limit)
     }
 }
 
@@ -99,7 +143,7 @@ pub(crate) fn weigh(span: &mut Span, rate: u64) {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use throughline_otlp::{Severity, Status, StatusCode, context::SpanId};
+    use throughline_otlp::context::SpanId;
 
     const MS: u64 = 1_000_000;
 
@@ -107,69 +151,81 @@ mod tests {
         TraceId::from_bytes((1 << 100 | u128::from(number)).to_be_bytes()).unwrap()
     }
 
-    fn span(parent: bool, lasted_ms: u64, route: Option<&str>) -> Span {
-        let id = SpanId::from_bytes([1; 8]).unwrap();
-        let mut span = Span::new(trace(1), id, Arc::default(), Arc::default());
-        span.parent_span_id = parent.then_some(id);
-        (span.start_ns, span.end_ns) = (5 * MS, (5 + lasted_ms) * MS);
-        span.attributes.extend(route.map(|route| KeyValue::new(HTTP_ROUTE, route)));
-        span
+    fn facts(root_ms: Option<u64>, routes: &[(&str, u64)]) -> TraceFacts {
+        let mut facts = TraceFacts::default();
+        facts.slowest_root_ns = root_ms.map(|ms| ms * MS);
+        facts.routes = routes.iter().map(|(route, ms)| ((*route).to_owned(), ms * MS)).collect();
+        facts
     }
 
     /// Drops whatever is neither wrong nor slow.
     fn strict() -> SamplingRule {
-        let mut rule = SamplingRule::one_in(NonZeroU64::MAX);
-        rule.slow = Duration::from_millis(500);
-        rule.slow_routes = vec![("/api/fast".to_owned(), Duration::from_millis(50))];
-        rule
+        let ms = Duration::from_millis;
+        SamplingRule::one_in(NonZeroU64::MAX).with_slow(ms(500)).with_slow_route("/api/fast", ms(50))
     }
 
     #[test]
     fn what_is_wrong_goes_on() {
-        let mut failed = span(true, 1, None);
-        failed.status = Status { code: StatusCode::Error, message: String::new() };
-        assert_eq!(strict().rate(trace(1), &[span(false, 1, None), failed], &[]), 1);
-        let mut said = LogRecord::new(Arc::default(), Arc::default());
-        assert_eq!(strict().rate(trace(1), &[span(false, 1, None)], std::slice::from_ref(&said)), 0);
-        said.severity = Severity::ERROR;
-        assert_eq!(strict().rate(trace(1), &[span(false, 1, None)], &[said]), 1);
+        let mut wrong = facts(Some(1), &[]);
+        assert_eq!(strict().rate(trace(1), &wrong), 0);
+        wrong.has_error = true;
+        assert_eq!(strict().rate(trace(1), &wrong), 1);
     }
 
     #[test]
     fn what_is_slow_depends_on_the_route() {
-        for (spans, expected) in [
-            (vec![span(false, 499, None)], 0),
-            (vec![span(false, 500, None)], 1),
-            (vec![span(true, 5000, None)], 0),
-            (vec![span(true, 49, Some("/api/fast"))], 0),
-            (vec![span(true, 50, Some("/api/fast"))], 1),
-            (vec![span(true, 499, Some("/api/other"))], 0),
-            (vec![span(true, 500, Some("/api/other"))], 1),
+        for (facts, expected) in [
+            (facts(Some(499), &[]), 0),
+            (facts(Some(500), &[]), 1),
+            (facts(None, &[]), 0),
+            (facts(None, &[("/api/fast", 49)]), 0),
+            (facts(None, &[("/api/fast", 50)]), 1),
+            (facts(None, &[("/api/other", 499)]), 0),
+            (facts(None, &[("/api/other", 500)]), 1),
+            (facts(None, &[("/api/other", 60), ("/api/fast", 50)]), 1),
             // With a route in it, a page that took its time is not slow by that.
-            (vec![span(false, 5000, None), span(true, 10, Some("/api/fast"))], 0),
+            (facts(Some(5000), &[("/api/fast", 10)]), 0),
         ] {
-            assert_eq!(strict().rate(trace(1), &spans, &[]), expected, "{spans:?}");
+            assert_eq!(strict().rate(trace(1), &facts), expected, "{facts:?}");
         }
+    }
+
+    #[test]
+    fn a_route_that_is_not_kept_may_have_been_as_slow_as_the_last_that_is() {
+        for (least_ms, has_more_routes, expected) in [(49, true, 0), (50, true, 1), (50, false, 0)] {
+            let mut many = facts(None, &[("/api/a", 300), ("/api/b", least_ms)]);
+            many.has_more_routes = has_more_routes;
+            assert_eq!(strict().rate(trace(1), &many), expected, "{many:?}");
+        }
+    }
+
+    #[test]
+    fn long_routes_are_compared_as_far_as_they_are_kept() {
+        let long = "é".repeat(600);
+        let kept: String = long.chars().take(MAX_TEXT_CHARS).collect();
+        let rule = strict().with_slow_route(long, Duration::from_millis(5));
+        assert_eq!(rule.rate(trace(1), &facts(None, &[(kept.as_str(), 5)])), 1);
+        assert_eq!(rule.rate(trace(1), &facts(None, &[("é", 5)])), 0);
     }
 
     #[test]
     fn of_the_rest_one_in_so_many_and_always_the_same() {
         for one_in in [1, 2, 10, 100] {
             let rule = SamplingRule::one_in(NonZeroU64::new(one_in).unwrap());
-            let rates: Vec<_> = (0..100_000).map(|number| rule.rate(trace(number), &[], &[])).collect();
+            let rates: Vec<_> = (0..100_000).map(|number| rule.rate(trace(number), &TraceFacts::default())).collect();
             assert!(rates.iter().all(|rate| *rate == 0 || *rate == one_in));
             let stand_for = rates.iter().sum::<u64>();
             assert!((90_000..110_000).contains(&stand_for), "one in {one_in} stands for {stand_for} of 100000");
         }
         // These are promises: a later version that chose others would split traces between two processes.
         let rule = SamplingRule::one_in(NonZeroU64::new(4).unwrap());
-        let kept: Vec<_> = (0..24).filter(|number| rule.rate(trace(*number), &[], &[]) > 0).collect();
+        let kept: Vec<_> = (0..24).filter(|number| rule.rate(trace(*number), &TraceFacts::default()) > 0).collect();
         assert_eq!(kept, [0, 5, 10, 11]);
     }
 
     #[test]
     fn rates_multiply() {
-        let mut fresh = span(false, 1, None);
+        let mut fresh = Span::new(trace(1), SpanId::from_bytes([1; 8]).unwrap(), Arc::default(), Arc::default());
         weigh(&mut fresh, 1);
         assert_eq!(fresh.attribute(SAMPLE_RATE), None);
         weigh(&mut fresh, 20);

@@ -1,6 +1,8 @@
 //! What a sink is doing.
 
-/// What a sink is doing, in one word.
+use throughline_store::SinkCursor;
+
+/// What a sink is doing, in one word. Whoever shows it has to know every word, so it is exhaustive.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SinkState {
     /// Everything is delivered.
@@ -34,10 +36,11 @@ impl SinkState {
 }
 
 /// The state of one part of a sink: that for spans, for log records or for data points. It holds no secret.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SinkStatus {
-    /// The name of its cursor: the sink's name, with `/logs` or `/metrics`.
-    pub name: String,
+    /// Its cursor, which also is its name for people.
+    pub cursor: SinkCursor,
     /// Where it delivers to, without user, password and query.
     pub endpoint: String,
     /// What it is doing.
@@ -61,4 +64,24 @@ pub struct SinkStatus {
     pub last_error: Option<String>,
     /// Why the upstream refused one last.
     pub last_rejection: Option<String>,
+}
+
+impl SinkStatus {
+    /// That of a sink that has done nothing yet.
+    pub(crate) fn new(cursor: SinkCursor, endpoint: String) -> Self {
+        Self {
+            cursor,
+            endpoint,
+            state: SinkState::Idle,
+            delivered: 0,
+            waiting: 0,
+            oldest_ns: None,
+            rejected: 0,
+            lost: 0,
+            sampled_out: 0,
+            next_attempt_ns: None,
+            last_error: None,
+            last_rejection: None,
+        }
+    }
 }

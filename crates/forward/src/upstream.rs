@@ -1,7 +1,7 @@
 //! One request to the upstream, and what its answer means (OTLP/HTTP, "Response" and "Failures").
 
 use crate::{
-    ForwardConfig, OtlpSink, Secret, endpoint,
+    Answer, ForwardConfig, OtlpSink, endpoint,
     response::{self, Partial},
     secret::scrub,
 };
@@ -12,6 +12,7 @@ use reqwest::{
     redirect,
 };
 use rustls::crypto::{CryptoProvider, ring};
+use secrecy::{ExposeSecret as _, SecretString};
 use std::{
     error::Error,
     time::{Duration, SystemTime},
@@ -23,6 +24,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Why requests cannot be made at all.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ClientError {
     /// A header's name or value cannot be sent. Its value is not shown.
     #[error("header {0} cannot be sent")]
@@ -32,28 +34,13 @@ pub enum ClientError {
     Client(#[source] reqwest::Error),
 }
 
-/// What an answer means for a batch.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It was taken, but for some of it.
-    Taken(Partial),
-    /// There is something in it that will never be taken.
-    Refused(String),
-    /// It may be taken later.
-    Unavailable { reason: String, retry_after: Option<Duration> },
-    /// Nothing of this kind is taken there, at least not now.
-    Absent { reason: String, retry_after: Option<Duration> },
-    /// The key is not accepted.
-    Unauthorized(String),
-}
-
 /// The way to one upstream.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     client: Client,
     endpoint: Url,
     headers: HeaderMap,
-    secrets: Vec<Secret>,
+    secrets: Vec<SecretString>,
 }
 
 impl Upstream {
@@ -62,14 +49,14 @@ impl Upstream {
         let mut headers = HeaderMap::new();
         for (name, value) in &sink.headers {
             let header = || ClientError::Header(name.clone());
-            let mut value = HeaderValue::from_str(value.expose()).map_err(|_| header())?;
+            let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| header())?;
             value.set_sensitive(true);
             headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| header())?, value);
         }
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         let mut secrets: Vec<_> = sink.headers.iter().map(|(_, value)| value.clone()).collect();
-        secrets.extend(endpoint.password().map(Secret::new));
+        secrets.extend(endpoint.password().map(SecretString::from));
         Ok(Self {
             client: client(endpoint, config).map_err(ClientError::Client)?,
             endpoint: endpoint.clone(),
@@ -79,20 +66,21 @@ impl Upstream {
     }
 
     /// Sends a body that is protobuf, compressed with gzip.
-    pub(crate) async fn send(&self, body: Bytes) -> Outcome {
+    pub(crate) async fn send(&self, body: Bytes) -> Answer {
         let request = self.client.post(self.endpoint.clone()).headers(self.headers.clone()).body(body);
-        let outcome = match request.send().await {
-            Ok(response) => outcome(response).await,
-            Err(error) => Outcome::Unavailable { reason: in_words(error), retry_after: None },
+        let mut answer = match request.send().await {
+            Ok(response) => answer(response).await,
+            Err(error) => Answer::RetryLater { reason: in_words(error), after: None },
         };
-        let scrub = |text| scrub(text, self.secrets.iter());
-        match outcome {
-            Outcome::Taken(partial) => Outcome::Taken(Partial { message: scrub(partial.message), ..partial }),
-            Outcome::Refused(reason) => Outcome::Refused(scrub(reason)),
-            Outcome::Unavailable { reason, retry_after } => Outcome::Unavailable { reason: scrub(reason), retry_after },
-            Outcome::Absent { reason, retry_after } => Outcome::Absent { reason: scrub(reason), retry_after },
-            Outcome::Unauthorized(reason) => Outcome::Unauthorized(scrub(reason)),
+        match &mut answer {
+            Answer::Taken => {}
+            Answer::TakenInPart { message: text, .. }
+            | Answer::Refused { reason: text }
+            | Answer::RetryLater { reason: text, .. }
+            | Answer::Absent { reason: text, .. }
+            | Answer::Stopped { reason: text } => *text = scrub(std::mem::take(text), self.secrets.iter()),
         }
+        answer
     }
 
     pub(crate) fn shown_endpoint(&self) -> String {
@@ -102,8 +90,8 @@ impl Upstream {
 
 fn client(endpoint: &Url, config: &ForwardConfig) -> reqwest::Result<Client> {
     if CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster, and that is as good.
-        let _ = ring::default_provider().install_default();
+        // Another thread may have been faster, and its provider is as good.
+        ring::default_provider().install_default().unwrap_or_else(|_| tracing::debug!("a TLS provider was installed"));
     }
     let mut builder = Client::builder()
         .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
@@ -132,37 +120,38 @@ fn is_loopback(endpoint: &Url) -> bool {
 
 /// What the status means. What says something about the batch (400, 413, 422) is told apart from what says something
 /// about the endpoint: a wrong path must not throw a whole store away, one span after another.
-async fn outcome(mut response: Response) -> Outcome {
+async fn answer(mut response: Response) -> Answer {
     let status = response.status();
-    let retry_after = retry_after(response.headers(), SystemTime::now());
+    let after = retry_after(response.headers(), SystemTime::now());
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().to_owned();
     let body = match read(&mut response).await {
         Ok(body) => body,
         // A failure is one without its words, too.
         Err(_) if !status.is_success() => Vec::new(),
-        Err(error) => return Outcome::Unavailable { reason: in_words(error), retry_after },
+        Err(error) => return Answer::RetryLater { reason: in_words(error), after },
     };
     if status.is_success() {
         return match response::success(&content_type, &body) {
-            Some(partial) => Outcome::Taken(partial),
+            Some(Partial { rejected: 0, message }) if message.is_empty() => Answer::Taken,
+            Some(Partial { rejected, message }) => Answer::TakenInPart { rejected, message },
             None => {
                 let reason = format!("answered {status} with a body that is no OTLP answer");
-                Outcome::Unavailable { reason, retry_after }
+                Answer::RetryLater { reason, after }
             }
         };
     }
     let words = response::failure(&content_type, &body);
     let reason = if words.is_empty() { format!("answered {status}") } else { format!("answered {status}: {words}") };
     match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Outcome::Unauthorized(reason),
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Answer::Stopped { reason },
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-            Outcome::Refused(reason)
+            Answer::Refused { reason }
         }
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
-            Outcome::Absent { reason, retry_after }
+            Answer::Absent { reason, after }
         }
-        _ => Outcome::Unavailable { reason, retry_after },
+        _ => Answer::RetryLater { reason, after },
     }
 }
 
@@ -183,7 +172,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
         Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()),
+        Err(_) => Some(httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or(Duration::ZERO)),
     }
 }
 
@@ -205,6 +194,7 @@ fn in_words(error: reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use throughline_store::SinkName;
 
     #[test]
     fn retry_after_in_seconds_and_as_a_date() {
@@ -220,8 +210,8 @@ mod tests {
 
     #[test]
     fn a_header_that_cannot_be_sent_is_named_and_its_value_is_not() {
-        let mut sink = OtlpSink::new("a", "http://127.0.0.1:1/v1/traces".parse().unwrap());
-        sink.headers = vec![("x-key".to_owned(), Secret::new("s3cret\n"))];
+        let mut sink = OtlpSink::new(SinkName::new("a").unwrap(), "http://127.0.0.1:1/v1/traces".parse().unwrap());
+        sink.headers = vec![("x-key".to_owned(), SecretString::from("s3cret\n"))];
         let error = Upstream::new(&sink, &sink.endpoint, &ForwardConfig::default()).unwrap_err();
         assert_eq!(error.to_string(), "header x-key cannot be sent");
     }

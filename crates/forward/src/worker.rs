@@ -1,39 +1,35 @@
 //! The loop of one part of a sink: read beyond the cursor, deliver, advance, wait for more.
 
 use crate::{
-    ForwardConfig, OtlpSink, Sampling, SinkState, SinkStatus,
+    Answer, Delivery, ForwardConfig, Sampling, Sink, SinkState, SinkStatus,
     alignment::Aligner,
     backoff::{Backoff, chance},
     outgoing::{Outgoing, Queue as _},
     response::Partial,
     sampling_rule::weigh,
-    upstream::{Outcome, Upstream},
 };
-use bytes::Bytes;
-use flate2::{Compression, write::GzEncoder};
 use std::{
-    io::Write as _,
     ops::Range,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use throughline_otlp::{Encoding, Signal, encode};
-use throughline_store::{Outbox, SetAside, StoreError};
+use throughline_otlp::Signal;
+use throughline_store::{Outbox, SetAside, SinkCursor, StoreError};
 use tokio::sync::watch;
 
 /// Everything that one task owns.
 #[derive(Debug)]
-pub(crate) struct Worker<R: Outgoing> {
+pub(crate) struct Worker<R: Outgoing, S> {
     queue: R::Queue,
     outbox: Outbox,
-    sink: OtlpSink,
+    delivery: Delivery,
+    sink: Arc<S>,
     aligner: Option<Aligner>,
     /// The place up to which tail sampling has decided, where it has a say.
     decided: Option<watch::Receiver<u64>>,
-    /// Of the cursor.
-    name: String,
+    /// Its name in the store.
+    name: SinkCursor,
     config: ForwardConfig,
-    upstream: Upstream,
     status: watch::Sender<SinkStatus>,
     stopping: watch::Receiver<bool>,
     backoff: Backoff,
@@ -49,11 +45,11 @@ enum Verdict {
     Refused(String),
 }
 
-/// What became of an attempt to make a request's body.
-enum Encoded {
-    Body(Bytes),
+/// What became of an attempt to make a request.
+enum Made<T> {
+    Request(T),
     /// It can be made of fewer records at best.
-    Not(&'static str),
+    Not(String),
     /// The runtime is ending.
     Never,
 }
@@ -65,28 +61,28 @@ enum Flow {
     Stop,
 }
 
-impl<R: Outgoing> Worker<R> {
+impl<R: Outgoing, S: Sink> Worker<R, S> {
     pub(crate) fn new(
         queue: R::Queue,
         outbox: Outbox,
-        sink: OtlpSink,
+        delivery: Delivery,
+        sink: Arc<S>,
         config: ForwardConfig,
-        upstream: Upstream,
         status: watch::Sender<SinkStatus>,
         stopping: watch::Receiver<bool>,
     ) -> Self {
         let backoff = Backoff::new(config.backoff);
-        let name = R::cursor_name(&sink.name);
-        let decided = sink.sampling.as_ref().filter(|_| R::SIGNAL == Signal::Traces).map(Sampling::decided);
+        let name = delivery.name.cursor(R::SIGNAL);
+        let decided = delivery.sampling.as_ref().filter(|_| R::SIGNAL == Signal::Traces).map(Sampling::decided);
         Self {
             queue,
             outbox,
+            delivery,
             sink,
             aligner: None,
             decided,
             name,
             config,
-            upstream,
             status,
             stopping,
             backoff,
@@ -105,13 +101,13 @@ impl<R: Outgoing> Worker<R> {
         if self.load_cursor().await == Flow::Stop {
             return;
         }
-        let max_spans = self.sink.max_spans.max(1);
+        let max_records = self.delivery.max_records.max(1);
         loop {
             // Both before the read: what is committed after it wakes us, and what was before the end is not left behind.
             let stopping = self.is_stopping();
             let committed = self.queue.commits();
             let decided = self.decided.as_mut().map_or(u64::MAX, |decided| *decided.borrow_and_update());
-            let flow = match R::after(&self.queue, self.cursor, max_spans).await {
+            let flow = match R::after(&self.queue, self.cursor, max_records).await {
                 Ok(mut batch) => {
                     // What lay between is gone, and does not wait.
                     let before_first = batch.first().map_or(0, |(place, _)| place.saturating_sub(1));
@@ -177,8 +173,9 @@ impl<R: Outgoing> Worker<R> {
             () = stopped(&mut self.stopping) => return Flow::GoOn,
         }
         // When stopping, the next round delivers what there is and then stops.
-        let _ = self.pause(self.config.linger).await;
-        Flow::GoOn
+        match self.pause(self.config.linger).await {
+            Flow::GoOn | Flow::Stop => Flow::GoOn,
+        }
     }
 
     async fn deliver(&mut self, batch: Vec<(u64, R)>) -> Flow {
@@ -194,10 +191,10 @@ impl<R: Outgoing> Worker<R> {
         // A stack, the earliest on top: the cursor only ever advances.
         let mut pieces = Vec::from([Range { start: 0, end: records.len() }]);
         while let Some(piece) = pieces.pop().filter(|piece| !piece.is_empty()) {
-            let verdict = match self.encode(&records, piece.clone()).await {
-                Encoded::Body(body) => self.send(body).await,
-                Encoded::Not(reason) => Some(Verdict::Refused(reason.to_owned())),
-                Encoded::Never => None,
+            let verdict = match self.make(&records, piece.clone()).await {
+                Made::Request(request) => self.send(request).await,
+                Made::Not(reason) => Some(Verdict::Refused(reason)),
+                Made::Never => None,
             };
             let Some(verdict) = verdict else { return Flow::Stop };
             let last = piece.end - 1;
@@ -221,7 +218,7 @@ impl<R: Outgoing> Worker<R> {
 
     /// Leaves out what tail sampling leaves out, and moves what is to be moved.
     async fn prepare(&mut self, mut batch: Vec<(u64, R)>) -> Result<Vec<(u64, R)>, StoreError> {
-        if let Some(sampling) = self.sink.sampling.as_ref().filter(|_| self.decided.is_some()) {
+        if let Some(sampling) = self.delivery.sampling.as_ref().filter(|_| self.decided.is_some()) {
             let trace_ids = batch.iter().filter_map(|(_, record)| record.ids().0).collect();
             let rates = sampling.rates(trace_ids).await?;
             let before = batch.len();
@@ -247,40 +244,39 @@ impl<R: Outgoing> Worker<R> {
         Ok(batch)
     }
 
-    /// Makes a body within the limit on bytes; a single record may be beyond it.
-    async fn encode(&self, records: &Arc<Vec<R>>, piece: Range<usize>) -> Encoded {
-        let limit = if piece.len() > 1 { self.sink.max_bytes } else { usize::MAX };
-        let records = Arc::clone(records);
+    /// Makes a request of a piece.
+    async fn make(&self, records: &Arc<Vec<R>>, piece: Range<usize>) -> Made<S::Request> {
+        let (sink, records) = (Arc::clone(&self.sink), Arc::clone(records));
         // A megabyte takes milliseconds to compress, which are not to be taken from the application's requests.
-        let encoded = tokio::task::spawn_blocking(move || {
-            let body = encode(&records[piece], Encoding::Protobuf);
-            (body.len() <= limit).then(|| gzip(&body))
-        });
-        match encoded.await {
-            Ok(Some(body)) => Encoded::Body(body),
-            Ok(None) => Encoded::Not("larger than a request may be"),
+        let made = tokio::task::spawn_blocking(move || sink.request(R::records(&records[piece])));
+        match made.await {
+            Ok(Ok(request)) => Made::Request(request),
+            Ok(Err(reason)) => Made::Not(reason),
             Err(error) if error.is_panic() => {
                 tracing::error!(%error, "a batch could not be encoded");
-                Encoded::Not("could not be encoded")
+                Made::Not("could not be encoded".to_owned())
             }
-            Err(_) => Encoded::Never,
+            Err(_) => Made::Never,
         }
     }
 
-    /// Sends until there is an answer about this body; `None` when stopping without one.
-    async fn send(&mut self, body: Bytes) -> Option<Verdict> {
+    /// Sends until there is an answer about this request; `None` when stopping without one.
+    async fn send(&mut self, request: S::Request) -> Option<Verdict> {
         loop {
-            let (state, reason, wait) = match self.upstream.send(body.clone()).await {
-                Outcome::Taken(partial) => return Some(Verdict::Taken(partial)),
-                Outcome::Refused(reason) => return Some(Verdict::Refused(reason)),
-                Outcome::Absent { reason, .. } if R::SIGNAL != Signal::Traces => {
+            let (state, reason, wait) = match self.sink.send(R::SIGNAL, &request).await {
+                Answer::Taken => return Some(Verdict::Taken(Partial::default())),
+                Answer::TakenInPart { rejected, message } => {
+                    return Some(Verdict::Taken(Partial { rejected, message }));
+                }
+                Answer::Refused { reason } => return Some(Verdict::Refused(reason)),
+                Answer::Absent { reason, .. } if R::SIGNAL != Signal::Traces => {
                     (SinkState::Absent, reason, self.config.absent_probe)
                 }
-                Outcome::Unavailable { reason, retry_after } | Outcome::Absent { reason, retry_after } => {
+                Answer::RetryLater { reason, after } | Answer::Absent { reason, after } => {
                     let backoff = self.backoff.next(chance());
-                    (SinkState::Backoff, reason, wait_time(backoff, retry_after, self.config.max_retry_after))
+                    (SinkState::Backoff, reason, wait_time(backoff, after, self.config.max_retry_after))
                 }
-                Outcome::Unauthorized(reason) => (SinkState::Stopped, reason, self.config.auth_probe),
+                Answer::Stopped { reason } => (SinkState::Stopped, reason, self.config.auth_probe),
             };
             self.failed(state, reason, wait).await;
             if self.pause(wait).await == Flow::Stop {
@@ -290,10 +286,14 @@ impl<R: Outgoing> Worker<R> {
         }
     }
 
-    /// How many are still to come, and how many never will.
+    /// How many are still to come, and how many never will; what was known before, where the store cannot say.
     async fn waiting_and_lost(&self) -> (u64, u64) {
         let (waiting, lost) = (R::waiting(&self.queue, self.cursor).await, self.queue.lost(&self.name).await);
-        (waiting.unwrap_or(0), lost.unwrap_or(0))
+        for error in [waiting.as_ref().err(), lost.as_ref().err()].into_iter().flatten() {
+            tracing::debug!(sink = %self.name, %error, "it is not known how much a sink waits for");
+        }
+        let known = self.status.borrow();
+        (waiting.unwrap_or(known.waiting), lost.unwrap_or(known.lost))
     }
 
     async fn begin(&self, batch: &[(u64, R)]) {
@@ -431,7 +431,8 @@ impl<R: Outgoing> Worker<R> {
 
 /// Resolves when the forwarder says so or is gone.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    let _ = stopping.wait_for(|stop| *stop).await;
+    // An error means that it is gone.
+    drop(stopping.wait_for(|stop| *stop).await);
 }
 
 /// Never shorter than our own backoff, never longer than is allowed.
@@ -440,21 +441,14 @@ fn wait_time(backoff: Duration, retry_after: Option<Duration>, max_retry_after: 
 }
 
 fn now_ns() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    // A clock that is set before 1970 is at its beginning.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
-}
-
-fn gzip(body: &[u8]) -> Bytes {
-    let mut encoder = GzEncoder::new(Vec::with_capacity(body.len() / 4), Compression::fast());
-    // Writing to a vector does not fail.
-    let _ = encoder.write_all(body);
-    encoder.finish().unwrap_or_default().into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Read as _;
 
     #[test]
     fn retry_after_is_honoured_within_reason() {
@@ -463,13 +457,5 @@ mod tests {
         assert_eq!(wait_time(seconds(2), Some(seconds(30)), seconds(60)), seconds(30));
         assert_eq!(wait_time(seconds(2), Some(seconds(1)), seconds(60)), seconds(2));
         assert_eq!(wait_time(seconds(2), Some(seconds(86_400)), seconds(60)), seconds(60));
-    }
-
-    #[test]
-    fn gzip_is_whole() {
-        let body = vec![7; 100_000];
-        let mut inflated = Vec::new();
-        flate2::read::GzDecoder::new(gzip(&body).as_ref()).read_to_end(&mut inflated).unwrap();
-        assert_eq!(inflated, body);
     }
 }

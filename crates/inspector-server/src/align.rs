@@ -1,13 +1,13 @@
-//! Spans in one clock. Stored times stay as they are: this only says what to add to them, and what to doubt.
+//! Spans in one clock, and what to doubt about them. Stored times stay as they are. What is added to them is computed by
+//! [`throughline_timing::align`].
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use throughline_context::{SpanId, keys};
 use throughline_inspector_api::Warning;
-use throughline_otlp::{LogRecord, Span, SpanKind, Value, clock_offset_ns, page_clock_offset_ns};
+use throughline_otlp::{LogRecord, Span, Value, clocked, measured_offset};
+use throughline_timing::{ClockedSpan, Join, MeasuredOffset, align};
 
-/// How far a server span may stick out of its fetch span before the join is doubted: rounding of both clocks.
-const JOIN_SLACK_NS: i128 = 1_000_000;
 /// A span that ended this long after it was received was not timed by a clock that we understand.
 const AHEAD_SLACK_NS: i128 = 5_000_000_000;
 /// A span that was received this long after it ended may have waited offline, or its clock is wrong.
@@ -22,39 +22,24 @@ pub(crate) struct Placed {
 }
 
 /// Places every span of a trace, in the order given.
-///
-/// Where a server span answers a fetch span that knows the offset between the two clocks, that offset is taken off it and off
-/// everything below it.
 pub(crate) fn place(spans: &[Span]) -> Vec<Placed> {
-    let index: HashMap<SpanId, usize> = spans.iter().enumerate().map(|(n, span)| (span.span_id, n)).collect();
-    let mut offsets: Vec<Option<i64>> = vec![None; spans.len()];
-    for n in 0..spans.len() {
-        resolve(n, spans, &index, &mut offsets);
-    }
-    let browser_offset_ns = page_clock_offset_ns(spans);
-    spans
-        .iter()
-        .enumerate()
-        .map(|(n, span)| {
-            let align_ns = offsets[n].unwrap_or_default();
-            let mut warnings = Vec::new();
-            let parent = span.parent_span_id.and_then(|id| index.get(&id));
-            if span.parent_span_id.is_some() && parent.is_none() {
-                warnings.push(Warning::Orphan);
-            }
-            if span.end_ns < span.start_ns || received_oddly(span, browser_offset_ns) {
-                warnings.push(Warning::ClockInconsistent);
-            }
-            if let Some(parent) = parent
-                && span.kind == SpanKind::Server
-                && clock_offset_ns(&spans[*parent]).is_some()
-                && !fits(span, align_ns, &spans[*parent], offsets[*parent].unwrap_or_default())
-            {
-                warnings.push(Warning::UnverifiedJoin);
-            }
-            Placed { align_ns, warnings }
-        })
-        .collect()
+    let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
+    let clocked: Vec<ClockedSpan> = spans.iter().map(clocked).collect();
+    let alignment = align(&clocked);
+    let placed = spans.iter().zip(&alignment.spans).map(|(span, aligned)| {
+        let mut warnings = Vec::new();
+        if span.parent_span_id.is_some_and(|parent| !ids.contains(&parent)) {
+            warnings.push(Warning::Orphan);
+        }
+        if span.end_ns < span.start_ns || received_oddly(span, alignment.page) {
+            warnings.push(Warning::ClockInconsistent);
+        }
+        if aligned.join == Some(Join::SticksOut) {
+            warnings.push(Warning::UnverifiedJoin);
+        }
+        Placed { align_ns: aligned.shift_ns, warnings }
+    });
+    placed.collect()
 }
 
 /// What to add to the time of each log record, in the order given. `placed` says where the spans of the trace are.
@@ -78,42 +63,11 @@ pub(crate) fn align_logs(records: &[LogRecord], spans: &[Span], placed: &[Placed
         .collect()
 }
 
-/// The alignment of span `n`, by way of its ancestors; a cycle among them ends the walk.
-fn resolve(n: usize, spans: &[Span], index: &HashMap<SpanId, usize>, offsets: &mut [Option<i64>]) {
-    let mut path = Vec::new();
-    let mut at = n;
-    let mut align_ns = loop {
-        if let Some(known) = offsets[at] {
-            break known;
-        }
-        path.push(at);
-        match spans[at].parent_span_id.and_then(|id| index.get(&id)) {
-            Some(&parent) if !path.contains(&parent) => at = parent,
-            _ => break 0,
-        }
-    };
-    for at in path.into_iter().rev() {
-        let parent = spans[at].parent_span_id.and_then(|id| index.get(&id)).map(|&parent| &spans[parent]);
-        if spans[at].kind == SpanKind::Server
-            && let Some(offset_ns) = parent.and_then(clock_offset_ns)
-        {
-            align_ns = align_ns.saturating_sub(offset_ns);
-        }
-        offsets[at] = Some(align_ns);
-    }
-}
-
-fn fits(inner: &Span, inner_align_ns: i64, outer: &Span, outer_align_ns: i64) -> bool {
-    let at = |time_ns: u64, align_ns: i64| i128::from(time_ns) + i128::from(align_ns);
-    at(inner.start_ns, inner_align_ns) + JOIN_SLACK_NS >= at(outer.start_ns, outer_align_ns)
-        && at(inner.end_ns, inner_align_ns) <= at(outer.end_ns, outer_align_ns) + JOIN_SLACK_NS
-}
-
 /// Whether a browser's span lies where its time of receipt makes no sense.
-fn received_oddly(span: &Span, browser_offset_ns: Option<i64>) -> bool {
+fn received_oddly(span: &Span, page: Option<MeasuredOffset>) -> bool {
     let Some(Value::Int(received_ns)) = span.attribute(keys::RECEIVED_NS) else { return false };
-    let Some(offset_ns) = clock_offset_ns(span).or(browser_offset_ns) else { return false };
-    let waited_ns = i128::from(*received_ns) - (i128::from(span.end_ns) + i128::from(offset_ns));
+    let Some(offset) = measured_offset(span).or(page) else { return false };
+    let waited_ns = i128::from(*received_ns) - (i128::from(span.end_ns) + i128::from(offset.offset_ns));
     !(-AHEAD_SLACK_NS..=LATE_SLACK_NS).contains(&waited_ns)
 }
 
@@ -122,7 +76,7 @@ mod tests {
     use std::sync::Arc;
 
     use throughline_context::TraceId;
-    use throughline_otlp::{KeyValue, Resource};
+    use throughline_otlp::{KeyValue, Resource, SpanKind};
 
     use super::*;
 

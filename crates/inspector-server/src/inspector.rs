@@ -115,7 +115,6 @@ impl Inspector {
     }
 
     /// The routes, for [`Router::merge`].
-    #[must_use]
     pub fn router(self) -> Router {
         let gate = Gate::new(&self.access, &self.allowed_origins);
         let mut router = page::router(gate.clone(), &self.base_path).merge(routes::router(

@@ -1,13 +1,13 @@
 //! Traces as they grow, as server-sent events.
 
-use std::{collections::HashSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
 use axum::response::{
     IntoResponse, Response,
     sse::{Event, KeepAlive, Sse},
 };
 use throughline_context::TraceId;
-use throughline_store::{SpanStore, Store};
+use throughline_store::{SpanStore, Store, Summary};
 use tokio::sync::{broadcast::error::RecvError, mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -19,9 +19,10 @@ const GATHER: Duration = Duration::from_millis(100);
 /// A watcher that reads slower than this much is dropped to what is newest.
 const BUFFER: usize = 64;
 
-/// An event `trace` with a `TraceSummary` whenever a trace changes; `lagged` when the watcher has missed some.
+/// An event `trace` with a `TraceSummary` whenever a trace changes, as the store broadcasts it; `lagged` when the watcher has missed
+/// some.
 pub(crate) fn stream(
-    store: Store,
+    store: &Store,
     mut stopping: watch::Receiver<bool>,
     never: Option<Arc<watch::Sender<bool>>>,
 ) -> Response {
@@ -31,7 +32,8 @@ pub(crate) fn stream(
         // Held as long as the stream: it ends when the sender is gone.
         let _never = never;
         loop {
-            let mut changed: HashSet<TraceId> = HashSet::new();
+            // Of each trace what is newest.
+            let mut changed: HashMap<TraceId, Arc<Summary>> = HashMap::new();
             let mut lagged = false;
             let first = tokio::select! {
                 () = sender.closed() => return,
@@ -39,7 +41,7 @@ pub(crate) fn stream(
                 first = changes.recv() => first,
             };
             match first {
-                Ok(trace_id) => drop(changed.insert(trace_id)),
+                Ok(summary) => drop(changed.insert(summary.trace_id, summary)),
                 Err(RecvError::Lagged(_)) => lagged = true,
                 Err(RecvError::Closed) => return,
             }
@@ -49,7 +51,7 @@ pub(crate) fn stream(
                 tokio::select! {
                     () = &mut gathered => break,
                     next = changes.recv() => match next {
-                        Ok(trace_id) => drop(changed.insert(trace_id)),
+                        Ok(summary) => drop(changed.insert(summary.trace_id, summary)),
                         Err(RecvError::Lagged(_)) => lagged = true,
                         Err(RecvError::Closed) => break,
                     },
@@ -58,9 +60,10 @@ pub(crate) fn stream(
             if lagged && sender.send(Ok(Event::default().event("lagged").data(""))).await.is_err() {
                 return;
             }
-            for trace_id in changed {
-                let Ok(Some(summary)) = store.summary(trace_id).await else { continue };
-                let Ok(event) = Event::default().event("trace").json_data(convert::summary(summary)) else { continue };
+            for summary in changed.into_values() {
+                let summary = convert::summary(Arc::unwrap_or_clone(summary));
+                let event = Event::default().event("trace").json_data(summary);
+                let event = event.expect("a summary has no map with keys that JSON cannot have");
                 if sender.send(Ok(event)).await.is_err() {
                     return;
                 }

@@ -46,7 +46,7 @@ pub(crate) fn router(
         .route("/api/traces", get(list))
         .route(
             "/api/traces/live",
-            get(move |State(store): State<Store>| async move { live::stream(store, stopping.clone(), never.clone()) }),
+            get(move |State(store): State<Store>| async move { live::stream(&store, stopping.clone(), never.clone()) }),
         )
         .route(
             "/api/traces/sinks",

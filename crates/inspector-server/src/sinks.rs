@@ -21,9 +21,7 @@ impl Sinks {
     /// The sinks of these forwarders, in their order: for each the parts for spans, log records and data points.
     #[must_use]
     pub fn new(outbox: Outbox, forwarders: &[Forwarder]) -> Self {
-        let parts =
-            |forwarder: &Forwarder| [Some(forwarder.status()), forwarder.logs_status(), forwarder.metrics_status()];
-        Self { outbox, statuses: forwarders.iter().flat_map(parts).flatten().collect() }
+        Self { outbox, statuses: forwarders.iter().flat_map(Forwarder::statuses).collect() }
     }
 
     /// As it is now.
@@ -31,7 +29,7 @@ impl Sinks {
         let mut sinks = Vec::with_capacity(self.statuses.len());
         for status in &self.statuses {
             let status = status.borrow().clone();
-            let set_aside = self.outbox.set_aside_by(&status.name, MOST_SET_ASIDE).await?;
+            let set_aside = self.outbox.set_aside_by(&status.cursor, MOST_SET_ASIDE).await?;
             sinks.push(sink(status, set_aside));
         }
         Ok(SinkList { sinks })
@@ -40,7 +38,7 @@ impl Sinks {
 
 fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>) -> Sink {
     Sink {
-        name: status.name,
+        name: status.cursor.to_string(),
         endpoint: status.endpoint,
         state: match status.state {
             forward::SinkState::Idle => SinkState::Idle,

@@ -1,125 +1,21 @@
 //! The network inside a fetch span: what its attributes say, as bands between its ends.
 
-use throughline_browser::{keys, timing::Phase};
+use throughline_context::keys;
 use throughline_inspector_api::{Attribute, AttributeValue};
+use throughline_timing::{Band, Method, Phase, format_estimate, format_ms};
 
-use crate::format;
-
-/// What a band stands for; the same colours and letters everywhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Waiting in the browser's queue.
-    Stall,
-    /// Redirects, name look-up, TCP and TLS.
-    Setup,
-    /// On the way to the server; an estimate.
-    Uplink,
-    /// In the server, by its own clock.
-    Server,
-    /// On the way back; an estimate.
-    Downlink,
-    /// Network and server together, where they cannot be told apart.
-    Wait,
-    /// The rest of the body; measured.
-    Download,
-    /// Within the browser.
-    Browser,
-}
-
-impl Kind {
-    /// The kind of a phase.
-    #[must_use]
-    pub const fn of(phase: Phase) -> Self {
-        match phase {
-            Phase::Stall => Self::Stall,
-            Phase::Redirect | Phase::Dns | Phase::Connect | Phase::Tls => Self::Setup,
-            Phase::Uplink => Self::Uplink,
-            Phase::Server => Self::Server,
-            Phase::Downlink => Self::Downlink,
-            Phase::Wait => Self::Wait,
-            Phase::Download => Self::Download,
-            Phase::Delivery => Self::Browser,
-        }
-    }
-
-    /// The CSS class that gives colour and pattern.
-    #[must_use]
-    pub const fn class(self) -> &'static str {
-        match self {
-            Self::Stall => "band band-stall",
-            Self::Setup => "band band-setup",
-            Self::Uplink => "band band-uplink",
-            Self::Server => "band band-server",
-            Self::Downlink => "band band-downlink",
-            Self::Wait => "band band-wait",
-            Self::Download => "band band-download",
-            Self::Browser => "band band-browser",
-        }
-    }
-
-    /// The letter for a band too narrow for its word.
-    #[must_use]
-    pub const fn letter(self) -> &'static str {
-        match self {
-            Self::Stall => "q",
-            Self::Setup => "c",
-            Self::Uplink => "u",
-            Self::Server => "s",
-            Self::Downlink => "d",
-            Self::Wait => "w",
-            Self::Download => "l",
-            Self::Browser => "b",
-        }
-    }
-
-    /// The word in a band.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Stall => "queue",
-            Self::Setup => "connect",
-            Self::Uplink => "up",
-            Self::Server => "server",
-            Self::Downlink => "down",
-            Self::Wait => "wait",
-            Self::Download => "load",
-            Self::Browser => "browser",
-        }
-    }
-
-    /// Whether its length is an estimate, which is drawn hatched.
-    #[must_use]
-    pub const fn is_estimate(self) -> bool {
-        matches!(self, Self::Uplink | Self::Downlink)
-    }
-}
-
-/// What a phase is, in words.
+/// The CSS classes that give a band its colour and pattern.
 #[must_use]
-pub const fn phase_words(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Stall => "waiting in the browser",
-        Phase::Redirect => "redirects",
-        Phase::Dns => "name look-up",
-        Phase::Connect => "TCP connection",
-        Phase::Tls => "TLS handshake",
-        Phase::Uplink => "uplink",
-        Phase::Server => "server",
-        Phase::Downlink => "downlink",
-        Phase::Wait => "network and server together",
-        Phase::Download => "download of the body",
-        Phase::Delivery => "delivery to the program",
-    }
+pub fn class(band: Band) -> String {
+    format!("band band-{}", band.as_str())
 }
 
-/// What a method of splitting the network time is, in words.
+/// How a split of the network time was made, in words. The name of a method that is not known here is returned as it is.
 #[must_use]
-pub fn method_words(method: &str) -> &str {
-    match method {
-        "measured" => "measured: the clocks are known to within a millisecond",
-        "bounded" => "bounded: several requests narrow the clock offset",
-        "assumed_symmetric" => "assumed symmetric: half of the total each way, give or take all of it",
-        other => other,
+pub fn method_description(name: &str) -> &str {
+    match Method::parse(name) {
+        Some(method) => method.description(),
+        None => name,
     }
 }
 
@@ -155,10 +51,10 @@ impl Figures {
     /// The line beside the bar: `up 21±2 · 34 · down 20±2`.
     #[must_use]
     pub fn line(&self) -> String {
-        let up = format::estimate(self.uplink_ms, self.error_ms);
-        let down = format::estimate(self.downlink_ms, self.error_ms);
+        let up = format_estimate(self.uplink_ms, self.error_ms);
+        let down = format_estimate(self.downlink_ms, self.error_ms);
         match self.server_ms {
-            Some(server) => format!("up {up} · {} · down {down}", format::ms(server)),
+            Some(server) => format!("up {up} · {} · down {down}", format_ms(server)),
             None => format!("up {up} · down {down}"),
         }
     }

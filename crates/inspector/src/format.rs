@@ -1,4 +1,4 @@
-//! Numbers in words: durations, estimates, ages, counts.
+//! Numbers as text: durations, ages, counts.
 
 const SECOND_MS: f64 = 1000.0;
 const MINUTE_MS: f64 = 60.0 * SECOND_MS;
@@ -37,46 +37,12 @@ pub fn duration_ms(ms: f64) -> String {
     if ms < 0.0 && !text.starts_with("0 ") { format!("−{text}") } else { text }
 }
 
-/// Milliseconds without the unit: one decimal below 10, none above; `?` for what is no number.
-#[must_use]
-pub fn ms(value: f64) -> String {
-    if !value.is_finite() {
-        "?".to_owned()
-    } else if value.abs() < 9.95 {
-        trim(&format!("{value:.1}"))
-    } else {
-        trim(&format!("{value:.0}"))
-    }
-}
-
-/// An estimate with its error, both in milliseconds: `21±2`, `0.4±0.3`. The error is rounded up.
-#[must_use]
-pub fn estimate(value_ms: f64, error_ms: f64) -> String {
-    if !value_ms.is_finite() || !error_ms.is_finite() {
-        return format!("{}±?", ms(value_ms));
-    }
-    let error = error_ms.abs();
-    if error <= 0.95 && value_ms.abs() < 99.95 {
-        let error = trim(&format!("{:.1}", (error * 10.0 - 1e-6).ceil().max(0.0) / 10.0));
-        format!("{}±{error}", trim(&format!("{value_ms:.1}")))
-    } else {
-        let error = trim(&format!("{:.0}", (error - 1e-6).ceil().max(0.0)));
-        format!("{}±{error}", trim(&format!("{value_ms:.0}")))
-    }
-}
-
 /// How long ago `then_ms` was, both Unix milliseconds: `now`, `3 min`, `2 h`, `5 d`, `4 mo`, `2 y`.
 ///
 /// A moment in the future is `now`: clocks differ a little.
 #[must_use]
 pub fn ago(now_ms: f64, then_ms: f64) -> String {
     span_of_time(now_ms - then_ms).unwrap_or_else(|| "now".to_owned())
-}
-
-/// How long it is until `then_ms`, both Unix milliseconds: `in 3 h`; `now` when it has passed.
-#[must_use]
-pub fn until(now_ms: f64, then_ms: f64) -> String {
-    span_of_time(then_ms - now_ms).map_or_else(|| "now".to_owned(), |text| format!("in {text}"))
 }
 
 fn span_of_time(ms: f64) -> Option<String> {
@@ -159,17 +125,6 @@ mod tests {
     }
 
     #[test]
-    fn estimates_never_look_better_than_they_are() {
-        assert_eq!(estimate(21.4, 1.6), "21±2");
-        assert_eq!(estimate(21.4, 2.0), "21±2");
-        assert_eq!(estimate(21.4, 2.1), "21±3");
-        assert_eq!(estimate(0.42, 0.21), "0.4±0.3");
-        assert_eq!(estimate(0.0, 0.0), "0±0");
-        assert_eq!(estimate(-0.01, 0.3), "0±0.3");
-        assert_eq!(estimate(5.0, f64::NAN), "5±?");
-    }
-
-    #[test]
     fn ages_are_short() {
         let minute = 60_000.0;
         assert_eq!(ago(10.0, 20.0), "now");
@@ -178,8 +133,6 @@ mod tests {
         assert_eq!(ago(59.6 * minute, 0.0), "1 h");
         assert_eq!(ago(23.6 * 60.0 * minute, 0.0), "1 d");
         assert_eq!(ago(400.0 * 24.0 * 60.0 * minute, 0.0), "1 y");
-        assert_eq!(until(0.0, 180.0 * minute), "in 3 h");
-        assert_eq!(until(5.0, 0.0), "now");
     }
 
     #[test]
@@ -190,14 +143,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn the_error_is_rounded_up(value in 0.0_f64..1e6, error in 0.0_f64..1e5) {
-            let text = estimate(value, error);
-            let shown: f64 = text.split('±').nth(1).unwrap().parse().unwrap();
-            prop_assert!(shown >= error - 1e-5, "{text} for {error}");
-            prop_assert!(shown <= error + 1.0, "{text} for {error}");
-        }
-
         #[test]
         fn every_duration_is_within_half_a_percent(ns in 0_u64..59_000_000_000) {
             let text = duration(ns);

@@ -1,13 +1,11 @@
-//! Leptos components that show traces: the live list and the waterfall.
+//! The layout of the inspector's pages, without a browser: trees, rows, bands, ticks, addresses and text.
 //!
-//! What is computed (trees, rows, bands, ticks, words) is plain Rust, tested natively; the components in `web` do
-//! nothing but show it.
-//!
-//! Mount [`TraceListPage`] at `/traces` and [`TracePage`] at `/traces/:id` inside a `leptos_router` router, and
-//! provide a [`Backend`] as context where the backend is not the origin of the page.
+//! It is plain Rust and tested natively. The program of this package (`main.rs` and `web`) shows it with Leptos.
 
 pub mod address;
 pub mod band;
+pub mod base;
+pub mod example;
 pub mod find;
 pub mod format;
 pub mod label;
@@ -18,9 +16,3 @@ pub mod sinks;
 pub mod timeline;
 pub mod tree;
 pub mod viewport;
-
-mod web;
-
-pub use web::{
-    backend::Backend, clock, focus::is_typing, list::TraceListPage, problem_view::ProblemView, trace::TracePage,
-};

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use throughline_browser::keys;
+use throughline_context::keys;
 use throughline_inspector_api::{AttributeValue, Span, SpanKind, StatusCode, Trace, Warning};
 
 use crate::{

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::sync::Arc;
-    use throughline_otlp::context::{SpanId, TraceId};
+    use throughline_context::{SpanId, TraceId};
 
     const LIMITS: SpanLimits =
         SpanLimits { attributes: 3, key_bytes: 8, value_bytes: 10, items: 2, name_bytes: 6, events: 1, links: 1 };

@@ -5,32 +5,33 @@ use std::time::Duration;
 use throughline_otlp::KeyValue;
 use throughline_store::Metrics;
 
-/// What an [`Intake`](crate::Intake) is told.
+/// The settings of an [`Intake`](crate::Intake).
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct IntakeConfig {
-    /// What tickets are signed with; [`Intake::set_ticket_keys`](crate::Intake::set_ticket_keys) changes it later.
+    /// The keys that sign tickets; [`Intake::set_ticket_keys`](crate::Intake::set_ticket_keys) replaces them later.
     pub ticket_keys: TicketKeys,
-    /// How long a ticket is good; whole seconds.
+    /// How long a ticket is valid; whole seconds.
     pub ticket_ttl: Duration,
     /// `service.name` of every span and log record from a browser.
     pub browser_service_name: String,
-    /// What else each of them has in its resource, such as `deployment.environment.name`.
+    /// Attributes that the resource of each of them has besides, such as `deployment.environment.name`.
     pub resource_attributes: Vec<KeyValue>,
     /// Origins other than the server's own whose pages may send, such as `https://shop.example`.
     pub allowed_origins: Vec<String>,
-    /// What is taken out of all texts from browsers before they are stored.
+    /// The rules by which secrets are removed from all texts of browsers before they are stored.
     pub scrub: Vec<ScrubRule>,
-    /// What programs at the trusted doors have to show; without it these doors must not be reachable from elsewhere.
+    /// The token that programs have to send to the trusted doors. Without one, these doors must not be reachable from
+    /// other machines.
     pub trusted_token: Option<TrustedToken>,
-    /// Where data points go; without it there is no `/v1/metrics`.
+    /// Where data points are stored; without it there is no `/v1/metrics`.
     pub metrics: Option<Metrics>,
-    /// How much is taken.
+    /// The limits on what is accepted.
     pub limits: Limits,
 }
 
 impl IntakeConfig {
-    /// Tickets for 15 minutes, no other origins, all secrets that are known by their form scrubbed, no token, no metrics,
-    /// default limits.
+    /// Tickets for 15 minutes, no other origins, all built-in rules for secrets, no token, no metrics, default limits.
     #[must_use]
     pub fn new(ticket_keys: impl Into<TicketKeys>, browser_service_name: impl Into<String>) -> Self {
         Self {
@@ -45,34 +46,84 @@ impl IntakeConfig {
             limits: Limits::default(),
         }
     }
+
+    /// Sets how long a ticket is valid; whole seconds.
+    #[must_use]
+    pub const fn with_ticket_ttl(mut self, ticket_ttl: Duration) -> Self {
+        self.ticket_ttl = ticket_ttl;
+        self
+    }
+
+    /// Sets the attributes that the resource of every record from a browser has besides `service.name`.
+    #[must_use]
+    pub fn with_resource_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+        self.resource_attributes = attributes.into_iter().collect();
+        self
+    }
+
+    /// Sets the origins other than the server's own whose pages may send, such as `https://shop.example`.
+    #[must_use]
+    pub fn with_allowed_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.allowed_origins = origins.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Sets the rules by which secrets are removed from what browsers send.
+    #[must_use]
+    pub fn with_scrub(mut self, rules: impl IntoIterator<Item = ScrubRule>) -> Self {
+        self.scrub = rules.into_iter().collect();
+        self
+    }
+
+    /// Sets the token that programs at the trusted doors have to send.
+    #[must_use]
+    pub fn with_trusted_token(mut self, token: TrustedToken) -> Self {
+        self.trusted_token = Some(token);
+        self
+    }
+
+    /// Sets where data points are stored, and with it opens `/v1/metrics`.
+    #[must_use]
+    pub fn with_metrics(mut self, metrics: Metrics) -> Self {
+        self.metrics = Some(metrics);
+        self
+    }
+
+    /// Sets the limits on what is accepted.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
 }
 
-/// How much is taken.
+/// The limits on what is accepted.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Limits {
-    /// Of bodies on the public door: 1 MiB on the wire, 4 MiB decompressed, 30 s, 32 MiB for all at once.
+    /// Limits of bodies on the public door: 1 MiB on the wire, 4 MiB decompressed, 30 s, 32 MiB for all at once.
     pub public_body: BodyLimits,
-    /// Of bodies on the trusted door: 16 MiB on the wire, 64 MiB decompressed, 30 s, 256 MiB for all at once.
+    /// Limits of bodies on the trusted doors: 16 MiB on the wire, 64 MiB decompressed, 30 s, 256 MiB for all at once.
     pub trusted_body: BodyLimits,
-    /// Spans or log records in one batch on the public door; those beyond are rejected. 512.
+    /// The most spans or log records in one batch on the public door; those above it are rejected. 512.
     pub spans_per_batch: usize,
-    /// Of a span or a log record on the public door.
+    /// Limits of a span or a log record on the public door.
     pub span: SpanLimits,
     /// Spans and log records of one session: 200 a second, 2,000 at once.
     pub session_rate: RateLimit,
     /// Spans and log records of one client, by its address (of IPv6, by its /64): 1,000 a second, 10,000 at once. A ticket
-    /// costs as much as a span. Clients on loopback are not told apart: there a proxy may stand before us that says nothing.
+    /// costs as much as a span. Clients on loopback have no limit of their own: all may be behind one proxy there.
     pub client_rate: RateLimit,
     /// Spans and log records of all browsers together: 5,000 a second, 20,000 at once.
     pub public_rate: RateLimit,
-    /// How many sessions are told apart at once by rate; the one that was quiet longest is forgotten. 10,000.
+    /// The most sessions whose rates are remembered at once; a new one replaces the one that was quiet longest. 10,000.
     pub tracked_sessions: usize,
-    /// The same for clients. 10,000.
+    /// The most clients whose rates are remembered at once, likewise. 10,000.
     pub tracked_clients: usize,
-    /// A browser's times that lie so far before the time of reception are flagged. 24 h: what could not be sent is kept for
-    /// the next page.
+    /// A browser's times that are this long before the time of reception are flagged. 24 h: what a page could not send, the next
+    /// one sends.
     pub time_behind: Duration,
-    /// A browser's times that lie so far after the time of reception are flagged. 10 min.
+    /// A browser's times that are this long after the time of reception are flagged. 10 min.
     pub time_ahead: Duration,
 }
 
@@ -101,22 +152,24 @@ impl Default for Limits {
     }
 }
 
-/// Of request bodies at one door.
+/// The limits of request bodies at one door.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct BodyLimits {
-    /// Bytes as they arrive; more is 413.
+    /// The most bytes as they arrive; more is status 413.
     pub wire_bytes: usize,
-    /// Bytes after decompression; more is 413.
+    /// The most bytes after decompression; more is status 413.
     pub inflated_bytes: usize,
-    /// From the head of a request to the end of its body; longer is 408.
+    /// The longest time from the head of a request to the end of its body; longer is status 408.
     pub timeout: Duration,
-    /// Bytes of all bodies that are held at once; beyond, requests get 503 with `Retry-After`. Raised to
+    /// The most bytes of all bodies that are held at once; above it, requests get 503 with `Retry-After`. Raised to
     /// `inflated_bytes` if it is less.
     pub total_bytes: usize,
 }
 
-/// Of one span or log record from a browser. What is beyond is left out or cut short, and counted; the rest stays.
+/// The limits of one span or log record from a browser. What exceeds them is left out or cut, and counted; the rest stays.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct SpanLimits {
     /// Attributes of a span, an event, a link, a log record or a scope. 128.
     pub attributes: usize,
@@ -150,9 +203,41 @@ impl Default for SpanLimits {
 
 /// A token bucket, in spans and log records; a request costs one at least.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct RateLimit {
-    /// What flows in.
+    /// How many tokens flow in each second. With 0, none do, and the burst is all that there ever is.
     pub per_second: u32,
-    /// What it holds.
+    /// How many tokens the bucket holds; at least 1.
     pub burst: u32,
+}
+
+impl RateLimit {
+    /// A bucket of `burst` tokens, into which `per_second` flow.
+    #[must_use]
+    pub const fn new(per_second: u32, burst: u32) -> Self {
+        Self { per_second, burst }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Intake, TicketKey};
+    use throughline_store::Store;
+
+    #[test]
+    fn debug_shows_neither_keys_nor_tokens() {
+        let token = "0123456789abcdef";
+        let keys = TicketKeys::new(TicketKey::from_bytes([211; 32]), vec![TicketKey::from_bytes([212; 32])]);
+        let config = IntakeConfig::new(keys, "web").with_trusted_token(TrustedToken::new(token));
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let intake = Intake::new(store, config.clone());
+        intake.set_ticket_keys(config.ticket_keys.clone());
+        for shown in [format!("{config:?}"), format!("{config:#?}"), format!("{intake:?}")] {
+            for secret in [token, "211", "212"] {
+                assert!(!shown.contains(secret), "{secret}: {shown}");
+            }
+        }
+    }
 }

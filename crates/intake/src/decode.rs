@@ -21,7 +21,7 @@ pub(crate) struct Taken<R> {
 
 /// From the trusted door: as sent.
 pub(crate) fn trusted<R: Item>(body: &[u8], encoding: Encoding) -> Result<Taken<R>, Refusal> {
-    let Decoded { mut records, mut rejections } = decode::<R>(body, encoding)?;
+    let Decoded { mut records, mut rejections, .. } = decode::<R>(body, encoding)?;
     records.retain(|record| {
         let problem = record.problem();
         let is_good = problem.is_none();

@@ -29,12 +29,13 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
+use throughline_context::ingest_token;
 use throughline_otlp::{DataPoint, Encoding, LogRecord, Signal, Span, encode_response};
 use throughline_store::{Appended, Store};
 use tokio::sync::Semaphore;
 
 /// The header in which a browser sends its ticket. What cannot set headers (`sendBeacon`) uses the query `?ticket=`.
-pub const TICKET_HEADER: &str = "x-throughline-ticket";
+pub const TICKET_HEADER: &str = ingest_token::HEADER;
 
 /// How many bodies are decoded at once at one door: decoded, a small hostile body may take many times its size.
 const DECODERS: usize = 2;
@@ -50,6 +51,7 @@ pub struct ClientAddress(pub IpAddr);
 
 /// A ticket and what its holder should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct IssuedTicket {
     /// To be sent with every batch.
     pub ticket: String,
@@ -57,6 +59,18 @@ pub struct IssuedTicket {
     pub session_id: String,
     /// How long it is good, seconds.
     pub expires_in_s: u64,
+}
+
+/// Why there is no ticket.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum IssueError {
+    /// The session id that the ticket should be for is none.
+    #[error(transparent)]
+    SessionId(#[from] SessionIdError),
+    /// The system has no randomness for a new session id.
+    #[error("no randomness for a session id: {0}")]
+    Random(#[source] getrandom::Error),
 }
 
 /// What both doors share. Clones are the same intake.
@@ -69,7 +83,7 @@ pub struct Intake {
 pub(crate) struct Shared {
     stores: Stores,
     config: IntakeConfig,
-    ticket_keys: RwLock<TicketKeys>,
+    ticket_keys: RwLock<Arc<TicketKeys>>,
     origins: AllowedOrigins,
     rate: RateLimiter,
     scrubber: Scrubber,
@@ -100,7 +114,7 @@ impl Intake {
         let shared = Shared {
             rate: RateLimiter::new(limits, Instant::now()),
             stores: Stores { store, metrics: config.metrics.clone() },
-            ticket_keys: RwLock::new(config.ticket_keys.clone()),
+            ticket_keys: RwLock::new(Arc::new(config.ticket_keys.clone())),
             scrubber: Scrubber::new(config.scrub.clone()),
             origins: AllowedOrigins::new(&config.allowed_origins),
             public: Door::new(limits.public_body),
@@ -115,16 +129,12 @@ impl Intake {
     /// A ticket for this session (32 lower-case hex digits), or for a new one.
     ///
     /// # Errors
-    /// The session id is not of that form. Where the system has no randomness for a new one, the error is the same:
-    /// there is no session id to be had.
-    pub fn issue_ticket(&self, session_id: Option<&str>) -> Result<IssuedTicket, SessionIdError> {
+    /// The session id is not of that form, or the system has no randomness for a new one.
+    pub fn issue_ticket(&self, session_id: Option<&str>) -> Result<IssuedTicket, IssueError> {
         let config = &self.shared.config;
         let session_id = match session_id {
             Some(text) => text.parse()?,
-            None => SessionId::random().map_err(|error| {
-                tracing::error!(%error, "no randomness for a session id");
-                SessionIdError
-            })?,
+            None => SessionId::random().map_err(IssueError::Random)?,
         };
         let (service_name, now_s) = (&config.browser_service_name, unix_now().as_secs());
         let ticket = self.shared.ticket_keys().issue(session_id, service_name, now_s, config.ticket_ttl);
@@ -133,7 +143,7 @@ impl Intake {
 
     /// From now on tickets are signed and checked with these.
     pub fn set_ticket_keys(&self, keys: TicketKeys) {
-        *self.shared.ticket_keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.shared.ticket_keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// What came in so far, and what did not.
@@ -149,7 +159,7 @@ pub fn public_router(intake: Intake) -> Router {
     Router::new()
         .route(Signal::Traces.path(), post(public::<Span>))
         .route(Signal::Logs.path(), post(public::<LogRecord>))
-        .route("/v1/ticket", post(issue))
+        .route(ingest_token::PATH, post(issue))
         .with_state(intake)
 }
 
@@ -281,12 +291,12 @@ impl Shared {
         };
         let limits = &self.config.limits;
         let taken = door.decode(&body, || decode::public(body.bytes(), encoding, limits, &stamp)).await?;
-        self.rate.charge(sender, taken.records.len() + taken.rejections.len());
+        self.rate.charge(sender, taken.records.len() + taken.rejections.len(), Instant::now());
         self.store(taken).await
     }
 
-    fn ticket_keys(&self) -> TicketKeys {
-        self.ticket_keys.read().unwrap_or_else(PoisonError::into_inner).clone()
+    fn ticket_keys(&self) -> Arc<TicketKeys> {
+        Arc::clone(&self.ticket_keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Resolves when the records are committed.
@@ -301,8 +311,7 @@ impl Shared {
 impl Door {
     /// Decodes, few at a time.
     async fn decode<T>(&self, body: &Buffered, decode: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
-        // The semaphore is never closed.
-        let _turn = self.decoders.acquire().await.map_err(|_| Refusal::Failed)?;
+        let _turn = self.decoders.acquire().await.expect("the semaphore is never closed");
         let long = body.bytes().len() > DECODE_INLINE_BYTES;
         match tokio::runtime::Handle::current().runtime_flavor() {
             tokio::runtime::RuntimeFlavor::MultiThread if long => tokio::task::block_in_place(decode),
@@ -314,9 +323,12 @@ impl Door {
 /// The header's, else the query's.
 fn ticket_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
     match headers.get(TICKET_HEADER) {
-        // What is not text is no ticket either.
-        Some(ticket) => Some(ticket.to_str().unwrap_or_default()),
-        None => uri.query()?.split('&').find_map(|pair| pair.strip_prefix("ticket=")),
+        // What is not text is a malformed ticket, as an empty one is.
+        Some(ticket) => Some(ticket.to_str().unwrap_or("")),
+        None => uri.query()?.split('&').find_map(|pair| match pair.split_once('=') {
+            Some((ingest_token::PARAMETER, ticket)) => Some(ticket),
+            _ => None,
+        }),
     }
 }
 
@@ -331,8 +343,8 @@ fn client_address(parts: &Parts) -> Option<IpAddr> {
 }
 
 fn unix_now() -> Duration {
-    // A clock before 1970 is no clock: tickets then neither expire nor are good for long.
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+    // A clock before 1970 stands still at 1970: tickets then neither expire nor are good for long.
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
 #[derive(Default, Deserialize)]
@@ -363,10 +375,12 @@ impl Intake {
         } else {
             serde_json::from_slice(body.bytes()).map_err(|error| Refusal::Malformed(error.to_string()))?
         };
-        let session_id = asked.session_id;
-        self.issue_ticket(session_id.as_deref()).map_err(|error| match session_id {
-            Some(_) => Refusal::Malformed(error.to_string()),
-            None => Refusal::Failed,
+        self.issue_ticket(asked.session_id.as_deref()).map_err(|error| match error {
+            IssueError::SessionId(error) => Refusal::Malformed(error.to_string()),
+            IssueError::Random(error) => {
+                tracing::error!(%error, "no ticket for a new session");
+                Refusal::Failed
+            }
         })
     }
 }

@@ -16,7 +16,7 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use throughline_otlp::{Encoding, encode_response, encode_retry_status};
+use throughline_otlp::{Encoding, RpcCode, encode_response, encode_retry_status, media_type};
 
 use crate::{
     Intake,
@@ -37,7 +37,6 @@ const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encodin
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-const UNIMPLEMENTED: i32 = 12;
 /// Whether it is compressed, and how long it is.
 const PREFIX_BYTES: usize = 5;
 /// What a `grpc-message` does not show as it is.
@@ -63,12 +62,16 @@ pub(crate) async fn export<R: Item>(State(intake): State<Intake>, request: Reque
 
 /// Any other method.
 pub(crate) async fn unimplemented() -> Response {
-    failure(UNIMPLEMENTED, "there are the Export methods of the trace, logs and metrics services, and no others", None)
+    failure(
+        RpcCode::Unimplemented,
+        "there are the Export methods of the trace, logs and metrics services, and no others",
+        None,
+    )
 }
 
 fn is_protobuf(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    matches!(essence.as_str(), "application/grpc" | "application/grpc+proto")
+    let media_type = media_type(content_type).to_ascii_lowercase();
+    matches!(media_type.as_str(), "application/grpc" | "application/grpc+proto")
 }
 
 /// The message of the answer.
@@ -117,8 +120,7 @@ pub(crate) fn unframe(framed: &[u8]) -> Result<(bool, &[u8]), Refusal> {
 fn success(message: &[u8]) -> Response {
     let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
     framed.put_u8(0);
-    // A message is a count and a few sentences.
-    framed.put_u32(u32::try_from(message.len()).unwrap_or(u32::MAX));
+    framed.put_u32(u32::try_from(message.len()).expect("a response is a count and a few sentences, far below 4 GiB"));
     framed.put_slice(message);
     let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))]);
     let body = Full::new(Bytes::from(framed)).with_trailers(std::future::ready(Some(Ok(trailers))));
@@ -128,22 +130,20 @@ fn success(message: &[u8]) -> Response {
 }
 
 /// An answer without a message is nothing but its trailers ("Trailers-Only").
-fn failure(code: i32, message: &str, retry_after: Option<Duration>) -> Response {
+fn failure(code: RpcCode, message: &str, retry_after: Option<Duration>) -> Response {
     let mut response = [
         (header::CONTENT_TYPE, CONTENT_TYPE),
         (ACCEPT_ENCODING, HeaderValue::from_static("identity,gzip,zstd")),
-        (STATUS, HeaderValue::from(code)),
+        (STATUS, HeaderValue::from(code.number())),
     ]
     .into_response();
     let plain = utf8_percent_encode(message, NOT_PLAIN).to_string();
-    if let Ok(value) = HeaderValue::from_str(&plain) {
-        response.headers_mut().insert(MESSAGE, value);
-    }
+    let plain = HeaderValue::try_from(plain).expect("percent-encoded text is printable ASCII");
+    response.headers_mut().insert(MESSAGE, plain);
     if let Some(wait) = retry_after {
         let details = STANDARD_NO_PAD.encode(encode_retry_status(code, message, wait));
-        if let Ok(value) = HeaderValue::from_str(&details) {
-            response.headers_mut().insert(STATUS_DETAILS, value);
-        }
+        let details = HeaderValue::try_from(details).expect("base64 is printable ASCII");
+        response.headers_mut().insert(STATUS_DETAILS, details);
     }
     response
 }
@@ -165,11 +165,13 @@ mod tests {
 
     #[test]
     fn messages_are_percent_encoded() {
-        let response = failure(3, "100 % — no\n", None);
-        assert_eq!(response.headers()[MESSAGE], "100 %25 %E2%80%94 no%0A");
+        let response = failure(RpcCode::InvalidArgument, "100 % — no\n\u{7f}\0", None);
+        assert_eq!(response.headers()[MESSAGE], "100 %25 %E2%80%94 no%0A%7F%00");
         assert_eq!(response.headers()[STATUS], "3");
         assert!(!response.headers().contains_key(STATUS_DETAILS));
-        assert!(failure(14, "busy", Some(Duration::from_secs(1))).headers().contains_key(STATUS_DETAILS));
+        assert!(
+            failure(RpcCode::Unavailable, "busy", Some(Duration::from_secs(1))).headers().contains_key(STATUS_DETAILS)
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod atomic_file;
 mod body;
 mod bounds;
 mod config;
@@ -24,7 +25,9 @@ mod trusted_token;
 
 pub use crate::{
     config::{BodyLimits, IntakeConfig, Limits, RateLimit, SpanLimits},
-    doors::{ClientAddress, Intake, IssuedTicket, TICKET_HEADER, grpc_router, public_router, trusted_router},
+    doors::{
+        ClientAddress, Intake, IssueError, IssuedTicket, TICKET_HEADER, grpc_router, public_router, trusted_router,
+    },
     scrub::{PatternError, REDACTED, ScrubRule, UnknownScrubRule},
     session::{SessionId, SessionIdError},
     stats::{RecordStats, RefusedRequests, Rejected, Stats},

@@ -20,8 +20,9 @@ impl AllowedOrigins {
             (None, _) => !is_cross_site(headers),
             (Some(_), Some(_)) => false,
             (Some(origin), None) => {
-                // Not text is no origin.
-                let origin = origin.to_str().unwrap_or_default().to_ascii_lowercase();
+                // What is no text is no origin.
+                let Ok(origin) = origin.to_str() else { return false };
+                let origin = origin.to_ascii_lowercase();
                 // A proxy before us may change `Host`; what the browser itself says of the site it does not change, and no
                 // page can set it.
                 self.0.contains(&origin)

@@ -1,33 +1,44 @@
-//! How fast browsers may send: a token bucket for each session, one for each client, and one for all together, since sessions
-//! and addresses are cheap.
+//! How fast browsers may send: a token bucket for each session, one for each client, and one for all of them together, since
+//! session ids and addresses are cheap.
+//!
+//! A bucket is one number, the time at which it is full again (the generic cell rate algorithm), and may be overdrawn: what a
+//! batch costs is known only after it is read. Each request takes constant time, and memory has a fixed bound: at most
+//! [`Limits::tracked_sessions`] and [`Limits::tracked_clients`] buckets are kept, and a new one replaces the least recently
+//! used. A session that is forgotten while its bucket is overdrawn gains nothing: a new session id begins with a full
+//! bucket as well, and the bucket of its client and that of all browsers together still limit it.
 
 use crate::{
     SessionId,
     config::{Limits, RateLimit},
 };
+use hashlink::LruCache;
 use std::{
-    collections::HashMap,
     hash::Hash,
     net::{IpAddr, Ipv6Addr},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-/// All kinds of buckets. Memory is bounded by the number of sessions and clients that are told apart.
+/// The longest time that a sender is asked to wait.
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
+/// All buckets.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
-    all: RateLimit,
+    /// Buckets count time from here.
+    start: Instant,
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
-    all: Bucket,
+    public: Bucket,
+    public_rate: Rate,
     sessions: Buckets<SessionId>,
     clients: Buckets<IpAddr>,
 }
 
-/// Whom a request is from.
+/// The session and the client of a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sender {
     pub(crate) session: SessionId,
@@ -35,47 +46,65 @@ pub(crate) struct Sender {
     pub(crate) client: Option<IpAddr>,
 }
 
-/// A bucket for each of those that are told apart.
+/// The least recently used buckets of sessions or clients.
 #[derive(Debug)]
-struct Buckets<K> {
-    limit: RateLimit,
-    most: usize,
-    by_key: HashMap<K, Bucket>,
+struct Buckets<K: Eq + Hash> {
+    rate: Rate,
+    by_key: LruCache<K, Bucket>,
 }
 
-/// Tokens may be owed: what a batch costs is known only after it is read.
+/// A [`RateLimit`] in nanoseconds.
 #[derive(Clone, Copy, Debug)]
+struct Rate {
+    /// How long one token takes to flow in.
+    token_ns: u128,
+    /// How far ahead of now a bucket may be full again and still hold one token.
+    tolerance_ns: u128,
+}
+
+/// When the bucket is full again, in nanoseconds since the limiter's start; a time that has passed means that it is full.
+#[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
-    tokens: f64,
-    at: Instant,
+    full_ns: u128,
+}
+
+impl From<RateLimit> for Rate {
+    fn from(limit: RateLimit) -> Self {
+        // With 0 tokens a second the next one is 584 years away.
+        let token_ns = 1_000_000_000_u64.checked_div(u64::from(limit.per_second)).map_or(u64::MAX, |ns| ns.max(1));
+        let token_ns = u128::from(token_ns);
+        let others = u128::from(limit.burst.max(1) - 1);
+        Self { token_ns, tolerance_ns: token_ns * others }
+    }
 }
 
 impl Bucket {
-    fn full(limit: RateLimit, now: Instant) -> Self {
-        Self { tokens: f64::from(limit.burst.max(1)), at: now }
+    /// Whether there is a whole token.
+    ///
+    /// # Errors
+    /// How long it takes until there is one.
+    fn look(self, rate: Rate, now_ns: u128) -> Result<(), Duration> {
+        let ahead_ns = self.full_ns.saturating_sub(now_ns);
+        match ahead_ns.saturating_sub(rate.tolerance_ns) {
+            0 => Ok(()),
+            wait_ns => Err(u64::try_from(wait_ns).map_or(LONGEST_WAIT, Duration::from_nanos).min(LONGEST_WAIT)),
+        }
     }
 
-    fn fill(&mut self, limit: RateLimit, now: Instant) {
-        let passed = now.saturating_duration_since(self.at).as_secs_f64();
-        self.tokens = (self.tokens + passed * f64::from(limit.per_second)).min(f64::from(limit.burst.max(1)));
-        self.at = self.at.max(now);
-    }
-
-    /// How long until there is a whole token; `None` if there is one.
-    fn wait(&self, limit: RateLimit) -> Option<Duration> {
-        let missing = 1.0 - self.tokens;
-        (missing > 0.0).then(|| Duration::from_secs_f64((missing / f64::from(limit.per_second.max(1))).min(3600.0)))
+    fn charge(&mut self, rate: Rate, tokens: usize, now_ns: u128) {
+        self.full_ns = self.full_ns.max(now_ns).saturating_add(rate.token_ns.saturating_mul(tokens as u128));
     }
 }
 
 impl RateLimiter {
     pub(crate) fn new(limits: &Limits, now: Instant) -> Self {
         let state = State {
-            all: Bucket::full(limits.public_rate, now),
+            public: Bucket::default(),
+            public_rate: limits.public_rate.into(),
             sessions: Buckets::new(limits.session_rate, limits.tracked_sessions),
             clients: Buckets::new(limits.client_rate, limits.tracked_clients),
         };
-        Self { all: limits.public_rate, state: Mutex::new(state) }
+        Self { start: now, state: Mutex::new(state) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -83,20 +112,22 @@ impl RateLimiter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one token of the session, one of the client and one of all for a request.
+    fn ns(&self, now: Instant) -> u128 {
+        now.saturating_duration_since(self.start).as_nanos()
+    }
+
+    /// Takes one token of the session, one of the client and one of all browsers for a request.
     ///
     /// # Errors
-    /// How long to wait where there is none.
+    /// How long to wait where one of the buckets has none.
     pub(crate) fn admit(&self, sender: Sender, now: Instant) -> Result<(), Duration> {
-        let mut state = self.state();
-        state.all.fill(self.all, now);
-        if let Some(wait) = state.all.wait(self.all) {
-            return Err(wait);
-        }
+        let now_ns = self.ns(now);
         let client = sender.client.and_then(told_apart);
-        client.map_or(Ok(()), |client| state.clients.look(client, now))?;
-        state.sessions.look(sender.session, now)?;
-        state.charge(sender.session, client, 1.0);
+        let mut state = self.state();
+        state.public.look(state.public_rate, now_ns)?;
+        client.map_or(Ok(()), |client| state.clients.look(&client, now_ns))?;
+        state.sessions.look(&sender.session, now_ns)?;
+        state.charge(sender.session, client, 1, now_ns);
         Ok(())
     }
 
@@ -106,21 +137,23 @@ impl RateLimiter {
     /// How long to wait where there is none.
     pub(crate) fn admit_client(&self, client: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
         let Some(client) = client.and_then(told_apart) else { return Ok(()) };
+        let now_ns = self.ns(now);
         let mut state = self.state();
-        state.clients.look(client, now)?;
-        state.clients.charge(&client, 1.0);
+        state.clients.look(&client, now_ns)?;
+        state.clients.charge(client, 1, now_ns);
         Ok(())
     }
 
-    /// Takes what an admitted request costs beyond its first token.
-    pub(crate) fn charge(&self, sender: Sender, records: usize) {
-        let cost = f64::from(u32::try_from(records.saturating_sub(1)).unwrap_or(u32::MAX));
-        self.state().charge(sender.session, sender.client.and_then(told_apart), cost);
+    /// Takes what an admitted request costs above its first token.
+    pub(crate) fn charge(&self, sender: Sender, records: usize, now: Instant) {
+        let tokens = records.saturating_sub(1);
+        let now_ns = self.ns(now);
+        self.state().charge(sender.session, sender.client.and_then(told_apart), tokens, now_ns);
     }
 }
 
-/// What stands for a client: its address, of IPv6 the part that a provider gives to one customer. None for loopback, where
-/// everybody comes through the same proxy.
+/// The part of an address that identifies a client: all of it, of IPv6 the part that a provider gives to one customer. None for
+/// loopback, where all clients may be behind the same proxy.
 fn told_apart(address: IpAddr) -> Option<IpAddr> {
     match address {
         address if address.is_loopback() => None,
@@ -130,54 +163,33 @@ fn told_apart(address: IpAddr) -> Option<IpAddr> {
 }
 
 impl State {
-    fn charge(&mut self, session: SessionId, client: Option<IpAddr>, cost: f64) {
-        self.all.tokens -= cost;
-        self.sessions.charge(&session, cost);
+    fn charge(&mut self, session: SessionId, client: Option<IpAddr>, tokens: usize, now_ns: u128) {
+        self.public.charge(self.public_rate, tokens, now_ns);
+        self.sessions.charge(session, tokens, now_ns);
         if let Some(client) = client {
-            self.clients.charge(&client, cost);
+            self.clients.charge(client, tokens, now_ns);
         }
     }
 }
 
-impl<K: Copy + Eq + Hash> Buckets<K> {
+impl<K: Eq + Hash> Buckets<K> {
     fn new(limit: RateLimit, most: usize) -> Self {
-        Self { limit, most: most.max(1), by_key: HashMap::new() }
+        Self { rate: limit.into(), by_key: LruCache::new(most.max(1)) }
     }
 
-    /// How long to wait, if there is no token.
-    fn look(&mut self, key: K, now: Instant) -> Result<(), Duration> {
-        if !self.by_key.contains_key(&key) && self.by_key.len() >= self.most {
-            self.forget(now);
+    /// A bucket that is not there is full.
+    fn look(&mut self, key: &K, now_ns: u128) -> Result<(), Duration> {
+        self.by_key.get(key).map_or(Ok(()), |bucket| bucket.look(self.rate, now_ns))
+    }
+
+    fn charge(&mut self, key: K, tokens: usize, now_ns: u128) {
+        // Not by `entry`, which lets the map grow by one above its capacity.
+        if let Some(bucket) = self.by_key.get_mut(&key) {
+            return bucket.charge(self.rate, tokens, now_ns);
         }
-        let bucket = self.by_key.entry(key).or_insert_with(|| Bucket::full(self.limit, now));
-        bucket.fill(self.limit, now);
-        bucket.wait(self.limit).map_or(Ok(()), Err)
-    }
-
-    fn charge(&mut self, key: &K, cost: f64) {
-        if let Some(bucket) = self.by_key.get_mut(key) {
-            bucket.tokens -= cost;
-        }
-    }
-
-    /// Makes room: whoever's bucket is full again is as good as new; else the one that was quiet longest goes.
-    fn forget(&mut self, now: Instant) {
-        let before = self.by_key.len();
-        let limit = self.limit;
-        self.by_key.retain(|_, bucket| bucket.fill_level(limit, now) < f64::from(limit.burst.max(1)));
-        if self.by_key.len() == before {
-            let oldest = self.by_key.iter().min_by_key(|(_, bucket)| bucket.at).map(|(key, _)| *key);
-            if let Some(oldest) = oldest {
-                self.by_key.remove(&oldest);
-            }
-        }
-    }
-}
-
-impl Bucket {
-    fn fill_level(mut self, limit: RateLimit, now: Instant) -> f64 {
-        self.fill(limit, now);
-        self.tokens
+        let mut bucket = Bucket::default();
+        bucket.charge(self.rate, tokens, now_ns);
+        self.by_key.insert(key, bucket);
     }
 }
 
@@ -200,7 +212,7 @@ mod tests {
         let start = Instant::now();
         let limiter = limiter(RateLimit { per_second: 10, burst: 20 }, ALL, 10, start);
         assert_eq!(limiter.admit(sender(1), start), Ok(()));
-        limiter.charge(sender(1), 50);
+        limiter.charge(sender(1), 50, start);
         // 20 - 50 = 30 owed, and one more wanted, at 10 a second.
         assert_eq!(limiter.admit(sender(1), start), Err(Duration::from_millis(3_100)));
         assert_eq!(limiter.admit(sender(2), start), Ok(()));
@@ -246,15 +258,54 @@ mod tests {
     }
 
     #[test]
-    fn the_quiet_are_forgotten_before_those_who_owe() {
+    fn the_session_that_was_quiet_longest_is_forgotten_and_not_one_that_keeps_asking() {
         let start = Instant::now();
         let limiter = limiter(RateLimit { per_second: 1, burst: 5 }, ALL, 2, start);
         limiter.admit(sender(1), start).unwrap();
-        limiter.charge(sender(1), 1_000);
-        limiter.admit(sender(2), start).unwrap();
-        let later = start + Duration::from_secs(10);
-        limiter.admit(sender(3), later).unwrap();
-        assert!(limiter.admit(sender(1), later).is_err(), "still owes");
+        limiter.charge(sender(1), 1_000, start);
+        for other in 2..50 {
+            limiter.admit(sender(other), start).unwrap();
+            assert!(limiter.admit(sender(1), start).is_err(), "still overdrawn");
+        }
+        assert!(limiter.state().sessions.by_key.contains_key(&sender(49).session));
+        assert!(!limiter.state().sessions.by_key.contains_key(&sender(48).session));
+    }
+
+    #[test]
+    fn a_refused_request_costs_no_memory() {
+        let start = Instant::now();
+        let all = RateLimit { per_second: 1, burst: 1 };
+        let limiter = limiter(RateLimit { per_second: 1, burst: 5 }, all, 10, start);
+        limiter.admit(sender(1), start).unwrap();
+        assert!(limiter.admit(sender(2), start).is_err());
+        assert_eq!(limiter.state().sessions.by_key.len(), 1);
+    }
+
+    #[test]
+    fn a_bucket_holds_no_more_than_its_burst_however_long_it_was_quiet() {
+        let start = Instant::now();
+        let limiter = limiter(RateLimit { per_second: 10, burst: 3 }, ALL, 10, start);
+        limiter.admit(sender(1), start).unwrap();
+        let later = start + Duration::from_hours(1);
+        let admitted = (0..10).filter(|_| limiter.admit(sender(1), later).is_ok()).count();
+        assert_eq!(admitted, 3);
+        // Nor does a request whose body took long to arrive gain what flowed in meanwhile above the burst.
+        let much_later = later + Duration::from_hours(1);
+        limiter.charge(sender(1), 4, much_later);
+        assert!(limiter.admit(sender(1), much_later).is_err());
+    }
+
+    #[test]
+    fn waits_are_bounded_and_extreme_limits_do_not_overflow() {
+        let start = Instant::now();
+        let limiter = limiter(RateLimit { per_second: 0, burst: u32::MAX }, ALL, 10, start);
+        limiter.admit(sender(1), start).unwrap();
+        limiter.charge(sender(1), usize::MAX, start);
+        assert_eq!(limiter.admit(sender(2), start), Err(LONGEST_WAIT), "all browsers together are overdrawn");
+        let limiter = self::limiter(RateLimit { per_second: 0, burst: 2 }, ALL, 10, start);
+        limiter.admit(sender(1), start).unwrap();
+        limiter.admit(sender(1), start).unwrap();
+        assert_eq!(limiter.admit(sender(1), start + Duration::from_hours(100)), Err(LONGEST_WAIT));
     }
 
     #[test]

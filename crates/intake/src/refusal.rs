@@ -4,7 +4,7 @@ use crate::TicketError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use std::time::Duration;
-use throughline_otlp::{DecodeError, Encoding, encode_status};
+use throughline_otlp::{DecodeError, Encoding, RpcCode, encode_status};
 use throughline_store::StoreError;
 
 /// Why a request is refused. The message goes to the sender's developer.
@@ -34,40 +34,30 @@ pub(crate) enum Refusal {
     Failed,
 }
 
-// google.rpc.Code
-const INVALID_ARGUMENT: i32 = 3;
-const DEADLINE_EXCEEDED: i32 = 4;
-const PERMISSION_DENIED: i32 = 7;
-const RESOURCE_EXHAUSTED: i32 = 8;
-const INTERNAL: i32 = 13;
-const UNAVAILABLE: i32 = 14;
-const UNIMPLEMENTED: i32 = 12;
-const UNAUTHENTICATED: i32 = 16;
-
 /// When a busy server is worth asking again.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
 impl Refusal {
     /// HTTP status and `google.rpc.Code`.
-    fn codes(&self) -> (StatusCode, i32) {
+    fn codes(&self) -> (StatusCode, RpcCode) {
         match self {
-            Self::Origin => (StatusCode::FORBIDDEN, PERMISSION_DENIED),
-            Self::Ticket(_) | Self::Token => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED),
-            Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, INVALID_ARGUMENT),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, INVALID_ARGUMENT),
-            Self::Malformed(_) => (StatusCode::BAD_REQUEST, INVALID_ARGUMENT),
-            Self::Slow => (StatusCode::REQUEST_TIMEOUT, DEADLINE_EXCEEDED),
-            Self::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, RESOURCE_EXHAUSTED),
-            Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE),
-            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL),
+            Self::Origin => (StatusCode::FORBIDDEN, RpcCode::PermissionDenied),
+            Self::Ticket(_) | Self::Token => (StatusCode::UNAUTHORIZED, RpcCode::Unauthenticated),
+            Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, RpcCode::InvalidArgument),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, RpcCode::InvalidArgument),
+            Self::Malformed(_) => (StatusCode::BAD_REQUEST, RpcCode::InvalidArgument),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, RpcCode::DeadlineExceeded),
+            Self::Rate { .. } => (StatusCode::TOO_MANY_REQUESTS, RpcCode::ResourceExhausted),
+            Self::Busy(_) => (StatusCode::SERVICE_UNAVAILABLE, RpcCode::Unavailable),
+            Self::Failed => (StatusCode::INTERNAL_SERVER_ERROR, RpcCode::Internal),
         }
     }
 
     /// The same for gRPC, where there is no HTTP status beside it to say more.
-    pub(crate) fn grpc_code(&self) -> i32 {
+    pub(crate) fn grpc_code(&self) -> RpcCode {
         match self {
-            Self::TooLarge { .. } => RESOURCE_EXHAUSTED,
-            Self::ContentEncoding => UNIMPLEMENTED,
+            Self::TooLarge { .. } => RpcCode::ResourceExhausted,
+            Self::ContentEncoding => RpcCode::Unimplemented,
             refusal => refusal.codes().1,
         }
     }

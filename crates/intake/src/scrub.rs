@@ -15,6 +15,7 @@ const MAX_PASSES: usize = 8;
 
 /// What is taken out.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum ScrubRule {
     /// Credentials: bearer tokens, `authorization` headers, JSON web tokens, and whatever an attribute or a parameter holds
     /// that is called `password`, `api_key`, `cookie` and the like.
@@ -199,10 +200,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::sync::Arc;
-    use throughline_otlp::{
-        Event, Link,
-        context::{SpanId, TraceId},
-    };
+    use throughline_context::{SpanId, TraceId};
+    use throughline_otlp::{Event, Link};
 
     fn scrubber() -> Scrubber {
         Scrubber::new(ScrubRule::default_rules())
@@ -275,8 +274,7 @@ mod tests {
         span.status.message = MAIL.to_owned();
         span.attributes.clone_from(&attributes);
         span.events = vec![Event { name: MAIL.to_owned(), attributes: attributes.clone(), ..Event::default() }];
-        let (trace_state, flags, dropped_attributes_count) = (MAIL.to_owned(), 0, 0);
-        span.links = vec![Link { trace_id, span_id, trace_state, flags, attributes, dropped_attributes_count }];
+        span.links = vec![Link { trace_state: MAIL.to_owned(), attributes, ..Link::new(trace_id, span_id) }];
         span
     }
 

@@ -1,4 +1,4 @@
-//! What came in, and what did not.
+//! Counts of what was accepted and what was not.
 
 use crate::{bounds::Cut, refusal::Refusal};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -7,6 +7,7 @@ use throughline_store::Appended;
 
 /// Counts since the start, both doors together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Stats {
     /// Spans.
     pub spans: RecordStats,
@@ -28,54 +29,57 @@ pub struct Stats {
     pub inflated_bytes: u64,
     /// Requests that were answered with a success.
     pub accepted_requests: u64,
-    /// Requests that were not.
+    /// Requests that were refused.
     pub refused_requests: RefusedRequests,
 }
 
-/// What became of the spans, the log records or the data points of accepted requests.
+/// Counts of the spans, the log records or the data points of accepted requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RecordStats {
-    /// Those that were committed, each for the first time.
+    /// Those that were committed for the first time.
     pub accepted: u64,
-    /// Those that came again.
+    /// Those that had been committed before.
     pub duplicates: u64,
-    /// Those that were not taken.
+    /// Those that were rejected.
     pub rejected: Rejected,
 }
 
-/// What was not taken of accepted requests, by reason.
+/// Records of accepted requests that were rejected, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rejected {
     /// They break a rule of OTLP.
     pub invalid: u64,
-    /// They claim a session that is not the ticket's.
+    /// They claim another session than the ticket's.
     pub foreign_session: u64,
-    /// Their batch had too many before them.
+    /// Their batch had as many as it may before them.
     pub batch_limit: u64,
 }
 
 /// Requests that were refused, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RefusedRequests {
     /// From another site's page (403).
     pub origin: u64,
-    /// No good ticket (401).
+    /// No valid ticket (401).
     pub ticket: u64,
-    /// Not the token of the trusted doors (401).
+    /// No valid token of the trusted doors (401).
     pub token: u64,
     /// Neither protobuf nor JSON, or compressed in an unknown way (415).
     pub media_type: u64,
-    /// Beyond a limit on bytes (413).
+    /// Above a limit on bytes (413).
     pub too_large: u64,
-    /// Not what it says it is (400).
+    /// The body is not what its headers declare (400).
     pub malformed: u64,
     /// The body did not arrive in time (408).
     pub slow: u64,
-    /// Beyond a rate (429).
+    /// Above a rate (429).
     pub rate: u64,
-    /// Too much at once here, or the store is not able to take more now (503).
+    /// Too many requests at once, or a store that accepts no more at present (503).
     pub busy: u64,
-    /// The store failed, or we did (500).
+    /// An error of the server's own (500).
     pub failed: u64,
 }
 

@@ -5,6 +5,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use std::time::Duration;
+use throughline_context::ingest_token;
 
 /// What is signed begins with this, so that the key's signatures are good for nothing else.
 const DOMAIN: &[u8] = b"throughline ticket v1";
@@ -21,6 +22,7 @@ pub struct Ticket;
 
 /// What a good ticket says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Claims {
     /// Whom it was issued to.
     pub session_id: SessionId,
@@ -30,9 +32,10 @@ pub struct Claims {
 
 /// Why a ticket is no good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TicketError {
     /// There is none.
-    #[error("no ticket: ask for one at /v1/ticket and send it as x-throughline-ticket")]
+    #[error("no ticket: ask for one at {} and send it as {}", ingest_token::PATH, ingest_token::HEADER)]
     Missing,
     /// It does not look like one.
     #[error("the ticket is malformed")]
@@ -41,7 +44,7 @@ pub enum TicketError {
     #[error("the ticket was not issued here")]
     Forged,
     /// Its time is over.
-    #[error("the ticket has expired: ask for a new one at /v1/ticket")]
+    #[error("the ticket has expired: ask for a new one at {}", ingest_token::PATH)]
     Expired,
 }
 

@@ -1,58 +1,63 @@
 //! The key that tickets are signed with.
 
 use std::{
-    fmt,
-    fs::{self, File, OpenOptions},
-    io::{self, ErrorKind, Write as _},
+    fs,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use secrecy::{ExposeSecret as _, SecretBox, zeroize::Zeroizing};
+
+use crate::atomic_file;
 
 pub(crate) const FILE_NAME: &str = "ticket.key";
 pub(crate) const LENGTH: usize = 32;
 
-/// 32 random bytes. Its `Debug` does not show them.
-#[derive(Clone)]
-pub struct TicketKey([u8; LENGTH]);
+/// 32 random bytes. `Debug` does not show them, clones share them, and their memory is overwritten when the last is dropped.
+#[derive(Clone, Debug)]
+pub struct TicketKey(Arc<SecretBox<[u8; LENGTH]>>);
 
-/// Why there is no key.
+/// Why a key cannot be had.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TicketKeyError {
-    /// The file cannot be read or made.
+    /// The file cannot be read or written.
     #[error("cannot use the ticket key file {}: {source}", path.display())]
     File {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         source: io::Error,
     },
-    /// The file is not what was made here. Removing it makes a new key, and tickets issued so far worthless.
+    /// The file does not hold a key. Where it is removed, a new key is made, and tickets issued so far become invalid.
     #[error("the ticket key file {} has {found} bytes instead of {LENGTH}", path.display())]
     Length {
-        /// Which.
+        /// The file.
         path: PathBuf,
         /// How many bytes it has.
         found: usize,
     },
-    /// The system has no randomness to give.
+    /// The system's random source failed.
     #[error("no randomness for a ticket key: {0}")]
     Random(#[source] getrandom::Error),
 }
 
 impl TicketKey {
-    /// A key that is known from elsewhere; it should be random.
+    /// A key from elsewhere, such as a setting; it should be random.
     #[must_use]
-    pub const fn from_bytes(bytes: [u8; LENGTH]) -> Self {
-        Self(bytes)
+    pub fn from_bytes(bytes: [u8; LENGTH]) -> Self {
+        Self(Arc::new(SecretBox::new(Box::new(bytes))))
     }
 
-    /// A new key, which lasts as long as the process.
+    /// A new random key.
     ///
     /// # Errors
     /// [`TicketKeyError::Random`].
     pub fn random() -> Result<Self, TicketKeyError> {
-        let mut bytes = [0; LENGTH];
-        getrandom::fill(&mut bytes).map_err(TicketKeyError::Random)?;
-        Ok(Self(bytes))
+        let mut bytes = Zeroizing::new([0; LENGTH]);
+        getrandom::fill(bytes.as_mut()).map_err(TicketKeyError::Random)?;
+        Ok(Self::from_bytes(*bytes))
     }
 
     /// The key in the file `ticket.key` of this directory. Where there is none, one is made, readable by its owner only
@@ -63,84 +68,26 @@ impl TicketKey {
     pub fn load_or_create(dir: &Path) -> Result<Self, TicketKeyError> {
         let path = dir.join(FILE_NAME);
         let file = |source| TicketKeyError::File { path: path.clone(), source };
-        match fs::read(&path) {
+        let read = || fs::read(&path).map(Zeroizing::new);
+        let bytes = match read() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                create(dir, &path)?;
-                Self::parse(&path, &fs::read(&path).map_err(file)?)
+                atomic_file::create(&path, Self::random()?.as_bytes()).map_err(file)?;
+                read()
             }
-            read => Self::parse(&path, &read.map_err(file)?),
-        }
+            bytes => bytes,
+        };
+        Self::parse(&path, &bytes.map_err(file)?)
     }
 
     fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TicketKeyError> {
         match <[u8; LENGTH]>::try_from(bytes) {
-            Ok(bytes) => Ok(Self(bytes)),
+            Ok(bytes) => Ok(Self::from_bytes(bytes)),
             Err(_) => Err(TicketKeyError::Length { path: path.to_owned(), found: bytes.len() }),
         }
     }
 
-    pub(crate) const fn as_bytes(&self) -> &[u8; LENGTH] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for TicketKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("TicketKey(..)")
-    }
-}
-
-/// Writes a new key beside `path` and gives it that name, unless the name is taken by then.
-fn create(dir: &Path, path: &Path) -> Result<(), TicketKeyError> {
-    let file = |source| TicketKeyError::File { path: path.to_owned(), source };
-    let key = TicketKey::random()?;
-    let mut suffix = [0; 8];
-    getrandom::fill(&mut suffix).map_err(TicketKeyError::Random)?;
-    let unfinished = dir.join(format!("{FILE_NAME}.{:016x}", u64::from_ne_bytes(suffix)));
-    let named = write(&unfinished, key.as_bytes()).and_then(|()| name(&unfinished, path));
-    // After a rename it is gone already.
-    let _ = fs::remove_file(&unfinished);
-    named.map_err(file)?;
-    // So that the name survives a power cut; not every system can sync a directory.
-    if let Ok(dir) = File::open(dir) {
-        let _ = dir.sync_all();
-    }
-    Ok(())
-}
-
-/// Writes a file of this name beside what is there, and puts it in its place.
-pub(crate) fn replace(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), TicketKeyError> {
-    let path = dir.join(name);
-    let mut suffix = [0; 8];
-    getrandom::fill(&mut suffix).map_err(TicketKeyError::Random)?;
-    let unfinished = dir.join(format!("{name}.{:016x}", u64::from_ne_bytes(suffix)));
-    let replaced = write(&unfinished, bytes).and_then(|()| fs::rename(&unfinished, &path));
-    replaced.map_err(|source| {
-        let _ = fs::remove_file(&unfinished);
-        TicketKeyError::File { path, source }
-    })?;
-    if let Ok(dir) = File::open(dir) {
-        let _ = dir.sync_all();
-    }
-    Ok(())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// A hard link never replaces what is there; a rename does, and is for file systems without hard links.
-fn name(unfinished: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(unfinished, path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(_) => fs::rename(unfinished, path),
-        Ok(()) => Ok(()),
+    pub(crate) fn as_bytes(&self) -> &[u8; LENGTH] {
+        self.0.expose_secret()
     }
 }
 
@@ -191,6 +138,7 @@ mod tests {
 
     #[test]
     fn debug_does_not_show_it() {
-        assert_eq!(format!("{:?}", TicketKey::from_bytes([7; LENGTH])), "TicketKey(..)");
+        let shown = format!("{:?}", TicketKey::from_bytes([7; LENGTH]));
+        assert!(shown.contains("REDACTED") && !shown.contains('7'), "{shown}");
     }
 }

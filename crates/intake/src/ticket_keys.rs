@@ -1,4 +1,4 @@
-//! Several ticket keys at once: one signs, and those before it are believed until their tickets have expired.
+//! Several ticket keys at once: one signs, and tickets of earlier ones are valid until they expire.
 
 use std::{
     fs, io,
@@ -6,10 +6,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use secrecy::zeroize::Zeroizing;
+
 use crate::{
-    SessionId, Ticket, TicketError, TicketKey, TicketKeyError,
+    SessionId, Ticket, TicketError, TicketKey, TicketKeyError, atomic_file,
     ticket::Claims,
-    ticket_key::{FILE_NAME, LENGTH, replace},
+    ticket_key::{FILE_NAME, LENGTH},
 };
 
 /// Beside the key: keys that were in its place before, each with the time when it was replaced.
@@ -34,15 +36,14 @@ impl From<TicketKey> for TicketKeys {
 }
 
 impl TicketKeys {
-    /// `current` signs; tickets of any of the others are good too. For keys that come from settings: whoever sets them says
-    /// when the old ones go.
+    /// `current` signs; tickets of the others are valid too, for as long as these keys are set. For keys that come from settings.
     #[must_use]
     pub fn new(current: TicketKey, others: Vec<TicketKey>) -> Self {
         Self { current, before: others.into_iter().map(|key| (key, None)).collect() }
     }
 
-    /// The key in the file `ticket.key` of this directory, made if it is not there, and those that it replaced no longer than
-    /// `ttl` ago: as long as a ticket is good.
+    /// The key in the file `ticket.key` of this directory, which is made if it is not there, and those that were replaced less
+    /// than `ttl` ago, which is as long as a ticket is valid.
     ///
     /// # Errors
     /// As [`TicketKey::load_or_create`].
@@ -53,22 +54,24 @@ impl TicketKeys {
         Ok(Self { current, before })
     }
 
-    /// Puts a new key into the file `ticket.key` of this directory and keeps the one that was there beside it, so that its
-    /// tickets stay good until they expire. Both files are readable by their owner only.
+    /// Writes a new key into the file `ticket.key` of this directory and keeps the old one beside it, so that its tickets
+    /// stay valid until they expire. Both files are readable by their owner only.
     ///
     /// # Errors
     /// As [`TicketKey::load_or_create`].
     pub fn rotate(dir: &Path) -> Result<(), TicketKeyError> {
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        // A clock before 1970 makes the old key good for `ttl` seconds from 1970 on: not at all once the clock is right.
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let current = TicketKey::load_or_create(dir)?;
         let mut old = old_keys(dir)?;
         old.retain(|(_, replaced_s)| replaced_s.saturating_add(LONGEST_TTL.as_secs()) > now_s);
         old.push((current, now_s));
         let old: Vec<u8> =
             old.iter().flat_map(|(key, at_s)| key.as_bytes().iter().copied().chain(at_s.to_be_bytes())).collect();
-        // First the old one: between the two writes it is there twice, and at no time not at all.
-        replace(dir, OLD_FILE_NAME, &old)?;
-        replace(dir, FILE_NAME, TicketKey::random()?.as_bytes())
+        let old = Zeroizing::new(old);
+        // First the old one: between the two writes it is in both files, and at no time in neither.
+        replace(dir.join(OLD_FILE_NAME), &old)?;
+        replace(dir.join(FILE_NAME), TicketKey::random()?.as_bytes())
     }
 
     /// When the files of this directory last changed; another answer than before is worth a [`TicketKeys::load_or_create`].
@@ -100,9 +103,13 @@ impl TicketKeys {
     }
 }
 
+fn replace(path: PathBuf, bytes: &[u8]) -> Result<(), TicketKeyError> {
+    atomic_file::replace(&path, bytes).map_err(|source| TicketKeyError::File { path, source })
+}
+
 fn old_keys(dir: &Path) -> Result<Vec<(TicketKey, u64)>, TicketKeyError> {
     let path: PathBuf = dir.join(OLD_FILE_NAME);
-    let bytes = match fs::read(&path) {
+    let bytes = match fs::read(&path).map(Zeroizing::new) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         read => read.map_err(|source| TicketKeyError::File { path: path.clone(), source })?,
     };

@@ -11,6 +11,7 @@ pub const MAX_RECORDS: usize = 65_536;
 
 /// What a body held.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Decoded<R> {
     /// Those that keep the rules, in the order of the body. Those of one resource share it.
     pub records: Vec<R>,

@@ -1,32 +1,36 @@
 //! What the spans of a trace know about the clock of the page that made some of them.
 
-use throughline_context::keys;
+use throughline_context::{SpanId, keys};
+use throughline_timing::{ClockedSpan, MeasuredOffset};
 
-use crate::{KeyValue, Span, Value, value};
+use crate::{KeyValue, Span, SpanKind, Value, value};
 
-/// Server clock minus browser clock in nanoseconds, as a fetch span learnt it
-/// ([`keys::CLOCK_OFFSET_MS`]); `None` where it learnt none.
+/// What a fetch span has measured of the two clocks ([`keys::CLOCK_OFFSET_MS`], [`keys::CLOCK_ERROR_MS`]); `None` where it has
+/// measured nothing.
 #[must_use]
-pub fn clock_offset_ns(span: &Span) -> Option<i64> {
-    match span.attribute(keys::CLOCK_OFFSET_MS)? {
-        Value::Double(offset_ms) if offset_ms.is_finite() => Some((offset_ms * 1e6).round() as i64),
-        Value::Int(offset_ms) => offset_ms.checked_mul(1_000_000),
-        _ => None,
-    }
+pub fn measured_offset(span: &Span) -> Option<MeasuredOffset> {
+    let offset_ns = match span.attribute(keys::CLOCK_OFFSET_MS)? {
+        Value::Double(offset_ms) if offset_ms.is_finite() => (offset_ms * 1e6).round() as i64,
+        Value::Int(offset_ms) => offset_ms.checked_mul(1_000_000)?,
+        _ => return None,
+    };
+    let error_ms = span.attribute(keys::CLOCK_ERROR_MS).and_then(Value::as_f64);
+    let error_ns = error_ms.filter(|error_ms| error_ms.is_finite() && *error_ms >= 0.0);
+    Some(MeasuredOffset { offset_ns, error_ns: error_ns.map(|error_ms| (error_ms * 1e6).ceil() as u64) })
 }
 
-/// What to add to the times of a page to see them in the server's clock, nanoseconds, from all spans of one trace.
-///
-/// Fetch spans alone know it; the others of the page share their clock. The one that is wrong by the least at most
-/// ([`keys::CLOCK_ERROR_MS`]) is taken, the first of equals.
+/// A span as [`align`](throughline_timing::align) needs it.
 #[must_use]
-pub fn page_clock_offset_ns(spans: &[Span]) -> Option<i64> {
-    let error_ms = |span: &Span| {
-        let error_ms = span.attribute(keys::CLOCK_ERROR_MS).and_then(Value::as_f64);
-        error_ms.filter(|error_ms| *error_ms >= 0.0).unwrap_or(f64::INFINITY)
-    };
-    let known = spans.iter().filter_map(|span| Some((error_ms(span), clock_offset_ns(span)?)));
-    known.min_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, offset_ns)| offset_ns)
+pub fn clocked(span: &Span) -> ClockedSpan {
+    let id = |id: SpanId| u64::from_be_bytes(id.to_bytes());
+    ClockedSpan {
+        id: id(span.span_id),
+        parent: span.parent_span_id.map(id),
+        is_server: span.kind == SpanKind::Server,
+        start_ns: span.start_ns,
+        end_ns: span.end_ns,
+        offset: measured_offset(span),
+    }
 }
 
 /// Whether a page said it: [`keys::CLIENT_REPORTED`] is true.
@@ -39,7 +43,7 @@ pub fn is_client_reported(attributes: &[KeyValue]) -> bool {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use throughline_context::{SpanId, TraceId};
+    use throughline_context::TraceId;
 
     fn fetch(offset: impl Into<Value>, error_ms: Option<f64>) -> Span {
         let (trace_id, span_id) = (TraceId::from_bytes([1; 16]).unwrap(), SpanId::from_bytes([1; 8]).unwrap());
@@ -50,19 +54,27 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_a_number_of_milliseconds() {
-        assert_eq!(clock_offset_ns(&fetch(1.5, None)), Some(1_500_000));
-        assert_eq!(clock_offset_ns(&fetch(-2, None)), Some(-2_000_000));
+    fn an_offset_and_its_error_are_numbers_of_milliseconds() {
+        let measured = |offset_ns, error_ns| Some(MeasuredOffset { offset_ns, error_ns });
+        assert_eq!(measured_offset(&fetch(1.5, None)), measured(1_500_000, None));
+        assert_eq!(measured_offset(&fetch(-2, Some(0.25))), measured(-2_000_000, Some(250_000)));
+        for unknown in [f64::NAN, f64::INFINITY, -1.0] {
+            assert_eq!(measured_offset(&fetch(1, Some(unknown))), measured(1_000_000, None));
+        }
         for none in [Value::from(f64::NAN), Value::from(f64::INFINITY), Value::from(i64::MAX), Value::from("3")] {
-            assert_eq!(clock_offset_ns(&fetch(none, None)), None);
+            assert_eq!(measured_offset(&fetch(none, None)), None);
         }
     }
 
     #[test]
-    fn the_best_known_offset_is_that_of_the_trace() {
-        let spans = [fetch(1.0, None), fetch(2.0, Some(9.0)), fetch(3.0, Some(0.5)), fetch(4.0, Some(0.5))];
-        assert_eq!(page_clock_offset_ns(&spans), Some(3_000_000));
-        assert_eq!(page_clock_offset_ns(&spans[..1]), Some(1_000_000));
-        assert_eq!(page_clock_offset_ns(&[]), None);
+    fn a_span_is_clocked_by_its_ids_kind_and_times() {
+        let mut span = fetch(1, None);
+        span.parent_span_id = SpanId::from_bytes([0, 0, 0, 0, 0, 0, 1, 2]);
+        (span.start_ns, span.end_ns) = (5, 7);
+        let of = clocked(&span);
+        assert_eq!((of.id, of.parent), (0x0101_0101_0101_0101, Some(0x0102)));
+        assert_eq!((of.is_server, of.start_ns, of.end_ns, of.offset), (false, 5, 7, measured_offset(&span)));
+        span.kind = SpanKind::Server;
+        assert!(clocked(&span).is_server);
     }
 }

@@ -13,8 +13,10 @@ impl Encoding {
     /// Reads a `Content-Type` header; parameters such as `charset` are ignored. `None` for any other type.
     #[must_use]
     pub fn from_content_type(header: &str) -> Option<Self> {
-        let essence = header.split(';').next().unwrap_or_default().trim();
-        [Self::Protobuf, Self::Json].into_iter().find(|encoding| essence.eq_ignore_ascii_case(encoding.content_type()))
+        let media_type = media_type(header);
+        [Self::Protobuf, Self::Json]
+            .into_iter()
+            .find(|encoding| media_type.eq_ignore_ascii_case(encoding.content_type()))
     }
 
     /// The value of the `Content-Type` header.
@@ -27,6 +29,15 @@ impl Encoding {
     }
 }
 
+/// The media type of a `Content-Type` header without its parameters (RFC 9110, section 8.3.1), as it was written: types are to be
+/// compared without regard to case.
+///
+/// No parameter changes how an OTLP body is read, so none is parsed, and none that is malformed makes a body unreadable.
+#[must_use]
+pub fn media_type(header: &str) -> &str {
+    header.split_once(';').map_or(header, |(media_type, _)| media_type).trim()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -37,7 +48,8 @@ mod tests {
             assert_eq!(Encoding::from_content_type(encoding.content_type()), Some(encoding));
         }
         assert_eq!(Encoding::from_content_type(" Application/JSON ; charset=utf-8"), Some(Encoding::Json));
-        for other in ["", "text/plain", "application/jsonl", "application/grpc"] {
+        assert_eq!(Encoding::from_content_type("application/json;charset"), Some(Encoding::Json));
+        for other in ["", ";", "text/plain", "application/jsonl", "application/grpc"] {
             assert_eq!(Encoding::from_content_type(other), None, "{other}");
         }
     }

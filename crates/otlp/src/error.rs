@@ -4,6 +4,7 @@ use crate::{Reason, Signal, body::MAX_RECORDS};
 
 /// The body is not what its content type says, or asks for too much. Nothing of it was kept.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum DecodeError {
     /// It is not the protobuf message that it should be.
     #[error("the body is not OTLP in protobuf: {0}")]

@@ -5,6 +5,10 @@
 //! ours; what goes over the wire is known to this crate alone. What is the same for all is written once, for any
 //! [`Record`].
 //!
+//! Records are plain structs with public fields, as their messages are. Code that stores or converts one names every field, so that
+//! the compiler finds all such places when a field is added. What may grow without that, such as errors, is
+//! `#[non_exhaustive]`.
+//!
 //! Reading never fails half way. A body that is not OTLP at all is a [`DecodeError`]; a record that breaks a rule
 //! becomes a [`Rejection`] with its [`Reason`], and all others are kept.
 //!
@@ -35,6 +39,7 @@ mod protobuf;
 mod record;
 mod rejection;
 mod response;
+mod rpc_code;
 mod signal;
 mod single;
 mod span;
@@ -44,17 +49,20 @@ pub use throughline_context as context;
 
 pub use crate::{
     body::{Decoded, MAX_RECORDS, decode, decode_logs, decode_traces, encode, encode_logs, encode_traces},
-    clock::{clock_offset_ns, is_client_reported, page_clock_offset_ns},
+    clock::{clocked, is_client_reported, measured_offset},
     data_point::{
         Buckets, DataPoint, Exemplar, ExponentialHistogram, Histogram, Metric, MetricKind, Number, PointValue,
         Quantile, QuantileSummary, Temporality,
     },
-    encoding::Encoding,
+    encoding::{Encoding, media_type},
     error::DecodeError,
     log_record::{LogRecord, Severity},
     record::Record,
     rejection::{Reason, Rejection},
-    response::{encode_response, encode_retry_status, encode_status},
+    response::{
+        PartialSuccess, decode_response, decode_status_message, encode_response, encode_retry_status, encode_status,
+    },
+    rpc_code::RpcCode,
     signal::Signal,
     single::{decode_record, decode_resource_scope, encode_record, encode_resource_scope},
     span::{Event, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, UNKNOWN_SERVICE},

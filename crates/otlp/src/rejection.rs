@@ -11,6 +11,7 @@ const NAME_CHARS: usize = 64;
 
 /// A rule that a span, a log record or a data point breaks.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum Reason {
     /// The trace id is not 16 bytes, or all zero.
     #[error("trace id: {0}")]
@@ -34,6 +35,7 @@ pub enum Reason {
 
 /// One span or log record that was not taken. `Display` names it and the reason, for the sender's developer.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Rejection {
     /// What it would have been.
     pub signal: Signal,

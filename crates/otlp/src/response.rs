@@ -1,11 +1,11 @@
 //! Answers: `ExportTraceServiceResponse`, its likes for logs and metrics, and `google.rpc.Status`.
 
-use std::{fmt::Write as _, time::Duration};
+use std::time::Duration;
 
 use prost::Message;
 use serde::Serialize;
 
-use crate::{Encoding, Rejection, Signal, json};
+use crate::{Encoding, Rejection, RpcCode, Signal, json};
 
 /// How many rejections the message tells one by one.
 const TOLD: usize = 5;
@@ -15,7 +15,7 @@ const TOLD: usize = 5;
 #[must_use]
 pub fn encode_response(signal: Signal, rejections: &[Rejection], encoding: Encoding) -> Vec<u8> {
     let partial_success = (!rejections.is_empty())
-        .then(|| PartialSuccess { rejected: rejections.len() as u64, error_message: message(rejections) });
+        .then(|| PartialSuccessMessage { rejected: rejections.len() as i64, error_message: message(rejections) });
     match encoding {
         Encoding::Protobuf => Response { partial_success }.encode_to_vec(),
         Encoding::Json => json::to_vec(&ResponseOut {
@@ -40,20 +40,72 @@ fn message(rejections: &[Rejection]) -> String {
         if !message.is_empty() {
             message.push_str("; ");
         }
-        // Writing to a string does not fail.
-        let _ = write!(message, "{rejection}");
+        message.push_str(&rejection.to_string());
     }
     if rejections.len() > TOLD {
-        let _ = write!(message, "; and {} more", rejections.len() - TOLD);
+        message.push_str(&format!("; and {} more", rejections.len() - TOLD));
     }
     message
 }
 
-/// Writes the body of an answer that refuses: `google.rpc.Status` with a `google.rpc.Code` such as 3
-/// (`INVALID_ARGUMENT`), 8 (`RESOURCE_EXHAUSTED`) or 14 (`UNAVAILABLE`).
+/// The part of a successful response that says what was not taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartialSuccess {
+    /// How many records were rejected.
+    pub rejected: u64,
+    /// Why; a warning where none was rejected. It may be empty.
+    pub message: String,
+}
+
+/// Reads the response to a request of any signal. `None` if it is none.
+///
+/// An empty body is a full success in both encodings, and so is a response without a partial success.
 #[must_use]
-pub fn encode_status(code: i32, message: &str, encoding: Encoding) -> Vec<u8> {
-    let status = RpcStatus { code, message: message.to_owned() };
+pub fn decode_response(body: &[u8], encoding: Encoding) -> Option<PartialSuccess> {
+    if body.is_empty() {
+        return Some(PartialSuccess::default());
+    }
+    let partial = match encoding {
+        Encoding::Protobuf => Response::decode(body).ok()?.partial_success,
+        Encoding::Json => return decode_json_response(body),
+    };
+    Some(partial.map_or_else(PartialSuccess::default, |partial| PartialSuccess {
+        rejected: u64::try_from(partial.rejected).unwrap_or(0),
+        message: partial.error_message,
+    }))
+}
+
+fn decode_json_response(body: &[u8]) -> Option<PartialSuccess> {
+    let response: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+    let Some(partial) = response.get("partialSuccess") else { return Some(PartialSuccess::default()) };
+    let rejected =
+        ["rejectedSpans", "rejectedLogRecords", "rejectedDataPoints"].into_iter().find_map(|key| partial.get(key));
+    // A 64-bit integer is a string in ProtoJSON; a number is accepted as well.
+    let rejected = rejected.map_or(0, |rejected| match rejected {
+        serde_json::Value::String(text) => text.parse().unwrap_or(0),
+        number => number.as_u64().unwrap_or(0),
+    });
+    let message = partial.get("errorMessage").and_then(serde_json::Value::as_str).unwrap_or("");
+    Some(PartialSuccess { rejected, message: message.to_owned() })
+}
+
+/// The message of a response that reports a failure, which should be a `google.rpc.Status`; `None` if it is none. In JSON, an
+/// object with a text `error` in the place of `message` is read as well.
+#[must_use]
+pub fn decode_status_message(body: &[u8], encoding: Encoding) -> Option<String> {
+    match encoding {
+        Encoding::Protobuf => RpcStatus::decode(body).ok().map(|status| status.message),
+        Encoding::Json => {
+            let status: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(body).ok()?;
+            ["message", "error"].into_iter().find_map(|key| Some(status.get(key)?.as_str()?.to_owned()))
+        }
+    }
+}
+
+/// Writes the body of a response that reports a failure: `google.rpc.Status`.
+#[must_use]
+pub fn encode_status(code: RpcCode, message: &str, encoding: Encoding) -> Vec<u8> {
+    let status = RpcStatus { code: code.number(), message: message.to_owned() };
     match encoding {
         Encoding::Protobuf => status.encode_to_vec(),
         Encoding::Json => json::to_vec(&status),
@@ -62,7 +114,7 @@ pub fn encode_status(code: i32, message: &str, encoding: Encoding) -> Vec<u8> {
 
 /// [`encode_status`] in protobuf with a `google.rpc.RetryInfo` among its details: for gRPC, when to come again.
 #[must_use]
-pub fn encode_retry_status(code: i32, message: &str, retry_after: Duration) -> Vec<u8> {
+pub fn encode_retry_status(code: RpcCode, message: &str, retry_after: Duration) -> Vec<u8> {
     let retry_info = RetryInfo {
         retry_delay: Some(DurationMessage {
             seconds: i64::try_from(retry_after.as_secs()).unwrap_or(i64::MAX),
@@ -71,7 +123,7 @@ pub fn encode_retry_status(code: i32, message: &str, retry_after: Duration) -> V
     };
     let detail =
         Any { type_url: "type.googleapis.com/google.rpc.RetryInfo".to_owned(), value: retry_info.encode_to_vec() };
-    DetailedStatus { code, message: message.to_owned(), details: vec![detail] }.encode_to_vec()
+    DetailedStatus { code: code.number(), message: message.to_owned(), details: vec![detail] }.encode_to_vec()
 }
 
 /// `google.rpc.Status`.
@@ -124,14 +176,14 @@ struct RpcStatus {
 #[derive(Clone, PartialEq, Eq, Message)]
 struct Response {
     #[prost(message, optional, tag = "1")]
-    partial_success: Option<PartialSuccess>,
+    partial_success: Option<PartialSuccessMessage>,
 }
 
-/// The count is signed in the `.proto` files, which makes no difference on the wire to one that is not negative.
+/// `ExportTracePartialSuccess` and so on.
 #[derive(Clone, PartialEq, Eq, Message)]
-struct PartialSuccess {
-    #[prost(uint64, tag = "1")]
-    rejected: u64,
+struct PartialSuccessMessage {
+    #[prost(int64, tag = "1")]
+    rejected: i64,
     #[prost(string, tag = "2")]
     error_message: String,
 }
@@ -208,6 +260,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_read() {
+        for signal in ALL {
+            for encoding in [Encoding::Protobuf, Encoding::Json] {
+                let read = |rejections: &[_]| {
+                    decode_response(&encode_response(signal, rejections, encoding), encoding).unwrap()
+                };
+                let partial = read(&rejections(signal, 3));
+                assert_eq!(partial.rejected, 3);
+                assert!(partial.message.contains("too old"), "{}", partial.message);
+                assert_eq!(read(&[]), PartialSuccess::default());
+                let status = encode_status(RpcCode::Unauthenticated, "unknown key", encoding);
+                assert_eq!(decode_status_message(&status, encoding).unwrap(), "unknown key");
+            }
+        }
+    }
+
+    #[test]
+    fn responses_of_others() {
+        let json = |text: &str| decode_response(text.as_bytes(), Encoding::Json);
+        let partial = json(r#"{"partialSuccess":{"rejectedSpans":2}}"#).unwrap();
+        assert_eq!((partial.rejected, partial.message.as_str()), (2, ""));
+        assert_eq!(json("{}"), Some(PartialSuccess::default()));
+        assert_eq!(json(r#"{"partialSuccess":null}"#), Some(PartialSuccess::default()));
+        let warning = decode_response(b"\x0a\x04\x12\x02no", Encoding::Protobuf).unwrap();
+        assert_eq!((warning.rejected, warning.message.as_str()), (0, "no"));
+        let negative = decode_response(b"\x0a\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", Encoding::Protobuf);
+        assert_eq!(negative.unwrap().rejected, 0);
+        for encoding in [Encoding::Protobuf, Encoding::Json] {
+            assert_eq!(decode_response(b"", encoding), Some(PartialSuccess::default()));
+            assert_eq!(decode_response(b"<!doctype html>", encoding), None);
+        }
+        for none in ["[]", "{", "1"] {
+            assert_eq!(json(none), None, "{none}");
+        }
+        let message = |text: &str| decode_status_message(text.as_bytes(), Encoding::Json);
+        assert_eq!(message(r#"{"error":"unknown key"}"#).as_deref(), Some("unknown key"));
+        assert_eq!(message(r#"{"error":{}}"#), None);
+        assert_eq!(message("null"), None);
+    }
+
+    #[test]
     fn a_long_name_is_cut() {
         let rejection = Rejection::new(Signal::Traces, &"é".repeat(1000), Reason::TooDeep);
         assert_eq!(rejection.name, "é".repeat(64));
@@ -215,7 +308,7 @@ mod tests {
 
     #[test]
     fn when_to_come_again() {
-        let body = encode_retry_status(14, "no", Duration::from_millis(1_500));
+        let body = encode_retry_status(RpcCode::Unavailable, "no", Duration::from_millis(1_500));
         let status = DetailedStatus::decode(body.as_slice()).unwrap();
         assert_eq!((status.code, status.message.as_str()), (14, "no"));
         let delay = RetryInfo::decode(status.details[0].value.as_slice()).unwrap().retry_delay.unwrap();
@@ -224,7 +317,7 @@ mod tests {
 
     #[test]
     fn status_in_both_encodings() {
-        assert_eq!(encode_status(3, "no", Encoding::Protobuf), b"\x08\x03\x12\x02no");
-        assert_eq!(encode_status(3, "no", Encoding::Json), br#"{"code":3,"message":"no"}"#);
+        assert_eq!(encode_status(RpcCode::InvalidArgument, "no", Encoding::Protobuf), b"\x08\x03\x12\x02no");
+        assert_eq!(encode_status(RpcCode::InvalidArgument, "no", Encoding::Json), br#"{"code":3,"message":"no"}"#);
     }
 }

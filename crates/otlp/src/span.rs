@@ -87,7 +87,7 @@ impl SpanKind {
     /// The kind with that number; [`SpanKind::Unspecified`] for a number that is not known.
     #[must_use]
     pub fn from_number(number: i32) -> Self {
-        from_number(&Self::ALL, number)
+        from_number(&Self::ALL, number).unwrap_or(Self::Unspecified)
     }
 
     /// `unspecified`, `internal`, `server`, `client`, `producer`, `consumer`.
@@ -129,7 +129,7 @@ impl StatusCode {
     /// The code with that number; [`StatusCode::Unset`] for a number that is not known.
     #[must_use]
     pub fn from_number(number: i32) -> Self {
-        from_number(&Self::ALL, number)
+        from_number(&Self::ALL, number).unwrap_or(Self::Unset)
     }
 
     /// `unset`, `ok`, `error`.
@@ -143,8 +143,9 @@ impl StatusCode {
     }
 }
 
-fn from_number<T: Copy + Default>(all: &[T], number: i32) -> T {
-    usize::try_from(number).ok().and_then(|index| all.get(index).copied()).unwrap_or_default()
+/// The one of `all` in the place `number`.
+fn from_number<T: Copy>(all: &[T], number: i32) -> Option<T> {
+    all.get(usize::try_from(number).ok()?).copied()
 }
 
 /// How a span ended.
@@ -184,6 +185,21 @@ pub struct Link {
     pub attributes: Vec<KeyValue>,
     /// How many attributes the sender left out.
     pub dropped_attributes_count: u32,
+}
+
+impl Link {
+    /// A link to this span, with nothing more said about it.
+    #[must_use]
+    pub const fn new(trace_id: TraceId, span_id: SpanId) -> Self {
+        Self {
+            trace_id,
+            span_id,
+            trace_state: String::new(),
+            flags: 0,
+            attributes: Vec::new(),
+            dropped_attributes_count: 0,
+        }
+    }
 }
 
 /// One piece of work: `Span` of `opentelemetry/proto/trace/v1/trace.proto`.

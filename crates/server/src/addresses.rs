@@ -34,7 +34,7 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// `new_token` is the access token of the inspector if this server generated it, because nobody else knows it then.
+    /// `base_path` is that of the inspector, empty for the root. `new_token` is the access token of the inspector if this server generated it, because nobody else knows it then.
     pub(crate) fn new(
         listen: SocketAddr,
         base_path: &str,

@@ -120,7 +120,9 @@ fn trace_layer(settings: &Settings, instance: &str, application: Option<&Applica
         .filter(move |request: &Parts| {
             !is_product(&base_path, request) && filter.as_ref().is_none_or(|filter| filter(request))
         })
-        .trusted_proxies(settings.trusted_proxies.iter().copied());
+        .trusted_proxies(settings.trusted_proxies.iter().copied())
+        .catch_panics()
+        .trace_upgrades();
     if let Some(documents) = application.and_then(|application| application.documents.clone()) {
         trace = trace.documents(move |request: &Parts| documents(request));
     }
@@ -187,7 +189,7 @@ async fn with_ticket(State(intake): State<Intake>, request: Request, next: Next)
     cookie.set_same_site(SameSite::Lax);
     cookie.set_http_only(true);
     cookie.set_secure(is_over_tls);
-    let timing = format!("ticket;desc=\"{}\"", issued.ticket);
+    let timing = format!("{};desc=\"{}\"", throughline_context::ingest_token::METRIC, issued.ticket);
     for (name, value) in [(header::SET_COOKIE, cookie.to_string()), (HeaderName::from_static("server-timing"), timing)]
     {
         let value = HeaderValue::from_str(&value).expect("a token and a session id are base64 and hex");
@@ -224,7 +226,50 @@ pub(crate) fn grpc_router(intake: Intake) -> Router {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::{Body, to_bytes};
+    use tower::ServiceExt as _;
+
     use super::*;
+    use crate::{
+        pipeline::Opened,
+        settings::{self, Identity},
+    };
+
+    /// The router of a server around an application whose readiness is `readiness`, and the response to `GET path`.
+    async fn served(readiness: Result<(), String>, path: &str) -> (StatusCode, String) {
+        let dir = tempfile::tempdir().unwrap();
+        let arguments = ["throughline", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"];
+        let arguments = arguments.map(Into::into).into_iter().chain([dir.path().into()]);
+        let identity = Identity::default();
+        let settings = settings::parse(&identity, arguments).unwrap().args.resolve(&identity).unwrap();
+        let running = Opened::open(&settings).unwrap().listen(&settings).await.unwrap();
+        let routes = Router::new().route("/", get(|| async { "the application" }));
+        let application = Application::new(routes).readiness(move || {
+            let readiness = readiness.clone();
+            async move { readiness }
+        });
+        let router = router(&settings, "instance", Some(application), &running.pipeline, running.stopping());
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        let status = response.status();
+        let body = to_bytes(response.into_body(), usize::MAX).await.unwrap();
+        running.shutdown().await;
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    #[tokio::test]
+    async fn an_application_that_is_not_ready_says_why() {
+        let reason = "its database does not answer";
+        let not_ready = served(Err(reason.to_owned()), "/readyz").await;
+        assert_eq!(not_ready, (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")));
+        assert_eq!(served(Err(reason.to_owned()), "/livez").await.0, StatusCode::OK, "it lives all the same");
+        assert_eq!(served(Ok(()), "/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn an_application_has_the_root() {
+        assert_eq!(served(Ok(()), "/").await, (StatusCode::OK, "the application".to_owned()));
+    }
 
     fn is_product(base: &str, path: &str) -> bool {
         super::is_product(base, &http::Request::get(path).body(()).unwrap().into_parts().0)

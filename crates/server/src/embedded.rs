@@ -43,6 +43,7 @@ impl Embedded {
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let access = settings.access.clone();
+        let page = format!("{}/traces", settings.base_path);
         let thread = thread::Builder::new()
             .name("throughline".to_owned())
             .spawn(move || run(&settings, &tell, stopped))
@@ -53,11 +54,11 @@ impl Embedded {
             .expect("a socket address is an authority");
         match &access {
             Access::LocalOrToken(token) | Access::Token(token) => tracing::info!(
-                "the inspector is at /traces, and with /traces?access_token={} where no client is known to be local; OTLP \
+                "the inspector is at {page}, and with {page}?access_token={} where no client is known to be local; OTLP \
                  receiver http://{otlp_http}",
                 token.expose_secret()
             ),
-            _ => tracing::info!("the inspector is at /traces; OTLP receiver http://{otlp_http}"),
+            _ => tracing::info!("the inspector is at {page}; OTLP receiver http://{otlp_http}"),
         }
         Ok((Self { endpoint, authorization, stop: Some(stop), thread: Some(thread) }, router))
     }

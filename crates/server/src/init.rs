@@ -19,6 +19,7 @@ use opentelemetry_sdk::{
 use opentelemetry_semantic_conventions::resource::{SERVICE_INSTANCE_ID, SERVICE_NAME};
 use thiserror::Error;
 use throughline_axum::{ExceptPaths, TraceLayer};
+use throughline_export::EncodingSpanProcessor;
 use tracing::Subscriber;
 use tracing_subscriber::{
     EnvFilter, Layer, filter::LevelFilter, layer::SubscriberExt as _, registry::LookupSpan,
@@ -138,7 +139,10 @@ impl Builder {
         let destination = Arc::new(OnceLock::new());
         let client = telemetry::client().map_err(|error| InitError::Exporter(error.into()))?;
         let client = Redirectable { inner: client, destination: Arc::clone(&destination) };
-        let processor = telemetry::processor(client, None).map_err(|error| InitError::Exporter(error.into()))?;
+        let exporter =
+            EncodingSpanProcessor::builder_from_env().map_err(|error| InitError::Setting(error.to_string()))?;
+        let processor = telemetry::processor(exporter.client(client));
+        let processor = processor.map_err(|error| InitError::Setting(error.to_string()))?;
         let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
         global::set_tracer_provider(provider.clone());
         telemetry::set_propagator().map_err(|error| InitError::Setting(error.to_string()))?;

@@ -85,7 +85,7 @@ impl Opened {
         let otlp_grpc = grpc.as_ref().map(TcpListener::local_addr).transpose()?;
         let intake = Intake::new(store.clone(), config);
         let outbox = outbox(&settings.data_dir)?;
-        let sources = Sources { store: store.clone(), metrics: Some(metrics.clone()), outbox: outbox.clone() };
+        let sources = Sources::new(store.clone(), outbox.clone()).with_metrics(metrics.clone());
         let forwarders = forwarders(settings, &sources)?;
         let sinks = Sinks::new(outbox, &forwarders);
         if settings.doors.ticket_keys.is_none() {
@@ -243,13 +243,13 @@ fn forwarders(settings: &Settings, sources: &Sources) -> anyhow::Result<Vec<Forw
     let names = settings.upstreams.iter().map(|upstream| upstream.name.clone()).collect::<Vec<_>>();
     let rule = settings.sampling.clone().filter(|_| !names.is_empty());
     let sampling = rule.map(|rule| Sampling::start(sources.store.clone(), sources.outbox.clone(), rule, names));
-    let config = ForwardConfig { request_timeout: settings.timeout, ..ForwardConfig::default() };
+    let config = ForwardConfig::default().with_request_timeout(settings.timeout);
     let spawn = |upstream: &Upstream| {
-        let mut sink = OtlpSink::new(upstream.name.clone(), upstream.endpoint.clone());
-        sink.logs_endpoint = Some(upstream.logs_endpoint.clone());
-        sink.metrics_endpoint = Some(upstream.metrics_endpoint.clone());
-        sink.headers.clone_from(&upstream.headers);
-        sink.align_clocks = settings.align_clocks;
+        let mut sink = OtlpSink::new(upstream.name.clone(), upstream.endpoint.clone())
+            .with_logs_endpoint(upstream.logs_endpoint.clone())
+            .with_metrics_endpoint(upstream.metrics_endpoint.clone())
+            .with_headers(upstream.headers.clone())
+            .with_align_clocks(settings.align_clocks);
         sink.sampling.clone_from(&sampling);
         throughline_forward::spawn(sources.clone(), sink, config)
             .with_context(|| format!("the way to the upstream `{}` cannot be set up", upstream.name))

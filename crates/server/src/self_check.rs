@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use throughline_axum::{Finding, Outcome};
 use throughline_context::TraceId;
 use throughline_forward::{SinkState, SinkStatus};
+use throughline_self_check::{Finding, Outcome};
 use throughline_store::{SpanStore as _, Store};
 use tokio::{sync::watch, time::timeout};
 
@@ -15,7 +15,8 @@ const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(20);
 /// Sends a span and logs in one line where it arrived: at the receiver, in the store, and at each sink.
 pub(crate) async fn run(provider: SdkTracerProvider, store: Store, sinks: Vec<watch::Receiver<SinkStatus>>) {
     // The exporter blocks.
-    let checked = tokio::task::spawn_blocking(move || throughline_axum::self_check(|| provider.force_flush())).await;
+    let checked =
+        tokio::task::spawn_blocking(move || throughline_self_check::self_check(|| provider.force_flush())).await;
     let mut report = match checked {
         Ok(report) => report,
         Err(error) => {

@@ -8,8 +8,8 @@ use std::{
 
 use anyhow::Context;
 use secrecy::ExposeSecret as _;
-use throughline_forward::Forwarder;
 use throughline_inspector_server::Access;
+use throughline_otlp::Signal;
 use throughline_store::Store;
 use tokio::signal;
 
@@ -58,7 +58,8 @@ async fn serve(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
     if settings.self_check {
         // Where only some traces are forwarded, this one may well stay.
         let are_all_sent = settings.outbox.sampling.is_none();
-        let sinks = running.forwarders.iter().filter(|_| are_all_sent).map(Forwarder::status).collect();
+        let forwarders = running.forwarders.iter().filter(|_| are_all_sent);
+        let sinks = forwarders.filter_map(|forwarder| forwarder.status(Signal::Traces)).collect();
         tokio::spawn(self_check::run(provider.clone(), running.pipeline.store.clone(), sinks));
     }
     stop_signal.await;

@@ -2,7 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
-use throughline_axum::Outcome;
+use throughline_self_check::Outcome;
 
 use crate::{
     application::{Application, BoxError, Context},

@@ -225,7 +225,7 @@ impl Args {
         let service_name = self.service_name.or(named).unwrap_or_else(|| identity.name.to_owned());
         let browser_service_name = self.browser_service_name.unwrap_or_else(|| format!("{service_name}-web"));
         let outbox = self.outbox.resolve()?;
-        let retention = self.retention.resolve(outbox.upstreams.iter().map(|upstream| upstream.name.as_str()))?;
+        let retention = self.retention.resolve(outbox.upstreams.iter().map(|upstream| &upstream.name))?;
         Ok(Settings {
             program: identity.name,
             listen: self.listen,

@@ -1,22 +1,18 @@
 //! The server's own spans: `tracing` → OpenTelemetry → OTLP → the receiver, like any other program's.
 //!
-//! They are encoded where they end and posted by the exporter of `opentelemetry-otlp` (`throughline_export`).
+//! They are encoded where they end and posted by the same processor (`throughline_export`).
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use opentelemetry::{KeyValue, global, trace::TracerProvider as _};
-use opentelemetry_http::HttpClient;
-use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::{
     Resource,
     trace::{SdkTracerProvider, SpanProcessor},
 };
 use opentelemetry_semantic_conventions::resource;
 use secrecy::ExposeSecret as _;
-use throughline_export::EncodingSpanProcessor;
+use throughline_export::{BuildError, Builder, EncodingSpanProcessor};
+use throughline_propagator::{Propagator, PropagatorsError};
 use tracing::Level;
 use tracing_subscriber::{EnvFilter, Layer as _, filter, layer::SubscriberExt, util::SubscriberInitExt};
 
@@ -33,29 +29,15 @@ pub(crate) fn client() -> anyhow::Result<reqwest::blocking::Client> {
     Ok(made.join().map_err(|_| anyhow::anyhow!("the exporter's client cannot be made"))??)
 }
 
-/// A processor that encodes spans where they end and posts them by `client`, to `endpoint` or, without one, as the environment says.
-pub(crate) fn processor(
-    client: impl HttpClient + 'static,
-    endpoint: Option<(String, HashMap<String, String>)>,
-) -> anyhow::Result<impl SpanProcessor> {
-    let mut builder = EncodingSpanProcessor::builder(client);
-    if endpoint.is_some() {
-        builder = builder.scheduled_delay(EXPORT_INTERVAL);
-    }
-    let processor = builder.build(|client| {
-        let exporter = SpanExporter::builder().with_http().with_http_client(client).with_protocol(Protocol::HttpBinary);
-        match endpoint {
-            Some((endpoint, headers)) => exporter.with_endpoint(endpoint).with_headers(headers).build(),
-            None => exporter.build(),
-        }
-    })?;
+/// A processor that encodes spans where they end, and sends them.
+pub(crate) fn processor(builder: Builder) -> Result<impl SpanProcessor, BuildError> {
     // A line of level ERROR in the log is no failed request.
-    Ok(throughline_axum::ServerStatus::new(processor))
+    Ok(throughline_axum::ServerStatus::new(builder.build()?))
 }
 
-/// Installs the propagator.
-pub(crate) fn set_propagator() -> anyhow::Result<()> {
-    global::set_text_map_propagator(throughline_axum::TraceContextPropagator::new());
+/// Installs the propagator that `OTEL_PROPAGATORS` describes.
+pub(crate) fn set_propagator() -> Result<(), PropagatorsError> {
+    global::set_text_map_propagator(Propagator::from_env()?);
     Ok(())
 }
 
@@ -70,10 +52,14 @@ pub(crate) fn start(settings: &Settings, instance: &str, otlp_http: SocketAddr) 
     let resource =
         Resource::builder_empty().with_service_name(settings.service_name.clone()).with_attributes(attributes).build();
     // The endpoint is given in code: OTEL_EXPORTER_OTLP_ENDPOINT names the upstream, not the receiver of this process.
-    let token = settings.doors.trusted_token.as_ref();
-    let headers = token.map(|token| ("authorization".to_owned(), format!("Bearer {}", token.expose_secret())));
-    let endpoint = format!("http://{}/v1/traces", from_here(otlp_http));
-    let processor = processor(client()?, Some((endpoint, headers.into_iter().collect())))?;
+    let mut builder = EncodingSpanProcessor::builder()
+        .client(client()?)
+        .endpoint(&format!("http://{}/v1/traces", from_here(otlp_http)))?
+        .scheduled_delay(EXPORT_INTERVAL);
+    if let Some(token) = &settings.doors.trusted_token {
+        builder = builder.header("authorization", &format!("Bearer {}", token.expose_secret()))?;
+    }
+    let processor = processor(builder)?;
     let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
     set_propagator()?;
     // What becomes a span is not what becomes a log line: a quiet log does not hide spans.

@@ -5,6 +5,7 @@
 use std::{error::Error, fs, path::Path};
 
 use rusqlite::Connection;
+use throughline_otlp::Signal;
 use throughline_store::{Metrics, Outbox, SpanStore as _, Store};
 
 #[path = "../tests/golden/others.rs"]
@@ -21,29 +22,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let store = Store::open(dir.path())?;
     store.append(spans::spans()).await?;
     store.append_logs(others::log_records()).await?;
-    for (sink, cursor, _) in others::SINKS {
-        store.set_cursor(sink, cursor).await?;
+    for (signal, place, _) in others::PLACES {
+        store.set_cursor(&others::cursor(signal), place).await?;
     }
     store.close().await;
     drop(store);
     let outbox = Outbox::open(dir.path())?;
     outbox.decide(others::decisions(), others::DECIDED_S).await?;
     for entry in others::set_aside() {
-        outbox.set_aside(others::SET_ASIDE_BY, entry).await?;
+        outbox.set_aside(&others::cursor(Signal::Traces), entry).await?;
     }
     drop(outbox);
     let metrics = Metrics::open(dir.path())?;
     metrics.append(others::points()).await?;
-    let (sink, cursor) = others::METRIC_SINK;
-    metrics.set_cursor(sink, cursor).await?;
+    metrics.set_cursor(&others::cursor(Signal::Metrics), others::METRIC_PLACE).await?;
     drop(metrics);
 
     let traces = Connection::open(dir.path().join("traces.db"))?;
     for table in ["blocks", "logs"] {
         traces.execute(&format!("UPDATE {table} SET stored_s = ?1"), [STORED_S])?;
     }
-    for (sink, _, lost) in others::SINKS {
-        traces.execute("UPDATE sinks SET lost = ?2 WHERE name = ?1", (sink, i64::try_from(lost)?))?;
+    for (signal, _, lost) in others::PLACES {
+        let cursor = others::cursor(signal);
+        traces.execute("UPDATE sinks SET lost = ?2 WHERE name = ?1", (cursor.as_str(), i64::try_from(lost)?))?;
     }
     let block: Vec<u8> = traces.query_row("SELECT body FROM blocks", [], |row| row.get(0))?;
     drop(traces);
@@ -62,6 +63,6 @@ fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     connection.execute_batch("PRAGMA page_size = 512; VACUUM")?;
     connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     connection.close().map_err(|(_, error)| error)?;
-    println!("{}: {} bytes", to.display(), fs::copy(from, &to)?);
+    println!("{}: {} bytes", to.display(), fs::copy(from, to)?);
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::{
 /// What the writer keeps between transactions. After one that failed it has to be [cleared](State::clear).
 pub(crate) struct State {
     pub(crate) known: Known,
-    terms: Terms,
+    pub(crate) terms: Terms,
     encoder: Encoder,
     /// The number of the newest trace, as far as it is known.
     pub(crate) last_no: i64,
@@ -154,6 +154,10 @@ fn save_traces(
                 service: services.number(connection, &mut state.terms, span, age)?,
                 user: match fold::user(span) {
                     Some(user) => Some(state.terms.number(connection, &user, age)?),
+                    None => None,
+                },
+                route: match fold::route(span) {
+                    Some(route) => Some(state.terms.number(connection, route, age)?),
                     None => None,
                 },
             };

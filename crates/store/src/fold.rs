@@ -5,14 +5,19 @@ use std::borrow::Cow;
 use throughline_otlp::{
     Span, Value,
     context::{SpanId, keys},
+    measured_offset,
 };
+use throughline_timing::MeasuredOffset;
 
 use crate::{
     Bands,
+    slowest::Slowest,
     terms::Term,
     varint::{Broken, Reader, put, put_signed},
 };
 
+/// `http.route` (semantic conventions, HTTP spans).
+const HTTP_ROUTE: &str = "http.route";
 /// How many services a trace's row names at most: those that began first.
 const MAX_SERVICES: usize = 64;
 /// How many different texts a trace's row can be found by.
@@ -28,6 +33,9 @@ pub(crate) struct Fold {
     pub(crate) error_count: u64,
     pub(crate) user: Option<User>,
     pub(crate) bands: Option<Bands>,
+    /// The best that its requests measured of the clocks of page and server.
+    pub(crate) clock: Option<MeasuredOffset>,
+    pub(crate) slowest: Slowest,
     /// Each service, and when its first span began; in that order.
     pub(crate) services: Vec<(i64, Term)>,
     /// Names, services and users, in order.
@@ -59,6 +67,7 @@ pub(crate) struct SpanTerms {
     pub(crate) name: Term,
     pub(crate) service: Term,
     pub(crate) user: Option<Term>,
+    pub(crate) route: Option<Term>,
 }
 
 impl Fold {
@@ -73,6 +82,8 @@ impl Fold {
             error_count: 0,
             user: None,
             bands: None,
+            clock: None,
+            slowest: Slowest::default(),
             services: Vec::with_capacity(2),
             terms: Vec::with_capacity(8),
         };
@@ -93,6 +104,8 @@ impl Fold {
         let user = terms.user.map(|name| User { start_ns: head.start_ns, span_id: head.span_id, name });
         self.user = either(self.user, user, |a, b| if b.order() < a.order() { b } else { a });
         self.bands = either(self.bands, bands(span), sum);
+        self.clock = either(self.clock, measured_offset(span), MeasuredOffset::better);
+        self.slowest.add(span, terms.route);
         self.note_service(head.start_ns, terms.service);
         self.note_term(terms.name);
         self.note_term(terms.service);
@@ -129,8 +142,12 @@ impl Fold {
     /// What has no column of its own: all but start, duration and counts.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + 8 * self.terms.len());
-        let bits =
-            u8::from(self.head.is_root) | (u8::from(self.user.is_some()) << 1) | (u8::from(self.bands.is_some()) << 2);
+        let clock_error_ns = self.clock.and_then(|clock| clock.error_ns);
+        let bits = u8::from(self.head.is_root)
+            | (u8::from(self.user.is_some()) << 1)
+            | (u8::from(self.bands.is_some()) << 2)
+            | (u8::from(self.clock.is_some()) << 3)
+            | (u8::from(clock_error_ns.is_some()) << 4);
         bytes.push(bits);
         put_signed(&mut bytes, self.end_ns.wrapping_sub(self.start_ns));
         put_signed(&mut bytes, self.head.start_ns.wrapping_sub(self.start_ns));
@@ -148,6 +165,13 @@ impl Fold {
                 bytes.extend_from_slice(&ms.to_le_bytes());
             }
         }
+        if let Some(clock) = self.clock {
+            put_signed(&mut bytes, clock.offset_ns);
+        }
+        if let Some(error_ns) = clock_error_ns {
+            put(&mut bytes, error_ns);
+        }
+        self.slowest.write(&mut bytes);
         put(&mut bytes, self.services.len() as u64);
         for (first_ns, service) in &self.services {
             put_signed(&mut bytes, first_ns.wrapping_sub(self.start_ns));
@@ -191,6 +215,10 @@ impl Fold {
             let mut ms = || reader.array().map(f64::from_le_bytes);
             Some(Bands { network_ms: ms()?, uplink_ms: ms()?, downlink_ms: ms()?, error_ms: ms()?, server_ms: ms()? })
         };
+        let offset_ns = if bits & 8 == 0 { None } else { Some(reader.signed()?) };
+        let error_ns = if bits & 16 == 0 { None } else { Some(reader.number()?) };
+        let clock = offset_ns.map(|offset_ns| MeasuredOffset { offset_ns, error_ns });
+        let slowest = Slowest::read(&mut reader)?;
         let count = reader.count()?;
         let mut service = || Ok((start_ns.wrapping_add(reader.signed()?), reader.signed()?));
         let services = (0..count).map(|_| service()).collect::<Result<_, _>>()?;
@@ -200,7 +228,7 @@ impl Fold {
             terms.push(last);
         }
         let Columns { span_count, error_count, .. } = columns;
-        Ok(Self { start_ns, end_ns, head, span_count, error_count, user, bands, services, terms })
+        Ok(Self { start_ns, end_ns, head, span_count, error_count, user, bands, clock, slowest, services, terms })
     }
 }
 
@@ -253,6 +281,11 @@ pub(crate) fn user(span: &Span) -> Option<Cow<'_, str>> {
     })
 }
 
+/// The route of a request that a span is about.
+pub(crate) fn route(span: &Span) -> Option<&str> {
+    span.attribute(HTTP_ROUTE)?.as_str()
+}
+
 fn bands(span: &Span) -> Option<Bands> {
     let ms = |key| span.attribute(key).and_then(Value::as_f64).filter(|ms| ms.is_finite());
     Some(Bands {
@@ -289,11 +322,13 @@ mod tests {
         collections::{BTreeMap, BTreeSet},
         sync::Arc,
     };
-    use throughline_otlp::{KeyValue, Resource, Scope, Status, StatusCode, context::TraceId};
+    use throughline_otlp::{KeyValue, Resource, Scope, Status, StatusCode, clocked, context::TraceId};
+    use throughline_timing::align;
 
     fn span() -> impl Strategy<Value = Span> {
-        (any::<bool>(), (0..4_u64, 0..8_u64), any::<bool>(), option::of("[a-c]"), option::of(0..1000_i64)).prop_map(
-            |(root, (start_ns, end_ns), error, user, network)| {
+        let texts = (option::of("[a-c]"), option::of("[a-c]"), option::of((-5..5_i64, option::of(0..3_i64))));
+        (any::<bool>(), (0..4_u64, 0..8_u64), any::<bool>(), texts, option::of(0..1000_i64)).prop_map(
+            |(root, (start_ns, end_ns), error, (user, route, clock), network)| {
                 let mut span = Span::new(
                     TraceId::from_bytes([1; 16]).unwrap(),
                     SpanId::from_bytes([1; 8]).unwrap(),
@@ -307,6 +342,13 @@ mod tests {
                 }
                 if let Some(user) = user {
                     span.attributes.push(KeyValue::new(keys::APP_USER_ID, user));
+                }
+                if let Some(route) = route {
+                    span.attributes.push(KeyValue::new(HTTP_ROUTE, route));
+                }
+                if let Some((offset_ms, error_ms)) = clock {
+                    span.attributes.push(KeyValue::new(keys::CLOCK_OFFSET_MS, offset_ms));
+                    span.attributes.extend(error_ms.map(|error_ms| KeyValue::new(keys::CLOCK_ERROR_MS, error_ms)));
                 }
                 if let Some(network) = network {
                     span.attributes.push(KeyValue::new(keys::NETWORK_TOTAL_MS, network));
@@ -352,7 +394,8 @@ mod tests {
     /// Names are numbers here, users are letters.
     fn terms(span: &Span) -> SpanTerms {
         let user = user(span).map(|user| i64::from(user.as_bytes()[0]));
-        SpanTerms { name: span.name.parse().unwrap(), service: 1_000 + i64::from(span.kind.number()), user }
+        let route = route(span).map(|route| i64::from(route.as_bytes()[0]));
+        SpanTerms { name: span.name.parse().unwrap(), service: 1_000 + i64::from(span.kind.number()), user, route }
     }
 
     fn fold(spans: &[Span]) -> Fold {
@@ -404,6 +447,20 @@ mod tests {
             prop_assert_eq!(fold.duration_ns(), column_ns(duration_ns));
             let named = by_start.values().find_map(|span| terms(span).user);
             prop_assert_eq!(fold.user.map(|user| user.name), named);
+            let clocked: Vec<_> = spans.iter().map(clocked).collect();
+            prop_assert_eq!(fold.clock, align(&clocked).page, "what is found by reading all spans");
+            for route in [None, Some(97), Some(98), Some(99)] {
+                let lasted = spans.iter().filter(|span| match route {
+                    None => span.parent_span_id.is_none(),
+                    route => terms(span).route == route,
+                });
+                let longest = lasted.map(Span::duration_ns).max();
+                let noted = match route {
+                    None => fold.slowest.root_ns,
+                    Some(route) => fold.slowest.routes.iter().find(|(_, of)| *of == route).map(|(ns, _)| *ns),
+                };
+                prop_assert_eq!(noted, longest);
+            }
             let total: i64 = spans
                 .iter()
                 .filter_map(|span| span.attribute(keys::NETWORK_TOTAL_MS)?.as_i64())
@@ -434,7 +491,7 @@ mod tests {
             Arc::new(Resource::default()),
             Arc::new(Scope::default()),
         );
-        let of = |number| SpanTerms { name: number, service: 10_000 + number, user: None };
+        let of = |number| SpanTerms { name: number, service: 10_000 + number, user: None, route: None };
         span.start_ns = 5_000;
         let mut fold = Fold::of(&span, of(0));
         for number in 1..5_000 {

@@ -71,6 +71,11 @@ impl Known {
         }
     }
 
+    /// What is known of a trace that was written to recently.
+    pub(crate) fn fold(&self, trace_id: TraceId) -> Option<&Fold> {
+        self.young.get(&trace_id).or_else(|| self.old.get(&trace_id))?.fold.as_ref()
+    }
+
     /// Remembers a trace as it is in the file.
     pub(crate) fn put(&mut self, trace_id: TraceId, trace: Trace) {
         if self.young.len() >= TRACES || self.span_ids >= SPAN_IDS {

@@ -18,6 +18,7 @@ mod block;
 mod checkpoint;
 mod damage;
 mod error;
+mod facts;
 mod fold;
 mod format;
 #[cfg(feature = "fuzzing")]
@@ -34,6 +35,9 @@ mod read;
 mod resources;
 mod retention;
 mod schema;
+mod search;
+mod sink_cursor;
+mod slowest;
 mod span_store;
 mod sqlite;
 mod summary;
@@ -46,13 +50,17 @@ pub use crate::{
     backup::backup,
     damage::set_aside,
     error::StoreError,
+    facts::TraceFacts,
     inspect::{FileInspection, Inspection, inspect},
     list::{Before, ListFilter, MAX_LIST},
     metrics::{MAX_POINT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_POINTS, MAX_SERIES, MetricCounts, Metrics},
     outbox::{Outbox, SetAside},
-    read::{MAX_AFTER_BYTES, MAX_TRACE_LOGS, MAX_TRACE_SPANS},
+    read::{MAX_AFTER_BYTES, MAX_TRACE_LOGS, MAX_TRACE_SPANS, TraceRun},
     retention::{Retention, Tidied},
+    sink_cursor::{SinkCursor, SinkName, SinkNameError},
+    slowest::MAX_ROUTES,
     span_store::{Appended, Counts, SpanStore},
     sqlite::Store,
     summary::{Bands, Summary},
+    terms::MAX_TEXT_CHARS,
 };

@@ -7,8 +7,9 @@ use throughline_otlp::context::TraceId;
 use crate::{
     StoreError, Summary,
     fold::{Fold, column_ns},
-    read::{FOLD_COLUMNS, damaged, fold, fold_of, trace_id},
-    terms::Term,
+    read::{FOLD_COLUMNS, fold, fold_of, trace_id},
+    search,
+    terms::{self, Term},
 };
 
 /// How many traces one list has at most.
@@ -51,7 +52,15 @@ pub(crate) fn list(connection: &Connection, filter: &ListFilter) -> Result<Vec<S
     let text = filter.text.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let text = text.map(|text| Text::new(connection, text)).transpose()?;
     let limit = filter.limit.clamp(1, MAX_LIST) as usize;
-    let (select, values) = statement(filter);
+    // Where no name, service or user has the text, it is the beginning of an id, or nothing is found.
+    let ids = match &text {
+        Some(text) if text.terms.is_empty() => match text.ids {
+            Some(ids) => Some(ids),
+            None => return Ok(Vec::new()),
+        },
+        _ => None,
+    };
+    let (select, values) = statement(filter, ids);
     let mut select = connection.prepare_cached(&select)?;
     let mut rows = select.query(params_from_iter(values))?;
     let mut summaries = Vec::new();
@@ -60,7 +69,7 @@ pub(crate) fn list(connection: &Connection, filter: &ListFilter) -> Result<Vec<S
     {
         let (trace_id, fold) = (trace_id(row, 0)?, fold_of(row)?);
         if text.as_ref().is_none_or(|text| text.is_of(trace_id, &fold)) {
-            summaries.push(summary_of(connection, trace_id, &fold)?);
+            summaries.push(summary_of(trace_id, &fold, |term| terms::text(connection, term))?);
         }
     }
     Ok(summaries)
@@ -68,15 +77,22 @@ pub(crate) fn list(connection: &Connection, filter: &ListFilter) -> Result<Vec<S
 
 pub(crate) fn summary(connection: &Connection, trace_id: TraceId) -> Result<Option<Summary>, StoreError> {
     match fold(connection, trace_id)? {
-        Some((_, fold)) => summary_of(connection, trace_id, &fold).map(Some),
+        Some((_, fold)) => Ok(Some(summary_of(trace_id, &fold, |term| terms::text(connection, term))?)),
         None => Ok(None),
     }
 }
 
-fn statement(filter: &ListFilter) -> (String, Vec<Value>) {
-    // The index is named: it gives the order, so that a page is read without sorting all that match.
-    let mut select = format!("SELECT {FOLD_COLUMNS} FROM traces INDEXED BY traces_by_start WHERE true");
+/// `ids` are the least and the greatest id, where the text can be found nowhere else.
+fn statement(filter: &ListFilter, ids: Option<Ids>) -> (String, Vec<Value>) {
     let mut values = Vec::new();
+    let mut select = match ids {
+        Some((least, greatest)) => {
+            values.extend([least, greatest].map(|id| Value::Blob(id.to_vec())));
+            format!("SELECT {FOLD_COLUMNS} FROM traces WHERE trace_id BETWEEN ? AND ?")
+        }
+        // The index is named: it gives the order, so that a page is read without sorting all that match.
+        None => format!("SELECT {FOLD_COLUMNS} FROM traces INDEXED BY traces_by_start WHERE true"),
+    };
     if let Some(before) = filter.before {
         select.push_str(" AND (start_ns, trace_id) < (?, ?)");
         values.push(Value::Integer(column_ns(before.start_ns)));
@@ -97,21 +113,15 @@ fn statement(filter: &ListFilter) -> (String, Vec<Value>) {
 /// A text to be found: the terms of the dictionary that have it in them, and the ids that begin with it.
 struct Text {
     terms: HashSet<Term>,
-    ids: Option<([u8; 16], [u8; 16])>,
+    ids: Option<Ids>,
 }
+
+/// The least and the greatest trace id of a range.
+type Ids = ([u8; 16], [u8; 16]);
 
 impl Text {
     fn new(connection: &Connection, text: &str) -> Result<Self, StoreError> {
-        let lower = text.to_lowercase();
-        let mut select = connection.prepare_cached("SELECT id, text FROM terms")?;
-        let mut rows = select.query([])?;
-        let mut terms = HashSet::default();
-        while let Some(row) = rows.next()? {
-            if row.get_ref(1)?.as_str().map_err(damaged)?.to_lowercase().contains(&lower) {
-                terms.insert(row.get(0)?);
-            }
-        }
-        Ok(Self { terms, ids: id_range(text) })
+        Ok(Self { terms: search::containing(connection, text)?, ids: id_range(text) })
     }
 
     fn is_of(&self, trace_id: TraceId, fold: &Fold) -> bool {
@@ -122,7 +132,7 @@ impl Text {
 }
 
 /// The least and the greatest id that begin with these hexadecimal digits.
-fn id_range(digits: &str) -> Option<([u8; 16], [u8; 16])> {
+fn id_range(digits: &str) -> Option<Ids> {
     if digits.len() > 32 {
         return None;
     }
@@ -136,15 +146,17 @@ fn id_range(digits: &str) -> Option<([u8; 16], [u8; 16])> {
     Some((least, greatest))
 }
 
-fn summary_of(connection: &Connection, trace_id: TraceId, fold: &Fold) -> Result<Summary, StoreError> {
-    let mut select = connection.prepare_cached("SELECT text FROM terms WHERE id = ?1")?;
-    let mut text = |term: Term| select.query_row([term], |row| row.get::<_, String>(0));
-    // Times are not negative: they were u64 before they became columns.
-    let unsigned = |ns| u64::try_from(ns).unwrap_or_default();
+/// What a list shows of a trace; `text` gives the text with a number.
+pub(crate) fn summary_of(
+    trace_id: TraceId,
+    fold: &Fold,
+    text: impl Fn(Term) -> rusqlite::Result<String>,
+) -> Result<Summary, StoreError> {
+    let unsigned = |ns| u64::try_from(ns).map_err(|_| StoreError::Corrupt("a trace has a negative time".to_owned()));
     Ok(Summary {
         trace_id,
-        start_ns: unsigned(fold.start_ns),
-        duration_ns: unsigned(fold.duration_ns()),
+        start_ns: unsigned(fold.start_ns)?,
+        duration_ns: unsigned(fold.duration_ns())?,
         root_name: text(fold.head.name)?,
         root_service: text(fold.head.service)?,
         has_root: fold.head.is_root,
@@ -159,6 +171,32 @@ fn summary_of(connection: &Connection, trace_id: TraceId, fold: &Fold) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Store, schema};
+
+    /// The plan for pages after the first, whatever else is filtered by.
+    fn plan(ids: Option<Ids>) -> Vec<String> {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Store::open(dir.path()).unwrap());
+        let connection = schema::open_reader(&dir.path().join("traces.db")).unwrap();
+        let before = Before { start_ns: 1, trace_id: TraceId::from_bytes([1; 16]).unwrap() };
+        let filter = ListFilter { error: Some(true), min_ms: Some(1.0), before: Some(before), ..ListFilter::default() };
+        let (select, values) = statement(&filter, ids);
+        let mut select = connection.prepare(&format!("EXPLAIN QUERY PLAN {select}")).unwrap();
+        let rows = select.query_map(params_from_iter(values), |row| row.get(3)).unwrap();
+        rows.collect::<Result<_, _>>().unwrap()
+    }
+
+    #[test]
+    fn a_page_is_read_in_order_and_an_id_is_looked_up() {
+        assert_eq!(plan(None), ["SEARCH traces USING INDEX traces_by_start ((start_ns,trace_id)<(?,?))"]);
+        assert_eq!(
+            plan(id_range("ab")),
+            [
+                "SEARCH traces USING INDEX sqlite_autoindex_traces_1 (trace_id>? AND trace_id<?)",
+                "USE TEMP B-TREE FOR ORDER BY"
+            ]
+        );
+    }
 
     #[test]
     fn ranges_of_ids() {

@@ -25,7 +25,8 @@ pub(crate) fn append_logs(
     let mut resources = Resources::default();
     let stored_s = unix_s();
     let mut insert = connection.prepare_cached(
-        "INSERT INTO logs (key, trace_id, time_ns, resource_id, body, stored_s) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        "INSERT INTO logs (key, trace_id, time_ns, resource_id, body, stored_s, is_error)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
          ON CONFLICT (key) DO NOTHING",
     )?;
     for record in records {
@@ -37,6 +38,7 @@ pub(crate) fn append_logs(
             resource_id,
             encode_record(record),
             stored_s,
+            record.severity.is_error(),
         ])?;
         if inserted == 0 {
             appended.duplicates += 1;

@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use throughline_otlp::{DataPoint, decode_record, decode_resource_scope, encode_record, encode_resource_scope};
 use tokio::{sync::watch, task};
 
-use crate::{Appended, StoreError, fold::column_ns, format::Format, schema};
+use crate::{Appended, SinkCursor, StoreError, fold::column_ns, format::Format, schema};
 
 pub(crate) const FILE: &str = "metrics.db";
 /// The format of `metrics.db`.
@@ -213,12 +213,12 @@ impl Metrics {
     ///
     /// # Errors
     /// The database's.
-    pub async fn cursor(&self, sink: &str) -> Result<u64, StoreError> {
-        let sink = sink.to_owned();
+    pub async fn cursor(&self, cursor: &SinkCursor) -> Result<u64, StoreError> {
+        let cursor = cursor.clone();
         self.read(move |connection| {
             let mut select = connection.prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?;
             // A sink that never noted anything is before the first point.
-            Ok(select.query_row([sink], |row| row.get(0)).optional()?.unwrap_or(0))
+            Ok(select.query_row([cursor.as_str()], |row| row.get(0)).optional()?.unwrap_or(0))
         })
         .await
     }
@@ -227,11 +227,11 @@ impl Metrics {
     ///
     /// # Errors
     /// [`StoreError::Full`], or the database's.
-    pub async fn set_cursor(&self, sink: &str, cursor: u64) -> Result<(), StoreError> {
-        let sink = sink.to_owned();
+    pub async fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> Result<(), StoreError> {
+        let cursor = cursor.clone();
         self.write(move |connection| {
             let mut replace = connection.prepare_cached("REPLACE INTO sinks (name, cursor) VALUES (?1, ?2)")?;
-            replace.execute(params![sink, column_ns(cursor)])?;
+            replace.execute(params![cursor.as_str(), column_ns(place)])?;
             Ok(())
         })
         .await

@@ -14,7 +14,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use throughline_otlp::context::{SpanId, TraceId};
 use tokio::task;
 
-use crate::{StoreError, fold::column_ns, format::Format, read::damaged, schema};
+use crate::{SinkCursor, StoreError, fold::column_ns, format::Format, read::damaged, schema};
 
 pub(crate) const FILE: &str = "outbox.db";
 /// The format of `outbox.db`.
@@ -182,8 +182,8 @@ impl Outbox {
     ///
     /// # Errors
     /// [`StoreError::Full`], or the database's.
-    pub async fn set_aside(&self, sink: &str, entry: SetAside) -> Result<(), StoreError> {
-        let sink = sink.to_owned();
+    pub async fn set_aside(&self, sink: &SinkCursor, entry: SetAside) -> Result<(), StoreError> {
+        let sink = sink.clone();
         self.with(move |connection| {
             let transaction = connection.transaction()?;
             transaction
@@ -192,7 +192,7 @@ impl Outbox {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 )?
                 .execute(params![
-                    sink,
+                    sink.as_str(),
                     column_ns(entry.place),
                     entry.trace_id.map(TraceId::to_bytes),
                     entry.span_id.map(SpanId::to_bytes),
@@ -205,7 +205,7 @@ impl Outbox {
                     "DELETE FROM set_aside WHERE sink = ?1 AND place <=
                          (SELECT place FROM set_aside WHERE sink = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
                 )?
-                .execute(params![sink, MOST_SET_ASIDE])?;
+                .execute(params![sink.as_str(), MOST_SET_ASIDE])?;
             transaction.commit()?;
             Ok(())
         })
@@ -216,14 +216,14 @@ impl Outbox {
     ///
     /// # Errors
     /// The database's.
-    pub async fn set_aside_by(&self, sink: &str, limit: usize) -> Result<Vec<SetAside>, StoreError> {
-        let sink = sink.to_owned();
+    pub async fn set_aside_by(&self, sink: &SinkCursor, limit: usize) -> Result<Vec<SetAside>, StoreError> {
+        let sink = sink.clone();
         self.with(move |connection| {
             let mut select = connection.prepare_cached(
                 "SELECT place, trace_id, span_id, count, at_ns, reason FROM set_aside
                  WHERE sink = ?1 ORDER BY place DESC LIMIT ?2",
             )?;
-            let mut rows = select.query(params![sink, i64::try_from(limit).unwrap_or(i64::MAX)])?;
+            let mut rows = select.query(params![sink.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)])?;
             let mut entries = Vec::new();
             while let Some(row) = rows.next()? {
                 let trace_id: Option<Vec<u8>> = row.get(1)?;
@@ -262,9 +262,15 @@ fn rate(connection: &Connection, trace_id: TraceId) -> rusqlite::Result<Option<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SinkName;
+    use throughline_otlp::Signal;
 
     fn trace(number: u8) -> TraceId {
         TraceId::from_bytes([number; 16]).unwrap()
+    }
+
+    fn sink(name: &str) -> SinkCursor {
+        SinkName::new(name).unwrap().cursor(Signal::Traces)
     }
 
     fn entry(place: u64) -> SetAside {
@@ -299,21 +305,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let outbox = Outbox::open(dir.path()).unwrap();
         for place in [3, 5, 5] {
-            outbox.set_aside("a", entry(place)).await.unwrap();
+            outbox.set_aside(&sink("a"), entry(place)).await.unwrap();
         }
-        outbox.set_aside("b", entry(4)).await.unwrap();
-        assert_eq!(outbox.set_aside_by("a", 10).await.unwrap(), [entry(5), entry(3)]);
-        assert_eq!(outbox.set_aside_by("a", 1).await.unwrap(), [entry(5)]);
+        outbox.set_aside(&sink("b"), entry(4)).await.unwrap();
+        assert_eq!(outbox.set_aside_by(&sink("a"), 10).await.unwrap(), [entry(5), entry(3)]);
+        assert_eq!(outbox.set_aside_by(&sink("a"), 1).await.unwrap(), [entry(5)]);
         {
             let connection = outbox.connection.lock().unwrap();
             let many = "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
                  INSERT INTO set_aside SELECT 'a', i, NULL, NULL, 1, 0, 'x' FROM n";
             connection.execute_batch(many).unwrap();
         }
-        outbox.set_aside("a", entry(20_000)).await.unwrap();
-        let kept = outbox.set_aside_by("a", usize::MAX).await.unwrap();
+        outbox.set_aside(&sink("a"), entry(20_000)).await.unwrap();
+        let kept = outbox.set_aside_by(&sink("a"), usize::MAX).await.unwrap();
         assert_eq!((kept.len(), kept[0].place), (10_000, 20_000));
-        assert_eq!(outbox.set_aside_by("b", 10).await.unwrap().len(), 1);
+        assert_eq!(outbox.set_aside_by(&sink("b"), 10).await.unwrap().len(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use throughline_otlp::{
 };
 
 use crate::{
-    Counts, StoreError, block,
+    Counts, SinkCursor, StoreError, block,
     fold::{Columns, Fold, column_ns},
 };
 
@@ -70,6 +70,41 @@ pub(crate) fn after(connection: &Connection, cursor: u64, limit: usize) -> Resul
     Ok(spans)
 }
 
+/// Spans of one trace that have consecutive places.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TraceRun {
+    /// Their trace.
+    pub trace_id: TraceId,
+    /// The place of the first of them.
+    pub first: u64,
+    /// The place of the last of them.
+    pub last: u64,
+}
+
+/// Which traces the spans beyond a place belong to, from the plain heads of their blocks.
+pub(crate) fn runs_after(connection: &Connection, cursor: u64, limit: usize) -> Result<Vec<TraceRun>, StoreError> {
+    let mut select =
+        connection.prepare_cached("SELECT first_seq, body FROM blocks WHERE last_seq > ?1 ORDER BY last_seq")?;
+    let mut rows = select.query([column_ns(cursor)])?;
+    let (mut runs, mut spans) = (Vec::new(), 0);
+    while let Some(row) = rows.next()?
+        && spans < limit
+    {
+        let block_first: u64 = row.get(0)?;
+        let head = block::head(row.get_ref(1)?.as_blob().map_err(damaged)?)?;
+        for run in &head.runs {
+            let first = block_first + run.first as u64;
+            let last = first + run.spans as u64 - 1;
+            if last > cursor {
+                runs.push(TraceRun { trace_id: run.trace_id, first: first.max(cursor + 1), last });
+            }
+        }
+        spans += head.span_ids.len();
+    }
+    Ok(runs)
+}
+
 /// All log records of a trace, by time, at most so many.
 pub(crate) fn trace_logs(connection: &Connection, trace_id: TraceId) -> Result<Vec<LogRecord>, StoreError> {
     let mut select = connection
@@ -108,13 +143,13 @@ pub(crate) fn logs_after(
     Ok(records)
 }
 
-pub(crate) fn cursor(connection: &Connection, sink: &str) -> Result<u64, StoreError> {
-    let cursor = connection
+pub(crate) fn cursor(connection: &Connection, cursor: &SinkCursor) -> Result<u64, StoreError> {
+    let place = connection
         .prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?
-        .query_row([sink], |row| row.get(0))
+        .query_row([cursor.as_str()], |row| row.get(0))
         .optional()?;
     // A sink that never noted anything is before the first span.
-    Ok(cursor.unwrap_or(0))
+    Ok(place.unwrap_or(0))
 }
 
 pub(crate) fn counts(connection: &Connection) -> Result<Counts, StoreError> {

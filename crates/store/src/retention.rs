@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior, params};
+use throughline_otlp::Signal;
 
 use crate::{
-    StoreError,
+    SinkCursor, SinkName, StoreError,
     append::{State, unix_s},
     block::{self, Run},
     read::damaged,
@@ -39,10 +40,10 @@ pub struct Retention {
     /// touches what one of the sinks below is still to get; beyond it, that is lost, and counted
     /// ([`Store::lost`](crate::Store::lost)).
     pub unsent_bytes: Option<u64>,
-    /// The sinks that are to get all spans, by the names of their cursors.
-    pub span_sinks: Vec<String>,
-    /// The sinks that are to get all log records, likewise.
-    pub log_sinks: Vec<String>,
+    /// The sinks that are to get all spans.
+    pub span_sinks: Vec<SinkName>,
+    /// The sinks that are to get all log records.
+    pub log_sinks: Vec<SinkName>,
 }
 
 impl Retention {
@@ -67,17 +68,17 @@ impl Retention {
         self
     }
 
-    /// Names the cursors of the sinks that are to get all spans.
+    /// Names the sinks that are to get all spans.
     #[must_use]
-    pub fn with_span_sinks(mut self, sinks: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.span_sinks = sinks.into_iter().map(Into::into).collect();
+    pub fn with_span_sinks(mut self, sinks: impl IntoIterator<Item = SinkName>) -> Self {
+        self.span_sinks = sinks.into_iter().collect();
         self
     }
 
-    /// Names the cursors of the sinks that are to get all log records.
+    /// Names the sinks that are to get all log records.
     #[must_use]
-    pub fn with_log_sinks(mut self, sinks: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.log_sinks = sinks.into_iter().map(Into::into).collect();
+    pub fn with_log_sinks(mut self, sinks: impl IntoIterator<Item = SinkName>) -> Self {
+        self.log_sinks = sinks.into_iter().collect();
         self
     }
 }
@@ -174,8 +175,8 @@ fn oldest(connection: &Connection, retention: &Retention, now_s: i64) -> Result<
     let mut select = connection.prepare_cached("SELECT seq, stored_s FROM logs ORDER BY seq LIMIT ?1")?;
     let first: Vec<(i64, i64)> =
         select.query_map([AT_ONCE], |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
-    let spans_sent = sent(connection, &retention.span_sinks)?;
-    let records_sent = sent(connection, &retention.log_sinks)?;
+    let spans_sent = sent(connection, &retention.span_sinks, Signal::Traces)?;
+    let records_sent = sent(connection, &retention.log_sinks, Signal::Logs)?;
     let block = block.filter(|(block, stored_s)| may_go(*stored_s, block.last_seq, spans_sent));
     let go = first.iter().take_while(|(seq, stored_s)| may_go(*stored_s, *seq, records_sent));
     let records = go.last().map(|(last_seq, _)| (Records { last_seq: *last_seq }, first[0].1));
@@ -193,21 +194,21 @@ fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
 }
 
 /// The place up to which all of these have had everything.
-fn sent(connection: &Connection, sinks: &[String]) -> rusqlite::Result<i64> {
+fn sent(connection: &Connection, sinks: &[SinkName], signal: Signal) -> rusqlite::Result<i64> {
     let mut sent = i64::MAX;
     for sink in sinks {
-        sent = sent.min(cursor(connection, sink)?);
+        sent = sent.min(place(connection, &sink.cursor(signal))?);
     }
     Ok(sent)
 }
 
-fn cursor(connection: &Connection, sink: &str) -> rusqlite::Result<i64> {
-    let cursor: Option<i64> = connection
+fn place(connection: &Connection, cursor: &SinkCursor) -> rusqlite::Result<i64> {
+    let place: Option<i64> = connection
         .prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?
-        .query_row([sink], |row| row.get(0))
+        .query_row([cursor.as_str()], |row| row.get(0))
         .optional()?;
     // A sink that never noted anything is before the first record.
-    Ok(cursor.unwrap_or(0))
+    Ok(place.unwrap_or(0))
 }
 
 /// Removes a block from the traces that have spans in it; how many these are. A trace with spans elsewhere stays, with what
@@ -237,8 +238,9 @@ fn remove_block(
     connection.prepare_cached("UPDATE totals SET spans = max(spans - ?1, 0)")?.execute([spans])?;
     tidied.spans += usize::try_from(spans).map_err(damaged)?;
     for sink in &retention.span_sinks {
-        let unsent = block.last_seq - cursor(connection, sink)?.clamp(block.first_seq - 1, block.last_seq);
-        tidied.lost += note_lost(connection, sink, unsent)?;
+        let cursor = sink.cursor(Signal::Traces);
+        let unsent = block.last_seq - place(connection, &cursor)?.clamp(block.first_seq - 1, block.last_seq);
+        tidied.lost += note_lost(connection, &cursor, unsent)?;
     }
     Ok(touched)
 }
@@ -290,10 +292,11 @@ fn remove_records(
     tidied: &mut Tidied,
 ) -> Result<(), StoreError> {
     for sink in &retention.log_sinks {
+        let cursor = sink.cursor(Signal::Logs);
         let unsent: i64 = connection
             .prepare_cached("SELECT count(*) FROM logs WHERE seq <= ?1 AND seq > ?2")?
-            .query_row([records.last_seq, cursor(connection, sink)?], |row| row.get(0))?;
-        tidied.lost += note_lost(connection, sink, unsent)?;
+            .query_row([records.last_seq, place(connection, &cursor)?], |row| row.get(0))?;
+        tidied.lost += note_lost(connection, &cursor, unsent)?;
     }
     let mut select = connection.prepare_cached("SELECT DISTINCT resource_id FROM logs WHERE seq <= ?1")?;
     let resources: Vec<i64> = select.query_map([records.last_seq], |row| row.get(0))?.collect::<Result<_, _>>()?;
@@ -310,14 +313,14 @@ fn remove_records(
     Ok(())
 }
 
-fn note_lost(connection: &Connection, sink: &str, unsent: i64) -> Result<usize, StoreError> {
+fn note_lost(connection: &Connection, cursor: &SinkCursor, unsent: i64) -> Result<usize, StoreError> {
     if unsent > 0 {
         connection
             .prepare_cached(
                 "INSERT INTO sinks (name, cursor, lost) VALUES (?1, 0, ?2)
                  ON CONFLICT (name) DO UPDATE SET lost = lost + excluded.lost",
             )?
-            .execute(params![sink, unsent])?;
+            .execute(params![cursor.as_str(), unsent])?;
     }
     Ok(usize::try_from(unsent).expect("what was not sent is a count"))
 }
@@ -331,9 +334,7 @@ fn remove_terms(connection: &Connection, state: &mut State) -> Result<usize, Sto
     if age <= state.swept_age {
         return Ok(0);
     }
-    let removed = connection
-        .prepare_cached("DELETE FROM terms WHERE id IN (SELECT id FROM terms WHERE age < ?1 LIMIT ?2)")?
-        .execute(params![age, STEP_TERMS])?;
+    let removed = terms::remove(connection, age, STEP_TERMS)?;
     if removed > 0 {
         state.forget_terms();
     }
@@ -358,10 +359,10 @@ fn give_back(connection: &Connection, retention: &Retention) -> Result<Option<Ti
 }
 
 /// How many records were removed before this sink had them.
-pub(crate) fn lost(connection: &Connection, sink: &str) -> Result<u64, StoreError> {
+pub(crate) fn lost(connection: &Connection, cursor: &SinkCursor) -> Result<u64, StoreError> {
     let lost = connection
         .prepare_cached("SELECT lost FROM sinks WHERE name = ?1")?
-        .query_row([sink], |row| row.get(0))
+        .query_row([cursor.as_str()], |row| row.get(0))
         .optional()?;
     Ok(lost.unwrap_or(0))
 }

@@ -22,10 +22,12 @@ const CHECKPOINT_PAGES: i64 = 65_536;
 // that what is written about new ones lies together. `about` is a `Fold` without what has a column. `stored_s` is when it came
 // in, Unix seconds.
 //
-// `terms` has the names, services and users of traces; `age` says until when they are needed, see `terms`.
+// `terms` has the names, services, users and routes of traces; `age` says until when they are needed, see `terms`. `terms_text`
+// finds them by parts of them, see `search`.
 //
 // `logs.seq` is the order of commits, as of spans. A log record has no id, so `key` tells what came before from what is
-// new. `time_ns` is when it happened or was noticed; `body` is a protobuf `LogRecord` without its resource and scope.
+// new. `time_ns` is when it happened or was noticed; `is_error` is 1 where its severity is ERROR or worse; `body` is a protobuf
+// `LogRecord` without its resource and scope.
 //
 // `span_seq` is the last place that was given to a span; `lost` counts what was removed before a sink had it.
 pub(crate) const TABLES: &str = "
@@ -63,6 +65,10 @@ CREATE TABLE terms (
     age INTEGER NOT NULL
 ) STRICT;
 
+CREATE VIRTUAL TABLE terms_text USING fts5(
+    text, content = '', contentless_delete = 1, tokenize = 'trigram case_sensitive 1'
+);
+
 CREATE TABLE resources (
     id INTEGER PRIMARY KEY,
     body BLOB NOT NULL UNIQUE
@@ -75,9 +81,11 @@ CREATE TABLE logs (
     time_ns INTEGER NOT NULL,
     resource_id INTEGER NOT NULL REFERENCES resources (id),
     stored_s INTEGER NOT NULL,
+    is_error INTEGER NOT NULL,
     body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX logs_by_trace ON logs (trace_id, time_ns, seq) WHERE trace_id IS NOT NULL;
+CREATE INDEX logs_of_errors ON logs (trace_id) WHERE is_error = 1 AND trace_id IS NOT NULL;
 CREATE INDEX logs_by_resource ON logs (resource_id);
 
 CREATE TABLE sinks (

@@ -1,11 +1,11 @@
 //! What a store of spans and log records does, whichever it is.
 
-use std::future::Future;
+use std::{future::Future, sync::Arc};
 
 use throughline_otlp::{LogRecord, Span, context::TraceId};
 use tokio::sync::{broadcast, watch};
 
-use crate::{ListFilter, StoreError, Summary};
+use crate::{ListFilter, SinkCursor, StoreError, Summary, TraceFacts, TraceRun};
 
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,6 +70,13 @@ pub trait SpanStore: Send + Sync + 'static {
     /// The database's.
     fn summary(&self, trace_id: TraceId) -> impl Future<Output = Result<Option<Summary>, StoreError>> + Send;
 
+    /// What is known of traces without reading their spans, in the order given; a trace that is not there has
+    /// [`TraceFacts::default`], unless log records name it.
+    ///
+    /// # Errors
+    /// The database's.
+    fn facts(&self, trace_ids: Vec<TraceId>) -> impl Future<Output = Result<Vec<TraceFacts>, StoreError>> + Send;
+
     /// Traces that the filter lets through, latest start first.
     ///
     /// # Errors
@@ -83,7 +90,14 @@ pub trait SpanStore: Send + Sync + 'static {
     /// The database's.
     fn after(&self, cursor: u64, limit: usize) -> impl Future<Output = Result<Vec<(u64, Span)>, StoreError>> + Send;
 
-    /// The same for log records, whose places are their own.
+    /// Which traces the spans after `cursor` belong to, in the same order, without reading the spans: of about `limit` spans.
+    /// Only an empty answer means the end.
+    ///
+    /// # Errors
+    /// The database's.
+    fn runs_after(&self, cursor: u64, limit: usize) -> impl Future<Output = Result<Vec<TraceRun>, StoreError>> + Send;
+
+    /// The same as [`SpanStore::after`] for log records, whose places are their own.
     ///
     /// # Errors
     /// The database's.
@@ -97,13 +111,13 @@ pub trait SpanStore: Send + Sync + 'static {
     ///
     /// # Errors
     /// The database's.
-    fn cursor(&self, sink: &str) -> impl Future<Output = Result<u64, StoreError>> + Send;
+    fn cursor(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
     /// Notes how far a sink has come, and resolves once that is on disk. It waits if the queue is full.
     ///
     /// # Errors
     /// [`StoreError::Closed`], [`StoreError::Full`], or the database's.
-    fn set_cursor(&self, sink: &str, cursor: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// How much is stored.
     ///
@@ -111,9 +125,10 @@ pub trait SpanStore: Send + Sync + 'static {
     /// The database's.
     fn counts(&self) -> impl Future<Output = Result<Counts, StoreError>> + Send;
 
-    /// The traces that get new spans or log records from now on: each once per commit, after it. A receiver that does not keep up
-    /// is told that it lags, and should read the list again.
-    fn subscribe(&self) -> broadcast::Receiver<TraceId>;
+    /// What the list shows of each trace that gets new spans or log records from now on: once per commit, after it. Log records
+    /// that name a trace without spans are no change of the list. A receiver that does not keep up gets
+    /// [`Lagged`](broadcast::error::RecvError::Lagged), and should read the list again.
+    fn subscribe(&self) -> broadcast::Receiver<Arc<Summary>>;
 
     /// Changes from now on after each commit that stored anything: what belongs to no trace too.
     fn commits(&self) -> watch::Receiver<u64>;

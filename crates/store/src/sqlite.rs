@@ -19,10 +19,10 @@ use tokio::sync::{
 };
 
 use crate::{
-    Appended, Counts, ListFilter, Retention, SpanStore, StoreError, Summary, Tidied,
+    Appended, Counts, ListFilter, Retention, SinkCursor, SpanStore, StoreError, Summary, Tidied, TraceFacts, TraceRun,
     append::State,
     checkpoint::Checkpointer,
-    list,
+    facts, list,
     pool::Pool,
     read, retention, schema,
     writer::{Job, Reply, Writer},
@@ -50,7 +50,7 @@ struct Inner {
     jobs: mpsc::Sender<Job>,
     queued_records: Arc<AtomicUsize>,
     pool: Arc<Pool>,
-    changes: broadcast::Sender<TraceId>,
+    changes: broadcast::Sender<Arc<Summary>>,
     commits: watch::Receiver<u64>,
 }
 
@@ -133,13 +133,13 @@ impl Store {
         }
     }
 
-    /// How many spans or log records went before this sink had them, by the name of its cursor.
+    /// How many spans or log records were removed before the sink of this cursor had them.
     ///
     /// # Errors
     /// The database's.
-    pub async fn lost(&self, sink: &str) -> Result<u64, StoreError> {
-        let sink = sink.to_owned();
-        self.inner.pool.read(move |connection| retention::lost(connection, &sink)).await
+    pub async fn lost(&self, cursor: &SinkCursor) -> Result<u64, StoreError> {
+        let cursor = cursor.clone();
+        self.inner.pool.read(move |connection| retention::lost(connection, &cursor)).await
     }
 
     /// Counts records in, unless there would be too many.
@@ -214,6 +214,10 @@ impl SpanStore for Store {
         self.inner.pool.read(move |connection| list::summary(connection, trace_id)).await
     }
 
+    async fn facts(&self, trace_ids: Vec<TraceId>) -> Result<Vec<TraceFacts>, StoreError> {
+        self.inner.pool.read(move |connection| facts::facts(connection, &trace_ids)).await
+    }
+
     async fn list(&self, filter: ListFilter) -> Result<Vec<Summary>, StoreError> {
         self.inner.pool.read(move |connection| list::list(connection, &filter)).await
     }
@@ -222,19 +226,22 @@ impl SpanStore for Store {
         self.inner.pool.read(move |connection| read::after(connection, cursor, limit)).await
     }
 
+    async fn runs_after(&self, cursor: u64, limit: usize) -> Result<Vec<TraceRun>, StoreError> {
+        self.inner.pool.read(move |connection| read::runs_after(connection, cursor, limit)).await
+    }
+
     async fn logs_after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, LogRecord)>, StoreError> {
         self.inner.pool.read(move |connection| read::logs_after(connection, cursor, limit)).await
     }
 
-    async fn cursor(&self, sink: &str) -> Result<u64, StoreError> {
-        let sink = sink.to_owned();
-        self.inner.pool.read(move |connection| read::cursor(connection, &sink)).await
+    async fn cursor(&self, cursor: &SinkCursor) -> Result<u64, StoreError> {
+        let cursor = cursor.clone();
+        self.inner.pool.read(move |connection| read::cursor(connection, &cursor)).await
     }
 
-    async fn set_cursor(&self, sink: &str, cursor: u64) -> Result<(), StoreError> {
+    async fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> Result<(), StoreError> {
         let (reply, result) = oneshot::channel();
-        let sink = sink.to_owned();
-        let job = Job::SetCursor { sink, cursor, reply };
+        let job = Job::SetCursor { cursor: cursor.clone(), place, reply };
         let sent = self.inner.jobs.send(job).await;
         sent.map_err(|_| StoreError::Closed)?;
         result.await.map_err(|_| StoreError::Closed)?
@@ -244,9 +251,10 @@ impl SpanStore for Store {
         self.inner.pool.read(read::counts).await
     }
 
-    fn subscribe(&self) -> broadcast::Receiver<TraceId> {
+    fn subscribe(&self) -> broadcast::Receiver<Arc<Summary>> {
         self.inner.changes.subscribe()
     }
+
     fn commits(&self) -> watch::Receiver<u64> {
         let mut commits = self.inner.commits.clone();
         commits.mark_unchanged();

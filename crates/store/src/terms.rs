@@ -1,10 +1,14 @@
 //! The dictionary of names, services and users that the rows of traces are made of.
 
+use std::sync::Arc;
+
 use foldhash::{HashMap, HashMapExt as _};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-/// How much of a name, a service or a user is kept in rows that lists are made of, in characters.
-const TEXT_CHARS: usize = 512;
+use crate::search;
+
+/// How much of a name, a service, a user or a route is kept in the rows of traces, in characters.
+pub const MAX_TEXT_CHARS: usize = 512;
 /// How many texts are remembered beside the file.
 const REMEMBERED: usize = 32_768;
 /// How many bytes of them.
@@ -20,22 +24,33 @@ pub(crate) const fn age(trace_no: i64) -> i64 {
 /// The number of a text in the file.
 pub(crate) type Term = i64;
 
-/// The writer's side of the dictionary: the file's, with what was used of late in memory.
+/// The writer's side of the dictionary: the table, with the recently used texts in memory.
 #[derive(Debug)]
 pub(crate) struct Terms {
-    known: HashMap<Box<str>, (Term, i64)>,
+    known: HashMap<Arc<str>, (Term, i64)>,
+    /// The same texts by their numbers.
+    texts: HashMap<Term, Arc<str>>,
     bytes: usize,
 }
 
 impl Terms {
     pub(crate) fn new() -> Self {
-        Self { known: HashMap::new(), bytes: 0 }
+        Self { known: HashMap::new(), texts: HashMap::new(), bytes: 0 }
     }
 
     /// Forgets what may not be in the file after all.
     pub(crate) fn clear(&mut self) {
         self.known.clear();
+        self.texts.clear();
         self.bytes = 0;
+    }
+
+    /// The text with this number.
+    pub(crate) fn text(&self, connection: &Connection, term: Term) -> rusqlite::Result<String> {
+        match self.texts.get(&term) {
+            Some(text) => Ok(text.as_ref().to_owned()),
+            None => text(connection, term),
+        }
     }
 
     /// The number of a text, of which only the beginning counts. It stays as long as a trace that is not older than `age` does.
@@ -61,25 +76,47 @@ impl Terms {
                 }
                 term
             }
-            None => connection
-                .prepare_cached("INSERT INTO terms (text, age) VALUES (?1, ?2)")?
-                .insert(params![text, age])?,
+            None => {
+                let term = connection
+                    .prepare_cached("INSERT INTO terms (text, age) VALUES (?1, ?2)")?
+                    .insert(params![text, age])?;
+                search::add(connection, term, text)?;
+                term
+            }
         };
         if self.known.len() >= REMEMBERED || self.bytes + text.len() > REMEMBERED_BYTES {
             self.clear();
         }
         self.bytes += text.len();
-        self.known.insert(text.into(), (term, age));
+        let text: Arc<str> = text.into();
+        self.texts.insert(term, Arc::clone(&text));
+        self.known.insert(text, (term, age));
         Ok(term)
     }
 }
 
+/// The text with this number, as the table has it.
+pub(crate) fn text(connection: &Connection, term: Term) -> rusqlite::Result<String> {
+    connection.prepare_cached("SELECT text FROM terms WHERE id = ?1")?.query_row([term], |row| row.get(0))
+}
+
+/// Removes at most `limit` texts that are older than `age`; how many were removed.
+pub(crate) fn remove(connection: &Connection, age: i64, limit: usize) -> rusqlite::Result<usize> {
+    let mut delete = connection
+        .prepare_cached("DELETE FROM terms WHERE id IN (SELECT id FROM terms WHERE age < ?1 LIMIT ?2) RETURNING id")?;
+    let removed: Vec<Term> = delete.query_map(params![age, limit], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for term in &removed {
+        search::remove(connection, *term)?;
+    }
+    Ok(removed.len())
+}
+
 /// As much of a text as is kept.
 fn beginning(text: &str) -> &str {
-    if text.len() <= TEXT_CHARS {
+    if text.len() <= MAX_TEXT_CHARS {
         return text;
     }
-    text.char_indices().nth(TEXT_CHARS).map_or(text, |(end, _)| &text[..end])
+    text.char_indices().nth(MAX_TEXT_CHARS).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]
@@ -105,7 +142,9 @@ mod tests {
             connection.query_row("SELECT age FROM terms WHERE id = ?1", [term], |row| row.get(0)).unwrap()
         };
         assert_eq!((terms.number(&connection, "a", 3).unwrap(), age(first)), (first, 3));
+        assert_eq!(terms.text(&connection, first).unwrap(), "a");
         terms.clear();
+        assert_eq!(terms.text(&connection, first).unwrap(), "a", "from the table");
         assert_eq!((terms.number(&connection, "a", 2).unwrap(), age(first)), (first, 3), "it never gets older");
         assert_eq!((terms.number(&connection, "a", 4).unwrap(), age(first)), (first, 4));
     }

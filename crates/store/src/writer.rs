@@ -18,10 +18,11 @@ use tokio::sync::{
 };
 
 use crate::{
-    Appended, Retention, StoreError, Tidied,
+    Appended, Retention, SinkCursor, StoreError, Summary, Tidied,
     append::{State, append},
     checkpoint::Checkpointer,
     fold::column_ns,
+    list,
     logs::append_logs,
     retention,
 };
@@ -47,8 +48,8 @@ pub(crate) enum Job {
         reply: Reply<Appended>,
     },
     SetCursor {
-        sink: String,
-        cursor: u64,
+        cursor: SinkCursor,
+        place: u64,
         reply: Reply<()>,
     },
     /// Take one step of [`retention`](crate::retention); what it was, or nothing if there is nothing to do.
@@ -89,7 +90,7 @@ pub(crate) struct Writer {
     pub(crate) jobs: mpsc::Receiver<Job>,
     /// How many spans and log records are queued; the store counts up, the writer down.
     pub(crate) queued_records: Arc<AtomicUsize>,
-    pub(crate) changes: broadcast::Sender<TraceId>,
+    pub(crate) changes: broadcast::Sender<Arc<Summary>>,
     pub(crate) commits: watch::Sender<u64>,
     pub(crate) retention: Retention,
     /// When the last step was.
@@ -217,12 +218,30 @@ impl Writer {
     }
 
     fn publish(&self, results: &[Appended], changed: BTreeSet<TraceId>) {
-        for trace_id in changed {
-            // That nobody listens is fine.
-            let _ = self.changes.send(trace_id);
+        // Where nobody listens nothing is made: whoever subscribes now sees the commit in the list.
+        if self.changes.receiver_count() > 0 {
+            for trace_id in changed {
+                match self.summary(trace_id) {
+                    // It fails only where the last receiver has just gone.
+                    Ok(Some(summary)) => drop(self.changes.send(Arc::new(summary))),
+                    Ok(None) => {}
+                    Err(error) => tracing::error!(%error, %trace_id, "a changed trace is not shown in live lists"),
+                }
+            }
         }
         if results.iter().any(|appended| appended.stored > 0) {
             self.commits.send_modify(|commits| *commits = commits.wrapping_add(1));
+        }
+    }
+}
+
+impl Writer {
+    /// What a list shows of a trace: from memory if it has just got spans, else from the file.
+    fn summary(&self, trace_id: TraceId) -> Result<Option<Summary>, StoreError> {
+        let State { known, terms, .. } = &self.state;
+        match known.fold(trace_id) {
+            Some(fold) => list::summary_of(trace_id, fold, |term| terms.text(&self.connection, term)).map(Some),
+            None => list::summary(&self.connection, trace_id),
         }
     }
 }
@@ -247,13 +266,13 @@ fn commit(connection: &mut Connection, state: &mut State, group: &[Job]) -> Resu
         results.push(match job {
             Job::Append { .. } => appended.next().expect("each batch has a result"),
             Job::AppendLogs { records, .. } => append_logs(&transaction, records, &mut changed)?,
-            Job::SetCursor { sink, cursor, .. } => {
+            Job::SetCursor { cursor, place, .. } => {
                 transaction
                     .prepare_cached(
                         "INSERT INTO sinks (name, cursor) VALUES (?1, ?2)
                          ON CONFLICT (name) DO UPDATE SET cursor = excluded.cursor",
                     )?
-                    .execute(params![sink, column_ns(*cursor)])?;
+                    .execute(params![cursor.as_str(), column_ns(*place)])?;
                 Appended::default()
             }
             Job::Tidy { .. } | Job::Close { .. } => Appended::default(),
@@ -329,8 +348,8 @@ mod tests {
         assert_eq!(first_result.try_recv().unwrap().unwrap(), stored);
         assert!(matches!(large_result.try_recv().unwrap(), Err(StoreError::Full)));
         assert_eq!(last_result.try_recv().unwrap().unwrap(), stored);
-        assert_eq!(changed.try_recv().unwrap().to_bytes(), [1; 16]);
-        assert_eq!(changed.try_recv().unwrap().to_bytes(), [3; 16]);
+        assert_eq!(changed.try_recv().unwrap().trace_id.to_bytes(), [1; 16]);
+        assert_eq!(changed.try_recv().unwrap().trace_id.to_bytes(), [3; 16]);
         assert!(changed.try_recv().is_err());
         assert_eq!(*writer.commits.borrow(), 2);
 

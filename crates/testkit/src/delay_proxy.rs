@@ -144,8 +144,9 @@ impl Drop for DelayProxy {
 }
 
 fn close_both(a: &TcpStream, b: &TcpStream) {
-    // Closed already is as good.
+    // best effort: one that is closed already cannot be shut down
     let _ = a.shutdown(Shutdown::Both);
+    // best effort: likewise
     let _ = b.shutdown(Shutdown::Both);
 }
 
@@ -159,6 +160,7 @@ fn accept(listener: &TcpListener, upstream: SocketAddr, shared: &Arc<Shared>) {
         let spawned = thread::Builder::new().name("delay-connect".to_owned()).spawn(move || {
             if let Err(error) = connect(&client, upstream, &shared) {
                 tracing::debug!(%error, "delay proxy gave a connection up");
+                // best effort: the client may have closed it
                 let _ = client.shutdown(Shutdown::Both);
             }
         });
@@ -184,6 +186,7 @@ fn connect(client: &TcpStream, upstream: SocketAddr, shared: &Arc<Shared>) -> an
         close_both(client, &server);
     }
     for handle in [up, down].into_iter().flatten().flatten() {
+        // best effort: a thread that panicked has said so on standard error, and its connection is closed
         let _ = handle.join();
     }
     shared.open().remove(&id);
@@ -250,6 +253,7 @@ fn write(mut to: &TcpStream, receiver: &Receiver<Piece>, shared: &Shared) -> std
             }
             Piece::End(_) => {
                 // The other direction stays open: a half-close is carried as one.
+                // best effort: the receiver may have closed the connection
                 let _ = to.shutdown(Shutdown::Write);
                 return Ok(());
             }

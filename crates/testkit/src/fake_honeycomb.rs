@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 use throughline_otlp::{
-    DataPoint, Encoding, KeyValue, LogRecord, Record, Signal, Span, Value, decode, encode, encode_record,
+    DataPoint, Encoding, KeyValue, LogRecord, Record, RpcCode, Signal, Span, Value, decode, encode, encode_record,
     encode_response, encode_status,
 };
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
@@ -31,12 +31,6 @@ const MAX_BODY_BYTES: usize = 15 * 1024 * 1024;
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
 const MAX_FIELDS: usize = 2000;
 const MAX_STRING_BYTES: usize = 64 * 1024;
-
-// google.rpc.Code
-const INVALID_ARGUMENT: i32 = 3;
-const RESOURCE_EXHAUSTED: i32 = 8;
-const UNAVAILABLE: i32 = 14;
-const UNAUTHENTICATED: i32 = 16;
 
 /// What the fake does with a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -316,8 +310,8 @@ async fn take<R: Keep>(State(shared): State<Arc<Shared>>, request: Request) -> R
 }
 
 fn answer<R: Keep>(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, body: Option<Bytes>) -> Response {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let Some(encoding) = Encoding::from_content_type(content_type) else {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let Some(encoding) = content_type.and_then(Encoding::from_content_type) else {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type").into_response();
     };
     let rejected = match *behaviour {
@@ -331,15 +325,15 @@ fn answer<R: Keep>(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, 
     };
     if headers.get(KEY_HEADER).map(HeaderValue::as_bytes) != Some(shared.kept().key.as_bytes()) {
         let message = "unknown API key - check your credentials, region, and API URL";
-        return reply(401, encode_status(UNAUTHENTICATED, message, encoding), encoding);
+        return reply(401, encode_status(RpcCode::Unauthenticated, message, encoding), encoding);
     }
     let Some(body) = body else {
         let message = "request body is too large";
-        return reply(413, encode_status(INVALID_ARGUMENT, message, encoding), encoding);
+        return reply(413, encode_status(RpcCode::InvalidArgument, message, encoding), encoding);
     };
     let records: Vec<R> = match read(headers, &body, encoding) {
         Ok(records) => records,
-        Err(message) => return reply(400, encode_status(INVALID_ARGUMENT, &message, encoding), encoding),
+        Err(message) => return reply(400, encode_status(RpcCode::InvalidArgument, &message, encoding), encoding),
     };
     let mut kept = shared.kept();
     for record in records {
@@ -410,10 +404,10 @@ fn reply(status: u16, body: Vec<u8>, encoding: Encoding) -> Response {
 
 fn status_response(status: u16, retry_after: Option<u64>, encoding: Encoding) -> Response {
     let code = match status {
-        401 | 403 => UNAUTHENTICATED,
-        429 => RESOURCE_EXHAUSTED,
-        400..=499 => INVALID_ARGUMENT,
-        _ => UNAVAILABLE,
+        401 | 403 => RpcCode::Unauthenticated,
+        429 => RpcCode::ResourceExhausted,
+        400..=499 => RpcCode::InvalidArgument,
+        _ => RpcCode::Unavailable,
     };
     let mut response = reply(status, encode_status(code, "told to say so", encoding), encoding);
     if let Some(seconds) = retry_after {

@@ -1,5 +1,7 @@
-//! Fakes for the tests of this workspace: an upstream that is as strict as the real one, and a network with known delays.
+//! Fakes and fixtures for the tests of this workspace: an upstream that is as strict as the real one, a network with known delays, and
+//! a running server ([`bench`]).
 
+pub mod bench;
 mod delay_proxy;
 mod fake_honeycomb;
 mod server_process;

@@ -195,9 +195,12 @@ impl ServerProcess {
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
+        // best effort: it may have ended already
         let _ = self.child.kill();
+        // best effort: it may have been waited for already
         let _ = self.child.wait();
         for reader in self.readers.drain(..) {
+            // best effort: one that panicked leaves less output to show
             let _ = reader.join();
         }
         if std::thread::panicking() {

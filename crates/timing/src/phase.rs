@@ -60,6 +60,24 @@ impl Phase {
             Self::Delivery => "delivery",
         }
     }
+
+    /// What was waited for, in words.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Stall => "waiting in the browser",
+            Self::Redirect => "redirects",
+            Self::Dns => "name resolution",
+            Self::Connect => "TCP connection",
+            Self::Tls => "TLS handshake",
+            Self::Uplink => "uplink",
+            Self::Server => "server",
+            Self::Downlink => "downlink",
+            Self::Wait => "network and server together",
+            Self::Download => "download of the body",
+            Self::Delivery => "delivery to the program",
+        }
+    }
 }
 
 /// How much is known about the inside of a request.

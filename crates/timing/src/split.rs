@@ -20,6 +20,25 @@ pub enum Method {
 }
 
 impl Method {
+    /// All of them, the most exact first.
+    pub const ALL: [Self; 3] = [Self::Measured, Self::Bounded, Self::AssumedSymmetric];
+
+    /// The method with the name that [`Method::as_str`] returns.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|method| method.as_str() == name)
+    }
+
+    /// How the estimate was made, in words.
+    #[must_use]
+    pub const fn description(self) -> &'static str {
+        match self {
+            Self::Measured => "measured: the clocks are known to within a millisecond",
+            Self::Bounded => "bounded: several requests narrow the clock offset",
+            Self::AssumedSymmetric => "assumed symmetric: half of the total each way, give or take all of it",
+        }
+    }
+
     /// As in the attribute `throughline.network.method`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -1,7 +1,7 @@
 //! A list of cruds.
 
+use cruddur_shared::cruddur::Activity;
 use leptos::prelude::*;
-use throughline_shared::cruddur::Activity;
 
 use crate::crud::{self, Crud};
 

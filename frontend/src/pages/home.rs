@@ -1,7 +1,7 @@
 //! `/`: what everybody writes.
 
+use cruddur_shared::cruddur::Activity;
 use leptos::prelude::*;
-use throughline_shared::cruddur::Activity;
 
 use super::feed::FeedList;
 use crate::{

@@ -1,7 +1,7 @@
 //! `/notifications`: what happened to your cruds.
 
+use cruddur_shared::cruddur::{Notification, NotificationKind};
 use leptos::prelude::*;
-use throughline_shared::cruddur::{Notification, NotificationKind};
 
 use crate::{avatar::Avatar, load::use_load, page::use_page, session::Session, time::Ago};
 

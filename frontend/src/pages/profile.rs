@@ -1,8 +1,8 @@
 //! `/@{handle}`: one person's cruds.
 
+use cruddur_shared::cruddur::Profile;
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use throughline_shared::cruddur::Profile;
 
 use super::{feed::FeedList, missing::MissingPage};
 use crate::{avatar::Avatar, load::use_load, page::use_page, session::Session};

@@ -1,8 +1,8 @@
 //! `/crud/{uuid}`: a crud and its replies.
 
+use cruddur_shared::cruddur::{Activity, Thread};
 use leptos::prelude::*;
 use leptos_router::hooks::use_params_map;
-use throughline_shared::cruddur::{Activity, Thread};
 
 use super::feed::FeedList;
 use crate::{

@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-browser-standalone", &["throughline-browser"]),
     ("throughline-inspector", &["throughline-context", "throughline-inspector-api", "throughline-timing"]),
     // The way of a record.
-    ("throughline-store", &["throughline-context", "throughline-otlp"]),
+    ("throughline-store", &["throughline-context", "throughline-otlp", "throughline-timing"]),
     ("throughline-intake", &["throughline-context", "throughline-otlp", "throughline-store"]),
     ("throughline-query", &["throughline-context", "throughline-otlp", "throughline-store", "throughline-timing"]),
     ("throughline-clickhouse", &["throughline-context", "throughline-otlp", "throughline-query"]),
@@ -65,7 +65,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "throughline-timing",
         ],
     ),
-    ("throughline-testkit", &["throughline-otlp"]),
+    ("throughline-testkit", &["throughline-inspector-api", "throughline-otlp"]),
     // Cruddur, which uses the product as any application does.
     ("cruddur-shared", &[]),
     ("cruddur-frontend", &["cruddur-shared", "throughline-browser", "throughline-timing"]),

@@ -12,6 +12,25 @@ const FORBIDDEN: [(&str, &str); 3] = [
     (concat!("#[", "ignore"), "a test runs or goes"),
 ];
 
+/// Expressions by which a failure disappears. In shipped code, each has a comment that says why.
+const SILENT: [&str; 2] = [concat!("unwrap_or", "_default"), concat!("let _", " =")];
+
+/// How such a comment begins: the failure cannot happen, it is not worth more than a try, or the default is what is meant.
+const REASONS: [&str; 3] = ["// infallible: ", "// best effort: ", "// default: "];
+
+/// Crates in which failures still disappear without a reason. This list only becomes shorter.
+const NOT_YET_CLEAN: [&str; 9] = [
+    "crates/axum/",
+    "crates/export/",
+    "crates/forward/",
+    "crates/inspector/",
+    "crates/inspector-server/",
+    "crates/propagator/",
+    "crates/self-check/",
+    "crates/server/",
+    "crates/store/",
+];
+
 /// What is wrong with the file at `path`, counted from the root.
 pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
@@ -33,6 +52,46 @@ pub(super) fn check(path: &str, text: &str) -> Vec<String> {
             }
         }
     }
+    if is_shipped(path) && !NOT_YET_CLEAN.iter().any(|folder| path.starts_with(folder)) {
+        problems.extend(silent_failures(path, text));
+    }
+    problems
+}
+
+/// Whether the file is part of a crate that is not only for tests or tools.
+fn is_shipped(path: &str) -> bool {
+    if path.starts_with("crates/testkit/") {
+        return false;
+    }
+    (path.starts_with("crates/") || path.starts_with("backend/"))
+        && path.contains("/src/")
+        && !path.contains("/examples/")
+}
+
+/// Lines on which a failure disappears, without a comment on the same line or on one directly above that gives the reason.
+fn silent_failures(path: &str, text: &str) -> Vec<String> {
+    let mut problems = Vec::new();
+    // Comments directly above the line.
+    let mut has_reason = false;
+    for (number, line) in outside_tests(path, text) {
+        let gives_reason = REASONS.iter().any(|reason| line.contains(reason));
+        if line.trim_start().starts_with("//") {
+            has_reason |= gives_reason;
+            continue;
+        }
+        if let Some(needle) = SILENT.iter().find(|needle| line.contains(*needle))
+            && !has_reason
+            && !gives_reason
+        {
+            let needle = needle.trim_end_matches(" =");
+            problems.push(format!(
+                "{path}:{number}: `{needle}` hides a failure: use `expect` or return the error; where it is right, a comment above \
+                 begins with one of {}",
+                REASONS.map(|reason| format!("`{}`", reason.trim_end())).join(", ")
+            ));
+        }
+        has_reason = false;
+    }
     problems
 }
 
@@ -45,7 +104,7 @@ fn spells_a_key(line: &str) -> bool {
 /// margin.
 pub(super) fn outside_tests<'a>(path: &str, text: &'a str) -> Vec<(usize, &'a str)> {
     let file = path.rsplit('/').next().unwrap_or(path);
-    if file == "tests.rs" || path.contains("/tests/") {
+    if file == "tests.rs" || file.ends_with("_tests.rs") || path.contains("/tests/") {
         return Vec::new();
     }
     let mut outside = Vec::new();
@@ -95,6 +154,28 @@ mod tests {
             let problems = check("shared/src/lib.rs", &format!("//! x\n    {needle} \n"));
             assert_eq!(problems.len(), 1, "{needle}");
             assert!(problems[0].starts_with("shared/src/lib.rs:2: "), "{problems:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_does_not_disappear_without_a_reason() {
+        for (needle, end) in SILENT.into_iter().zip(["()", " f()"]) {
+            let line = format!("    a.b({needle}{end});\n");
+            let problems = check("crates/intake/src/a.rs", &format!("fn a() {{\n{line}}}\n"));
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].starts_with("crates/intake/src/a.rs:2: "), "{problems:?}");
+            assert!(check("crates/intake/src/a.rs", &format!("fn a() {{\n    // other\n{line}}}\n")).len() == 1);
+            for reason in REASONS {
+                let above = format!("    {reason}it is a\n    // test\n{line}");
+                let behind = format!("    a.b({needle}{end}); {reason}it is a test\n");
+                assert!(check("crates/intake/src/a.rs", &above).is_empty());
+                assert!(check("crates/intake/src/a.rs", &behind).is_empty());
+                // A reason is for one line.
+                assert_eq!(check("crates/intake/src/a.rs", &format!("{above}{line}")).len(), 1);
+            }
+            assert!(check("crates/intake/tests/a.rs", &line).is_empty());
+            assert!(check("e2e/src/a.rs", &line).is_empty());
+            assert!(check("crates/intake/src/a.rs", &format!("#[cfg(test)]\nmod tests {{\n{line}}}\n")).is_empty());
         }
     }
 

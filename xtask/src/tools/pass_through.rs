@@ -1,6 +1,6 @@
 //! A stand-in for wasm-opt that copies its input.
 //!
-//! `data-wasm-opt` in `frontend/index.html` makes Trunk call wasm-opt in a release build, and Trunk has no option or
+//! `data-wasm-opt` in the pages that Trunk builds makes Trunk call wasm-opt in a release build, and Trunk has no option or
 //! environment variable that says otherwise: where there is none it downloads one, or fails offline. So where wasm-opt
 //! cannot be had, this program is put on Trunk's `PATH` under that name.
 

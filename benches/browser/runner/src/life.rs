@@ -86,7 +86,7 @@ async fn sample(browser: &Browser, stub: &Stub, made: u64) -> Result<Sample> {
 
 /// The spans that the benchmark made.
 fn of_ours(received: &crate::stub::Received) -> u64 {
-    received.names.get("bench life").copied().unwrap_or_default() + received.items.len() as u64
+    received.names.get("bench life").copied().unwrap_or(0) + received.items.len() as u64
 }
 
 fn report(samples: &[Sample], requests: u64, fetched: u64) -> Result<Outcome> {

@@ -155,13 +155,13 @@ async fn answer(
 ) -> Response {
     let path = uri.path();
     if method != Method::POST {
-        return page(&shared, path, uri.query().unwrap_or_default()).await;
+        return page(&shared, path, uri.query().unwrap_or("")).await;
     }
     if let Some(page) = path.strip_prefix(MADE).and_then(|page| page.parse().ok()) {
         shared.change(|received| _ = received.made.insert(page));
         return reply(StatusCode::NO_CONTENT, "text/plain", "");
     }
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("");
     let content_type = text(header::CONTENT_TYPE);
     let spans = telemetry::spans(path, content_type, text(header::CONTENT_ENCODING), &body);
     shared.change(|received| {
@@ -195,7 +195,7 @@ async fn page(shared: &Shared, path: &str, query: &str) -> Response {
             reply(StatusCode::OK, HTML, "<!doctype html><title>Gone</title><link rel=\"icon\" href=\"data:,\">")
         }
         path if path.starts_with(DATA) => {
-            let number = telemetry::item(path).unwrap_or_default();
+            let Some(number) = telemetry::item(path) else { return reply(StatusCode::NOT_FOUND, "text/plain", "") };
             let json = format!("[{{\"id\":{number},\"name\":\"Item {number}\"}},{{\"id\":0,\"name\":\"The first\"}}]");
             reply(StatusCode::OK, "application/json", json)
         }

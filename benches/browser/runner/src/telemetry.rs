@@ -76,8 +76,8 @@ fn of_json(value: &Value, found: &mut Vec<Seen>) {
             for (key, value) in object {
                 match value {
                     Value::Array(spans) if key == "spans" => found.extend(spans.iter().map(|span| Seen {
-                        id: span["spanId"].as_str().unwrap_or_default().as_bytes().to_vec(),
-                        name: span["name"].as_str().unwrap_or_default().to_owned(),
+                        id: span["spanId"].as_str().unwrap_or("").as_bytes().to_vec(),
+                        name: span["name"].as_str().unwrap_or("").to_owned(),
                         item: item(&span.to_string()),
                     })),
                     value => of_json(value, found),

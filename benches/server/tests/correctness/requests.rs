@@ -186,7 +186,7 @@ pub(crate) async fn drive(probe: &mut Probe, subject: Subject) -> Seen {
 
     // Whoever has no such policy continues the trace of whoever asks.
     let public = if subject.is_ours() {
-        let layer = subject.ours(&probe.provider, Extent::Full).remote_parent(RemoteParent::Ticketed);
+        let layer = subject.ours(&probe.provider, Extent::Full).remote_parent(RemoteParent::Trusted);
         let address = serve(router.layer(layer)).await;
         exchange(address, &request("GET", "/users/7", &format!("traceparent: {PARENT}\r\n"))).await;
         Some(probe.span().await)

@@ -6,7 +6,9 @@ use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 use serde::Deserialize;
 use serde_json::Value;
-use throughline_axum::{TraceContextPropagator, TraceLayer, client::RequestBuilderExt};
+use throughline_axum::TraceLayer;
+use throughline_propagator::Propagator;
+use throughline_reqwest::RequestBuilderExt;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// One call to make.
@@ -27,7 +29,7 @@ pub(crate) fn start_tracing(provider: &SdkTracerProvider) -> anyhow::Result<()> 
     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("w3c_service"));
     let ours = Targets::new().with_target("throughline", tracing::Level::INFO);
     tracing_subscriber::registry().with(ours).with(spans).try_init()?;
-    opentelemetry::global::set_text_map_propagator(TraceContextPropagator::new());
+    opentelemetry::global::set_text_map_propagator(Propagator::new());
     Ok(())
 }
 

@@ -91,7 +91,7 @@ async fn say(socket: &mut Socket, text: &str) {
 async fn a_websocket_over_http_2_lasts_as_long_as_its_span() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
-        let mut client = Client::connect(router(telemetry.layer())).await;
+        let mut client = Client::connect(router(telemetry.layer().trace_upgrades())).await;
         assert_eq!(telemetry.span().await.name, "GET /fine");
         let mut socket = client.open().await;
         let long = "x".repeat(100_000);
@@ -118,7 +118,7 @@ async fn a_websocket_over_http_2_lasts_as_long_as_its_span() {
 async fn a_client_that_vanishes_ends_it() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
-        let mut client = Client::connect(router(telemetry.layer())).await;
+        let mut client = Client::connect(router(telemetry.layer().trace_upgrades())).await;
         telemetry.span().await;
         let mut socket = client.open().await;
         say(&mut socket, "hello").await;
@@ -133,7 +133,7 @@ async fn a_client_that_vanishes_ends_it() {
 async fn a_handler_that_goes_ends_it_for_the_client_too() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
-        let mut client = Client::connect(router(telemetry.layer())).await;
+        let mut client = Client::connect(router(telemetry.layer().trace_upgrades())).await;
         telemetry.span().await;
         let mut socket = client.open().await;
         socket.send(tungstenite::Message::text("go")).await.unwrap();
@@ -148,7 +148,7 @@ async fn a_handler_that_goes_ends_it_for_the_client_too() {
 async fn one_that_is_refused_is_a_request_like_others() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
-        let mut client = Client::connect(router(telemetry.layer())).await;
+        let mut client = Client::connect(router(telemetry.layer().trace_upgrades())).await;
         telemetry.span().await;
         let response = client.ask("/fine").await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);

@@ -13,6 +13,7 @@ use opentelemetry_sdk::{
     trace::{SdkTracerProvider, Span, SpanData, SpanProcessor},
 };
 use throughline_axum::{ServerStatus, TraceLayer};
+use throughline_propagator::Propagator;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -78,7 +79,7 @@ impl Telemetry {
     }
 
     pub(crate) fn layer(&self) -> TraceLayer {
-        let layer = TraceLayer::new("instance-1").meter(&self.meters.meter("test"));
+        let layer = TraceLayer::new("instance-1").propagator(Propagator::new()).meter(&self.meters.meter("test"));
         match self.way {
             Way::Tracer => layer.tracer(self.provider.tracer("server")),
             Way::Tracing => layer,

@@ -55,7 +55,7 @@ fn exception(span: &SpanData) -> String {
 async fn a_panic_is_answered_500_and_recorded() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
-        let address = serve(router(telemetry.layer())).await;
+        let address = serve(router(telemetry.layer().catch_panics())).await;
         for (path, message) in [("/now", "out of cheese"), ("/later", "static text")] {
             let mut stream = send(address, &format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
             let answer = read_until(&mut stream, "\r\n\r\n").await;
@@ -94,16 +94,16 @@ async fn a_service_that_panics_before_it_gives_a_future_is_answered_too() {
         tower::service_fn(|_: http::Request<String>| -> std::future::Ready<Result<http::Response<String>, ()>> {
             panic!("at once")
         });
-    let service = tower_layer::Layer::layer(&telemetry.layer(), inner);
+    let service = tower_layer::Layer::layer(&telemetry.layer().catch_panics(), inner);
     let response = service.oneshot(http::Request::new(String::new())).await.unwrap();
     assert_eq!(response.status(), 500);
     assert_eq!(exception(&telemetry.span().await), "at once");
 }
 
 #[tokio::test]
-async fn panics_can_go_on() {
+async fn by_default_panics_are_recorded_and_go_on() {
     let mut telemetry = Telemetry::new(Way::Tracer);
-    let app = router(telemetry.layer().catch_panics(false));
+    let app = router(telemetry.layer());
     let request = http::Request::get("/now").body(Body::empty()).unwrap();
     assert!(tokio::spawn(app.oneshot(request)).await.unwrap_err().is_panic());
     let span = telemetry.span().await;

@@ -4,6 +4,7 @@ use axum::{Router, routing::get};
 use opentelemetry::{SpanId, trace::TracerProvider as _};
 use opentelemetry_sdk::trace::SpanData;
 use throughline_axum::{ExceptPaths, RemoteParent, TraceLayer};
+use throughline_propagator::Propagator;
 
 use crate::harness::{Telemetry, Way, exchange, get as ask, request, serve};
 
@@ -43,18 +44,18 @@ async fn always_continues_and_never_links() {
 }
 
 #[tokio::test]
-async fn ticketed_continues_whom_the_tickets_vouch_for() {
+async fn trusted_continues_the_requests_that_are_trusted() {
     for way in Way::BOTH {
-        let ticketed = |layer: TraceLayer| {
-            layer.remote_parent(RemoteParent::Ticketed).tickets(|request: &http::request::Parts| {
-                request.headers.get("x-ticket").is_some_and(|it| it == "good")
+        let trusted = |layer: TraceLayer| {
+            layer.remote_parent(RemoteParent::Trusted).trust_parent(|request: &http::request::Parts| {
+                request.headers.get("x-token").is_some_and(|it| it == "good")
             })
         };
-        assert!(is_continued(&asked(way, ticketed, "x-ticket: good\r\n").await));
-        assert!(!is_continued(&asked(way, ticketed, "x-ticket: forged\r\n").await));
-        assert!(!is_continued(&asked(way, ticketed, "").await));
-        // Nobody has a ticket where nothing is said of tickets.
-        assert!(!is_continued(&asked(way, |layer| layer.remote_parent(RemoteParent::Ticketed), "").await));
+        assert!(is_continued(&asked(way, trusted, "x-token: good\r\n").await));
+        assert!(!is_continued(&asked(way, trusted, "x-token: forged\r\n").await));
+        assert!(!is_continued(&asked(way, trusted, "").await));
+        // No request is trusted where nothing says which are.
+        assert!(!is_continued(&asked(way, |layer| layer.remote_parent(RemoteParent::Trusted), "").await));
     }
 }
 
@@ -88,4 +89,26 @@ async fn paths_that_are_left_out_make_neither_span_nor_metric() {
         assert!(telemetry.is_quiet());
         let _ = telemetry.provider.tracer("unused");
     }
+}
+
+#[tokio::test]
+async fn the_layers_own_propagator_reads_the_request() {
+    let names = |names: &'static str| move |layer: TraceLayer| layer.propagator(Propagator::from_names(names).unwrap());
+    for way in Way::BOTH {
+        assert!(is_continued(&asked(way, names("tracecontext"), "").await));
+        for other in ["baggage", "none"] {
+            let span = asked(way, names(other), "").await;
+            assert_eq!((span.parent_span_id, span.links.len()), (SpanId::INVALID, 0), "{other}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_second_traceparent_counts_even_if_it_is_no_text() {
+    let mut telemetry = Telemetry::new(Way::Tracer);
+    let second = http::HeaderValue::from_bytes(b"\xff").unwrap();
+    let request = http::Request::get("/").header("traceparent", PARENT).header("traceparent", second);
+    let request = request.body(axum::body::Body::empty()).unwrap();
+    tower::ServiceExt::oneshot(router(telemetry.layer()), request).await.unwrap();
+    assert_eq!(telemetry.span().await.parent_span_id, SpanId::INVALID);
 }

@@ -146,7 +146,7 @@ async fn attributes_can_be_added() {
     let mut telemetry = Telemetry::new(Way::Tracer);
     let layer = telemetry
         .layer()
-        .make_span(|request: &http::request::Parts, attributes: &mut Vec<KeyValue>| {
+        .on_request(|request: &http::request::Parts, attributes: &mut Vec<KeyValue>| {
             attributes.push(KeyValue::new("app.length", i64::try_from(request.uri.path().len()).unwrap()));
         })
         .on_response(|response: &mut http::response::Parts, span: &opentelemetry::trace::SpanRef<'_>| {

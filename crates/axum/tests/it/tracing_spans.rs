@@ -139,7 +139,8 @@ async fn nor_with_a_tracing_span_where_the_processor_looks() {
 async fn without_anybody_who_makes_spans_the_clients_context_passes() {
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let handler = || async { opentelemetry::Context::current().span().span_context().span_id().to_string() };
-    let app = Router::new().route("/", get(handler)).layer(throughline_axum::TraceLayer::new("i"));
+    let layer = throughline_axum::TraceLayer::new("i").propagator(throughline_propagator::Propagator::new());
+    let app = Router::new().route("/", get(handler)).layer(layer);
     let request = http::Request::get("/").header("traceparent", parent).body(Body::empty()).unwrap();
     let response = tower::ServiceExt::oneshot(app, request).await.unwrap();
     let timing = response.headers()["server-timing"].to_str().unwrap().to_owned();

@@ -46,7 +46,7 @@ async fn say(socket: &mut WebSocketStream<TcpStream>, text: &str) {
 async fn a_websocket_lasts_as_long_as_its_span() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
-        let mut socket = connect(router(telemetry.layer())).await;
+        let mut socket = connect(router(telemetry.layer().trace_upgrades())).await;
         let long = "x".repeat(100_000);
         for text in ["hello", &long] {
             say(&mut socket, text).await;
@@ -66,7 +66,7 @@ async fn a_websocket_lasts_as_long_as_its_span() {
 async fn a_client_that_vanishes_ends_it() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
-        let mut socket = connect(router(telemetry.layer())).await;
+        let mut socket = connect(router(telemetry.layer().trace_upgrades())).await;
         say(&mut socket, "hello").await;
         drop(socket);
         assert_eq!(text(&telemetry.span().await, "http.response.status_code"), "101");
@@ -78,7 +78,7 @@ async fn a_client_that_vanishes_ends_it() {
 async fn a_handler_that_goes_ends_it_for_the_client_too() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
-        let mut socket = connect(router(telemetry.layer())).await;
+        let mut socket = connect(router(telemetry.layer().trace_upgrades())).await;
         socket.send(tungstenite::Message::text("go")).await.unwrap();
         telemetry.span().await;
         let mut stream = socket.into_inner();
@@ -90,10 +90,25 @@ async fn a_handler_that_goes_ends_it_for_the_client_too() {
 #[tokio::test]
 async fn an_upgrade_that_is_refused_is_a_request_like_others() {
     let mut telemetry = Telemetry::new(Way::Tracer);
-    let router = Router::new().route("/socket", get(|| async { "no" })).layer(telemetry.layer());
+    let router = Router::new().route("/socket", get(|| async { "no" })).layer(telemetry.layer().trace_upgrades());
     let address = serve(router).await;
     let stream = TcpStream::connect(address).await.unwrap();
     let refused = tokio_tungstenite::client_async(format!("ws://{address}/socket"), stream).await;
     assert!(matches!(refused, Err(tungstenite::Error::Http(response)) if response.status() == 200));
     assert_eq!(text(&telemetry.span().await, "http.response.body.size"), "2");
+}
+
+#[tokio::test]
+async fn by_default_the_span_ends_with_the_head_and_the_connection_is_the_handlers() {
+    for way in Way::BOTH {
+        let mut telemetry = Telemetry::new(way);
+        let mut socket = connect(router(telemetry.layer())).await;
+        let span = telemetry.span().await;
+        assert_eq!(text(&span, "http.response.status_code"), "101");
+        assert_eq!((span.status.clone(), value(&span, "error.type")), (Status::Unset, None));
+        assert_eq!(telemetry.active(), 0);
+        say(&mut socket, "hello").await;
+        socket.close(None).await.unwrap();
+        assert!(telemetry.is_quiet());
+    }
 }

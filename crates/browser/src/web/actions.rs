@@ -30,6 +30,7 @@ impl Tracer {
         let is_submit = js::get(event, Name::Type) == "submit";
         if is_submit && let Some(scope) = self.ambient_of(What::Action) {
             // A form is submitted by a click on its button, which says better what it is.
+            // default: an action without a name gives the submit none
             let name = scope.span.attributes.get_text(keys::ACTION_NAME).unwrap_or_default();
             scope.span.name = two_words("submit", &name);
             scope.span.attributes.set(keys::ACTION_KIND, "submit");
@@ -64,6 +65,7 @@ impl Tracer {
                 return value;
             }
         }
+        // default: what is no element has no kind
         let kind = js::text(element, Name::LocalName).unwrap_or_default();
         // Words in a link or a summary may be somebody's; those on a button are the application's.
         if kind == "button"

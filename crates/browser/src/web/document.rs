@@ -1,6 +1,6 @@
 //! The load of the document, joined with the server in the order in which things happen: the page is the root.
 
-use throughline_context::{SpanId, TraceFlags, TraceParent};
+use throughline_context::{SpanId, TraceFlags, TraceParent, ingest_token};
 use throughline_timing::server_timing::TRACE_METRICS;
 use wasm_bindgen::JsValue;
 
@@ -18,8 +18,6 @@ use crate::{
     session::{number, part},
 };
 
-/// The metric with which the page's ticket comes.
-const TICKET_METRIC: &str = "ticket";
 /// An application that does not say when it is ready is taken to be so after this, milliseconds.
 const READY_MS: f64 = 5_000.0;
 /// How a page came to be shown.
@@ -42,7 +40,7 @@ pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
 /// The ticket that came with the page: `v1.<expiry>.<session>.<mac>`.
 pub(super) fn page_ticket(entry: &Entry) -> Option<Ticket> {
     // One from a cache was somebody's once.
-    let text = if entry.is_from_cache { None } else { entry.metric(TICKET_METRIC) }?;
+    let text = if entry.is_from_cache { None } else { entry.metric(ingest_token::METRIC) }?;
     let part = |index| part(&text, b'.', index);
     if part(0)? != "v1" {
         return None;

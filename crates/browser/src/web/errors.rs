@@ -54,7 +54,7 @@ fn panicked(info: &PanicHookInfo<'_>) {
 impl Tracer {
     /// Something went wrong. What happens again and again is told a few times.
     fn exception(&mut self, source: &str, kind: &str, message: &str, stack: Option<&str>, severity: Severity) {
-        let stack_bytes = stack.map(str::as_bytes).unwrap_or_default();
+        let stack_bytes = stack.map_or(&[][..], str::as_bytes);
         let place = stack_bytes.get(..PLACE_BYTES).unwrap_or(stack_bytes);
         let hash = hash(&[source.as_bytes(), kind.as_bytes(), message.as_bytes(), place]);
         let Some(count) = self.repeats.tell(hash) else { return };
@@ -74,6 +74,7 @@ impl Tracer {
     pub(super) fn error_event(&mut self, event: &JsValue) {
         let target = js::get(event, Name::Target);
         if let Some(element) = js::text(&target, Name::LocalName) {
+            // default: an element without an address is told without one
             let url = js::text(&target, Name::Src).or_else(|| js::text(&target, Name::Href)).unwrap_or_default();
             let message = self.redacted(&url);
             self.exception("resource", &two_words("resource", &element), &message, None, Severity::Error);

@@ -92,7 +92,7 @@ fn read_names() -> &'static [JsValue] {
         let mut start = 0;
         for (end, byte) in words.bytes().enumerate() {
             if byte == b',' {
-                values.push(words.get(start..end).unwrap_or_default().into());
+                values.push(words.get(start..end).unwrap_or("").into());
                 start = end + 1;
             }
         }
@@ -123,11 +123,13 @@ fn value_of(name: Name) -> Option<&'static JsValue> {
 
 /// A name itself. A text from here takes microseconds; these are there already.
 pub(super) fn name(name: Name) -> JsValue {
+    // infallible: every name is in the list
     value_of(name).cloned().unwrap_or_default()
 }
 
 /// A property; undefined where there is none, where `object` is none, and where asking throws.
 pub(super) fn get(object: &JsValue, name: Name) -> JsValue {
+    // default: undefined, as documented
     value_of(name).and_then(|name| Reflect::get(object, name).ok()).unwrap_or_default()
 }
 
@@ -143,7 +145,7 @@ pub(super) fn is(object: &JsValue, name: Name) -> bool {
 
 /// A property that is a number; 0 where it is none.
 pub(super) fn number(object: &JsValue, name: Name) -> f64 {
-    number_if_any(object, name).unwrap_or_default()
+    number_if_any(object, name).unwrap_or(0.0)
 }
 
 /// A property that is a number, if there is one. What is no number becomes one, as the browser has it, or is none.
@@ -158,22 +160,26 @@ pub(super) fn text(object: &JsValue, name: Name) -> Option<String> {
 
 /// A property that is a text; an empty one where it is none.
 pub(super) fn word(object: &JsValue, name: Name) -> String {
+    // default: empty, as documented
     get(object, name).as_string().unwrap_or_default()
 }
 
 /// Sets a property; an object that does not want it stays as it is.
 pub(super) fn set(object: &JsValue, name: Name, value: &JsValue) {
+    // best effort: as documented
     let _ = value_of(name).map(|name| Reflect::set(object, name, value));
 }
 
 /// A property whose name is asked for too seldom to be in the list.
 #[cfg(feature = "xhr")]
 pub(super) fn get_named(object: &JsValue, name: &str) -> JsValue {
+    // default: undefined where there is none
     Reflect::get(object, &name.into()).unwrap_or_default()
 }
 
 /// Sets a property whose name is not known before.
 pub(super) fn set_named(object: &JsValue, name: &str, value: &JsValue) {
+    // best effort: an object that does not want it stays as it is
     let _ = Reflect::set(object, &name.into(), value);
 }
 
@@ -200,6 +206,7 @@ pub(super) fn list(items: &[&JsValue]) -> Array {
 
 /// Calls a method; undefined where there is none, and where it throws.
 pub(super) fn call(object: &JsValue, method: Name, arguments: &[&JsValue]) -> JsValue {
+    // default: undefined, as documented
     apply(&get(object, method), object, &list(arguments)).unwrap_or_default()
 }
 
@@ -213,6 +220,7 @@ pub(super) fn apply(function: &JsValue, this: &JsValue, arguments: &Array) -> Re
 
 /// A new object of a class of the window; undefined where there is none, and where its constructor throws.
 pub(super) fn new(class: Name, arguments: &[&JsValue]) -> JsValue {
+    // default: undefined, as documented
     Reflect::construct(of_window(class).unchecked_ref::<Function>(), &list(arguments)).unwrap_or_default()
 }
 
@@ -338,10 +346,12 @@ pub(super) fn listen(target: &JsValue, event: &str, tag: Tag) {
 /// the method in every other way.
 pub(super) fn intercept(object: &JsValue, method: &str, tag: Tag) {
     let method = method.into();
+    // default: undefined is no function
     let original = Reflect::get(object, &method).unwrap_or_default();
     if original.is_function() {
         let stand_in = new(Name::ProxyClass, &[&original, &self::object(Name::Apply, &function(tag, 0))]);
         if stand_in.is_function() {
+            // best effort: a method that cannot be replaced stays, and its calls are not traced
             let _ = Reflect::set(object, &method, &stand_in);
         }
     }

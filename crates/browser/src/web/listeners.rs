@@ -67,6 +67,7 @@ fn summarize(call: &Active, measured: &Measured) {
         all.push(RequestSummary {
             trace_id: span.context.trace_id.to_string(),
             span_id: span.context.span_id.to_string(),
+            // infallible: every request span has a method
             method: text("http.request.method").unwrap_or_default(),
             path: UrlParts::of(url).path.to_owned(),
             status: span.attributes.get_int("http.response.status_code").map(|status| status as u16),

@@ -22,6 +22,7 @@ mod platform;
 mod said;
 mod sender;
 mod sessions;
+mod start;
 #[cfg(feature = "vitals")]
 mod vitals;
 #[cfg(feature = "xhr")]
@@ -44,6 +45,7 @@ pub use self::{
     listeners::{keep_requests, on_request, on_status},
     navigation::navigation,
     said::{app_ready, current, dropped, event, flush, session_id, set_attribute, set_baggage, set_user_id},
+    start::start,
 };
 use crate::{
     attributes::Attributes,
@@ -178,6 +180,7 @@ pub fn init(config: Config) {
         session: started.session,
         sampled: crate::session::is_sampled(started.session.id, config.sample_ratio),
         looked_ms: now_ms,
+        // default: nothing was set before the start
         common: said::SAID_EARLY.take().unwrap_or_default(),
         active: Vec::new(),
         last_number: 0,
@@ -422,5 +425,5 @@ fn called_back(tag: u8, number: u32, a: JsValue, b: JsValue, c: JsValue) -> Resu
 /// Now, Unix nanoseconds; 0 before the start.
 #[cfg(feature = "tracing")]
 pub(crate) fn now_ns() -> i64 {
-    with(|tracer| tracer.timeline.now_ns()).unwrap_or_default()
+    with(|tracer| tracer.timeline.now_ns()).unwrap_or(0)
 }

@@ -176,6 +176,7 @@ pub(super) fn describe(resource: &mut Attributes) {
 pub(super) fn selector(element: &JsValue) -> Option<String> {
     let mut selector = js::text(element, Name::LocalName)?;
     for (mark, attribute) in [("#", "id"), (".", "class")] {
+        // default: an attribute that is absent has no value
         let value = js::call(element, Name::GetAttribute, &[&attribute.into()]).as_string().unwrap_or_default();
         // Of several classes the first says what it is.
         let end = value.bytes().position(|byte| byte == b' ').unwrap_or(value.len());

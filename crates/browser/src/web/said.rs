@@ -29,6 +29,7 @@ pub fn set_user_id(user_id: Option<&str>) {
         Some(user_id) => set_attribute("user.id", user_id.to_owned()),
         None => {
             if with(|tracer| tracer.common.remove("user.id")).is_none() {
+                // default: nothing was set before the start
                 let mut early = SAID_EARLY.take().unwrap_or_default();
                 early.remove("user.id");
                 SAID_EARLY.set(Some(early));
@@ -48,6 +49,7 @@ pub fn set_attribute(key: &str, value: impl Into<Value>) {
         tracer.common.put(key, &value);
     });
     if said.is_none() {
+        // default: nothing was set before the start
         let mut early = SAID_EARLY.take().unwrap_or_default();
         early.set(key, value);
         SAID_EARLY.set(Some(early));
@@ -65,7 +67,7 @@ pub fn set_baggage(key: &str, value: Option<&str>) {
     }
     let mut baggage = throughline_context::Baggage::default();
     for (key, value) in &entries {
-        // Said above.
+        // best effort: what does not fit is left out, as documented
         let _ = baggage.insert(key, value);
     }
     BAGGAGE.set(entries);
@@ -96,13 +98,14 @@ pub fn current() -> Context {
                 here
             })
         })
+        // default: without a tracer there is no context
         .unwrap_or_default()
 }
 
 /// How many finished records this page lost so far, because the queue was full or the door refused them.
 #[must_use]
 pub fn dropped() -> u64 {
-    with(|tracer| tracer.delivery.dropped()).unwrap_or_default()
+    with(|tracer| tracer.delivery.dropped()).unwrap_or(0)
 }
 
 /// Sends what is waiting, now.

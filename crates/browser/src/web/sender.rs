@@ -1,5 +1,6 @@
 //! Does what the delivery says, and tells it what came of it.
 
+use throughline_context::ingest_token;
 use wasm_bindgen::JsValue;
 
 use super::{
@@ -14,7 +15,6 @@ use crate::{
     summary::Status,
 };
 
-const TICKET_HEADER: &str = "x-throughline-ticket";
 const CONTENT_TYPE: &str = "application/x-protobuf";
 #[cfg(feature = "offline")]
 const UNSENT_KEY: &str = "throughline:unsent";
@@ -80,7 +80,7 @@ impl Tracer {
             js::set_named(&headers, name, &value.into());
         }
         if let Some(ticket) = self.delivery.ticket_for(batch.session) {
-            js::set_named(&headers, TICKET_HEADER, &(&ticket.text).into());
+            js::set_named(&headers, ingest_token::HEADER, &(&ticket.text).into());
         }
         self.request(&self.url(batch.signal), &headers, body, keepalive)
     }
@@ -97,6 +97,7 @@ impl Tracer {
         js::set(&init, Name::Method, &"POST".into());
         js::set(&init, Name::Body, body);
         js::set(&init, Name::Keepalive, &keepalive.into());
+        // default: a `fetch` that throws is no promise, and so is no response
         js::apply(&self.fetch, &self.window, &js::list(&[&url.into(), &init])).unwrap_or_default()
     }
 
@@ -123,7 +124,7 @@ impl Tracer {
         body.push_str("\"}");
         let headers = js::empty();
         js::set_named(&headers, "content-type", &"application/json".into());
-        let endpoint = self.config.ticket_endpoint.as_deref().unwrap_or_default();
+        let endpoint = self.config.ticket_endpoint.as_deref().unwrap_or("");
         let promise = self.request(endpoint, &headers, &body.into(), false);
         let came = js::then(&promise, &js::function(Tag::TicketCame, 0), &JsValue::UNDEFINED);
         let attempt = self.delivery.attempt();
@@ -164,6 +165,7 @@ impl Tracer {
         let reachable = !gone || !(platform::is_offline() || matches!(STATUS.get(), Status::Unreachable(_)));
         let wall_ms = self.timeline.wall_ms();
         #[cfg(feature = "offline")]
+        // default: where nothing is stored, nothing was kept
         let mut kept = if gone { platform::stored(UNSENT_KEY).unwrap_or_default() } else { String::new() };
         #[cfg(feature = "offline")]
         let kept_before = kept.len();

@@ -91,6 +91,7 @@ impl Tracer {
                 if !js::is(&entry, Name::HadRecentInput)
                     && vitals.shifts.shift(js::number(&entry, Name::Value), start_ms) =>
             {
+                // default: undefined, whose properties are undefined too
                 let source = js::items(js::get(&entry, Name::Sources)).next().unwrap_or_default();
                 vitals.shift_target = platform::selector(&js::get(&source, Name::Node));
                 vitals.shift_ms = start_ms;
@@ -229,7 +230,7 @@ impl Tracer {
 
     fn tell_vital(&mut self, index: usize, name: &str, value: f64, mut attributes: Attributes, kind: &str) {
         let before = self.vitals.told.get_mut(index).and_then(|told| told.replace(value));
-        let delta = value - before.unwrap_or_default();
+        let delta = value - before.unwrap_or(0.0);
         if before.is_some() && delta.abs() < f64::EPSILON {
             return;
         }

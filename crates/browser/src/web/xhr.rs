@@ -63,7 +63,7 @@ impl Tracer {
         for (name, value) in
             begun.carried.iter().filter(|(name, _)| !(has_context && matches!(name, Name::TraceParent)))
         {
-            // Refused where it is not open: then `send` fails too.
+            // best effort: refused where it is not open, and then `send` fails too
             let _ = js::apply(&set, this, &js::list(&[&js::name(*name), &value.into()]));
         }
         let is_new = number_of(this).is_none();

@@ -30,6 +30,11 @@ thread_local! {
     static STARTED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
+/// Keeps the requests of the page from now on.
+pub(crate) fn record() {
+    eval(RECORDER);
+}
+
 /// Starts the tracer, once for all tests of the page.
 pub(crate) fn start() {
     start_with(|config| config.long_frames(100.0).console_errors(true).redact(|url| url.replace("secret", "REDACTED")));
@@ -38,7 +43,7 @@ pub(crate) fn start() {
 /// The same, with settings.
 pub(crate) fn start_with(settings: fn(Config) -> Config) {
     if !STARTED.replace(true) {
-        eval(RECORDER);
+        record();
         throughline_browser::init(settings(Config::new().flush_interval_ms(50).page_load(false)));
     }
 }

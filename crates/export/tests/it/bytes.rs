@@ -10,7 +10,6 @@ use ::bytes::Bytes;
 use flate2::read::GzDecoder;
 use http::Request;
 use opentelemetry::{KeyValue, trace::SpanContext};
-use opentelemetry_otlp::{Compression, SpanExporter, WithHttpConfig as _};
 use opentelemetry_proto::{
     tonic::{collector::trace::v1::ExportTraceServiceRequest, common::v1::InstrumentationScope},
     transform::{common::tonic::ResourceAttributesWithSchema, trace::tonic::group_spans_by_resource_and_scope},
@@ -21,11 +20,10 @@ use opentelemetry_sdk::{
 };
 use proptest::{collection::vec, prelude::*};
 use prost::Message as _;
-use throughline_export::EncodingSpanProcessor;
+use throughline_export::{Compression, EncodingSpanProcessor};
 
 use crate::{
-    client::{Client, PATIENCE, decoded, exporter, names},
-    delivery::builder,
+    client::{Client, PATIENCE, decoded, names},
     spans::{any_span, named},
 };
 
@@ -58,7 +56,8 @@ fn posted(spans: &[SpanData]) -> Request<Bytes> {
     let mut one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let (processor, requests) = one.get_or_insert_with(|| {
         let (client, requests) = Client::new();
-        let mut processor = builder(client).build(exporter).unwrap();
+        let mut processor =
+            EncodingSpanProcessor::builder().scheduled_delay(std::time::Duration::MAX).client(client).build().unwrap();
         processor.set_resource(&resource());
         (processor, requests)
     });
@@ -82,7 +81,7 @@ proptest! {
     fn a_span_is_encoded_to_the_byte_as_the_sdk_encodes_it(span in any_span()) {
         // Only the order of the resource's attributes is open, so it is left out.
         let (client, requests) = Client::new();
-        let processor = builder(client).build(exporter).unwrap();
+        let processor = EncodingSpanProcessor::builder().scheduled_delay(std::time::Duration::MAX).client(client).build().unwrap();
         processor.on_end(span.clone());
         processor.force_flush().unwrap();
         let request = requests.recv_timeout(PATIENCE).unwrap();
@@ -104,22 +103,24 @@ fn spans_that_are_not_sampled_are_not_posted() {
     let mut unsampled = named("unsampled");
     unsampled.span_context = SpanContext::NONE;
     let (client, requests) = Client::new();
-    let processor = builder(client).build(exporter).unwrap();
+    let processor =
+        EncodingSpanProcessor::builder().scheduled_delay(std::time::Duration::MAX).client(client).build().unwrap();
     processor.on_end(unsampled);
     processor.on_end(named("sampled"));
     processor.force_flush().unwrap();
     assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["sampled"]);
     assert!(requests.try_recv().is_err());
-    assert_eq!(processor.dropped(), 0);
+    assert_eq!(processor.counts().lost(), 0);
 }
 
 #[test]
-fn bodies_are_compressed_for_an_exporter_that_wants_them_so() {
+fn bodies_are_compressed() {
     let (client, requests) = Client::new();
-    let processor = builder(client)
-        .build(|client| {
-            SpanExporter::builder().with_http().with_http_client(client).with_compression(Compression::Gzip).build()
-        })
+    let processor = EncodingSpanProcessor::builder()
+        .scheduled_delay(std::time::Duration::MAX)
+        .client(client)
+        .compression(Some(Compression::Gzip))
+        .build()
         .unwrap();
     (0..100).for_each(|number| processor.on_end(named(&format!("span {number}"))));
     processor.force_flush().unwrap();

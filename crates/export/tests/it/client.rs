@@ -15,7 +15,6 @@ use bytes::Bytes;
 use http::{Request, Response};
 use opentelemetry::Context;
 use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{ExporterBuildError, RetryPolicy, SpanExporter, WithHttpConfig as _};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 
@@ -26,8 +25,22 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone, Copy)]
 pub(crate) enum Answer {
     Status(u16),
+    /// 503, and not before as many seconds.
+    RetryAfter(u16),
+    /// 200, but for as many spans.
+    Rejects(u8),
     Unreachable,
     Panic,
+    /// A panic that panics when it is forgotten.
+    Bomb,
+}
+
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a panic that panics");
+    }
 }
 
 /// Gives each request to the test, and answers what the test has said, or 200.
@@ -63,6 +76,14 @@ impl HttpClient for Client {
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Status(200));
         match answer {
             Answer::Status(status) => Ok(Response::builder().status(status).body(Bytes::new())?),
+            Answer::RetryAfter(seconds) => {
+                Ok(Response::builder().status(503).header("retry-after", seconds).body(Bytes::new())?)
+            }
+            Answer::Rejects(spans) => {
+                // `ExportTraceServiceResponse { partial_success: { rejected_spans } }`
+                Ok(Response::new(Bytes::copy_from_slice(&[0x0a, 0x02, 0x08, spans])))
+            }
+            Answer::Bomb => std::panic::panic_any(Bomb),
             Answer::Unreachable => Err("nobody is there".into()),
             Answer::Panic => panic!("a client that panics"),
         }
@@ -73,15 +94,6 @@ impl Debug for Client {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
         formatter.write_str("Client")
     }
-}
-
-/// The exporter that is behind most tests: it tries again soon.
-pub(crate) fn exporter(client: impl HttpClient + 'static) -> Result<SpanExporter, ExporterBuildError> {
-    let retries = RetryPolicy::recommended()
-        .with_max_retries(2)
-        .with_initial_delay(Duration::from_millis(1))
-        .with_max_jitter(Duration::ZERO);
-    SpanExporter::builder().with_http().with_http_client(client).with_retry_policy(retries).build()
 }
 
 /// What was posted.

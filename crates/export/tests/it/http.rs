@@ -1,12 +1,9 @@
 //! A real client, a real socket, and an upstream that is as strict as Honeycomb.
 
-use std::{collections::HashMap, time::Duration};
-
 use opentelemetry::{
     KeyValue,
     trace::{Span as _, Tracer as _, TracerProvider as _},
 };
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::{Resource, trace::SdkTracerProvider};
 use throughline_export::EncodingSpanProcessor;
 use throughline_testkit::FakeHoneycomb;
@@ -14,19 +11,12 @@ use throughline_testkit::FakeHoneycomb;
 const KEY: &str = "hcaik_test";
 
 fn provider(endpoint: &str, key: &str) -> SdkTracerProvider {
-    let client = reqwest::blocking::Client::builder().no_proxy().timeout(Duration::from_secs(10)).build().unwrap();
-    let headers = HashMap::from([("x-honeycomb-team".to_owned(), key.to_owned())]);
-    // Only a flush or a shutdown sends what one span makes.
-    let processor = EncodingSpanProcessor::builder(client)
-        .scheduled_delay(Duration::MAX)
-        .build(|client| {
-            SpanExporter::builder()
-                .with_http()
-                .with_http_client(client)
-                .with_endpoint(format!("{endpoint}/v1/traces"))
-                .with_headers(headers)
-                .build()
-        })
+    let processor = EncodingSpanProcessor::builder()
+        .scheduled_delay(std::time::Duration::MAX)
+        .endpoint(&format!("{endpoint}/v1/traces"))
+        .and_then(|builder| builder.header("x-honeycomb-team", key))
+        .unwrap()
+        .build()
         .unwrap();
     let resource = Resource::builder_empty().with_service_name("shop").build();
     SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build()
@@ -36,8 +26,6 @@ fn provider(endpoint: &str, key: &str) -> SdkTracerProvider {
 fn spans_reach_honeycomb_with_the_key_and_not_without_it() {
     // A runtime for the upstream alone: what sends is a blocking client on a thread of its own.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    // No TLS is spoken, but the client wants to know how.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let upstream = runtime.block_on(FakeHoneycomb::start(KEY)).unwrap();
 
     let provider_with_key = provider(&upstream.endpoint(), KEY);
@@ -60,7 +48,6 @@ fn spans_reach_honeycomb_with_the_key_and_not_without_it() {
 #[test]
 fn a_flush_within_a_runtime_of_one_thread_does_not_hang() {
     let of_upstream = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let upstream = of_upstream.block_on(FakeHoneycomb::start(KEY)).unwrap();
     let provider = provider(&upstream.endpoint(), KEY);
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {

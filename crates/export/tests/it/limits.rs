@@ -6,7 +6,7 @@ use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::trace::SpanProcessor as _;
 
 use crate::{
-    client::{Client, PATIENCE, exporter, names},
+    client::{Client, PATIENCE, names},
     delivery::{builder, end_many},
     spans::named,
 };
@@ -14,12 +14,12 @@ use crate::{
 #[test]
 fn what_fills_the_queue_goes_at_once_if_it_is_no_batch_yet() {
     let (client, requests) = Client::new();
-    let processor = builder(client).max_queue_size(4).build(exporter).unwrap();
+    let processor = builder(client).max_queue_size(4).build().unwrap();
     end_many(&processor, 0..4);
     assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["0", "1", "2", "3"]);
 
     let (client, requests) = Client::new();
-    let processor = builder(client).max_queue_bytes(10_000).build(exporter).unwrap();
+    let processor = builder(client).max_queue_bytes(10_000).build().unwrap();
     (0..2).for_each(|_| processor.on_end(named(&"x".repeat(3_000))));
     assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()).len(), 2);
 }
@@ -27,7 +27,7 @@ fn what_fills_the_queue_goes_at_once_if_it_is_no_batch_yet() {
 #[test]
 fn a_large_span_goes_alone() {
     let (client, requests) = Client::new();
-    let processor = builder(client).build(exporter).unwrap();
+    let processor = builder(client).build().unwrap();
     let large = "x".repeat(4_000_000);
     for name in ["before", &large, "after"] {
         processor.on_end(named(name));
@@ -41,14 +41,14 @@ fn a_large_span_goes_alone() {
 fn names_of_scopes_take_room_too() {
     let (client, _requests) = Client::new();
     let gate = Arc::clone(&client.gate);
-    let processor = builder(client).max_queue_bytes(10_000).build(exporter).unwrap();
+    let processor = builder(client).max_queue_bytes(10_000).build().unwrap();
     let closed = gate.lock().unwrap();
     for number in 0..3 {
         let mut span = named("short");
         span.instrumentation_scope = InstrumentationScope::builder(format!("{number:06000}")).build();
         processor.on_end(span);
     }
-    assert_eq!(processor.dropped(), 1);
+    assert_eq!(processor.counts().lost(), 1);
     drop(closed);
 }
 
@@ -60,7 +60,7 @@ fn the_least_and_the_greatest_settings_work() {
         .max_export_batch_size(0)
         .max_queue_size(usize::MAX)
         .max_queue_bytes(usize::MAX)
-        .build(exporter)
+        .build()
         .unwrap();
     end_many(&processor, 0..2);
     for name in ["0", "1"] {
@@ -69,14 +69,14 @@ fn the_least_and_the_greatest_settings_work() {
     processor.shutdown_with_timeout(Duration::MAX).unwrap();
 
     let (client, requests) = Client::new();
-    let processor = builder(client).scheduled_delay(Duration::ZERO).build(exporter).unwrap();
+    let processor = builder(client).scheduled_delay(Duration::ZERO).build().unwrap();
     processor.on_end(named("at once"));
     assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["at once"]);
 
     for none in [builder(Client::new().0).max_queue_size(0), builder(Client::new().0).max_queue_bytes(0)] {
-        let processor = none.build(exporter).unwrap();
+        let processor = none.build().unwrap();
         end_many(&processor, 0..2);
-        assert_eq!(processor.dropped(), 2);
+        assert_eq!(processor.counts().lost(), 2);
         processor.force_flush().unwrap();
         processor.shutdown().unwrap();
     }
@@ -85,7 +85,10 @@ fn the_least_and_the_greatest_settings_work() {
 #[test]
 fn what_is_printed_of_a_processor_is_short() {
     let (client, _requests) = Client::new();
-    let processor = builder(client).build(exporter).unwrap();
+    let processor = builder(client).build().unwrap();
     processor.on_end(named(&"x".repeat(10_000)));
-    assert_eq!(format!("{processor:?}"), "EncodingSpanProcessor { dropped: 0, .. }");
+    assert_eq!(
+        format!("{processor:?}"),
+        "EncodingSpanProcessor { counts: Counts { exported: 0, dropped: 0, refused: 0, given_up: 0, unsent: 0 }, .. }"
+    );
 }

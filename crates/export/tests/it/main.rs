@@ -1,4 +1,4 @@
-//! The processor through its public face, with the exporter of `opentelemetry-otlp` behind it.
+//! The processor through its public interface.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod bytes;

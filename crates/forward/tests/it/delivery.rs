@@ -2,13 +2,15 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use throughline_forward::{BackoffConfig, ForwardConfig, OtlpSink, Secret, SinkState, spawn, traces_endpoint};
+use secrecy::SecretString;
+use throughline_forward::{BackoffConfig, OtlpSink, SinkState, spawn, traces_endpoint};
 use throughline_otlp::{KeyValue, Signal};
 use throughline_store::{Retention, SpanStore as _, Store};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
 use crate::support::{
-    Bench, KEY, PATIENCE, config, free_addr, log_numbers, log_record, numbers, poison, sink, span, until, until_logs,
+    Bench, KEY, PATIENCE, config, free_addr, log_numbers, log_record, name, numbers, poison, sink, span, span_cursor,
+    until, until_logs,
 };
 
 #[tokio::test]
@@ -94,7 +96,7 @@ async fn a_request_that_takes_too_long_is_tried_again() {
     upstream.set_response(Behaviour::Slow(Duration::from_secs(3600)));
     let bench = Bench::new();
     bench.append(0..5).await;
-    let config = ForwardConfig { request_timeout: Duration::from_millis(50), ..config() };
+    let config = config().with_request_timeout(Duration::from_millis(50));
     let forwarder = spawn(bench.sources(), sink(upstream.addr()), config).unwrap();
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
     upstream.set_response(Behaviour::Ok);
@@ -182,7 +184,7 @@ async fn a_restart_goes_on_at_the_cursor() {
 async fn shutdown_delivers_what_is_waiting() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
-    let config = ForwardConfig { linger: Duration::from_secs(3600), ..config() };
+    let config = config().with_linger(Duration::from_secs(3600));
     let forwarder = spawn(bench.sources(), sink(upstream.addr()), config).unwrap();
     bench.append(0..10).await;
     forwarder.shutdown().await;
@@ -193,15 +195,12 @@ async fn shutdown_delivers_what_is_waiting() {
 async fn shutdown_does_not_wait_for_an_upstream_that_is_away() {
     let bench = Bench::new();
     bench.append(0..10).await;
-    let config = ForwardConfig {
-        backoff: BackoffConfig { initial: Duration::from_secs(3600), max: Duration::from_secs(3600) },
-        shutdown_timeout: Duration::from_secs(3600),
-        ..config()
-    };
+    let hour = Duration::from_hours(1);
+    let config = config().with_backoff(BackoffConfig::new(hour, hour)).with_shutdown_timeout(hour);
     let forwarder = spawn(bench.sources(), sink(free_addr()), config).unwrap();
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
     tokio::time::timeout(PATIENCE, forwarder.shutdown()).await.unwrap();
-    assert_eq!(bench.store.cursor("honeycomb").await.unwrap(), 0);
+    assert_eq!(bench.store.cursor(&span_cursor()).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -210,7 +209,7 @@ async fn two_sinks_do_not_wait_for_each_other() {
     let bench = Bench::new();
     bench.append(0..10).await;
     let mut away = sink(free_addr());
-    away.name = "away".to_owned();
+    away.name = name("away");
     let away = spawn(bench.sources(), away, config()).unwrap();
     let _forwarder = bench.spawn(upstream.addr());
     upstream.wait_for(10, PATIENCE).await.unwrap();
@@ -220,7 +219,7 @@ async fn two_sinks_do_not_wait_for_each_other() {
 #[tokio::test]
 async fn https_can_be_set_up() {
     let bench = Bench::new();
-    let sink = OtlpSink::new("tls", traces_endpoint("https://localhost:1").unwrap());
+    let sink = OtlpSink::new(name("tls"), traces_endpoint("https://localhost:1").unwrap());
     // On a machine without certificates this is an error, not a panic.
     if let Ok(forwarder) = spawn(bench.sources(), sink, config()) {
         forwarder.shutdown().await;
@@ -240,7 +239,7 @@ async fn log_records_arrive_once_and_in_order_beside_the_spans() {
     upstream.wait_for_logs(601, PATIENCE).await.unwrap();
     let status = until_logs(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 601).await;
     assert_eq!((status.waiting, status.rejected, status.last_error), (0, 0, None));
-    assert_eq!(status.name, "honeycomb/logs");
+    assert_eq!(status.cursor.as_str(), "honeycomb/logs");
     assert!(status.endpoint.ends_with("/v1/logs"), "{}", status.endpoint);
     assert_eq!(log_numbers(&upstream.logs()), (0..600).chain([601]).collect::<Vec<_>>());
     assert_eq!(upstream.logs()[43], log_record(43), "as it was");
@@ -255,9 +254,10 @@ async fn without_an_address_for_them_log_records_stay() {
     let bench = Bench::new();
     bench.append_logs(0..5).await;
     bench.append(0..5).await;
-    let sink = OtlpSink { logs_endpoint: None, ..sink(upstream.addr()) };
+    let mut sink = sink(upstream.addr());
+    sink.logs_endpoint = None;
     let forwarder = spawn(bench.sources(), sink, config()).unwrap();
-    assert!(forwarder.logs_status().is_none());
+    assert!(forwarder.status(Signal::Logs).is_none());
     upstream.wait_for(5, PATIENCE).await.unwrap();
     forwarder.shutdown().await;
     assert!(upstream.requests().iter().all(|request| request.signal == Signal::Traces));
@@ -358,7 +358,7 @@ async fn a_partial_success_of_log_records_is_counted_and_not_repeated() {
 async fn a_restart_goes_on_at_both_cursors_and_shutdown_delivers_both() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
-    let config = ForwardConfig { linger: Duration::from_secs(3600), ..config() };
+    let config = config().with_linger(Duration::from_secs(3600));
     for (from, to) in [(0, 30), (30, 60)] {
         let forwarder = spawn(bench.sources(), sink(upstream.addr()), config).unwrap();
         bench.append(from..to).await;
@@ -367,7 +367,7 @@ async fn a_restart_goes_on_at_both_cursors_and_shutdown_delivers_both() {
     }
     assert_eq!(numbers(&upstream.spans()), (0..60).collect::<Vec<_>>());
     assert_eq!(log_numbers(&upstream.logs()), (0..60).collect::<Vec<_>>());
-    assert_eq!(bench.store.cursor("honeycomb/logs").await.unwrap(), 60);
+    assert_eq!(bench.store.cursor(&name("honeycomb").cursor(Signal::Logs)).await.unwrap(), 60);
 }
 
 #[tokio::test]
@@ -376,7 +376,7 @@ async fn retry_after_is_waited_for_and_told() {
     upstream.set_response(Behaviour::Status(429, Some(3000)));
     let bench = Bench::new();
     bench.append(0..3).await;
-    let config = ForwardConfig { max_retry_after: Duration::from_secs(3600), ..config() };
+    let config = config().with_max_retry_after(Duration::from_secs(3600));
     let forwarder = spawn(bench.sources(), sink(upstream.addr()), config).unwrap();
     let status = until(&forwarder, |status| status.state == SinkState::Backoff).await;
     let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -404,7 +404,7 @@ async fn what_is_set_aside_is_remembered_with_its_reason() {
     assert_eq!((status.delivered, status.rejected), (18, 2));
     forwarder.shutdown().await;
     // By another handle, as after a restart.
-    let aside = bench.outbox().set_aside_by("honeycomb", 10).await.unwrap();
+    let aside = bench.outbox().set_aside_by(&span_cursor(), 10).await.unwrap();
     let seen: Vec<_> = aside.iter().map(|entry| (entry.place, entry.trace_id, entry.span_id, entry.count)).collect();
     let of = |number| (number + 1, Some(span(number).trace_id), Some(span(number).span_id), 1);
     assert_eq!(seen, [of(7), of(3)]);
@@ -421,7 +421,7 @@ async fn a_partial_success_is_remembered_with_its_reason() {
     bench.append(0..10).await;
     let forwarder = bench.spawn(upstream.addr());
     until(&forwarder, |status| status.state == SinkState::Idle && status.rejected == 3).await;
-    let [entry] = bench.outbox().set_aside_by("honeycomb", 10).await.unwrap().try_into().unwrap();
+    let [entry] = bench.outbox().set_aside_by(&span_cursor(), 10).await.unwrap().try_into().unwrap();
     assert_eq!((entry.place, entry.count, entry.trace_id), (10, 3, None));
     assert!(entry.reason.starts_with("partial success"), "{entry:?}");
 }
@@ -438,7 +438,7 @@ async fn a_new_key_goes_on_where_the_refused_one_stopped() {
     until(&forwarder, |status| status.state == SinkState::Stopped).await;
     forwarder.shutdown().await;
     let mut fixed = sink(upstream.addr());
-    fixed.headers = vec![("x-honeycomb-team".to_owned(), Secret::new("the next key"))];
+    fixed.headers = vec![("x-honeycomb-team".to_owned(), SecretString::from("the next key"))];
     let _forwarder = spawn(bench.sources(), fixed, config()).unwrap();
     upstream.wait_for(40, PATIENCE).await.unwrap();
     assert_eq!(numbers(&upstream.spans()), (0..40).collect::<Vec<_>>(), "none twice, none left out");
@@ -449,14 +449,14 @@ async fn what_was_removed_unsent_is_told_and_not_waited_for() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Status(503, None));
     let mut bench = Bench::new();
-    let nothing = Retention::default().with_bytes(1).with_unsent_bytes(1).with_span_sinks(["honeycomb"]);
+    let nothing = Retention::default().with_bytes(1).with_unsent_bytes(1).with_span_sinks([name("honeycomb")]);
     bench.store.close().await;
     bench.store = Store::open_with(bench.dir.path(), nothing).unwrap();
     bench.append(0..20).await;
     bench.store.tidy().await.unwrap();
     bench.store.close().await;
     bench.store = Store::open(bench.dir.path()).unwrap();
-    assert_eq!(bench.store.lost("honeycomb").await.unwrap(), 20);
+    assert_eq!(bench.store.lost(&span_cursor()).await.unwrap(), 20);
     bench.append(20..23).await;
     let forwarder = bench.spawn(upstream.addr());
     let status = until(&forwarder, |status| status.state == SinkState::Backoff).await;

@@ -5,4 +5,5 @@ mod alignment;
 mod delivery;
 mod metrics;
 mod sampling;
+mod sinks;
 mod support;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use throughline_forward::{ForwardConfig, Forwarder, SinkState, Sources, metrics_endpoint, spawn};
+use throughline_forward::{ForwardConfig, Forwarder, SinkState, metrics_endpoint, spawn};
 use throughline_otlp::{DataPoint, KeyValue, Metric, Number, PointValue, Resource, Signal};
 use throughline_store::Metrics;
 use throughline_testkit::{Behaviour, FakeHoneycomb};
@@ -21,7 +21,7 @@ fn point(number: u64) -> DataPoint {
 fn deliver(bench: &Bench, metrics: &Metrics, upstream: &FakeHoneycomb, config: ForwardConfig) -> Forwarder {
     let mut sink = sink(upstream.addr());
     sink.metrics_endpoint = Some(metrics_endpoint(&upstream.endpoint()).unwrap());
-    let sources = Sources { metrics: Some(metrics.clone()), ..bench.sources() };
+    let sources = bench.sources().with_metrics(metrics.clone());
     spawn(sources, sink, config).unwrap()
 }
 
@@ -40,9 +40,9 @@ async fn data_points_arrive_once_and_in_order() {
     // What is new wakes it.
     append(&metrics, 600..601).await;
     upstream.wait_for_data_points(601, PATIENCE).await.unwrap();
-    let status = forwarder.metrics_status().unwrap();
+    let status = forwarder.status(Signal::Metrics).unwrap();
     let status = until_status(status, |status| status.state == SinkState::Idle && status.delivered == 601).await;
-    assert_eq!((status.waiting, status.rejected, status.name.as_str()), (0, 0, "honeycomb/metrics"));
+    assert_eq!((status.waiting, status.rejected, status.cursor.as_str()), (0, 0, "honeycomb/metrics"));
     assert_eq!(upstream.data_points(), (0..601).map(point).collect::<Vec<_>>());
 }
 
@@ -57,7 +57,7 @@ async fn data_points_that_are_not_taken_now_are_taken_later() {
         bench.append(0..5).await;
         let forwarder = deliver(&bench, &metrics, &upstream, config());
         let expected = if behaviour == Behaviour::Status(404, None) { SinkState::Absent } else { SinkState::Backoff };
-        let status = forwarder.metrics_status().unwrap();
+        let status = forwarder.status(Signal::Metrics).unwrap();
         let seen = until_status(status.clone(), |status| status.state == expected).await;
         assert_eq!((seen.delivered, seen.waiting, seen.oldest_ns), (0, 20, Some(1_000_000)), "{behaviour:?}");
         upstream.wait_for(5, PATIENCE).await.unwrap();
@@ -71,7 +71,7 @@ async fn a_restart_goes_on_at_the_cursor_of_data_points() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let metrics = bench.metrics();
-    let config = ForwardConfig { linger: Duration::from_secs(3600), ..config() };
+    let config = config().with_linger(Duration::from_secs(3600));
     for (from, to) in [(0, 30), (30, 60)] {
         let forwarder = deliver(&bench, &metrics, &upstream, config);
         append(&metrics, from..to).await;

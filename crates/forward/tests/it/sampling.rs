@@ -7,11 +7,11 @@ use throughline_otlp::{KeyValue, Span, Status, StatusCode, context::TraceId};
 use throughline_store::{SpanStore as _, Store};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, KEY, PATIENCE, config, numbers, sink, span, until, until_idle, until_logs};
+use crate::support::{Bench, KEY, PATIENCE, config, numbers, sink, span, span_cursor, until, until_idle, until_logs};
 
 /// Drops all that is neither wrong nor slow.
 fn strict(quiet: Duration) -> SamplingRule {
-    SamplingRule { quiet, ..SamplingRule::one_in(NonZeroU64::MAX) }
+    SamplingRule::one_in(NonZeroU64::MAX).with_quiet(quiet)
 }
 
 const SOON: Duration = Duration::from_millis(20);
@@ -51,7 +51,7 @@ async fn errors_and_what_is_slow_for_its_route_go_on_whole() {
     });
     bench.store.append(late.collect()).await.unwrap();
     bench.append_logs(0..7).await;
-    let rule = SamplingRule { slow_routes: vec![("/fast".to_owned(), ms(50))], ..strict(SOON) };
+    let rule = strict(SOON).with_slow_route("/fast", ms(50));
     let forwarder = sampled(&bench, &upstream, rule);
     let status = until_idle(&forwarder, |status| status.sampled_out == 32).await;
     assert_eq!((status.delivered, status.waiting, status.rejected), (22, 0, 0));
@@ -68,7 +68,7 @@ async fn of_the_rest_one_in_so_many_goes_on_and_says_so() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append(0..2000).await;
-    let rule = SamplingRule { quiet: SOON, ..SamplingRule::one_in(NonZeroU64::new(4).unwrap()) };
+    let rule = SamplingRule::one_in(NonZeroU64::new(4).unwrap()).with_quiet(SOON);
     let forwarder = sampled(&bench, &upstream, rule.clone());
     let first = until_idle(&forwarder, |status| status.delivered + status.sampled_out == 2000).await;
     let spans = upstream.spans();
@@ -103,7 +103,7 @@ async fn a_trace_is_judged_when_it_is_quiet() {
 async fn a_trace_that_never_rests_is_judged_all_the_same() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
-    let rule = SamplingRule { longest: SOON, ..strict(Duration::from_secs(3600)) };
+    let rule = strict(Duration::from_secs(3600)).with_longest(SOON);
     bench.append(0..5).await;
     let forwarder = sampled(&bench, &upstream, rule);
     until_idle(&forwarder, |status| status.sampled_out == 5).await;
@@ -155,7 +155,7 @@ async fn a_decision_that_is_forgotten_is_made_again() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append(0..5).await;
-    let rule = SamplingRule { remember: Duration::ZERO, ..strict(SOON) };
+    let rule = strict(SOON).with_remember(Duration::ZERO);
     let forwarder = sampled(&bench, &upstream, rule);
     until_idle(&forwarder, |status| status.sampled_out == 5).await;
     bench.outbox().forget_decisions(u64::MAX).await.unwrap();
@@ -172,5 +172,5 @@ async fn a_stop_does_not_wait_for_traces_that_are_not_quiet() {
     let forwarder = sampled(&bench, &upstream, strict(Duration::from_secs(3600)));
     until(&forwarder, |status| status.state == SinkState::Sampling).await;
     tokio::time::timeout(PATIENCE, forwarder.shutdown()).await.unwrap();
-    assert_eq!(bench.store.cursor("honeycomb").await.unwrap(), 0, "they are judged after the next start");
+    assert_eq!(bench.store.cursor(&span_cursor()).await.unwrap(), 0, "they are judged after the next start");
 }

@@ -6,36 +6,45 @@ use std::{
     time::Duration,
 };
 
+use secrecy::SecretString;
 use throughline_forward::{
-    BackoffConfig, ForwardConfig, Forwarder, OtlpSink, Secret, SinkState, SinkStatus, Sources, logs_endpoint, spawn,
+    BackoffConfig, ForwardConfig, Forwarder, OtlpSink, SinkState, SinkStatus, Sources, logs_endpoint, spawn,
     traces_endpoint,
 };
 use throughline_otlp::{
-    KeyValue, LogRecord, Resource, Span,
+    KeyValue, LogRecord, Resource, Signal, Span,
     context::{SpanId, TraceId},
 };
-use throughline_store::{Metrics, Outbox, SpanStore as _, Store};
+use throughline_store::{Metrics, Outbox, SinkCursor, SinkName, SpanStore as _, Store};
 use tokio::sync::watch::Receiver;
 
 pub(crate) const KEY: &str = "hcaik_not_to_be_seen";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn config() -> ForwardConfig {
-    ForwardConfig {
-        linger: Duration::from_millis(1),
-        backoff: BackoffConfig { initial: Duration::from_millis(2), max: Duration::from_millis(10) },
-        max_retry_after: Duration::from_millis(10),
-        auth_probe: Duration::from_millis(5),
-        absent_probe: Duration::from_millis(5),
-        ..ForwardConfig::default()
-    }
+    let ms = Duration::from_millis;
+    ForwardConfig::default()
+        .with_linger(ms(1))
+        .with_backoff(BackoffConfig::new(ms(2), ms(10)))
+        .with_max_retry_after(ms(10))
+        .with_auth_probe(ms(5))
+        .with_absent_probe(ms(5))
 }
 
 pub(crate) fn sink(addr: SocketAddr) -> OtlpSink {
-    let mut sink = OtlpSink::new("honeycomb", traces_endpoint(&format!("http://{addr}")).unwrap());
-    sink.logs_endpoint = Some(logs_endpoint(&format!("http://{addr}")).unwrap());
-    sink.headers = vec![("x-honeycomb-team".to_owned(), Secret::new(KEY))];
-    sink
+    let base = format!("http://{addr}");
+    OtlpSink::new(name("honeycomb"), traces_endpoint(&base).unwrap())
+        .with_logs_endpoint(logs_endpoint(&base).unwrap())
+        .with_headers([("x-honeycomb-team".to_owned(), SecretString::from(KEY))])
+}
+
+pub(crate) fn name(sink: &str) -> SinkName {
+    SinkName::new(sink).unwrap()
+}
+
+/// The cursor over the spans of the sink of [`sink`].
+pub(crate) fn span_cursor() -> SinkCursor {
+    name("honeycomb").cursor(Signal::Traces)
 }
 
 pub(crate) fn span(number: u64) -> Span {
@@ -108,7 +117,7 @@ impl Bench {
     }
 
     pub(crate) fn sources(&self) -> Sources {
-        Sources { store: self.store.clone(), metrics: None, outbox: self.outbox() }
+        Sources::new(self.store.clone(), self.outbox())
     }
 
     pub(crate) fn spawn(&self, addr: SocketAddr) -> Forwarder {
@@ -117,12 +126,12 @@ impl Bench {
 }
 
 pub(crate) async fn until(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
-    until_status(forwarder.status(), done).await
+    until_status(forwarder.status(Signal::Traces).unwrap(), done).await
 }
 
 /// The same for the half that delivers log records.
 pub(crate) async fn until_logs(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
-    until_status(forwarder.logs_status().unwrap(), done).await
+    until_status(forwarder.status(Signal::Logs).unwrap(), done).await
 }
 
 pub(crate) async fn until_status(

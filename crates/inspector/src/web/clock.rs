@@ -1,23 +1,15 @@
-//! Moments in the reader's own time zone.
+//! Times in the time zone of the browser.
 
 use js_sys::Date;
 use wasm_bindgen::JsValue;
 
 /// Now, Unix milliseconds.
-#[must_use]
-pub fn now_ms() -> f64 {
+pub(crate) fn now_ms() -> f64 {
     Date::now()
 }
 
-/// The moment that RFC 3339 text says, Unix milliseconds; not a number where it says none.
-#[must_use]
-pub fn parse_ms(text: &str) -> f64 {
-    Date::parse(text)
-}
-
 /// `2026-11-20 14:03:22`, local time.
-#[must_use]
-pub fn date_time(unix_ms: f64) -> String {
+pub(crate) fn date_time(unix_ms: f64) -> String {
     if !unix_ms.is_finite() {
         return "unknown".to_owned();
     }
@@ -26,8 +18,7 @@ pub fn date_time(unix_ms: f64) -> String {
 }
 
 /// `14:03:22` for a moment of today, with the day before it otherwise; local time.
-#[must_use]
-pub fn short(unix_ms: f64) -> String {
+pub(crate) fn short(unix_ms: f64) -> String {
     let (then, now) = (date(unix_ms), date(now_ms()));
     if then.to_date_string() == now.to_date_string() {
         time_of(&then)
@@ -37,8 +28,7 @@ pub fn short(unix_ms: f64) -> String {
 }
 
 /// `2026-11-20 14:03:22.123456789`, local time, exact.
-#[must_use]
-pub fn exact(unix_ns: i64) -> String {
+pub(crate) fn exact(unix_ns: i64) -> String {
     let seconds = unix_ns.div_euclid(1_000_000_000);
     format!("{}.{:09}", date_time(seconds as f64 * 1000.0), unix_ns.rem_euclid(1_000_000_000))
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use leptos::prelude::*;
 use throughline_inspector_api::{Attribute, Event, Link, Span, StatusCode};
 
-use super::{clock, copy::CopyButton, header::swatch, logs::Logs, page::Page};
-use crate::{
-    band::{self, Figures, Kind, Segment},
+use super::{api, clock, copy::CopyButton, header::swatch, logs::Logs, page::Page};
+use throughline_inspector::{
+    band::{self, Figures, Segment},
     find, format,
     model::{self, Clock, Model},
 };
+use throughline_timing::{Band, format_estimate};
 
 #[component]
 pub(crate) fn Details(page: Page) -> impl IntoView {
@@ -137,7 +138,7 @@ fn Facts(span: Arc<Span>, times: Times, service: usize) -> impl IntoView {
     let parent = span.parent_span_id.clone().map_or_else(
         || view! { <span class="quiet">"none: a root"</span> }.into_any(),
         |parent| {
-            let to = format!("/traces/{}?span={parent}", span.trace_id);
+            let to = api::url(&format!("/traces/{}?span={parent}", span.trace_id));
             view! { <a class="mono" href=to>{parent}</a> }.into_any()
         },
     );
@@ -175,14 +176,14 @@ fn NetworkFacts(figures: Figures) -> impl IntoView {
                 <dt>"total"</dt>
                 <dd><b class="mono">{format::duration_ms(figures.total_ms)}</b> " measured"</dd>
                 <dt>"uplink"</dt>
-                <dd class="mono">{format::estimate(figures.uplink_ms, figures.error_ms)} " ms"</dd>
+                <dd class="mono">{format_estimate(figures.uplink_ms, figures.error_ms)} " ms"</dd>
                 <dt>"downlink"</dt>
-                <dd class="mono">{format::estimate(figures.downlink_ms, figures.error_ms)} " ms"</dd>
+                <dd class="mono">{format_estimate(figures.downlink_ms, figures.error_ms)} " ms"</dd>
                 {figures
                     .server_ms
                     .map(|ms| view! { <dt>"server"</dt> <dd><span class="mono">{format::duration_ms(ms)}</span> " by its own clock"</dd> })}
                 <dt>"method"</dt>
-                <dd>{band::method_words(&figures.method).to_owned()}</dd>
+                <dd>{band::method_description(&figures.method).to_owned()}</dd>
             </dl>
         </section>
     }
@@ -197,17 +198,17 @@ fn Phases(segments: Vec<Segment>) -> impl IntoView {
                 {segments
                     .into_iter()
                     .map(|segment| {
-                        let kind = Kind::of(segment.phase);
+                        let band = Band::of(segment.phase);
                         view! {
                             <dt>
-                                <i class=format!("swatch {}", kind.class())>
-                                    <span aria-hidden="true">{kind.letter()}</span>
+                                <i class=format!("swatch {}", band::class(band))>
+                                    <span aria-hidden="true">{band.letter()}</span>
                                 </i>
-                                {band::phase_words(segment.phase)}
+                                {segment.phase.description()}
                             </dt>
                             <dd class="mono">
                                 {format::duration_ms(segment.ms)}
-                                {kind.is_estimate().then_some(" estimated")}
+                                {band.is_estimate().then_some(" estimated")}
                             </dd>
                         }
                     })
@@ -320,7 +321,7 @@ fn Links(links: Vec<Link>) -> impl IntoView {
                         .map(|link| {
                             view! {
                                 <li>
-                                    <a class="mono breakable" href=format!("/traces/{}?span={}", link.trace_id, link.span_id)>
+                                    <a class="mono breakable" href=api::url(&format!("/traces/{}?span={}", link.trace_id, link.span_id))>
                                         {format!("{} · {}", link.trace_id, link.span_id)}
                                     </a>
                                     <dl class="attributes">

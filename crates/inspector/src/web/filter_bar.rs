@@ -7,8 +7,8 @@ use leptos_router::{NavigateOptions, hooks::use_navigate};
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
 
-use super::focus::is_typing;
-use crate::address::Filter;
+use super::{api, focus::is_typing};
+use throughline_inspector::address::Filter;
 
 /// The fields, kept in the address bar.
 #[component]
@@ -16,7 +16,7 @@ pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
     let field = NodeRef::<leptos::html::Input>::new();
     let navigate = use_navigate();
     let show = StoredValue::new_local(move |filter: &Filter| {
-        let to = format!("/traces{}", filter.query());
+        let to = api::url(&format!("/traces{}", filter.query()));
         navigate(&to, NavigateOptions { resolve: false, replace: true, scroll: false, ..Default::default() });
     });
     let text = RwSignal::new(filter.get_untracked().text);

@@ -4,8 +4,7 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, KeyboardEvent};
 
 /// Whether a key goes into a field, or is part of a chord of the browser's own.
-#[must_use]
-pub fn is_typing(event: &KeyboardEvent) -> bool {
+pub(crate) fn is_typing(event: &KeyboardEvent) -> bool {
     event.default_prevented()
         || event.ctrl_key()
         || event.meta_key()

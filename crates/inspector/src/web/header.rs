@@ -3,14 +3,14 @@
 use leptos::{html::Input, prelude::*};
 use web_sys::KeyboardEvent;
 
-use super::{backend::Backend, clock, copy::CopyButton, page::Page};
-use crate::format;
+use super::{api, clock, copy::CopyButton, page::Page};
+use throughline_inspector::format;
 
 #[component]
 pub(crate) fn Header(page: Page, search: NodeRef<Input>) -> impl IntoView {
     let model = page.model;
     let id = model.with_untracked(|model| model.trace_id.clone());
-    let otlp = Backend::current().url(&format!("/api/traces/{id}/otlp"));
+    let otlp = api::url(&format!("/api/traces/{id}/otlp"));
     let file = format!("trace-{id}.json");
     let title = move || {
         model.with(|model| {

@@ -2,14 +2,13 @@
 
 use std::collections::HashSet;
 
-use gloo_net::http::Method;
-use leptos::{ev, prelude::*, task::spawn_local};
+use leptos::{ev, prelude::*};
 use leptos_router::hooks::use_location;
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, KeyboardEvent};
 
 use super::{
-    backend::Backend,
+    empty::Empty,
     filter_bar::FilterBar,
     list_row::TraceRow,
     list_state::{List, Phase, is_at_top},
@@ -17,7 +16,7 @@ use super::{
     problem_view::ProblemView,
     sinks::Sinks,
 };
-use crate::{address::Filter, format, problem::Problem};
+use throughline_inspector::{address::Filter, format};
 
 /// The live list of traces, with its filter.
 #[component]
@@ -33,7 +32,7 @@ pub fn TraceListPage() -> impl IntoView {
         }
         filter
     });
-    let live = listen(&Backend::current(), move |summary| list.heard(summary), move || list.refresh());
+    let live = listen(move |summary| list.heard(summary), move || list.refresh());
     let scrolled = window_event_listener(ev::scroll, move |_| {
         if is_at_top() && list.waiting.try_with_untracked(Vec::is_empty) == Some(false) {
             list.show_waiting();
@@ -186,69 +185,6 @@ fn LiveSign(live: RwSignal<Live>) -> impl IntoView {
         <span class=move || words().0 role="status">
             {move || words().1}
         </span>
-    }
-}
-
-/// Nothing to show: how to get something.
-#[component]
-fn Empty(filter: Memo<Filter>) -> impl IntoView {
-    let busy = RwSignal::new(false);
-    let failed = RwSignal::new(None::<Problem>);
-    let backend = StoredValue::new(Backend::current());
-    let make = move |_| {
-        busy.set(true);
-        failed.set(None);
-        spawn_local(throughline_browser::action("click", "Make a trace", async move {
-            const HOME: &str = "/api/activities/home";
-            let request = backend.get_value().request(Method::GET, HOME).build();
-            let problem = match request {
-                Ok(request) => {
-                    throughline_browser::http::send(request, Some(HOME)).await.err().map(|_| Problem::Unreachable)
-                }
-                Err(_) => Some(Problem::Unreachable),
-            };
-            busy.try_set(false);
-            failed.try_set(problem);
-        }));
-    };
-    move || {
-        if filter.get().is_empty() {
-            view! {
-                <div class="empty">
-                    <h2>"No traces yet"</h2>
-                    <p>
-                        "Everything that happens in Cruddur leaves a trace here, from the click to the database row. \
-                         Any OpenTelemetry program on this machine can send its own to "
-                        <code>"http://127.0.0.1:4318"</code> "."
-                    </p>
-                    <p>
-                        <button
-                            type="button"
-                            class="button button-accent"
-                            disabled=move || busy.get()
-                            on:click=make
-                        >
-                            "Make a trace"
-                        </button>
-                        " "
-                        <a href="/">"or use Cruddur"</a>
-                    </p>
-                    {move || failed.get().map(|problem| view! { <ProblemView problem/> })}
-                </div>
-            }
-            .into_any()
-        } else {
-            view! {
-                <div class="empty">
-                    <h2>"No trace matches"</h2>
-                    <p>"Nothing that is stored passes this filter."</p>
-                    <p>
-                        <a class="button" href="/traces">"Clear the filter"</a>
-                    </p>
-                </div>
-            }
-            .into_any()
-        }
     }
 }
 

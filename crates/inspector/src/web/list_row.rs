@@ -3,31 +3,32 @@
 use leptos::prelude::*;
 use throughline_inspector_api::{Bands, TraceSummary};
 
-use super::{clock, list_state::Entry};
-use crate::{band::Kind, format};
+use super::{api, clock, list_state::Entry};
+use throughline_inspector::{band, format};
+use throughline_timing::{Band, format_estimate, format_ms};
 
 /// The pieces of a trace's bar, in per cent of its width.
 ///
 /// Fetches may run side by side, so their bands can add up to more than the trace lasts; they then share the width.
-fn pieces(bands: &Bands, duration_ms: f64) -> [(Kind, f64); 4] {
+fn pieces(bands: &Bands, duration_ms: f64) -> [(Band, f64); 4] {
     let known = bands.network_ms.max(0.0) + bands.server_ms.max(0.0);
     let whole = duration_ms.max(known).max(f64::MIN_POSITIVE);
     let part = |ms: f64| 100.0 * (ms.max(0.0) / whole).min(1.0);
     [
-        (Kind::Browser, part(whole - known)),
-        (Kind::Uplink, part(bands.uplink_ms)),
-        (Kind::Server, part(bands.server_ms)),
-        (Kind::Downlink, part(bands.downlink_ms)),
+        (Band::Browser, part(whole - known)),
+        (Band::Uplink, part(bands.uplink_ms)),
+        (Band::Server, part(bands.server_ms)),
+        (Band::Downlink, part(bands.downlink_ms)),
     ]
 }
 
 fn words(bands: &Bands) -> String {
     format!(
         "network {} ms (up {}, down {}), server {} ms",
-        format::ms(bands.network_ms),
-        format::estimate(bands.uplink_ms, bands.error_ms),
-        format::estimate(bands.downlink_ms, bands.error_ms),
-        format::ms(bands.server_ms),
+        format_ms(bands.network_ms),
+        format_estimate(bands.uplink_ms, bands.error_ms),
+        format_estimate(bands.downlink_ms, bands.error_ms),
+        format_ms(bands.server_ms),
     )
 }
 
@@ -44,8 +45,8 @@ pub(crate) fn TraceRow(entry: Entry) -> impl IntoView {
                     {pieces(&bands, duration_ms)
                         .into_iter()
                         .filter(|(_, width)| *width > 0.0)
-                        .map(|(kind, width)| {
-                            view! { <i class=kind.class() style:width=format!("{width:.2}%")></i> }
+                        .map(|(band, width)| {
+                            view! { <i class=band::class(band) style:width=format!("{width:.2}%")></i> }
                         })
                         .collect_view()}
                 </span>
@@ -72,7 +73,7 @@ pub(crate) fn TraceRow(entry: Entry) -> impl IntoView {
             <td class="root">
                 <span class="service-name">{summary.root_service}</span>
                 " "
-                <a class="trace-link" href=format!("/traces/{}", summary.trace_id)>
+                <a class="trace-link" href=api::url(&format!("/traces/{}", summary.trace_id))>
                     {if summary.root_name.is_empty() { "(no name)".to_owned() } else { summary.root_name }}
                 </a>
                 {pending}

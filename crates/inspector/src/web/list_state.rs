@@ -5,8 +5,8 @@ use std::{cmp::Reverse, time::Duration};
 use leptos::{prelude::*, task::spawn_local};
 use throughline_inspector_api::{TraceList, TraceSummary};
 
-use super::backend::Backend;
-use crate::{address::Filter, problem::Problem};
+use super::api;
+use throughline_inspector::{address::Filter, problem::Problem};
 
 /// How many traces one request brings.
 const PAGE: u32 = 50;
@@ -34,7 +34,6 @@ pub(super) enum Phase {
 /// The state of the page.
 #[derive(Clone, Copy)]
 pub(super) struct List {
-    backend: StoredValue<Backend>,
     filter: Memo<Filter>,
     pub(super) phase: RwSignal<Phase>,
     pub(super) entries: RwSignal<Vec<Entry>>,
@@ -53,7 +52,6 @@ impl List {
     /// Nothing yet.
     pub(super) fn new(filter: Memo<Filter>) -> Self {
         Self {
-            backend: StoredValue::new(Backend::current()),
             filter,
             phase: RwSignal::new(Phase::Loading),
             entries: RwSignal::new(Vec::new()),
@@ -74,9 +72,9 @@ impl List {
         }) else {
             return;
         };
-        let (backend, path) = (self.backend.get_value(), self.filter.get_untracked().api(PAGE, None));
+        let path = self.filter.get_untracked().api(PAGE, None);
         spawn_local(async move {
-            let result = backend.get::<TraceList>(&path).await;
+            let result = api::get::<TraceList>(&path).await;
             if self.generation.try_get_value() != Some(generation) {
                 return;
             }
@@ -96,10 +94,10 @@ impl List {
     pub(super) fn load_older(self) {
         let Some(before) = self.next_before.get_untracked() else { return };
         let generation = self.generation.get_value();
-        let (backend, path) = (self.backend.get_value(), self.filter.get_untracked().api(PAGE, Some(&before)));
+        let path = self.filter.get_untracked().api(PAGE, Some(&before));
         self.older.set(true);
         spawn_local(async move {
-            let result = backend.get::<TraceList>(&path).await;
+            let result = api::get::<TraceList>(&path).await;
             self.older.try_set(false);
             if self.generation.try_get_value() != Some(generation) {
                 return;
@@ -127,9 +125,9 @@ impl List {
                     return;
                 }
                 let generation = self.generation.get_value();
-                let (backend, path) = (self.backend.get_value(), self.filter.get_untracked().api(PAGE, None));
+                let path = self.filter.get_untracked().api(PAGE, None);
                 spawn_local(async move {
-                    let Ok(list) = backend.get::<TraceList>(&path).await else { return };
+                    let Ok(list) = api::get::<TraceList>(&path).await else { return };
                     if self.generation.try_get_value() == Some(generation) {
                         for summary in list.traces.into_iter().rev() {
                             self.arrive(summary);

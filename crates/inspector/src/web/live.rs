@@ -5,7 +5,7 @@ use throughline_inspector_api::TraceSummary;
 use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{Event, EventSource, MessageEvent};
 
-use super::backend::Backend;
+use super::api;
 
 /// Whether new traces come by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +35,9 @@ impl Drop for Listener {
 
 /// Listens until the component that calls goes. `on_trace` hears each new or changed trace; `on_again`, that the
 /// stream is back after a loss, during which traces may have been missed.
-pub(crate) fn listen(
-    backend: &Backend,
-    on_trace: impl Fn(TraceSummary) + 'static,
-    on_again: impl Fn() + 'static,
-) -> RwSignal<Live> {
+pub(crate) fn listen(on_trace: impl Fn(TraceSummary) + 'static, on_again: impl Fn() + 'static) -> RwSignal<Live> {
     let state = RwSignal::new(Live::Connecting);
-    let Some(source) = backend.live() else {
+    let Some(source) = api::live() else {
         state.set(Live::Off);
         return state;
     };

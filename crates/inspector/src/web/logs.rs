@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use throughline_inspector_api::LogRecord;
 
 use super::details::{AttributeLine, Times};
-use crate::{format, log, model::Clock};
+use throughline_inspector::{format, log, model::Clock};
 
 /// How many records are rendered at once; the search finds the others.
 const MAX_SHOWN: usize = 200;

@@ -5,7 +5,7 @@ use wasm_bindgen::{JsCast, closure::Closure};
 use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, PointerEvent, ResizeObserver};
 
 use super::{header::SERVICE_COLOURS, page::Page};
-use crate::{format, model::is_error, timeline::Bar};
+use throughline_inspector::{format, model::is_error, timeline::Bar};
 
 /// Shorter drags than this, in CSS pixels, are clicks.
 const DRAG_PX: f64 = 4.0;

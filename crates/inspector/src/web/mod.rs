@@ -5,22 +5,41 @@
 // Components own what they are given, as callers of `view!` expect.
 #![allow(clippy::needless_pass_by_value)]
 
-pub(crate) mod backend;
-pub mod clock;
+mod api;
+mod app;
+mod clock;
 mod copy;
 mod details;
+mod empty;
 mod filter_bar;
-pub(crate) mod focus;
+mod focus;
+mod head;
 mod header;
-pub(crate) mod list;
+mod help;
+mod list;
 mod list_row;
 mod list_state;
 mod live;
 mod logs;
 mod minimap;
 mod page;
-pub(crate) mod problem_view;
+mod problem_view;
 mod row;
 mod sinks;
-pub(crate) mod trace;
+mod theme;
+mod title;
+mod trace;
 mod waterfall;
+
+use leptos::prelude::*;
+
+/// Mounts the page in place of the static header in `index.html`.
+pub(crate) fn start() {
+    // Before anything is painted.
+    theme::apply_remembered();
+    console_error_panic_hook::set_once();
+    mount_to_body(app::App);
+    if let Some(boot) = document().get_element_by_id("boot") {
+        boot.remove();
+    }
+}

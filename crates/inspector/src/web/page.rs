@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use leptos::{html::Div, prelude::*};
 
-use crate::{
+use throughline_inspector::{
     address::View,
     find,
     label::Room,

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::problem::Problem;
+use throughline_inspector::problem::Problem;
 
 /// The sentence, the code, the trace, and a button to try again.
 #[component]
@@ -14,11 +14,11 @@ pub fn ProblemView(
     retry: Option<Callback<()>>,
 ) -> impl IntoView {
     let hint = match problem {
-        Problem::Unreachable => Some("Is it running? Nothing that you wrote is lost."),
+        Problem::Unreachable => Some("Check that it is running, then try again."),
         Problem::Refused { .. } | Problem::Unreadable { .. } => None,
     };
     let trace = problem.trace_id().map(|id| {
-        view! { <a href=format!("/traces/{id}")>"See its trace"</a> }
+        view! { <a href=super::api::url(&format!("/traces/{id}"))>"See its trace"</a> }
     });
     view! {
         <div class="problem" role="alert">

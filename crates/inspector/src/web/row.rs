@@ -7,19 +7,20 @@ use super::{
     header::swatch,
     page::{Page, ROW_PX},
 };
-use crate::{
-    band::{self, Figures, Kind, Segment},
+use throughline_inspector::{
+    band::{self, Figures, Segment},
     format,
     label::{self, Room, Side},
     model::is_error,
     timeline::{Bar, Window},
     tree::Row,
 };
+use throughline_timing::{Band, format_estimate, format_ms};
 
 /// The words beside a fetch's bar, the measured total and then the estimates; and fewer, where there is less room.
 fn network_words(figures: &Figures) -> [(String, String); 4] {
     // The unit holds for what follows.
-    let (total, line) = (format!("{} ms", format::ms(figures.total_ms)), figures.line());
+    let (total, line) = (format!("{} ms", format_ms(figures.total_ms)), figures.line());
     [
         (format!("network {total}"), format!(" {line}")),
         (total.clone(), format!(" {line}")),
@@ -56,18 +57,18 @@ fn words(figures: Option<&Figures>, length: &str, bar: Bar, room: Room) -> impl 
 fn network_title(figures: &Figures) -> String {
     format!(
         "{}. Network {} in all, measured; {}",
-        band::method_words(&figures.method),
+        band::method_description(&figures.method),
         format::duration_ms(figures.total_ms),
         figures.line(),
     )
 }
 
 fn segment_title(segment: &Segment, figures: Option<&Figures>) -> String {
-    let words = band::phase_words(segment.phase);
+    let words = segment.phase.description();
     match figures {
-        Some(figures) if Kind::of(segment.phase).is_estimate() => {
-            let estimate = format::estimate(segment.ms, figures.error_ms);
-            format!("{words}: {estimate} ms, {}", band::method_words(&figures.method))
+        Some(figures) if Band::of(segment.phase).is_estimate() => {
+            let estimate = format_estimate(segment.ms, figures.error_ms);
+            format!("{words}: {estimate} ms, {}", band::method_description(&figures.method))
         }
         _ => format!("{words}: {}", format::duration_ms(segment.ms)),
     }
@@ -79,15 +80,15 @@ fn bands(segments: &[Segment], figures: Option<&Figures>, start_ns: i64, window:
         .iter()
         .filter_map(|segment| {
             let bar = window.bar(at(segment.start_ms), at(segment.start_ms + segment.ms))?;
-            let kind = Kind::of(segment.phase);
+            let band = Band::of(segment.phase);
             Some(view! {
                 <i
-                    class=format!("wf-band {}", kind.class())
+                    class=format!("wf-band {}", band::class(band))
                     title=segment_title(segment, figures)
                     style:left=format!("{:.3}%", bar.left)
                     style:width=format!("{:.3}%", bar.width)
                 >
-                    <span aria-hidden="true">{kind.letter()}</span>
+                    <span aria-hidden="true">{band.letter()}</span>
                 </i>
             })
         })

@@ -5,8 +5,8 @@ use std::time::Duration;
 use leptos::{leptos_dom::helpers::set_interval_with_handle, prelude::*, task::spawn_local};
 use throughline_inspector_api::{SetAside, Sink, SinkList};
 
-use super::{backend::Backend, clock};
-use crate::sinks::{self, Tone};
+use super::{api, clock};
+use throughline_inspector::sinks::{self, Tone};
 
 /// How often it is asked for.
 const EVERY: Duration = Duration::from_secs(5);
@@ -14,12 +14,11 @@ const EVERY: Duration = Duration::from_secs(5);
 /// The state of the sinks; nothing where there are none.
 #[component]
 pub(super) fn Sinks() -> impl IntoView {
-    let backend = StoredValue::new(Backend::current());
     let list = RwSignal::new(SinkList::default());
     let ask = move || {
         spawn_local(async move {
             // What cannot be asked for now is in a few seconds; that the server is gone, the list says.
-            let Ok(now) = backend.get_value().get::<SinkList>("/api/traces/sinks").await else { return };
+            let Ok(now) = api::get::<SinkList>("/api/traces/sinks").await else { return };
             list.try_set(now);
         });
     };
@@ -98,8 +97,8 @@ fn set_aside(entries: Vec<SetAside>) -> impl IntoView {
         let many = (entry.count > 1).then(|| format!("{} records: ", sinks::number(entry.count)));
         let link = entry.trace_id.map(|id| {
             let href = match entry.span_id {
-                Some(span_id) => format!("/traces/{id}?span={span_id}"),
-                None => format!("/traces/{id}"),
+                Some(span_id) => api::url(&format!("/traces/{id}?span={span_id}")),
+                None => api::url(&format!("/traces/{id}")),
             };
             view! { <a href=href>"trace"</a> " " }
         });

@@ -11,7 +11,7 @@ use throughline_inspector_api::{Trace, TraceSummary};
 use web_sys::KeyboardEvent;
 
 use super::{
-    backend::Backend,
+    api,
     copy::copy,
     details::Details,
     focus::{is_on_control, is_typing},
@@ -22,7 +22,7 @@ use super::{
     problem_view::ProblemView,
     waterfall::Waterfall,
 };
-use crate::{
+use throughline_inspector::{
     address::{View, is_trace_id},
     model::Model,
     problem::Problem,
@@ -54,7 +54,7 @@ pub fn TracePage() -> impl IntoView {
                         <code class="breakable">{id}</code>
                     </p>
                     <p>
-                        <a class="button" href="/traces">"All traces"</a>
+                        <a class="button" href=api::url("/traces")>"All traces"</a>
                     </p>
                 </div>
             }
@@ -66,7 +66,6 @@ pub fn TracePage() -> impl IntoView {
 /// A trace, fetched, and fetched again while it grows.
 #[component]
 fn Loaded(id: String) -> impl IntoView {
-    let backend = StoredValue::new(Backend::current());
     let phase = RwSignal::new(Phase::Loading);
     let model = RwSignal::new(None::<Arc<Model>>);
     let busy = StoredValue::new(false);
@@ -80,12 +79,8 @@ fn Loaded(id: String) -> impl IntoView {
         spawn_local(async move {
             loop {
                 dirty.try_set_value(false);
-                let (Some(backend), Some(path)) =
-                    (backend.try_get_value(), id.try_with_value(|id| format!("/api/traces/{id}")))
-                else {
-                    return;
-                };
-                match backend.get::<Trace>(&path).await {
+                let Some(path) = id.try_with_value(|id| format!("/api/traces/{id}")) else { return };
+                match api::get::<Trace>(&path).await {
                     Ok(trace) if trace.spans.is_empty() => {
                         phase.try_set(Phase::Failed(Problem::Unreadable {
                             status: 200,
@@ -126,7 +121,7 @@ fn Loaded(id: String) -> impl IntoView {
             );
         }
     };
-    listen(&Backend::current(), grown, load);
+    listen(grown, load);
     let phase_now = Memo::new(move |_| phase.get());
     move || match phase_now.get() {
         Phase::Loading => view! {
@@ -142,7 +137,7 @@ fn Loaded(id: String) -> impl IntoView {
                 <p>"Nothing is stored under " <code class="breakable">{id.get_value()}</code> "."</p>
                 <p class="quiet">"If it is new, it appears here by itself as soon as its first spans arrive."</p>
                 <p>
-                    <a class="button" href="/traces">"All traces"</a>
+                    <a class="button" href=api::url("/traces")>"All traces"</a>
                 </p>
             </div>
         }
@@ -177,7 +172,7 @@ fn Shown(
     let query = use_location().query;
     let read = move || query.with(|query| View::read(|key| query.get(key)));
     let navigate = use_navigate();
-    let path = format!("/traces/{}", first.trace_id);
+    let path = api::url(&format!("/traces/{}", first.trace_id));
     let show = Callback::new(move |view: View| {
         let options = NavigateOptions { resolve: false, replace: true, scroll: false, ..Default::default() };
         navigate(&format!("{path}{}", view.query()), options);
@@ -273,8 +268,9 @@ fn on_arrow(page: Page, key: &str) -> bool {
         ("ArrowLeft" | "ArrowRight" | "Enter" | " ", Some(row)) => {
             let Some(row) = rows.get(row) else { return false };
             let span = row.span as usize;
-            let tree =
-                |look: &dyn Fn(&crate::tree::Tree) -> Option<u32>| page.model.with_untracked(|model| look(&model.tree));
+            let tree = |look: &dyn Fn(&throughline_inspector::tree::Tree) -> Option<u32>| {
+                page.model.with_untracked(|model| look(&model.tree))
+            };
             match key {
                 "ArrowLeft" if row.descendants > 0 && !row.folded => page.fold(span, true),
                 "ArrowLeft" => {

@@ -8,7 +8,7 @@ use super::{
     page::{Page, ROW_PX},
     row::SpanRow,
 };
-use crate::{format, label::Room, viewport};
+use throughline_inspector::{format, label::Room, viewport};
 
 /// Rows rendered beyond those in view, on either side.
 const MARGIN: usize = 10;

@@ -109,7 +109,7 @@ async fn times_that_are_far_off_are_flagged_and_left<R: Timed>() {
 }
 
 async fn a_client_that_floods_is_asked_to_wait_whatever_its_sessions<R: Sample>() {
-    let bench = bench_with(|config| config.limits.client_rate = RateLimit { per_second: 1, burst: 3 });
+    let bench = bench_with(|config| config.limits.client_rate = RateLimit::new(1, 3));
     let from = |client: &str, number| {
         let ticket = bench.intake.issue_ticket(None).unwrap().ticket;
         let mut request = with(records(Encoding::Json, &[R::sample(number)]), TICKET_HEADER, &ticket);

@@ -88,17 +88,23 @@ impl<'a, O: Deserialize<'a> + Default> Visitor<'a> for LevelSeed<O> {
         let mut level = LevelIn { owner: O::default(), list: Vec::new(), schema_url: String::new() };
         while let Some(name) = map.next_key::<Cow<'a, str>>()? {
             if name == self.list {
-                level.list = map.next_value::<Option<_>>()?.unwrap_or_default();
+                level.list = null_is_default(&mut map)?;
             } else if Some(name.as_ref()) == self.owner {
-                level.owner = map.next_value::<Option<_>>()?.unwrap_or_default();
+                level.owner = null_is_default(&mut map)?;
             } else if name == SCHEMA_URL {
-                level.schema_url = map.next_value::<Option<_>>()?.unwrap_or_default();
+                level.schema_url = null_is_default(&mut map)?;
             } else {
                 map.next_value::<IgnoredAny>()?;
             }
         }
         Ok(level)
     }
+}
+
+/// The next value of an object; the default of its type where it is `null`.
+fn null_is_default<'a, T: Deserialize<'a> + Default, A: MapAccess<'a>>(map: &mut A) -> Result<T, A::Error> {
+    // default: `null` is the default of its field in ProtoJSON
+    Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
 }
 
 #[derive(Default, Deserialize)]

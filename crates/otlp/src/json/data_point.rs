@@ -214,19 +214,19 @@ fn read_point(metric: &Arc<Metric>, text: &str, shared: &Shared) -> Result<Resul
             max: optional(point.max),
             scale: point.scale.0,
             zero_count: point.zero_count.0,
-            zero_threshold: optional(point.zero_threshold).unwrap_or_default(),
+            zero_threshold: optional(point.zero_threshold).unwrap_or(0.0),
             positive: buckets(point.positive),
             negative: buckets(point.negative),
         })),
         MetricKind::Summary => PointValue::Summary(QuantileSummary {
             count: point.count.0,
-            sum: optional(point.sum).unwrap_or_default(),
+            sum: optional(point.sum).unwrap_or(0.0),
             quantiles: point
                 .quantile_values
                 .into_iter()
                 .map(|at| Quantile {
-                    quantile: optional(at.quantile).unwrap_or_default(),
-                    value: optional(at.value).unwrap_or_default(),
+                    quantile: optional(at.quantile).unwrap_or(0.0),
+                    value: optional(at.value).unwrap_or(0.0),
                 })
                 .collect(),
         }),

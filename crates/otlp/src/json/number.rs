@@ -13,6 +13,7 @@ where
     D: Deserializer<'de>,
     T: Deserialize<'de> + Default,
 {
+    // default: `null` is the default of its field in ProtoJSON
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
@@ -103,7 +104,10 @@ impl Visitor<'_> for FloatVisitor {
     }
 }
 
-/// An enumeration, by number or by its name in the `.proto` file; what is unknown is 0.
+/// The number of every enumeration's value for what is not specified or not known.
+const UNKNOWN: i32 = 0;
+
+/// An enumeration, by number or by its name in the `.proto` file; what is unknown is [`UNKNOWN`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Enumeration<N>(pub(crate) i32, PhantomData<N>);
 
@@ -129,15 +133,15 @@ impl<N: Named> Visitor<'_> for EnumerationVisitor<N> {
     }
 
     fn visit_u64<E: de::Error>(self, number: u64) -> Result<Self::Value, E> {
-        Ok(Enumeration(i32::try_from(number).unwrap_or_default(), PhantomData))
+        Ok(Enumeration(i32::try_from(number).unwrap_or(UNKNOWN), PhantomData))
     }
 
     fn visit_i64<E: de::Error>(self, number: i64) -> Result<Self::Value, E> {
-        Ok(Enumeration(i32::try_from(number).unwrap_or_default(), PhantomData))
+        Ok(Enumeration(i32::try_from(number).unwrap_or(UNKNOWN), PhantomData))
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
         let number = N::number(name).or_else(|| name.parse().ok());
-        Ok(Enumeration(number.unwrap_or_default(), PhantomData))
+        Ok(Enumeration(number.unwrap_or(UNKNOWN), PhantomData))
     }
 }

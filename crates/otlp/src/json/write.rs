@@ -4,7 +4,7 @@ use serde::{Serialize, Serializer};
 
 /// Writes what cannot fail to be written: strings, numbers, lists and objects with string keys.
 pub(crate) fn to_vec(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).unwrap_or_default()
+    serde_json::to_vec(value).expect("strings, numbers, lists and objects with string keys are written to memory")
 }
 
 // serde wants a reference.

@@ -46,10 +46,10 @@ pub(crate) fn decode<R: Record>(body: &[u8]) -> Result<Decoded<R>, DecodeError> 
     let mut decoded = Decoded::default();
     for of_resource in Data::decode(Bytes::copy_from_slice(body))?.resources {
         let of_resource = OfResource::decode(of_resource)?;
-        let of = Shared::of_resource(read::resource(of_resource.resource.unwrap_or_default(), of_resource.schema_url));
+        let of = Shared::of_resource(read::resource(of_resource.resource, of_resource.schema_url));
         for of_scope in of_resource.scopes {
             let of_scope = OfScope::decode(of_scope)?;
-            let shared = of.with_scope(read::scope(of_scope.scope.unwrap_or_default(), of_scope.schema_url));
+            let shared = of.with_scope(read::scope(of_scope.scope, of_scope.schema_url));
             for record in of_scope.records {
                 R::all_from_protobuf(&record, &shared, &mut decoded)?;
             }
@@ -88,8 +88,8 @@ pub(crate) fn decode_resource_scope(body: &[u8]) -> Result<(Arc<Resource>, Arc<S
     let mut of_resource = OfResource::decode(body)?;
     let of_scope = OfScope::decode(of_resource.scopes.pop().ok_or(DecodeError::NoResource)?)?;
     Ok((
-        Arc::new(read::resource(of_resource.resource.unwrap_or_default(), of_resource.schema_url)),
-        Arc::new(read::scope(of_scope.scope.unwrap_or_default(), of_scope.schema_url)),
+        Arc::new(read::resource(of_resource.resource, of_resource.schema_url)),
+        Arc::new(read::scope(of_scope.scope, of_scope.schema_url)),
     ))
 }
 

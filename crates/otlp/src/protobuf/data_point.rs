@@ -66,6 +66,7 @@ impl MetricMessage {
 /// The metric, and its points as bytes.
 fn split(message: &[u8]) -> Result<(Arc<Metric>, Vec<Bytes>), DecodeError> {
     let mut message = MetricMessage::decode(Bytes::copy_from_slice(message))?;
+    // default: a metric without data is a gauge without points
     let (kind, points) = message.take_points().unwrap_or_default();
     let metric = Metric {
         name: message.name,
@@ -240,8 +241,8 @@ fn exemplar_messages(exemplars: &[Exemplar]) -> Vec<metrics::Exemplar> {
     let message = |exemplar: &Exemplar| metrics::Exemplar {
         filtered_attributes: write::attributes(&exemplar.attributes),
         time_unix_nano: exemplar.time_ns,
-        span_id: exemplar.span_id.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
-        trace_id: exemplar.trace_id.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
+        span_id: exemplar.span_id.map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
+        trace_id: exemplar.trace_id.map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
         value: exemplar.value.map(|value| match value {
             Number::Int(number) => exemplar::Value::AsInt(number),
             Number::Double(number) => exemplar::Value::AsDouble(number),

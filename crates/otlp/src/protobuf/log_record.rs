@@ -35,7 +35,7 @@ fn record_of(message: logs::LogRecord, shared: &Shared) -> Result<LogRecord, Rej
         observed_time_ns: message.observed_time_unix_nano,
         severity: Severity::from_number(message.severity_number),
         severity_text: message.severity_text,
-        body: message.body.map(read::value).unwrap_or_default(),
+        body: message.body.map_or(Value::Empty, read::value),
         attributes: read::attributes(message.attributes),
         dropped_attributes_count: message.dropped_attributes_count,
         flags: message.flags,
@@ -58,8 +58,8 @@ fn record_message(record: &LogRecord) -> logs::LogRecord {
         attributes: write::attributes(&record.attributes),
         dropped_attributes_count: record.dropped_attributes_count,
         flags: record.flags,
-        trace_id: record.trace_id.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
-        span_id: record.span_id.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
+        trace_id: record.trace_id.map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
+        span_id: record.span_id.map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
         event_name: record.event_name.clone(),
     }
 }

@@ -4,7 +4,9 @@ use opentelemetry_proto::tonic::{common::v1 as common, resource::v1::Resource as
 
 use crate::{KeyValue, Resource, Scope, Value};
 
-pub(super) fn resource(message: ResourceMessage, schema_url: String) -> Resource {
+pub(super) fn resource(message: Option<ResourceMessage>, schema_url: String) -> Resource {
+    // default: in proto3, a message that is absent is an empty one
+    let message = message.unwrap_or_default();
     Resource {
         attributes: attributes(message.attributes),
         dropped_attributes_count: message.dropped_attributes_count,
@@ -12,7 +14,9 @@ pub(super) fn resource(message: ResourceMessage, schema_url: String) -> Resource
     }
 }
 
-pub(super) fn scope(message: common::InstrumentationScope, schema_url: String) -> Scope {
+pub(super) fn scope(message: Option<common::InstrumentationScope>, schema_url: String) -> Scope {
+    // default: in proto3, a message that is absent is an empty one
+    let message = message.unwrap_or_default();
     Scope {
         name: message.name,
         version: message.version,
@@ -25,7 +29,7 @@ pub(super) fn scope(message: common::InstrumentationScope, schema_url: String) -
 pub(super) fn attributes(messages: Vec<common::KeyValue>) -> Vec<KeyValue> {
     messages
         .into_iter()
-        .map(|message| KeyValue { key: message.key, value: message.value.map(value).unwrap_or_default() })
+        .map(|message| KeyValue { key: message.key, value: message.value.map_or(Value::Empty, value) })
         .collect()
 }
 

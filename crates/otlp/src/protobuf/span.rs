@@ -32,7 +32,6 @@ fn span_of(message: trace::Span, shared: &Shared) -> Result<Span, Rejection> {
     let ids = shared.check().and_then(|()| ids.checked());
     let (trace_id, span_id, parent_span_id) =
         ids.map_err(|reason| Rejection::new(Signal::Traces, &message.name, reason))?;
-    let status = message.status.unwrap_or_default();
     let (links, dropped_links_count) =
         assemble::links(message.links.into_iter().map(link_of), message.dropped_links_count);
     let span = Span {
@@ -51,11 +50,15 @@ fn span_of(message: trace::Span, shared: &Shared) -> Result<Span, Rejection> {
         dropped_events_count: message.dropped_events_count,
         links,
         dropped_links_count,
-        status: Status { code: StatusCode::from_number(status.code), message: status.message },
+        status: message.status.map_or_else(Status::default, status_of),
         resource: Arc::clone(&shared.resource),
         scope: Arc::clone(&shared.scope),
     };
     assemble::check_span(span)
+}
+
+fn status_of(message: trace::Status) -> Status {
+    Status { code: StatusCode::from_number(message.code), message: message.message }
 }
 
 fn event_of(message: span::Event) -> Event {
@@ -83,7 +86,7 @@ fn span_message(span: &Span) -> trace::Span {
         trace_id: span.trace_id.to_bytes().to_vec(),
         span_id: span.span_id.to_bytes().to_vec(),
         trace_state: span.trace_state.clone(),
-        parent_span_id: span.parent_span_id.map(|id| id.to_bytes().to_vec()).unwrap_or_default(),
+        parent_span_id: span.parent_span_id.map_or_else(Vec::new, |id| id.to_bytes().to_vec()),
         flags: span.flags,
         name: span.name.clone(),
         kind: span.kind.number(),

@@ -1,48 +1,48 @@
 //! `throughline backup DIRECTORY`: copies the stores.
 
 use std::{
-    fs::{self, DirBuilder, File},
+    fs::{self, File},
     io,
     path::Path,
 };
 
 use anyhow::Context;
+use tempfile::TempDir;
 
 use super::{must_be_new, progress};
 
 /// Copies all stores of telemetry into the directory `to`, while the server runs or not. The copy gets its name when it is complete.
 pub(crate) fn run(data_dir: &Path, to: &Path) -> anyhow::Result<()> {
     must_be_new(to)?;
-    let mut partial = to.to_path_buf().into_os_string();
-    partial.push(".partial");
-    let partial = Path::new(&partial);
-    must_be_new(partial)?;
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(partial).with_context(|| format!("`{}` cannot be created", partial.display()))?;
+    // It is removed when it is dropped: half a copy is none.
+    let partial = partial(to).with_context(|| format!("no directory can be made beside `{}`", to.display()))?;
     let bar = progress::bar(0, "pages");
-    let copied = throughline_store::backup(data_dir, partial, |done, total| {
+    let copied = throughline_store::backup(data_dir, partial.path(), |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    let copied = copied.with_context(|| format!("the stores in `{}` cannot be copied", data_dir.display()));
-    let moved = copied.and_then(|()| {
-        let bytes = write_out(partial).context("the copy cannot be written to disk")?;
-        fs::rename(partial, to).with_context(|| format!("the copy cannot be named `{}`", to.display()))?;
-        Ok(bytes)
-    });
-    if moved.is_err() {
-        // best effort: the error that is returned matters more than the remains of the copy.
-        let _ = fs::remove_dir_all(partial);
-    }
-    let bytes = moved?;
+    copied.with_context(|| format!("what is stored in `{}` cannot be copied", data_dir.display()))?;
+    let bytes = write_out(partial.path()).context("the copy cannot be written to disk")?;
+    fs::rename(partial.path(), to).with_context(|| format!("the copy cannot be named `{}`", to.display()))?;
+    // Its name is another one now.
+    drop(partial.keep());
     println!("{} has {bytes} bytes; it is a data directory, for --data-dir or to be put into one", to.display());
     Ok(())
 }
 
-/// Flushes the files to disk, so that a power cut does not lose them, and returns their size in bytes.
+/// A new directory beside `to`, for this user alone.
+fn partial(to: &Path) -> io::Result<TempDir> {
+    let name = to.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(name).suffix(".partial");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o700));
+    builder.tempdir_in(dir)
+}
+
+/// What is said to be there is there after a power cut too. How many bytes it has.
 fn write_out(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {

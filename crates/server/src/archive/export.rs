@@ -1,12 +1,13 @@
 //! `throughline export FILE`: writes records as OTLP.
 
 use std::{
-    fs::{self, File},
-    io::{BufWriter, Write},
+    fs::File,
+    io::{self, BufWriter, Write},
     path::Path,
 };
 
 use anyhow::Context;
+use tempfile::NamedTempFile;
 use throughline_otlp::{Record, encode};
 use throughline_store::{Archive, StoreError};
 
@@ -23,34 +24,35 @@ pub(crate) fn run(data_dir: &Path, file: &Path, format: Option<Format>, kind: Ki
         Archive::open(data_dir).with_context(|| format!("the store in `{}` cannot be read", data_dir.display()))?;
     let counts = archive.counts()?;
     let format = format.unwrap_or_else(|| Format::of(file));
-    let mut partial = file.to_path_buf().into_os_string();
-    partial.push(".partial");
-    let partial = Path::new(&partial);
-    must_be_new(partial)?;
-    let output = File::create_new(partial).with_context(|| format!("`{}` cannot be created", partial.display()))?;
-    let output = BufWriter::new(output);
-    let written = match kind {
+    // It is removed when it is dropped: half a file is none.
+    let mut partial = partial(file).with_context(|| format!("no file can be made beside `{}`", file.display()))?;
+    let output = BufWriter::new(partial.as_file_mut());
+    let count = match kind {
         Kind::Traces => write(output, format, counts.spans, |cursor| archive.after(cursor, AT_ONCE)),
         Kind::Logs => write(output, format, counts.log_records, |cursor| archive.logs_after(cursor, AT_ONCE)),
-    };
-    let named = written.and_then(|count| {
-        fs::rename(partial, file).with_context(|| format!("the file cannot be named `{}`", file.display()))?;
-        Ok(count)
-    });
-    if named.is_err() {
-        // best effort: the error that is returned matters more than the remains of the file.
-        let _ = fs::remove_file(partial);
-    }
+    }?;
+    partial.persist_noclobber(file).with_context(|| format!("the file cannot be named `{}`", file.display()))?;
     let what = match kind {
         Kind::Traces => "spans",
         Kind::Logs => "log records",
     };
-    println!("{} has {} {what}", file.display(), named?);
+    println!("{} has {count} {what}", file.display());
     Ok(())
 }
 
+/// A new file in the directory of `file`, with the mode of any other that this user makes.
+fn partial(file: &Path) -> io::Result<NamedTempFile> {
+    let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+    let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(name).suffix(".partial");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(dir)
+}
+
 fn write<R: Record>(
-    mut output: BufWriter<File>,
+    mut output: BufWriter<&mut File>,
     format: Format,
     total: u64,
     after: impl Fn(u64) -> Result<Vec<(u64, R)>, StoreError>,
@@ -78,7 +80,7 @@ fn write<R: Record>(
         bar.set_position(count);
     }
     bar.finish_and_clear();
-    let file = output.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+    let file = output.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all().context("the file cannot be written to disk")?;
     Ok(count)
 }

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use throughline_axum::Finding;
+use throughline_self_check::Finding;
 use throughline_store::inspect;
 
 use crate::pipeline::LOCK_FILE;
@@ -92,7 +92,7 @@ fn may_be_written(dir: &Path) -> bool {
 mod tests {
     use std::{collections::BTreeMap, fs, path::PathBuf, time::SystemTime};
 
-    use throughline_axum::Outcome;
+    use throughline_self_check::Outcome;
     use throughline_store::Store;
 
     use super::*;

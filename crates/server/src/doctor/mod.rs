@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use reqwest::blocking::Client;
-use throughline_axum::{Finding, Outcome, Report, self_check};
+use throughline_self_check::{Finding, Outcome, Report, self_check};
 
 use secrecy::ExposeSecret as _;
 use throughline_inspector_server::Access;

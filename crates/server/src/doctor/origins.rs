@@ -1,7 +1,7 @@
 //! Checks whether browsers let pages of other origins send `traceparent` to the server.
 
 use reqwest::{Method, blocking::Client, header};
-use throughline_axum::Finding;
+use throughline_self_check::Finding;
 
 use super::server::Server;
 

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use tempfile::TempDir;
-use throughline_axum::Finding;
+use throughline_self_check::Finding;
 
 use crate::{addresses::Addresses, healthcheck, settings::Settings};
 

@@ -8,7 +8,8 @@ use reqwest::{
     header::{CONTENT_TYPE, DATE},
     redirect,
 };
-use throughline_axum::Finding;
+use secrecy::ExposeSecret as _;
+use throughline_self_check::Finding;
 
 use super::TIMEOUT;
 use crate::settings::{Settings, Upstream};
@@ -50,7 +51,7 @@ fn ask(upstream: &Upstream) -> reqwest::Result<Response> {
     }
     let mut request = builder.build()?.post(upstream.endpoint.clone()).header(CONTENT_TYPE, "application/x-protobuf");
     for (name, value) in &upstream.headers {
-        request = request.header(name, value.expose());
+        request = request.header(name, value.expose_secret());
     }
     // An ExportTraceServiceRequest without spans has no bytes.
     request.body(Vec::new()).send()

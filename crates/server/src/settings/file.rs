@@ -7,7 +7,6 @@ use std::{collections::BTreeMap, fs, ops::Range, path::Path};
 use clap::{Arg, Command};
 use http::{HeaderName, HeaderValue};
 use secrecy::{ExposeSecret as _, SecretString};
-use throughline_forward::Secret;
 use toml::{Spanned, Value};
 
 use self::format::{Document, HeaderSource, SinkTable};
@@ -166,7 +165,7 @@ fn header(
     name: &str,
     value: HeaderSource,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<(String, Secret), String> {
+) -> Result<(String, SecretString), String> {
     let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the name is not that of a header")?;
     let value = match value {
         HeaderSource::Text(value) => value,
@@ -175,9 +174,8 @@ fn header(
             .map(SecretString::from)
             .ok_or_else(|| format!("the environment variable {variable_name} is not set"))?,
     };
-    let value = value.expose_secret();
-    HeaderValue::from_str(value).map_err(|_| "the value has characters that a header cannot have")?;
-    Ok((name.as_str().to_owned(), Secret::new(value)))
+    HeaderValue::from_str(value.expose_secret()).map_err(|_| "the value has characters that a header cannot have")?;
+    Ok((name.as_str().to_owned(), value))
 }
 
 #[cfg(test)]

@@ -141,7 +141,7 @@ impl OutboxArgs {
             upstreams.push(sink);
         }
         for (name, headers) in self.sink_headers.into_iter().flat_map(|list| list.0) {
-            let sink = upstreams.iter_mut().find(|upstream| upstream.name == name);
+            let sink = upstreams.iter_mut().find(|upstream| upstream.name.as_str() == name);
             // The name is not repeated: where the colon is missing, it is a part of a header's value.
             let sink = sink.ok_or_else(|| wrong(SINK_HEADERS, "an entry is for a name that no sink has"))?;
             sink.headers.extend(headers);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
-use throughline_store::Retention;
+use throughline_store::{Retention, SinkName};
 
 use super::{SettingError, values::Maybe, wrong};
 
@@ -28,7 +28,7 @@ pub(crate) struct RetentionArgs {
 
 impl RetentionArgs {
     /// The retention with these sinks, if the settings go together.
-    pub(super) fn resolve<'a>(&self, sinks: impl Iterator<Item = &'a str>) -> Result<Retention, SettingError> {
+    pub(super) fn resolve<'a>(&self, sinks: impl Iterator<Item = &'a SinkName>) -> Result<Retention, SettingError> {
         let (age, bytes, unsent_bytes) = (self.retain_for.0, self.retain_bytes.0, self.retain_unsent_bytes.0);
         if let (Some(bytes), Some(unsent)) = (bytes, unsent_bytes)
             && unsent < bytes
@@ -36,15 +36,13 @@ impl RetentionArgs {
             let reason = format!("it is less than the {bytes} bytes of --retain-bytes");
             return Err(wrong(UNSENT, reason));
         }
-        // As `throughline-forward` names its cursors.
-        let span_sinks: Vec<String> = sinks.map(str::to_owned).collect();
-        let log_sinks: Vec<String> = span_sinks.iter().map(|sink| format!("{sink}/logs")).collect();
+        let sinks: Vec<SinkName> = sinks.cloned().collect();
         Ok(Retention::default()
             .with_age(age)
             .with_bytes(bytes)
             .with_unsent_bytes(unsent_bytes)
-            .with_span_sinks(span_sinks)
-            .with_log_sinks(log_sinks))
+            .with_span_sinks(sinks.clone())
+            .with_log_sinks(sinks))
     }
 }
 
@@ -79,7 +77,8 @@ mod tests {
     fn retention(age: &str, bytes: &str, unsent: &str) -> Result<Retention, String> {
         let args =
             RetentionArgs { retain_for: time(age)?, retain_bytes: size(bytes)?, retain_unsent_bytes: size(unsent)? };
-        args.resolve(["honeycomb", "x"].into_iter()).map_err(|error| error.to_string())
+        let sinks = ["honeycomb", "x"].map(|name| SinkName::new(name).unwrap());
+        args.resolve(sinks.iter()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -87,7 +86,9 @@ mod tests {
         let kept = retention("30d", "10GiB", "20 gb").unwrap();
         assert_eq!(kept.age, Some(Duration::from_secs(30 * 86_400)));
         assert_eq!((kept.bytes, kept.unsent_bytes), (Some(10 << 30), Some(20_000_000_000)));
-        assert_eq!(kept.log_sinks, ["honeycomb/logs", "x/logs"]);
+        for sinks in [&kept.span_sinks, &kept.log_sinks] {
+            assert_eq!(sinks.iter().map(SinkName::as_str).collect::<Vec<_>>(), ["honeycomb", "x"]);
+        }
         let kept = retention("Forever", "unlimited", "unlimited").unwrap();
         assert_eq!((kept.age, kept.bytes, kept.unsent_bytes), (None, None, None));
         assert_eq!(retention("90s", "1048576", "1mib").unwrap().age, Some(Duration::from_secs(90)));

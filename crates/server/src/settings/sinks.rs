@@ -1,7 +1,8 @@
 //! Sinks: where records are forwarded to, and the value parsers of their settings.
 
-use secrecy::{ExposeSecret as _, SecretString};
-use throughline_forward::{Secret, logs_endpoint, metrics_endpoint, parse_headers, traces_endpoint};
+use secrecy::SecretString;
+use throughline_forward::{logs_endpoint, metrics_endpoint, parse_headers, traces_endpoint};
+use throughline_store::SinkName;
 use url::Url;
 
 use super::values::List;
@@ -12,7 +13,7 @@ const MAX_NAME_CHARS: usize = 32;
 /// One sink.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
-    pub(crate) name: String,
+    pub(crate) name: SinkName,
     /// The full URL of the traces path.
     pub(crate) endpoint: Url,
     /// The full URL of the logs path.
@@ -23,7 +24,7 @@ pub(crate) struct Upstream {
 }
 
 /// Headers of requests to a sink.
-pub(crate) type Headers = Vec<(String, Secret)>;
+pub(crate) type Headers = Vec<(String, SecretString)>;
 
 impl Upstream {
     /// A sink with these URLs and headers. The name is checked.
@@ -32,14 +33,15 @@ impl Upstream {
         if name.is_empty() || name.len() > MAX_NAME_CHARS || !name.chars().all(is_valid) {
             return Err("a name has 1 to 32 lower-case letters, digits, `-` and `_`");
         }
+        let name = SinkName::new(name).expect("a name of these characters is one of a sink");
         let SignalUrls { traces, logs, metrics } = urls;
-        Ok(Self { name: name.to_owned(), endpoint: traces, logs_endpoint: logs, metrics_endpoint: metrics, headers })
+        Ok(Self { name, endpoint: traces, logs_endpoint: logs, metrics_endpoint: metrics, headers })
     }
 
     /// Adds Honeycomb's API key unless a header has one.
     pub(super) fn add_honeycomb_key(&mut self, key: &SecretString) {
         if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(HONEYCOMB_TEAM)) {
-            self.headers.push((HONEYCOMB_TEAM.to_owned(), Secret::new(key.expose_secret())));
+            self.headers.push((HONEYCOMB_TEAM.to_owned(), key.clone()));
         }
     }
 

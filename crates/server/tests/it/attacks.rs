@@ -12,9 +12,9 @@ use throughline_inspector_api::AttributeValue;
 use throughline_intake::{SessionId, Ticket, TicketKey};
 use throughline_otlp::{Encoding, KeyValue, Span, context::TraceId, encode_traces};
 
-use crate::{
-    doors::gzip,
-    support::{Bench, DEADLINE, as_json, eventually, exception, new_span_id, new_trace_id, now_ns, read, set, span},
+use crate::support::{
+    Bench, DEADLINE, Start as _, as_json, eventually, exception, gzip, new_span_id, new_trace_id, now_ns, read, set,
+    span,
 };
 
 const JSON: &str = "application/json";
@@ -23,7 +23,7 @@ const TICKET: &str = "x-throughline-ticket";
 const MIB: usize = 1 << 20;
 /// The key of these tests' servers, in hex and as it is.
 const KEY: &str = "2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a";
-const SERVICE: &str = "cruddur-web";
+const SERVICE: &str = "throughline-web";
 
 fn key() -> TicketKey {
     TicketKey::from_bytes([0x2a; 32])
@@ -59,9 +59,9 @@ fn peak_memory(bench: &Bench) -> usize {
     line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// The application answers, and telemetry comes in.
+/// Requests are answered, and telemetry comes in.
 async fn assert_well(bench: &Bench) {
-    assert_eq!(status(bench.get("/api/activities/home")).await, 200);
+    assert_eq!(status(bench.get("/readyz")).await, 200);
     let trace_id = new_trace_id();
     bench.store(&[span(&trace_id, "well")]).await;
     assert!(bench.find_trace(&trace_id).await.is_some());

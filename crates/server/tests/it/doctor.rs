@@ -8,7 +8,7 @@ use std::{
 
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, binary, eventually};
+use crate::support::{Bench, Start as _, binary, eventually};
 
 const KEY: &str = "hcaik_d0ct0rs-k3y-n0b0dy-s33s";
 
@@ -49,7 +49,7 @@ async fn without_a_server_one_is_started_and_the_chain_is_checked_to_the_upstrea
     let dir = tempfile::tempdir().unwrap();
     let (listen, endpoint) = (nowhere(), upstream.endpoint());
     let env = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", endpoint.as_str())];
-    let args = ["--listen", &listen, "--allow-origin", "http://shop.example:8080"];
+    let args = ["--listen", &listen, "--allow-origin", "http://shop.example:8080", "--base-path", "/tl"];
     let examined = examine(&args, &env, &dir.path().join("data")).await;
     assert!(examined.healthy, "{}", examined.table);
     assert!(!examined.table.contains('→'), "{}", examined.table);

@@ -5,13 +5,14 @@ use std::{
     net::TcpStream,
 };
 
-use flate2::{Compression, write::GzEncoder};
 use reqwest::{RequestBuilder, Response, header};
 use serde::Deserialize;
 use throughline_inspector_api::Span;
 use throughline_otlp::{Encoding, encode_traces};
 
-use crate::support::{Bench, DEADLINE, as_json, is_hex, new_span_id, new_trace_id, read, set, span, text};
+use crate::support::{
+    Bench, DEADLINE, Start as _, as_json, gzip, is_hex, new_span_id, new_trace_id, read, set, span, text,
+};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
@@ -44,12 +45,6 @@ fn public(bench: &Bench, ticket: &str, body: impl Into<reqwest::Body>) -> Reques
 /// A batch for the trusted door.
 fn trusted(bench: &Bench, content_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
     bench.trusted("/v1/traces").header(header::CONTENT_TYPE, content_type).body(body)
-}
-
-pub(crate) fn gzip(body: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(body).unwrap();
-    encoder.finish().unwrap()
 }
 
 fn one_span(trace_id: &str) -> String {
@@ -302,7 +297,7 @@ async fn the_public_door_takes_protobuf_and_gzip() {
     let request = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, PROTOBUF);
     let request = request.header(header::CONTENT_ENCODING, "gzip").header(TICKET, &ticket).body(body);
     assert_protobuf(&request.send().await.unwrap(), 200);
-    assert_eq!(only_span(&bench, &trace_id).await.service, "cruddur-web");
+    assert_eq!(only_span(&bench, &trace_id).await.service, "throughline-web");
 }
 
 #[tokio::test]

@@ -10,7 +10,9 @@ use throughline_otlp::{
     decode_traces,
 };
 
-use crate::support::{Bench, DEADLINE, as_json, eventually, new_span_id, new_trace_id, now_ns, refused, set, span};
+use crate::support::{
+    Bench, DEADLINE, Start as _, as_json, eventually, new_span_id, new_trace_id, now_ns, refused, set, span,
+};
 
 const MS: u64 = 1_000_000;
 

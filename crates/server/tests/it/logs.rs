@@ -4,7 +4,7 @@ use reqwest::{RequestBuilder, header};
 use throughline_inspector_api::{self as inspector, AttributeValue};
 use throughline_otlp::{Encoding, KeyValue, LogRecord, Severity, Span, Value, decode_logs, encode, encode_logs};
 
-use crate::support::{Bench, DEADLINE, exception, new_trace_id, now_ns, read, span, text};
+use crate::support::{Bench, DEADLINE, Start as _, exception, new_trace_id, now_ns, read, span, text};
 
 const PROTOBUF: &str = "application/x-protobuf";
 
@@ -125,7 +125,7 @@ async fn what_may_not_come_in_does_not() {
     let large = bench.request("POST", "/v1/logs").header(header::CONTENT_TYPE, PROTOBUF);
     // Packed, so that all of it is there before the answer: a client that still writes may see a broken pipe instead.
     let large = large.header("x-throughline-ticket", &ticket).header(header::CONTENT_ENCODING, "gzip");
-    let large = large.body(crate::doors::gzip(&vec![0; 5 << 20]));
+    let large = large.body(crate::support::gzip(&vec![0; 5 << 20]));
     assert_eq!(large.send().await.unwrap().status(), 413);
     assert_eq!(bench.get("/v1/logs").send().await.unwrap().status(), 405);
     assert_eq!(logs(&bench, &span).await, []);

@@ -1,11 +1,12 @@
-//! The server as its users meet it: a real process, asked over HTTP.
+//! The program `throughline` as its users meet it: a real process, asked over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod alone;
 mod archive;
 mod attacks;
+mod base_path;
 mod config_file;
 mod crash;
-mod cruddur;
 mod doctor;
 mod doctor_reads;
 mod doors;
@@ -16,9 +17,7 @@ mod misbehaviour;
 mod outbox;
 mod pages;
 mod proxies;
-mod refusals;
 mod restore;
 mod settings;
 mod support;
-mod traces;
 mod upstream;

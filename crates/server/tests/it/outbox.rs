@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use throughline_inspector_api::{Sink, SinkList, SinkState};
-use throughline_otlp::{DataPoint, KeyValue, Metric, Number, PointValue, Span, Status, StatusCode, Value};
+use throughline_otlp::{
+    DataPoint, KeyValue, Metric, Number, PointValue, Span, SpanKind, Status, StatusCode, Value, context::SpanId,
+};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, DEADLINE, as_json, eventually, new_span_id, new_trace_id, read, span};
+use crate::support::{Bench, DEADLINE, Start as _, as_json, eventually, new_span_id, new_trace_id, read, span};
 
 const KEY: &str = "hcaik_0utb0x";
 
@@ -175,4 +177,42 @@ async fn a_pages_spans_are_sent_in_the_servers_clock_where_that_is_wanted() {
     };
     assert_eq!(start_of(&plain, "off").await, (0, None));
     assert_eq!(start_of(&aligned, "on").await, (1_500_000_000, Some(1500.0)));
+}
+
+/// The inspector moves the server's spans into the page's clock, an upstream gets the page's spans in the server's: both by the
+/// same amount, that of the request which knows best.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_inspector_and_an_upstream_move_a_trace_by_the_same_amount() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let endpoint = upstream.endpoint();
+    let bench = Bench::start_with(&[], &env(&endpoint, &[("THROUGHLINE_ALIGN_CLOCKS", "on")]));
+    let (trace_id, rough, good) = (new_trace_id(), new_span_id(), new_span_id());
+    let answers = [&rough, &good].map(|parent| {
+        let mut answer = span(&trace_id, "answer");
+        answer.kind = SpanKind::Server;
+        answer.parent_span_id = Some(SpanId::from_hex(parent).unwrap());
+        answer
+    });
+    bench.store(&answers).await;
+    let ticket: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
+    let requests = as_json(&[(&trace_id, &rough, "GET"), (&trace_id, &good, "GET")]);
+    let mut body: serde_json::Value = serde_json::from_str(&requests).unwrap();
+    for (number, (offset_ms, error_ms)) in [(1510.0, 20.0), (1500.0, 0.5)].into_iter().enumerate() {
+        body["resourceSpans"][0]["scopeSpans"][0]["spans"][number]["attributes"] = serde_json::json!([
+            { "key": "throughline.clock.offset_ms", "value": { "doubleValue": offset_ms } },
+            { "key": "throughline.clock.error_ms", "value": { "doubleValue": error_ms } },
+        ]);
+    }
+    let batch = bench.request("POST", "/v1/traces").header("content-type", "application/json");
+    let batch = batch.header("x-throughline-ticket", ticket["ticket"].as_str().unwrap());
+    assert_eq!(batch.body(body.to_string()).send().await.unwrap().status(), 200);
+
+    let sent = eventually("all spans", async || Some(upstream.spans()).filter(|spans| spans.len() == 4)).await;
+    let shifts_ms = sent.iter().filter_map(|span| span.attribute("throughline.clock.shift_ms")?.as_f64());
+    assert_eq!(shifts_ms.collect::<Vec<_>>(), [1500.0, 1500.0]);
+    let shown = bench.trace(&trace_id, 4).await.spans;
+    for span in shown {
+        let expected_ns = if span.name == "answer" { -1_500_000_000 } else { 0 };
+        assert_eq!(span.align_ns, expected_ns, "{}", span.name);
+    }
 }

@@ -1,7 +1,6 @@
 //! Pages, health, other origins, and who may look at traces.
 //!
-//! The program may have been built without the frontend; every page is then a sentence with status 503, and what holds
-//! for pages is asserted where there are any. The end-to-end tests run against a program that has them.
+//! The inspector's page has to be built into the program (`cargo xtask build`).
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -11,24 +10,9 @@ use std::{
 use reqwest::{Response, header};
 use throughline_inspector_api::TraceList;
 
-use crate::support::{Bench, binary, client, metric, new_trace_id, read, refused, span};
+use crate::support::{Bench, Start as _, binary, client, new_trace_id, read, refused, span};
 
 const PAGES: &str = "https://pages.test:8443";
-
-/// Whether the frontend is in the program.
-async fn is_built(bench: &Bench) -> bool {
-    let response = bench.get("/").header(header::ACCEPT, "text/html").send().await.unwrap();
-    let (status, content_type) = (response.status(), value(&response, "content-type").unwrap());
-    match status.as_u16() {
-        200 => assert!(content_type.starts_with("text/html"), "{content_type}"),
-        503 => {
-            assert!(content_type.starts_with("text/plain"), "{content_type}");
-            assert!(response.text().await.unwrap().contains("cargo xtask build"), "it says what to do");
-        }
-        other => panic!("GET / is {other}"),
-    }
-    status == 200
-}
 
 fn value(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
@@ -63,51 +47,44 @@ async fn the_health_check_command_says_whether_it_lives() {
 }
 
 #[tokio::test]
-async fn pages_have_the_headers_that_protect_them() {
+async fn the_inspectors_page_has_the_headers_that_protect_it() {
     let bench = Bench::start();
-    let response = bench.get("/").header(header::ACCEPT, "text/html").send().await.unwrap();
-    assert_eq!(value(&response, "x-content-type-options").as_deref(), Some("nosniff"));
-    if is_built(&bench).await {
+    let trace = format!("/traces/{}", new_trace_id());
+    let mut tags = Vec::new();
+    for path in ["/traces", &trace] {
+        let response = bench.get(path).header(header::ACCEPT, "text/html").send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}: build the page with `cargo xtask build`");
+        assert!(value(&response, "content-type").unwrap().starts_with("text/html"), "{path}");
+        assert_eq!(value(&response, "x-content-type-options").as_deref(), Some("nosniff"));
+        assert_eq!(value(&response, "x-frame-options").as_deref(), Some("DENY"));
+        assert_eq!(value(&response, "cache-control").as_deref(), Some("no-cache"));
         let policy = value(&response, "content-security-policy").expect("a policy");
-        let directive = |name: &str| policy.split(';').map(str::trim).find(|directive| directive.starts_with(name));
-        let scripts = directive("script-src").or_else(|| directive("default-src")).expect("what scripts may be");
-        assert!(!scripts.contains("'unsafe-inline'") && !scripts.contains("'unsafe-eval'"), "{policy}");
-        assert!(value(&response, "etag").is_some(), "no etag");
-        assert!(!value(&response, "cache-control").unwrap_or_default().contains("immutable"), "a page is not for ever");
+        let scripts = policy.split(';').map(str::trim).find(|directive| directive.starts_with("script-src")).unwrap();
+        // The hash is that of the script which starts the program.
+        assert!(scripts.contains("'sha256-") && !scripts.contains("'unsafe-inline'"), "{policy}");
+        assert!(!scripts.contains("'unsafe-eval'"), "{policy}");
+        tags.push(value(&response, "etag").expect("a tag"));
     }
+    assert_eq!(tags[0], tags[1], "it is one page");
+    let known = bench.get("/traces").header(header::IF_NONE_MATCH, &tags[0]).send().await.unwrap();
+    assert_eq!(known.status(), 304);
 }
 
 #[tokio::test]
-async fn a_document_brings_its_ticket_and_is_not_shared_by_caches() {
+async fn the_files_of_the_inspectors_page_are_kept_by_browsers() {
     let bench = Bench::start();
-    if is_built(&bench).await {
-        let response = bench.get("/").header("sec-fetch-dest", "document").send().await.unwrap();
-        let ticket = metric(response.headers(), "ticket").expect("a ticket");
-        let request = bench.request("POST", "/v1/traces").header("x-throughline-ticket", ticket);
-        let batch = request.header(header::CONTENT_TYPE, "application/json").body("{}");
-        assert_eq!(batch.send().await.unwrap().status(), 200);
-        assert!(
-            list(&response, "cache-control")
-                .iter()
-                .any(|word| matches!(word.as_str(), "no-store" | "no-cache" | "private"))
-        );
-    }
-}
-
-#[tokio::test]
-async fn answers_of_the_api_are_not_sniffed_either() {
-    let response = Bench::start().get("/api/users").send().await.unwrap();
-    assert_eq!(value(&response, "x-content-type-options").as_deref(), Some("nosniff"));
-}
-
-#[tokio::test]
-async fn any_address_is_a_page_for_a_browser_that_navigates() {
-    let bench = Bench::start();
-    let expected = if is_built(&bench).await { 200 } else { 503 };
-    for path in ["/@mirela", "/traces", "/search?term=x", "/no/such/page"] {
-        let response = bench.get(path).header(header::ACCEPT, "text/html,*/*;q=0.8").send().await.unwrap();
-        assert_eq!(response.status(), expected, "{path}");
-        assert_ne!(value(&response, "content-type").as_deref(), Some("application/json"), "{path}");
+    let page = bench.get("/traces").send().await.unwrap().text().await.unwrap();
+    let files: Vec<&str> = page.split(['"', '\'']).filter(|text| text.starts_with("/traces/assets/")).collect();
+    let mut ends: Vec<&str> = files.iter().filter_map(|file| file.rsplit('.').next()).collect();
+    ends.sort_unstable();
+    ends.dedup();
+    assert_eq!(ends, ["css", "js", "svg", "wasm"], "build the page with `cargo xtask build`: {page}");
+    for file in files {
+        let response = bench.get(file).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{file}");
+        let is_immutable = value(&response, "cache-control").unwrap().contains("immutable");
+        // A name with a hash of the content.
+        assert!(is_immutable, "{file}");
     }
 }
 
@@ -124,7 +101,7 @@ async fn an_unknown_address_is_not_found_for_anything_else() {
 #[tokio::test]
 async fn a_file_that_is_missing_is_never_a_page() {
     let bench = Bench::start();
-    for path in ["/throughline-0123456789abcdef_bg.wasm", "/throughline-0123456789abcdef.js"] {
+    for path in ["/traces/assets/page-0123456789abcdef_bg.wasm", "/traces/assets/page-0123456789abcdef.js"] {
         let request = bench.get(path).header("sec-fetch-dest", "script");
         refused(request, 404, "no_such_address").await;
     }
@@ -142,14 +119,7 @@ async fn an_address_cannot_climb_out() {
 #[tokio::test]
 async fn an_allowed_origin_may_send_context_and_ticket() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", PAGES)]);
-    for (method, path) in [
-        ("POST", "/api/activities"),
-        ("PUT", "/api/session"),
-        ("DELETE", "/api/activities/x/like"),
-        ("POST", "/v1/traces"),
-        ("POST", "/v1/logs"),
-        ("POST", "/v1/ticket"),
-    ] {
+    for (method, path) in [("POST", "/v1/traces"), ("POST", "/v1/logs"), ("POST", "/v1/ticket")] {
         let request = bench.request("OPTIONS", path).header(header::ORIGIN, PAGES);
         let request = request.header(header::ACCESS_CONTROL_REQUEST_METHOD, method);
         let wanted = "baggage,content-encoding,content-type,traceparent,tracestate,x-throughline-ticket";
@@ -168,7 +138,7 @@ async fn an_allowed_origin_may_send_context_and_ticket() {
 #[tokio::test]
 async fn an_allowed_origin_sees_answers_and_their_timing() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", PAGES)]);
-    for path in ["/api/users", "/api/nope", "/api/activities/@nobody"] {
+    for path in ["/", "/no/such/page"] {
         let response = bench.get(path).header(header::ORIGIN, PAGES).send().await.unwrap();
         assert_eq!(value(&response, "access-control-allow-origin").as_deref(), Some(PAGES), "{path}");
         assert_eq!(value(&response, "access-control-allow-credentials").as_deref(), Some("true"));
@@ -194,9 +164,9 @@ async fn another_origin_sees_nothing() {
         "https://pages.test:8443.evil.test",
         "null",
     ] {
-        let asked = bench.request("OPTIONS", "/api/activities").header(header::ORIGIN, origin);
+        let asked = bench.request("OPTIONS", "/v1/traces").header(header::ORIGIN, origin);
         let asked = asked.header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST").send().await.unwrap();
-        let given = bench.get("/api/users").header(header::ORIGIN, origin).send().await.unwrap();
+        let given = bench.get("/no/such/page").header(header::ORIGIN, origin).send().await.unwrap();
         for response in [asked, given] {
             // Where the allowed origin is named instead, a browser takes that as a refusal.
             for name in ["access-control-allow-origin", "timing-allow-origin"] {
@@ -212,7 +182,7 @@ async fn several_origins_can_be_allowed_by_flag_and_by_variable() {
     let flags = ["--allow-origin", "http://one.test", "--allow-origin", "http://two.test"];
     for bench in [Bench::start_with(&[], &[("FRONTEND_URL", both)]), Bench::start_with(&flags, &[])] {
         for origin in ["http://one.test", "http://two.test"] {
-            let response = bench.get("/api/users").header(header::ORIGIN, origin).send().await.unwrap();
+            let response = bench.get("/no/such/page").header(header::ORIGIN, origin).send().await.unwrap();
             assert_eq!(value(&response, "access-control-allow-origin").as_deref(), Some(origin));
             assert!(response.headers().get_all("timing-allow-origin").iter().any(|allowed| allowed == origin));
         }
@@ -246,7 +216,7 @@ async fn with_an_access_token_only_its_bearer_sees_traces() {
         let response = bench.get(path).bearer_auth(token).send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
     }
-    assert_eq!(bench.get("/api/users").send().await.unwrap().status(), 200, "Cruddur stays open");
+    assert_eq!(bench.get("/readyz").send().await.unwrap().status(), 200, "it needs no token");
     assert!(!bench.server().output().contains(token), "a token that was given is not printed");
 }
 
@@ -292,5 +262,5 @@ async fn beyond_loopback_traces_want_a_token_unasked() {
     let base = format!("http://127.0.0.1:{port}");
     let client = client();
     refused(client.get(format!("{base}/api/traces")), 401, "access_token_needed").await;
-    assert_eq!(client.get(format!("{base}/api/users")).send().await.unwrap().status(), 200);
+    assert_eq!(client.get(format!("{base}/readyz")).send().await.unwrap().status(), 200);
 }

@@ -6,7 +6,7 @@ use throughline_inspector_api::{Sink, SinkList, SinkState};
 use throughline_otlp::{DataPoint, KeyValue, Metric, Number, PointValue, Span, Status, StatusCode};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, DEADLINE, binary, eventually, new_trace_id, span};
+use crate::support::{Bench, DEADLINE, Start as _, binary, eventually, new_trace_id, span};
 
 const KEY: &str = "hcaik_0utb0x";
 

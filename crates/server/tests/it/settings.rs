@@ -8,10 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use throughline_shared::cruddur::Feed;
 use throughline_testkit::Addresses;
 
-use crate::support::{Bench, DEADLINE, binary, client};
+use crate::support::{Bench, DEADLINE, Start as _, binary, client, new_trace_id, span};
 
 /// `sysexits.h`: used wrongly.
 const EX_USAGE: i32 = 64;
@@ -272,7 +271,7 @@ async fn empty_variables_are_as_good_as_none() {
         "THROUGHLINE_SAMPLE_QUIET_MS",
     ];
     let bench = Bench::start_with(&[], &variables.map(|name| (name, "")));
-    assert!(!bench.read::<Feed>("/api/activities/home").await.activities.is_empty());
+    assert_eq!(bench.get("/readyz").send().await.unwrap().status(), 200);
 }
 
 #[test]
@@ -306,6 +305,7 @@ fn help_names_every_setting_with_its_variable() {
         ("read-timeout", "THROUGHLINE_READ_TIMEOUT"),
         ("max-connections", "THROUGHLINE_MAX_CONNECTIONS"),
         ("trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES"),
+        ("base-path", "THROUGHLINE_BASE_PATH"),
         ("data-dir", "THROUGHLINE_DATA_DIR"),
         ("allow-origin", "FRONTEND_URL"),
         ("inspector-access", "THROUGHLINE_INSPECTOR_ACCESS"),
@@ -376,10 +376,10 @@ async fn without_grpc_there_is_no_address_of_it() {
 #[tokio::test]
 async fn two_servers_with_data_of_their_own_run_side_by_side() {
     let (one, other) = (Bench::start(), Bench::start());
-    let cookie = one.sign_in("mirela").await;
-    let crud = one.crud(&cookie, "only here").await;
-    assert_eq!(one.get(&format!("/api/activities/{}", crud.uuid)).send().await.unwrap().status(), 200);
-    assert_eq!(other.get(&format!("/api/activities/{}", crud.uuid)).send().await.unwrap().status(), 404);
+    let trace_id = new_trace_id();
+    one.store(&[span(&trace_id, "only here")]).await;
+    assert!(one.find_trace(&trace_id).await.is_some());
+    assert!(other.find_trace(&trace_id).await.is_none());
 }
 
 #[tokio::test]
@@ -391,7 +391,7 @@ async fn a_second_server_on_the_same_data_ends_with_an_error_that_names_it() {
     assert_ne!(second.code, Some(0), "{second:?}");
     assert!(second.stderr.contains(dir), "{second:?}");
     assert!(!second.stderr.contains("panicked"), "{second:?}");
-    assert!(!first.read::<Feed>("/api/activities/home").await.activities.is_empty());
+    assert_eq!(first.get("/readyz").send().await.unwrap().status(), 200);
 }
 
 /// A port that is taken is named in the error.
@@ -415,4 +415,13 @@ fn a_taken_port_is_named() {
 #[test]
 fn a_taken_trusted_port_is_named() {
     assert_taken_port_is_named("--trusted-listen", "--listen");
+}
+
+#[test]
+fn a_base_path_that_is_none_is_refused() {
+    for value in
+        ["tl", "//evil.example", "/a//b", "/a b", "/..", "/a/./b", "/<script>", "/a?b", "/a#b", "http://a.test/tl"]
+    {
+        assert_refused("--base-path", "THROUGHLINE_BASE_PATH", value);
+    }
 }

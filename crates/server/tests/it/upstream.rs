@@ -1,90 +1,23 @@
-//! Where the pipe ends: everything arrives there, whatever happens in between, and the key never shows.
-
-use std::net::SocketAddr;
+//! What other programs and pages send goes upstream, with the spans of the server itself, and the key never shows.
 
 use reqwest::header;
-use throughline_otlp::{Span, SpanKind, Value};
-use throughline_testkit::{Behaviour, FakeHoneycomb};
+use throughline_otlp::{SpanKind, Value};
+use throughline_testkit::FakeHoneycomb;
 
 use crate::support::{
-    Bench, DEADLINE, as_json, binary, eventually, exception, new_span_id, new_trace_id, read, span, traceparent,
+    Bench, DEADLINE, Start as _, as_json, binary, eventually, exception, new_span_id, new_trace_id, read, span,
+    traceparent,
 };
 
 const KEY: &str = "hcaik_k3y-th4t-n0b0dy-sh4ll-s33";
 
-/// A fetch as a page does it: a span of the page, and a request that continues its trace. The trace's id.
-async fn fetch(bench: &Bench) -> String {
-    let (trace_id, span_id) = (new_trace_id(), new_span_id());
-    let request = bench.get("/api/activities/home").header("traceparent", traceparent(&trace_id, &span_id));
-    assert_eq!(request.send().await.unwrap().status(), 200);
-    let ticket: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
-    let batch = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, "application/json");
-    let batch = batch.header("x-throughline-ticket", ticket["ticket"].as_str().unwrap());
-    assert_eq!(batch.body(as_json(&[(&trace_id, &span_id, "GET")])).send().await.unwrap().status(), 200);
-    trace_id
-}
-
-/// The spans of a trace that arrived upstream, once the four of a [`fetch`] have.
-async fn arrived(upstream: &FakeHoneycomb, trace_id: &str) -> Vec<Span> {
-    eventually(&format!("trace {trace_id} upstream"), async || {
-        let mut spans = upstream.spans();
-        spans.retain(|span| span.trace_id.to_string() == trace_id);
-        spans.sort_by_key(|span| span.span_id);
-        spans.dedup_by_key(|span| span.span_id);
-        (spans.len() >= 4).then_some(spans)
-    })
-    .await
-}
-
-fn assert_joined(spans: &[Span]) {
-    assert_eq!(spans.len(), 4, "{spans:?}");
-    let of =
-        |kind, service: &str| spans.iter().find(|span| span.kind == kind && span.service_name() == service).unwrap();
-    let (fetch, server) = (of(SpanKind::Client, "shop-web"), of(SpanKind::Server, "shop"));
-    assert_eq!(fetch.parent_span_id, None);
-    assert_eq!(server.parent_span_id, Some(fetch.span_id));
-    assert_eq!(server.name, "GET /api/activities/home");
-    for span in spans {
-        let resource = |key: &str| span.resource.attribute(key).and_then(Value::as_str);
-        assert_eq!(resource("deployment.environment.name"), Some("test"), "{}", span.name);
-        assert_eq!(resource("team"), Some("blue & green"), "{}", span.name);
-    }
-}
-
-const NAMES: [(&str, &str); 2] = [
-    ("OTEL_SERVICE_NAME", "shop"),
-    ("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,team=blue%20%26%20green,service.name=ignored"),
-];
-
 fn with_key(endpoint: &str) -> Bench {
-    let mut env = vec![("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", endpoint)];
-    env.extend(NAMES);
-    Bench::start_with(&[], &env)
+    let env = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", endpoint), ("THROUGHLINE_LOG", "trace")];
+    Bench::start_with(&[], &[&env[..], &[("OTEL_RESOURCE_ATTRIBUTES", "team=blue%20%26%20green")]].concat())
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_honeycomb_key_browser_and_server_arrive_as_one_trace() {
-    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
-    let bench = with_key(&upstream.endpoint());
-    let trace_id = fetch(&bench).await;
-    assert_joined(&arrived(&upstream, &trace_id).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn with_the_standard_variables_browser_and_server_arrive_as_one_trace() {
-    let upstream = FakeHoneycomb::start("k=y, w/ %").await.unwrap();
-    let endpoint = upstream.endpoint();
-    let headers = "x-honeycomb-team=k%3Dy%2C%20w%2F%20%25,x-other=1";
-    let mut env = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_EXPORTER_OTLP_HEADERS", headers)];
-    env.extend(NAMES);
-    let bench = Bench::start_with(&[], &env);
-    let trace_id = fetch(&bench).await;
-    assert_joined(&arrived(&upstream, &trace_id).await);
-    assert!(upstream.requests().iter().all(|request| request.headers["x-other"] == "1"));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn spans_of_other_programs_go_the_same_way() {
+async fn spans_of_other_programs_go_upstream() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = with_key(&upstream.endpoint());
     let sent = span(&new_trace_id(), "payday");
@@ -94,191 +27,13 @@ async fn spans_of_other_programs_go_the_same_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_records_go_the_same_way() {
+async fn log_records_go_upstream() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = with_key(&upstream.endpoint());
     let record = exception(&span(&new_trace_id(), "payday"), "no money");
     bench.store(std::slice::from_ref(&record)).await;
     upstream.wait_for_logs(1, DEADLINE).await.unwrap();
     assert_eq!(upstream.logs(), [record]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_without_logs_gets_the_spans_and_is_told_of_once() {
-    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
-    upstream.set_logs_response(Behaviour::Status(404, None));
-    let mut bench = with_key(&upstream.endpoint());
-    let record = exception(&span(&new_trace_id(), "payday"), "no money");
-    bench.store(std::slice::from_ref(&record)).await;
-    upstream.wait_for_requests(1, DEADLINE).await.unwrap();
-    let trace_id = fetch(&bench).await;
-    arrived(&upstream, &trace_id).await;
-    let told = async || bench.server().output().contains("has no address for log records").then_some(());
-    eventually("it is told", told).await;
-    assert_eq!(bench.server().output().matches("log records").count(), 1);
-    // It learns to take them: nothing was lost.
-    upstream.set_logs_response(Behaviour::Ok);
-    assert!(tokio::task::block_in_place(|| bench.restart()).success());
-    upstream.wait_for_logs(1, DEADLINE).await.unwrap();
-    assert_eq!(upstream.logs(), [record]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn without_an_upstream_all_is_well() {
-    let bench = Bench::start_with(&[], &NAMES);
-    let trace_id = fetch(&bench).await;
-    assert_eq!(bench.trace(&trace_id, 4).await.spans.len(), 4);
-}
-
-/// An upstream that is down, and where it will be.
-async fn down() -> SocketAddr {
-    FakeHoneycomb::start(KEY).await.unwrap().addr()
-}
-
-async fn comes_up(addr: SocketAddr) -> FakeHoneycomb {
-    eventually("the port is free", async || FakeHoneycomb::start_on(addr, KEY).await.ok()).await
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn while_the_upstream_is_down_nothing_is_lost() {
-    let addr = down().await;
-    let bench = with_key(&format!("http://{addr}"));
-    let mut traces = Vec::new();
-    for _ in 0..5 {
-        traces.push(fetch(&bench).await);
-    }
-    // All is stored before the upstream is there, so that it is the store from which they come.
-    for trace_id in &traces {
-        bench.trace(trace_id, 4).await;
-    }
-    let upstream = comes_up(addr).await;
-    for trace_id in &traces {
-        assert_joined(&arrived(&upstream, trace_id).await);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_stopped_while_the_upstream_is_down_sends_after_its_restart() {
-    let addr = down().await;
-    let mut bench = with_key(&format!("http://{addr}"));
-    let trace_id = fetch(&bench).await;
-    let status = bench.restart();
-    assert!(status.success(), "{status}");
-    let upstream = comes_up(addr).await;
-    assert_joined(&arrived(&upstream, &trace_id).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_while_the_upstream_is_down_sends_after_its_restart() {
-    let addr = down().await;
-    let mut bench = with_key(&format!("http://{addr}"));
-    let trace_id = fetch(&bench).await;
-    bench.trace(&trace_id, 4).await;
-    bench.kill_and_restart();
-    let upstream = comes_up(addr).await;
-    assert_joined(&arrived(&upstream, &trace_id).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_refuses_for_a_while_gets_everything_later() {
-    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
-    upstream.set_response(Behaviour::Status(503, None));
-    let bench = with_key(&upstream.endpoint());
-    let trace_id = fetch(&bench).await;
-    upstream.wait_for_requests(1, DEADLINE).await.unwrap();
-    assert!(upstream.spans().is_empty());
-    upstream.set_response(Behaviour::Ok);
-    assert_joined(&arrived(&upstream, &trace_id).await);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_delivered_is_not_sent_again_after_a_restart() {
-    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
-    let mut bench = with_key(&upstream.endpoint());
-    let before = fetch(&bench).await;
-    arrived(&upstream, &before).await;
-    assert!(tokio::task::block_in_place(|| bench.restart()).success());
-    let after = fetch(&bench).await;
-    arrived(&upstream, &after).await;
-    let times = upstream.spans().iter().filter(|span| span.trace_id.to_string() == before).count();
-    assert_eq!(times, 4);
-}
-
-/// Asks for everything that the server serves; all that it says, headers and bodies.
-async fn everything_served(bench: &Bench, trace_id: &str) -> String {
-    let trace = format!("/api/traces/{trace_id}");
-    let otlp = format!("{trace}/otlp");
-    let mut all = String::new();
-    for (method, path) in [
-        ("GET", "/"),
-        ("GET", "/traces"),
-        ("GET", "/nope"),
-        ("GET", "/livez"),
-        ("GET", "/readyz"),
-        ("GET", "/api/users"),
-        ("GET", "/api/activities/home"),
-        ("GET", "/api/activities/notifications"),
-        ("GET", "/api/activities/search?term=key"),
-        ("GET", "/api/activities/@mirela"),
-        ("GET", "/api/activities/@nobody"),
-        ("POST", "/api/activities"),
-        ("PUT", "/api/session"),
-        ("GET", "/api/nope"),
-        ("GET", "/api/traces"),
-        ("GET", "/api/traces?limit=x"),
-        ("GET", &trace),
-        ("GET", &otlp),
-        ("POST", "/v1/ticket"),
-        ("POST", "/v1/traces"),
-        ("OPTIONS", "/v1/traces"),
-        ("POST", "/v1/logs"),
-    ] {
-        for accept in ["text/html", "*/*"] {
-            let response = bench.request(method, path).header(header::ACCEPT, accept).send().await.unwrap();
-            all.push_str(&format!("{method} {path} {} {:?}\n", response.status(), response.headers()));
-            all.push_str(&String::from_utf8_lossy(&response.bytes().await.unwrap()));
-        }
-    }
-    all
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_key_is_nowhere_to_be_seen() {
-    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
-    let endpoint = upstream.endpoint();
-    let env = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &endpoint), ("THROUGHLINE_LOG", "trace")];
-    let mut bench = Bench::start_with(&[], &env);
-    let trace_id = fetch(&bench).await;
-    arrived(&upstream, &trace_id).await;
-    // An upstream that does not know the key is when one would want to show it.
-    upstream.set_key("another");
-    fetch(&bench).await;
-    let refused = async || upstream.requests().iter().any(|request| request.status == 401).then_some(());
-    eventually("a refusal upstream", refused).await;
-    let served = everything_served(&bench, &trace_id).await;
-    assert!(!served.contains(KEY), "a response shows the key");
-    assert!(served.contains(&trace_id), "nothing was asked for");
-    let output = bench.server().output();
-    assert!(!output.is_empty());
-    assert!(!output.contains(KEY), "the log shows the key");
-    assert!(tokio::task::block_in_place(|| bench.stop()).success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_secret_among_the_standard_headers_is_nowhere_to_be_seen() {
-    let addr = down().await;
-    let (endpoint, headers) = (format!("http://{addr}"), format!("x-honeycomb-team={KEY}"));
-    let env = [
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()),
-        ("OTEL_EXPORTER_OTLP_HEADERS", &headers),
-        ("THROUGHLINE_LOG", "debug"),
-    ];
-    let bench = Bench::start_with(&[], &env);
-    let trace_id = fetch(&bench).await;
-    let upstream = comes_up(addr).await;
-    arrived(&upstream, &trace_id).await;
-    let served = everything_served(&bench, &trace_id).await;
-    assert!(!served.contains(KEY) && !bench.server().output().contains(KEY));
 }
 
 #[test]
@@ -294,4 +49,33 @@ fn help_does_not_show_the_key() {
         let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
         assert!(!said.is_empty() && !said.contains(KEY), "{command:?}: {said}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_and_the_server_arrive_as_one_trace_and_the_key_is_not_logged() {
+    let upstream = FakeHoneycomb::start(KEY).await.unwrap();
+    let mut bench = with_key(&upstream.endpoint());
+    let (trace_id, span_id) = (new_trace_id(), new_span_id());
+    let request = bench.get("/no/such/page").header("traceparent", traceparent(&trace_id, &span_id));
+    assert_eq!(request.send().await.unwrap().status(), 404);
+    let ticket: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
+    let batch = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, "application/json");
+    let batch = batch.header("x-throughline-ticket", ticket["ticket"].as_str().unwrap());
+    assert_eq!(batch.body(as_json(&[(&trace_id, &span_id, "GET")])).send().await.unwrap().status(), 200);
+    let spans = eventually("both spans upstream", async || {
+        let mut spans = upstream.spans();
+        spans.retain(|span| span.trace_id.to_string() == trace_id);
+        (spans.len() == 2).then_some(spans)
+    })
+    .await;
+    let of = |kind| spans.iter().find(|span| span.kind == kind).unwrap();
+    let (page, server) = (of(SpanKind::Client), of(SpanKind::Server));
+    assert_eq!((page.service_name(), server.service_name()), ("throughline-web", "throughline"));
+    assert_eq!(server.parent_span_id, Some(page.span_id));
+    for span in [page, server] {
+        assert_eq!(span.resource.attribute("team").and_then(Value::as_str), Some("blue & green"), "{}", span.name);
+    }
+    let output = bench.server().output();
+    assert!(!output.is_empty() && !output.contains(KEY), "the log shows the key");
+    assert!(tokio::task::block_in_place(|| bench.stop()).success());
 }

@@ -1,5 +1,6 @@
 use super::*;
-use throughline_otlp::{KeyValue, Metric, MetricKind, Number, PointValue, Resource, Scope};
+use crate::SinkName;
+use throughline_otlp::{KeyValue, Metric, MetricKind, Number, PointValue, Resource, Scope, Signal};
 
 fn point(name: &str, route: &str, time_ns: u64, value: i64) -> DataPoint {
     let metric = Metric { name: name.to_owned(), kind: MetricKind::Gauge, ..Metric::default() };
@@ -20,6 +21,10 @@ fn open(bounds: Bounds) -> (tempfile::TempDir, Metrics) {
 
 async fn all(metrics: &Metrics) -> Vec<DataPoint> {
     metrics.metrics_after(0, 1_000_000).await.unwrap().into_iter().map(|(_, point)| point).collect()
+}
+
+fn sink() -> SinkCursor {
+    SinkName::new("sink").unwrap().cursor(Signal::Metrics)
 }
 
 #[tokio::test]
@@ -60,7 +65,7 @@ async fn a_retry_is_stored_once_and_the_order_of_attributes_makes_no_series() {
 async fn all_is_bounded() {
     let bounds = Bounds { series: 3, points: 5, bytes: 1 << 20 };
     let (_dir, metrics) = open(bounds);
-    metrics.set_cursor("sink", 4).await.unwrap();
+    metrics.set_cursor(&sink(), 4).await.unwrap();
     for number in 0..10_u64 {
         metrics.append(vec![point("a", &format!("/{number}"), number, 1)]).await.unwrap();
     }
@@ -87,10 +92,10 @@ async fn large_points_push_others_out() {
 #[tokio::test]
 async fn cursors_are_kept() {
     let (dir, metrics) = open(Bounds::default());
-    assert_eq!(metrics.cursor("sink").await.unwrap(), 0);
-    metrics.set_cursor("sink", 7).await.unwrap();
+    assert_eq!(metrics.cursor(&sink()).await.unwrap(), 0);
+    metrics.set_cursor(&sink(), 7).await.unwrap();
     drop(metrics);
-    assert_eq!(Metrics::open(dir.path()).unwrap().cursor("sink").await.unwrap(), 7);
+    assert_eq!(Metrics::open(dir.path()).unwrap().cursor(&sink()).await.unwrap(), 7);
 }
 
 #[test]

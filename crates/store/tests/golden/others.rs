@@ -4,20 +4,23 @@ use std::sync::Arc;
 
 use throughline_otlp::{
     Buckets, DataPoint, Exemplar, ExponentialHistogram, Histogram, KeyValue, LogRecord, Metric, MetricKind, Number,
-    PointValue, Quantile, QuantileSummary, Severity, Temporality, Value, context::TraceId,
+    PointValue, Quantile, QuantileSummary, Severity, Signal, Temporality, Value, context::TraceId,
 };
-use throughline_store::SetAside;
+use throughline_store::{SetAside, SinkCursor, SinkName};
 
 use crate::spans::{resource, scope, span_id, trace_id};
 
-/// The sinks of spans and log records, how far each is, and how much it lost.
-pub(crate) const SINKS: [(&str, u64, u64); 2] = [("collector", 3, 0), ("collector/logs", 1, 2)];
-/// The sink of metrics, and how far it is.
-pub(crate) const METRIC_SINK: (&str, u64) = ("collector/metrics", 2);
-/// The sink that set something aside.
-pub(crate) const SET_ASIDE_BY: &str = "collector";
+/// How far the sink is with spans and with log records, and how many of them it lost.
+pub(crate) const PLACES: [(Signal, u64, u64); 2] = [(Signal::Traces, 3, 0), (Signal::Logs, 1, 2)];
+/// How far the sink is with data points.
+pub(crate) const METRIC_PLACE: u64 = 2;
 /// When decisions were made, in seconds since the Unix epoch.
 pub(crate) const DECIDED_S: u64 = 1_700_000_100;
+
+/// The cursor of the sink over the records of a signal. It set spans aside.
+pub(crate) fn cursor(signal: Signal) -> SinkCursor {
+    SinkName::new("collector").expect("it has letters alone").cursor(signal)
+}
 
 /// A log record with everything, and one without a trace.
 pub(crate) fn log_records() -> Vec<LogRecord> {

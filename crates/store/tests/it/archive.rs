@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{noise, record, root, store, trace_id};
+use crate::support::{metric_cursor, noise, record, root, store, trace_id};
 use rusqlite::Connection;
 use throughline_otlp::KeyValue;
 use throughline_store::{Archive, Metrics, Outbox, SpanStore, Store, StoreError, backup, set_aside};
@@ -19,7 +19,7 @@ async fn a_copy_has_what_was_there_while_the_store_goes_on() {
     let outbox = Outbox::open(dir.path()).unwrap();
     outbox.decide(vec![(trace_id(1), 7)], 1).await.unwrap();
     let metrics = Metrics::open(dir.path()).unwrap();
-    metrics.set_cursor("a", 3).await.unwrap();
+    metrics.set_cursor(&metric_cursor("a"), 3).await.unwrap();
     let copies = tempfile::tempdir().unwrap();
     let (mut steps, mut pages) = (Vec::new(), 0);
     let runtime = tokio::runtime::Handle::current();
@@ -29,7 +29,7 @@ async fn a_copy_has_what_was_there_while_the_store_goes_on() {
             // Somebody writes in the middle of it.
             runtime.block_on(busy.append(vec![root(100, steps.len() as u64 + 1, 1)])).unwrap();
             runtime.block_on(outbox.decide(vec![(trace_id(2), 7)], 1)).unwrap();
-            runtime.block_on(metrics.set_cursor("a", 4)).unwrap();
+            runtime.block_on(metrics.set_cursor(&metric_cursor("a"), 4)).unwrap();
             steps.push(done);
             pages = total;
         })
@@ -45,7 +45,7 @@ async fn a_copy_has_what_was_there_while_the_store_goes_on() {
     assert_eq!(store.counts().await.unwrap().spans, 50 + steps.len() as u64);
     let decided = Outbox::open(copies.path()).unwrap().rates(vec![trace_id(1), trace_id(2)]).await.unwrap();
     assert_eq!(decided, [(trace_id(1), 7)].into());
-    assert_eq!(Metrics::open(copies.path()).unwrap().cursor("a").await.unwrap(), 3);
+    assert_eq!(Metrics::open(copies.path()).unwrap().cursor(&metric_cursor("a")).await.unwrap(), 3);
 }
 
 #[tokio::test]

@@ -6,10 +6,11 @@ use std::{fs, path::Path};
 
 use rusqlite::Connection;
 use tempfile::TempDir;
+use throughline_otlp::Signal;
 use throughline_store::{Archive, ListFilter, Metrics, Outbox, SpanStore as _, Store, StoreError, inspect};
 
 use crate::{
-    others::{self, DECIDED_S, METRIC_SINK, SET_ASIDE_BY, SINKS},
+    others::{self, DECIDED_S, METRIC_PLACE, PLACES},
     spans::{spans, trace_id},
 };
 
@@ -38,8 +39,13 @@ async fn all_of_a_golden_store_is_read() {
     assert_eq!(store.trace(trace_id(2)).await.unwrap(), spans[3..]);
     assert_eq!(store.trace(trace_id(1)).await.unwrap().len(), 3);
     assert_eq!(store.trace_logs(trace_id(1)).await.unwrap(), records[..1]);
-    for (sink, cursor, lost) in SINKS {
-        assert_eq!((store.cursor(sink).await.unwrap(), store.lost(sink).await.unwrap()), (cursor, lost), "{sink}");
+    for (signal, place, lost) in PLACES {
+        let cursor = others::cursor(signal);
+        assert_eq!(
+            (store.cursor(&cursor).await.unwrap(), store.lost(&cursor).await.unwrap()),
+            (place, lost),
+            "{cursor}"
+        );
     }
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.spans, counts.traces, counts.log_records), (4, 2, 2));
@@ -51,6 +57,14 @@ async fn all_of_a_golden_store_is_read() {
     let list = store.list(ListFilter::default()).await.unwrap();
     assert_eq!(list.len(), 2);
     assert_eq!(list, fresh.list(ListFilter::default()).await.unwrap());
+    let text = ListFilter { text: Some("ANDREA".to_owned()), ..ListFilter::default() };
+    let found = store.list(text).await.unwrap();
+    assert_eq!(found.iter().map(|summary| summary.trace_id).collect::<Vec<_>>(), [trace_id(1)]);
+    // So is what is known of traces without their spans; a log record of level ERROR is part of it.
+    fresh.append_logs(records.clone()).await.unwrap();
+    let facts = store.facts(vec![trace_id(1), trace_id(2)]).await.unwrap();
+    assert!(facts[0].has_error && !facts[1].has_error, "{facts:?}");
+    assert_eq!(facts, fresh.facts(vec![trace_id(1), trace_id(2)]).await.unwrap());
     assert_eq!(store.append(spans).await.unwrap().duplicates, 4);
     assert_eq!(store.append_logs(records).await.unwrap().duplicates, 2);
 }
@@ -61,7 +75,7 @@ async fn all_of_a_golden_outbox_is_read() {
     let outbox = Outbox::open(dir.path()).unwrap();
     let ids = (1..=4).map(trace_id).collect();
     assert_eq!(outbox.rates(ids).await.unwrap(), others::decisions().into_iter().collect());
-    assert_eq!(outbox.set_aside_by(SET_ASIDE_BY, 100).await.unwrap(), others::set_aside());
+    assert_eq!(outbox.set_aside_by(&others::cursor(Signal::Traces), 100).await.unwrap(), others::set_aside());
     assert_eq!(outbox.forget_decisions(DECIDED_S).await.unwrap(), 0);
     assert_eq!(outbox.forget_decisions(DECIDED_S + 1).await.unwrap(), 3);
 }
@@ -74,7 +88,7 @@ async fn all_of_golden_metrics_is_read() {
     let after = metrics.metrics_after(0, 100).await.unwrap();
     assert_eq!(after, (1..).zip(points.clone()).collect::<Vec<_>>());
     assert_eq!(metrics.last_values(None, 100).await.unwrap(), points, "their names are in this order");
-    assert_eq!(metrics.cursor(METRIC_SINK.0).await.unwrap(), METRIC_SINK.1);
+    assert_eq!(metrics.cursor(&others::cursor(Signal::Metrics)).await.unwrap(), METRIC_PLACE);
     let counts = metrics.counts().await.unwrap();
     assert_eq!((counts.received, counts.series, counts.queued, counts.lost), (5, 5, 5, 0));
     assert_eq!(metrics.append(points).await.unwrap().duplicates, 5);

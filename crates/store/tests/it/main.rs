@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "functions beside the tests, where the lint does not know that it is in a test")]
 
 mod archive;
+mod facts;
 mod files;
 mod golden;
 mod inspect;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{child, failed, noise, record, root, span_id, trace_id};
+use crate::support::{child, failed, log_cursor, noise, record, root, sink, span_cursor, span_id, trace_id};
 use rusqlite::Connection;
 use tempfile::TempDir;
 use throughline_otlp::{KeyValue, Span, context::TraceId};
@@ -135,24 +135,27 @@ async fn what_is_too_much_goes_first_in_first_out_and_the_file_gets_smaller() {
 async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond() {
     let sinks = for_an_hour()
         .with_unsent_bytes(1_000_000)
-        .with_span_sinks(["honeycomb", "other"])
-        .with_log_sinks(["honeycomb/logs"]);
+        .with_span_sinks([sink("honeycomb"), sink("other")])
+        .with_log_sinks([sink("honeycomb")]);
     let (dir, store) = store_with(sinks);
     for number in 1..=10 {
         store.append(vec![large(number, 1)]).await.unwrap();
     }
     store.append_logs(vec![record(1, 1, 1), record(1, 2, 1)]).await.unwrap();
     backdate(&dir, 3_601);
-    store.set_cursor("honeycomb", 10).await.unwrap();
-    store.set_cursor("other", 4).await.unwrap();
+    store.set_cursor(&span_cursor("honeycomb"), 10).await.unwrap();
+    store.set_cursor(&span_cursor("other"), 4).await.unwrap();
     store.tidy().await.unwrap();
     // What both had is gone; the rest waits for one of them, however old it is.
     assert_eq!(store.after(0, 100).await.unwrap()[0].0, 5);
     assert_eq!(store.counts().await.unwrap().log_records, 2);
-    store.set_cursor("honeycomb/logs", 2).await.unwrap();
+    store.set_cursor(&log_cursor("honeycomb"), 2).await.unwrap();
     store.tidy().await.unwrap();
     assert_eq!(store.counts().await.unwrap().log_records, 0);
-    assert_eq!((store.lost("honeycomb").await.unwrap(), store.lost("other").await.unwrap()), (0, 0));
+    assert_eq!(
+        (store.lost(&span_cursor("honeycomb")).await.unwrap(), store.lost(&span_cursor("other")).await.unwrap()),
+        (0, 0)
+    );
 
     // Six wait; with those to come it is too much.
     for number in 11..=150 {
@@ -162,11 +165,11 @@ async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond(
     store.tidy().await.unwrap();
     let first = store.after(0, 1).await.unwrap()[0].0;
     assert!((20..100).contains(&first), "{first} is the first that is left");
-    assert_eq!(store.lost("honeycomb").await.unwrap(), first - 1 - 10);
-    assert_eq!(store.lost("other").await.unwrap(), first - 1 - 4);
+    assert_eq!(store.lost(&span_cursor("honeycomb")).await.unwrap(), first - 1 - 10);
+    assert_eq!(store.lost(&span_cursor("other")).await.unwrap(), first - 1 - 4);
     // That counts is not forgotten when the sink goes on.
-    store.set_cursor("other", 150).await.unwrap();
-    assert_eq!(store.lost("other").await.unwrap(), first - 1 - 4);
+    store.set_cursor(&span_cursor("other"), 150).await.unwrap();
+    assert_eq!(store.lost(&span_cursor("other")).await.unwrap(), first - 1 - 4);
 }
 
 /// The writer is busy for as long as a step takes; a step is bounded in what it touches.
@@ -194,4 +197,16 @@ async fn steps_are_small() {
     // Names that nobody has any more go with the next age only; new traces find theirs all the same.
     store.append(vec![root(9, 1, 1)]).await.unwrap();
     assert_eq!(store.summary(trace_id(9)).await.unwrap().unwrap().root_name, "root 1");
+}
+
+#[tokio::test]
+async fn log_records_that_are_lost_count_for_the_cursor_over_them() {
+    let too_much = Retention::default().with_bytes(1).with_unsent_bytes(1).with_log_sinks([sink("honeycomb")]);
+    let (_dir, store) = store_with(too_much);
+    store.set_cursor(&span_cursor("honeycomb"), 3).await.unwrap();
+    store.append_logs((1..=3).map(|number| record(1, number, 1)).collect()).await.unwrap();
+    store.tidy().await.unwrap();
+    assert_eq!(store.counts().await.unwrap().log_records, 0);
+    assert_eq!(store.lost(&log_cursor("honeycomb")).await.unwrap(), 3);
+    assert_eq!(store.lost(&span_cursor("honeycomb")).await.unwrap(), 0);
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{child, noise, root, service, span_id, store, trace_id};
+use crate::support::{child, noise, root, service, span_cursor, span_id, store, trace_id};
 use throughline_otlp::{Event, KeyValue, Link, Scope, Span, SpanKind, Value};
 use throughline_store::{Appended, MAX_AFTER_BYTES, SpanStore, Store, StoreError};
 use tokio::{sync::broadcast::error::TryRecvError, task::JoinSet};
@@ -67,7 +67,7 @@ async fn duplicates_are_stored_once_and_the_first_stays() {
     assert_eq!(store.summary(trace_id(1)).await.unwrap(), before);
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.spans, counts.traces, counts.last_span, counts.log_records), (2, 2, 2, 0));
-    assert_eq!(changes.try_recv(), Err(TryRecvError::Empty));
+    assert_eq!(changes.try_recv(), Err(TryRecvError::Empty), "a duplicate changes nothing");
 }
 
 #[tokio::test]
@@ -111,30 +111,30 @@ async fn after_is_bounded_in_bytes_but_never_stuck() {
 #[tokio::test]
 async fn cursors_are_kept_per_sink() {
     let (_dir, store) = store();
-    assert_eq!(store.cursor("honeycomb").await.unwrap(), 0);
-    store.set_cursor("honeycomb", 17).await.unwrap();
-    store.set_cursor("x-ray", 4).await.unwrap();
-    store.set_cursor("honeycomb", 18).await.unwrap();
-    assert_eq!(store.cursor("honeycomb").await.unwrap(), 18);
-    assert_eq!(store.cursor("x-ray").await.unwrap(), 4);
+    assert_eq!(store.cursor(&span_cursor("honeycomb")).await.unwrap(), 0);
+    store.set_cursor(&span_cursor("honeycomb"), 17).await.unwrap();
+    store.set_cursor(&span_cursor("x-ray"), 4).await.unwrap();
+    store.set_cursor(&span_cursor("honeycomb"), 18).await.unwrap();
+    assert_eq!(store.cursor(&span_cursor("honeycomb")).await.unwrap(), 18);
+    assert_eq!(store.cursor(&span_cursor("x-ray")).await.unwrap(), 4);
 }
 
 #[tokio::test]
 async fn reopening_finds_everything() {
     let (dir, first) = store();
     first.append(vec![root(1, 1, 1), full(1, 2)]).await.unwrap();
-    first.set_cursor("sink", 1).await.unwrap();
+    first.set_cursor(&span_cursor("sink"), 1).await.unwrap();
     let trace = first.trace(trace_id(1)).await.unwrap();
     let summary = first.summary(trace_id(1)).await.unwrap();
     first.close().await;
     assert!(matches!(first.append(vec![root(2, 1, 1)]).await, Err(StoreError::Closed)));
-    assert!(matches!(first.set_cursor("sink", 2).await, Err(StoreError::Closed)));
+    assert!(matches!(first.set_cursor(&span_cursor("sink"), 2).await, Err(StoreError::Closed)));
     drop(first);
 
     let second = Store::open(dir.path()).unwrap();
     assert_eq!(second.trace(trace_id(1)).await.unwrap(), trace);
     assert_eq!(second.summary(trace_id(1)).await.unwrap(), summary);
-    assert_eq!(second.cursor("sink").await.unwrap(), 1);
+    assert_eq!(second.cursor(&span_cursor("sink")).await.unwrap(), 1);
     second.append(vec![root(3, 1, 1)]).await.unwrap();
     let next = second.after(2, 10).await.unwrap();
     assert_eq!(next[0].1.trace_id, trace_id(3));
@@ -232,9 +232,45 @@ async fn subscribers_hear_of_each_trace_once_per_commit() {
     let (_dir, store) = store();
     let mut changes = store.subscribe();
     store.append(vec![root(2, 1, 1), root(1, 1, 1), child(2, 2, 1, 1)]).await.unwrap();
-    assert_eq!(changes.try_recv(), Ok(trace_id(1)));
-    assert_eq!(changes.try_recv(), Ok(trace_id(2)));
+    for trace in [1, 2] {
+        let expected = store.summary(trace_id(trace)).await.unwrap().unwrap();
+        assert_eq!(*changes.try_recv().unwrap(), expected, "what the list shows");
+    }
     assert_eq!(changes.try_recv(), Err(TryRecvError::Empty));
+    // What was broadcast stays as it was; what comes next has more.
+    store.append(vec![child(1, 3, 1, 1)]).await.unwrap();
+    assert_eq!(changes.try_recv().unwrap().span_count, 2);
+}
+
+#[tokio::test]
+async fn a_summary_is_broadcast_once_for_all_and_those_who_lag_are_told() {
+    let (_dir, store) = store();
+    let (mut one, mut other) = (store.subscribe(), store.subscribe());
+    store.append(vec![root(1, 1, 1)]).await.unwrap();
+    assert!(std::sync::Arc::ptr_eq(&one.try_recv().unwrap(), &other.try_recv().unwrap()));
+    for number in 2..2_000 {
+        store.append(vec![root(1, number, 1)]).await.unwrap();
+        other.try_recv().unwrap();
+    }
+    assert!(matches!(one.try_recv(), Err(TryRecvError::Lagged(missed)) if missed > 0));
+    assert!(one.try_recv().is_ok(), "it goes on with what is left");
+}
+
+#[tokio::test]
+async fn runs_say_which_traces_spans_belong_to() {
+    let (_dir, store) = store();
+    store.append(vec![root(2, 1, 1), root(1, 1, 1), child(2, 2, 1, 1)]).await.unwrap();
+    store.append(vec![child(1, 3, 1, 1)]).await.unwrap();
+    for cursor in 0..=4 {
+        let spans = store.after(cursor, 10).await.unwrap();
+        let runs = store.runs_after(cursor, 10).await.unwrap();
+        let of_runs: Vec<_> =
+            runs.iter().flat_map(|run| (run.first..=run.last).map(|place| (place, run.trace_id))).collect();
+        let of_spans: Vec<_> = spans.iter().map(|(place, span)| (*place, span.trace_id)).collect();
+        assert_eq!(of_runs, of_spans, "after {cursor}");
+    }
+    assert_eq!(store.runs_after(0, 1).await.unwrap().last().unwrap().last, 3, "whole blocks, as many as needed");
+    assert_eq!(store.runs_after(u64::MAX, 10).await.unwrap(), []);
 }
 
 #[tokio::test]

@@ -4,16 +4,32 @@ use std::sync::Arc;
 
 use tempfile::TempDir;
 use throughline_otlp::{
-    KeyValue, LogRecord, Resource, Scope, Span, Status, StatusCode,
+    KeyValue, LogRecord, Resource, Scope, Signal, Span, Status, StatusCode,
     context::{SpanId, TraceId},
 };
-use throughline_store::Store;
+use throughline_store::{SinkCursor, SinkName, Store};
 
 /// A store in a directory that goes away with it.
 pub(crate) fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
     (dir, store)
+}
+
+pub(crate) fn sink(name: &str) -> SinkName {
+    SinkName::new(name).unwrap()
+}
+
+pub(crate) fn span_cursor(name: &str) -> SinkCursor {
+    sink(name).cursor(Signal::Traces)
+}
+
+pub(crate) fn log_cursor(name: &str) -> SinkCursor {
+    sink(name).cursor(Signal::Logs)
+}
+
+pub(crate) fn metric_cursor(name: &str) -> SinkCursor {
+    sink(name).cursor(Signal::Metrics)
 }
 
 pub(crate) fn trace_id(number: u8) -> TraceId {

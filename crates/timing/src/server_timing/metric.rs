@@ -62,7 +62,7 @@ impl<'a> Reader<'a> {
 
     fn value(&mut self) -> Cow<'a, str> {
         self.skip_blanks();
-        if self.take(b'"') { self.quoted() } else { Cow::Borrowed(self.token().unwrap_or_default()) }
+        if self.take(b'"') { self.quoted() } else { Cow::Borrowed(self.token().unwrap_or("")) }
     }
 
     /// What stands before the closing quote; a backslash makes the character after it an ordinary one.
@@ -73,7 +73,7 @@ impl<'a> Reader<'a> {
             match char {
                 '"' => {
                     let (text, rest) = self.rest.split_at(at);
-                    self.rest = rest.get(1..).unwrap_or_default();
+                    self.rest = rest.get(1..).unwrap_or("");
                     return unescaped.map_or(Cow::Borrowed(text), Cow::Owned);
                 }
                 '\\' => {

@@ -32,8 +32,8 @@ impl ServerTimes {
     #[must_use]
     pub fn encode(&self) -> String {
         let mut metric = encode_instance(&self.instance);
-        // A `String` takes whatever is written.
         let client_span = self.client_span.as_deref().filter(|span| is_client_span(span.as_bytes()));
+        // infallible: a `String` takes all that is written to it
         let _ = encode_times(&mut metric, self.received_ns, self.sent_ns, client_span);
         metric
     }

@@ -1,0 +1,118 @@
+//! Where batches are posted, and how.
+
+use std::{fmt, str::FromStr};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use thiserror::Error;
+
+/// The signal's path below a base endpoint.
+pub(crate) const PATH: &str = "/v1/traces";
+const DEFAULT: &str = "http://localhost:4318/v1/traces";
+
+/// How bodies are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Compression {
+    /// `Content-Encoding: gzip`, with the Cargo feature `gzip`.
+    Gzip,
+}
+
+/// Why the settings of an exporter are not valid. No value of a header is part of it.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// Not an address with `http` or `https` and a host.
+    #[error("{name}: `{value}` is no address such as http://localhost:4318")]
+    Endpoint {
+        /// The variable, or `endpoint`.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+    },
+    /// Not `name=value`, or not a valid name or value of a header.
+    #[error("{name}: entry {index} is no `name=value` that an HTTP header can have; values are percent-encoded")]
+    Headers {
+        /// The variable, or `header`.
+        name: &'static str,
+        /// The place in the list, from 1.
+        index: usize,
+    },
+    /// Not a number of milliseconds.
+    #[error("{name}: `{value}` is no number of milliseconds above 0")]
+    Timeout {
+        /// The variable.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+    },
+    /// Neither `gzip` nor `none`.
+    #[error("{name}: `{value}` is not known; known are gzip and none")]
+    Compression {
+        /// The variable.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+    },
+    /// `gzip` without the Cargo feature.
+    #[error("gzip is not compiled into this program; enable the feature `gzip` of throughline-export")]
+    NoGzip,
+    /// A protocol other than `http/protobuf`.
+    #[error("{name}: `{value}` is not supported; spans are encoded for http/protobuf")]
+    Protocol {
+        /// The variable.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+    },
+    /// The variable is not UTF-8.
+    #[error("{0} is not valid UTF-8")]
+    NotUnicode(&'static str),
+}
+
+/// Where batches are posted, and how.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+    pub(crate) compression: Option<Compression>,
+}
+
+impl Default for Endpoint {
+    fn default() -> Self {
+        Self { uri: Uri::from_static(DEFAULT), headers: HeaderMap::new(), compression: None }
+    }
+}
+
+/// Without the values of headers, which are credentials as a rule.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.keys().map(HeaderName::as_str).collect();
+        formatter
+            .debug_struct("Endpoint")
+            .field("uri", &self.uri)
+            .field("headers", &names)
+            .field("compression", &self.compression)
+            .finish()
+    }
+}
+
+/// An absolute address.
+pub(crate) fn address(name: &'static str, value: &str) -> Result<Uri, ConfigError> {
+    let is_absolute = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
+    let uri = value.parse::<Uri>().ok().filter(is_absolute);
+    uri.ok_or_else(|| ConfigError::Endpoint { name, value: value.to_owned() })
+}
+
+/// A header with a value that is not printed.
+pub(crate) fn header(
+    name: &'static str,
+    index: usize,
+    key: &str,
+    value: &[u8],
+) -> Result<(HeaderName, HeaderValue), ConfigError> {
+    let invalid = || ConfigError::Headers { name, index };
+    let key = HeaderName::from_str(key).map_err(|_| invalid())?;
+    let mut value = HeaderValue::from_bytes(value).map_err(|_| invalid())?;
+    value.set_sensitive(true);
+    Ok((key, value))
+}

@@ -1,0 +1,100 @@
+//! A sink that is not OTLP.
+
+use std::{
+    collections::VecDeque,
+    future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use throughline_forward::{Answer, Delivery, Records, Sink, SinkState, spawn_sink};
+use throughline_otlp::Signal;
+
+use crate::support::{Bench, config, name, numbers, until, until_idle};
+
+/// Takes spans and keeps their numbers, but first gives these answers.
+#[derive(Debug, Default)]
+struct Scripted {
+    answers: Mutex<VecDeque<Answer>>,
+    taken: Mutex<Vec<i64>>,
+    /// How many requests were made, and how many were sent.
+    requests: Mutex<(usize, usize)>,
+}
+
+#[derive(Clone, Debug)]
+struct Handle(Arc<Scripted>);
+
+impl Sink for Handle {
+    type Request = Vec<i64>;
+
+    fn endpoint(&self, signal: Signal) -> Option<String> {
+        (signal == Signal::Traces).then(|| "a list".to_owned())
+    }
+
+    fn request(&self, records: Records<'_>) -> Result<Vec<i64>, String> {
+        let Records::Spans(spans) = records else { panic!("only spans are wanted: {records:?}") };
+        if spans.len() > 4 {
+            return Err("at most four".to_owned());
+        }
+        self.0.requests.lock().unwrap().0 += 1;
+        Ok(numbers(spans))
+    }
+
+    fn send(&self, signal: Signal, request: &Vec<i64>) -> impl Future<Output = Answer> + Send {
+        assert_eq!(signal, Signal::Traces);
+        self.0.requests.lock().unwrap().1 += 1;
+        let answer = self.0.answers.lock().unwrap().pop_front().unwrap_or_else(|| match request.as_slice() {
+            one_or_more if !one_or_more.contains(&7) => Answer::Taken,
+            _ => Answer::Refused { reason: "no sevens".to_owned() },
+        });
+        if matches!(answer, Answer::Taken | Answer::TakenInPart { .. }) {
+            self.0.taken.lock().unwrap().extend(request);
+        }
+        future::ready(answer)
+    }
+}
+
+#[tokio::test]
+async fn each_answer_has_its_consequence() {
+    let bench = Bench::new();
+    bench.append(0..10).await;
+    bench.append_logs(0..3).await;
+    let reason = || "not yet".to_owned();
+    let answers = [
+        Answer::RetryLater { reason: reason(), after: Some(Duration::from_millis(1)) },
+        Answer::Stopped { reason: reason() },
+        Answer::Absent { reason: reason(), after: None },
+        Answer::TakenInPart { rejected: 1, message: "one is too old".to_owned() },
+    ];
+    let sink = Handle(Arc::new(Scripted { answers: Mutex::new(answers.into()), ..Scripted::default() }));
+    let delivery = Delivery::new(name("list"));
+    let forwarder = spawn_sink(bench.sources(), delivery, sink.clone(), config());
+    assert!(forwarder.status(Signal::Logs).is_none() && forwarder.status(Signal::Metrics).is_none());
+    let status = until_idle(&forwarder, |status| status.delivered + status.rejected == 10).await;
+    assert_eq!((status.delivered, status.rejected, status.waiting), (8, 2, 0));
+    assert_eq!((status.cursor.as_str(), status.endpoint.as_str()), ("list", "a list"));
+    assert_eq!(*sink.0.taken.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 8, 9]);
+    // Ten are too many for one request, so are five; two and three are not, and the first is made once though it is sent four
+    // times. The one that is refused is found by halves.
+    let cursor = name("list").cursor(Signal::Traces);
+    let aside = bench.outbox().set_aside_by(&cursor, 10).await.unwrap();
+    let reasons: Vec<_> = aside.iter().map(|entry| (entry.place, entry.reason.as_str())).collect();
+    assert_eq!(reasons, [(8, "no sevens"), (2, "partial success: one is too old")]);
+    let (made, sent) = *sink.0.requests.lock().unwrap();
+    assert_eq!(sent - made, 3, "what is sent again is not made again");
+    forwarder.shutdown().await;
+}
+
+#[tokio::test]
+async fn delivery_goes_on_where_it_was() {
+    let bench = Bench::new();
+    let sink = Handle(Arc::default());
+    for (from, to) in [(10, 14), (14, 18)] {
+        bench.append(from..to).await;
+        let delivery = Delivery::new(name("list")).with_max_records(3);
+        let forwarder = spawn_sink(bench.sources(), delivery, sink.clone(), config());
+        until(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 4).await;
+        forwarder.shutdown().await;
+    }
+    assert_eq!(*sink.0.taken.lock().unwrap(), (10..18).collect::<Vec<_>>());
+}

@@ -1,0 +1,36 @@
+//! A command that makes a trace, for a list that is empty.
+
+/// Where the receiver for the programs of its own machine listens by default.
+pub const RECEIVER: &str = "http://127.0.0.1:4318";
+
+/// How long the span of the example lasts, nanoseconds.
+const DURATION_NS: i64 = 84_000_000;
+
+/// A shell command that sends one span, which ends at `now_ns` (Unix nanoseconds), as OTLP/JSON to [`RECEIVER`].
+///
+/// `random` becomes the trace id and the span id, neither of which may be zero.
+#[must_use]
+pub fn command(now_ns: i64, random: [u64; 3]) -> String {
+    let [high, low, span] = random.map(|word| word.max(1));
+    let start_ns = now_ns.saturating_sub(DURATION_NS);
+    format!(
+        r#"curl {RECEIVER}/v1/traces -H 'content-type: application/json' -d '{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"hello"}}}}]}},"scopeSpans":[{{"spans":[{{"traceId":"{high:016x}{low:016x}","spanId":"{span:016x}","name":"first trace","kind":1,"startTimeUnixNano":"{start_ns}","endTimeUnixNano":"{now_ns}"}}]}}]}}]}}'"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_sends_one_valid_span() {
+        let command = command(1_795_000_000_000_000_000, [0xab, 0, 0]);
+        let body = command.split('\'').nth(3).unwrap();
+        let body: serde_json::Value = serde_json::from_str(body).unwrap();
+        let span = &body["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+        assert_eq!(span["traceId"], "00000000000000ab0000000000000001");
+        assert_eq!(span["spanId"], "0000000000000001");
+        assert_eq!(span["startTimeUnixNano"], "1794999999916000000");
+        assert_eq!(span["endTimeUnixNano"], "1795000000000000000");
+    }
+}

@@ -1,0 +1,79 @@
+//! What an empty list shows: how to make a trace.
+
+use js_sys::Math;
+use leptos::prelude::*;
+use throughline_inspector::{address::Filter, example};
+
+use super::{api, clock, copy::CopyButton};
+
+/// What an application adds to its server.
+const LAYER: &str = "let telemetry = throughline::init()?;\nlet app = Router::new()\n    .route(\"/notes/{id}\", put(save))\n    .layer(telemetry.layer());";
+
+/// A command that sends a span of now.
+fn command() -> String {
+    let now_ns = (clock::now_ms() * 1e6) as i64;
+    // Random enough for an example; each half of an id is below 2^53.
+    let word = || (Math::random() * 9_007_199_254_740_992.0) as u64;
+    example::command(now_ns, [word(), word(), word()])
+}
+
+/// Nothing is stored, or nothing passes the filter.
+#[component]
+pub(crate) fn Empty(filter: Memo<Filter>) -> impl IntoView {
+    let is_filtered = Memo::new(move |_| filter.with(|filter| !filter.is_empty()));
+    move || {
+        if is_filtered.get() {
+            view! {
+                <div class="empty">
+                    <h2>"No trace matches"</h2>
+                    <p>"No stored trace passes this filter."</p>
+                    <p>
+                        <a class="button" href=api::url("/traces")>"Clear the filter"</a>
+                    </p>
+                </div>
+            }
+            .into_any()
+        } else {
+            view! { <NoTraces/> }.into_any()
+        }
+    }
+}
+
+#[component]
+fn NoTraces() -> impl IntoView {
+    view! {
+        <div class="empty">
+            <h2>"No traces yet"</h2>
+            <p>"A trace appears here as soon as its first span arrives. There are three ways to make one."</p>
+            <ul class="ways">
+                <li>
+                    <h3>"Send one span from a terminal"</h3>
+                    <p>"The command runs on the machine of this server, and needs nothing but curl."</p>
+                    <div class="way-code">
+                        <code>"curl " {example::RECEIVER} "/v1/traces …"</code>
+                        <CopyButton text=move |()| command() label="Copy the command"/>
+                    </div>
+                </li>
+                <li>
+                    <h3>"Point an OpenTelemetry program at this server"</h3>
+                    <p>"Any OTLP exporter works, in any language."</p>
+                    <div class="way-code">
+                        <code>"OTEL_EXPORTER_OTLP_ENDPOINT=" {example::RECEIVER}</code>
+                        <CopyButton
+                            text=move |()| format!("OTEL_EXPORTER_OTLP_ENDPOINT={}", example::RECEIVER)
+                            label="Copy the variable"
+                        />
+                    </div>
+                </li>
+                <li>
+                    <h3>"Add the layer to an axum application"</h3>
+                    <p>"Every request that it serves is a trace then."</p>
+                    <div class="way-code">
+                        <pre><code>{LAYER}</code></pre>
+                        <CopyButton text=move |()| LAYER.to_owned() label="Copy the code"/>
+                    </div>
+                </li>
+            </ul>
+        </div>
+    }
+}
