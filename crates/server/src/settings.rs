@@ -231,7 +231,8 @@ impl Args {
             listen: self.listen,
             doors,
             trusted_proxies: self.trusted_proxies.0,
-            base_path: self.base_path.unwrap_or_else(String::new),
+            // default: the base path of the root is empty.
+            base_path: self.base_path.unwrap_or_default(),
             allowed_origins: origins.map(Origin::ascii_serialization).collect(),
             data_dir: self.data_dir,
             access,

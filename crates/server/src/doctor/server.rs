@@ -31,8 +31,9 @@ struct Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // best effort: both fail only for a process that has ended already.
+        // best effort: this fails only for a process that has ended already.
         let _ = self.child.kill();
+        // best effort: as above.
         let _ = self.child.wait();
     }
 }
