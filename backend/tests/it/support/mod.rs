@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use reqwest::header;
 use cruddur_shared::cruddur::{Activity, ChooseUser, NewActivity};
+use reqwest::header;
 
 pub(crate) use throughline_testkit::bench::*;
 

@@ -57,7 +57,7 @@ fn posted(spans: &[SpanData]) -> Request<Bytes> {
     let (processor, requests) = one.get_or_insert_with(|| {
         let (client, requests) = Client::new();
         let mut processor =
-            EncodingSpanProcessor::builder().scheduled_delay(std::time::Duration::MAX).client(client).build().unwrap();
+            EncodingSpanProcessor::builder().scheduled_delay(Duration::MAX).client(client).build().unwrap();
         processor.set_resource(&resource());
         (processor, requests)
     });
@@ -81,7 +81,7 @@ proptest! {
     fn a_span_is_encoded_to_the_byte_as_the_sdk_encodes_it(span in any_span()) {
         // Only the order of the resource's attributes is open, so it is left out.
         let (client, requests) = Client::new();
-        let processor = EncodingSpanProcessor::builder().scheduled_delay(std::time::Duration::MAX).client(client).build().unwrap();
+        let processor = EncodingSpanProcessor::builder().scheduled_delay(Duration::MAX).client(client).build().unwrap();
         processor.on_end(span.clone());
         processor.force_flush().unwrap();
         let request = requests.recv_timeout(PATIENCE).unwrap();
@@ -103,8 +103,7 @@ fn spans_that_are_not_sampled_are_not_posted() {
     let mut unsampled = named("unsampled");
     unsampled.span_context = SpanContext::NONE;
     let (client, requests) = Client::new();
-    let processor =
-        EncodingSpanProcessor::builder().scheduled_delay(std::time::Duration::MAX).client(client).build().unwrap();
+    let processor = EncodingSpanProcessor::builder().scheduled_delay(Duration::MAX).client(client).build().unwrap();
     processor.on_end(unsampled);
     processor.on_end(named("sampled"));
     processor.force_flush().unwrap();
@@ -117,7 +116,7 @@ fn spans_that_are_not_sampled_are_not_posted() {
 fn bodies_are_compressed() {
     let (client, requests) = Client::new();
     let processor = EncodingSpanProcessor::builder()
-        .scheduled_delay(std::time::Duration::MAX)
+        .scheduled_delay(Duration::MAX)
         .client(client)
         .compression(Some(Compression::Gzip))
         .build()
