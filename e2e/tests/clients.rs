@@ -6,11 +6,9 @@ use std::{path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
+use throughline_context::{SpanId, TraceId};
 use throughline_e2e::{ServerOptions, Site, required};
-use throughline_otlp::{
-    Event, KeyValue, Link, Span, SpanKind, StatusCode, Value,
-    context::{SpanId, TraceId},
-};
+use throughline_otlp::{Event, KeyValue, Link, Span, SpanKind, StatusCode, Value};
 use throughline_store::{SpanStore as _, Store};
 use tokio::process::Command;
 

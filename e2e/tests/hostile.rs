@@ -4,12 +4,11 @@ use std::sync::Arc;
 
 use anyhow::ensure;
 use serde_json::json;
+use throughline_context::{SpanId, TraceId};
 use throughline_e2e::{Browser, ServerOptions, Site};
 use throughline_otlp::{
     Encoding, Event, KeyValue, Link, LogRecord, Record, Resource, Scope, Severity, Span, SpanKind, Status, StatusCode,
-    Value,
-    context::{SpanId, TraceId},
-    encode,
+    Value, encode,
 };
 
 /// Whatever of it is not taken for text says so by itself.

@@ -5,10 +5,8 @@
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use throughline_otlp::{
-    Event, KeyValue, Link, Resource, Scope, Span, StatusCode, Value,
-    context::{SpanId, TraceId},
-};
+use throughline_context::{SpanId, TraceId};
+use throughline_otlp::{Event, KeyValue, Link, Resource, Scope, Span, StatusCode, Value};
 use throughline_store::fuzzing::{assembled, decode, decode_trace, encode, parts, sealed, span_ids};
 
 /// What is changed in a good block, or bytes that are none.

@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::{Compression, write::GzEncoder};
-use throughline_otlp::{Encoding, Signal, Span, context::TraceId, encode_traces};
+use throughline_context::TraceId;
+use throughline_otlp::{Encoding, Signal, Span, encode_traces};
 
 use crate::load::{BATCH_SPANS, Load};
 

@@ -5,10 +5,8 @@
 
 use std::sync::Arc;
 
-use throughline_otlp::{
-    Event, KeyValue, Resource, Scope, Span, SpanKind, Status, StatusCode, Value,
-    context::{SpanId, TraceId, keys},
-};
+use throughline_context::{SpanId, TraceId, keys};
+use throughline_otlp::{Event, KeyValue, Resource, Scope, Span, SpanKind, Status, StatusCode, Value};
 
 use crate::random::Random;
 

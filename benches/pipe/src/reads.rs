@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use throughline_otlp::context::TraceId;
+use throughline_context::TraceId;
 use throughline_store::{ListFilter, SpanStore as _, Store};
 
 /// How often the list is asked for.

@@ -2,11 +2,8 @@
 
 use crate::outgoing::Outgoing;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use throughline_otlp::{
-    KeyValue, LogRecord, Span,
-    context::{TraceId, keys},
-    is_client_reported,
-};
+use throughline_context::{TraceId, keys};
+use throughline_otlp::{KeyValue, LogRecord, Span, is_client_reported};
 use throughline_store::{SpanStore as _, Store, StoreError};
 
 /// Of how many traces the offset is remembered.
@@ -85,7 +82,8 @@ fn shifted_by(offset_ns: i64) -> KeyValue {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use throughline_otlp::{Event, SpanKind, clocked, context::SpanId};
+    use throughline_context::SpanId;
+    use throughline_otlp::{Event, SpanKind, clocked};
     use throughline_timing::{ClockedSpan, align};
 
     #[test]

@@ -6,10 +6,8 @@ use crate::{
 };
 use std::{fmt, future::Future};
 
-use throughline_otlp::{
-    DataPoint, LogRecord, Record, Span,
-    context::{SpanId, TraceId, keys},
-};
+use throughline_context::{SpanId, TraceId, keys};
+use throughline_otlp::{DataPoint, LogRecord, Record, Span};
 use throughline_store::{Metrics, SinkCursor, SpanStore, Store, StoreError};
 use tokio::sync::watch;
 

@@ -11,7 +11,8 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use throughline_otlp::{Signal, context::TraceId};
+use throughline_context::TraceId;
+use throughline_otlp::Signal;
 use throughline_store::{Outbox, SinkName, SpanStore as _, Store, StoreError, TraceRun};
 use tokio::{sync::watch, time::Instant};
 
@@ -234,7 +235,8 @@ fn now_s() -> u64 {
 mod tests {
     use super::*;
     use std::num::NonZeroU64;
-    use throughline_otlp::{Span, Status, StatusCode, context::SpanId};
+    use throughline_context::SpanId;
+    use throughline_otlp::{Span, Status, StatusCode};
 
     const QUIET: Duration = Duration::from_secs(10);
 

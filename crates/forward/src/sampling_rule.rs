@@ -1,7 +1,8 @@
 //! Which traces go on: the rule, without any clock or file.
 
 use std::{num::NonZeroU64, time::Duration};
-use throughline_otlp::{KeyValue, Span, Value, context::TraceId};
+use throughline_context::TraceId;
+use throughline_otlp::{KeyValue, Span, Value};
 use throughline_store::{MAX_TEXT_CHARS, TraceFacts};
 
 /// How many traces one stands for, as Honeycomb reads it.
@@ -143,7 +144,7 @@ pub(crate) fn weigh(span: &mut Span, rate: u64) {
 mod tests {
     use super::*;
     use std::sync::Arc;
-    use throughline_otlp::context::SpanId;
+    use throughline_context::SpanId;
 
     const MS: u64 = 1_000_000;
 

@@ -45,8 +45,6 @@ mod single;
 mod span;
 mod value;
 
-pub use throughline_context as context;
-
 pub use crate::{
     body::{Decoded, MAX_RECORDS, decode, decode_logs, decode_traces, encode, encode_logs, encode_traces},
     clock::{clocked, is_client_reported, measured_offset},

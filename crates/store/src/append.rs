@@ -8,7 +8,8 @@ use std::{
 
 use foldhash::{HashMap, HashMapExt as _};
 use rusqlite::{Connection, params};
-use throughline_otlp::{Span, context::TraceId};
+use throughline_context::TraceId;
+use throughline_otlp::Span;
 
 use crate::{
     Appended, StoreError,

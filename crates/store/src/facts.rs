@@ -1,7 +1,7 @@
 //! What tail sampling and alignment go by, from a trace's row.
 
 use rusqlite::Connection;
-use throughline_otlp::context::TraceId;
+use throughline_context::TraceId;
 use throughline_timing::MeasuredOffset;
 
 use crate::{StoreError, read, terms};

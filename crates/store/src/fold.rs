@@ -2,11 +2,8 @@
 
 use std::borrow::Cow;
 
-use throughline_otlp::{
-    Span, Value,
-    context::{SpanId, keys},
-    measured_offset,
-};
+use throughline_context::{SpanId, keys};
+use throughline_otlp::{Span, Value, measured_offset};
 use throughline_timing::MeasuredOffset;
 
 use crate::{
@@ -322,7 +319,8 @@ mod tests {
         collections::{BTreeMap, BTreeSet},
         sync::Arc,
     };
-    use throughline_otlp::{KeyValue, Resource, Scope, Status, StatusCode, clocked, context::TraceId};
+    use throughline_context::TraceId;
+    use throughline_otlp::{KeyValue, Resource, Scope, Status, StatusCode, clocked};
     use throughline_timing::align;
 
     fn span() -> impl Strategy<Value = Span> {

@@ -1,9 +1,7 @@
 //! What fuzz targets drive, which nobody else should: it may change at any time.
 
-use throughline_otlp::{
-    Span,
-    context::{SpanId, TraceId},
-};
+use throughline_context::{SpanId, TraceId};
+use throughline_otlp::Span;
 
 use crate::block::{self, Encoder};
 

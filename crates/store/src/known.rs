@@ -2,7 +2,7 @@
 
 use foldhash::{HashMap, HashSet};
 use rusqlite::{Connection, params};
-use throughline_otlp::context::{SpanId, TraceId};
+use throughline_context::{SpanId, TraceId};
 
 use crate::{StoreError, block, fold::Fold, read};
 

@@ -2,7 +2,7 @@
 
 use foldhash::HashSet;
 use rusqlite::{Connection, params_from_iter, types::Value};
-use throughline_otlp::context::TraceId;
+use throughline_context::TraceId;
 
 use crate::{
     StoreError, Summary,

@@ -4,11 +4,8 @@ use std::{borrow::Cow, collections::BTreeSet};
 
 use rusqlite::{Connection, params};
 use sha2::{Digest, Sha256};
-use throughline_otlp::{
-    LogRecord, Value,
-    context::{TraceId, keys},
-    encode_record,
-};
+use throughline_context::{TraceId, keys};
+use throughline_otlp::{LogRecord, Value, encode_record};
 
 use crate::{Appended, append::unix_s, fold::column_ns, resources::Resources};
 
@@ -77,7 +74,8 @@ fn as_sent(record: &LogRecord) -> Cow<'_, LogRecord> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use throughline_otlp::{KeyValue, Severity, context::SpanId};
+    use throughline_context::SpanId;
+    use throughline_otlp::{KeyValue, Severity};
 
     fn record() -> LogRecord {
         LogRecord {

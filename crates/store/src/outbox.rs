@@ -11,7 +11,7 @@ use std::{
 };
 
 use rusqlite::{Connection, OptionalExtension, params};
-use throughline_otlp::context::{SpanId, TraceId};
+use throughline_context::{SpanId, TraceId};
 use tokio::task;
 
 use crate::{SinkCursor, StoreError, fold::column_ns, format::Format, read::damaged, schema};

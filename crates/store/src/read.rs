@@ -3,9 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension, Row, params, types::Type};
-use throughline_otlp::{
-    LogRecord, Record, Resource, Scope, Span, context::TraceId, decode_record, decode_resource_scope,
-};
+use throughline_context::TraceId;
+use throughline_otlp::{LogRecord, Record, Resource, Scope, Span, decode_record, decode_resource_scope};
 
 use crate::{
     Counts, SinkCursor, StoreError, block,

@@ -2,7 +2,8 @@
 
 use std::{future::Future, sync::Arc};
 
-use throughline_otlp::{LogRecord, Span, context::TraceId};
+use throughline_context::TraceId;
+use throughline_otlp::{LogRecord, Span};
 use tokio::sync::{broadcast, watch};
 
 use crate::{ListFilter, SinkCursor, StoreError, Summary, TraceFacts, TraceRun};

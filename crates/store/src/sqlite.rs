@@ -11,7 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use throughline_otlp::{LogRecord, Record, Span, context::TraceId};
+use throughline_context::TraceId;
+use throughline_otlp::{LogRecord, Record, Span};
 use tokio::sync::{
     broadcast,
     mpsc::{self, error::TrySendError},

@@ -1,6 +1,6 @@
 //! What a list shows of a trace.
 
-use throughline_otlp::context::TraceId;
+use throughline_context::TraceId;
 
 /// The network's part in a trace: sums over its measured requests, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -10,7 +10,8 @@ use std::{
 };
 
 use rusqlite::{Connection, TransactionBehavior, params};
-use throughline_otlp::{LogRecord, Span, context::TraceId};
+use throughline_context::TraceId;
+use throughline_otlp::{LogRecord, Span};
 use tokio::sync::{
     broadcast,
     mpsc::{self, error::TryRecvError},
@@ -286,7 +287,8 @@ fn commit(connection: &mut Connection, state: &mut State, group: &[Job]) -> Resu
 mod tests {
     use super::*;
     use crate::{read, schema};
-    use throughline_otlp::{Resource, Scope, context::SpanId};
+    use throughline_context::SpanId;
+    use throughline_otlp::{Resource, Scope};
 
     fn batch(number: u8, name: &str) -> (Job, oneshot::Receiver<Result<Appended, StoreError>>) {
         let mut span = Span::new(

@@ -65,7 +65,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "throughline-timing",
         ],
     ),
-    ("throughline-testkit", &["throughline-inspector-api", "throughline-otlp"]),
+    ("throughline-testkit", &["throughline-context", "throughline-inspector-api", "throughline-otlp"]),
     // Cruddur, which uses the product as any application does.
     ("cruddur-shared", &[]),
     ("cruddur-frontend", &["cruddur-shared", "throughline-browser", "throughline-timing"]),

@@ -1,10 +1,8 @@
 //! Pages' records in the server's clock, as an upstream sees them.
 
+use throughline_context::{SpanId, keys};
 use throughline_forward::{Forwarder, spawn};
-use throughline_otlp::{
-    Event, KeyValue, LogRecord, Span,
-    context::{SpanId, keys},
-};
+use throughline_otlp::{Event, KeyValue, LogRecord, Span};
 use throughline_store::SpanStore as _;
 use throughline_testkit::FakeHoneycomb;
 

@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeSet, num::NonZeroU64, time::Duration};
 
+use throughline_context::TraceId;
 use throughline_forward::{Forwarder, Sampling, SamplingRule, SinkState, spawn};
-use throughline_otlp::{KeyValue, Span, Status, StatusCode, context::TraceId};
+use throughline_otlp::{KeyValue, Span, Status, StatusCode};
 use throughline_store::{SpanStore as _, Store};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 

@@ -7,14 +7,12 @@ use std::{
 };
 
 use secrecy::SecretString;
+use throughline_context::{SpanId, TraceId};
 use throughline_forward::{
     BackoffConfig, ForwardConfig, Forwarder, OtlpSink, SinkState, SinkStatus, Sources, logs_endpoint, spawn,
     traces_endpoint,
 };
-use throughline_otlp::{
-    KeyValue, LogRecord, Resource, Signal, Span,
-    context::{SpanId, TraceId},
-};
+use throughline_otlp::{KeyValue, LogRecord, Resource, Signal, Span};
 use throughline_store::{Metrics, Outbox, SinkCursor, SinkName, SpanStore as _, Store};
 use tokio::sync::watch::Receiver;
 

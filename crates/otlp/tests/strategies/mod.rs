@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use proptest::{collection::vec, option, prelude::*};
+use throughline_context::{SpanId, TraceId};
 use throughline_otlp::{
     Event, KeyValue, Link, LogRecord, Resource, Scope, Severity, Span, SpanKind, Status, StatusCode, Value,
-    context::{SpanId, TraceId},
 };
 
 pub(crate) fn trace_id() -> impl Strategy<Value = TraceId> {

@@ -8,9 +8,10 @@ use std::{
 };
 
 use reqwest::{RequestBuilder, header};
+use throughline_context::TraceId;
 use throughline_inspector_api::AttributeValue;
 use throughline_intake::{SessionId, Ticket, TicketKey};
-use throughline_otlp::{Encoding, KeyValue, Span, context::TraceId, encode_traces};
+use throughline_otlp::{Encoding, KeyValue, Span, encode_traces};
 
 use crate::support::{
     Bench, DEADLINE, Start as _, as_json, eventually, exception, gzip, new_span_id, new_trace_id, now_ns, read, set,

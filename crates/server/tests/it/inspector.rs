@@ -3,12 +3,9 @@
 use std::{collections::HashSet, sync::Arc};
 
 use reqwest::header;
+use throughline_context::{SpanId, TraceId};
 use throughline_inspector_api::{self as inspector, AttributeValue, SpanKind, TraceSummary};
-use throughline_otlp::{
-    Encoding, Event, KeyValue, Link, Span, Status, StatusCode, Value,
-    context::{SpanId, TraceId},
-    decode_traces,
-};
+use throughline_otlp::{Encoding, Event, KeyValue, Link, Span, Status, StatusCode, Value, decode_traces};
 
 use crate::support::{
     Bench, DEADLINE, Start as _, as_json, eventually, new_span_id, new_trace_id, now_ns, refused, set, span,

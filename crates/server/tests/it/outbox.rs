@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use throughline_context::SpanId;
 use throughline_inspector_api::{Sink, SinkList, SinkState};
-use throughline_otlp::{
-    DataPoint, KeyValue, Metric, Number, PointValue, Span, SpanKind, Status, StatusCode, Value, context::SpanId,
-};
+use throughline_otlp::{DataPoint, KeyValue, Metric, Number, PointValue, Span, SpanKind, Status, StatusCode, Value};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
 use crate::support::{Bench, DEADLINE, Start as _, as_json, eventually, new_span_id, new_trace_id, read, span};

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use throughline_otlp::{
-    Event, Link, Resource, Scope, Span, SpanKind, Status, StatusCode,
-    context::{SpanId, TraceId},
-    decode_resource_scope,
-};
+use throughline_context::{SpanId, TraceId};
+use throughline_otlp::{Event, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, decode_resource_scope};
 use zstd::bulk::Decompressor;
 
 use super::{

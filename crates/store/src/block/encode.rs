@@ -2,11 +2,8 @@
 
 use foldhash::{HashMap, HashMapExt as _};
 use std::sync::Arc;
-use throughline_otlp::{
-    Span,
-    context::{SpanId, TraceId},
-    encode_resource_scope,
-};
+use throughline_context::{SpanId, TraceId};
+use throughline_otlp::{Span, encode_resource_scope};
 use zstd::bulk::Compressor;
 
 use super::{

@@ -1,6 +1,6 @@
 //! The plain part of a block: which spans it has.
 
-use throughline_otlp::context::{SpanId, TraceId};
+use throughline_context::{SpanId, TraceId};
 
 use super::MAX_SPANS;
 use crate::varint::{Broken, Reader, put};

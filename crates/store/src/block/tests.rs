@@ -1,10 +1,8 @@
 use std::sync::Arc;
 
 use proptest::{collection::vec, option, prelude::*};
-use throughline_otlp::{
-    Event, KeyValue, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, Value,
-    context::{SpanId, TraceId},
-};
+use throughline_context::{SpanId, TraceId};
+use throughline_otlp::{Event, KeyValue, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, Value};
 
 use super::*;
 use crate::StoreError;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use throughline_context::TraceId;
 use throughline_otlp::{
     Buckets, DataPoint, Exemplar, ExponentialHistogram, Histogram, KeyValue, LogRecord, Metric, MetricKind, Number,
-    PointValue, Quantile, QuantileSummary, Severity, Signal, Temporality, Value, context::TraceId,
+    PointValue, Quantile, QuantileSummary, Severity, Signal, Temporality, Value,
 };
 use throughline_store::{SetAside, SinkCursor, SinkName};
 

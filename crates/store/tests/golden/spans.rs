@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use throughline_otlp::{
-    Event, KeyValue, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, Value,
-    context::{SpanId, TraceId},
-};
+use throughline_context::{SpanId, TraceId};
+use throughline_otlp::{Event, KeyValue, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, Value};
 
 pub(crate) fn trace_id(number: u8) -> TraceId {
     TraceId::from_bytes([number; 16]).expect("it is not zero")

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use crate::support::{child, failed, root, service, span_id, store, trace_id};
-use throughline_otlp::{
-    KeyValue, Span,
-    context::{TraceId, keys},
-};
+use throughline_context::{TraceId, keys};
+use throughline_otlp::{KeyValue, Span};
 use throughline_store::{Bands, Before, ListFilter, SpanStore, Store, Summary};
 
 async fn ids(store: &Store, filter: ListFilter) -> Vec<TraceId> {

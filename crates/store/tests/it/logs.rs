@@ -3,7 +3,8 @@
 use std::fs;
 
 use crate::support::{record, root, service, span_cursor, span_id, store, trace_id};
-use throughline_otlp::{KeyValue, LogRecord, Scope, Severity, Value, context::keys};
+use throughline_context::keys;
+use throughline_otlp::{KeyValue, LogRecord, Scope, Severity, Value};
 use throughline_store::{Appended, MAX_AFTER_BYTES, MAX_TRACE_LOGS, SpanStore, Store, StoreError};
 use tokio::{sync::broadcast::error::TryRecvError, task::JoinSet};
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::support::{child, failed, log_cursor, noise, record, root, sink, span_cursor, span_id, trace_id};
 use rusqlite::Connection;
 use tempfile::TempDir;
-use throughline_otlp::{KeyValue, Span, context::TraceId};
+use throughline_context::TraceId;
+use throughline_otlp::{KeyValue, Span};
 use throughline_store::{ListFilter, Retention, SpanStore, Store, Tidied};
 
 fn store_with(retention: Retention) -> (TempDir, Store) {

@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use tempfile::TempDir;
-use throughline_otlp::{
-    KeyValue, LogRecord, Resource, Scope, Signal, Span, Status, StatusCode,
-    context::{SpanId, TraceId},
-};
+use throughline_context::{SpanId, TraceId};
+use throughline_otlp::{KeyValue, LogRecord, Resource, Scope, Signal, Span, Status, StatusCode};
 use throughline_store::{SinkCursor, SinkName, Store};
 
 /// A store in a directory that goes away with it.

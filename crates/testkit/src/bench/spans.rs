@@ -5,11 +5,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use throughline_context::{SpanId, TraceId};
 use throughline_inspector_api::{Attribute, AttributeValue};
-use throughline_otlp::{
-    KeyValue, LogRecord, Resource, Scope, Severity, Span, SpanKind, Value,
-    context::{SpanId, TraceId},
-};
+use throughline_otlp::{KeyValue, LogRecord, Resource, Scope, Severity, Span, SpanKind, Value};
 
 /// 32 hex digits that no other test has.
 #[must_use]
