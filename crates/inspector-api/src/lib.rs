@@ -1,15 +1,4 @@
-//! The JSON bodies between the inspector's server and the inspector's page.
-//!
-//! Each type is the body, or a part of the body, of one route below `/api`; its documentation names the route. The crate depends on
-//! `serde` alone, so that it compiles for the browser and for the server, and for programs that read the API.
-//!
-//! ```
-//! use throughline_inspector_api::ErrorBody;
-//!
-//! let body: ErrorBody = serde_json::from_str(r#"{"error":{"code":"no_such_trace","message":"there is no such trace"}}"#)?;
-//! assert_eq!(body.error.code, "no_such_trace");
-//! # Ok::<(), serde_json::Error>(())
-//! ```
+#![doc = include_str!("../README.md")]
 
 pub mod decimal;
 mod error;

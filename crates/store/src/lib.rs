@@ -1,15 +1,4 @@
-//! The durable store of spans and log records: the truth, and the queue of everything that is passed on.
-//!
-//! [`Store`] is `SQLite` in WAL mode with `synchronous=FULL`, one file in a directory of its own. One thread
-//! writes, and commits together whatever has queued up meanwhile; a few connections read. [`SpanStore::append`]
-//! resolves after the commit, so that what was acknowledged survives a crash. Each span has a place in the order of
-//! commits: a sink is a cursor over it ([`SpanStore::after`], [`SpanStore::set_cursor`]). Log records lie beside the spans
-//! and have an order of their own ([`SpanStore::append_logs`], [`SpanStore::logs_after`]). What sinks remember besides their
-//! cursors is in an [`Outbox`].
-//!
-//! [`Metrics`] keeps the last point of each series and a queue of points, in a file of its own.
-//!
-//! Everything is bounded: the queue, the readers, what one call returns.
+#![doc = include_str!("../README.md")]
 
 mod append;
 mod archive;
