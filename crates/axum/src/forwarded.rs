@@ -17,8 +17,9 @@ const X_REAL_IP: &str = "x-real-ip";
 /// How many hops are looked at, from the near end. Longer chains are somebody's play.
 const MAX_HOPS: usize = 32;
 
-/// What proxies say of a request.
+/// What proxies report of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Forwarded {
     /// The client's address; `None` where the peer's own holds.
     pub client: Option<IpAddr>,
@@ -69,12 +70,13 @@ impl Forwarded {
         Self::walk(std::iter::once(alone), is_trusted)
     }
 
-    /// From whom a request is said to come, hop by hop, by whoever says so: `Forwarded`, `X-Forwarded-For` and `X-Real-IP`,
-    /// all of them, the nearest first; `None` for a hop that hides itself or cannot be read. Nothing of it is to be believed;
-    /// it is for who would rather refuse a request because of what it says of itself.
+    /// The client addresses that the headers of a request claim: those of `Forwarded`, then of `X-Forwarded-For`, then of
+    /// `X-Real-IP`, each with the nearest hop first; `None` for a hop that hides its client or cannot be read. The claims are
+    /// not verified: they are a reason to reject a request, never a reason to trust one.
     pub fn claims(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
         let elements = move |name: &'static str| {
-            let values = headers.get_all(name).iter().rev().map(|value| value.to_str().unwrap_or_default());
+            // A value that cannot be read is one hop without an address, so that it is not overlooked.
+            let values = headers.get_all(name).iter().rev().map(|value| value.to_str().unwrap_or(""));
             values.flat_map(|value| split(value, b',').rev())
         };
         let forwarded = elements(header::FORWARDED.as_str()).map(|element| hop(element).client.and_then(address));

@@ -134,10 +134,11 @@ impl InFlight {
         self.response_bytes = self.response_bytes.saturating_add(bytes);
     }
 
-    /// So many more bytes have come from the client after an upgrade.
+    /// Adds to the bytes that the client has sent, after an upgrade.
     #[cfg(feature = "upgrades")]
     pub(crate) fn received(&mut self, bytes: u64) {
-        let before = self.request_bytes.unwrap_or_default();
+        // A request without a body has no size until then.
+        let before = self.request_bytes.unwrap_or(0);
         self.request_bytes = Some(before.saturating_add(bytes));
     }
 

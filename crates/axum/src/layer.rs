@@ -213,11 +213,10 @@ impl TraceLayer {
         })
     }
 
-    /// One more origin whose pages may see the timing of their requests here (`Timing-Allow-Origin`). Default: none but the
-    /// server's own. An origin that is no header value is left out.
+    /// Adds an origin whose pages may read the timing of their requests to this server (`Timing-Allow-Origin`), such as
+    /// `HeaderValue::from_static("https://app.example")`; `*` means every origin. Default: only the server's own origin.
     #[must_use]
-    pub fn timing_allow_origin(self, origin: &str) -> Self {
-        let Ok(origin) = HeaderValue::from_str(origin) else { return self };
+    pub fn timing_allow_origin(self, origin: HeaderValue) -> Self {
         self.with(|settings| settings.timing_allow_origins.push(origin))
     }
 

@@ -8,6 +8,7 @@ use opentelemetry::{KeyValue, trace::SpanRef};
 
 /// Whether a trace that a client began is continued.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum RemoteParent {
     /// A valid `traceparent` becomes the parent of the server span.
     #[default]
@@ -114,12 +115,13 @@ impl Filter for ExceptPaths {
 
 /// What a request's `http.route` is.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Route {
-    /// The router's own template; nothing where it has matched none.
+    /// The template of the router; none if the router has matched no route.
     Matched,
-    /// This one. It must be one of few: it is a label of metrics, which takes 1,000 values of 256 bytes at most.
+    /// This template. It must be one of few: it is a label of metrics, which accepts at most 1,000 values of 256 bytes.
     Template(Cow<'static, str>),
-    /// None.
+    /// No template.
     Nothing,
 }
 

@@ -67,8 +67,10 @@ impl Received {
         self.instant.elapsed()
     }
 
+    /// The time of the reception by the wall clock, in Unix nanoseconds.
     pub(crate) fn unix_ns(self) -> i64 {
-        let since_epoch = self.wall.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // A wall clock that is set to a time before 1970 counts as 1970: OTLP has no earlier time.
+        let since_epoch = self.wall.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
     }
 

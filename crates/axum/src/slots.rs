@@ -57,8 +57,11 @@ impl<K, V> Slots<K, V> {
         Some(value)
     }
 
+    /// All places, beginning at `start` modulo their number.
     fn places_from(&self, start: usize) -> impl Iterator<Item = &OnceLock<(K, V)>> {
-        let (before, after) = self.places.split_at(start.checked_rem(self.places.len()).unwrap_or_default());
+        // Without places there is no remainder, and the empty slice is split at 0.
+        let first = start.checked_rem(self.places.len()).unwrap_or(0);
+        let (before, after) = self.places.split_at(first);
         after.iter().chain(before)
     }
 }

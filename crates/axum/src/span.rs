@@ -84,9 +84,10 @@ impl Start for ByTracing {
         if span.is_disabled() {
             return ServerSpan { context: parent, tracing: span, is_ours: false };
         }
-        // One that is made here stays where it is.
+        // `Here` means the parent that `tracing` has set.
         if !matches!(origin, Origin::Here) {
-            // Fails only where no OpenTelemetry layer listens: then there is no span to have a parent.
+            // best effort: without an OpenTelemetry layer there is no span that could have a parent, and a span that another
+            // layer has started already keeps the parent that it has.
             let _ = span.set_parent(parent.clone());
         }
         if let Origin::Link(linked) = origin {

@@ -146,7 +146,7 @@ async fn carry(
     (sent, received)
 }
 
-/// Carries one way until the end, and passes the end on.
+/// Copies from `from` to `to` until the end, passes the end on, and adds the bytes to `count`. Returns an error if a write fails.
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
@@ -155,7 +155,7 @@ async fn pump(
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
         // A connection that breaks has ended.
-        let length = from.read(&mut buffer).await.unwrap_or_default();
+        let length = from.read(&mut buffer).await.unwrap_or(0);
         if length == 0 {
             return to.shutdown().await;
         }

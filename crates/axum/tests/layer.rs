@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use axum::{Router, body::Body, http::StatusCode, routing::get};
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body_util::BodyExt;
 use opentelemetry::{
     KeyValue, Value,
@@ -165,7 +165,8 @@ async fn what_is_filtered_out_passes_untouched() {
 #[tokio::test]
 async fn timing_is_shown_to_the_origins_that_were_named() {
     let request = || get_request("/users/7").body(Body::empty()).unwrap();
-    let (responses, _) = drive(layer().timing_allow_origin("https://app.example"), vec![request()]).await;
+    let origin = HeaderValue::from_static("https://app.example");
+    let (responses, _) = drive(layer().timing_allow_origin(origin), vec![request()]).await;
     assert_eq!(responses[0].headers()["timing-allow-origin"], "https://app.example");
     let (responses, _) = drive(layer(), vec![request()]).await;
     assert!(!responses[0].headers().contains_key("timing-allow-origin"));

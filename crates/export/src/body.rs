@@ -75,7 +75,9 @@ impl Source {
     pub(crate) fn of(resource: &Resource) -> Self {
         let mut encoded = Vec::new();
         encode::resource(&mut encoded, resource);
-        Self { resource: encoded, schema_url: resource.schema_url().unwrap_or_default().to_owned() }
+        // In proto3, an empty text is an absent one.
+        let schema_url = resource.schema_url().unwrap_or("").to_owned();
+        Self { resource: encoded, schema_url }
     }
 
     /// An `ExportTraceServiceRequest` with all that is in `batch`, in the memory of `body`.
@@ -104,8 +106,9 @@ impl Scope {
         self.head.len() + self.spans.len() + text_len(self.schema_url())
     }
 
+    /// The schema URL; empty if there is none, which is the same in proto3.
     fn schema_url(&self) -> &str {
-        self.scope.schema_url().unwrap_or_default()
+        self.scope.schema_url().unwrap_or("")
     }
 }
 

@@ -55,9 +55,10 @@ pub(crate) fn resource(out: &mut Vec<u8>, resource: &Resource) {
 /// An `InstrumentationScope`.
 pub(crate) fn scope(out: &mut Vec<u8>, scope: &InstrumentationScope) {
     text(out, 1, scope.name());
-    text(out, 2, scope.version().unwrap_or_default());
-    for told in scope.attributes() {
-        attribute(out, 3, &told.key, &told.value);
+    // In proto3, an empty text is an absent one.
+    text(out, 2, scope.version().unwrap_or(""));
+    for KeyValue { key, value, .. } in scope.attributes() {
+        attribute(out, 3, key, value);
     }
 }
 

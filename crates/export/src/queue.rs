@@ -83,6 +83,7 @@ struct State {
 impl State {
     fn close_batch(&mut self) {
         if !self.open.is_empty() {
+            // default: a new batch, until the worker has returned a sent one whose memory can be used again.
             let next = self.spare.take().unwrap_or_default();
             let batch = std::mem::replace(&mut self.open, next);
             self.full.push_back(Closed { batch, at: Instant::now() });

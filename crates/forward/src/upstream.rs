@@ -118,16 +118,17 @@ fn is_loopback(endpoint: &Url) -> bool {
     }
 }
 
-/// What the status means. What says something about the batch (400, 413, 422) is told apart from what says something
-/// about the endpoint: a wrong path must not throw a whole store away, one span after another.
+/// Interprets a response. A status that is about the batch (400, 413, 422) is distinguished from one that is about the
+/// endpoint: a wrong path must not cause a whole store to be dropped, one span after another.
 async fn answer(mut response: Response) -> Answer {
     let status = response.status();
     let after = retry_after(response.headers(), SystemTime::now());
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let content_type = content_type.unwrap_or_default().to_owned();
+    // A type that is absent or cannot be read is treated as unknown.
+    let content_type = content_type.unwrap_or("").to_owned();
     let body = match read(&mut response).await {
         Ok(body) => body,
-        // A failure is one without its words, too.
+        // The status is a failure even if the message in the body is lost.
         Err(_) if !status.is_success() => Vec::new(),
         Err(error) => return Answer::RetryLater { reason: in_words(error), after },
     };

@@ -112,7 +112,8 @@ impl ListQuery {
                 invalid("invalid_before", "`before` is what `next_before` of the previous page said")
             })?),
         };
-        Ok(ListFilter { limit, text, error, min_ms, before })
+        let filter = ListFilter::default().with_limit(limit).with_text(text).with_error(error);
+        Ok(filter.with_min_ms(min_ms).with_before(before))
     }
 }
 

@@ -14,10 +14,10 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// From the parameters of an address; what cannot be read counts as absent.
+    /// Reads the parameters of an address. A parameter that cannot be read counts as absent.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         Self {
-            text: get("text").map(|text| text.trim().to_owned()).unwrap_or_default(),
+            text: get("text").map_or_else(String::new, |text| text.trim().to_owned()),
             errors: get("error").is_some_and(|value| value == "true"),
             min_ms: get("min_ms").and_then(|value| value.parse().ok()).filter(|ms: &f64| ms.is_finite() && *ms > 0.0),
         }

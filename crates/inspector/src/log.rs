@@ -124,12 +124,13 @@ pub fn title(record: &LogRecord) -> String {
     if title.is_empty() { "(nothing said)".to_owned() } else { title }
 }
 
-/// What is said, as text; empty for nothing.
+/// The body of a record as text; empty if it has none.
 #[must_use]
 pub fn body(record: &LogRecord) -> String {
     match &record.body {
-        // What has parts keeps its types: a person sees what is text and what is not.
+        // JSON shows the types of the parts.
         AttributeValue::Array(_) | AttributeValue::Map(_) => {
+            // infallible: a `serde_json::Value` has only strings as keys.
             serde_json::to_string_pretty(&json(&record.body)).unwrap_or_default()
         }
         value => find::text(value),

@@ -20,12 +20,12 @@ pub(crate) fn inject(context: &Context, injector: &mut dyn Injector) {
     }
 }
 
-/// The caller's span; `None` where no valid `traceparent` came.
+/// Reads the caller's span; `None` without a valid `traceparent`.
 pub(crate) fn extract(extractor: &dyn Extractor) -> Option<(TraceParent, TraceState)> {
     let parents = extractor.get_all(TRACEPARENT)?;
     let parent = TraceParent::from_headers(parents.into_iter().map(str::as_bytes))?;
     let state = match extractor.get_all(TRACESTATE) {
-        // A malformed list is dropped, and the rest of the context kept.
+        // default: a malformed list is dropped and the `traceparent` kept, as W3C Trace Context requires.
         Some(states) => TraceState::parse_headers(states.into_iter().map(str::as_bytes)).unwrap_or_default(),
         None => TraceState::default(),
     };

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-/// How one check went.
+/// The result of one check, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum Outcome {
     /// As it should be.
     Good,
@@ -90,10 +91,10 @@ impl Report {
         self.findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::Good)
     }
 
-    /// All of it, a line each, with the help below what needs one.
+    /// Formats the findings as a table: one line for each, with its help below where there is any.
     #[must_use]
     pub fn table(&self) -> String {
-        let width = |cell: fn(&Finding) -> usize| self.findings.iter().map(cell).max().unwrap_or_default();
+        let width = |cell: fn(&Finding) -> usize| self.findings.iter().map(cell).max().unwrap_or(0);
         let (outcome, check) = (width(|one| one.outcome.as_str().len()), width(|one| one.check.len()));
         let mut text = String::new();
         for finding in &self.findings {

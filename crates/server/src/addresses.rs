@@ -34,7 +34,8 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
-    /// `base_path` is that of the inspector, empty for the root. `new_token` is the access token of the inspector if this server generated it, because nobody else knows it then.
+    /// `base_path` is that of the inspector, empty for the root. `new_token` is the access token of the inspector if this
+    /// server generated it: nobody else knows it then.
     pub(crate) fn new(
         listen: SocketAddr,
         base_path: &str,
@@ -42,7 +43,7 @@ impl Addresses {
         otlp_grpc: Option<SocketAddr>,
         new_token: Option<&str>,
     ) -> Self {
-        let query = new_token.map(|token| format!("?access_token={token}")).unwrap_or_default();
+        let query = new_token.map_or_else(String::new, |token| format!("?access_token={token}"));
         Self {
             listen: format!("http://{listen}"),
             inspector: format!("http://{listen}{base_path}/traces{query}"),

@@ -130,7 +130,7 @@ fn trace_layer(settings: &Settings, instance: &str, application: Option<&Applica
         trace = trace.route(move |matched: Option<&str>, request: &Parts| route(matched, request));
     }
     for origin in &settings.allowed_origins {
-        trace = trace.timing_allow_origin(origin);
+        trace = trace.timing_allow_origin(origin_value(origin));
     }
     trace
 }
@@ -146,8 +146,12 @@ fn is_product(base_path: &str, request: &Parts) -> bool {
         || ["/livez", "/readyz"].contains(&path)
 }
 
+fn origin_value(origin: &str) -> HeaderValue {
+    HeaderValue::from_str(origin).expect("the settings serialize an origin as printable ASCII")
+}
+
 fn cors(origins: &[String]) -> CorsLayer {
-    let origins = origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok());
+    let origins = origins.iter().map(|origin| origin_value(origin));
     CorsLayer::new()
         .allow_origin(AllowOrigin::list(origins))
         .allow_credentials(true)

@@ -2,6 +2,7 @@
 
 use std::{
     fs::{File, TryLockError},
+    io::ErrorKind,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
@@ -219,23 +220,27 @@ fn intake_config(settings: &Settings, metrics: Metrics) -> anyhow::Result<Intake
     Ok(config)
 }
 
-/// The memory of the outbox. It can be made anew, so a damaged one is put aside instead of keeping the server from starting:
-/// at worst a late span goes where the rest of its trace did not.
+/// Opens the database of the outbox. It can be created again, so a damaged one is renamed instead of keeping the server from
+/// starting: at worst, a late span goes to an upstream that did not get the rest of its trace.
 fn outbox(data_dir: &Path) -> anyhow::Result<Outbox> {
     match Outbox::open(data_dir) {
         Err(StoreError::Corrupt(reason)) => {
             let damaged = data_dir.join("outbox.db");
-            tracing::error!(%reason, "the outbox's memory is damaged: it goes on with an empty one");
-            std::fs::rename(&damaged, data_dir.join("outbox.db.damaged")).context("it cannot be put aside")?;
+            tracing::error!(%reason, "outbox.db is damaged: it becomes outbox.db.damaged, and an empty one is created");
+            std::fs::rename(&damaged, data_dir.join("outbox.db.damaged")).context("outbox.db cannot be renamed")?;
+            // The log of the renamed database belongs to no database any more.
             for rest in ["outbox.db-wal", "outbox.db-shm"] {
-                // Absent where it was closed well.
-                let _ = std::fs::remove_file(data_dir.join(rest));
+                match std::fs::remove_file(data_dir.join(rest)) {
+                    // Absent if the database was closed properly.
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    removed => removed.with_context(|| format!("{rest} cannot be removed"))?,
+                }
             }
             Outbox::open(data_dir)
         }
         opened => opened,
     }
-    .context("the outbox's memory cannot be opened")
+    .context("outbox.db cannot be opened")
 }
 
 fn forwarders(settings: &Settings, sources: &Sources) -> anyhow::Result<Vec<Forwarder>> {

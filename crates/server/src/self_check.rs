@@ -44,7 +44,7 @@ pub(crate) async fn run(provider: SdkTracerProvider, store: Store, sinks: Vec<wa
     }
     match report.outcome() {
         Outcome::Good => tracing::info!("{report}"),
-        Outcome::Doubtful | Outcome::Bad => tracing::warn!("{report}"),
+        _ => tracing::warn!("{report}"),
     }
 }
 

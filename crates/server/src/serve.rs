@@ -134,20 +134,29 @@ fn banner(settings: &Settings, addresses: &Addresses) -> String {
     text
 }
 
-/// Resolves when somebody wants it to stop. It hears from now on, not only when it is first asked.
+/// Resolves when the process is asked to stop. SIGTERM is listened for from the call on, not only from the first poll.
 fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     let terminate = signal::unix::signal(signal::unix::SignalKind::terminate());
     async {
-        let interrupt = signal::ctrl_c();
-        #[cfg(unix)]
-        if let Ok(mut terminate) = terminate {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
+        let interrupt = async {
+            if let Err(error) = signal::ctrl_c().await {
+                // Without a handler, the system ends the process at the signal: that is no reason to stop now.
+                tracing::warn!(%error, "Ctrl-C cannot be handled: it ends the process at once");
+                std::future::pending::<()>().await;
             }
-            return;
+        };
+        #[cfg(unix)]
+        match terminate {
+            Ok(mut terminate) => {
+                tokio::select! {
+                    () = interrupt => {}
+                    _ = terminate.recv() => {}
+                }
+                return;
+            }
+            Err(error) => tracing::warn!(%error, "SIGTERM cannot be handled: it ends the process at once"),
         }
-        let _ = interrupt.await;
+        interrupt.await;
     }
 }

@@ -84,7 +84,8 @@ impl Server {
             Ok(cli) => cli,
             Err(settings::ParseError::Setting(error)) => return wrong_setting(&error),
             Err(settings::ParseError::Usage(error)) => {
-                // Help and version are printed this way too. best effort: nobody reads the output if it is closed.
+                // Help and version are printed this way too.
+                // best effort: nobody reads the output if it is closed.
                 let _ = error.print();
                 return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
             }

@@ -283,14 +283,15 @@ pub(crate) fn route(span: &Span) -> Option<&str> {
     span.attribute(HTTP_ROUTE)?.as_str()
 }
 
+/// The network times of a span; `None` if it was not measured. A part that was not reported counts as 0.
 fn bands(span: &Span) -> Option<Bands> {
     let ms = |key| span.attribute(key).and_then(Value::as_f64).filter(|ms| ms.is_finite());
     Some(Bands {
         network_ms: ms(keys::NETWORK_TOTAL_MS)?,
-        uplink_ms: ms(keys::NETWORK_UPLINK_MS).unwrap_or_default(),
-        downlink_ms: ms(keys::NETWORK_DOWNLINK_MS).unwrap_or_default(),
-        error_ms: ms(keys::NETWORK_ERROR_MS).unwrap_or_default(),
-        server_ms: ms(keys::SERVER_DURATION_MS).unwrap_or_default(),
+        uplink_ms: ms(keys::NETWORK_UPLINK_MS).unwrap_or(0.0),
+        downlink_ms: ms(keys::NETWORK_DOWNLINK_MS).unwrap_or(0.0),
+        error_ms: ms(keys::NETWORK_ERROR_MS).unwrap_or(0.0),
+        server_ms: ms(keys::SERVER_DURATION_MS).unwrap_or(0.0),
     })
 }
 

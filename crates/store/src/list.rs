@@ -15,21 +15,54 @@ use crate::{
 /// How many traces one list has at most.
 pub const MAX_LIST: u32 = 1000;
 
-/// Which traces, and how many. The default is the latest 50 of all.
+/// Which traces are listed, and how many. The default is the latest 50 of all.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ListFilter {
-    /// How many, 1 to [`MAX_LIST`]; what is outside is brought inside.
+    /// The most traces to list, 1 to [`MAX_LIST`]; a number outside of that is clamped.
     pub limit: u32,
-    /// Only with this text, in whatever case, in a span's name, its service or its user, or as the beginning of the
-    /// trace id. Surrounding space does not count; empty text is no filter. Texts are looked at as far as they are
-    /// kept for it, 512 characters.
+    /// Lists only traces with this text, in upper or lower case, in a span's name, service or user, or at the beginning of
+    /// the trace id. Surrounding space is ignored; empty text is no filter. Only the first 512 characters of a span's texts
+    /// are searched.
     pub text: Option<String>,
-    /// Only with (`true`) or without (`false`) a failed span.
+    /// Lists only traces with (`true`) or without (`false`) a failed span.
     pub error: Option<bool>,
-    /// Only of at least this duration, in milliseconds.
+    /// Lists only traces of at least this duration, in milliseconds.
     pub min_ms: Option<f64>,
-    /// Only what comes after this place in the order of the list.
+    /// Lists only traces after this place in the order of the list.
     pub before: Option<Before>,
+}
+
+impl ListFilter {
+    /// Sets [`limit`](Self::limit).
+    #[must_use]
+    pub fn with_limit(self, limit: u32) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// Sets [`text`](Self::text).
+    #[must_use]
+    pub fn with_text(self, text: impl Into<Option<String>>) -> Self {
+        Self { text: text.into(), ..self }
+    }
+
+    /// Sets [`error`](Self::error).
+    #[must_use]
+    pub fn with_error(self, error: impl Into<Option<bool>>) -> Self {
+        Self { error: error.into(), ..self }
+    }
+
+    /// Sets [`min_ms`](Self::min_ms).
+    #[must_use]
+    pub fn with_min_ms(self, min_ms: impl Into<Option<f64>>) -> Self {
+        Self { min_ms: min_ms.into(), ..self }
+    }
+
+    /// Sets [`before`](Self::before).
+    #[must_use]
+    pub fn with_before(self, before: impl Into<Option<Before>>) -> Self {
+        Self { before: before.into(), ..self }
+    }
 }
 
 impl Default for ListFilter {

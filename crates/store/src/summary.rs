@@ -2,23 +2,25 @@
 
 use throughline_context::TraceId;
 
-/// The network's part in a trace: sums over its measured requests, in milliseconds.
+/// The network's share of a trace: sums over its measured requests, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct Bands {
-    /// Up and down together; measured.
+    /// Uplink and downlink together; measured.
     pub network_ms: f64,
-    /// Up; an estimate.
+    /// The uplink's share; an estimate.
     pub uplink_ms: f64,
-    /// Down; an estimate.
+    /// The downlink's share; an estimate.
     pub downlink_ms: f64,
-    /// By how much up and down may be wrong.
+    /// By how much the estimates may be wrong.
     pub error_ms: f64,
-    /// The server's part in the same requests.
+    /// The server's share of the same requests.
     pub server_ms: f64,
 }
 
 /// One trace as a list shows it.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Summary {
     /// Which trace.
     pub trace_id: TraceId,

@@ -1,6 +1,6 @@
 //! What the response tells the page.
 
-use axum::{Router, response::AppendHeaders, routing::get};
+use axum::{Router, http::HeaderValue, response::AppendHeaders, routing::get};
 use throughline_context::TraceParent;
 use throughline_timing::server_timing::{METRIC, ServerTimes, parse};
 
@@ -21,7 +21,8 @@ async fn an_applications_own_headers_stay() {
         let telemetry = Telemetry::new(way);
         let own =
             || async { AppendHeaders([("server-timing", "db;dur=5"), ("timing-allow-origin", "https://own.example")]) };
-        let layer = telemetry.layer().timing_allow_origin("https://a.example").timing_allow_origin("https://b.example");
+        let [a, b] = ["https://a.example", "https://b.example"].map(HeaderValue::from_static);
+        let layer = telemetry.layer().timing_allow_origin(a).timing_allow_origin(b);
         let address = serve(Router::new().route("/", get(own)).layer(layer)).await;
         let answer = exchange(address, &request("GET", "/", "")).await;
         let timing = values(&answer, "server-timing");

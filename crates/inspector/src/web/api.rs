@@ -14,7 +14,7 @@ thread_local! {
 fn read_base() -> Base {
     let meta = document().query_selector("meta[name=throughline-base]").ok().flatten();
     let meta = meta.and_then(|element| element.dyn_into::<HtmlMetaElement>().ok());
-    meta.map(|meta| Base::from_meta(&meta.content())).unwrap_or_default()
+    meta.map_or_else(Base::default, |meta| Base::from_meta(&meta.content()))
 }
 
 /// The base path of the inspector.

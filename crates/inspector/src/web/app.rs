@@ -17,7 +17,7 @@ pub(crate) fn App() -> impl IntoView {
         if let Some(dialog) = help.get_untracked()
             && !dialog.open()
         {
-            // Fails only for a dialog that is open or not in the document.
+            // infallible: this throws only for a dialog that is open or outside the document; this one is neither.
             let _ = dialog.show_modal();
         }
     });
@@ -54,8 +54,10 @@ fn OneTrace() -> impl IntoView {
     let params = use_params_map();
     // A link leads from one trace to another without leaving the route.
     Effect::new(move |_| {
-        let id = params.with(|params| params.get("id").unwrap_or_default());
-        open_page(&format!("Trace {}", id.get(..8).unwrap_or(&id)));
+        params.with(|params| {
+            let id = params.get_str("id").unwrap_or("");
+            open_page(&format!("Trace {}", id.get(..8).unwrap_or(id)));
+        });
     });
     view! { <TracePage/> }
 }

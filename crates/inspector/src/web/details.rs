@@ -15,7 +15,7 @@ use throughline_timing::{Band, format_estimate};
 
 #[component]
 pub(crate) fn Details(page: Page) -> impl IntoView {
-    // The search stays while one goes from span to span.
+    // The search stays when another span is selected.
     let needle = RwSignal::new(String::new());
     let selected = Memo::new(move |_| page.selected());
     move || {
@@ -24,9 +24,12 @@ pub(crate) fn Details(page: Page) -> impl IntoView {
         let span = model.spans.get(index)?.clone();
         let clock = page.clock.get();
         let times = Times::of(&model, &span, clock);
+        // infallible: the model has a service and a network for each span, and the span exists.
         let service = model.service_of.get(index).copied().unwrap_or_default();
         let warnings = model.warnings(index);
+        // infallible: as above.
         let network = model.network.get(index).cloned().unwrap_or_default();
+        // infallible: all keys of a span are strings.
         let json = serde_json::to_string_pretty(&span).unwrap_or_default();
         let copied = json.clone();
         let tied = model.logs.tied(index).cloned().collect::<Vec<_>>();

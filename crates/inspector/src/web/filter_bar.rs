@@ -7,10 +7,18 @@ use leptos_router::{NavigateOptions, hooks::use_navigate};
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlElement, HtmlInputElement, KeyboardEvent};
 
-use super::{api, focus::is_typing};
+use super::{
+    api,
+    focus::{blur, is_typing, set_focus},
+};
 use throughline_inspector::address::Filter;
 
-/// The fields, kept in the address bar.
+/// The text of the field for the shortest duration; empty if there is none.
+fn min_text(min_ms: Option<f64>) -> String {
+    min_ms.map_or_else(String::new, |ms| ms.to_string())
+}
+
+/// The fields of the filter, which the address bar keeps.
 #[component]
 pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
     let field = NodeRef::<leptos::html::Input>::new();
@@ -20,8 +28,8 @@ pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
         navigate(&to, NavigateOptions { resolve: false, replace: true, scroll: false, ..Default::default() });
     });
     let text = RwSignal::new(filter.get_untracked().text);
-    let min = RwSignal::new(filter.get_untracked().min_ms.map(|ms| ms.to_string()).unwrap_or_default());
-    // From outside: back, forward, a link. What is being typed stays as it is.
+    let min = RwSignal::new(min_text(filter.get_untracked().min_ms));
+    // The address changes by back, forward and links too. Text that is being typed stays as it is.
     Effect::new(move |_| {
         let filter = filter.get();
         if text.with_untracked(|text| text.trim() != filter.text) {
@@ -29,7 +37,7 @@ pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
         }
         let typed = min.with_untracked(|min| min.trim().parse::<f64>().ok().filter(|ms| *ms > 0.0));
         if typed != filter.min_ms {
-            min.set(filter.min_ms.map(|ms| ms.to_string()).unwrap_or_default());
+            min.set(min_text(filter.min_ms));
         }
     });
     let apply = move |change: &dyn Fn(&mut Filter)| {
@@ -67,8 +75,7 @@ pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
             && let Some(field) = field.get_untracked()
         {
             event.prevent_default();
-            // Fails only for an element that cannot have the focus.
-            let _ = field.focus();
+            set_focus(&field);
             field.select();
         }
     });
@@ -76,14 +83,14 @@ pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
     let field_key = move |event: KeyboardEvent| match event.key().as_str() {
         "Escape" => {
             if let Some(field) = field.get_untracked() {
-                let _ = field.blur();
+                blur(&field);
             }
         }
         "ArrowDown" => {
             let first = document().query_selector("a.trace-link").ok().flatten();
             if let Some(link) = first.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
                 event.prevent_default();
-                let _ = link.focus();
+                set_focus(&link);
             }
         }
         _ => {}

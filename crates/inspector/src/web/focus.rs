@@ -1,7 +1,19 @@
-//! Whether a key is meant for us.
+//! The focus: whether a key is meant for the page, and moves from element to element.
 
 use wasm_bindgen::JsCast;
-use web_sys::{Element, KeyboardEvent};
+use web_sys::{Element, HtmlElement, KeyboardEvent};
+
+/// Moves the focus to `element`, if it can have it.
+pub(crate) fn set_focus(element: &HtmlElement) {
+    // infallible: browsers throw nothing here; an element that cannot have the focus does not get it.
+    let _ = element.focus();
+}
+
+/// Takes the focus from `element`, if it has it.
+pub(crate) fn blur(element: &HtmlElement) {
+    // infallible: browsers throw nothing here.
+    let _ = element.blur();
+}
 
 /// Whether a key goes into a field, or is part of a chord of the browser's own.
 pub(crate) fn is_typing(event: &KeyboardEvent) -> bool {

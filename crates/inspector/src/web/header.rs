@@ -3,7 +3,7 @@
 use leptos::{html::Input, prelude::*};
 use web_sys::KeyboardEvent;
 
-use super::{api, clock, copy::CopyButton, page::Page};
+use super::{api, clock, copy::CopyButton, focus::blur, page::Page};
 use throughline_inspector::format;
 
 #[component]
@@ -47,6 +47,8 @@ pub(crate) fn Header(page: Page, search: NodeRef<Input>) -> impl IntoView {
         })
     };
     let copy_id = id.clone();
+    // infallible: a page may read its own address.
+    let link = |()| window().location().href().unwrap_or_default();
     let short_id = id.get(..8).unwrap_or(&id).to_owned();
     view! {
         <header class="trace-header">
@@ -75,10 +77,7 @@ pub(crate) fn Header(page: Page, search: NodeRef<Input>) -> impl IntoView {
                 <Search page search/>
                 <ClockSwitch page/>
                 <a class="button" href=otlp download=file title="Download as OTLP JSON">"OTLP"</a>
-                <CopyButton
-                    text=|()| window().location().href().unwrap_or_default()
-                    label="Copy link"
-                />
+                <CopyButton text=link label="Copy link"/>
             </div>
         </header>
     }
@@ -110,7 +109,7 @@ fn ClockSwitch(page: Page) -> impl IntoView {
     }
 }
 
-/// Search within the trace: what does not match is dimmed, Enter goes to the next that does.
+/// The search within the trace: spans that do not match are dimmed, and Enter goes to the next that matches.
 #[component]
 fn Search(page: Page, search: NodeRef<Input>) -> impl IntoView {
     let key = move |event: KeyboardEvent| match event.key().as_str() {
@@ -122,7 +121,7 @@ fn Search(page: Page, search: NodeRef<Input>) -> impl IntoView {
             event.prevent_default();
             page.needle.set(String::new());
             if let Some(field) = search.get_untracked() {
-                let _ = field.blur();
+                blur(&field);
             }
         }
         _ => {}

@@ -10,6 +10,7 @@ use web_sys::{HtmlElement, KeyboardEvent};
 use super::{
     empty::Empty,
     filter_bar::FilterBar,
+    focus::set_focus,
     list_row::TraceRow,
     list_state::{List, Phase, is_at_top},
     live::{Live, listen},
@@ -118,8 +119,7 @@ fn Table(list: List) -> impl IntoView {
         };
         event.prevent_default();
         if let Some(link) = links.item(to).and_then(|node| node.dyn_into::<HtmlElement>().ok()) {
-            // Fails only for an element that cannot have the focus.
-            let _ = link.focus();
+            set_focus(&link);
         }
     };
     view! {

@@ -167,6 +167,7 @@ impl List {
     }
 
     pub(super) fn show_waiting(self) {
+        // default: without its signal, the list is no longer on the page, and no trace waits.
         for summary in self.waiting.try_update(std::mem::take).unwrap_or_default() {
             self.put(summary, true);
         }

@@ -43,7 +43,7 @@ pub(crate) fn listen(on_trace: impl Fn(TraceSummary) + 'static, on_again: impl F
     };
     let trace = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let Some(text) = event.data().as_string() else { return };
-        // What cannot be read is a newer server's; the next reload of the page understands it.
+        // A message that cannot be read is of a newer server, whose page can read it: it is skipped until the page is reloaded.
         if let Ok(summary) = serde_json::from_str(&text) {
             on_trace(summary);
         }
@@ -64,7 +64,7 @@ pub(crate) fn listen(on_trace: impl Fn(TraceSummary) + 'static, on_again: impl F
         })
     };
     let listen = |kind, callback: &js_sys::Function| {
-        // Fails only for a callback that is none.
+        // infallible: this throws only for a callback that is no function.
         let _ = source.add_event_listener_with_callback(kind, callback);
     };
     listen("trace", trace.as_ref().unchecked_ref());

@@ -53,7 +53,7 @@ pub(crate) fn Minimap(page: Page) -> impl IntoView {
             return;
         }
         if let Some((at, strip)) = fraction(&event).zip(strip.get_untracked()) {
-            // Without capture the drag ends at the edge; nothing worse.
+            // best effort: without capture, a drag ends at the edge of the strip.
             let _ = strip.set_pointer_capture(event.pointer_id());
             drag.set(Some((at, at)));
         }
@@ -139,8 +139,9 @@ fn draw(canvas: &HtmlCanvasElement, page: Page) {
     else {
         return;
     };
-    // The style sheet has the colours.
+    // The colours are variables of the style sheet.
     let Some(style) = window().get_computed_style(canvas).ok().flatten() else { return };
+    // infallible: browsers throw nothing here; a variable that does not exist is empty.
     let colour = |name: &str| style.get_property_value(name).unwrap_or_default().trim().to_owned();
     let services: Vec<String> = (0..SERVICE_COLOURS).map(|n| colour(&format!("--service-{n}"))).collect();
     let error = colour("--band-error");

@@ -30,7 +30,7 @@ fn network_words(figures: &Figures) -> [(String, String); 4] {
     ]
 }
 
-/// The words beside a bar, where there is room for them.
+/// The label beside a bar: the longest for which there is room.
 fn words(figures: Option<&Figures>, length: &str, bar: Bar, room: Room) -> impl IntoView + use<> {
     let words = match figures {
         Some(figures) => network_words(figures).to_vec(),
@@ -38,6 +38,7 @@ fn words(figures: Option<&Figures>, length: &str, bar: Bar, room: Room) -> impl 
     };
     let (number, side) =
         label::place(bar, &words.iter().map(|(total, rest)| [&**total, rest].concat()).collect::<Vec<_>>(), room);
+    // infallible: `place` returns the number of one of the labels, and there is one at least.
     let (total, rest) = words.into_iter().nth(number).unwrap_or_default();
     let (class, left, right) = match side {
         Side::After => ("wf-label", Some(bar.left + bar.width), None),
@@ -98,7 +99,7 @@ fn bands(segments: &[Segment], figures: Option<&Figures>, start_ns: i64, window:
 #[component]
 pub(crate) fn SpanRow(
     page: Page,
-    /// Its line, from 0.
+    /// The number of its line, from 0.
     place: usize,
     row: Row,
 ) -> impl IntoView {
@@ -108,6 +109,7 @@ pub(crate) fn SpanRow(
     let failed = is_error(span);
     let warned = !span.warnings.is_empty();
     let id = StoredValue::new(span.span_id.clone());
+    // infallible: the model has a service and a rank for each span, and the span exists.
     let service = model.service_of.get(index).copied().unwrap_or_default();
     let name = if span.name.is_empty() { "(no name)".to_owned() } else { span.name.clone() };
     let length = format::duration(span.duration_ns);
@@ -117,8 +119,9 @@ pub(crate) fn SpanRow(
         "{name}, {service_name}, {length}{}{}{}",
         if failed { ", error" } else { "" },
         if warned { ", has a warning" } else { "" },
-        logs.map(|logs| format!(", {}", logs.words())).unwrap_or_default(),
+        logs.map_or_else(String::new, |logs| format!(", {}", logs.words())),
     );
+    // infallible: as above.
     let rank = model.rank.get(index).copied().unwrap_or_default();
     let is_cursor =
         move || page.cursor.with(|cursor| cursor.as_ref().is_some_and(|cursor| id.with_value(|id| id == cursor)));

@@ -33,7 +33,7 @@ impl Theme {
 
     fn remember(self) {
         if let Ok(Some(storage)) = window().local_storage() {
-            // A storage that is full or forbidden: the choice holds for this visit.
+            // best effort: with a storage that is full or forbidden, the choice holds for this visit.
             let _ = storage.set_item(KEY, self.as_str());
         }
     }
@@ -45,7 +45,7 @@ impl Theme {
 
     fn apply(self) {
         if let Some(root) = document().document_element() {
-            // Fails only for an invalid name of an attribute.
+            // infallible: this throws only for an invalid name of an attribute.
             let _ = root.set_attribute("data-theme", self.as_str());
         }
     }

@@ -6,6 +6,8 @@ use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::HtmlElement;
 
+use super::focus::set_focus;
+
 thread_local! {
     /// Whether a page has been opened. The focus of the first one is left to the browser.
     static OPENED: Cell<bool> = const { Cell::new(false) };
@@ -25,7 +27,6 @@ fn focus_heading() {
     // A page that is loading has no heading yet.
     let target = find("main h1").or_else(|| find("main"));
     if let Some(element) = target.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
-        // Fails only for an element that cannot have the focus.
-        let _ = element.focus();
+        set_focus(&element);
     }
 }

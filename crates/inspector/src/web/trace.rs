@@ -14,7 +14,7 @@ use super::{
     api,
     copy::copy,
     details::Details,
-    focus::{is_on_control, is_typing},
+    focus::{is_on_control, is_typing, set_focus},
     header::Header,
     live::listen,
     minimap::Minimap,
@@ -40,7 +40,7 @@ enum Phase {
 #[component]
 pub fn TracePage() -> impl IntoView {
     let params = use_params_map();
-    let id = Memo::new(move |_| params.with(|params| params.get("id").unwrap_or_default()));
+    let id = Memo::new(move |_| params.with(|params| params.get_str("id").unwrap_or("").to_owned()));
     move || {
         let id = id.get();
         if is_trace_id(&id) {
@@ -236,8 +236,7 @@ fn on_key(
         }
         "/" => {
             let Some(field) = search.get_untracked() else { return false };
-            // Fails only for an element that cannot have the focus.
-            let _ = field.focus();
+            set_focus(&field);
             field.select();
         }
         "z" => match page.cursor_index() {
@@ -293,9 +292,10 @@ fn on_arrow(page: Page, key: &str) -> bool {
     if let Some(row) = rows.get(to) {
         page.move_to(row.span as usize);
         if let Some(grid) = page.scroller.get_untracked() {
-            // So that a screen reader hears the row; fails only for an element that cannot have the focus.
+            // A screen reader reads the row when the focus is on the grid.
             let options = web_sys::FocusOptions::new();
             options.set_prevent_scroll(true);
+            // infallible: browsers throw nothing here; the grid can have the focus.
             let _ = grid.focus_with_options(&options);
         }
     }

@@ -51,7 +51,7 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
     let count = Memo::new(move |_| page.rows.with(|rows| rows.len()));
     // The axis covers the first row's height of the view.
     let range = Memo::new(move |_| viewport::visible(top.get(), height.get() - ROW_PX, ROW_PX, count.get(), MARGIN));
-    // The model itself is part of what a row shows: a refetch renders the rows anew.
+    // A row shows parts of the model itself: a new model renders all rows again.
     let generation = Memo::new(move |before: Option<&u64>| {
         page.model.track();
         before.map_or(0, |n| n + 1)
@@ -59,6 +59,7 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
     let visible = move || {
         let (range, generation) = (range.get(), generation.get());
         page.rows.with(|rows| {
+            // infallible: the range ends at the number of rows at the latest.
             let rows = rows.get(range.clone()).unwrap_or_default();
             range.zip(rows.iter().copied()).map(|(place, row)| (generation, place, row)).collect::<Vec<_>>()
         })

@@ -57,7 +57,7 @@ async fn all_of_a_golden_store_is_read() {
     let list = store.list(ListFilter::default()).await.unwrap();
     assert_eq!(list.len(), 2);
     assert_eq!(list, fresh.list(ListFilter::default()).await.unwrap());
-    let text = ListFilter { text: Some("ANDREA".to_owned()), ..ListFilter::default() };
+    let text = ListFilter::default().with_text("ANDREA".to_owned());
     let found = store.list(text).await.unwrap();
     assert_eq!(found.iter().map(|summary| summary.trace_id).collect::<Vec<_>>(), [trace_id(1)]);
     // So is what is known of traces without their spans; a log record of level ERROR is part of it.

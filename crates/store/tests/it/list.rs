@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::support::{child, failed, root, service, span_id, store, trace_id};
 use throughline_context::{TraceId, keys};
 use throughline_otlp::{KeyValue, Span};
-use throughline_store::{Bands, Before, ListFilter, SpanStore, Store, Summary};
+use throughline_store::{Before, ListFilter, SpanStore, Store};
 
 async fn ids(store: &Store, filter: ListFilter) -> Vec<TraceId> {
     let list = store.list(filter).await.unwrap();
@@ -13,8 +13,7 @@ async fn ids(store: &Store, filter: ListFilter) -> Vec<TraceId> {
 }
 
 async fn with_text(store: &Store, text: &str) -> Vec<TraceId> {
-    let text = Some(text.to_owned());
-    ids(store, ListFilter { text, ..ListFilter::default() }).await
+    ids(store, ListFilter::default().with_text(text.to_owned())).await
 }
 
 fn named(mut span: Span, name: &str) -> Span {
@@ -26,36 +25,26 @@ fn named(mut span: Span, name: &str) -> Span {
 async fn a_late_root_joins() {
     let (_dir, store) = store();
     store.append(vec![failed(child(1, 2, 11, 1)), child(1, 3, 12, 2)]).await.unwrap();
-    let expected = Summary {
-        trace_id: trace_id(1),
-        root_name: "child 2".to_owned(),
-        root_service: "api".to_owned(),
-        has_root: false,
-        start_ns: 11_000_000_000,
-        duration_ns: 2_000_000_000,
-        span_count: 2,
-        error_count: 1,
-        services: vec!["api".to_owned()],
-        user: None,
-        bands: None,
-    };
-    assert_eq!(store.summary(trace_id(1)).await.unwrap(), Some(expected.clone()));
+    let early = store.summary(trace_id(1)).await.unwrap().unwrap();
+    assert_eq!(early.trace_id, trace_id(1));
+    assert_eq!((&*early.root_name, &*early.root_service, early.has_root), ("child 2", "api", false));
+    assert_eq!((early.start_ns, early.duration_ns), (11_000_000_000, 2_000_000_000));
+    assert_eq!((early.span_count, early.error_count), (2, 1));
+    assert_eq!((early.services.clone(), early.user.clone(), early.bands), (vec!["api".to_owned()], None, None));
 
     let mut late = root(1, 1, 10);
     late.end_ns = late.start_ns + 5_000_000_000;
     late.attributes = vec![KeyValue::new(keys::APP_USER_ID, "andrew")];
     store.append(vec![late]).await.unwrap();
-    let expected = Summary {
-        root_name: "root 1".to_owned(),
-        root_service: "web".to_owned(),
-        has_root: true,
-        start_ns: 10_000_000_000,
-        duration_ns: 5_000_000_000,
-        span_count: 3,
-        services: vec!["web".to_owned(), "api".to_owned()],
-        user: Some("andrew".to_owned()),
-        ..expected
-    };
+    let mut expected = early;
+    expected.root_name = "root 1".to_owned();
+    expected.root_service = "web".to_owned();
+    expected.has_root = true;
+    expected.start_ns = 10_000_000_000;
+    expected.duration_ns = 5_000_000_000;
+    expected.span_count = 3;
+    expected.services = vec!["web".to_owned(), "api".to_owned()];
+    expected.user = Some("andrew".to_owned());
     assert_eq!(store.list(ListFilter::default()).await.unwrap(), [expected]);
     assert_eq!(store.summary(trace_id(2)).await.unwrap(), None);
 }
@@ -77,8 +66,9 @@ async fn bands_are_sums_over_measured_requests() {
     store.append(vec![root(1, 1, 1), measured(2, 3.5)]).await.unwrap();
     store.append(vec![measured(3, 4.0), measured(4, f64::NAN)]).await.unwrap();
     let summary = store.summary(trace_id(1)).await.unwrap().unwrap();
-    let expected = Bands { network_ms: 7.5, uplink_ms: 3.0, downlink_ms: 4.0, error_ms: 0.5, server_ms: 8.0 };
-    assert_eq!(summary.bands, Some(expected));
+    let bands = summary.bands.unwrap();
+    assert_eq!((bands.network_ms, bands.uplink_ms, bands.downlink_ms), (7.5, 3.0, 4.0));
+    assert_eq!((bands.error_ms, bands.server_ms), (0.5, 8.0));
 }
 
 #[tokio::test]
@@ -91,7 +81,7 @@ async fn pages_lose_and_repeat_nothing_though_starts_are_equal() {
         let mut seen = Vec::new();
         let mut before = None;
         loop {
-            let filter = ListFilter { limit, before, ..ListFilter::default() };
+            let filter = ListFilter::default().with_limit(limit).with_before(before);
             let page = store.list(filter).await.unwrap();
             assert!(page.len() <= limit as usize);
             let Some(last) = page.last() else { break };
@@ -102,7 +92,7 @@ async fn pages_lose_and_repeat_nothing_though_starts_are_equal() {
         assert_eq!(seen, expected, "limit {limit}");
     }
     for (limit, length) in [(0, 1), (10_000, 30)] {
-        let filter = ListFilter { limit, ..ListFilter::default() };
+        let filter = ListFilter::default().with_limit(limit);
         assert_eq!(ids(&store, filter).await.len(), length);
     }
 }
@@ -113,7 +103,7 @@ async fn errors_and_duration() {
     let mut slow = failed(root(2, 1, 1));
     slow.end_ns = slow.start_ns + 3_000_000_001;
     store.append(vec![root(1, 1, 1), slow, failed(child(3, 2, 1, 1)), root(3, 1, 1)]).await.unwrap();
-    let filter = |error, min_ms| ListFilter { error, min_ms, ..ListFilter::default() };
+    let filter = |error: Option<bool>, min_ms: Option<f64>| ListFilter::default().with_error(error).with_min_ms(min_ms);
     let of = |numbers: &[u8]| -> Vec<TraceId> { numbers.iter().copied().map(trace_id).collect() };
     for (error, min_ms, expected) in [
         (Some(true), None, &[3, 2][..]),
@@ -194,13 +184,12 @@ async fn filters_and_pages_go_together() {
         if n % 4 == 0 { failed(span) } else { span }
     });
     store.append(spans.collect()).await.unwrap();
-    let filter = ListFilter {
-        limit: 2,
-        text: Some("EVEN".to_owned()),
-        error: Some(true),
-        min_ms: Some(1.0),
-        before: Some(Before { start_ns: 1_000_000_000, trace_id: trace_id(16) }),
-    };
+    let filter = ListFilter::default()
+        .with_limit(2)
+        .with_text("EVEN".to_owned())
+        .with_error(true)
+        .with_min_ms(1.0)
+        .with_before(Before { start_ns: 1_000_000_000, trace_id: trace_id(16) });
     assert_eq!(ids(&store, filter).await, [trace_id(12), trace_id(8)]);
 }
 

@@ -120,7 +120,7 @@ async fn what_is_too_much_goes_first_in_first_out_and_the_file_gets_smaller() {
     store.tidy().await.unwrap();
     let left = store.counts().await.unwrap().spans;
     assert!((50..125).contains(&left), "{left} spans are left");
-    let list = store.list(ListFilter { limit: 1_000, ..ListFilter::default() }).await.unwrap();
+    let list = store.list(ListFilter::default().with_limit(1_000)).await.unwrap();
     let newest: Vec<TraceId> = (1..=200).rev().take(list.len()).map(trace_id).collect();
     assert_eq!(list.iter().map(|summary| summary.trace_id).collect::<Vec<_>>(), newest);
     assert!(file_bytes(&dir).await <= limit * 11 / 10);
