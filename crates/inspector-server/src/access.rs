@@ -135,14 +135,14 @@ impl IntoResponse for Refused {
             Self::TokenNeeded => (
                 StatusCode::UNAUTHORIZED,
                 "access_token_needed",
-                "traces are shown on this address to clients with the access token, which the server printed when it started; \
-                 open /traces?access_token=<token> once",
+                "traces are shown here to clients with the access token, which the server printed or logged when it started; add \
+                 ?access_token=<token> to the address of the inspector once",
             ),
             Self::NotOnThisMachine => (
                 StatusCode::FORBIDDEN,
                 "not_on_this_machine",
                 "traces are shown without a token to clients on this machine only, and this request comes from elsewhere or \
-                 through a proxy; set --inspector-access token / THROUGHLINE_INSPECTOR_ACCESS",
+                 through a proxy; THROUGHLINE_INSPECTOR_ACCESS=token lets others in with a token",
             ),
             Self::UnknownHost => (
                 StatusCode::FORBIDDEN,

@@ -7,15 +7,15 @@ use std::{
 
 use axum::Router;
 use http::{HeaderValue, Uri};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 use throughline_inspector_server::Access;
 use tokio::sync::oneshot;
 
 use crate::{
-    compose,
+    access_token, compose,
     init::{Destination, InitError},
     pipeline::Opened,
-    settings::{self, Identity, Settings},
+    settings::{self, Identity, InspectorAccess, Settings},
     telemetry::from_here,
 };
 
@@ -35,14 +35,13 @@ type Started = (Router, std::net::SocketAddr);
 impl Embedded {
     /// Starts a pipeline with the settings of the environment; the routes for the application.
     pub(crate) fn start(service_name: &str) -> Result<(Self, Router), InitError> {
-        let settings = settings(service_name)?;
+        let (settings, new_token) = settings(service_name)?;
         let authorization = settings.doors.trusted_token.as_ref().map(|token| {
             let text = format!("Bearer {}", token.expose_secret());
             HeaderValue::from_str(&text).expect("the settings accept printable ASCII characters only")
         });
         let (tell, told) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        let access = settings.access.clone();
         let page = format!("{}/traces", settings.base_path);
         let thread = thread::Builder::new()
             .name("throughline".to_owned())
@@ -52,13 +51,13 @@ impl Embedded {
         let (router, otlp_http) = started.map_err(|error| InitError::Inspector(format!("{error:#}")))?;
         let endpoint = Uri::try_from(format!("http://{}/v1/traces", from_here(otlp_http)))
             .expect("a socket address is an authority");
-        match &access {
-            Access::LocalOrToken(token) | Access::Token(token) => tracing::info!(
-                "the inspector is at {page}, and with {page}?access_token={} where no client is known to be local; OTLP \
-                 receiver http://{otlp_http}",
+        match new_token {
+            Some(token) => tracing::info!(
+                "the inspector is at {page}; clients that are not known to be on this machine open {page}?access_token={} once; \
+                 OTLP receiver http://{otlp_http}",
                 token.expose_secret()
             ),
-            _ => tracing::info!("the inspector is at {page}; OTLP receiver http://{otlp_http}"),
+            None => tracing::info!("the inspector is at {page}; OTLP receiver http://{otlp_http}"),
         }
         Ok((Self { endpoint, authorization, stop: Some(stop), thread: Some(thread) }, router))
     }
@@ -83,7 +82,8 @@ impl Drop for Embedded {
     }
 }
 
-fn settings(service_name: &str) -> Result<Settings, InitError> {
+/// The settings of the environment, and the token for the inspector if it was not given.
+fn settings(service_name: &str) -> Result<(Settings, Option<SecretString>), InitError> {
     let identity = Identity::default();
     let wrong = |error: &dyn std::error::Error| InitError::Setting(error.to_string());
     let cli = settings::parse(&identity, std::iter::once("throughline".into())).map_err(|error| wrong(&error))?;
@@ -92,9 +92,23 @@ fn settings(service_name: &str) -> Result<Settings, InitError> {
         settings.browser_service_name = format!("{service_name}-web");
     }
     service_name.clone_into(&mut settings.service_name);
-    settings.access = settings.embedded_access.clone();
     settings.make_data_dir().map_err(|error| wrong(&error))?;
-    Ok(settings)
+    let (wish, given) = (settings.embedded.wish, settings.embedded.token.clone());
+    if wish == InspectorAccess::Open {
+        settings.access = Access::Open;
+        return Ok((settings, None));
+    }
+    let (token, new_token) = match given {
+        Some(token) => (token, None),
+        None => {
+            let token = access_token::load_or_create(&settings.data_dir);
+            let token = token.map_err(|error| InitError::Inspector(format!("the access token: {error}")))?;
+            (token.clone(), Some(token))
+        }
+    };
+    // The address of the application is not known here.
+    settings.access = if wish == InspectorAccess::Token { Access::Token(token) } else { Access::LocalOrToken(token) };
+    Ok((settings, new_token))
 }
 
 /// Runs a pipeline until it is told to stop.

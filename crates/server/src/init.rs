@@ -200,7 +200,7 @@ impl Telemetry {
     /// application's own spans go to the store from now on, and from there to the upstreams.
     ///
     /// Clients on this machine may look at traces if the application is served with
-    /// `into_make_service_with_connect_info::<SocketAddr>()`; all others need the token, which is in the log
+    /// `into_make_service_with_connect_info::<SocketAddr>()`; all others need the token, which is in the log and stays the same in the data directory
     /// (`THROUGHLINE_ACCESS_TOKEN` sets it, `THROUGHLINE_INSPECTOR_ACCESS=open` goes without).
     ///
     /// # Errors

@@ -32,11 +32,20 @@ pub(crate) use self::{
     error::{ParseError, SettingError},
     outbox::Outbox,
     sinks::Upstream,
+    values::is_token,
 };
 use self::{error::wrong, outbox::OutboxArgs, retention::RetentionArgs, values::List};
 use crate::addresses::{self, PrintAddresses};
 
 const DATA_DIR: &str = "--data-dir / THROUGHLINE_DATA_DIR";
+
+/// Who may look at traces in an inspector within another application.
+#[derive(Clone, Debug)]
+pub(crate) struct EmbeddedAccess {
+    pub(crate) wish: InspectorAccess,
+    /// The token, if it was given.
+    pub(crate) token: Option<SecretString>,
+}
 
 /// Who may look at traces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -163,7 +172,7 @@ pub(crate) struct Settings {
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) access: Access,
     /// The access of an inspector within another application, whose address is not known here.
-    pub(crate) embedded_access: Access,
+    pub(crate) embedded: EmbeddedAccess,
     /// Whether the token was generated and has to be printed.
     pub(crate) token_is_new: bool,
     pub(crate) service_name: String,
@@ -205,12 +214,8 @@ impl Args {
             InspectorAccess::Auto => !self.listen.ip().is_loopback(),
         };
         let token_is_new = token_is_needed && self.access_token.is_none();
+        let embedded = EmbeddedAccess { wish: self.inspector_access, token: self.access_token.clone() };
         let token = self.access_token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string().into());
-        let embedded_access = match self.inspector_access {
-            InspectorAccess::Open => Access::Open,
-            InspectorAccess::Token => Access::Token(token.clone()),
-            InspectorAccess::Auto => Access::LocalOrToken(token.clone()),
-        };
         let access = match self.inspector_access {
             _ if token_is_needed => Access::Token(token),
             InspectorAccess::Open => Access::Open,
@@ -236,7 +241,7 @@ impl Args {
             allowed_origins: origins.map(Origin::ascii_serialization).collect(),
             data_dir: self.data_dir,
             access,
-            embedded_access,
+            embedded,
             token_is_new,
             service_name,
             browser_service_name,

@@ -98,13 +98,14 @@ pub(super) fn base_path(text: &str) -> Result<String, String> {
     }
 }
 
+/// Whether a text is long enough for a token, and of printable ASCII characters.
+pub(crate) fn is_token(text: &str) -> bool {
+    text.len() >= MIN_TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
 /// Parses the token of a receiver or of the inspector.
 pub(super) fn token(text: &str) -> Result<SecretString, &'static str> {
-    if text.len() >= MIN_TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic()) {
-        Ok(text.into())
-    } else {
-        Err("it needs at least 16 printable ASCII characters without spaces")
-    }
+    if is_token(text) { Ok(text.into()) } else { Err("it needs at least 16 printable ASCII characters without spaces") }
 }
 
 /// Parses an API key, which is sent as the value of a header.
