@@ -81,7 +81,9 @@ async fn a_page_load_tells_of_the_document_its_milestones_and_its_resources() ->
         assert_eq!(found.len(), 1, "{end} in\n{}", outline(&trace));
         found[0].text("browser.resource.initiator_type")
     };
-    assert_eq!(kind_of(".css"), "link");
+    let styles: Vec<_> = resources.iter().filter(|span| span.text_ends_with("url.full", ".css")).collect();
+    assert_eq!(styles.len(), 2, "the tokens and the page's own style sheet in\n{}", outline(&trace));
+    assert!(styles.iter().all(|span| span.text("browser.resource.initiator_type") == "link"), "{}", outline(&trace));
     // The browser fetches both before the page's first script runs, and says so.
     assert!(["link", "script", "other"].contains(&kind_of(".js")));
     assert!(["link", "fetch", "other"].contains(&kind_of(".wasm")));
