@@ -31,6 +31,12 @@ fn main() -> ExitCode {
 }
 
 fn cruddur(context: &Context) -> Result<Application, BoxError> {
+    if !context.base_path.is_empty() {
+        return Err(
+            "its page needs the inspector and the receiver at the root: leave --base-path / THROUGHLINE_BASE_PATH out"
+                .into(),
+        );
+    }
     let database = Database::open(&context.data_dir)
         .map_err(|error| format!("Cruddur's database `cruddur.db` cannot be opened: {error:#}"))?;
     let ready = database.clone();

@@ -2,6 +2,7 @@
 
 use ipnet::IpNet;
 use thiserror::Error;
+use throughline_inspector_api::Receiver;
 use throughline_store::{Metrics, Store};
 use tokio::sync::watch;
 use tower::util::MapRequestLayer;
@@ -23,6 +24,7 @@ pub struct Inspector {
     store: Store,
     metrics: Option<Metrics>,
     sinks: Option<Sinks>,
+    receiver: Receiver,
     access: Access,
     allowed_origins: Vec<String>,
     trusted_proxies: Vec<IpNet>,
@@ -48,6 +50,7 @@ impl Inspector {
             store,
             metrics: None,
             sinks: None,
+            receiver: Receiver::default(),
             access: Access::default(),
             allowed_origins: Vec::new(),
             trusted_proxies: Vec::new(),
@@ -68,6 +71,13 @@ impl Inspector {
     #[must_use]
     pub fn sinks(mut self, sinks: Sinks) -> Self {
         self.sinks = Some(sinks);
+        self
+    }
+
+    /// The base URL of the receiver for programs, which an empty list names.
+    #[must_use]
+    pub fn otlp_http(mut self, base_url: impl Into<String>) -> Self {
+        self.receiver = Receiver { otlp_http: Some(base_url.into()) };
         self
     }
 
@@ -116,10 +126,17 @@ impl Inspector {
 
     /// The routes, for [`Router::merge`].
     pub fn router(self) -> Router {
+        if !page::is_built() {
+            tracing::error!(
+                "the page of the inspector is not built into this program, and /traces answers 503; run `cargo xtask dist` in the \
+                 repository of Throughline and compile again"
+            );
+        }
         let gate = Gate::new(&self.access, &self.allowed_origins);
         let mut router = page::router(gate.clone(), &self.base_path).merge(routes::router(
             self.store,
             self.sinks,
+            self.receiver,
             gate.clone(),
             self.stopping,
             self.never,

@@ -34,6 +34,11 @@ struct Page {
     base_path: Arc<str>,
 }
 
+/// Whether the page was built before it was embedded.
+pub(crate) fn is_built() -> bool {
+    BUNDLE.is_built()
+}
+
 /// `/traces`, `/traces/{trace_id}` and `/traces/assets/{file}`. The page itself holds no data, so that only the API asks who the
 /// client is.
 pub(crate) fn router(gate: Gate, base_path: &str) -> Router {

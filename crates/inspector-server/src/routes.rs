@@ -12,7 +12,7 @@ use axum::{
 use http::header;
 use serde::Deserialize;
 use throughline_context::TraceId;
-use throughline_inspector_api::{SinkList, Trace, TraceList};
+use throughline_inspector_api::{Receiver, SinkList, Trace, TraceList};
 use throughline_otlp::{Encoding, encode_traces};
 use throughline_store::{Before, ListFilter, SpanStore, Store};
 use tokio::sync::watch;
@@ -37,6 +37,7 @@ const MAX_TEXT_CHARS: usize = 200;
 pub(crate) fn router(
     store: Store,
     sinks: Option<Sinks>,
+    receiver: Receiver,
     gate: Gate,
     stopping: watch::Receiver<bool>,
     never: Option<watch::Sender<bool>>,
@@ -57,6 +58,7 @@ pub(crate) fn router(
                 }
             }),
         )
+        .route("/api/traces/receiver", get(move || async move { Json(receiver) }))
         .route("/api/traces/{trace_id}", get(show))
         .route("/api/traces/{trace_id}/otlp", get(download))
         .method_not_allowed_fallback(wrong_method)

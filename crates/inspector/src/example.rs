@@ -6,15 +6,15 @@ pub const RECEIVER: &str = "http://127.0.0.1:4318";
 /// How long the span of the example lasts, nanoseconds.
 const DURATION_NS: i64 = 84_000_000;
 
-/// A shell command that sends one span, which ends at `now_ns` (Unix nanoseconds), as OTLP/JSON to [`RECEIVER`].
+/// A shell command that sends one span, which ends at `now_ns` (Unix nanoseconds), as OTLP/JSON to the receiver at this base URL.
 ///
 /// `random` becomes the trace id and the span id, neither of which may be zero.
 #[must_use]
-pub fn command(now_ns: i64, random: [u64; 3]) -> String {
+pub fn command(receiver: &str, now_ns: i64, random: [u64; 3]) -> String {
     let [high, low, span] = random.map(|word| word.max(1));
     let start_ns = now_ns.saturating_sub(DURATION_NS);
     format!(
-        r#"curl {RECEIVER}/v1/traces -H 'content-type: application/json' -d '{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"hello"}}}}]}},"scopeSpans":[{{"spans":[{{"traceId":"{high:016x}{low:016x}","spanId":"{span:016x}","name":"first trace","kind":1,"startTimeUnixNano":"{start_ns}","endTimeUnixNano":"{now_ns}"}}]}}]}}]}}'"#
+        r#"curl {receiver}/v1/traces -H 'content-type: application/json' -d '{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"service.name","value":{{"stringValue":"hello"}}}}]}},"scopeSpans":[{{"spans":[{{"traceId":"{high:016x}{low:016x}","spanId":"{span:016x}","name":"first trace","kind":1,"startTimeUnixNano":"{start_ns}","endTimeUnixNano":"{now_ns}"}}]}}]}}]}}'"#
     )
 }
 
@@ -24,7 +24,8 @@ mod tests {
 
     #[test]
     fn the_command_sends_one_valid_span() {
-        let command = command(1_795_000_000_000_000_000, [0xab, 0, 0]);
+        let command = command("http://127.0.0.1:3701", 1_795_000_000_000_000_000, [0xab, 0, 0]);
+        assert!(command.starts_with("curl http://127.0.0.1:3701/v1/traces "), "{command}");
         let body = command.split('\'').nth(3).unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         let span = &body["resourceSpans"][0]["scopeSpans"][0]["spans"][0];

@@ -21,6 +21,8 @@ pub(crate) type RouteOf = Arc<dyn Fn(Option<&str>, &Parts) -> Route + Send + Syn
 pub struct Context {
     /// The data directory, which exists and which no other process uses.
     pub data_dir: PathBuf,
+    /// The path below which the inspector, its API and the receiver for pages are: empty, or with a slash at its beginning.
+    pub base_path: String,
     /// `service.instance.id` of this process.
     pub service_instance_id: String,
     /// Networks of proxies whose forwarding headers are believed.

@@ -40,6 +40,7 @@ pub(crate) fn product(settings: &Settings, pipeline: &Pipeline, stopping: watch:
     let inspector = Inspector::new(pipeline.store.clone())
         .metrics(pipeline.metrics.clone())
         .sinks(pipeline.sinks.clone())
+        .otlp_http(pipeline.otlp_http.clone())
         .access(settings.access.clone())
         .allowed_origins(settings.allowed_origins.iter().cloned())
         .trusted_proxies(settings.trusted_proxies.iter().copied())
@@ -53,7 +54,13 @@ pub(crate) fn product(settings: &Settings, pipeline: &Pipeline, stopping: watch:
         "" => receiver,
         base => Router::new().nest(base, receiver),
     };
-    Router::new().merge(inspector.router()).merge(receiver)
+    let router = Router::new().merge(inspector.router()).merge(receiver);
+    match settings.base_path.as_str() {
+        "" => router,
+        base => router
+            .route(base, get(to_inspector(base.to_owned())))
+            .route(&format!("{base}/"), get(to_inspector(base.to_owned()))),
+    }
 }
 
 /// Everything that is served to browsers.
@@ -93,12 +100,17 @@ pub(crate) fn router(
 
 /// What is served where there is no application: the way to the inspector.
 fn alone(settings: &Settings) -> Router {
-    let base = settings.base_path.clone();
-    let to_inspector = move |request: Request| async move {
-        let prefix = request.extensions().get::<Client>().map_or("", |client| client.prefix.as_str());
-        Redirect::temporary(&format!("{prefix}{base}/traces"))
-    };
-    Router::new().route("/", get(to_inspector)).fallback(no_such_address)
+    Router::new().route("/", get(to_inspector(settings.base_path.clone()))).fallback(no_such_address)
+}
+
+/// A redirect to the inspector below the base path `base`.
+fn to_inspector(base: String) -> impl Fn(Request) -> std::future::Ready<Redirect> + Clone + Send + Sync + 'static {
+    move |request| std::future::ready(redirect(&base, &request))
+}
+
+fn redirect(base: &str, request: &Request) -> Redirect {
+    let prefix = request.extensions().get::<Client>().map_or("", |client| client.prefix.as_str());
+    Redirect::temporary(&format!("{prefix}{base}/traces"))
 }
 
 /// Puts the client of a request into its extensions, for the inspector and for the receiver of pages.
@@ -116,9 +128,13 @@ pub(crate) fn identify(trusted: &[IpNet]) -> MapRequestLayer<impl Fn(Request) ->
 fn trace_layer(settings: &Settings, instance: &str, application: Option<&Application>) -> TraceLayer {
     let base_path = settings.base_path.clone();
     let filter = application.and_then(|application| application.filter.clone());
+    // Alone, a request is answered with a redirect or 404: a span only where a trace asks for it.
+    let is_alone = application.is_none();
     let mut trace = TraceLayer::new(instance)
         .filter(move |request: &Parts| {
-            !is_product(&base_path, request) && filter.as_ref().is_none_or(|filter| filter(request))
+            !is_product(&base_path, request)
+                && (!is_alone || request.headers.contains_key("traceparent"))
+                && filter.as_ref().is_none_or(|filter| filter(request))
         })
         .trusted_proxies(settings.trusted_proxies.iter().copied())
         .catch_panics()

@@ -141,7 +141,11 @@ impl Builder {
         let client = Redirectable { inner: client, destination: Arc::clone(&destination) };
         let exporter =
             EncodingSpanProcessor::builder_from_env().map_err(|error| InitError::Setting(error.to_string()))?;
-        let processor = telemetry::processor(exporter.client(client));
+        let mut exporter = exporter.client(client);
+        if std::env::var_os("OTEL_BSP_SCHEDULE_DELAY").is_none() {
+            exporter = exporter.scheduled_delay(telemetry::EXPORT_INTERVAL);
+        }
+        let processor = telemetry::processor(exporter);
         let processor = processor.map_err(|error| InitError::Setting(error.to_string()))?;
         let provider = SdkTracerProvider::builder().with_resource(resource).with_span_processor(processor).build();
         global::set_tracer_provider(provider.clone());

@@ -21,6 +21,7 @@ use crate::{
     compose,
     listen::listen,
     settings::{Settings, Upstream},
+    telemetry::from_here,
 };
 
 /// Held by the process that uses a data directory.
@@ -40,6 +41,8 @@ pub(crate) struct Pipeline {
     pub(crate) store: Store,
     pub(crate) metrics: Metrics,
     pub(crate) sinks: Sinks,
+    /// The base URL of the receiver for programs.
+    pub(crate) otlp_http: String,
 }
 
 /// A data directory that this process has locked, with its stores open.
@@ -97,7 +100,8 @@ impl Opened {
         let grpc =
             grpc.map(|grpc| tokio::spawn(listen(grpc, compose::grpc_router(intake.clone()), patience, stopping)));
         let http = tokio::spawn(listen(http, compose::trusted_router(intake.clone()), patience, closing));
-        let pipeline = Pipeline { intake, store, metrics, sinks };
+        let pipeline =
+            Pipeline { intake, store, metrics, sinks, otlp_http: format!("http://{}", from_here(otlp_http)) };
         Ok(Running { pipeline, otlp_http, otlp_grpc, forwarders, stop, close, grpc, http, _lock: lock })
     }
 }

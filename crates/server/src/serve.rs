@@ -39,6 +39,7 @@ async fn serve(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
     let instance = uuid::Uuid::new_v4().to_string();
     let context = ApplicationContext {
         data_dir: settings.data_dir.clone(),
+        base_path: settings.base_path.clone(),
         service_instance_id: instance.clone(),
         trusted_proxies: settings.trusted_proxies.clone(),
     };

@@ -202,6 +202,8 @@ impl Settings {
 impl Args {
     /// Checks what needs several settings or the file system, and derives the rest.
     pub(crate) fn resolve(self, identity: &Identity) -> Result<Settings, SettingError> {
+        // Read again where the propagator is installed; here, so that a wrong name is an error before anything is made.
+        throughline_propagator::Propagator::from_env().map_err(|error| wrong("OTEL_PROPAGATORS", error.to_string()))?;
         let doors = self.doors.resolve(self.listen)?;
         data_dir(&self.data_dir)?;
         if let Some(path) = &self.port_file {

@@ -20,7 +20,7 @@ use crate::{init::otel_layer, settings::Settings};
 
 const EXPORT_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(10);
 /// How long a span waits for company. The inspector is live: the SDK's 5 s would be felt.
-const EXPORT_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
+pub(crate) const EXPORT_INTERVAL: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// A client that asks no proxy of the environment. Made on a thread of its own, because a blocking client must not be made where
 /// futures run.

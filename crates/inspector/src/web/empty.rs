@@ -1,8 +1,9 @@
 //! What an empty list shows: how to make a trace.
 
 use js_sys::Math;
-use leptos::prelude::*;
+use leptos::{prelude::*, task::spawn_local};
 use throughline_inspector::{address::Filter, example};
+use throughline_inspector_api::Receiver;
 
 use super::{api, clock, copy::CopyButton};
 
@@ -10,11 +11,11 @@ use super::{api, clock, copy::CopyButton};
 const LAYER: &str = "let telemetry = throughline::init()?;\nlet app = Router::new()\n    .route(\"/notes/{id}\", put(save))\n    .layer(telemetry.layer());";
 
 /// A command that sends a span of now.
-fn command() -> String {
+fn command(receiver: &str) -> String {
     let now_ns = (clock::now_ms() * 1e6) as i64;
     // Random enough for an example; each half of an id is below 2^53.
     let word = || (Math::random() * 9_007_199_254_740_992.0) as u64;
-    example::command(now_ns, [word(), word(), word()])
+    example::command(receiver, now_ns, [word(), word(), word()])
 }
 
 /// Nothing is stored, or nothing passes the filter.
@@ -41,6 +42,13 @@ pub(crate) fn Empty(filter: Memo<Filter>) -> impl IntoView {
 
 #[component]
 fn NoTraces() -> impl IntoView {
+    // The default until the server has named its own.
+    let receiver = RwSignal::new(example::RECEIVER.to_owned());
+    spawn_local(async move {
+        if let Ok(Receiver { otlp_http: Some(known) }) = api::get::<Receiver>("/api/traces/receiver").await {
+            receiver.try_set(known);
+        }
+    });
     view! {
         <div class="empty">
             <h2>"No traces yet"</h2>
@@ -50,17 +58,17 @@ fn NoTraces() -> impl IntoView {
                     <h3>"Send one span from a terminal"</h3>
                     <p>"The command runs on the machine of this server, and needs nothing but curl."</p>
                     <div class="way-code">
-                        <code>"curl " {example::RECEIVER} "/v1/traces …"</code>
-                        <CopyButton text=move |()| command() label="Copy the command"/>
+                        <code>"curl " {receiver} "/v1/traces …"</code>
+                        <CopyButton text=move |()| receiver.with_untracked(|receiver| command(receiver)) label="Copy the command"/>
                     </div>
                 </li>
                 <li>
                     <h3>"Point an OpenTelemetry program at this server"</h3>
                     <p>"Any OTLP exporter works, in any language."</p>
                     <div class="way-code">
-                        <code>"OTEL_EXPORTER_OTLP_ENDPOINT=" {example::RECEIVER}</code>
+                        <code>"OTEL_EXPORTER_OTLP_ENDPOINT=" {receiver}</code>
                         <CopyButton
-                            text=move |()| format!("OTEL_EXPORTER_OTLP_ENDPOINT={}", example::RECEIVER)
+                            text=move |()| format!("OTEL_EXPORTER_OTLP_ENDPOINT={}", receiver.get_untracked())
                             label="Copy the variable"
                         />
                     </div>

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use reqwest::header;
-use throughline_inspector_api::StatusCode;
+use throughline_inspector_api::{Receiver, StatusCode};
 
 use crate::support::{Bench, Start as _, metric, new_span_id, new_trace_id, span, text, traceparent};
 
@@ -25,6 +25,17 @@ async fn the_root_leads_to_the_inspector() {
     let bench = Bench::start();
     let response = bench.get("/").header(header::ACCEPT, "text/html").send().await.unwrap();
     assert_eq!((response.status().as_u16(), &response.headers()[header::LOCATION]), (307, &"/traces".parse().unwrap()));
+    // Neither it nor an address that is not there is a request of an application: no span is made.
+    assert!(metric(response.headers(), "traceparent").is_none());
+    let absent = bench.get("/no/such/page").header(header::ACCEPT, "text/html").send().await.unwrap();
+    assert!(metric(absent.headers(), "traceparent").is_none());
+}
+
+#[tokio::test]
+async fn the_empty_list_can_name_the_receiver() {
+    let bench = Bench::start();
+    let receiver: Receiver = bench.read("/api/traces/receiver").await;
+    assert_eq!(receiver.otlp_http, Some(bench.server().trusted_base()));
 }
 
 #[tokio::test]

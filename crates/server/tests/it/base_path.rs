@@ -44,7 +44,9 @@ async fn everything_of_the_inspector_is_below_the_base_path_and_nothing_beside_i
         [Bench::start_with(&["--base-path", "/tl"], &[]), Bench::start_with(&[], &[("THROUGHLINE_BASE_PATH", "/tl/")])]
     {
         assert_eq!(bench.server().addresses().inspector, bench.url("/tl/traces"));
-        assert_eq!(location(bench.get("/")).await, "/tl/traces");
+        for path in ["/", "/tl", "/tl/"] {
+            assert_eq!(location(bench.get(path)).await, "/tl/traces", "{path}");
+        }
         assert!(bench.read::<TraceList>("/tl/api/traces").await.traces.is_empty());
         let issued: serde_json::Value = read(bench.request("POST", "/tl/v1/ticket")).await;
         let trace_id = new_trace_id();
@@ -54,7 +56,7 @@ async fn everything_of_the_inspector_is_below_the_base_path_and_nothing_beside_i
         assert_eq!(batch.send().await.unwrap().status(), 200);
         let trace: Trace = bench.read(&format!("/tl/api/traces/{trace_id}")).await;
         assert_eq!(trace.spans[0].name, "open");
-        for path in ["/traces", "/api/traces", "/api/metrics", "/v1/traces", "/tl", "/tl/no/such/page", "/tltraces"] {
+        for path in ["/traces", "/api/traces", "/api/metrics", "/v1/traces", "/tl/no/such/page", "/tltraces"] {
             refused(bench.get(path), 404, "no_such_address").await;
         }
         // A health check knows no base path.

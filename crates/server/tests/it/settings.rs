@@ -275,6 +275,16 @@ async fn empty_variables_are_as_good_as_none() {
 }
 
 #[test]
+fn an_unknown_propagator_is_a_wrong_setting_before_anything_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let ended = run(&["--data-dir", data.to_str().unwrap()], &[("OTEL_PROPAGATORS", "nonsense")]);
+    assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
+    assert!(ended.stderr.contains("OTEL_PROPAGATORS") && ended.stderr.contains("tracecontext"), "{ended:?}");
+    assert!(!data.exists());
+}
+
+#[test]
 fn an_empty_listen_variable_is_as_good_as_none() {
     // The ports are not given, so only a wrong setting keeps the server from taking the usual ones; it is checked last.
     let empty = [("THROUGHLINE_LISTEN", ""), ("THROUGHLINE_TRUSTED_LISTEN", ""), ("THROUGHLINE_DATA_DIR", "")];
