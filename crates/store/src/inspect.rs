@@ -1,9 +1,15 @@
 //! A look at the files of a data directory that changes nothing there: neither their content nor which files there are.
 
-use std::{fs, io, path::Path};
+use std::{
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
+use tempfile::TempDir;
 
 use crate::{
     Counts, StoreError,
@@ -11,8 +17,10 @@ use crate::{
     metrics, outbox, read, schema,
 };
 
-/// How often a file is opened again because a server started or stopped meanwhile.
+/// How often a file is read again because it changed meanwhile.
 const ATTEMPTS: usize = 8;
+/// A file with its log is copied up to this size. Of a larger one the log is not read.
+const MOST_COPIED_BYTES: u64 = 512 << 20;
 /// What is written as it is in a path that is part of a URI.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -41,13 +49,15 @@ pub struct FileInspection {
 }
 
 /// Reads what the files in `dir` are and whether [`Store`](crate::Store), [`Outbox`](crate::Outbox) and
-/// [`Metrics`](crate::Metrics) can be opened there, without opening any of them for writing. A server may run meanwhile; then its
-/// write-ahead log is read as well. Where none runs, nothing in the directory changes: no file is made, and none gets other
-/// content or another time of change.
+/// [`Metrics`](crate::Metrics) can be opened there. No file in the directory is created or opened for writing.
+///
+/// A write-ahead log that has something in it, as a killed server leaves it, can only be read by SQLite with write access: the file
+/// and its log are then copied into a temporary directory, up to 512 MiB. Of a larger file the log is not read, and the counts are
+/// those of the file alone.
 ///
 /// # Errors
-/// [`StoreError::Directory`] if there is no such directory, or the error with which the first file that cannot be opened would
-/// be refused.
+/// [`StoreError::Directory`] if there is no such directory or the copy cannot be made, [`StoreError::Busy`] if a server keeps writing
+/// meanwhile, or the error with which the first file that cannot be opened would be refused.
 pub fn inspect(dir: &Path) -> Result<Inspection, StoreError> {
     // An error that says what is wrong with the directory.
     fs::read_dir(dir).map_err(StoreError::Directory)?;
@@ -68,58 +78,68 @@ pub fn inspect(dir: &Path) -> Result<Inspection, StoreError> {
     })
 }
 
-/// How a file has to be opened for nothing to change.
+/// The size of a file and when it changed, to see whether it was written to meanwhile.
+type Stamp = (u64, SystemTime);
+
+/// A file and its write-ahead log, as they are now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Access {
-    /// There is no write-ahead log, or nothing in it: the file alone has everything.
-    Alone,
-    /// There is a log with its index, because a server runs or one was killed. The index is opened for reading; SQLite sees
-    /// from the locks whether it can be used, or else makes one of its own in memory.
-    Shared,
-    /// There is a log without an index, which no running server leaves: SQLite makes an index in memory.
-    Unindexed,
+struct State {
+    file: Stamp,
+    /// `None` if there is no log, or nothing in it.
+    log: Option<Stamp>,
 }
 
-impl Access {
-    /// How this file has to be opened; `None` if it is not there.
+impl State {
+    /// The state of this file; `None` if there is no such file.
     fn of(path: &Path) -> io::Result<Option<Self>> {
-        let length = |end: &str| {
-            let mut beside = path.as_os_str().to_owned();
-            beside.push(end);
-            match fs::metadata(beside) {
-                Ok(metadata) => Ok(Some(metadata.len())),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-                Err(error) => Err(error),
-            }
-        };
-        if length("")?.is_none() {
-            return Ok(None);
-        }
-        Ok(Some(match (length("-wal")?, length("-shm")?) {
-            (Some(_), Some(_)) => Self::Shared,
-            (None | Some(0), _) => Self::Alone,
-            (Some(_), None) => Self::Unindexed,
-        }))
+        let Some(file) = stamp(path)? else { return Ok(None) };
+        Ok(Some(Self { file, log: stamp(&log_of(path))?.filter(|(bytes, _)| *bytes > 0) }))
     }
 
-    fn open(self, path: &Path) -> Result<Connection, StoreError> {
-        let path = std::path::absolute(path).map_err(StoreError::Directory)?;
-        let encoded = percent_encode(path.as_os_str().as_encoded_bytes(), PATH);
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
-        let open = |options: &str| Connection::open_with_flags(format!("file:{encoded}?{options}"), flags);
-        let connection = match self {
-            Self::Alone => open("immutable=1")?,
-            Self::Shared => open("readonly_shm=1")?,
-            Self::Unindexed => {
-                // Without locks, which need nobody, and with them without an index as a file.
-                let connection = open("vfs=unix-none")?;
-                connection.pragma_update(None, "locking_mode", "exclusive")?;
-                connection
-            }
-        };
-        schema::guard(&connection)?;
-        Ok(connection)
+    fn bytes(&self) -> u64 {
+        self.file.0 + self.log.map_or(0, |(bytes, _)| bytes)
     }
+
+    /// Opens the file so that nothing changes: the file itself, as one that nobody changes, or a copy of it.
+    fn open(&self, path: &Path) -> Result<Opened, StoreError> {
+        let opened = if self.log.is_some() && self.bytes() <= MOST_COPIED_BYTES {
+            let dir = tempfile::tempdir().map_err(StoreError::Directory)?;
+            let copy = dir.path().join("copy.db");
+            fs::copy(path, &copy).map_err(StoreError::Directory)?;
+            fs::copy(log_of(path), log_of(&copy)).map_err(StoreError::Directory)?;
+            Opened { connection: Connection::open(copy)?, is_copy: true, _dir: Some(dir) }
+        } else {
+            let path = std::path::absolute(path).map_err(StoreError::Directory)?;
+            let encoded = percent_encode(path.as_os_str().as_encoded_bytes(), PATH);
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+            let connection = Connection::open_with_flags(format!("file:{encoded}?immutable=1"), flags)?;
+            Opened { connection, is_copy: false, _dir: None }
+        };
+        schema::guard(&opened.connection)?;
+        Ok(opened)
+    }
+}
+
+/// A connection, and the directory of the copy that it reads, if it reads one: the connection is closed first.
+struct Opened {
+    connection: Connection,
+    is_copy: bool,
+    _dir: Option<TempDir>,
+}
+
+fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(Some((metadata.len(), metadata.modified()?))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The write-ahead log of a file.
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = OsString::from(path);
+    log.push("-wal");
+    log.into()
 }
 
 /// What one of the files is, and what `read` finds in it.
@@ -130,10 +150,10 @@ fn file<T>(
 ) -> Result<Option<(FileInspection, T)>, StoreError> {
     let path = dir.join(format.file);
     for _ in 0..ATTEMPTS {
-        let Some(access) = Access::of(&path).map_err(StoreError::Directory)? else { return Ok(None) };
-        let found = look(&path, access, format, &read);
-        // What was read without locks counts only if nobody can have written meanwhile.
-        if Access::of(&path).map_err(StoreError::Directory)? == Some(access) {
+        let Some(state) = State::of(&path).map_err(StoreError::Directory)? else { return Ok(None) };
+        let found = look(&path, state, format, &read);
+        // What was read without locks counts only if nobody has written meanwhile.
+        if State::of(&path).map_err(StoreError::Directory)? == Some(state) {
             return found.map(Some);
         }
     }
@@ -142,24 +162,21 @@ fn file<T>(
 
 fn look<T>(
     path: &Path,
-    access: Access,
+    state: State,
     format: &Format,
     read: impl Fn(&Connection, &Path, i64) -> Result<T, StoreError>,
 ) -> Result<(FileInspection, T), StoreError> {
-    let connection = access.open(path)?;
+    let opened = state.open(path)?;
+    let connection = &opened.connection;
     // All reads are of the same state.
-    connection.execute_batch("BEGIN")?;
-    let version = format.found(&connection, path)?;
-    let read = read(&connection, path, version)?;
+    connection.execute_batch("BEGIN").map_err(named(path))?;
+    let version = format.found(connection, path)?;
+    let read = read(connection, path, version)?;
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0)).map_err(named(path));
-    let length = fs::metadata(path).map_err(StoreError::Directory)?.len();
     let expected = pragma("page_count")? * pragma("page_size")?;
-    if access == Access::Alone && length < expected {
+    let length = state.file.0;
+    if !opened.is_copy && length < expected {
         return Err(StoreError::Corrupt(format!("{} has {length} bytes of {expected}", path.display())));
     }
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
-    // It may be gone again.
-    let log = fs::metadata(log).map_or(0, |metadata| metadata.len());
-    Ok((FileInspection { version, bytes: length + log }, read))
+    Ok((FileInspection { version, bytes: state.bytes() }, read))
 }

@@ -13,6 +13,14 @@ fn state(dir: &Path) -> (BTreeMap<OsString, (Vec<u8>, SystemTime)>, SystemTime) 
     (files.collect(), changed(dir))
 }
 
+/// When each file's content, owner, mode or name last changed, in seconds and nanoseconds.
+#[cfg(unix)]
+fn changed(dir: &Path) -> Vec<(i64, i64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let files = fs::read_dir(dir).unwrap().map(|file| file.unwrap().metadata().unwrap());
+    files.map(|metadata| (metadata.ctime(), metadata.ctime_nsec())).collect()
+}
+
 /// Copies some of the files, as they are while a store has them open.
 fn copy(from: &Path, to: &Path, names: &[&str]) {
     for name in names {
@@ -66,9 +74,13 @@ async fn what_a_server_left_when_it_was_killed_is_read_and_stays_as_it_is() {
         copy(dir.path(), copied.path(), names);
         assert!(fs::metadata(copied.path().join("traces.db-wal")).unwrap().len() > 0);
         let before = state(copied.path());
+        #[cfg(unix)]
+        let made = changed(copied.path()).into_iter().max().unwrap();
         for _ in 0..2 {
             assert_eq!(inspect(copied.path()).unwrap().counts.unwrap().spans, 2, "{names:?}");
             assert_eq!(state(copied.path()), before, "{names:?}");
+            #[cfg(unix)]
+            assert!(changed(copied.path()).into_iter().all(|at| at <= made), "a file was opened for writing");
         }
         // It is still all there.
         let opened = Store::open(copied.path()).unwrap();
