@@ -5,7 +5,9 @@ use throughline_inspector_api::MetricsStatus;
 use throughline_otlp::{DataPoint, Encoding, KeyValue, Metric, Number, PointValue, decode, encode};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, Start as _, as_json, eventually, new_span_id, new_trace_id, read, refused, span};
+use crate::support::{
+    Bench, Start as _, as_json, eventually, new_span_id, new_trace_id, read, refused, span, traceparent,
+};
 
 const TOKEN: &str = "0123456789abcdef";
 const JSON: &str = "application/json";
@@ -22,7 +24,8 @@ async fn with_a_token_the_trusted_door_wants_it_and_the_server_has_it() {
     assert_eq!(post().bearer_auth("0123456789abcdeF").send().await.unwrap().status(), 401);
     assert_eq!(post().bearer_auth(TOKEN).send().await.unwrap().status(), 200);
     // Its own spans come through the same door.
-    assert_eq!(bench.get("/no/such/page").send().await.unwrap().status(), 404);
+    let request = bench.get("/no/such/page").header("traceparent", traceparent(&new_trace_id(), &new_span_id()));
+    assert_eq!(request.send().await.unwrap().status(), 404);
     eventually("a span of the server", async || (!bench.list(&[]).await.traces.is_empty()).then_some(())).await;
     assert!(!bench.server().output().contains(TOKEN));
 }

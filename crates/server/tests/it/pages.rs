@@ -10,7 +10,7 @@ use std::{
 use reqwest::{Response, header};
 use throughline_inspector_api::TraceList;
 
-use crate::support::{Bench, Start as _, binary, client, new_trace_id, read, refused, span};
+use crate::support::{Bench, Start as _, binary, client, new_span_id, new_trace_id, read, refused, span, traceparent};
 
 const PAGES: &str = "https://pages.test:8443";
 
@@ -139,7 +139,9 @@ async fn an_allowed_origin_may_send_context_and_ticket() {
 async fn an_allowed_origin_sees_answers_and_their_timing() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", PAGES)]);
     for path in ["/", "/no/such/page"] {
-        let response = bench.get(path).header(header::ORIGIN, PAGES).send().await.unwrap();
+        let request = bench.get(path).header(header::ORIGIN, PAGES);
+        let request = request.header("traceparent", traceparent(&new_trace_id(), &new_span_id()));
+        let response = request.send().await.unwrap();
         assert_eq!(value(&response, "access-control-allow-origin").as_deref(), Some(PAGES), "{path}");
         assert_eq!(value(&response, "access-control-allow-credentials").as_deref(), Some("true"));
         assert_eq!(value(&response, "timing-allow-origin").as_deref(), Some(PAGES), "{path}");
@@ -182,7 +184,9 @@ async fn several_origins_can_be_allowed_by_flag_and_by_variable() {
     let flags = ["--allow-origin", "http://one.test", "--allow-origin", "http://two.test"];
     for bench in [Bench::start_with(&[], &[("FRONTEND_URL", both)]), Bench::start_with(&flags, &[])] {
         for origin in ["http://one.test", "http://two.test"] {
-            let response = bench.get("/no/such/page").header(header::ORIGIN, origin).send().await.unwrap();
+            let request = bench.get("/no/such/page").header(header::ORIGIN, origin);
+            let request = request.header("traceparent", traceparent(&new_trace_id(), &new_span_id()));
+            let response = request.send().await.unwrap();
             assert_eq!(value(&response, "access-control-allow-origin").as_deref(), Some(origin));
             assert!(response.headers().get_all("timing-allow-origin").iter().any(|allowed| allowed == origin));
         }
