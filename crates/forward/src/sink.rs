@@ -60,14 +60,14 @@ impl Records<'_> {
 pub enum Answer {
     /// All of it was taken.
     Taken,
-    /// It was taken but for some records, and must not be sent again. They are noted as set aside, and stay in the store.
+    /// It was taken but for some records, and must not be sent again. They are quarantined, and stay in the store.
     TakenInPart {
         /// How many records were not taken; 0 for a warning.
         rejected: u64,
         /// Why.
         message: String,
     },
-    /// Some record in it will never be taken. It is sent again in halves until that record is found, which is then set aside.
+    /// Some record in it will never be taken. It is sent again in halves until that record is found, which is then quarantined.
     Refused {
         /// Why, without secrets.
         reason: String,
@@ -98,7 +98,7 @@ pub enum Answer {
 /// Somewhere that records are delivered to: an OTLP upstream ([`OtlpSink`](crate::OtlpSink)), or anything else.
 ///
 /// The outbox reads batches in the order of commits, has each made into a request once, sends it until there is an answer about
-/// it, and then notes how far it has come. After a crash a batch may be sent again; whoever gets it tells repetitions apart by ids.
+/// it, and then notes how far it has come. After a crash a batch may be sent again; the receiver knows repetitions by their ids.
 ///
 /// ```
 /// use std::{future, sync::Mutex};

@@ -101,13 +101,13 @@ impl IntakeConfig {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Limits of bodies on the public door: 1 MiB on the wire, 4 MiB decompressed, 30 s, 32 MiB for all at once.
+    /// Limits of bodies on the receiver for pages: 1 MiB on the wire, 4 MiB decompressed, 30 s, 32 MiB for all at once.
     pub public_body: BodyLimits,
     /// Limits of bodies on the trusted doors: 16 MiB on the wire, 64 MiB decompressed, 30 s, 256 MiB for all at once.
     pub trusted_body: BodyLimits,
-    /// The most spans or log records in one batch on the public door; those above it are rejected. 512.
+    /// The most spans or log records in one batch from a page; those above it are rejected. 512.
     pub spans_per_batch: usize,
-    /// Limits of a span or a log record on the public door.
+    /// Limits of a span or a log record from a page.
     pub span: SpanLimits,
     /// Spans and log records of one session: 200 a second, 2,000 at once.
     pub session_rate: RateLimit,
@@ -118,7 +118,7 @@ pub struct Limits {
     pub public_rate: RateLimit,
     /// The most sessions whose rates are remembered at once; a new one replaces the one that was quiet longest. 10,000.
     pub tracked_sessions: usize,
-    /// The most clients whose rates are remembered at once, likewise. 10,000.
+    /// The most clients whose rates are remembered at once. 10,000.
     pub tracked_clients: usize,
     /// A browser's times that are this long before the time of reception are flagged. 24 h: what a page could not send, the next
     /// one sends.

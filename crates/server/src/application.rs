@@ -15,7 +15,7 @@ pub(crate) type Readiness = Arc<dyn Fn() -> Check + Send + Sync>;
 pub(crate) type Filter = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 pub(crate) type RouteOf = Arc<dyn Fn(Option<&str>, &Parts) -> Route + Send + Sync>;
 
-/// What an application is told of the server that it becomes a part of.
+/// The server that an application becomes a part of.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Context {

@@ -219,7 +219,7 @@ impl Writer {
     }
 
     fn publish(&self, results: &[Appended], changed: BTreeSet<TraceId>) {
-        // Where nobody listens nothing is made: whoever subscribes now sees the commit in the list.
+        // Without a subscriber nothing is made: a new one sees the commit in the list.
         if self.changes.receiver_count() > 0 {
             for trace_id in changed {
                 match self.summary(trace_id) {

@@ -202,7 +202,7 @@ fn small_blocks_spell_out_what_is_not_conventional_only() {
     assert!(block.len() < 160, "{} bytes", block.len());
 }
 
-/// Blocks that were written have to stay readable: whoever changes the format makes a new version of it.
+/// Blocks that were written have to stay readable: a change of the format is a new version of it.
 #[test]
 fn the_golden_block_is_read() {
     let block = include_bytes!("../../tests/golden/block-1.bin");
