@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use throughline_inspector_api::{Attribute, AttributeValue, Event, LogRecord, Span, Trace, TraceList, TraceSummary};
 
 /// How long something may take to come true on a slow machine.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A client of the server.
@@ -138,7 +138,7 @@ pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T>
         if let Some(answer) = ask().await {
             return Some(answer);
         }
-        if begin.elapsed() > PATIENCE {
+        if begin.elapsed() > TIMEOUT {
             return None;
         }
         tokio::time::sleep(POLL).await;

@@ -67,8 +67,8 @@ impl Client {
 async fn arrives(client: Client, protocol: &str, compression: &str) -> Result<()> {
     let site = Site::start(&ServerOptions::default())?;
     let endpoint = match protocol {
-        "grpc" => site.server.grpc_base().context("there is no door for gRPC")?,
-        _ => site.server.trusted_base(),
+        "grpc" => site.server.grpc_base().context("there is no receiver for gRPC")?,
+        _ => site.server.otlp_base(),
     };
     let output = client.command()?.args([protocol, &endpoint, compression]).output().await?;
     let said = String::from_utf8_lossy(&output.stderr);

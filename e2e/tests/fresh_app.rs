@@ -27,7 +27,7 @@ impl App {
             .env("NOTES_LISTEN", "127.0.0.1:0")
             .env("OTEL_SERVICE_NAME", "notes")
             .env("THROUGHLINE_DATA_DIR", data_dir)
-            .env("THROUGHLINE_TRUSTED_LISTEN", "127.0.0.1:0")
+            .env("THROUGHLINE_OTLP_LISTEN", "127.0.0.1:0")
             .env("THROUGHLINE_GRPC_LISTEN", "off")
             // The application is served without connect info, so that otherwise every client needs the token.
             .env("THROUGHLINE_INSPECTOR_ACCESS", "open")

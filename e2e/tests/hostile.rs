@@ -67,7 +67,7 @@ fn record(span: &Span) -> LogRecord {
 
 async fn send<R: Record>(site: &Site, records: &[R]) -> anyhow::Result<()> {
     let client = reqwest::Client::builder().no_proxy().build()?;
-    let request = client.post(format!("{}{}", site.server.trusted_base(), R::SIGNAL.path()));
+    let request = client.post(format!("{}{}", site.server.otlp_base(), R::SIGNAL.path()));
     let request = request.header("content-type", Encoding::Protobuf.content_type());
     let response = request.body(encode(records, Encoding::Protobuf)).send().await?;
     ensure!(response.status() == 200, "{}", response.status());

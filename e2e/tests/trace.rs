@@ -178,7 +178,7 @@ async fn writing_a_crud_is_one_trace_from_the_click_to_the_row() -> anyhow::Resu
         .await?;
     assert_eq!(browser.violations().await?, serde_json::json!([]));
 
-    // What nobody asked about leaves no trace: neither the door nor the inspector.
+    // What nobody asked about leaves no trace: neither the receiver nor the inspector.
     for summary in site.api.traces().await? {
         let trace = site.api.trace_when(&summary.trace_id, |_| true).await?;
         for span in &trace.spans {

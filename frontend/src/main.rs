@@ -51,7 +51,7 @@ const FLUSH_INTERVAL_MS: u32 = 1_000;
 fn telemetry(backend: &Backend) -> Config {
     let config = Config::new()
         .endpoint(backend.url(""))
-        .ticket_endpoint(backend.url("/v1/ticket"))
+        .ingest_token_endpoint(backend.url("/v1/ingest-token"))
         .scope("cruddur", env!("CARGO_PKG_VERSION"))
         // The inspector is live: the usual 5 s would be felt.
         .flush_interval_ms(FLUSH_INTERVAL_MS)

@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, stamp::entries};
+use crate::{process, fingerprint::entries};
 
 /// Debian's packages.
 const PACKAGES: [&str; 3] = ["chromium", "chromium-driver", "faketime"];

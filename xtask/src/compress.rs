@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use brotli::enc::BrotliEncoderParams;
 use flate2::{Compression, write::GzEncoder};
 
-use crate::stamp::entries;
+use crate::fingerprint::entries;
 
 const EXTENSIONS: [&str; 6] = ["css", "html", "js", "json", "svg", "wasm"];
 

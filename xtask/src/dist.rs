@@ -8,14 +8,14 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{compress, process, progress::Progress, stamp::Stamp, tools, workspace::Workspace};
+use crate::{compress, process, progress::Progress, fingerprint::Fingerprint, tools, workspace::Workspace};
 
 /// How many steps `build` announces.
 pub(crate) const STEPS: usize = 1 + BUNDLES.len();
 
 /// A page that Trunk builds, and that a server embeds.
 struct Bundle {
-    /// What it is called in messages, and in the name of its stamp.
+    /// What it is called in messages, and in the name of its fingerprint.
     name: &'static str,
     /// What is announced while it is built.
     step: &'static str,
@@ -84,30 +84,30 @@ impl Bundle {
         workspace.root.join(self.output)
     }
 
-    /// Where the stamp of the last build is kept.
-    fn stamp_file(&self, workspace: &Workspace) -> PathBuf {
-        workspace.state().join(format!("{}.stamp", self.name))
+    /// Where the fingerprint of the last build is kept.
+    fn fingerprint_file(&self, workspace: &Workspace) -> PathBuf {
+        workspace.state().join(format!("{}.fingerprint", self.name))
     }
 
-    /// The stamp of what is there now. The output is a part of it: `trunk serve` writes there too.
-    fn stamp(&self, workspace: &Workspace, profile: Profile) -> Result<Stamp> {
+    /// The fingerprint of what is there now. The output is a part of it: `trunk serve` writes there too.
+    fn fingerprint(&self, workspace: &Workspace, profile: Profile) -> Result<Fingerprint> {
         let heading =
             format!("{} trunk {} wasm-bindgen {}", profile.folder(), tools::TRUNK_VERSION, tools::WASM_BINDGEN_VERSION);
         let inputs: Vec<&str> = COMMON_INPUTS.iter().chain(self.inputs).copied().collect();
-        Stamp::take(&workspace.root, &heading, &inputs, &self.output(workspace))
+        Fingerprint::take(&workspace.root, &heading, &inputs, &self.output(workspace))
     }
 
     /// Why it has to be built; nothing if it is up to date.
     fn reason(&self, workspace: &Workspace, profile: Profile) -> Result<Option<String>> {
-        let built = Stamp::read(&self.stamp_file(workspace));
+        let built = Fingerprint::read(&self.fingerprint_file(workspace));
         let built = built.filter(|_| self.output(workspace).join("index.html").exists());
         let Some(built) = built else { return Ok(Some("it is not built yet".to_owned())) };
-        let now = self.stamp(workspace, profile)?;
+        let now = self.fingerprint(workspace, profile)?;
         Ok(now.difference(&built).map(|changed| format!("{changed} changed")))
     }
 
     fn build(&self, workspace: &Workspace, toolbox: &tools::Toolbox, profile: Profile) -> Result<()> {
-        let file = self.stamp_file(workspace);
+        let file = self.fingerprint_file(workspace);
         // A build that fails half way must not pass for the one before it.
         if file.exists() {
             fs::remove_file(&file)?;
@@ -117,7 +117,7 @@ impl Bundle {
             let output = self.output(workspace);
             print_sizes(&output, &compress::compress(&output)?);
         }
-        self.stamp(workspace, profile)?.write(&file)
+        self.fingerprint(workspace, profile)?.write(&file)
     }
 }
 

@@ -14,7 +14,7 @@ mod server;
 mod settings;
 mod soak;
 mod soak_fuzz;
-mod stamp;
+mod fingerprint;
 mod tally;
 mod test;
 mod tidy;
@@ -170,10 +170,10 @@ mod tests {
 
     #[test]
     fn what_follows_two_dashes_goes_to_the_server() {
-        let cli = Cli::parse_from(["xtask", "run", "--port", "4000", "--", "--trusted-listen", "x"]);
+        let cli = Cli::parse_from(["xtask", "run", "--port", "4000", "--", "--otlp-listen", "x"]);
         let Task::Run(run) = cli.task else { panic!("not run") };
         assert_eq!(run.port, Some(4000));
-        assert_eq!(run.server, ["--trusted-listen", "x"]);
+        assert_eq!(run.server, ["--otlp-listen", "x"]);
     }
 
     #[test]

@@ -49,11 +49,11 @@ async fn pages_have_the_headers_that_protect_them() {
 }
 
 #[tokio::test]
-async fn a_document_brings_its_ticket_and_is_not_shared_by_caches() {
+async fn a_document_brings_its_ingest_token_and_is_not_shared_by_caches() {
     let bench = Bench::start();
     let response = page(bench.get("/").header("sec-fetch-dest", "document")).await;
-    let ticket = metric(response.headers(), "ticket").expect("a ticket");
-    let request = bench.request("POST", "/v1/traces").header("x-throughline-ticket", ticket);
+    let ingest_token = metric(response.headers(), "ingest_token").expect("an ingest token");
+    let request = bench.request("POST", "/v1/traces").header("x-throughline-ingest-token", ingest_token);
     let batch = request.header(header::CONTENT_TYPE, "application/json").body("{}");
     assert_eq!(batch.send().await.unwrap().status(), 200);
     assert!(
@@ -106,7 +106,7 @@ async fn an_address_cannot_climb_out() {
 }
 
 #[tokio::test]
-async fn an_allowed_origin_may_send_context_and_ticket() {
+async fn an_allowed_origin_may_send_context_and_ingest_token() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", PAGES)]);
     for (method, path) in [
         ("POST", "/api/activities"),
@@ -114,11 +114,11 @@ async fn an_allowed_origin_may_send_context_and_ticket() {
         ("DELETE", "/api/activities/x/like"),
         ("POST", "/v1/traces"),
         ("POST", "/v1/logs"),
-        ("POST", "/v1/ticket"),
+        ("POST", "/v1/ingest-token"),
     ] {
         let request = bench.request("OPTIONS", path).header(header::ORIGIN, PAGES);
         let request = request.header(header::ACCESS_CONTROL_REQUEST_METHOD, method);
-        let wanted = "baggage,content-encoding,content-type,traceparent,tracestate,x-throughline-ticket";
+        let wanted = "baggage,content-encoding,content-type,traceparent,tracestate,x-throughline-ingest-token";
         let response = request.header(header::ACCESS_CONTROL_REQUEST_HEADERS, wanted).send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {}", response.status());
         assert_eq!(value(&response, "access-control-allow-origin").as_deref(), Some(PAGES), "{path}");

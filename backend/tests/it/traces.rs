@@ -257,7 +257,7 @@ async fn telemetry_inspector_and_health_leave_no_span() {
     for (method, path) in [
         ("GET", "/livez"),
         ("GET", "/readyz"),
-        ("POST", "/v1/ticket"),
+        ("POST", "/v1/ingest-token"),
         ("POST", "/v1/traces"),
         ("GET", "/v1/traces"),
         ("POST", "/v1/logs"),

@@ -17,9 +17,9 @@ async fn fetch(bench: &Bench) -> String {
     let (trace_id, span_id) = (new_trace_id(), new_span_id());
     let request = bench.get("/api/activities/home").header("traceparent", traceparent(&trace_id, &span_id));
     assert_eq!(request.send().await.unwrap().status(), 200);
-    let ticket: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
+    let ingest_token: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
     let batch = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, "application/json");
-    let batch = batch.header("x-throughline-ticket", ticket["ticket"].as_str().unwrap());
+    let batch = batch.header("x-throughline-ingest-token", ingest_token["ingest_token"].as_str().unwrap());
     assert_eq!(batch.body(as_json(&[(&trace_id, &span_id, "GET")])).send().await.unwrap().status(), 200);
     trace_id
 }
@@ -208,7 +208,7 @@ async fn everything_served(bench: &Bench, trace_id: &str) -> String {
         ("GET", "/api/traces?limit=x"),
         ("GET", &trace),
         ("GET", &otlp),
-        ("POST", "/v1/ticket"),
+        ("POST", "/v1/ingest-token"),
         ("POST", "/v1/traces"),
         ("OPTIONS", "/v1/traces"),
         ("POST", "/v1/logs"),

@@ -5,7 +5,7 @@ const LANES = 8;
 // As OpenTelemetry JS in this benchmark; the default is 5 s, for both.
 const FLUSH_INTERVAL_MS = 1000;
 // Below the page's origin: Dash0 does not trace requests to URLs that begin as that of its own endpoint does.
-const DOORS = `${location.origin}/telemetry`;
+const RECEIVERS = `${location.origin}/telemetry`;
 // Spans that are made in one go, well below what any queue holds.
 const BURST = 200;
 
@@ -20,13 +20,13 @@ async function load(variant) {
   if (variant === "ours") {
     probe = await import("/probe/probe.js");
     memory = (await probe.default()).memory;
-    start = () => probe.start(DOORS, FLUSH_INTERVAL_MS);
+    start = () => probe.start(RECEIVERS, FLUSH_INTERVAL_MS);
     if (!probe.patches_fetch()) {
       get = probe.get;
     }
   } else if (variant !== "untraced") {
     const peer = await import(`/peers/${variant}.js`);
-    start = () => peer.start(DOORS);
+    start = () => peer.start(RECEIVERS);
   }
   const loaded = performance.now();
   start();

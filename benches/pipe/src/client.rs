@@ -129,7 +129,7 @@ impl Connection {
                 Ok(true)
             }
             429 | 503 => Ok(false),
-            status => bail!("the door answers {status}: {}", String::from_utf8_lossy(&body)),
+            status => bail!("the receiver answers {status}: {}", String::from_utf8_lossy(&body)),
         }
     }
 

@@ -1,4 +1,4 @@
-//! Measures the pipe: from the trusted door to the disk, and back to a reader. `cargo xtask bench pipe` builds what it takes
+//! Measures the pipe: from the OTLP receiver to the disk, and back to a reader. `cargo xtask bench pipe` builds what it takes
 //! and runs it.
 //!
 //! Standard output is a section of Markdown.

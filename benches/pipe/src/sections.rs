@@ -51,7 +51,7 @@ pub(crate) fn load(place: &Place, spans: u64) -> Result<Figures> {
     let (idle_bytes, client_before) = (server.peak_bytes()?, own_cpu_s()?);
     let (user_before, system_before) = server.cpu_s()?;
     let begin = Instant::now();
-    let sent = send(server.door(), &prepared.requests, None)?;
+    let sent = send(server.receiver(), &prepared.requests, None)?;
     let took_s = begin.elapsed().as_secs_f64();
     let (user_s, system_s) = server.cpu_s()?;
     let (user_s, system_s) = (user_s - user_before, system_s - system_before);
@@ -90,7 +90,7 @@ pub(crate) fn pace(place: &Place, rate: u64, seconds: u64) -> Result<Figures> {
     let server = Server::start(&place.server, data.path())?;
     let before = server.cpu_s()?;
     let every = Duration::from_secs(1).mul_f64(BATCH_SPANS as f64 / rate as f64);
-    let mut sent = send(server.door(), &prepared.requests, Some(every))?;
+    let mut sent = send(server.receiver(), &prepared.requests, Some(every))?;
     let after = server.cpu_s()?;
     let peak_bytes = server.peak_bytes()?;
     server.stop()?;
@@ -110,7 +110,7 @@ pub(crate) fn pace(place: &Place, rate: u64, seconds: u64) -> Result<Figures> {
 pub(crate) fn large(place: &Place, spans: u64) -> Result<Figures> {
     let data = place.data()?;
     let server = Server::start(&place.server, data.path())?;
-    let door = server.door();
+    let receiver = server.receiver();
     let left = AtomicU64::new(spans / BATCH_SPANS as u64);
     let traces = Mutex::new(Vec::new());
     thread::scope(|scope| {
@@ -118,7 +118,7 @@ pub(crate) fn large(place: &Place, spans: u64) -> Result<Figures> {
             .map(|number| {
                 let (left, traces) = (&left, &traces);
                 scope.spawn(move || -> Result<()> {
-                    let (mut load, mut connection) = (Load::new(3 ^ (number << 32)), Connection::open(door)?);
+                    let (mut load, mut connection) = (Load::new(3 ^ (number << 32)), Connection::open(receiver)?);
                     while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
                         let batch = load.batch();
                         traces.lock().unwrap_or_else(PoisonError::into_inner).push(batch[0].trace_id);
@@ -158,7 +158,7 @@ struct Sent {
 }
 
 /// Sends each request until it is taken: at once, or one by one when it is due.
-fn send(door: SocketAddr, requests: &[Vec<u8>], every: Option<Duration>) -> Result<Sent> {
+fn send(receiver: SocketAddr, requests: &[Vec<u8>], every: Option<Duration>) -> Result<Sent> {
     let (next, repeated) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let begin = Instant::now();
     let times = thread::scope(|scope| {
@@ -166,7 +166,7 @@ fn send(door: SocketAddr, requests: &[Vec<u8>], every: Option<Duration>) -> Resu
             .map(|_| {
                 let (next, repeated) = (&next, &repeated);
                 scope.spawn(move || -> Result<Vec<Duration>> {
-                    let mut connection = Connection::open(door)?;
+                    let mut connection = Connection::open(receiver)?;
                     let mut times = Vec::new();
                     loop {
                         let index = next.fetch_add(1, Ordering::Relaxed);

@@ -29,8 +29,8 @@ impl Server {
         Ok(Self { process, start: begin.elapsed() })
     }
 
-    /// The trusted door.
-    pub(crate) fn door(&self) -> SocketAddr {
+    /// The OTLP receiver.
+    pub(crate) fn receiver(&self) -> SocketAddr {
         self.process.trusted_addr()
     }
 

@@ -15,7 +15,7 @@ pub(crate) type IgnorePage = fn(&str) -> bool;
 pub struct Config {
     pub(crate) endpoint: String,
     pub(crate) headers: Vec<(String, String)>,
-    pub(crate) ticket_endpoint: Option<String>,
+    pub(crate) ingest_token_endpoint: Option<String>,
     pub(crate) resource: Attributes,
     pub(crate) scope_name: &'static str,
     pub(crate) scope_version: &'static str,
@@ -59,7 +59,7 @@ impl Default for Config {
         Self {
             endpoint: String::new(),
             headers: Vec::new(),
-            ticket_endpoint: None,
+            ingest_token_endpoint: None,
             resource,
             scope_name: env!("CARGO_PKG_NAME"),
             scope_version: env!("CARGO_PKG_VERSION"),
@@ -99,7 +99,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults: OTLP to the page's own origin, without a ticket, everything captured.
+    /// The defaults: OTLP to the page's own origin, without an ingest token, everything captured.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -124,20 +124,20 @@ impl Config {
         self
     }
 
-    /// Where a ticket is asked for when the page brought none or it has run out. Default: no ticket is used.
+    /// Where an ingest token is asked for when the page brought none or it has run out. Default: no ingest token is used.
     #[must_use]
-    pub fn ticket_endpoint(mut self, url: impl Into<String>) -> Self {
-        self.ticket_endpoint = Some(url.into());
+    pub fn ingest_token_endpoint(mut self, url: impl Into<String>) -> Self {
+        self.ingest_token_endpoint = Some(url.into());
         self
     }
 
-    /// The page's claim about `service.name`. Throughline's own door replaces it. Default `browser`.
+    /// The page's claim about `service.name`. Throughline's own receiver replaces it. Default `browser`.
     #[must_use]
     pub fn service_name(self, name: impl Into<String>) -> Self {
         self.resource_attribute("service.name", name.into())
     }
 
-    /// One more attribute of the resource, such as `service.version`. Throughline's own door takes those of the browser,
+    /// One more attribute of the resource, such as `service.version`. Throughline's own receiver takes those of the browser,
     /// device, operating system and user agent only.
     #[must_use]
     pub fn resource_attribute(mut self, key: &str, value: impl Into<Value>) -> Self {

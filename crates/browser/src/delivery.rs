@@ -15,7 +15,7 @@ const LAST_RETRY_MS: f64 = 60_000.0;
 const LONGEST_WAIT_MS: f64 = 300_000.0;
 /// More than this waits in a page of its own accord never, bytes.
 const MAX_QUEUE_BYTES: usize = 4 << 20;
-/// A request that is not under pressure is not larger than this, bytes: what doors take at the least.
+/// A request that is not under pressure is not larger than this, bytes: what receivers take at the least.
 const MAX_REQUEST_BYTES: usize = 512 << 10;
 
 /// A record, encoded, and whose it is.
@@ -47,17 +47,17 @@ impl Batch {
     }
 }
 
-/// What a door lets records in for: it is for one session, and not for long.
+/// What a receiver lets records in for: it is for one session, and not for long.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Ticket {
+pub(crate) struct IngestToken {
     pub(crate) session: SessionId,
     pub(crate) text: String,
     /// Unix milliseconds.
     pub(crate) expires_ms: f64,
 }
 
-/// Tickets of so many sessions are kept: this one's, and those of what earlier ones left.
-const MAX_TICKETS: usize = 4;
+/// Ingest tokens of so many sessions are kept: this one's, and those of what earlier ones left.
+const MAX_INGEST_TOKENS: usize = 4;
 
 /// What is to be done now.
 #[derive(Debug, PartialEq, Eq)]
@@ -66,13 +66,13 @@ pub(crate) enum Step {
     Rest,
     /// Come again when it is [due](Delivery::due_ms).
     Wait,
-    /// Ask for a ticket for this session, and say [`Delivery::ticket`].
-    AskTicket(SessionId),
+    /// Ask for an ingest token for this session, and say [`Delivery::ingest_token`].
+    RequestIngestToken(SessionId),
     /// Send what is [under way](Delivery::under_way), and say [`Delivery::answered`].
     Send,
 }
 
-/// What a door said.
+/// What a receiver said.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Answer {
     /// The status code; `None` if nothing came back.
@@ -85,10 +85,10 @@ pub(crate) struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Accepted,
-    NoTicket(Status),
+    NoIngestToken(Status),
     /// It will never be accepted.
     Refused(Status),
-    /// It may be accepted later, not before so many milliseconds if the door said so.
+    /// It may be accepted later, not before so many milliseconds if the receiver said so.
     Later(Status, Option<f64>),
 }
 
@@ -99,7 +99,7 @@ impl Answer {
         };
         match status {
             200..=299 => Outcome::Accepted,
-            401 => Outcome::NoTicket(Status::Refused(status)),
+            401 => Outcome::NoIngestToken(Status::Refused(status)),
             408 | 429 | 502..=504 => {
                 let wait_ms = self.retry_after_s.map(|seconds| seconds * 1_000.0);
                 Outcome::Later(Status::Unreachable(Some(status)), wait_ms)
@@ -118,26 +118,26 @@ pub(crate) struct Delivery {
     max_records: usize,
     max_batch: usize,
     under_way: Option<Batch>,
-    /// Whether a ticket is needed at all.
-    ticketed: bool,
-    /// The tickets that are at hand.
-    tickets: [Option<Ticket>; MAX_TICKETS],
+    /// Whether an ingest token is needed at all.
+    ingest_tokened: bool,
+    /// The ingest tokens that are at hand.
+    ingest_tokens: [Option<IngestToken>; MAX_INGEST_TOKENS],
     /// Counts what was under way, so that an answer that comes late is not taken for another's.
     attempt: u32,
-    /// Whether the batch under way was refused its ticket before.
+    /// Whether the batch under way was refused its ingest token before.
     second_try: bool,
     /// When what waits is to be sent, page milliseconds.
     due_ms: f64,
     /// The same for what came last: what a full batch leaves behind waits until then for company.
     last_due_ms: f64,
-    /// Before this the door wants to hear nothing.
+    /// Before this the receiver wants to hear nothing.
     not_before_ms: f64,
     backoff_ms: f64,
     dropped: u64,
 }
 
 impl Delivery {
-    pub(crate) const fn new(max_records: usize, max_batch: usize, ticketed: bool) -> Self {
+    pub(crate) const fn new(max_records: usize, max_batch: usize, ingest_tokened: bool) -> Self {
         Self {
             traces: Vec::new(),
             logs: Vec::new(),
@@ -145,8 +145,8 @@ impl Delivery {
             max_records,
             max_batch,
             under_way: None,
-            ticketed,
-            tickets: [const { None }; MAX_TICKETS],
+            ingest_tokened,
+            ingest_tokens: [const { None }; MAX_INGEST_TOKENS],
             attempt: 0,
             second_try: false,
             due_ms: f64::INFINITY,
@@ -183,7 +183,7 @@ impl Delivery {
         self.last_due_ms = 0.0;
     }
 
-    /// Forgets what the door wanted: the network is there again.
+    /// Forgets what the receiver wanted: the network is there again.
     pub(crate) const fn forget_backoff(&mut self) {
         self.not_before_ms = 0.0;
         self.backoff_ms = 0.0;
@@ -216,7 +216,7 @@ impl Delivery {
         let session = batch.session;
         self.under_way = Some(batch);
         self.attempt = self.attempt.wrapping_add(1);
-        if self.is_admitted(session, 0.0) { Step::Send } else { Step::AskTicket(session) }
+        if self.is_admitted(session, 0.0) { Step::Send } else { Step::RequestIngestToken(session) }
     }
 
     /// The oldest records of a signal that are of one session: so many, and at most so many bytes, but one at least.
@@ -248,44 +248,44 @@ impl Delivery {
         self.under_way.as_ref()
     }
 
-    /// The ticket for a session, if there is one at hand.
-    pub(crate) fn ticket_for(&self, session: SessionId) -> Option<&Ticket> {
-        self.tickets.iter().flatten().find(|ticket| ticket.session == session)
+    /// The ingest token for a session, if there is one at hand.
+    pub(crate) fn ingest_token_for(&self, session: SessionId) -> Option<&IngestToken> {
+        self.ingest_tokens.iter().flatten().find(|ingest_token| ingest_token.session == session)
     }
 
-    /// Whether records of a session can be sent as they are: they need no ticket, or one is at hand that is good at
+    /// Whether records of a session can be sent as they are: they need no ingest token, or one is at hand that is good at
     /// `wall_ms` (Unix milliseconds).
     pub(crate) fn is_admitted(&self, session: SessionId, wall_ms: f64) -> bool {
-        !self.ticketed || self.ticket_for(session).is_some_and(|ticket| ticket.expires_ms > wall_ms)
+        !self.ingest_tokened || self.ingest_token_for(session).is_some_and(|ingest_token| ingest_token.expires_ms > wall_ms)
     }
 
-    /// Keeps a ticket, in the place of the oldest.
-    pub(crate) fn set_ticket(&mut self, ticket: Ticket) {
-        self.forget_ticket(ticket.session);
-        self.tickets.rotate_right(1);
-        self.tickets[0] = Some(ticket);
+    /// Keeps an ingest token, in the place of the oldest.
+    pub(crate) fn set_ingest_token(&mut self, ingest_token: IngestToken) {
+        self.forget_ingest_token(ingest_token.session);
+        self.ingest_tokens.rotate_right(1);
+        self.ingest_tokens[0] = Some(ingest_token);
     }
 
-    fn forget_ticket(&mut self, session: SessionId) {
-        for ticket in &mut self.tickets {
-            if ticket.as_ref().is_some_and(|ticket| ticket.session == session) {
-                *ticket = None;
+    fn forget_ingest_token(&mut self, session: SessionId) {
+        for ingest_token in &mut self.ingest_tokens {
+            if ingest_token.as_ref().is_some_and(|ingest_token| ingest_token.session == session) {
+                *ingest_token = None;
             }
         }
     }
 
-    /// A ticket came, or none: then `answer` is what came instead.
+    /// An ingest token came, or none: then `answer` is what came instead.
     ///
     /// What is under way is to be sent afterwards, if there still is [something](Self::under_way).
-    pub(crate) fn ticket(&mut self, ticket: Option<(String, f64)>, answer: Answer, now_ms: f64) -> Option<Status> {
+    pub(crate) fn ingest_token(&mut self, ingest_token: Option<(String, f64)>, answer: Answer, now_ms: f64) -> Option<Status> {
         let batch = self.under_way.take()?;
-        if let Some((text, expires_ms)) = ticket {
-            self.set_ticket(Ticket { session: batch.session, text, expires_ms });
+        if let Some((text, expires_ms)) = ingest_token {
+            self.set_ingest_token(IngestToken { session: batch.session, text, expires_ms });
             self.under_way = Some(batch);
             return None;
         }
         let outcome = match answer.outcome() {
-            // Something else than a ticket.
+            // Something else than an ingest token.
             Outcome::Accepted => Outcome::Refused(Status::Refused(answer.status.unwrap_or(0))),
             outcome => outcome,
         };
@@ -296,11 +296,11 @@ impl Delivery {
     pub(crate) fn answered(&mut self, answer: Answer, now_ms: f64) -> Option<Status> {
         let batch = self.under_way.take()?;
         let mut outcome = answer.outcome();
-        if let Outcome::NoTicket(status) = &outcome {
-            let again = self.ticketed && !self.second_try;
-            // Once with a fresh one; if that is not good either, the door means it.
+        if let Outcome::NoIngestToken(status) = &outcome {
+            let again = self.ingest_tokened && !self.second_try;
+            // Once with a fresh one; if that is not good either, the receiver means it.
             outcome = if again { Outcome::Later(*status, Some(0.0)) } else { Outcome::Refused(*status) };
-            self.forget_ticket(batch.session);
+            self.forget_ingest_token(batch.session);
             self.second_try = again;
             if again {
                 self.put_back(batch);
@@ -315,8 +315,8 @@ impl Delivery {
     /// What was sent while the page went away has been answered after all.
     pub(crate) fn answered_late(&mut self, batch: Batch, answer: Answer, now_ms: f64) -> Option<Status> {
         let mut outcome = answer.outcome();
-        if let Outcome::NoTicket(status) = outcome {
-            self.forget_ticket(batch.session);
+        if let Outcome::NoIngestToken(status) = outcome {
+            self.forget_ingest_token(batch.session);
             outcome = Outcome::Later(status, None);
         }
         self.settle(batch, outcome, now_ms)
@@ -328,7 +328,7 @@ impl Delivery {
                 self.backoff_ms = 0.0;
                 Some(Status::Ok)
             }
-            Outcome::Refused(status) | Outcome::NoTicket(status) => {
+            Outcome::Refused(status) | Outcome::NoIngestToken(status) => {
                 self.dropped += batch.records.len() as u64;
                 self.backoff_ms = 0.0;
                 Some(status)
@@ -361,7 +361,7 @@ impl Delivery {
     }
 
     /// The next batch that is to go while the page does, none larger than `limit_bytes` as a request, unless it is one record.
-    /// What is under way goes again, because it may not survive the page, and the door keeps each record once.
+    /// What is under way goes again, because it may not survive the page, and the receiver keeps each record once.
     pub(crate) fn take_next(&mut self, origin: &Origin, limit_bytes: usize) -> Option<Batch> {
         if let Some(batch) = self.under_way.take() {
             self.attempt = self.attempt.wrapping_add(1);

@@ -1,6 +1,6 @@
 use super::*;
 
-const TICKETED: bool = true;
+const WITH_INGEST_TOKEN: bool = true;
 
 fn session(name: u8) -> SessionId {
     SessionId::from_bytes([name; 16]).unwrap()
@@ -15,7 +15,7 @@ fn numbers(batch: &Batch) -> Vec<u8> {
 }
 
 fn filled(max_records: usize, max_batch: usize, count: u8) -> Delivery {
-    let mut delivery = Delivery::new(max_records, max_batch, !TICKETED);
+    let mut delivery = Delivery::new(max_records, max_batch, !WITH_INGEST_TOKEN);
     for n in 0..count {
         delivery.push(Signal::Traces, record(b's', n), 100.0);
     }
@@ -76,7 +76,7 @@ fn a_flush_takes_all_that_waits() {
 fn the_queue_is_bounded_and_counts_what_it_drops() {
     let delivery = filled(3, 10, 5);
     assert_eq!((delivery.waiting(), delivery.dropped()), (3, 2));
-    let mut delivery = Delivery::new(100, 10, !TICKETED);
+    let mut delivery = Delivery::new(100, 10, !WITH_INGEST_TOKEN);
     for _ in 0..5 {
         delivery.push(Signal::Logs, Record { session: session(b's'), body: vec![0; 1 << 20] }, 0.0);
     }
@@ -85,7 +85,7 @@ fn the_queue_is_bounded_and_counts_what_it_drops() {
 
 #[test]
 fn signals_and_sessions_go_apart() {
-    let mut delivery = Delivery::new(100, 10, !TICKETED);
+    let mut delivery = Delivery::new(100, 10, !WITH_INGEST_TOKEN);
     delivery.push(Signal::Logs, record(b'a', 0), 0.0);
     delivery.push(Signal::Traces, record(b'a', 1), 0.0);
     delivery.push(Signal::Traces, record(b'b', 2), 0.0);
@@ -100,8 +100,8 @@ fn signals_and_sessions_go_apart() {
 }
 
 #[test]
-fn a_request_is_not_larger_than_doors_take() {
-    let mut delivery = Delivery::new(100, 100, !TICKETED);
+fn a_request_is_not_larger_than_receivers_take() {
+    let mut delivery = Delivery::new(100, 100, !WITH_INGEST_TOKEN);
     for _ in 0..3 {
         delivery.push(Signal::Traces, Record { session: session(b's'), body: vec![0; 300 << 10] }, 0.0);
     }
@@ -152,54 +152,54 @@ fn what_is_refused_for_good_is_dropped_and_counted() {
 }
 
 #[test]
-fn without_a_ticket_one_is_asked_for_first() {
-    let mut delivery = Delivery::new(100, 10, TICKETED);
+fn without_an_ingest_token_one_is_asked_for_first() {
+    let mut delivery = Delivery::new(100, 10, WITH_INGEST_TOKEN);
     delivery.push(Signal::Traces, record(b's', 0), 0.0);
-    assert_eq!(delivery.next(0.0), Step::AskTicket(session(b's')));
+    assert_eq!(delivery.next(0.0), Step::RequestIngestToken(session(b's')));
     assert_eq!(delivery.next(0.0), Step::Rest);
-    assert_eq!(delivery.ticket(Some(("t".to_owned(), 9e9)), status(200), 0.0), None);
+    assert_eq!(delivery.ingest_token(Some(("t".to_owned(), 9e9)), status(200), 0.0), None);
     assert_eq!(
-        (delivery.ticket_for(session(b's')).map(|ticket| ticket.text.as_str()), delivery.ticket_for(session(b'o'))),
+        (delivery.ingest_token_for(session(b's')).map(|ingest_token| ingest_token.text.as_str()), delivery.ingest_token_for(session(b'o'))),
         (Some("t"), None)
     );
     assert_eq!(under_way(&delivery), [0], "now it can be sent");
     delivery.answered(status(200), 0.0);
     delivery.push(Signal::Traces, record(b's', 1), 0.0);
-    assert_eq!(delivery.next(0.0), Step::Send, "the ticket is kept");
+    assert_eq!(delivery.next(0.0), Step::Send, "the ingest token is kept");
     delivery.answered(status(200), 0.0);
     delivery.push(Signal::Traces, record(b'o', 2), 0.0);
-    assert_eq!(delivery.next(0.0), Step::AskTicket(session(b'o')));
+    assert_eq!(delivery.next(0.0), Step::RequestIngestToken(session(b'o')));
 }
 
 #[test]
-fn a_ticket_that_ran_out_is_renewed_once() {
-    let mut delivery = Delivery::new(100, 10, TICKETED);
-    delivery.set_ticket(Ticket { session: session(b's'), text: "old".to_owned(), expires_ms: 9e9 });
+fn an_ingest_token_that_ran_out_is_renewed_once() {
+    let mut delivery = Delivery::new(100, 10, WITH_INGEST_TOKEN);
+    delivery.set_ingest_token(IngestToken { session: session(b's'), text: "old".to_owned(), expires_ms: 9e9 });
     delivery.push(Signal::Traces, record(b's', 0), 0.0);
     assert_eq!(delivery.next(0.0), Step::Send);
     assert_eq!(delivery.answered(status(401), 0.0), None);
-    assert_eq!(delivery.next(0.0), Step::AskTicket(session(b's')));
-    delivery.ticket(Some(("new".to_owned(), 9e9)), status(200), 0.0);
-    assert_eq!(delivery.answered(status(401), 0.0), Some(Status::Refused(401)), "the door means it");
+    assert_eq!(delivery.next(0.0), Step::RequestIngestToken(session(b's')));
+    delivery.ingest_token(Some(("new".to_owned(), 9e9)), status(200), 0.0);
+    assert_eq!(delivery.answered(status(401), 0.0), Some(Status::Refused(401)), "the receiver means it");
     assert_eq!(delivery.dropped(), 1);
 }
 
 #[test]
-fn a_ticket_that_is_not_to_be_had() {
+fn an_ingest_token_that_is_not_to_be_had() {
     let ask = || {
-        let mut delivery = Delivery::new(100, 10, TICKETED);
+        let mut delivery = Delivery::new(100, 10, WITH_INGEST_TOKEN);
         delivery.push(Signal::Traces, record(b's', 0), 0.0);
-        assert_eq!(delivery.next(0.0), Step::AskTicket(session(b's')));
+        assert_eq!(delivery.next(0.0), Step::RequestIngestToken(session(b's')));
         delivery
     };
     let mut delivery = ask();
-    assert_eq!(delivery.ticket(None, status(503), 0.0), Some(Status::Unreachable(Some(503))));
+    assert_eq!(delivery.ingest_token(None, status(503), 0.0), Some(Status::Unreachable(Some(503))));
     assert_eq!((delivery.next(0.0), delivery.due_ms(), delivery.waiting()), (Step::Wait, Some(1_000.0), 1));
     let mut delivery = ask();
-    assert_eq!(delivery.ticket(None, status(403), 0.0), Some(Status::Refused(403)));
+    assert_eq!(delivery.ingest_token(None, status(403), 0.0), Some(Status::Refused(403)));
     assert_eq!((delivery.waiting(), delivery.dropped()), (0, 1));
     let mut delivery = ask();
-    assert_eq!(delivery.ticket(None, status(200), 0.0), Some(Status::Refused(200)), "something that is no ticket");
+    assert_eq!(delivery.ingest_token(None, status(200), 0.0), Some(Status::Refused(200)), "something that is no ingest token");
 }
 
 #[test]
@@ -254,14 +254,14 @@ fn what_is_put_back_beyond_the_bound_is_counted() {
 }
 
 #[test]
-fn tickets_are_kept_for_a_few_sessions_while_they_are_good() {
-    let mut delivery = Delivery::new(100, 10, TICKETED);
+fn ingest_tokens_are_kept_for_a_few_sessions_while_they_are_good() {
+    let mut delivery = Delivery::new(100, 10, WITH_INGEST_TOKEN);
     for n in 1..7 {
-        delivery.set_ticket(Ticket { session: session(n), text: "t".to_owned(), expires_ms: 1_000.0 });
+        delivery.set_ingest_token(IngestToken { session: session(n), text: "t".to_owned(), expires_ms: 1_000.0 });
     }
     assert!(!delivery.is_admitted(session(2), 0.0) && delivery.is_admitted(session(3), 0.0));
     assert!(delivery.is_admitted(session(6), 999.0) && !delivery.is_admitted(session(6), 1_000.0));
-    assert!(Delivery::new(1, 1, !TICKETED).is_admitted(session(9), 0.0));
+    assert!(Delivery::new(1, 1, !WITH_INGEST_TOKEN).is_admitted(session(9), 0.0));
 }
 
 #[test]

@@ -58,9 +58,9 @@ pub enum Status {
     Ok,
     /// It is not on, and why.
     Off(&'static str),
-    /// The door answered with this status code, and will not take it. What it refused is dropped and counted.
+    /// The receiver answered with this status code, and will not take it. What it refused is dropped and counted.
     Refused(u16),
-    /// The door cannot be reached, or answered with this status code for now. Records wait, within the queue's bound.
+    /// The receiver cannot be reached, or answered with this status code for now. Records wait, within the queue's bound.
     Unreachable(Option<u16>),
 }
 

@@ -17,8 +17,8 @@ wasm_bindgen_test_configure!(run_in_browser);
 const RECEIVER: &str = r"
 window.tokens = [];
 window.fetch = (real => function fetch(input, init) {
-    if (input === '/v1/ticket') return Promise.resolve(Response.json({ ticket: 'v1.given', expires_in_s: 900 }));
-    if (input === '/v1/traces') window.tokens.push(new Headers(init.headers).get('x-throughline-ticket'));
+    if (input === '/v1/ingest-token') return Promise.resolve(Response.json({ ingest_token: 'v1.given', expires_in_s: 900 }));
+    if (input === '/v1/traces') window.tokens.push(new Headers(init.headers).get('x-throughline-ingest-token'));
     return real.call(window, input, init);
 })(window.fetch);
 window.setTimeout = (real => (callback, delay) => delay >= 5000 ? 1 : real.call(window, callback, delay))(window.setTimeout);

@@ -1,7 +1,7 @@
 //! The adapters, in a real browser.
 //!
 //! What leaves the page goes through a `fetch` of the test's, which stands there before the tracer starts: it keeps what it was
-//! given, answers for the telemetry doors, and hands everything else on.
+//! given, answers for the telemetry receivers, and hands everything else on.
 
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs)]
@@ -337,14 +337,14 @@ async fn urls_and_paths_are_recorded_as_the_application_wants_them() {
     eval_async("fetch('/data?key=secret-of-a-query')").await.unwrap();
     action("open", "invitation", async {}).await;
     event("invited", throughline_browser::Attributes::default());
-    for (door, told) in [("/v1/traces", "?key=REDACTED-of-a-query"), ("/v1/traces", "/invited/REDACTED-of-a-path")] {
-        assert!(sent(door, told).await, "{told}");
+    for (receiver, told) in [("/v1/traces", "?key=REDACTED-of-a-query"), ("/v1/traces", "/invited/REDACTED-of-a-path")] {
+        assert!(sent(receiver, told).await, "{told}");
     }
     assert!(sent("/v1/traces", "open invitation").await);
     until(|| current().span().is_none()).await;
     task().await;
-    for door in ["/v1/traces", "/v1/logs"] {
-        assert!(!is_sent(door, "secret-of"), "{door}");
+    for receiver in ["/v1/traces", "/v1/logs"] {
+        assert!(!is_sent(receiver, "secret-of"), "{receiver}");
     }
     eval("history.replaceState(null, '', '/')");
 }
@@ -396,18 +396,18 @@ async fn a_frame_that_takes_long_is_told() {
 }
 
 #[wasm_bindgen_test]
-async fn a_door_that_refuses_is_told_in_words_and_disturbs_nobody() {
+async fn a_receiver_that_refuses_is_told_in_words_and_disturbs_nobody() {
     start();
     let statuses = Rc::new(RefCell::new(Vec::new()));
     let into = Rc::clone(&statuses);
     on_status(move |status| into.borrow_mut().push(*status));
-    eval("window.doorSays = 403");
+    eval("window.receiverSays = 403");
     let dropped = throughline_browser::dropped();
     action("click", "Nothing", async {}).await;
     until(|| statuses.borrow().contains(&Status::Refused(403))).await;
     assert!(Status::Refused(403).to_string().contains("answered 403"));
     assert!(throughline_browser::dropped() > dropped);
-    eval("window.doorSays = 200");
+    eval("window.receiverSays = 200");
     assert!(http::send(Request::get("/still").build().unwrap(), None).await.is_ok());
 }
 

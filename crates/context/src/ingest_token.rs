@@ -1,13 +1,13 @@
 //! Names under which a page gets its ingest token and sends it, for the page and the receiver alike.
 
 /// The path at which a page asks for a token, by `POST`.
-pub const PATH: &str = "/v1/ticket";
+pub const PATH: &str = "/v1/ingest-token";
 
 /// The `Server-Timing` metric whose description is a token that comes with a document.
-pub const METRIC: &str = "ticket";
+pub const METRIC: &str = "ingest_token";
 
 /// The request header in which a page sends its token.
-pub const HEADER: &str = "x-throughline-ticket";
+pub const HEADER: &str = "x-throughline-ingest-token";
 
 /// The query parameter that carries the token where headers cannot be set, as by `sendBeacon`.
-pub const PARAMETER: &str = "ticket";
+pub const PARAMETER: &str = "ingest_token";

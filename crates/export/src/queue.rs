@@ -18,7 +18,7 @@ use crate::{
     settings::Settings,
 };
 
-/// A batch is full with as many bytes: doors have limits, and most take 4 MiB.
+/// A batch is full with as many bytes: receivers have limits, and most take 4 MiB.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// How long the worker goes on sending after the processor was dropped without a shutdown.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

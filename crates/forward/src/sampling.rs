@@ -30,12 +30,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Tail sampling at work, for any number of sinks. It ends when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Sampling {
-    judge: Judge,
+    decider: Decider,
     decided: watch::Receiver<u64>,
 }
 
 #[derive(Clone, Debug)]
-struct Judge {
+struct Decider {
     store: Store,
     outbox: Outbox,
     rule: Arc<SamplingRule>,
@@ -47,11 +47,11 @@ impl Sampling {
     /// Must be called on a tokio runtime.
     #[must_use]
     pub fn start(store: Store, outbox: Outbox, rule: SamplingRule, sinks: Vec<SinkName>) -> Self {
-        let judge = Judge { store, outbox, rule: Arc::new(rule) };
+        let decider = Decider { store, outbox, rule: Arc::new(rule) };
         let (sender, decided) = watch::channel(0);
-        let sampler = Sampler::new(judge.clone(), sender);
+        let sampler = Sampler::new(decider.clone(), sender);
         tokio::spawn(sampler.run(sinks));
-        Self { judge, decided }
+        Self { decider, decided }
     }
 
     /// The place up to which everything is decided, and later ones.
@@ -61,14 +61,14 @@ impl Sampling {
 
     /// How many each of these traces stands for, 0 for those that do not go on. Where the decision is forgotten it is made again.
     pub(crate) async fn rates(&self, trace_ids: BTreeSet<TraceId>) -> Result<HashMap<TraceId, u64>, StoreError> {
-        let mut rates = self.judge.outbox.rates(trace_ids.iter().copied().collect()).await?;
+        let mut rates = self.decider.outbox.rates(trace_ids.iter().copied().collect()).await?;
         let missing: Vec<_> = trace_ids.into_iter().filter(|trace_id| !rates.contains_key(trace_id)).collect();
-        rates.extend(self.judge.decide(&missing).await?);
+        rates.extend(self.decider.decide(&missing).await?);
         Ok(rates)
     }
 }
 
-impl Judge {
+impl Decider {
     /// Decides about traces by what is stored of them now.
     async fn decide(&self, trace_ids: &[TraceId]) -> Result<HashMap<TraceId, u64>, StoreError> {
         let mut rates = HashMap::with_capacity(trace_ids.len());
@@ -94,7 +94,7 @@ struct Pending {
 
 #[derive(Debug)]
 struct Sampler {
-    judge: Judge,
+    decider: Decider,
     /// What is read.
     place: u64,
     pending: HashMap<TraceId, Pending>,
@@ -103,8 +103,8 @@ struct Sampler {
 }
 
 impl Sampler {
-    fn new(judge: Judge, decided: watch::Sender<u64>) -> Self {
-        Self { judge, place: 0, pending: HashMap::new(), most_pending: MOST_PENDING, decided }
+    fn new(decider: Decider, decided: watch::Sender<u64>) -> Self {
+        Self { decider, place: 0, pending: HashMap::new(), most_pending: MOST_PENDING, decided }
     }
 
     async fn run(mut self, sinks: Vec<SinkName>) {
@@ -115,7 +115,7 @@ impl Sampler {
         }
         loop {
             // Before the read: what is committed after it wakes us.
-            let mut committed = self.judge.store.commits();
+            let mut committed = self.decider.store.commits();
             match self.round().await {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -143,7 +143,7 @@ impl Sampler {
     async fn begin(&mut self, sinks: &[SinkName]) -> Result<(), StoreError> {
         let mut earliest = u64::MAX;
         for sink in sinks {
-            earliest = earliest.min(self.judge.store.cursor(&sink.cursor(Signal::Traces)).await?);
+            earliest = earliest.min(self.decider.store.cursor(&sink.cursor(Signal::Traces)).await?);
         }
         self.place = if sinks.is_empty() { 0 } else { earliest };
         self.decided.send_replace(self.place);
@@ -152,7 +152,7 @@ impl Sampler {
 
     /// Reads on, and decides what is due; whether there may be more to read.
     async fn round(&mut self) -> Result<bool, StoreError> {
-        let runs = self.judge.store.runs_after(self.place, READ).await?;
+        let runs = self.decider.store.runs_after(self.place, READ).await?;
         let more = !runs.is_empty();
         self.note(&runs).await?;
         self.decide_due().await?;
@@ -160,8 +160,8 @@ impl Sampler {
         let decided = first_pending.map_or(self.place, |place| place - 1);
         self.decided.send_if_modified(|known| std::mem::replace(known, decided) != decided);
         if !more {
-            let before_s = now_s().saturating_sub(self.judge.rule.remember.as_secs());
-            self.judge.outbox.forget_decisions(before_s).await?;
+            let before_s = now_s().saturating_sub(self.decider.rule.remember.as_secs());
+            self.decider.outbox.forget_decisions(before_s).await?;
         }
         Ok(more)
     }
@@ -170,7 +170,7 @@ impl Sampler {
         let Some(last) = runs.last() else { return Ok(()) };
         let unknown: BTreeSet<TraceId> =
             runs.iter().map(|run| run.trace_id).filter(|id| !self.pending.contains_key(id)).collect();
-        let decided = self.judge.outbox.rates(unknown.into_iter().collect()).await?;
+        let decided = self.decider.outbox.rates(unknown.into_iter().collect()).await?;
         let now = Instant::now();
         for run in runs {
             match self.pending.entry(run.trace_id) {
@@ -196,7 +196,7 @@ impl Sampler {
         due.truncate(on_time.max(too_many));
         for some in due.chunks(WRITE) {
             let trace_ids: Vec<_> = some.iter().map(|(_, trace_id)| *trace_id).collect();
-            self.judge.decide(&trace_ids).await?;
+            self.decider.decide(&trace_ids).await?;
             for trace_id in trace_ids {
                 self.pending.remove(&trace_id);
             }
@@ -205,7 +205,7 @@ impl Sampler {
     }
 
     fn due_at(&self, pending: &Pending) -> Instant {
-        let rule = &self.judge.rule;
+        let rule = &self.decider.rule;
         (pending.last + rule.quiet).min(pending.since + rule.longest)
     }
 
@@ -253,7 +253,7 @@ mod tests {
             let (store, outbox) = (Store::open(dir.path()).unwrap(), Outbox::open(dir.path()).unwrap());
             let rule = SamplingRule::one_in(NonZeroU64::MAX).with_quiet(QUIET);
             let (sender, decided) = watch::channel(0);
-            let sampler = Sampler::new(Judge { store, outbox, rule: Arc::new(rule) }, sender);
+            let sampler = Sampler::new(Decider { store, outbox, rule: Arc::new(rule) }, sender);
             Self { dir, sampler, decided, spans: 0 }
         }
 
@@ -263,7 +263,7 @@ mod tests {
             let id = SpanId::from_bytes([self.spans; 8]).unwrap();
             let mut span = Span::new(trace_id(trace), id, Arc::default(), Arc::default());
             span.status = Status { code, message: String::new() };
-            self.sampler.judge.store.append(vec![span]).await.unwrap();
+            self.sampler.decider.store.append(vec![span]).await.unwrap();
             self.round().await
         }
 
@@ -273,7 +273,7 @@ mod tests {
         }
 
         async fn rate(&self, trace: u8) -> Option<u64> {
-            self.sampler.judge.outbox.rates(vec![trace_id(trace)]).await.unwrap().get(&trace_id(trace)).copied()
+            self.sampler.decider.outbox.rates(vec![trace_id(trace)]).await.unwrap().get(&trace_id(trace)).copied()
         }
     }
 
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(bench.add(2, StatusCode::Unset).await, 0);
         let file = rusqlite::Connection::open(bench.dir.path().join("traces.db")).unwrap();
         assert_eq!(file.execute("UPDATE blocks SET body = zeroblob(8)", []).unwrap(), 2);
-        assert!(bench.sampler.judge.store.trace(trace_id(1)).await.is_err());
+        assert!(bench.sampler.decider.store.trace(trace_id(1)).await.is_err());
         pass(QUIET).await;
         assert_eq!(bench.round().await, 2);
         assert_eq!((bench.rate(1).await, bench.rate(2).await), (Some(1), Some(0)));

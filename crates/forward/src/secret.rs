@@ -7,7 +7,7 @@ const REDACTED: &str = "[redacted]";
 const LEAST_BYTES: usize = 6;
 
 /// Removes every secret from a text of somebody else's, such as an upstream's error message.
-pub(crate) fn scrub<'a>(mut text: String, secrets: impl Iterator<Item = &'a SecretString>) -> String {
+pub(crate) fn redact<'a>(mut text: String, secrets: impl Iterator<Item = &'a SecretString>) -> String {
     for secret in secrets {
         // The scheme (`Bearer`) is no secret, but what follows it is.
         for part in secret.expose_secret().split_whitespace().filter(|part| part.len() >= LEAST_BYTES) {
@@ -26,7 +26,7 @@ mod tests {
     #[test]
     fn an_echoed_key_is_taken_out() {
         let secrets = ["hcaik_0123", "Bearer abcdefgh", ""].map(SecretString::from);
-        let text = scrub("unknown key hcaik_0123, token abcdefgh".to_owned(), secrets.iter());
+        let text = redact("unknown key hcaik_0123, token abcdefgh".to_owned(), secrets.iter());
         assert_eq!(text, "unknown key [redacted], token [redacted]");
     }
 }

@@ -52,7 +52,7 @@ pub struct SinkStatus {
     /// When the first of those that wait ended, Unix nanoseconds: by the server's clock where that was noted, else by its
     /// maker's.
     pub oldest_ns: Option<u64>,
-    /// How many the upstream refused since the start: they were set aside, and are still in the store.
+    /// How many the upstream refused since the start: they were quarantined, and are still in the store.
     pub rejected: u64,
     /// How many were removed before they were delivered, to keep within the bounds of what is kept.
     pub lost: u64,

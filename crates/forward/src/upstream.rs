@@ -3,7 +3,7 @@
 use crate::{
     Answer, ForwardConfig, OtlpSink, endpoint,
     response::{self, Partial},
-    secret::scrub,
+    secret::redact,
 };
 use bytes::Bytes;
 use reqwest::{
@@ -78,7 +78,7 @@ impl Upstream {
             | Answer::Refused { reason: text }
             | Answer::RetryLater { reason: text, .. }
             | Answer::Absent { reason: text, .. }
-            | Answer::Stopped { reason: text } => *text = scrub(std::mem::take(text), self.secrets.iter()),
+            | Answer::Stopped { reason: text } => *text = redact(std::mem::take(text), self.secrets.iter()),
         }
         answer
     }

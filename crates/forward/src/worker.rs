@@ -206,7 +206,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
                     pieces.push(piece.start..middle);
                     continue;
                 }
-                Verdict::Refused(reason) => self.set_aside(&records[last], places[last], reason).await,
+                Verdict::Refused(reason) => self.quarantined(&records[last], places[last], reason).await,
             }
             self.cursor = places[last];
             self.save_cursor().await;
@@ -341,13 +341,13 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
     }
 
     /// The record stays in the store; only this sink does not try it again.
-    async fn set_aside(&mut self, record: &R, place: u64, reason: String) {
+    async fn quarantined(&mut self, record: &R, place: u64, reason: String) {
         self.backoff.reset();
         let (trace_id, span_id) = record.ids();
         self.note(SetAside::new(place, now_ns(), reason.clone()).with_ids(trace_id, span_id)).await;
         let (trace_id, span_id) = (trace_id.map(tracing::field::display), span_id.map(tracing::field::display));
         let (name, what) = (&self.name, R::SIGNAL.record());
-        tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream refuses a {what}: it is set aside");
+        tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream refuses a {what}: it is quarantined");
         self.status.send_modify(|status| {
             status.state = SinkState::Delivering;
             status.rejected += 1;
@@ -358,8 +358,8 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
 
     /// Before the cursor goes on, so that a crash in between notes it twice rather than never: it is one entry all the same.
     async fn note(&self, entry: SetAside) {
-        if let Err(error) = self.outbox.set_aside(&self.name, entry).await {
-            tracing::error!(sink = %self.name, %error, "what was set aside is not noted");
+        if let Err(error) = self.outbox.quarantined(&self.name, entry).await {
+            tracing::error!(sink = %self.name, %error, "what was quarantined is not noted");
         }
     }
 

@@ -67,7 +67,7 @@ pub struct Sink {
     #[serde(with = "optional_decimal")]
     pub next_attempt_ns: Option<u64>,
     /// What was refused last, the latest first, from before the start too; at most 20.
-    pub set_aside: Vec<SetAside>,
+    pub quarantined: Vec<SetAside>,
 }
 
 /// `GET /api/traces/sinks`.
@@ -95,7 +95,7 @@ mod tests {
             sampled_out: 4,
             last_error: Some("answered 503".to_owned()),
             next_attempt_ns: None,
-            set_aside: vec![],
+            quarantined: vec![],
         };
         for oldest_ns in [Some(u64::MAX), None] {
             sink.oldest_ns = oldest_ns;

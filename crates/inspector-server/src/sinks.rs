@@ -7,8 +7,8 @@ use tokio::sync::watch;
 
 use crate::error::ApiError;
 
-/// How many of those that were set aside are shown.
-const MOST_SET_ASIDE: usize = 20;
+/// How many of those that were quarantined are shown.
+const MAX_QUARANTINED: usize = 20;
 
 /// The sinks, as the inspector shows them.
 #[derive(Clone, Debug)]
@@ -29,14 +29,14 @@ impl Sinks {
         let mut sinks = Vec::with_capacity(self.statuses.len());
         for status in &self.statuses {
             let status = status.borrow().clone();
-            let set_aside = self.outbox.set_aside_by(&status.cursor, MOST_SET_ASIDE).await?;
-            sinks.push(sink(status, set_aside));
+            let quarantined = self.outbox.quarantined_by(&status.cursor, MAX_QUARANTINED).await?;
+            sinks.push(sink(status, quarantined));
         }
         Ok(SinkList { sinks })
     }
 }
 
-fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>) -> Sink {
+fn sink(status: forward::SinkStatus, quarantined: Vec<store::SetAside>) -> Sink {
     Sink {
         name: status.cursor.to_string(),
         endpoint: status.endpoint,
@@ -56,7 +56,7 @@ fn sink(status: forward::SinkStatus, set_aside: Vec<store::SetAside>) -> Sink {
         sampled_out: status.sampled_out,
         last_error: status.last_error,
         next_attempt_ns: status.next_attempt_ns,
-        set_aside: set_aside
+        quarantined: quarantined
             .into_iter()
             .map(|entry| SetAside {
                 trace_id: entry.trace_id.map(|id| id.to_string()),

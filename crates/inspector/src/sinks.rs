@@ -101,7 +101,7 @@ mod tests {
             sampled_out: 0,
             last_error: None,
             next_attempt_ns: None,
-            set_aside: vec![],
+            quarantined: vec![],
         }
     }
 

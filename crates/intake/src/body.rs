@@ -16,10 +16,10 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-/// The unit in which memory is set aside.
+/// The unit in which memory is quarantined.
 const PAGE_BYTES: usize = 1024;
 const SMALLEST_BUFFER: usize = 4 * 1024;
-/// Zstandard looks back up to 8 MiB, which a decoder has to keep: so many at once at one door.
+/// Zstandard looks back up to 8 MiB, which a decoder has to keep: so many at once at one receiver.
 const ZSTD_DECODERS: usize = 8;
 /// How much, and how long, is still read of what was refused. Many programs write all of a request before they read the
 /// answer, and who finds the connection closed meanwhile never sees it.
@@ -63,7 +63,7 @@ impl Compression {
     }
 }
 
-/// The memory that all bodies at one door may take together.
+/// The memory that all bodies at one receiver may take together.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pages: Arc<Semaphore>,
@@ -80,7 +80,7 @@ impl Memory {
     }
 }
 
-/// A whole body, decompressed. Its memory is set aside for as long as this lives.
+/// A whole body, decompressed. Its memory is quarantined for as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Buffered {
     bytes: Vec<u8>,
@@ -203,7 +203,7 @@ pub(crate) fn drain(mut body: Body, headers: &HeaderMap) {
     });
 }
 
-/// Grows up to its limit and no further than the door's memory allows.
+/// Grows up to its limit and no further than the receiver's memory allows.
 struct Buffer {
     bytes: Vec<u8>,
     limit: usize,
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_never_holds_more_than_its_limit_and_what_was_set_aside() {
+    fn a_buffer_never_holds_more_than_its_limit_and_what_was_quarantined() {
         let memory = Memory::new(&LIMITS);
         let before = memory.pages.available_permits();
         let mut buffer = Buffer::new(LIMITS.inflated_bytes, &memory);

@@ -11,7 +11,7 @@ pub(crate) struct Cut {
     /// Values that were cut short.
     pub(crate) values: u64,
     /// Values in which there was a secret.
-    pub(crate) scrubbed: u64,
+    pub(crate) redacted: u64,
     /// Records whose times are far from that of reception.
     pub(crate) far_off: u64,
 }

@@ -1,6 +1,6 @@
 //! Settings and limits.
 
-use crate::{ScrubRule, TicketKeys, TrustedToken};
+use crate::{RedactionRule, IngestTokenKeys, OtlpToken};
 use std::time::Duration;
 use throughline_otlp::KeyValue;
 use throughline_store::Metrics;
@@ -9,10 +9,10 @@ use throughline_store::Metrics;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct IntakeConfig {
-    /// The keys that sign tickets; [`Intake::set_ticket_keys`](crate::Intake::set_ticket_keys) replaces them later.
-    pub ticket_keys: TicketKeys,
-    /// How long a ticket is valid; whole seconds.
-    pub ticket_ttl: Duration,
+    /// The keys that sign ingest tokens; [`Intake::set_ingest_token_keys`](crate::Intake::set_ingest_token_keys) replaces them later.
+    pub ingest_token_keys: IngestTokenKeys,
+    /// How long an ingest token is valid; whole seconds.
+    pub ingest_token_ttl: Duration,
     /// `service.name` of every span and log record from a browser.
     pub browser_service_name: String,
     /// Attributes that the resource of each of them has besides, such as `deployment.environment.name`.
@@ -20,10 +20,10 @@ pub struct IntakeConfig {
     /// Origins other than the server's own whose pages may send, such as `https://shop.example`.
     pub allowed_origins: Vec<String>,
     /// The rules by which secrets are removed from all texts of browsers before they are stored.
-    pub scrub: Vec<ScrubRule>,
-    /// The token that programs have to send to the trusted doors. Without one, these doors must not be reachable from
+    pub redact: Vec<RedactionRule>,
+    /// The token that programs have to send to the OTLP receivers. Without one, these receivers must not be reachable from
     /// other machines.
-    pub trusted_token: Option<TrustedToken>,
+    pub otlp_token: Option<OtlpToken>,
     /// Where data points are stored; without it there is no `/v1/metrics`.
     pub metrics: Option<Metrics>,
     /// The limits on what is accepted.
@@ -31,26 +31,26 @@ pub struct IntakeConfig {
 }
 
 impl IntakeConfig {
-    /// Tickets for 15 minutes, no other origins, all built-in rules for secrets, no token, no metrics, default limits.
+    /// Ingest tokens for 15 minutes, no other origins, all built-in rules for secrets, no token, no metrics, default limits.
     #[must_use]
-    pub fn new(ticket_keys: impl Into<TicketKeys>, browser_service_name: impl Into<String>) -> Self {
+    pub fn new(ingest_token_keys: impl Into<IngestTokenKeys>, browser_service_name: impl Into<String>) -> Self {
         Self {
-            ticket_keys: ticket_keys.into(),
-            ticket_ttl: Duration::from_mins(15),
+            ingest_token_keys: ingest_token_keys.into(),
+            ingest_token_ttl: Duration::from_mins(15),
             browser_service_name: browser_service_name.into(),
             resource_attributes: Vec::new(),
             allowed_origins: Vec::new(),
-            scrub: ScrubRule::default_rules(),
-            trusted_token: None,
+            redact: RedactionRule::default_rules(),
+            otlp_token: None,
             metrics: None,
             limits: Limits::default(),
         }
     }
 
-    /// Sets how long a ticket is valid; whole seconds.
+    /// Sets how long an ingest token is valid; whole seconds.
     #[must_use]
-    pub const fn with_ticket_ttl(mut self, ticket_ttl: Duration) -> Self {
-        self.ticket_ttl = ticket_ttl;
+    pub const fn with_ingest_token_ttl(mut self, ingest_token_ttl: Duration) -> Self {
+        self.ingest_token_ttl = ingest_token_ttl;
         self
     }
 
@@ -70,15 +70,15 @@ impl IntakeConfig {
 
     /// Sets the rules by which secrets are removed from what browsers send.
     #[must_use]
-    pub fn with_scrub(mut self, rules: impl IntoIterator<Item = ScrubRule>) -> Self {
-        self.scrub = rules.into_iter().collect();
+    pub fn with_redact(mut self, rules: impl IntoIterator<Item = RedactionRule>) -> Self {
+        self.redact = rules.into_iter().collect();
         self
     }
 
-    /// Sets the token that programs at the trusted doors have to send.
+    /// Sets the token that programs at the OTLP receivers have to send.
     #[must_use]
-    pub fn with_trusted_token(mut self, token: TrustedToken) -> Self {
-        self.trusted_token = Some(token);
+    pub fn with_otlp_token(mut self, token: OtlpToken) -> Self {
+        self.otlp_token = Some(token);
         self
     }
 
@@ -102,16 +102,16 @@ impl IntakeConfig {
 #[non_exhaustive]
 pub struct Limits {
     /// Limits of bodies on the receiver for pages: 1 MiB on the wire, 4 MiB decompressed, 30 s, 32 MiB for all at once.
-    pub public_body: BodyLimits,
-    /// Limits of bodies on the trusted doors: 16 MiB on the wire, 64 MiB decompressed, 30 s, 256 MiB for all at once.
-    pub trusted_body: BodyLimits,
+    pub page_body: BodyLimits,
+    /// Limits of bodies on the OTLP receivers: 16 MiB on the wire, 64 MiB decompressed, 30 s, 256 MiB for all at once.
+    pub otlp_body: BodyLimits,
     /// The most spans or log records in one batch from a page; those above it are rejected. 512.
     pub spans_per_batch: usize,
     /// Limits of a span or a log record from a page.
     pub span: SpanLimits,
     /// Spans and log records of one session: 200 a second, 2,000 at once.
     pub session_rate: RateLimit,
-    /// Spans and log records of one client, by its address (of IPv6, by its /64): 1,000 a second, 10,000 at once. A ticket
+    /// Spans and log records of one client, by its address (of IPv6, by its /64): 1,000 a second, 10,000 at once. An ingest token
     /// costs as much as a span. Clients on loopback have no limit of their own: all may be behind one proxy there.
     pub client_rate: RateLimit,
     /// Spans and log records of all browsers together: 5,000 a second, 20,000 at once.
@@ -132,8 +132,8 @@ impl Default for Limits {
         const MIB: usize = 1 << 20;
         let timeout = Duration::from_secs(30);
         Self {
-            public_body: BodyLimits { wire_bytes: MIB, inflated_bytes: 4 * MIB, timeout, total_bytes: 32 * MIB },
-            trusted_body: BodyLimits {
+            page_body: BodyLimits { wire_bytes: MIB, inflated_bytes: 4 * MIB, timeout, total_bytes: 32 * MIB },
+            otlp_body: BodyLimits {
                 wire_bytes: 16 * MIB,
                 inflated_bytes: 64 * MIB,
                 timeout,
@@ -152,7 +152,7 @@ impl Default for Limits {
     }
 }
 
-/// The limits of request bodies at one door.
+/// The limits of request bodies at one receiver.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct BodyLimits {
@@ -222,18 +222,18 @@ impl RateLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Intake, TicketKey};
+    use crate::{Intake, IngestTokenKey};
     use throughline_store::Store;
 
     #[test]
     fn debug_shows_neither_keys_nor_tokens() {
         let token = "0123456789abcdef";
-        let keys = TicketKeys::new(TicketKey::from_bytes([211; 32]), vec![TicketKey::from_bytes([212; 32])]);
-        let config = IntakeConfig::new(keys, "web").with_trusted_token(TrustedToken::new(token));
+        let keys = IngestTokenKeys::new(IngestTokenKey::from_bytes([211; 32]), vec![IngestTokenKey::from_bytes([212; 32])]);
+        let config = IntakeConfig::new(keys, "web").with_otlp_token(OtlpToken::new(token));
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let intake = Intake::new(store, config.clone());
-        intake.set_ticket_keys(config.ticket_keys.clone());
+        intake.set_ingest_token_keys(config.ingest_token_keys.clone());
         for shown in [format!("{config:?}"), format!("{config:#?}"), format!("{intake:?}")] {
             for secret in [token, "211", "212"] {
                 assert!(!shown.contains(secret), "{secret}: {shown}");

@@ -5,7 +5,7 @@ use crate::{
     config::Limits,
     item::{FromBrowser, Item},
     refusal::Refusal,
-    stamp::{Replaced, SESSION_ID, Stamp},
+    enrich::{Replaced, SESSION_ID, Enrichment},
     stats::Rejected,
 };
 use throughline_otlp::{Decoded, Encoding, Reason, Rejection, decode};
@@ -19,7 +19,7 @@ pub(crate) struct Taken<R> {
     pub(crate) cut: Cut,
 }
 
-/// From the trusted door: as sent.
+/// From the OTLP receiver: as sent.
 pub(crate) fn trusted<R: Item>(body: &[u8], encoding: Encoding) -> Result<Taken<R>, Refusal> {
     let Decoded { mut records, mut rejections, .. } = decode::<R>(body, encoding)?;
     records.retain(|record| {
@@ -32,12 +32,12 @@ pub(crate) fn trusted<R: Item>(body: &[u8], encoding: Encoding) -> Result<Taken<
     Ok(Taken { records, rejections, rejected, cut: Cut::default() })
 }
 
-/// From the public door: scrubbed, limited and stamped.
+/// From the receiver for pages: redacted, limited and enriched.
 pub(crate) fn public<R: FromBrowser>(
     body: &[u8],
     encoding: Encoding,
     limits: &Limits,
-    stamp: &Stamp<'_>,
+    enrichment: &Enrichment<'_>,
 ) -> Result<Taken<R>, Refusal> {
     let Taken { records, mut rejections, mut rejected, mut cut } = trusted::<R>(body, encoding)?;
     let mut taken = Vec::with_capacity(records.len().min(limits.spans_per_batch));
@@ -47,12 +47,12 @@ pub(crate) fn public<R: FromBrowser>(
             rejected.batch_limit += 1;
             let reason = format!("more than {} {}s in a batch", limits.spans_per_batch, R::SIGNAL.record());
             rejections.push(Rejection::of(&record, Reason::Refused(reason.into())));
-        } else if !stamp.owns(&record) {
+        } else if !enrichment.owns(&record) {
             rejected.foreign_session += 1;
-            let reason = format!("{SESSION_ID} is not the ticket's");
+            let reason = format!("{SESSION_ID} is not the ingest token's");
             rejections.push(Rejection::of(&record, Reason::Refused(reason.into())));
         } else {
-            stamp.apply(&mut record, limits, &mut replaced, &mut cut);
+            enrichment.apply(&mut record, limits, &mut replaced, &mut cut);
             taken.push(record);
         }
     }

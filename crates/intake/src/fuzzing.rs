@@ -4,7 +4,7 @@ use crate::{
     body::{self, Compression, Memory},
     config::BodyLimits,
     grpc,
-    scrub::{ScrubRule, Scrubber},
+    redact::{RedactionRule, Redactor},
 };
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ pub fn unframe(framed: &[u8]) -> Option<(bool, &[u8])> {
 
 /// The text without secrets.
 #[must_use]
-pub fn scrub(text: &str) -> String {
-    let scrubber = Scrubber::new(ScrubRule::default_rules());
-    scrubber.scrubbed(text).unwrap_or_else(|| text.to_owned())
+pub fn redact(text: &str) -> String {
+    let redactor = Redactor::new(RedactionRule::default_rules());
+    redactor.redacted(text).unwrap_or_else(|| text.to_owned())
 }

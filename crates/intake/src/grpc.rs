@@ -2,7 +2,7 @@
 //!
 //! The frames are read here and not by a gRPC library, because a library decodes whole messages before anybody sees them: limits
 //! would not hold while a body comes in, all bodies together would not be bounded, and one wrong record would refuse them all.
-//! So both trusted doors are the same but for what stands around a message.
+//! So both OTLP receivers are the same but for what stands around a message.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
     Intake,
     body::{self, Compression},
     config::BodyLimits,
-    doors::Shared,
+    receivers::Shared,
     item::Item,
     refusal::Refusal,
 };
@@ -78,13 +78,13 @@ fn is_protobuf(content_type: &str) -> bool {
 async fn take<R: Item>(shared: &Shared, headers: &HeaderMap, body: &mut Body) -> Result<Vec<u8>, Refusal> {
     shared.trust(headers)?;
     let compression = Compression::named(headers, &ENCODING)?;
-    let door = &shared.trusted;
-    let wire_bytes = door.limits.wire_bytes.saturating_add(PREFIX_BYTES);
-    let limits = BodyLimits { wire_bytes, inflated_bytes: wire_bytes, ..door.limits };
-    let framed = body::read_as(body, Compression::None, headers, &limits, &door.memory, &shared.counters)
+    let receiver = &shared.trusted;
+    let wire_bytes = receiver.limits.wire_bytes.saturating_add(PREFIX_BYTES);
+    let limits = BodyLimits { wire_bytes, inflated_bytes: wire_bytes, ..receiver.limits };
+    let framed = body::read_as(body, Compression::None, headers, &limits, &receiver.memory, &shared.counters)
         .await
         .map_err(|refusal| match refusal {
-            Refusal::TooLarge { .. } => Refusal::TooLarge { limit_bytes: door.limits.wire_bytes, inflated: false },
+            Refusal::TooLarge { .. } => Refusal::TooLarge { limit_bytes: receiver.limits.wire_bytes, inflated: false },
             other => other,
         })?;
     let (is_compressed, message) = unframe(framed.bytes())?;
@@ -95,7 +95,7 @@ async fn take<R: Item>(shared: &Shared, headers: &HeaderMap, body: &mut Body) ->
         }
         (true, compression) => compression,
     };
-    let message = body::inflate(message, compression, &door.limits, &door.memory).await?;
+    let message = body::inflate(message, compression, &receiver.limits, &receiver.memory).await?;
     drop(framed);
     let taken = shared.keep_trusted::<R>(&message, Encoding::Protobuf).await?;
     Ok(encode_response(R::SIGNAL, &taken.rejections, Encoding::Protobuf))

@@ -1,11 +1,11 @@
-//! What the doors do alike with spans, log records and data points, and what each does its own way.
+//! What the receivers do alike with spans, log records and data points, and what each does its own way.
 
 use std::future::Future;
 
 use throughline_otlp::{DataPoint, LogRecord, Reason, Record, Span};
 use throughline_store::{Appended, MAX_POINT_BYTES, Metrics, SpanStore as _, Store, StoreError};
 
-use crate::{bounds::Cut, config::SpanLimits, scrub::Scrubber};
+use crate::{bounds::Cut, config::SpanLimits, redact::Redactor};
 
 /// Where records go.
 #[derive(Clone, Debug)]
@@ -14,7 +14,7 @@ pub(crate) struct Stores {
     pub(crate) metrics: Option<Metrics>,
 }
 
-/// A record on its way from a door to the store.
+/// A record on its way from a receiver to the store.
 pub(crate) trait Item: Record {
     /// Why it cannot be kept, if it cannot.
     fn problem(&self) -> Option<Reason> {
@@ -28,7 +28,7 @@ pub(crate) trait Item: Record {
 /// One that a browser may send.
 pub(crate) trait FromBrowser: Item {
     /// Takes secrets out of it; its resource and scope are shared and looked at elsewhere.
-    fn scrub(&mut self, scrubber: &Scrubber, count: &mut u64);
+    fn redact(&mut self, redactor: &Redactor, count: &mut u64);
 
     /// Brings it within the limits, likewise.
     fn limit(&mut self, limits: &SpanLimits, cut: &mut Cut);
@@ -44,8 +44,8 @@ impl Item for Span {
 }
 
 impl FromBrowser for Span {
-    fn scrub(&mut self, scrubber: &Scrubber, count: &mut u64) {
-        scrubber.span(self, count);
+    fn redact(&mut self, redactor: &Redactor, count: &mut u64) {
+        redactor.span(self, count);
     }
 
     fn limit(&mut self, limits: &SpanLimits, cut: &mut Cut) {
@@ -64,8 +64,8 @@ impl Item for LogRecord {
 }
 
 impl FromBrowser for LogRecord {
-    fn scrub(&mut self, scrubber: &Scrubber, count: &mut u64) {
-        scrubber.log_record(self, count);
+    fn redact(&mut self, redactor: &Redactor, count: &mut u64) {
+        redactor.log_record(self, count);
     }
 
     fn limit(&mut self, limits: &SpanLimits, cut: &mut Cut) {
@@ -86,7 +86,7 @@ impl Item for DataPoint {
     async fn store(items: Vec<Self>, stores: &Stores) -> Result<Appended, StoreError> {
         match &stores.metrics {
             Some(metrics) => metrics.append(items).await,
-            // There is no door for them then.
+            // There is no receiver for them then.
             None => Err(StoreError::Closed),
         }
     }

@@ -5,7 +5,7 @@ mod body;
 mod bounds;
 mod config;
 mod decode;
-mod doors;
+mod receivers;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -14,25 +14,25 @@ mod item;
 mod origin;
 mod rate;
 mod refusal;
-mod scrub;
+mod redact;
 mod session;
-mod stamp;
+mod enrich;
 mod stats;
-mod ticket;
-mod ticket_key;
-mod ticket_keys;
-mod trusted_token;
+mod ingest_token;
+mod ingest_token_key;
+mod ingest_token_keys;
+mod otlp_token;
 
 pub use crate::{
     config::{BodyLimits, IntakeConfig, Limits, RateLimit, SpanLimits},
-    doors::{
-        ClientAddress, Intake, IssueError, IssuedTicket, TICKET_HEADER, grpc_router, public_router, trusted_router,
+    receivers::{
+        ClientAddress, Intake, IssueError, IssuedIngestToken, INGEST_TOKEN_HEADER, grpc_router, public_router, otlp_router,
     },
-    scrub::{PatternError, REDACTED, ScrubRule, UnknownScrubRule},
+    redact::{PatternError, REDACTED, RedactionRule, UnknownRedactionRule},
     session::{SessionId, SessionIdError},
     stats::{RecordStats, RefusedRequests, Rejected, Stats},
-    ticket::{Claims, Ticket, TicketError},
-    ticket_key::{TicketKey, TicketKeyError},
-    ticket_keys::TicketKeys,
-    trusted_token::TrustedToken,
+    ingest_token::{Claims, IngestToken, IngestTokenError},
+    ingest_token_key::{IngestTokenKey, IngestTokenKeyError},
+    ingest_token_keys::IngestTokenKeys,
+    otlp_token::OtlpToken,
 };

@@ -66,7 +66,7 @@ mod tests {
             .iter()
             .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        AllowedOrigins::new(&["https://Shop.example/".to_owned()]).admit(&headers, &Uri::from_static("/v1/ticket"))
+        AllowedOrigins::new(&["https://Shop.example/".to_owned()]).admit(&headers, &Uri::from_static("/v1/ingest-token"))
     }
 
     #[test]
@@ -109,7 +109,7 @@ mod tests {
         headers.insert(header::HOST, HeaderValue::from_static("app.example"));
         headers.append(header::ORIGIN, HeaderValue::from_static("https://app.example"));
         headers.append(header::ORIGIN, HeaderValue::from_static("https://evil.example"));
-        assert!(!AllowedOrigins::new(&[]).admit(&headers, &Uri::from_static("/v1/ticket")));
+        assert!(!AllowedOrigins::new(&[]).admit(&headers, &Uri::from_static("/v1/ingest-token")));
     }
 
     #[test]
@@ -117,7 +117,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(header::ORIGIN, HeaderValue::from_static("https://app.example"));
         let origins = AllowedOrigins::new(&[]);
-        assert!(origins.admit(&headers, &Uri::from_static("https://app.example/v1/ticket")));
-        assert!(!origins.admit(&headers, &Uri::from_static("https://other.example/v1/ticket")));
+        assert!(origins.admit(&headers, &Uri::from_static("https://app.example/v1/ingest-token")));
+        assert!(!origins.admit(&headers, &Uri::from_static("https://other.example/v1/ingest-token")));
     }
 }

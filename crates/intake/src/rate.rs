@@ -131,7 +131,7 @@ impl RateLimiter {
         Ok(())
     }
 
-    /// Takes one token of the client for a ticket.
+    /// Takes one token of the client for an ingest token.
     ///
     /// # Errors
     /// How long to wait where there is none.
@@ -238,7 +238,7 @@ mod tests {
         let admitted = |client: &str| (0..100).filter(|&n| limiter.admit(from(n, client), start).is_ok()).count();
         assert_eq!(admitted("192.0.2.1"), 10);
         assert_eq!(admitted("192.0.2.2"), 10);
-        assert!(limiter.admit_client(Some("192.0.2.2".parse().unwrap()), start).is_err(), "tickets count too");
+        assert!(limiter.admit_client(Some("192.0.2.2".parse().unwrap()), start).is_err(), "ingest tokens count too");
         // One customer of a provider has 2^64 addresses.
         assert_eq!(admitted("2001:db8::1") + admitted("2001:db8::2"), 10);
         assert_eq!(admitted("127.0.0.1"), 100);

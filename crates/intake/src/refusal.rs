@@ -1,6 +1,6 @@
 //! Requests that are refused as a whole, and how that is said (OTLP/HTTP, "Failures").
 
-use crate::TicketError;
+use crate::IngestTokenError;
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use std::time::Duration;
@@ -13,8 +13,8 @@ pub(crate) enum Refusal {
     #[error("requests from pages of this origin are not allowed")]
     Origin,
     #[error(transparent)]
-    Ticket(#[from] TicketError),
-    #[error("this door wants its token: `authorization: Bearer …`")]
+    IngestToken(#[from] IngestTokenError),
+    #[error("this receiver wants its token: `authorization: Bearer …`")]
     Token,
     #[error("the content type must be application/x-protobuf or application/json")]
     ContentType,
@@ -42,7 +42,7 @@ impl Refusal {
     fn codes(&self) -> (StatusCode, RpcCode) {
         match self {
             Self::Origin => (StatusCode::FORBIDDEN, RpcCode::PermissionDenied),
-            Self::Ticket(_) | Self::Token => (StatusCode::UNAUTHORIZED, RpcCode::Unauthenticated),
+            Self::IngestToken(_) | Self::Token => (StatusCode::UNAUTHORIZED, RpcCode::Unauthenticated),
             Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, RpcCode::InvalidArgument),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, RpcCode::InvalidArgument),
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, RpcCode::InvalidArgument),

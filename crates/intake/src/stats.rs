@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use throughline_otlp::Signal;
 use throughline_store::Appended;
 
-/// Counts since the start, both doors together.
+/// Counts since the start, both receivers together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -20,7 +20,7 @@ pub struct Stats {
     /// Values of browsers' spans and log records that were cut short by a limit.
     pub cut_values: u64,
     /// Values of browsers' spans and log records in which there was a secret that was taken out.
-    pub scrubbed_values: u64,
+    pub redacted_values: u64,
     /// Browsers' spans and log records whose times are far from that of their reception.
     pub far_off: u64,
     /// Bytes of bodies as they arrived.
@@ -51,7 +51,7 @@ pub struct RecordStats {
 pub struct Rejected {
     /// They break a rule of OTLP.
     pub invalid: u64,
-    /// They claim another session than the ticket's.
+    /// They claim another session than the ingest token's.
     pub foreign_session: u64,
     /// Their batch had as many as it may before them.
     pub batch_limit: u64,
@@ -63,9 +63,9 @@ pub struct Rejected {
 pub struct RefusedRequests {
     /// From another site's page (403).
     pub origin: u64,
-    /// No valid ticket (401).
-    pub ticket: u64,
-    /// No valid token of the trusted doors (401).
+    /// No valid ingest token (401).
+    pub ingest_token: u64,
+    /// No valid token of the OTLP receivers (401).
     pub token: u64,
     /// Neither protobuf nor JSON, or compressed in an unknown way (415).
     pub media_type: u64,
@@ -90,13 +90,13 @@ pub(crate) struct Counters {
     data_points: RecordCounters,
     cut_attributes: AtomicU64,
     cut_values: AtomicU64,
-    scrubbed_values: AtomicU64,
+    redacted_values: AtomicU64,
     far_off: AtomicU64,
     pub(crate) wire_bytes: AtomicU64,
     pub(crate) inflated_bytes: AtomicU64,
     accepted_requests: AtomicU64,
     origin: AtomicU64,
-    ticket: AtomicU64,
+    ingest_token: AtomicU64,
     token: AtomicU64,
     media_type: AtomicU64,
     too_large: AtomicU64,
@@ -148,14 +148,14 @@ impl Counters {
         }
         self.cut_attributes.fetch_add(cut.attributes, Relaxed);
         self.cut_values.fetch_add(cut.values, Relaxed);
-        self.scrubbed_values.fetch_add(cut.scrubbed, Relaxed);
+        self.redacted_values.fetch_add(cut.redacted, Relaxed);
         self.far_off.fetch_add(cut.far_off, Relaxed);
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {
         let counter = match refusal {
             Refusal::Origin => &self.origin,
-            Refusal::Ticket(_) => &self.ticket,
+            Refusal::IngestToken(_) => &self.ingest_token,
             Refusal::Token => &self.token,
             Refusal::ContentType | Refusal::ContentEncoding => &self.media_type,
             Refusal::TooLarge { .. } => &self.too_large,
@@ -175,14 +175,14 @@ impl Counters {
             data_points: self.data_points.snapshot(),
             cut_attributes: self.cut_attributes.load(Relaxed),
             cut_values: self.cut_values.load(Relaxed),
-            scrubbed_values: self.scrubbed_values.load(Relaxed),
+            redacted_values: self.redacted_values.load(Relaxed),
             far_off: self.far_off.load(Relaxed),
             wire_bytes: self.wire_bytes.load(Relaxed),
             inflated_bytes: self.inflated_bytes.load(Relaxed),
             accepted_requests: self.accepted_requests.load(Relaxed),
             refused_requests: RefusedRequests {
                 origin: self.origin.load(Relaxed),
-                ticket: self.ticket.load(Relaxed),
+                ingest_token: self.ingest_token.load(Relaxed),
                 token: self.token.load(Relaxed),
                 media_type: self.media_type.load(Relaxed),
                 too_large: self.too_large.load(Relaxed),

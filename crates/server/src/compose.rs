@@ -14,7 +14,7 @@ use cookie::time::Duration as CookieDuration;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use throughline_axum::{IpNet, TraceLayer};
 use throughline_inspector_server::{Client, Inspector, no_such_address, panicked, wrong_method};
-use throughline_intake::{ClientAddress, Intake, TICKET_HEADER};
+use throughline_intake::{ClientAddress, Intake, INGEST_TOKEN_HEADER};
 use throughline_store::{SpanStore as _, Store};
 use tokio::sync::watch;
 use tower::util::MapRequestLayer;
@@ -79,7 +79,7 @@ pub(crate) fn router(
     let trace = trace_layer(settings, instance, application.as_ref());
     let application = match application {
         Some(application) => {
-            application.router.layer(middleware::from_fn_with_state(pipeline.intake.clone(), with_ticket))
+            application.router.layer(middleware::from_fn_with_state(pipeline.intake.clone(), with_ingest_token))
         }
         None => alone(settings),
     };
@@ -178,7 +178,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             HeaderName::from_static("traceparent"),
             HeaderName::from_static("tracestate"),
             HeaderName::from_static("baggage"),
-            HeaderName::from_static(TICKET_HEADER),
+            HeaderName::from_static(INGEST_TOKEN_HEADER),
         ])
         .expose_headers([HeaderName::from_static("server-timing"), header::RETRY_AFTER])
         .max_age(std::time::Duration::from_secs(3600))
@@ -188,7 +188,7 @@ fn cors(origins: &[String]) -> CorsLayer {
 ///
 /// It is on `Server-Timing`, so that the page's bytes stay the same, and the page keeps it in memory. Its session is that of the page
 /// before, by a cookie, so that every page has a valid token from its first span on.
-async fn with_ticket(State(intake): State<Intake>, request: Request, next: Next) -> Response {
+async fn with_ingest_token(State(intake): State<Intake>, request: Request, next: Next) -> Response {
     let is_over_tls = request.extensions().get::<Client>().is_some_and(|client| client.is_over_tls);
     let session =
         CookieJar::from_headers(request.headers()).get(SESSION_COOKIE).map(|cookie| cookie.value().to_owned());
@@ -201,7 +201,7 @@ async fn with_ticket(State(intake): State<Intake>, request: Request, next: Next)
         return response;
     }
     // A session id that is not one of ours gets a new session.
-    let issued = intake.issue_ticket(session.as_deref()).or_else(|_| intake.issue_ticket(None));
+    let issued = intake.issue_ingest_token(session.as_deref()).or_else(|_| intake.issue_ingest_token(None));
     let Ok(issued) = issued else { return response };
     let mut cookie = Cookie::new(SESSION_COOKIE, issued.session_id);
     cookie.set_path("/");
@@ -209,7 +209,7 @@ async fn with_ticket(State(intake): State<Intake>, request: Request, next: Next)
     cookie.set_same_site(SameSite::Lax);
     cookie.set_http_only(true);
     cookie.set_secure(is_over_tls);
-    let timing = format!("{};desc=\"{}\"", throughline_context::ingest_token::METRIC, issued.ticket);
+    let timing = format!("{};desc=\"{}\"", throughline_context::ingest_token::METRIC, issued.ingest_token);
     for (name, value) in [(header::SET_COOKIE, cookie.to_string()), (HeaderName::from_static("server-timing"), timing)]
     {
         let value = HeaderValue::from_str(&value).expect("a token and a session id are base64 and hex");
@@ -232,8 +232,8 @@ async fn ready(State((store, readiness)): State<(Store, Option<Readiness>)>) -> 
 }
 
 /// The receiver for programs on this machine, OTLP/HTTP.
-pub(crate) fn trusted_router(intake: Intake) -> Router {
-    throughline_intake::trusted_router(intake)
+pub(crate) fn otlp_router(intake: Intake) -> Router {
+    throughline_intake::otlp_router(intake)
         .fallback(no_such_address)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
@@ -258,7 +258,7 @@ mod tests {
     /// The router of a server around an application whose readiness is `readiness`, and the response to `GET path`.
     async fn served(readiness: Result<(), String>, path: &str) -> (StatusCode, String) {
         let dir = tempfile::tempdir().unwrap();
-        let arguments = ["throughline", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"];
+        let arguments = ["throughline", "--otlp-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"];
         let arguments = arguments.map(Into::into).into_iter().chain([dir.path().into()]);
         let identity = Identity::default();
         let settings = settings::parse(&identity, arguments).unwrap().args.resolve(&identity).unwrap();
@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn telemetry_and_the_inspector_are_not_traced() {
         for path in
-            ["/v1/traces", "/v1/logs", "/v1/ticket", "/api/traces", "/api/traces/live", "/api/metrics", "/traces/abc"]
+            ["/v1/traces", "/v1/logs", "/v1/ingest-token", "/api/traces", "/api/traces/live", "/api/metrics", "/traces/abc"]
         {
             assert!(is_product("", path), "{path}");
             assert!(is_product("/tl", &format!("/tl{path}")), "{path}");

@@ -36,7 +36,7 @@ impl Embedded {
     /// Starts a pipeline with the settings of the environment; the routes for the application.
     pub(crate) fn start(service_name: &str) -> Result<(Self, Router), InitError> {
         let (settings, new_token) = settings(service_name)?;
-        let authorization = settings.doors.trusted_token.as_ref().map(|token| {
+        let authorization = settings.receivers.otlp_token.as_ref().map(|token| {
             let text = format!("Bearer {}", token.expose_secret());
             HeaderValue::from_str(&text).expect("the settings accept printable ASCII characters only")
         });

@@ -34,7 +34,7 @@ const SCOPE: &str = "throughline";
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The routes of the inspector and of the receiver for pages make no spans.
-const UNTRACED: [&str; 6] = ["/v1/traces", "/v1/logs", "/v1/ticket", "/traces", "/api/traces", "/api/metrics"];
+const UNTRACED: [&str; 6] = ["/v1/traces", "/v1/logs", "/v1/ingest-token", "/traces", "/api/traces", "/api/metrics"];
 
 /// Why the telemetry of an application cannot be set up.
 #[derive(Debug, Error)]
@@ -197,7 +197,7 @@ impl Telemetry {
     }
 
     /// Receiver, store, inspector and forwarder inside this process, as routes to merge into the application's router: the inspector at
-    /// `/traces`, its API at `/api/traces` and `/api/metrics`, the receiver for pages at `/v1/traces`, `/v1/logs` and `/v1/ticket`.
+    /// `/traces`, its API at `/api/traces` and `/api/metrics`, the receiver for pages at `/v1/traces`, `/v1/logs` and `/v1/ingest-token`.
     ///
     /// The settings are those of the program `throughline`, by environment: the data directory `THROUGHLINE_DATA_DIR` (`data`), the
     /// receivers for other programs on 127.0.0.1:4318 and :4317, upstreams by `HONEYCOMB_API_KEY` or `OTEL_EXPORTER_OTLP_ENDPOINT`. The

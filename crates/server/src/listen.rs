@@ -37,7 +37,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What a listener puts up with.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
+pub(crate) struct ConnectionLimits {
     /// For the head of a request; between requests too, on connections of HTTP/2 up to twice as long.
     pub(crate) read_timeout: Duration,
     /// Beyond them nobody is let in until somebody leaves.
@@ -48,7 +48,7 @@ pub(crate) struct Patience {
 pub(crate) async fn listen(
     listener: TcpListener,
     router: Router,
-    patience: Patience,
+    patience: ConnectionLimits,
     mut stopping: watch::Receiver<bool>,
 ) {
     let turns = Arc::new(Semaphore::new(patience.max_connections));
@@ -263,7 +263,7 @@ mod tests {
             }),
         );
         let (stop, stopping) = watch::channel(false);
-        let patience = Patience { read_timeout, max_connections };
+        let patience = ConnectionLimits { read_timeout, max_connections };
         Bench { address, entered, release, stop, listening: tokio::spawn(listen(listener, router, patience, stopping)) }
     }
 

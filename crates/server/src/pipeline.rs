@@ -12,7 +12,7 @@ use anyhow::Context;
 use secrecy::ExposeSecret as _;
 use throughline_forward::{ForwardConfig, Forwarder, OtlpSink, Sampling, Sources};
 use throughline_inspector_server::Sinks;
-use throughline_intake::{Intake, IntakeConfig, TicketKeys, TrustedToken};
+use throughline_intake::{Intake, IntakeConfig, IngestTokenKeys, OtlpToken};
 use throughline_otlp::{KeyValue, Value};
 use throughline_store::{Metrics, Outbox, Store, StoreError};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -30,7 +30,7 @@ pub(crate) const LOCK_FILE: &str = "in-use.lock";
 /// How long open requests may take to end after the signal to stop.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 /// How long an ingest token is valid: as long as a page may sleep without asking for another.
-const TICKET_TTL: Duration = Duration::from_mins(15);
+const INGEST_TOKEN_TTL: Duration = Duration::from_mins(15);
 /// How often the data directory is searched for a new key.
 const KEY_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -80,8 +80,8 @@ impl Opened {
     /// Binds the receivers for programs, and starts the sinks.
     pub(crate) async fn listen(self, settings: &Settings) -> anyhow::Result<Running> {
         let Self { lock, store, metrics, config } = self;
-        let http = bind("--trusted-listen", settings.doors.trusted_listen).await?;
-        let grpc = match settings.doors.grpc_listen {
+        let http = bind("--otlp-listen", settings.receivers.otlp_listen).await?;
+        let grpc = match settings.receivers.grpc_listen {
             Some(address) => Some(bind("--grpc-listen", address).await?),
             None => None,
         };
@@ -92,14 +92,14 @@ impl Opened {
         let sources = Sources::new(store.clone(), outbox.clone()).with_metrics(metrics.clone());
         let forwarders = forwarders(settings, &sources)?;
         let sinks = Sinks::new(outbox, &forwarders);
-        if settings.doors.ticket_keys.is_none() {
-            tokio::spawn(follow_ticket_keys(settings.data_dir.clone(), intake.clone()));
+        if settings.receivers.ingest_token_keys.is_none() {
+            tokio::spawn(follow_ingest_token_keys(settings.data_dir.clone(), intake.clone()));
         }
         let ((stop, stopping), (close, closing)) = (watch::channel(false), watch::channel(false));
-        let patience = settings.doors.patience;
+        let patience = settings.receivers.patience;
         let grpc =
             grpc.map(|grpc| tokio::spawn(listen(grpc, compose::grpc_router(intake.clone()), patience, stopping)));
-        let http = tokio::spawn(listen(http, compose::trusted_router(intake.clone()), patience, closing));
+        let http = tokio::spawn(listen(http, compose::otlp_router(intake.clone()), patience, closing));
         let pipeline =
             Pipeline { intake, store, metrics, sinks, otlp_http: format!("http://{}", from_here(otlp_http)) };
         Ok(Running { pipeline, otlp_http, otlp_grpc, forwarders, stop, close, grpc, http, _lock: lock })
@@ -144,7 +144,7 @@ fn store(settings: &Settings) -> anyhow::Result<Store> {
     let (dir, retention) = (&settings.data_dir, &settings.retention);
     let opened = match Store::open_with(dir, retention.clone()) {
         Err(StoreError::Corrupt(reason)) => {
-            let aside = throughline_store::set_aside(dir).context("the damaged store cannot be put aside")?;
+            let aside = throughline_store::quarantined(dir).context("the damaged store cannot be put aside")?;
             // Tracing is not there yet.
             eprintln!(
                 "throughline: the store of traces is damaged ({reason}); it is now `{}`, and a new one is made",
@@ -181,40 +181,40 @@ pub(crate) async fn bind(setting: &str, address: SocketAddr) -> anyhow::Result<T
     })
 }
 
-/// Takes up the key that `throughline rotate-ticket-key` makes.
-async fn follow_ticket_keys(data_dir: PathBuf, intake: Intake) {
-    let mut known = TicketKeys::changed_at(&data_dir);
+/// Takes up the key that `throughline rotate-ingest-token-key` makes.
+async fn follow_ingest_token_keys(data_dir: PathBuf, intake: Intake) {
+    let mut known = IngestTokenKeys::changed_at(&data_dir);
     loop {
         tokio::time::sleep(KEY_INTERVAL).await;
-        let changed = TicketKeys::changed_at(&data_dir);
+        let changed = IngestTokenKeys::changed_at(&data_dir);
         if changed == known {
             continue;
         }
-        match TicketKeys::load_or_create(&data_dir, TICKET_TTL) {
+        match IngestTokenKeys::load_or_create(&data_dir, INGEST_TOKEN_TTL) {
             Ok(keys) => {
-                intake.set_ticket_keys(keys);
-                tracing::info!("tickets are signed with a new key");
+                intake.set_ingest_token_keys(keys);
+                tracing::info!("ingest tokens are signed with a new key");
             }
-            Err(error) => tracing::error!(%error, "the key for tickets stays what it was"),
+            Err(error) => tracing::error!(%error, "the key for ingest tokens stays what it was"),
         }
         known = changed;
     }
 }
 
 fn intake_config(settings: &Settings, metrics: Metrics) -> anyhow::Result<IntakeConfig> {
-    let doors = &settings.doors;
-    let ticket_keys = match &doors.ticket_keys {
+    let receivers = &settings.receivers;
+    let ingest_token_keys = match &receivers.ingest_token_keys {
         Some(keys) => keys.clone(),
-        None => TicketKeys::load_or_create(&settings.data_dir, TICKET_TTL)
-            .context("the key for tickets cannot be read or made")?,
+        None => IngestTokenKeys::load_or_create(&settings.data_dir, INGEST_TOKEN_TTL)
+            .context("the key for ingest tokens cannot be read or made")?,
     };
-    let mut config = IntakeConfig::new(ticket_keys, settings.browser_service_name.clone());
-    config.ticket_ttl = TICKET_TTL;
-    config.trusted_token = doors.trusted_token.as_ref().map(|token| TrustedToken::new(token.expose_secret()));
-    config.scrub.clone_from(&doors.scrub);
+    let mut config = IntakeConfig::new(ingest_token_keys, settings.browser_service_name.clone());
+    config.ingest_token_ttl = INGEST_TOKEN_TTL;
+    config.otlp_token = receivers.otlp_token.as_ref().map(|token| OtlpToken::new(token.expose_secret()));
+    config.redact.clone_from(&receivers.redact);
     config.metrics = Some(metrics);
-    config.limits.public_body.timeout = doors.patience.read_timeout;
-    config.limits.trusted_body.timeout = doors.patience.read_timeout;
+    config.limits.page_body.timeout = receivers.patience.read_timeout;
+    config.limits.otlp_body.timeout = receivers.patience.read_timeout;
     config.allowed_origins.clone_from(&settings.allowed_origins);
     config.resource_attributes = settings
         .resource_attributes

@@ -51,7 +51,7 @@ async fn serve(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
     let running = opened.listen(&settings).await?;
     let provider = telemetry::start(&settings, &instance, running.otlp_http).context("tracing cannot be set up")?;
     let router = compose::router(&settings, &instance, application, &running.pipeline, running.stopping());
-    let pages = tokio::spawn(listen(listener, router, settings.doors.patience, running.stopping()));
+    let pages = tokio::spawn(listen(listener, router, settings.receivers.patience, running.stopping()));
 
     // Before anybody knows that there is something to be stopped.
     let stop_signal = stop_signal();
@@ -122,7 +122,7 @@ fn announce(settings: &Settings, listen: SocketAddr, running: &Running) -> anyho
 fn banner(settings: &Settings, addresses: &Addresses) -> String {
     let own_token = matches!(settings.access, Access::Token(_)) && !settings.token_is_new;
     let query = if own_token { "?access_token=<your token>" } else { "" };
-    let from = if settings.doors.trusted_token.is_some() { "with your token" } else { "from this machine" };
+    let from = if settings.receivers.otlp_token.is_some() { "with your token" } else { "from this machine" };
     let mut text = format!("listening  {}\ninspector  {}{query}\n", addresses.listen, addresses.inspector);
     if let Some(otlp_grpc) = &addresses.otlp_grpc {
         text.push_str(&format!("gRPC       {otlp_grpc} ({from})\n"));

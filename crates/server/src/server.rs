@@ -112,12 +112,12 @@ impl Server {
             Some(Command::Import { files, format, signal }) => {
                 serve::with_store(&settings, |store| archive::import(store, &files, format, signal))
             }
-            Some(Command::Settings | Command::RotateTicketKey) | None => {
+            Some(Command::Settings | Command::RotateIngestTokenKey) | None => {
                 if let Err(error) = settings.make_data_dir() {
                     return wrong_setting(&error);
                 }
                 match cli.command {
-                    Some(Command::RotateTicketKey) => settings.doors.rotate_ticket_key(&settings.data_dir),
+                    Some(Command::RotateIngestTokenKey) => settings.receivers.rotate_ingest_token_key(&settings.data_dir),
                     _ => serve::run(settings, build),
                 }
             }

@@ -2,7 +2,7 @@
 //! that follow from them ([`Settings`]), where what needs several arguments is checked. Both are done before a socket is bound.
 
 mod cli;
-mod doors;
+mod receivers;
 mod error;
 mod file;
 mod outbox;
@@ -28,7 +28,7 @@ use url::Origin;
 
 pub(crate) use self::{
     cli::{Command, Identity, markdown, parse},
-    doors::DoorSettings,
+    receivers::ReceiverSettings,
     error::{ParseError, SettingError},
     outbox::Outbox,
     sinks::Upstream,
@@ -74,7 +74,7 @@ pub(crate) struct Args {
     )]
     listen: SocketAddr,
     #[command(flatten)]
-    doors: doors::DoorArgs,
+    receivers: receivers::ReceiverArgs,
     /// Networks or addresses of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed, separated by commas; `off` for
     /// none
     #[arg(
@@ -164,7 +164,7 @@ pub(crate) struct Settings {
     /// The name of the program.
     pub(crate) program: &'static str,
     pub(crate) listen: SocketAddr,
-    pub(crate) doors: DoorSettings,
+    pub(crate) receivers: ReceiverSettings,
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// The base path: empty, or with a slash at its beginning and none at its end.
     pub(crate) base_path: String,
@@ -204,7 +204,7 @@ impl Args {
     pub(crate) fn resolve(self, identity: &Identity) -> Result<Settings, SettingError> {
         // Read again where the propagator is installed; here, so that a wrong name is an error before anything is made.
         throughline_propagator::Propagator::from_env().map_err(|error| wrong("OTEL_PROPAGATORS", error.to_string()))?;
-        let doors = self.doors.resolve(self.listen)?;
+        let receivers = self.receivers.resolve(self.listen)?;
         data_dir(&self.data_dir)?;
         if let Some(path) = &self.port_file {
             port_file(path)?;
@@ -236,7 +236,7 @@ impl Args {
         Ok(Settings {
             program: identity.name,
             listen: self.listen,
-            doors,
+            receivers,
             trusted_proxies: self.trusted_proxies.0,
             // default: the base path of the root is empty.
             base_path: self.base_path.unwrap_or_default(),

@@ -56,7 +56,7 @@ pub(crate) fn start(settings: &Settings, instance: &str, otlp_http: SocketAddr) 
         .client(client()?)
         .endpoint(&format!("http://{}/v1/traces", from_here(otlp_http)))?
         .scheduled_delay(EXPORT_INTERVAL);
-    if let Some(token) = &settings.doors.trusted_token {
+    if let Some(token) = &settings.receivers.otlp_token {
         builder = builder.header("authorization", &format!("Bearer {}", token.expose_secret()))?;
     }
     let processor = processor(builder)?;
@@ -71,14 +71,14 @@ pub(crate) fn start(settings: &Settings, instance: &str, otlp_http: SocketAddr) 
     Ok(provider)
 }
 
-/// How this machine reaches its own door: "any address" is none to send to.
-pub(crate) fn from_here(mut door: SocketAddr) -> SocketAddr {
-    match door.ip() {
-        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => door.set_ip(Ipv4Addr::LOCALHOST.into()),
-        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => door.set_ip(Ipv6Addr::LOCALHOST.into()),
+/// How this machine reaches its own receiver: "any address" is none to send to.
+pub(crate) fn from_here(mut receiver: SocketAddr) -> SocketAddr {
+    match receiver.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => receiver.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => receiver.set_ip(Ipv6Addr::LOCALHOST.into()),
         _ => {}
     }
-    door
+    receiver
 }
 
 #[cfg(test)]
@@ -87,8 +87,8 @@ mod tests {
 
     #[test]
     fn any_address_is_reached_on_loopback() {
-        for (door, here) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")] {
-            assert_eq!(from_here(door.parse().unwrap()), here.parse().unwrap());
+        for (receiver, here) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:1", "[::1]:1"), ("10.0.0.1:1", "10.0.0.1:1")] {
+            assert_eq!(from_here(receiver.parse().unwrap()), here.parse().unwrap());
         }
     }
 }

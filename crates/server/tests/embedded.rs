@@ -74,7 +74,7 @@ impl Application {
             .env("OTEL_BSP_SCHEDULE_DELAY", "50")
             .env("RUST_LOG", "warn")
             .env("THROUGHLINE_DATA_DIR", data_dir)
-            .env("THROUGHLINE_TRUSTED_LISTEN", "127.0.0.1:0")
+            .env("THROUGHLINE_OTLP_LISTEN", "127.0.0.1:0")
             .env("THROUGHLINE_GRPC_LISTEN", "off")
             .envs(env.iter().copied());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -140,9 +140,9 @@ async fn a_request_becomes_a_span_that_the_same_port_shows() {
     assert_eq!(page.status(), 200, "build the page with `cargo xtask build`");
 
     // A page of the application reports to the same port.
-    let issued: serde_json::Value = read(client().post(format!("{base}/v1/ticket"))).await;
+    let issued: serde_json::Value = read(client().post(format!("{base}/v1/ingest-token"))).await;
     let batch = client().post(format!("{base}/v1/traces")).header(header::CONTENT_TYPE, "application/json");
-    let batch = batch.header("x-throughline-ticket", issued["ticket"].as_str().unwrap());
+    let batch = batch.header("x-throughline-ingest-token", issued["ingest_token"].as_str().unwrap());
     let batch = batch.body(as_json(&[(&trace_id, &caller, "GET")]));
     assert_eq!(batch.send().await.unwrap().status(), 200);
     let trace: Trace = read(client().get(format!("{base}/api/traces/{trace_id}"))).await;
@@ -193,7 +193,7 @@ fn a_wrong_setting_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("data");
     for (variable, value) in [
-        ("THROUGHLINE_TRUSTED_LISTEN", "nonsense"),
+        ("THROUGHLINE_OTLP_LISTEN", "nonsense"),
         ("THROUGHLINE_BASE_PATH", "tl"),
         ("THROUGHLINE_ACCESS_TOKEN", "short"),
     ] {

@@ -29,8 +29,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     drop(store);
     let outbox = Outbox::open(dir.path())?;
     outbox.decide(others::decisions(), others::DECIDED_S).await?;
-    for entry in others::set_aside() {
-        outbox.set_aside(&others::cursor(Signal::Traces), entry).await?;
+    for entry in others::quarantined() {
+        outbox.quarantined(&others::cursor(Signal::Traces), entry).await?;
     }
     drop(outbox);
     let metrics = Metrics::open(dir.path())?;

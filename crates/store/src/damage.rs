@@ -12,7 +12,7 @@ use crate::{append::unix_s, sqlite::FILE};
 ///
 /// # Errors
 /// The file cannot be moved.
-pub fn set_aside(dir: &Path) -> io::Result<PathBuf> {
+pub fn quarantined(dir: &Path) -> io::Result<PathBuf> {
     let name = format!("{FILE}.damaged-{}", unix_s());
     let mut aside = dir.join(&name);
     // Twice within a second is possible.

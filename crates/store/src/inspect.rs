@@ -79,21 +79,21 @@ pub fn inspect(dir: &Path) -> Result<Inspection, StoreError> {
 }
 
 /// The size of a file and when it changed, to see whether it was written to meanwhile.
-type Stamp = (u64, SystemTime);
+type Fingerprint = (u64, SystemTime);
 
 /// A file and its write-ahead log, as they are now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
-    file: Stamp,
+    file: Fingerprint,
     /// `None` if there is no log, or nothing in it.
-    log: Option<Stamp>,
+    log: Option<Fingerprint>,
 }
 
 impl State {
     /// The state of this file; `None` if there is no such file.
     fn of(path: &Path) -> io::Result<Option<Self>> {
-        let Some(file) = stamp(path)? else { return Ok(None) };
-        Ok(Some(Self { file, log: stamp(&log_of(path))?.filter(|(bytes, _)| *bytes > 0) }))
+        let Some(file) = fingerprint(path)? else { return Ok(None) };
+        Ok(Some(Self { file, log: fingerprint(&log_of(path))?.filter(|(bytes, _)| *bytes > 0) }))
     }
 
     fn bytes(&self) -> u64 {
@@ -127,7 +127,7 @@ struct Opened {
     _dir: Option<TempDir>,
 }
 
-fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
+fn fingerprint(path: &Path) -> io::Result<Option<Fingerprint>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some((metadata.len(), metadata.modified()?))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -37,7 +37,7 @@ mod writer;
 pub use crate::{
     archive::Archive,
     backup::backup,
-    damage::set_aside,
+    damage::quarantined,
     error::StoreError,
     facts::TraceFacts,
     inspect::{FileInspection, Inspection, inspect},

@@ -9,7 +9,7 @@ use throughline_otlp::{LogRecord, Value, encode_record};
 
 use crate::{Appended, append::unix_s, fold::column_ns, resources::Resources};
 
-/// What the public door says of how a record came in, which differs when it comes again.
+/// What the receiver for pages says of how a record came in, which differs when it comes again.
 const OF_RECEPTION: [&str; 2] = ["client.address", keys::RECEIVED_NS];
 
 /// Stores a batch, and notes which traces it adds to.
@@ -60,7 +60,7 @@ pub(crate) fn key(record: &LogRecord, resource_id: i64) -> [u8; 16] {
     key
 }
 
-/// The record without what the public door has added. What comes through the other door may have a `client.address` of its
+/// The record without what the receiver for pages has added. What comes through the other receiver may have a `client.address` of its
 /// own, which tells one record from another.
 fn as_sent(record: &LogRecord) -> Cow<'_, LogRecord> {
     if record.attribute(keys::CLIENT_REPORTED) != Some(&Value::Bool(true)) {

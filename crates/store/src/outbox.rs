@@ -1,4 +1,4 @@
-//! What the outbox has to remember besides its cursors: which traces go on, and what was set aside.
+//! What the outbox has to remember besides its cursors: which traces go on, and what was quarantined.
 //!
 //! It is a file of its own beside the store's, `outbox.db`: all of it can be made again from what is stored, but then a
 //! trace might be judged twice, and differently.
@@ -20,7 +20,7 @@ pub(crate) const FILE: &str = "outbox.db";
 /// The format of `outbox.db`.
 pub(crate) const FORMAT: Format = Format::new(FILE, b"TLob", b"THLO", &[TABLES]);
 /// How many entries of one sink are kept; the oldest go first.
-const MOST_SET_ASIDE: i64 = 10_000;
+const MAX_QUARANTINED: i64 = 10_000;
 /// How many decisions one call forgets at most.
 const FORGET_STEP: i64 = 10_000;
 
@@ -33,7 +33,7 @@ CREATE TABLE decisions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX decisions_by_age ON decisions (decided_s);
 
-CREATE TABLE set_aside (
+CREATE TABLE quarantined (
     sink TEXT NOT NULL,
     place INTEGER NOT NULL,
     trace_id BLOB,
@@ -182,13 +182,13 @@ impl Outbox {
     ///
     /// # Errors
     /// [`StoreError::Full`], or the database's.
-    pub async fn set_aside(&self, sink: &SinkCursor, entry: SetAside) -> Result<(), StoreError> {
+    pub async fn quarantined(&self, sink: &SinkCursor, entry: SetAside) -> Result<(), StoreError> {
         let sink = sink.clone();
         self.with(move |connection| {
             let transaction = connection.transaction()?;
             transaction
                 .prepare_cached(
-                    "REPLACE INTO set_aside (sink, place, trace_id, span_id, count, at_ns, reason)
+                    "REPLACE INTO quarantined (sink, place, trace_id, span_id, count, at_ns, reason)
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
                 )?
                 .execute(params![
@@ -202,25 +202,25 @@ impl Outbox {
                 ])?;
             transaction
                 .prepare_cached(
-                    "DELETE FROM set_aside WHERE sink = ?1 AND place <=
-                         (SELECT place FROM set_aside WHERE sink = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
+                    "DELETE FROM quarantined WHERE sink = ?1 AND place <=
+                         (SELECT place FROM quarantined WHERE sink = ?1 ORDER BY place DESC LIMIT 1 OFFSET ?2)",
                 )?
-                .execute(params![sink.as_str(), MOST_SET_ASIDE])?;
+                .execute(params![sink.as_str(), MAX_QUARANTINED])?;
             transaction.commit()?;
             Ok(())
         })
         .await
     }
 
-    /// What a sink set aside, the latest place first, at most `limit` entries.
+    /// What a sink quarantined, the latest place first, at most `limit` entries.
     ///
     /// # Errors
     /// The database's.
-    pub async fn set_aside_by(&self, sink: &SinkCursor, limit: usize) -> Result<Vec<SetAside>, StoreError> {
+    pub async fn quarantined_by(&self, sink: &SinkCursor, limit: usize) -> Result<Vec<SetAside>, StoreError> {
         let sink = sink.clone();
         self.with(move |connection| {
             let mut select = connection.prepare_cached(
-                "SELECT place, trace_id, span_id, count, at_ns, reason FROM set_aside
+                "SELECT place, trace_id, span_id, count, at_ns, reason FROM quarantined
                  WHERE sink = ?1 ORDER BY place DESC LIMIT ?2",
             )?;
             let mut rows = select.query(params![sink.as_str(), i64::try_from(limit).unwrap_or(i64::MAX)])?;
@@ -301,25 +301,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_set_aside_is_kept_by_place_up_to_a_bound() {
+    async fn what_was_quarantined_is_kept_by_place_up_to_a_bound() {
         let dir = tempfile::tempdir().unwrap();
         let outbox = Outbox::open(dir.path()).unwrap();
         for place in [3, 5, 5] {
-            outbox.set_aside(&sink("a"), entry(place)).await.unwrap();
+            outbox.quarantined(&sink("a"), entry(place)).await.unwrap();
         }
-        outbox.set_aside(&sink("b"), entry(4)).await.unwrap();
-        assert_eq!(outbox.set_aside_by(&sink("a"), 10).await.unwrap(), [entry(5), entry(3)]);
-        assert_eq!(outbox.set_aside_by(&sink("a"), 1).await.unwrap(), [entry(5)]);
+        outbox.quarantined(&sink("b"), entry(4)).await.unwrap();
+        assert_eq!(outbox.quarantined_by(&sink("a"), 10).await.unwrap(), [entry(5), entry(3)]);
+        assert_eq!(outbox.quarantined_by(&sink("a"), 1).await.unwrap(), [entry(5)]);
         {
             let connection = outbox.connection.lock().unwrap();
             let many = "WITH RECURSIVE n(i) AS (SELECT 1000 UNION ALL SELECT i + 1 FROM n WHERE i < 12000)
-                 INSERT INTO set_aside SELECT 'a', i, NULL, NULL, 1, 0, 'x' FROM n";
+                 INSERT INTO quarantined SELECT 'a', i, NULL, NULL, 1, 0, 'x' FROM n";
             connection.execute_batch(many).unwrap();
         }
-        outbox.set_aside(&sink("a"), entry(20_000)).await.unwrap();
-        let kept = outbox.set_aside_by(&sink("a"), usize::MAX).await.unwrap();
+        outbox.quarantined(&sink("a"), entry(20_000)).await.unwrap();
+        let kept = outbox.quarantined_by(&sink("a"), usize::MAX).await.unwrap();
         assert_eq!((kept.len(), kept[0].place), (10_000, 20_000));
-        assert_eq!(outbox.set_aside_by(&sink("b"), 10).await.unwrap().len(), 1);
+        assert_eq!(outbox.quarantined_by(&sink("b"), 10).await.unwrap().len(), 1);
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl ServerProcess {
         let mut command = Command::new(binary);
         command
             .env_clear()
-            .args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0", "--print-addresses", "json"])
+            .args(["--listen", "127.0.0.1:0", "--otlp-listen", "127.0.0.1:0", "--print-addresses", "json"])
             // Not an argument, so that a test may say something else.
             .env("THROUGHLINE_GRPC_LISTEN", "127.0.0.1:0")
             .arg("--data-dir")
@@ -147,7 +147,7 @@ impl ServerProcess {
 
     /// `http://127.0.0.1:port` of the OTLP/HTTP receiver for programs.
     #[must_use]
-    pub fn trusted_base(&self) -> String {
+    pub fn otlp_base(&self) -> String {
         self.addresses.otlp_http.clone()
     }
 

@@ -63,7 +63,7 @@ impl Exchange {
             return Err(ExchangeError::ServerOrder);
         }
         let (server_ns, client_ns) = (t3_ns - t2_ns, t4_ns - t1_ns);
-        // A server next door that works for a second would otherwise be refused for a clock that is 50 µs fast.
+        // A server next receiver that works for a second would otherwise be refused for a clock that is 50 µs fast.
         let drift_ns = drift_ns(server_ns.unsigned_abs(), DEFAULT_DRIFT_PPM);
         if server_ns - client_ns > plus(drift_ns, 2 * quantum_ns) {
             return Err(ExchangeError::ServerLonger);

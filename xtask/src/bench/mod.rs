@@ -25,7 +25,7 @@ pub(crate) enum Bench {
     Browser(browser::Browser),
     /// The server layer, beside others: what is right, processor time, allocations, requests per second
     Server(server::Server),
-    /// The pipe from the trusted door to the disk: rate, acknowledgement, bytes, memory, start, reads
+    /// The pipe from the OTLP receiver to the disk: rate, acknowledgement, bytes, memory, start, reads
     Pipe(pipe::Pipe),
 }
 

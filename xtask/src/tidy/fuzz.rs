@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use crate::{
-    stamp::entries,
+    fingerprint::entries,
     workspace::{Workspace, metadata},
 };
 

@@ -14,7 +14,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{fresh_app, stamp::entries, workspace::Workspace};
+use crate::{fresh_app, fingerprint::entries, workspace::Workspace};
 
 /// Folders with Rust files.
 const FOLDERS: [&str; 8] = ["backend", "benches", "crates", "e2e", "frontend", "fuzz", "shared", "xtask"];

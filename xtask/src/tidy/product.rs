@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use anyhow::{Context, Result};
 
 use super::SKIPPED;
-use crate::stamp::entries;
+use crate::fingerprint::entries;
 
 /// Put together here, so that this file may be checked like any other.
 const DEMO: &str = concat!("crud", "dur");

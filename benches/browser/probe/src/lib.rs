@@ -3,7 +3,7 @@
 use throughline_bench_tracer as tracer;
 use wasm_bindgen::{JsError, prelude::wasm_bindgen};
 
-/// Starts the tracer with its telemetry going to the doors below `base`.
+/// Starts the tracer with its telemetry going to the receivers below `base`.
 #[wasm_bindgen]
 pub fn start(base: &str, flush_interval_ms: u32) {
     tracer::start_at(base, flush_interval_ms);

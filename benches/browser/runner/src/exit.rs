@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long a page may take to make its spans, and to leave.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// How long what was sent on the way out may take to arrive.
 const LATE: Duration = Duration::from_secs(10);
 
@@ -59,7 +59,7 @@ async fn visit(browser: &Browser, stub: &Stub, number: u64) -> Result<()> {
     let opened = browser.cdp("Target.createTarget", json!({ "url": url })).await?;
     let target = opened["targetId"].as_str().context("Chromium opened no page")?;
     let went = stub
-        .until(PATIENCE, |received| match how {
+        .until(TIMEOUT, |received| match how {
             How::Close => received.made.contains(&number),
             How::Navigate => received.gone.contains(&number),
         })

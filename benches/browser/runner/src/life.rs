@@ -20,7 +20,7 @@ const WARM: usize = 1;
 /// How much more than that is still flat.
 const FLAT: f64 = 1.1;
 /// How long what was made may take to arrive.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The page at one moment.
 struct Sample {
@@ -72,7 +72,7 @@ async fn sample(browser: &Browser, stub: &Stub, made: u64) -> Result<Sample> {
     let dropped = said["dropped"].as_u64().or_else(|| said["dropped"].as_f64().map(|count| count as u64));
     let dropped = dropped.context("the tracer does not say what it dropped")?;
     // The page's own spans come in addition.
-    stub.until(PATIENCE, |received| of_ours(received) + dropped >= made).await;
+    stub.until(TIMEOUT, |received| of_ours(received) + dropped >= made).await;
     page::collect_garbage(browser).await?;
     let metrics = page::metrics(browser).await?;
     Ok(Sample {

@@ -18,7 +18,7 @@ use crate::{
 /// Requests before those that are measured: by then the engine has compiled what it will.
 const WARM_UP: u64 = 200;
 /// How long telemetry may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// When for so long nothing more has come, nothing more will: the longest timer of a tracer is 5 s.
 const QUIET: Duration = Duration::from_secs(6);
 /// The tracer may take this share of OpenTelemetry JS's time.
@@ -105,7 +105,7 @@ async fn sample(browser: &Browser, stub: &Stub, variant: Variant, requests: u64)
 
 /// Waits until the spans of the requests `from..from + count` are there, or no more of them come.
 async fn arrival(stub: &Stub, from: u64, count: u64) {
-    let end = Instant::now() + PATIENCE;
+    let end = Instant::now() + TIMEOUT;
     let mut arrived = stub.look(|received| received.items_within(from, count));
     while arrived < count && Instant::now() < end {
         stub.until(QUIET, |received| received.items_within(from, count) > arrived).await;

@@ -15,7 +15,7 @@ pub fn start() {
     init(Config::new());
 }
 
-/// Starts the tracer with its telemetry going to the doors below `base`, a URL without a slash at its end.
+/// Starts the tracer with its telemetry going to the receivers below `base`, a URL without a slash at its end.
 ///
 /// `flush_interval_ms` is how long a finished span waits for company.
 pub fn start_at(base: &str, flush_interval_ms: u32) {

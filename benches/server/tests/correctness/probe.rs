@@ -17,7 +17,7 @@ use tracing::Level;
 use tracing_subscriber::{Layer as _, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 /// Only so that a test that waits for what never comes ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Probe {
     pub(crate) provider: SdkTracerProvider,
@@ -62,7 +62,7 @@ impl Probe {
 
     /// The next span that ends.
     pub(crate) async fn span(&mut self) -> SpanData {
-        tokio::time::timeout(PATIENCE, self.ended.recv()).await.expect("no span ends").unwrap()
+        tokio::time::timeout(TIMEOUT, self.ended.recv()).await.expect("no span ends").unwrap()
     }
 
     /// Whether a span has ended that was not taken yet; it is taken.

@@ -23,7 +23,7 @@ use tracing::{Level, subscriber::DefaultGuard};
 use tracing_subscriber::{Layer as _, Registry, filter, layer::SubscriberExt};
 
 /// Only so that a test that waits for what never comes ends.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Who makes the server's spans.
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +88,7 @@ impl Telemetry {
 
     /// The next span that ends.
     pub(crate) async fn span(&mut self) -> SpanData {
-        tokio::time::timeout(PATIENCE, self.ended.recv()).await.expect("no span ends").unwrap()
+        tokio::time::timeout(TIMEOUT, self.ended.recv()).await.expect("no span ends").unwrap()
     }
 
     /// Whether nothing has ended that was not taken yet.
@@ -127,7 +127,7 @@ pub(crate) async fn serve(router: Router) -> SocketAddr {
 pub(crate) async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = send(address, request).await;
     let mut answer = Vec::new();
-    tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("no answer").unwrap();
+    tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.expect("no answer").unwrap();
     String::from_utf8(answer).unwrap()
 }
 
@@ -146,7 +146,7 @@ pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
             read.push(stream.read_u8().await.unwrap());
         }
     };
-    tokio::time::timeout(PATIENCE, reading).await.expect("the server says nothing more");
+    tokio::time::timeout(TIMEOUT, reading).await.expect("the server says nothing more");
     String::from_utf8(read).unwrap()
 }
 

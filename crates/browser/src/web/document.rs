@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     clock::unix_ns,
-    delivery::Ticket,
+    delivery::IngestToken,
     record::{Kind, SpanContext},
     session::{number, part},
 };
@@ -37,8 +37,8 @@ pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
     entry
 }
 
-/// The ticket that came with the page: `v1.<expiry>.<session>.<mac>`.
-pub(super) fn page_ticket(entry: &Entry) -> Option<Ticket> {
+/// The ingest token that came with the page: `v1.<expiry>.<session>.<mac>`.
+pub(super) fn page_ingest_token(entry: &Entry) -> Option<IngestToken> {
     // One from a cache was somebody's once.
     let text = if entry.is_from_cache { None } else { entry.metric(ingest_token::METRIC) }?;
     let part = |index| part(&text, b'.', index);
@@ -46,7 +46,7 @@ pub(super) fn page_ticket(entry: &Entry) -> Option<Ticket> {
         return None;
     }
     let (expires_s, session) = (number(part(1)?)?, part(2)?.parse().ok()?);
-    Some(Ticket { session, expires_ms: expires_s as f64 * 1_000.0, text })
+    Some(IngestToken { session, expires_ms: expires_s as f64 * 1_000.0, text })
 }
 
 impl Tracer {

@@ -160,13 +160,13 @@ pub fn init(config: Config) {
     let mut ids = Ids::new(BrowserRandom);
     let timeline = Timeline::new(clock, origin_ms);
     let now_ms = timeline.wall_ms();
-    let mut delivery = Delivery::new(config.max_queue, config.max_batch, config.ticket_endpoint.is_some());
+    let mut delivery = Delivery::new(config.max_queue, config.max_batch, config.ingest_token_endpoint.is_some());
     let performance = js::get(&window, Name::Performance);
     let navigation = document::navigation_entry(&performance);
-    let ticket = document::page_ticket(&navigation);
-    let started = sessions::start(ids.trace_id(), ticket.as_ref().map(|ticket| ticket.session), now_ms);
-    if let Some(ticket) = ticket {
-        delivery.set_ticket(ticket);
+    let ingest_token = document::page_ingest_token(&navigation);
+    let started = sessions::start(ids.trace_id(), ingest_token.as_ref().map(|ingest_token| ingest_token.session), now_ms);
+    if let Some(ingest_token) = ingest_token {
+        delivery.set_ingest_token(ingest_token);
     }
     let mut tracer = Box::new(Tracer {
         origin: Origin::new(&resource, config.scope_name, config.scope_version),
@@ -274,7 +274,7 @@ impl Tracer {
             _ if is(tag, Tag::Online) => self.online(),
             _ if is(tag, Tag::Sent) => self.delivered(number, a),
             _ if is(tag, Tag::SentAtExit) => self.delivered_at_exit(number, a),
-            _ if is(tag, Tag::TicketRead) => self.ticket_read(number, a),
+            _ if is(tag, Tag::IngestTokenRead) => self.ingest_token_read(number, a),
             #[cfg(feature = "actions")]
             _ if is(tag, Tag::Acted) => self.acted(a),
             #[cfg(feature = "actions")]
@@ -414,8 +414,8 @@ fn called_back(tag: u8, number: u32, a: JsValue, b: JsValue, c: JsValue) -> Resu
         }
         return result;
     }
-    if tag == Tag::TicketCame as u8 {
-        return Ok(sender::ticket_came(a));
+    if tag == Tag::IngestTokenCame as u8 {
+        return Ok(sender::ingest_token_came(a));
     }
     with(|tracer| tracer.called_back(tag, number, &a));
     // What a program awaits comes through as it was.

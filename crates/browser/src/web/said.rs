@@ -102,7 +102,7 @@ pub fn current() -> Context {
         .unwrap_or_default()
 }
 
-/// How many finished records this page lost so far, because the queue was full or the door refused them.
+/// How many finished records this page lost so far, because the queue was full or the receiver refused them.
 #[must_use]
 pub fn dropped() -> u64 {
     with(|tracer| tracer.delivery.dropped()).unwrap_or(0)

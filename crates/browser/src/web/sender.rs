@@ -51,7 +51,7 @@ impl Tracer {
         match self.delivery.next(self.timeline.page_ms()) {
             Step::Rest => {}
             Step::Wait => self.schedule(),
-            Step::AskTicket(session) => self.ask_ticket(session),
+            Step::RequestIngestToken(session) => self.ask_ingest_token(session),
             Step::Send => self.send(),
         }
     }
@@ -79,8 +79,8 @@ impl Tracer {
         for (name, value) in &self.config.headers {
             js::set_named(&headers, name, &value.into());
         }
-        if let Some(ticket) = self.delivery.ticket_for(batch.session) {
-            js::set_named(&headers, ingest_token::HEADER, &(&ticket.text).into());
+        if let Some(ingest_token) = self.delivery.ingest_token_for(batch.session) {
+            js::set_named(&headers, ingest_token::HEADER, &(&ingest_token.text).into());
         }
         self.request(&self.url(batch.signal), &headers, body, keepalive)
     }
@@ -101,7 +101,7 @@ impl Tracer {
         js::apply(&self.fetch, &self.window, &js::list(&[&url.into(), &init])).unwrap_or_default()
     }
 
-    /// The door has answered, or it has not.
+    /// The receiver has answered, or it has not.
     pub(super) fn delivered(&mut self, attempt: u32, response: &JsValue) {
         if attempt != self.delivery.attempt() {
             return;
@@ -117,36 +117,36 @@ impl Tracer {
         }
     }
 
-    /// Asks the door for a ticket for a session.
-    fn ask_ticket(&mut self, session: SessionId) {
+    /// Asks the receiver for an ingest token for a session.
+    fn ask_ingest_token(&mut self, session: SessionId) {
         let mut body = String::from("{\"session_id\":\"");
         push_hex(&mut body, &session.to_hex());
         body.push_str("\"}");
         let headers = js::empty();
         js::set_named(&headers, "content-type", &"application/json".into());
-        let endpoint = self.config.ticket_endpoint.as_deref().unwrap_or("");
+        let endpoint = self.config.ingest_token_endpoint.as_deref().unwrap_or("");
         let promise = self.request(endpoint, &headers, &body.into(), false);
-        let came = js::then(&promise, &js::function(Tag::TicketCame, 0), &JsValue::UNDEFINED);
+        let came = js::then(&promise, &js::function(Tag::IngestTokenCame, 0), &JsValue::UNDEFINED);
         let attempt = self.delivery.attempt();
-        if !self.await_answer(&came, Tag::TicketRead, attempt) {
-            self.ticket_read(attempt, &JsValue::UNDEFINED);
+        if !self.await_answer(&came, Tag::IngestTokenRead, attempt) {
+            self.ingest_token_read(attempt, &JsValue::UNDEFINED);
         }
     }
 
-    /// A ticket, or something else: the answer, or nothing.
-    pub(super) fn ticket_read(&mut self, attempt: u32, read: &JsValue) {
+    /// An ingest token, or something else: the answer, or nothing.
+    pub(super) fn ingest_token_read(&mut self, attempt: u32, read: &JsValue) {
         if attempt != self.delivery.attempt() {
             return;
         }
         let mut said = Answer { status: None, retry_after_s: None };
-        let mut ticket = None;
+        let mut ingest_token = None;
         if read.is_object() {
             let expires_ms = self.timeline.wall_ms() + js::number(read, Name::ExpiresInS) * 1_000.0;
-            ticket = js::text(read, Name::Ticket).map(|text| (text, expires_ms));
+            ingest_token = js::text(read, Name::IngestToken).map(|text| (text, expires_ms));
             said = answer(read);
         }
-        let came = ticket.is_some();
-        let status = self.delivery.ticket(ticket, said, self.timeline.page_ms());
+        let came = ingest_token.is_some();
+        let status = self.delivery.ingest_token(ingest_token, said, self.timeline.page_ms());
         Self::settled(status);
         if came {
             self.send();
@@ -217,9 +217,9 @@ impl Tracer {
         }
         // A beacon has no headers, and nobody hears of its answer.
         let mut url = self.url(batch.signal);
-        if let Some(ticket) = self.delivery.ticket_for(batch.session) {
-            url.push_str("?ticket=");
-            url.push_str(&ticket.text);
+        if let Some(ingest_token) = self.delivery.ingest_token_for(batch.session) {
+            url.push_str("?ingest_token=");
+            url.push_str(&ingest_token.text);
         }
         let kind = js::object(Name::Type, &CONTENT_TYPE.into());
         let blob = js::new(Name::Blob, &[&js::list(&[&body]), &kind]);
@@ -261,7 +261,7 @@ fn answer(response: &JsValue) -> Answer {
     Answer { status: Some(status as u16), retry_after_s: seconds.map(|seconds| seconds as f64) }
 }
 
-/// The door has answered to the question for a ticket: what is in its answer, or the answer itself if that is no ticket.
-pub(super) fn ticket_came(response: JsValue) -> JsValue {
+/// The receiver has answered to the question for an ingest token: what is in its answer, or the answer itself if that is no ingest token.
+pub(super) fn ingest_token_came(response: JsValue) -> JsValue {
     if js::is(&response, Name::Ok) { js::call(&response, Name::Json, &[]) } else { response }
 }

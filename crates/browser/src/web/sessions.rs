@@ -15,12 +15,12 @@ fn shared() -> Option<Session> {
     Session::parse(&platform::stored(KEY)?)
 }
 
-/// The session that a page begins in. A ticket that came with the page is for a session that the server knows: a new session
-/// takes its id, so that the ticket is good at once.
-pub(super) fn start(new_id: SessionId, ticketed: Option<SessionId>, now_ms: f64) -> Look {
+/// The session that a page begins in. An ingest token that came with the page is for a session that the server knows: a new session
+/// takes its id, so that the ingest token is good at once.
+pub(super) fn start(new_id: SessionId, ingest_tokened: Option<SessionId>, now_ms: f64) -> Look {
     let shared = shared();
     let taken = shared.map(|session| session.id);
-    look(None, shared, now_ms, ticketed.filter(|id| taken != Some(*id)).unwrap_or(new_id))
+    look(None, shared, now_ms, ingest_tokened.filter(|id| taken != Some(*id)).unwrap_or(new_id))
 }
 
 impl Tracer {

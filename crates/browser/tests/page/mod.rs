@@ -7,16 +7,16 @@ use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
 /// Keeps every call in `window.calls`, with the headers that a request made of it would have, and the bodies that went to the
-/// telemetry doors in `window.bodies`, as texts of one character a byte.
+/// telemetry receivers in `window.bodies`, as texts of one character a byte.
 const RECORDER: &str = r"
 window.calls = [];
 window.bodies = { '/v1/traces': '', '/v1/logs': '' };
-window.doorSays = 200;
+window.receiverSays = 200;
 window.fetch = (real => function fetch(input, init) {
     const path = typeof input === 'string' ? input : '';
     if (path in window.bodies) {
         for (const byte of init.body) window.bodies[path] += String.fromCharCode(byte);
-        return Promise.resolve(new Response('', { status: window.doorSays }));
+        return Promise.resolve(new Response('', { status: window.receiverSays }));
     }
     const url = typeof input === 'object' && input.url || input;
     const headers = new (window.realHeaders ?? Headers)(init?.headers ?? (input.url ? input.headers : {}));
@@ -79,12 +79,12 @@ pub(crate) async fn until(mut done: impl FnMut() -> bool) {
     panic!("it never comes true");
 }
 
-/// Whether a text has gone to a door.
+/// Whether a text has gone to a receiver.
 pub(crate) fn is_sent(path: &str, text: &str) -> bool {
     eval(&format!("window.bodies['{path}'].includes({text:?})")).is_truthy()
 }
 
-/// What has gone to a door.
+/// What has gone to a receiver.
 fn body(path: &str) -> Vec<u8> {
     eval(&format!("window.bodies['{path}']")).as_string().unwrap().chars().map(|byte| byte as u8).collect()
 }
@@ -124,7 +124,7 @@ pub(crate) async fn parent_of(path: &str) -> String {
     panic!("{path} has no parent");
 }
 
-/// Waits until a text has gone to a door.
+/// Waits until a text has gone to a receiver.
 pub(crate) async fn sent(path: &str, text: &str) -> bool {
     for _ in 0..1000 {
         if is_sent(path, text) {

@@ -23,7 +23,7 @@ use prost::Message as _;
 use throughline_export::{Compression, EncodingSpanProcessor};
 
 use crate::{
-    client::{Client, PATIENCE, decoded, names},
+    client::{Client, TIMEOUT, decoded, names},
     spans::{any_span, named},
 };
 
@@ -63,7 +63,7 @@ fn posted(spans: &[SpanData]) -> Request<Bytes> {
     });
     spans.iter().for_each(|span| processor.on_end(span.clone()));
     processor.force_flush().unwrap();
-    requests.recv_timeout(PATIENCE).unwrap()
+    requests.recv_timeout(TIMEOUT).unwrap()
 }
 
 proptest! {
@@ -84,7 +84,7 @@ proptest! {
         let processor = EncodingSpanProcessor::builder().scheduled_delay(Duration::MAX).client(client).build().unwrap();
         processor.on_end(span.clone());
         processor.force_flush().unwrap();
-        let request = requests.recv_timeout(PATIENCE).unwrap();
+        let request = requests.recv_timeout(TIMEOUT).unwrap();
         let resource = ResourceAttributesWithSchema::default();
         let resource_spans = group_spans_by_resource_and_scope(vec![span], &resource);
         prop_assert_eq!(request.body(), &ExportTraceServiceRequest { resource_spans }.encode_to_vec());
@@ -107,7 +107,7 @@ fn spans_that_are_not_sampled_are_not_posted() {
     processor.on_end(unsampled);
     processor.on_end(named("sampled"));
     processor.force_flush().unwrap();
-    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["sampled"]);
+    assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), ["sampled"]);
     assert!(requests.try_recv().is_err());
     assert_eq!(processor.counts().lost(), 0);
 }
@@ -123,7 +123,7 @@ fn bodies_are_compressed() {
         .unwrap();
     (0..100).for_each(|number| processor.on_end(named(&format!("span {number}"))));
     processor.force_flush().unwrap();
-    let request = requests.recv_timeout(PATIENCE).unwrap();
+    let request = requests.recv_timeout(TIMEOUT).unwrap();
     assert_eq!(request.headers()["content-encoding"], "gzip");
     let mut body = Vec::new();
     GzDecoder::new(request.body().as_ref()).read_to_end(&mut body).unwrap();

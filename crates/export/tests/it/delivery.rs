@@ -9,7 +9,7 @@ use opentelemetry_sdk::{
 use throughline_export::{Builder, EncodingSpanProcessor};
 
 use crate::{
-    client::{Answer, Client, PATIENCE, names},
+    client::{Answer, Client, TIMEOUT, names},
     spans::named,
 };
 
@@ -38,10 +38,10 @@ fn a_full_batch_goes_at_once_and_the_rest_waits() {
     let (client, requests) = Client::new();
     let processor = builder(client).max_export_batch_size(3).build().unwrap();
     end_many(&processor, 0..7);
-    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["0", "1", "2"]);
-    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["3", "4", "5"]);
+    assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), ["0", "1", "2"]);
+    assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), ["3", "4", "5"]);
     processor.force_flush().unwrap();
-    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["6"]);
+    assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), ["6"]);
     processor.force_flush().unwrap();
     assert!(requests.try_recv().is_err(), "of nothing no request is made");
 }
@@ -53,7 +53,7 @@ fn a_span_goes_when_it_has_waited_long_enough() {
     // Often enough that the thread sleeps already when one ends.
     for number in 0..50 {
         end_many(&processor, number..number + 1);
-        assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), [number.to_string()]);
+        assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), [number.to_string()]);
         processor.force_flush().unwrap();
     }
 }
@@ -65,7 +65,7 @@ fn large_spans_go_in_smaller_batches() {
     let long = "x".repeat(600_000);
     (0..4).for_each(|_| processor.on_end(named(&long)));
     for _ in 0..2 {
-        assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()).len(), 2);
+        assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()).len(), 2);
     }
 }
 
@@ -122,7 +122,7 @@ fn spans_that_end_while_the_receiver_is_away_wait_for_it() {
     let processor = builder(client).max_export_batch_size(10).build().unwrap();
     end_many(&processor, 0..10);
     // The first attempt was made, and has failed or is about to.
-    requests.recv_timeout(PATIENCE).unwrap();
+    requests.recv_timeout(TIMEOUT).unwrap();
     end_many(&processor, 10..100);
     flush(&processor);
     let counts = processor.counts();

@@ -14,7 +14,7 @@ use opentelemetry_sdk::{
 };
 
 use crate::{
-    client::{Answer, Client, PATIENCE, names},
+    client::{Answer, Client, TIMEOUT, names},
     delivery::{builder, end_many, message},
     spans::named,
 };
@@ -25,13 +25,13 @@ fn a_shutdown_sends_what_waits_and_takes_nothing_more() {
     let processor = builder(client).build().unwrap();
     end_many(&processor, 0..3);
     processor.shutdown().unwrap();
-    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["0", "1", "2"]);
+    assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), ["0", "1", "2"]);
     assert!(matches!(processor.shutdown(), Err(OTelSdkError::AlreadyShutdown)));
     processor.on_end(named("late"));
     assert_eq!(processor.counts().lost(), 1);
     assert!(matches!(processor.force_flush(), Err(OTelSdkError::AlreadyShutdown)));
     // The thread has gone, and the client with it: nobody is left who could send.
-    assert_eq!(requests.recv_timeout(PATIENCE).unwrap_err(), RecvTimeoutError::Disconnected);
+    assert_eq!(requests.recv_timeout(TIMEOUT).unwrap_err(), RecvTimeoutError::Disconnected);
 }
 
 #[test]
@@ -56,17 +56,17 @@ fn a_processor_that_is_dropped_ends_its_thread() {
         processor.force_flush().unwrap();
         processor.on_end(named("last"));
         drop(processor);
-        let got = [0, 1].map(|_| names(&requests.recv_timeout(PATIENCE).unwrap()));
+        let got = [0, 1].map(|_| names(&requests.recv_timeout(TIMEOUT).unwrap()));
         assert_eq!(got, [["first"], ["last"]]);
-        assert_eq!(requests.recv_timeout(PATIENCE).unwrap_err(), RecvTimeoutError::Disconnected);
+        assert_eq!(requests.recv_timeout(TIMEOUT).unwrap_err(), RecvTimeoutError::Disconnected);
 
         let (client, requests) = Client::new();
         let processor = builder(client).build().unwrap();
         processor.on_end(named("all"));
         processor.force_flush().unwrap();
         drop(processor);
-        assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["all"]);
-        assert_eq!(requests.recv_timeout(PATIENCE).unwrap_err(), RecvTimeoutError::Disconnected);
+        assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), ["all"]);
+        assert_eq!(requests.recv_timeout(TIMEOUT).unwrap_err(), RecvTimeoutError::Disconnected);
     }
 }
 
@@ -85,8 +85,8 @@ fn each_span_that_ends_while_a_processor_is_shut_down_goes_once_or_is_counted() 
             scope.spawn(|| while processor.force_flush().is_ok() {});
         }
         // Some have ended.
-        got.extend(names(&requests.recv_timeout(PATIENCE).unwrap()));
-        processor.shutdown_with_timeout(PATIENCE).unwrap();
+        got.extend(names(&requests.recv_timeout(TIMEOUT).unwrap()));
+        processor.shutdown_with_timeout(TIMEOUT).unwrap();
     });
     got.extend(requests.try_iter().flat_map(|request| names(&request)));
     assert_eq!(got.len() as u64 + processor.counts().lost(), (THREADS * EACH) as u64);
@@ -131,7 +131,7 @@ fn a_shutdown_tries_again_within_its_time() {
     let (client, requests) = Client::answering([Answer::Unreachable, Answer::Status(503)]);
     let processor = builder(client).build().unwrap();
     end_many(&processor, 0..3);
-    processor.shutdown_with_timeout(PATIENCE).unwrap();
+    processor.shutdown_with_timeout(TIMEOUT).unwrap();
     let got: Vec<_> = requests.try_iter().map(|request| names(&request)).collect();
     assert_eq!(got, [["0", "1", "2"]; 3]);
     let counts = processor.counts();
@@ -144,11 +144,11 @@ fn a_shutdown_whose_time_is_over_says_what_is_lost() {
     let processor = builder(client).max_export_batch_size(2).build().unwrap();
     let monitor = processor.monitor();
     end_many(&processor, 0..5);
-    requests.recv_timeout(PATIENCE).unwrap();
+    requests.recv_timeout(TIMEOUT).unwrap();
     let message = message(processor.shutdown_with_timeout(Duration::from_millis(1)));
     drop(processor);
     // The thread ends, and with it the client.
-    let end = std::iter::from_fn(|| Some(requests.recv_timeout(PATIENCE))).find_map(Result::err);
+    let end = std::iter::from_fn(|| Some(requests.recv_timeout(TIMEOUT))).find_map(Result::err);
     assert_eq!(end, Some(RecvTimeoutError::Disconnected));
     assert!(message.contains("nobody is there") || message.contains("timed out"), "{message}");
     let counts = monitor.counts();

@@ -6,7 +6,7 @@ use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::trace::SpanProcessor as _;
 
 use crate::{
-    client::{Client, PATIENCE, names},
+    client::{Client, TIMEOUT, names},
     delivery::{builder, end_many},
     spans::named,
 };
@@ -16,12 +16,12 @@ fn what_fills_the_queue_goes_at_once_if_it_is_no_batch_yet() {
     let (client, requests) = Client::new();
     let processor = builder(client).max_queue_size(4).build().unwrap();
     end_many(&processor, 0..4);
-    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["0", "1", "2", "3"]);
+    assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), ["0", "1", "2", "3"]);
 
     let (client, requests) = Client::new();
     let processor = builder(client).max_queue_bytes(10_000).build().unwrap();
     (0..2).for_each(|_| processor.on_end(named(&"x".repeat(3_000))));
-    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()).len(), 2);
+    assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()).len(), 2);
 }
 
 #[test]
@@ -64,14 +64,14 @@ fn the_least_and_the_greatest_settings_work() {
         .unwrap();
     end_many(&processor, 0..2);
     for name in ["0", "1"] {
-        assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), [name]);
+        assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), [name]);
     }
     processor.shutdown_with_timeout(Duration::MAX).unwrap();
 
     let (client, requests) = Client::new();
     let processor = builder(client).scheduled_delay(Duration::ZERO).build().unwrap();
     processor.on_end(named("at once"));
-    assert_eq!(names(&requests.recv_timeout(PATIENCE).unwrap()), ["at once"]);
+    assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), ["at once"]);
 
     for none in [builder(Client::new().0).max_queue_size(0), builder(Client::new().0).max_queue_bytes(0)] {
         let processor = none.build().unwrap();

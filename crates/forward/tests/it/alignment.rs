@@ -6,7 +6,7 @@ use throughline_otlp::{Event, KeyValue, LogRecord, Span};
 use throughline_store::SpanStore as _;
 use throughline_testkit::FakeHoneycomb;
 
-use crate::support::{Bench, KEY, PATIENCE, config, sink, span};
+use crate::support::{Bench, KEY, TIMEOUT, config, sink, span};
 
 const OFFSET_MS: i64 = 3_600_000;
 const OFFSET_NS: u64 = OFFSET_MS.unsigned_abs() * 1_000_000;
@@ -56,8 +56,8 @@ async fn what_a_page_reports_is_sent_in_the_servers_clock() {
     bench.store.append(sent.clone()).await.unwrap();
     bench.store.append_logs(vec![said(0, true), said(1, false), said(10, true)]).await.unwrap();
     let _forwarder = aligned(&bench, &upstream);
-    upstream.wait_for(5, PATIENCE).await.unwrap();
-    upstream.wait_for_logs(3, PATIENCE).await.unwrap();
+    upstream.wait_for(5, TIMEOUT).await.unwrap();
+    upstream.wait_for_logs(3, TIMEOUT).await.unwrap();
 
     let arrived = upstream.spans();
     for (number, moved) in [true, true, true, false, false].into_iter().enumerate() {
@@ -87,10 +87,10 @@ async fn one_trace_is_moved_by_one_amount() {
     let bench = Bench::new();
     bench.store.append(vec![fetch(0, OFFSET_MS, 20.0)]).await.unwrap();
     let _forwarder = aligned(&bench, &upstream);
-    upstream.wait_for(1, PATIENCE).await.unwrap();
+    upstream.wait_for(1, TIMEOUT).await.unwrap();
     // A later request of the page knows better; its span must not part from its parent by the difference.
     bench.store.append(vec![fetch(1, OFFSET_MS + 7, 0.1)]).await.unwrap();
-    upstream.wait_for(2, PATIENCE).await.unwrap();
+    upstream.wait_for(2, TIMEOUT).await.unwrap();
     let shifts: Vec<_> = upstream.spans().iter().map(|span| shift_ms(&span.attributes)).collect();
     assert_eq!(shifts, [Some(OFFSET_MS as f64); 2]);
 }
@@ -101,6 +101,6 @@ async fn without_the_setting_times_are_as_they_were() {
     let bench = Bench::new();
     bench.store.append(vec![fetch(0, OFFSET_MS, 0.5)]).await.unwrap();
     let _forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for(1, PATIENCE).await.unwrap();
+    upstream.wait_for(1, TIMEOUT).await.unwrap();
     assert_eq!(upstream.spans(), [fetch(0, OFFSET_MS, 0.5)]);
 }

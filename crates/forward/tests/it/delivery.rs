@@ -9,7 +9,7 @@ use throughline_store::{Retention, SpanStore as _, Store};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
 use crate::support::{
-    Bench, KEY, PATIENCE, config, free_addr, log_numbers, log_record, name, numbers, poison, sink, span, span_cursor,
+    Bench, KEY, TIMEOUT, config, free_addr, log_numbers, log_record, name, numbers, poison, sink, span, span_cursor,
     until, until_logs,
 };
 
@@ -19,9 +19,9 @@ async fn everything_arrives_once_and_in_order() {
     let bench = Bench::new();
     bench.append(0..700).await;
     let forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for(700, PATIENCE).await.unwrap();
+    upstream.wait_for(700, TIMEOUT).await.unwrap();
     bench.append(700..1_300).await;
-    upstream.wait_for(1_300, PATIENCE).await.unwrap();
+    upstream.wait_for(1_300, TIMEOUT).await.unwrap();
     let status = until(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 1_300).await;
     assert_eq!((status.waiting, status.rejected, status.last_error), (0, 0, None));
     assert_eq!(numbers(&upstream.spans()), (0..1_300).collect::<Vec<_>>());
@@ -34,7 +34,7 @@ async fn nothing_but_the_needed_headers_is_sent() {
     let bench = Bench::new();
     bench.append(0..1).await;
     let _forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for(1, PATIENCE).await.unwrap();
+    upstream.wait_for(1, TIMEOUT).await.unwrap();
     let headers = upstream.requests()[0].headers.clone();
     let mut names: Vec<_> = headers.keys().map(reqwest::header::HeaderName::as_str).collect();
     names.sort_unstable();
@@ -57,7 +57,7 @@ async fn an_upstream_that_is_away_gets_everything_when_it_is_back() {
     assert!(status.last_error.is_some());
     bench.append(20..40).await;
     let upstream = FakeHoneycomb::start_on(addr, KEY).await.unwrap();
-    upstream.wait_for(40, PATIENCE).await.unwrap();
+    upstream.wait_for(40, TIMEOUT).await.unwrap();
     until(&forwarder, |status| status.state == SinkState::Idle && status.last_error.is_none()).await;
     assert_eq!(numbers(&upstream.spans()), (0..40).collect::<Vec<_>>());
 }
@@ -79,14 +79,14 @@ async fn an_upstream_that_misbehaves_gets_everything_when_it_is_well() {
         let bench = Bench::new();
         bench.append(0..20).await;
         let forwarder = bench.spawn(upstream.addr());
-        upstream.wait_for_requests(3, PATIENCE).await.unwrap();
+        upstream.wait_for_requests(3, TIMEOUT).await.unwrap();
         let status = until(&forwarder, |status| status.state == SinkState::Backoff).await;
         assert_eq!((status.delivered, status.rejected), (0, 0), "{behaviour:?}");
         assert!(status.last_error.is_some(), "{behaviour:?}");
         upstream.set_response(Behaviour::Ok);
         let status = until(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 20).await;
         assert_eq!((status.rejected, status.last_error), (0, None), "{behaviour:?}");
-        upstream.wait_for(20, PATIENCE).await.unwrap();
+        upstream.wait_for(20, TIMEOUT).await.unwrap();
     }
 }
 
@@ -100,11 +100,11 @@ async fn a_request_that_takes_too_long_is_tried_again() {
     let forwarder = spawn(bench.sources(), sink(upstream.addr()), config).unwrap();
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
     upstream.set_response(Behaviour::Ok);
-    upstream.wait_for(5, PATIENCE).await.unwrap();
+    upstream.wait_for(5, TIMEOUT).await.unwrap();
 }
 
 #[tokio::test]
-async fn spans_that_spoil_a_batch_are_set_aside_and_the_others_arrive() {
+async fn spans_that_spoil_a_batch_are_quarantined_and_the_others_arrive() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let spans = (0..100).map(|number| if [0, 37, 38, 99].contains(&number) { poison(number) } else { span(number) });
@@ -140,7 +140,7 @@ async fn batches_keep_to_the_limit_on_bytes() {
     });
     bench.store.append(spans.collect()).await.unwrap();
     let _forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for(50, PATIENCE).await.unwrap();
+    upstream.wait_for(50, TIMEOUT).await.unwrap();
     // 3 MB under a limit of 1 MB.
     assert!(upstream.requests().len() >= 4, "{} requests", upstream.requests().len());
     assert_eq!(numbers(&upstream.spans()), (0..50).collect::<Vec<_>>());
@@ -157,7 +157,7 @@ async fn a_refused_key_stops_until_it_is_accepted_and_is_never_shown() {
     assert!(status.last_error.as_ref().unwrap().contains("unknown API key"), "{status:?}");
     assert!(!format!("{status:?} {forwarder:?}").contains(KEY));
     upstream.set_key(KEY);
-    upstream.wait_for(5, PATIENCE).await.unwrap();
+    upstream.wait_for(5, TIMEOUT).await.unwrap();
     until(&forwarder, |status| status.state == SinkState::Idle).await;
 }
 
@@ -167,7 +167,7 @@ async fn a_restart_goes_on_at_the_cursor() {
     let bench = Bench::new();
     bench.append(0..30).await;
     let forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for(30, PATIENCE).await.unwrap();
+    upstream.wait_for(30, TIMEOUT).await.unwrap();
     forwarder.shutdown().await;
     let Bench { dir, store } = bench;
     drop(store);
@@ -175,7 +175,7 @@ async fn a_restart_goes_on_at_the_cursor() {
     let bench = Bench { store: Store::open(dir.path()).unwrap(), dir };
     bench.append(30..60).await;
     let forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for(60, PATIENCE).await.unwrap();
+    upstream.wait_for(60, TIMEOUT).await.unwrap();
     until(&forwarder, |status| status.state == SinkState::Idle).await;
     assert_eq!(numbers(&upstream.spans()), (0..60).collect::<Vec<_>>());
 }
@@ -199,7 +199,7 @@ async fn shutdown_does_not_wait_for_an_upstream_that_is_away() {
     let config = config().with_backoff(BackoffConfig::new(hour, hour)).with_shutdown_timeout(hour);
     let forwarder = spawn(bench.sources(), sink(free_addr()), config).unwrap();
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
-    tokio::time::timeout(PATIENCE, forwarder.shutdown()).await.unwrap();
+    tokio::time::timeout(TIMEOUT, forwarder.shutdown()).await.unwrap();
     assert_eq!(bench.store.cursor(&span_cursor()).await.unwrap(), 0);
 }
 
@@ -212,7 +212,7 @@ async fn two_sinks_do_not_wait_for_each_other() {
     away.name = name("away");
     let away = spawn(bench.sources(), away, config()).unwrap();
     let _forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for(10, PATIENCE).await.unwrap();
+    upstream.wait_for(10, TIMEOUT).await.unwrap();
     assert_eq!(until(&away, |status| status.state == SinkState::Backoff).await.delivered, 0);
 }
 
@@ -233,17 +233,17 @@ async fn log_records_arrive_once_and_in_order_beside_the_spans() {
     bench.append_logs(0..600).await;
     bench.append(0..10).await;
     let forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for_logs(600, PATIENCE).await.unwrap();
+    upstream.wait_for_logs(600, TIMEOUT).await.unwrap();
     // What belongs to no trace wakes it too.
     bench.append_logs(601..602).await;
-    upstream.wait_for_logs(601, PATIENCE).await.unwrap();
+    upstream.wait_for_logs(601, TIMEOUT).await.unwrap();
     let status = until_logs(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 601).await;
     assert_eq!((status.waiting, status.rejected, status.last_error), (0, 0, None));
     assert_eq!(status.cursor.as_str(), "honeycomb/logs");
     assert!(status.endpoint.ends_with("/v1/logs"), "{}", status.endpoint);
     assert_eq!(log_numbers(&upstream.logs()), (0..600).chain([601]).collect::<Vec<_>>());
     assert_eq!(upstream.logs()[43], log_record(43), "as it was");
-    upstream.wait_for(10, PATIENCE).await.unwrap();
+    upstream.wait_for(10, TIMEOUT).await.unwrap();
     let bodies = upstream.requests().iter().filter(|request| request.signal == Signal::Logs).count();
     assert_eq!(bodies, 3, "at most 512 in each");
 }
@@ -258,7 +258,7 @@ async fn without_an_address_for_them_log_records_stay() {
     sink.logs_endpoint = None;
     let forwarder = spawn(bench.sources(), sink, config()).unwrap();
     assert!(forwarder.status(Signal::Logs).is_none());
-    upstream.wait_for(5, PATIENCE).await.unwrap();
+    upstream.wait_for(5, TIMEOUT).await.unwrap();
     forwarder.shutdown().await;
     assert!(upstream.requests().iter().all(|request| request.signal == Signal::Traces));
 }
@@ -275,7 +275,7 @@ async fn an_upstream_that_knows_no_logs_gets_the_spans_and_the_records_when_it_d
         let logs = until_logs(&forwarder, |status| status.state == SinkState::Absent).await;
         assert_eq!((logs.delivered, logs.waiting, logs.rejected), (0, 20, 0));
         assert!(logs.last_error.unwrap().contains(&status.to_string()));
-        upstream.wait_for(20, PATIENCE).await.unwrap();
+        upstream.wait_for(20, TIMEOUT).await.unwrap();
         let spans = until(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 20).await;
         assert_eq!((spans.rejected, spans.last_error), (0, None));
         upstream.set_logs_response(Behaviour::Ok);
@@ -293,7 +293,7 @@ async fn an_upstream_that_refuses_spans_for_a_while_gets_the_log_records() {
     bench.append_logs(0..20).await;
     bench.append(0..20).await;
     let forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for_logs(20, PATIENCE).await.unwrap();
+    upstream.wait_for_logs(20, TIMEOUT).await.unwrap();
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
     assert!(upstream.spans().is_empty());
 }
@@ -312,17 +312,17 @@ async fn log_records_that_are_not_taken_now_are_taken_later() {
         let bench = Bench::new();
         bench.append_logs(0..20).await;
         let forwarder = bench.spawn(upstream.addr());
-        upstream.wait_for_requests(2, PATIENCE).await.unwrap();
+        upstream.wait_for_requests(2, TIMEOUT).await.unwrap();
         let status = until_logs(&forwarder, |status| status.last_error.is_some()).await;
         assert_eq!((status.delivered, status.rejected), (0, 0), "{behaviour:?}");
         upstream.set_logs_response(Behaviour::Ok);
         until_logs(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 20).await;
-        upstream.wait_for_logs(20, PATIENCE).await.unwrap();
+        upstream.wait_for_logs(20, TIMEOUT).await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn log_records_that_spoil_a_batch_are_set_aside_and_the_others_arrive() {
+async fn log_records_that_spoil_a_batch_are_quarantined_and_the_others_arrive() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let spoilt = [0, 37, 49];
@@ -387,7 +387,7 @@ async fn retry_after_is_waited_for_and_told() {
 }
 
 #[tokio::test]
-async fn what_is_set_aside_is_remembered_with_its_reason() {
+async fn what_is_quarantined_is_remembered_with_its_reason() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let mut huge = span(7);
@@ -404,7 +404,7 @@ async fn what_is_set_aside_is_remembered_with_its_reason() {
     assert_eq!((status.delivered, status.rejected), (18, 2));
     forwarder.shutdown().await;
     // By another handle, as after a restart.
-    let aside = bench.outbox().set_aside_by(&span_cursor(), 10).await.unwrap();
+    let aside = bench.outbox().quarantined_by(&span_cursor(), 10).await.unwrap();
     let seen: Vec<_> = aside.iter().map(|entry| (entry.place, entry.trace_id, entry.span_id, entry.count)).collect();
     let of = |number| (number + 1, Some(span(number).trace_id), Some(span(number).span_id), 1);
     assert_eq!(seen, [of(7), of(3)]);
@@ -421,7 +421,7 @@ async fn a_partial_success_is_remembered_with_its_reason() {
     bench.append(0..10).await;
     let forwarder = bench.spawn(upstream.addr());
     until(&forwarder, |status| status.state == SinkState::Idle && status.rejected == 3).await;
-    let [entry] = bench.outbox().set_aside_by(&span_cursor(), 10).await.unwrap().try_into().unwrap();
+    let [entry] = bench.outbox().quarantined_by(&span_cursor(), 10).await.unwrap().try_into().unwrap();
     assert_eq!((entry.place, entry.count, entry.trace_id), (10, 3, None));
     assert!(entry.reason.starts_with("partial success"), "{entry:?}");
 }
@@ -432,7 +432,7 @@ async fn a_new_key_goes_on_where_the_refused_one_stopped() {
     let bench = Bench::new();
     bench.append(0..20).await;
     let forwarder = bench.spawn(upstream.addr());
-    upstream.wait_for(20, PATIENCE).await.unwrap();
+    upstream.wait_for(20, TIMEOUT).await.unwrap();
     upstream.set_key("the next key");
     bench.append(20..40).await;
     until(&forwarder, |status| status.state == SinkState::Stopped).await;
@@ -440,7 +440,7 @@ async fn a_new_key_goes_on_where_the_refused_one_stopped() {
     let mut fixed = sink(upstream.addr());
     fixed.headers = vec![("x-honeycomb-team".to_owned(), SecretString::from("the next key"))];
     let _forwarder = spawn(bench.sources(), fixed, config()).unwrap();
-    upstream.wait_for(40, PATIENCE).await.unwrap();
+    upstream.wait_for(40, TIMEOUT).await.unwrap();
     assert_eq!(numbers(&upstream.spans()), (0..40).collect::<Vec<_>>(), "none twice, none left out");
 }
 

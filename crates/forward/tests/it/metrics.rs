@@ -7,7 +7,7 @@ use throughline_otlp::{DataPoint, KeyValue, Metric, Number, PointValue, Resource
 use throughline_store::Metrics;
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, KEY, PATIENCE, config, sink, until_status};
+use crate::support::{Bench, KEY, TIMEOUT, config, sink, until_status};
 
 fn point(number: u64) -> DataPoint {
     let metric = Metric { name: "queue.length".to_owned(), unit: "1".to_owned(), ..Metric::default() };
@@ -36,10 +36,10 @@ async fn data_points_arrive_once_and_in_order() {
     let metrics = bench.metrics();
     append(&metrics, 0..600).await;
     let forwarder = deliver(&bench, &metrics, &upstream, config());
-    upstream.wait_for_data_points(600, PATIENCE).await.unwrap();
+    upstream.wait_for_data_points(600, TIMEOUT).await.unwrap();
     // What is new wakes it.
     append(&metrics, 600..601).await;
-    upstream.wait_for_data_points(601, PATIENCE).await.unwrap();
+    upstream.wait_for_data_points(601, TIMEOUT).await.unwrap();
     let status = forwarder.status(Signal::Metrics).unwrap();
     let status = until_status(status, |status| status.state == SinkState::Idle && status.delivered == 601).await;
     assert_eq!((status.waiting, status.rejected, status.cursor.as_str()), (0, 0, "honeycomb/metrics"));
@@ -60,7 +60,7 @@ async fn data_points_that_are_not_taken_now_are_taken_later() {
         let status = forwarder.status(Signal::Metrics).unwrap();
         let seen = until_status(status.clone(), |status| status.state == expected).await;
         assert_eq!((seen.delivered, seen.waiting, seen.oldest_ns), (0, 20, Some(1_000_000)), "{behaviour:?}");
-        upstream.wait_for(5, PATIENCE).await.unwrap();
+        upstream.wait_for(5, TIMEOUT).await.unwrap();
         upstream.set_metrics_response(Behaviour::Ok);
         until_status(status, |status| status.state == SinkState::Idle && status.delivered == 20).await;
     }

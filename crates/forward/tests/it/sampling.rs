@@ -8,7 +8,7 @@ use throughline_otlp::{KeyValue, Span, Status, StatusCode};
 use throughline_store::{SpanStore as _, Store};
 use throughline_testkit::{Behaviour, FakeHoneycomb};
 
-use crate::support::{Bench, KEY, PATIENCE, config, numbers, sink, span, span_cursor, until, until_idle, until_logs};
+use crate::support::{Bench, KEY, TIMEOUT, config, numbers, sink, span, span_cursor, until, until_idle, until_logs};
 
 /// Drops all that is neither wrong nor slow.
 fn strict(quiet: Duration) -> SamplingRule {
@@ -96,7 +96,7 @@ async fn a_trace_is_judged_when_it_is_quiet() {
     assert_eq!((status.waiting, status.oldest_ns), (5, Some(span(0).end_ns)));
     // What decides comes last.
     bench.store.append(vec![failed(5)]).await.unwrap();
-    upstream.wait_for(6, PATIENCE).await.unwrap();
+    upstream.wait_for(6, TIMEOUT).await.unwrap();
     assert_eq!(numbers(&upstream.spans()), [0, 1, 2, 3, 4, 5]);
 }
 
@@ -172,6 +172,6 @@ async fn a_stop_does_not_wait_for_traces_that_are_not_quiet() {
     bench.append(0..5).await;
     let forwarder = sampled(&bench, &upstream, strict(Duration::from_secs(3600)));
     until(&forwarder, |status| status.state == SinkState::Sampling).await;
-    tokio::time::timeout(PATIENCE, forwarder.shutdown()).await.unwrap();
+    tokio::time::timeout(TIMEOUT, forwarder.shutdown()).await.unwrap();
     assert_eq!(bench.store.cursor(&span_cursor()).await.unwrap(), 0, "they are judged after the next start");
 }

@@ -77,7 +77,7 @@ async fn each_answer_has_its_consequence() {
     // Ten are too many for one request, so are five; two and three are not, and the first is made once though it is sent four
     // times. The one that is refused is found by halves.
     let cursor = name("list").cursor(Signal::Traces);
-    let aside = bench.outbox().set_aside_by(&cursor, 10).await.unwrap();
+    let aside = bench.outbox().quarantined_by(&cursor, 10).await.unwrap();
     let reasons: Vec<_> = aside.iter().map(|entry| (entry.place, entry.reason.as_str())).collect();
     assert_eq!(reasons, [(8, "no sevens"), (2, "partial success: one is too old")]);
     let (made, sent) = *sink.0.requests.lock().unwrap();

@@ -17,7 +17,7 @@ use throughline_store::{Metrics, Outbox, SinkCursor, SinkName, SpanStore as _, S
 use tokio::sync::watch::Receiver;
 
 pub(crate) const KEY: &str = "hcaik_not_to_be_seen";
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
 pub(crate) fn config() -> ForwardConfig {
     let ms = Duration::from_millis;
@@ -136,7 +136,7 @@ pub(crate) async fn until_status(
     mut status: Receiver<SinkStatus>,
     done: impl FnMut(&SinkStatus) -> bool,
 ) -> SinkStatus {
-    if let Ok(seen) = tokio::time::timeout(PATIENCE, status.wait_for(done)).await {
+    if let Ok(seen) = tokio::time::timeout(TIMEOUT, status.wait_for(done)).await {
         return seen.unwrap().clone();
     }
     panic!("the status is still {:?}", status.borrow());

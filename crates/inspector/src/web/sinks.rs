@@ -79,7 +79,7 @@ fn row(sink: Sink) -> impl IntoView {
                         let lost = sinks::number(sink.lost);
                         view! { <p class="sink-error">{lost} " removed before they were sent, to keep within the limit"</p> }
                     })}
-                {(!sink.set_aside.is_empty()).then(|| set_aside(sink.set_aside))}
+                {(!sink.quarantined.is_empty()).then(|| quarantined(sink.quarantined))}
             </td>
             <td class="num" data-label="delivered">{sinks::number(sink.delivered)}</td>
             <td class="num" data-label="waiting">{sinks::number(sink.waiting)}</td>
@@ -91,7 +91,7 @@ fn row(sink: Sink) -> impl IntoView {
 }
 
 /// What the upstream refused for good, and why.
-fn set_aside(entries: Vec<SetAside>) -> impl IntoView {
+fn quarantined(entries: Vec<SetAside>) -> impl IntoView {
     let entry = |entry: SetAside| {
         let when = clock::short(entry.at_ns as f64 / 1e6);
         let many = (entry.count > 1).then(|| format!("{} records: ", sinks::number(entry.count)));

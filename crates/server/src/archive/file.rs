@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use throughline_otlp::Encoding;
 
-/// How large one message may be: as large as the trusted door takes.
+/// How large one message may be: as large as the OTLP receiver takes.
 const MAX_MESSAGE_BYTES: u32 = 64 << 20;
 /// The first byte of a message without a length: field 1, length-delimited. As the first byte of a length it would be far
 /// beyond the limit.

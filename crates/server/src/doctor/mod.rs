@@ -29,7 +29,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Outcome> {
     let mut report = Report::default();
     report.push(Finding::good(
         "settings",
-        format!("pages on {}, OTLP/HTTP receiver on {}", settings.listen, settings.doors.trusted_listen),
+        format!("pages on {}, OTLP/HTTP receiver on {}", settings.listen, settings.receivers.otlp_listen),
     ));
     report.push(data::check(&settings.data_dir));
     let client = Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]).build()?;
@@ -52,7 +52,7 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Outcome> {
 fn through(settings: &Settings, server: &Server, client: &Client, report: &mut Report) -> anyhow::Result<()> {
     // Log lines would be printed between the lines of the table.
     let quiet = Settings { log: "off".to_owned(), ..settings.clone() };
-    let provider = telemetry::start(&quiet, "doctor", server.door).context("tracing cannot be set up")?;
+    let provider = telemetry::start(&quiet, "doctor", server.receiver).context("tracing cannot be set up")?;
     let own = self_check(|| provider.force_flush());
     let came = own.outcome() != Outcome::Bad;
     report.findings.extend(own.findings);

@@ -17,7 +17,7 @@ pub(super) struct Server {
     /// The address of pages and API.
     pub(super) pages: SocketAddr,
     /// The address of the OTLP/HTTP receiver for programs.
-    pub(super) door: SocketAddr,
+    pub(super) receiver: SocketAddr,
     /// Whether the server was started for the check.
     pub(super) is_ours: bool,
     started: Option<Started>,
@@ -45,7 +45,7 @@ impl Server {
             let pages = healthcheck::reachable(settings.listen);
             return Ok(Self {
                 pages,
-                door: healthcheck::reachable(settings.doors.trusted_listen),
+                receiver: healthcheck::reachable(settings.receivers.otlp_listen),
                 is_ours: false,
                 started: None,
             });
@@ -60,7 +60,7 @@ impl Server {
             .tempdir()
             .context("a temporary directory cannot be created")?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["--listen", "127.0.0.1:0", "--trusted-listen", "127.0.0.1:0", "--inspector-access", "open"]);
+        command.args(["--listen", "127.0.0.1:0", "--otlp-listen", "127.0.0.1:0", "--inspector-access", "open"]);
         command
             .args(["--grpc-listen", "off", "--self-check", "off", "--print-addresses", "json", "--data-dir"])
             .arg(data_dir.path());
@@ -77,7 +77,7 @@ impl Server {
             "HONEYCOMB_API_KEY",
             "THROUGHLINE_SINKS",
             "THROUGHLINE_SINK_HEADERS",
-            "THROUGHLINE_TRUSTED_TOKEN",
+            "THROUGHLINE_OTLP_TOKEN",
             "THROUGHLINE_PORT_FILE",
             "FRONTEND_URL",
         ] {
@@ -92,8 +92,8 @@ impl Server {
             bail!("it ended before it listened");
         }
         let addresses: Addresses = serde_json::from_str(&line).context("its first line is not its addresses")?;
-        let (pages, door) = (socket_address(&addresses.listen)?, socket_address(&addresses.otlp_http)?);
-        Ok(Self { pages, door, is_ours: true, started: Some(started) })
+        let (pages, receiver) = (socket_address(&addresses.listen)?, socket_address(&addresses.otlp_http)?);
+        Ok(Self { pages, receiver, is_ours: true, started: Some(started) })
     }
 
     pub(super) fn describe(&self) -> Finding {

@@ -73,7 +73,7 @@ pub(crate) enum Command {
     Settings,
     /// Generates a new key for ingest tokens in the data directory; a running server uses it, and old tokens are valid until they
     /// expire.
-    RotateTicketKey,
+    RotateIngestTokenKey,
 }
 
 /// Parses a command line. A flag takes precedence over its environment variable, that over the configuration file, and that over

@@ -12,10 +12,10 @@ fn settings(arguments: &[&str]) -> Result<Settings, ParseError> {
 fn defaults() {
     let settings = settings(&[]).unwrap();
     assert_eq!(settings.listen.to_string(), "127.0.0.1:3000");
-    assert_eq!(settings.doors.trusted_listen.to_string(), "127.0.0.1:4318");
-    assert_eq!(settings.doors.grpc_listen.unwrap().to_string(), "127.0.0.1:4317");
-    assert!(settings.doors.trusted_token.is_none() && settings.doors.ticket_keys.is_none());
-    assert_eq!(settings.doors.scrub.len(), 3);
+    assert_eq!(settings.receivers.otlp_listen.to_string(), "127.0.0.1:4318");
+    assert_eq!(settings.receivers.grpc_listen.unwrap().to_string(), "127.0.0.1:4317");
+    assert!(settings.receivers.otlp_token.is_none() && settings.receivers.ingest_token_keys.is_none());
+    assert_eq!(settings.receivers.redact.len(), 3);
     assert_eq!(settings.service_name, "throughline");
     assert_eq!(settings.browser_service_name, "throughline-web");
     assert!(settings.outbox.upstreams.is_empty() && settings.self_check);
@@ -30,17 +30,17 @@ fn what_cannot_be_is_refused_with_the_names_of_the_setting() {
         (&["--listen", "nonsense"][..], "--listen / THROUGHLINE_LISTEN: `nonsense` is not an address and port"),
         (&["--listen", "127.0.0.1:70000"], "--listen / THROUGHLINE_LISTEN: "),
         (&["--listen"], "--listen / THROUGHLINE_LISTEN: it needs a value"),
-        (&["--trusted-listen", "0.0.0.0:4318"], "loopback"),
+        (&["--otlp-listen", "0.0.0.0:4318"], "loopback"),
         (&["--grpc-listen", "0.0.0.0:4317"], "loopback"),
         (&["--grpc-listen", "127.0.0.1:4318"], "--grpc-listen / THROUGHLINE_GRPC_LISTEN: "),
-        (&["--trusted-token", "short"], "--trusted-token / THROUGHLINE_TRUSTED_TOKEN: "),
-        (&["--ticket-key", "short"], "--ticket-key / THROUGHLINE_TICKET_KEY: "),
-        (&["--scrub", "cards"], "--scrub / THROUGHLINE_SCRUB: "),
-        (&["--scrub-pattern", "("], "--scrub-pattern / THROUGHLINE_SCRUB_PATTERN: "),
+        (&["--otlp-token", "short"], "--otlp-token / THROUGHLINE_OTLP_TOKEN: "),
+        (&["--ingest-token-key", "short"], "--ingest-token-key / THROUGHLINE_INGEST_TOKEN_KEY: "),
+        (&["--redact", "cards"], "--redact / THROUGHLINE_REDACT: "),
+        (&["--redact-pattern", "("], "--redact-pattern / THROUGHLINE_REDACT_PATTERN: "),
         (&["--read-timeout", "0"], "--read-timeout / THROUGHLINE_READ_TIMEOUT: "),
         (&["--max-connections", "0"], "--max-connections / THROUGHLINE_MAX_CONNECTIONS: "),
         (&["--trusted-proxies", "10.0.0.0/33"], "--trusted-proxies / THROUGHLINE_TRUSTED_PROXIES: "),
-        (&["--listen", "127.0.0.1:4318"], "--trusted-listen / THROUGHLINE_TRUSTED_LISTEN: "),
+        (&["--listen", "127.0.0.1:4318"], "--otlp-listen / THROUGHLINE_OTLP_LISTEN: "),
         (&["--allow-origin", "localhost:3000"], "--allow-origin / FRONTEND_URL: "),
         (&["--allow-origin", "https://a.example/path"], "more than an origin"),
         (
@@ -103,9 +103,9 @@ fn switches_accept_the_spellings_of_other_programs() {
 #[test]
 fn with_a_token_the_receivers_may_have_any_address() {
     let settings =
-        settings(&["--trusted-listen", "0.0.0.0:4318", "--grpc-listen", "off", "--trusted-token", "0123456789abcdef"])
+        settings(&["--otlp-listen", "0.0.0.0:4318", "--grpc-listen", "off", "--otlp-token", "0123456789abcdef"])
             .unwrap();
-    assert_eq!(settings.doors.grpc_listen, None);
+    assert_eq!(settings.receivers.grpc_listen, None);
     assert!(!format!("{settings:?}").contains("0123456789abcdef"));
 }
 

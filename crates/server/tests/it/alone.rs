@@ -17,7 +17,7 @@ async fn the_data_directory_has_the_files_of_the_product_alone() {
     // SQLite keeps the files of its log or removes them.
     let files: Vec<&str> =
         files.iter().map(String::as_str).filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm")).collect();
-    assert_eq!(files, ["in-use.lock", "metrics.db", "outbox.db", "ticket.key", "traces.db"]);
+    assert_eq!(files, ["in-use.lock", "metrics.db", "outbox.db", "ingest-token.key", "traces.db"]);
 }
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn the_root_leads_to_the_inspector() {
 async fn the_empty_list_can_name_the_receiver() {
     let bench = Bench::start();
     let receiver: Receiver = bench.read("/api/traces/receiver").await;
-    assert_eq!(receiver.otlp_http, Some(bench.server().trusted_base()));
+    assert_eq!(receiver.otlp_http, Some(bench.server().otlp_base()));
 }
 
 #[tokio::test]

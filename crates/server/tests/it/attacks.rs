@@ -10,7 +10,7 @@ use std::{
 use reqwest::{RequestBuilder, header};
 use throughline_context::TraceId;
 use throughline_inspector_api::AttributeValue;
-use throughline_intake::{SessionId, Ticket, TicketKey};
+use throughline_intake::{SessionId, IngestToken, IngestTokenKey};
 use throughline_otlp::{Encoding, KeyValue, Span, encode_traces};
 
 use crate::support::{
@@ -20,33 +20,33 @@ use crate::support::{
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
-const TICKET: &str = "x-throughline-ticket";
+const INGEST_TOKEN: &str = "x-throughline-ingest-token";
 const MIB: usize = 1 << 20;
 /// The key of these tests' servers, in hex and as it is.
 const KEY: &str = "2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a";
 const SERVICE: &str = "throughline-web";
 
-fn key() -> TicketKey {
-    TicketKey::from_bytes([0x2a; 32])
+fn key() -> IngestTokenKey {
+    IngestTokenKey::from_bytes([0x2a; 32])
 }
 
 fn with_key(args: &[&str]) -> Bench {
-    Bench::start_with(args, &[("THROUGHLINE_TICKET_KEY", KEY)])
+    Bench::start_with(args, &[("THROUGHLINE_INGEST_TOKEN_KEY", KEY)])
 }
 
 fn session(number: u8) -> SessionId {
     SessionId::from_bytes([number; 16])
 }
 
-/// A ticket from so long ago, good for 15 minutes.
-fn ticket(key: &TicketKey, number: u8, age_s: u64) -> String {
+/// An ingest token from so long ago, good for 15 minutes.
+fn ingest_token(key: &IngestTokenKey, number: u8, age_s: u64) -> String {
     let now_s = now_ns() / 1_000_000_000;
-    Ticket::issue(key, session(number), SERVICE, now_s - age_s, Duration::from_mins(15))
+    IngestToken::issue(key, session(number), SERVICE, now_s - age_s, Duration::from_mins(15))
 }
 
-fn public(bench: &Bench, ticket: &str, content_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+fn public(bench: &Bench, ingest_token: &str, content_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
     let request = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, content_type);
-    request.header(TICKET, ticket).body(body)
+    request.header(INGEST_TOKEN, ingest_token).body(body)
 }
 
 async fn status(request: RequestBuilder) -> u16 {
@@ -69,20 +69,20 @@ async fn assert_well(bench: &Bench) {
 }
 
 #[tokio::test]
-async fn forged_expired_and_foreign_tickets() {
+async fn forged_expired_and_foreign_ingest_tokens() {
     let bench = with_key(&[]);
     let trace_id = new_trace_id();
     let body = || as_json(&[(&trace_id, &new_span_id(), "open")]);
-    let good = ticket(&key(), 1, 0);
+    let good = ingest_token(&key(), 1, 0);
     let later = good.replacen("v1.", "v1.9", 1);
     let somebody_else = good.replacen(&session(1).to_string(), &session(2).to_string(), 1);
     assert_ne!(somebody_else, good);
-    let other_service = Ticket::issue(&key(), session(1), "bank", now_ns() / 1_000_000_000, Duration::from_mins(15));
-    let other_key = ticket(&TicketKey::from_bytes([1; 32]), 1, 0);
+    let other_service = IngestToken::issue(&key(), session(1), "bank", now_ns() / 1_000_000_000, Duration::from_mins(15));
+    let other_key = ingest_token(&IngestTokenKey::from_bytes([1; 32]), 1, 0);
     let from_elsewhere = Bench::start();
-    let issued: serde_json::Value = read(from_elsewhere.request("POST", "/v1/ticket")).await;
-    let from_elsewhere = issued["ticket"].as_str().unwrap();
-    for wrong in [&later, &somebody_else, &other_service, &other_key, from_elsewhere, &ticket(&key(), 1, 901)] {
+    let issued: serde_json::Value = read(from_elsewhere.request("POST", "/v1/ingest-token")).await;
+    let from_elsewhere = issued["ingest_token"].as_str().unwrap();
+    for wrong in [&later, &somebody_else, &other_service, &other_key, from_elsewhere, &ingest_token(&key(), 1, 901)] {
         assert_eq!(status(public(&bench, wrong, JSON, body())).await, 401, "{wrong}");
     }
     assert!(bench.find_trace(&trace_id).await.is_none());
@@ -90,31 +90,31 @@ async fn forged_expired_and_foreign_tickets() {
 }
 
 #[tokio::test]
-async fn a_ticket_that_is_replayed_for_another_session() {
+async fn an_ingest_token_that_is_replayed_for_another_session() {
     let bench = with_key(&[]);
     let mut mine = span(&new_trace_id(), "mine");
     set(&mut mine, "session.id", &session(1).to_string());
     let mut theirs = span(&new_trace_id(), "theirs");
     set(&mut theirs, "session.id", &session(2).to_string());
     let body = encode_traces(&[mine.clone(), theirs.clone()], Encoding::Protobuf);
-    let response = public(&bench, &ticket(&key(), 1, 0), PROTOBUF, body).send().await.unwrap();
+    let response = public(&bench, &ingest_token(&key(), 1, 0), PROTOBUF, body).send().await.unwrap();
     assert_eq!(response.status(), 200);
-    assert!(String::from_utf8_lossy(&response.bytes().await.unwrap()).contains("session.id is not the ticket's"));
+    assert!(String::from_utf8_lossy(&response.bytes().await.unwrap()).contains("session.id is not the ingest token's"));
     assert!(bench.find_trace(&mine.trace_id.to_string()).await.is_some());
     assert!(bench.find_trace(&theirs.trace_id.to_string()).await.is_none());
 }
 
 #[tokio::test]
-async fn a_new_key_is_taken_up_and_old_tickets_stay_good() {
+async fn a_new_key_is_taken_up_and_old_ingest_tokens_stay_good() {
     let bench = Bench::start();
-    let ticket = async || -> String {
-        let issued: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
-        issued["ticket"].as_str().unwrap().to_owned()
+    let ingest_token = async || -> String {
+        let issued: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
+        issued["ingest_token"].as_str().unwrap().to_owned()
     };
-    let key_file = bench.data_dir().join("ticket.key");
-    let (old, old_key) = (ticket().await, std::fs::read(&key_file).unwrap());
+    let key_file = bench.data_dir().join("ingest-token.key");
+    let (old, old_key) = (ingest_token().await, std::fs::read(&key_file).unwrap());
     let rotated = Command::new(crate::support::binary())
-        .args(["rotate-ticket-key", "--data-dir"])
+        .args(["rotate-ingest-token-key", "--data-dir"])
         .arg(bench.data_dir())
         .env_clear()
         .output()
@@ -123,12 +123,12 @@ async fn a_new_key_is_taken_up_and_old_tickets_stay_good() {
     let new_key: [u8; 32] = std::fs::read(&key_file).unwrap().try_into().unwrap();
     assert_ne!(old_key, new_key);
     // Signed with the new key, once the server has taken it up.
-    let new_key = TicketKey::from_bytes(new_key);
-    let is_new = |ticket: &str| Ticket::verify(&new_key, SERVICE, ticket, now_ns() / 1_000_000_000).is_ok();
-    eventually("the new key", async || is_new(&ticket().await).then_some(())).await;
+    let new_key = IngestTokenKey::from_bytes(new_key);
+    let is_new = |ingest_token: &str| IngestToken::verify(&new_key, SERVICE, ingest_token, now_ns() / 1_000_000_000).is_ok();
+    eventually("the new key", async || is_new(&ingest_token().await).then_some(())).await;
     assert!(!is_new(&old));
     assert_eq!(status(public(&bench, &old, JSON, "{}")).await, 200);
-    assert_eq!(status(public(&bench, &ticket().await, JSON, "{}")).await, 200);
+    assert_eq!(status(public(&bench, &ingest_token().await, JSON, "{}")).await, 200);
 }
 
 #[tokio::test]
@@ -139,7 +139,7 @@ async fn decompression_bombs() {
     drop(zeros);
     for (name, bomb) in &bombs {
         assert!(bomb.len() < 2 * MIB);
-        let packed = public(&bench, &ticket(&key(), 1, 0), PROTOBUF, bomb.clone());
+        let packed = public(&bench, &ingest_token(&key(), 1, 0), PROTOBUF, bomb.clone());
         assert_eq!(status(packed.header(header::CONTENT_ENCODING, *name)).await, 413, "{name}");
         let packed = bench.trusted("/v1/traces").header(header::CONTENT_TYPE, PROTOBUF);
         assert_eq!(status(packed.header(header::CONTENT_ENCODING, *name).body(bomb.clone())).await, 413, "{name}");
@@ -158,8 +158,8 @@ async fn ten_thousand_attributes_and_a_value_of_a_megabyte() {
     large.attributes = vec![KeyValue::new("large", "x".repeat(MIB - 1_000))];
     for (number, sent) in [&many, &large].into_iter().enumerate() {
         let body = encode_traces(std::slice::from_ref(sent), Encoding::Protobuf);
-        let ticket = ticket(&key(), number as u8, 0);
-        assert_eq!(status(public(&bench, &ticket, PROTOBUF, body)).await, 200);
+        let ingest_token = ingest_token(&key(), number as u8, 0);
+        assert_eq!(status(public(&bench, &ingest_token, PROTOBUF, body)).await, 200);
     }
     let stored = bench.find_trace(&many.trace_id.to_string()).await.unwrap().spans.remove(0);
     let own = stored.attributes.iter().filter(|attribute| attribute.key.starts_with('k')).count();
@@ -170,7 +170,7 @@ async fn ten_thousand_attributes_and_a_value_of_a_megabyte() {
     // With more on the wire than a page may send.
     large.attributes = vec![KeyValue::new("large", "x".repeat(MIB + 1))];
     let body = encode_traces(&[large], Encoding::Protobuf);
-    assert_eq!(status(public(&bench, &ticket(&key(), 3, 0), PROTOBUF, body)).await, 413);
+    assert_eq!(status(public(&bench, &ingest_token(&key(), 3, 0), PROTOBUF, body)).await, 413);
 }
 
 fn connect(base: &str) -> TcpStream {
@@ -197,9 +197,9 @@ async fn who_writes_too_much_reads_why() {
             "POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n"
         )
     };
-    let trusted = (bench.server().trusted_base(), 20 * MIB, "413");
-    let no_ticket = (bench.server().base(), 8 * MIB, "401");
-    for (base, length, status) in [trusted, no_ticket] {
+    let trusted = (bench.server().otlp_base(), 20 * MIB, "413");
+    let no_ingest_token = (bench.server().base(), 8 * MIB, "401");
+    for (base, length, status) in [trusted, no_ingest_token] {
         let mut stream = connect(&base);
         stream.write_all(head("/v1/traces", length).as_bytes()).unwrap();
         let piece = vec![b' '; 64 * 1024];
@@ -214,7 +214,7 @@ async fn who_writes_too_much_reads_why() {
 #[tokio::test]
 async fn slow_senders_are_cut_off() {
     let bench = with_key(&["--read-timeout", "0.3"]);
-    let addresses = [bench.server().base(), bench.server().trusted_base(), bench.server().grpc_base().unwrap()];
+    let addresses = [bench.server().base(), bench.server().otlp_base(), bench.server().grpc_base().unwrap()];
     let beginnings = ["", "P", "POST /v1/traces HTTP/1.1\r\nhost: a\r\nx-slow: ", "PRI * HTTP/2.0\r\n"];
     let mut streams: Vec<_> = addresses
         .iter()
@@ -231,7 +231,7 @@ async fn slow_senders_are_cut_off() {
     }
     assert!(started.elapsed() < DEADLINE, "somebody was waited for");
 
-    let mut stream = connect(&bench.server().trusted_base());
+    let mut stream = connect(&bench.server().otlp_base());
     let head =
         format!("POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\ncontent-length: 100\r\n\r\n{{\"re");
     stream.write_all(head.as_bytes()).unwrap();
@@ -276,11 +276,11 @@ async fn a_flood_of_new_trace_ids() {
         let id = |number: u64| TraceId::from_bytes((u128::from(number) + 1).to_be_bytes()).unwrap();
         (first..first + 512).map(|number| Span { trace_id: id(number), ..like.clone() }).collect()
     };
-    let ticket = ticket(&key(), 1, 0);
+    let ingest_token = ingest_token(&key(), 1, 0);
     let mut taken = 0;
     let refusal = loop {
         let body = encode_traces(&batch(taken), Encoding::Protobuf);
-        let response = public(&bench, &ticket, PROTOBUF, body).send().await.unwrap();
+        let response = public(&bench, &ingest_token, PROTOBUF, body).send().await.unwrap();
         if response.status() != 200 {
             break response;
         }

@@ -48,10 +48,10 @@ async fn everything_of_the_inspector_is_below_the_base_path_and_nothing_beside_i
             assert_eq!(location(bench.get(path)).await, "/tl/traces", "{path}");
         }
         assert!(bench.read::<TraceList>("/tl/api/traces").await.traces.is_empty());
-        let issued: serde_json::Value = read(bench.request("POST", "/tl/v1/ticket")).await;
+        let issued: serde_json::Value = read(bench.request("POST", "/tl/v1/ingest-token")).await;
         let trace_id = new_trace_id();
         let batch = bench.request("POST", "/tl/v1/traces").header(header::CONTENT_TYPE, "application/json");
-        let batch = batch.header("x-throughline-ticket", issued["ticket"].as_str().unwrap());
+        let batch = batch.header("x-throughline-ingest-token", issued["ingest_token"].as_str().unwrap());
         let batch = batch.body(as_json(&[(&trace_id, &new_span_id(), "open")]));
         assert_eq!(batch.send().await.unwrap().status(), 200);
         let trace: Trace = bench.read(&format!("/tl/api/traces/{trace_id}")).await;

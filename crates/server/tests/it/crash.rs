@@ -27,7 +27,7 @@ const LONGEST_MS: u64 = 600;
 /// How long the rest may take to arrive upstream at the end, for each round.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// What the doors have answered 200 to: span ids, and the messages of log records.
+/// What the receivers have answered 200 to: span ids, and the messages of log records.
 #[derive(Debug, Default)]
 struct Acknowledged {
     spans: BTreeSet<[u8; 8]>,
@@ -56,7 +56,7 @@ async fn what_was_acknowledged_survives_a_kill_and_reaches_every_upstream() {
         let mut server = start(&dir, &options);
         let up = started.elapsed();
         let clients: Vec<_> = (0..CLIENTS)
-            .map(|_| tokio::spawn(send(client(), server.trusted_base(), Arc::clone(&acknowledged))))
+            .map(|_| tokio::spawn(send(client(), server.otlp_base(), Arc::clone(&acknowledged))))
             .collect();
         let lived = Duration::from_millis(random(LONGEST_MS));
         tokio::time::sleep(lived).await;
@@ -99,25 +99,25 @@ fn random(end: u64) -> u64 {
 }
 
 /// Sends spans and log records by turns until the server is gone.
-async fn send(client: Client, door: String, acknowledged: Arc<Mutex<Acknowledged>>) {
+async fn send(client: Client, receiver: String, acknowledged: Arc<Mutex<Acknowledged>>) {
     loop {
         let trace_id = new_trace_id();
         let spans: Vec<_> = (0..BATCH).map(|number| span(&trace_id, &format!("work {number}"))).collect();
-        if !post(&client, &door, &spans).await {
+        if !post(&client, &receiver, &spans).await {
             return;
         }
         let ids = spans.iter().map(|span| span.span_id.to_bytes());
         acknowledged.lock().unwrap().spans.extend(ids);
         let message = format!("from {trace_id}");
-        if !post(&client, &door, &[exception(&spans[0], &message)]).await {
+        if !post(&client, &receiver, &[exception(&spans[0], &message)]).await {
             return;
         }
         acknowledged.lock().unwrap().logs.insert(message);
     }
 }
 
-async fn post<R: Record>(client: &Client, door: &str, records: &[R]) -> bool {
-    let request = client.post(format!("{door}{}", R::SIGNAL.path()));
+async fn post<R: Record>(client: &Client, receiver: &str, records: &[R]) -> bool {
+    let request = client.post(format!("{receiver}{}", R::SIGNAL.path()));
     let request = request.header(header::CONTENT_TYPE, Encoding::Protobuf.content_type());
     match request.body(encode(records, Encoding::Protobuf)).send().await {
         Ok(response) => response.status() == 200,

@@ -78,8 +78,8 @@ async fn without_a_server_one_is_started_and_the_chain_is_checked_to_the_upstrea
 async fn a_server_that_runs_is_asked() {
     let bench = Bench::start();
     let listen = bench.server().addr().to_string();
-    let door = bench.server().trusted_base().trim_start_matches("http://").to_owned();
-    let args = ["--listen", &listen, "--trusted-listen", &door, "--allow-origin", "https://elsewhere.example"];
+    let receiver = bench.server().otlp_base().trim_start_matches("http://").to_owned();
+    let args = ["--listen", &listen, "--otlp-listen", &receiver, "--allow-origin", "https://elsewhere.example"];
     let examined = examine(&args, &[], bench.data_dir()).await;
     for (check, words) in
         [("data", "in use"), ("server", "it runs on"), ("store", "read back"), ("upstream", "stay here")]

@@ -24,7 +24,7 @@ fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
 /// Runs the doctor where no server listens, with `temp` as the directory for temporary files.
 fn doctor(data_dir: &Path, temp: &Path) -> Output {
     let mut command = Command::new(binary());
-    command.args(["doctor", "--listen=127.0.0.1:0", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"]);
+    command.args(["doctor", "--listen=127.0.0.1:0", "--otlp-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"]);
     command.arg(data_dir).env_clear().env("TMPDIR", temp).stdin(Stdio::null()).output().unwrap()
 }
 

@@ -13,8 +13,8 @@ const TOKEN: &str = "0123456789abcdef";
 const JSON: &str = "application/json";
 
 #[tokio::test]
-async fn with_a_token_the_trusted_door_wants_it_and_the_server_has_it() {
-    let bench = Bench::start_with(&["--trusted-token", TOKEN], &[]);
+async fn with_a_token_the_otlp_receiver_wants_it_and_the_server_has_it() {
+    let bench = Bench::start_with(&["--otlp-token", TOKEN], &[]);
     let post = || bench.trusted("/v1/traces").header(header::CONTENT_TYPE, JSON).body("{}");
     let response = post().send().await.unwrap();
     assert_eq!(
@@ -23,7 +23,7 @@ async fn with_a_token_the_trusted_door_wants_it_and_the_server_has_it() {
     );
     assert_eq!(post().bearer_auth("0123456789abcdeF").send().await.unwrap().status(), 401);
     assert_eq!(post().bearer_auth(TOKEN).send().await.unwrap().status(), 200);
-    // Its own spans come through the same door.
+    // Its own spans come through the same receiver.
     let request = bench.get("/no/such/page").header("traceparent", traceparent(&new_trace_id(), &new_span_id()));
     assert_eq!(request.send().await.unwrap().status(), 404);
     eventually("a span of the server", async || (!bench.list(&[]).await.traces.is_empty()).then_some(())).await;
@@ -76,9 +76,9 @@ async fn the_cookie_of_the_token_is_bound_to_the_host_over_tls() {
 }
 
 async fn send_from_a_page(bench: &Bench) -> u16 {
-    let ticket: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
+    let ingest_token: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
     let request = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, JSON);
-    let request = request.header("x-throughline-ticket", ticket["ticket"].as_str().unwrap());
+    let request = request.header("x-throughline-ingest-token", ingest_token["ingest_token"].as_str().unwrap());
     let body = as_json(&[(&new_trace_id(), &new_span_id(), "open")]);
     request.body(body).send().await.unwrap().status().as_u16()
 }

@@ -1,4 +1,4 @@
-//! Log records: through the doors, into the trace that they belong to, and out of the inspector's API.
+//! Log records: through the receivers, into the trace that they belong to, and out of the inspector's API.
 
 use reqwest::{RequestBuilder, header};
 use throughline_inspector_api::{self as inspector, AttributeValue};
@@ -8,15 +8,15 @@ use crate::support::{Bench, DEADLINE, Start as _, exception, new_trace_id, now_n
 
 const PROTOBUF: &str = "application/x-protobuf";
 
-async fn ticket(bench: &Bench) -> String {
-    let ticket: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
-    ticket["ticket"].as_str().unwrap().to_owned()
+async fn ingest_token(bench: &Bench) -> String {
+    let ingest_token: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
+    ingest_token["ingest_token"].as_str().unwrap().to_owned()
 }
 
-/// A batch for the public door.
-fn public(bench: &Bench, ticket: &str, records: &[LogRecord]) -> RequestBuilder {
+/// A batch for the receiver for pages.
+fn public(bench: &Bench, ingest_token: &str, records: &[LogRecord]) -> RequestBuilder {
     let request = bench.request("POST", "/v1/logs").header(header::CONTENT_TYPE, PROTOBUF);
-    request.header("x-throughline-ticket", ticket).body(encode_logs(records, Encoding::Protobuf))
+    request.header("x-throughline-ingest-token", ingest_token).body(encode_logs(records, Encoding::Protobuf))
 }
 
 /// A span that is stored, for records to belong to.
@@ -31,7 +31,7 @@ async fn logs(bench: &Bench, span: &Span) -> Vec<inspector::LogRecord> {
 }
 
 #[tokio::test]
-async fn the_trusted_door_takes_both_encodings_and_the_trace_shows_them() {
+async fn the_otlp_receiver_takes_both_encodings_and_the_trace_shows_them() {
     let bench = Bench::start();
     let span = stored_span(&bench).await;
     let mut first = exception(&span, "the lid is stuck");
@@ -71,15 +71,15 @@ async fn a_trace_without_any_has_an_empty_list() {
 }
 
 #[tokio::test]
-async fn the_public_door_stamps_who_it_was() {
+async fn the_page_receiver_stamps_who_it_was() {
     let bench = Bench::start_with(&[], &[("OTEL_SERVICE_NAME", "shop")]);
     let span = stored_span(&bench).await;
     let mut record = exception(&span, "it broke");
     record.attributes.push(KeyValue::new("client.address", "203.0.113.9"));
-    let ticket = ticket(&bench).await;
+    let ingest_token = ingest_token(&bench).await;
     let before_ns = now_ns();
     for _ in 0..2 {
-        let response = public(&bench, &ticket, std::slice::from_ref(&record)).send().await.unwrap();
+        let response = public(&bench, &ingest_token, std::slice::from_ref(&record)).send().await.unwrap();
         assert_eq!((response.status().as_u16(), response.bytes().await.unwrap().len()), (200, 0));
     }
     let seen = logs(&bench, &span).await;
@@ -96,10 +96,10 @@ async fn the_public_door_stamps_who_it_was() {
 }
 
 #[tokio::test]
-async fn a_beacon_has_its_ticket_in_the_query() {
+async fn a_beacon_has_its_ingest_token_in_the_query() {
     let bench = Bench::start();
     let span = stored_span(&bench).await;
-    let path = format!("/v1/logs?ticket={}", ticket(&bench).await);
+    let path = format!("/v1/logs?ingest_token={}", ingest_token(&bench).await);
     let beacon = bench.request("POST", &path).header(header::CONTENT_TYPE, PROTOBUF);
     let beacon = beacon.header(header::ORIGIN, bench.server().base());
     let response = beacon.body(encode(&[exception(&span, "bye")], Encoding::Protobuf)).send().await.unwrap();
@@ -112,19 +112,19 @@ async fn what_may_not_come_in_does_not() {
     let bench = Bench::start();
     let span = stored_span(&bench).await;
     let records = [exception(&span, "nonsense")];
-    let ticket = ticket(&bench).await;
+    let ingest_token = ingest_token(&bench).await;
     let refused = public(&bench, "v1.0.0.0", &records).send().await.unwrap();
     assert_eq!(
         (refused.status().as_u16(), &refused.headers()[header::CONTENT_TYPE]),
         (401, &PROTOBUF.parse().unwrap())
     );
-    let foreign = public(&bench, &ticket, &records).header(header::ORIGIN, "http://evil.test");
+    let foreign = public(&bench, &ingest_token, &records).header(header::ORIGIN, "http://evil.test");
     assert_eq!(foreign.send().await.unwrap().status(), 403);
     let page = bench.trusted("/v1/logs").header(header::CONTENT_TYPE, PROTOBUF).header(header::ORIGIN, "null");
     assert_eq!(page.send().await.unwrap().status(), 403);
     let large = bench.request("POST", "/v1/logs").header(header::CONTENT_TYPE, PROTOBUF);
     // Packed, so that all of it is there before the answer: a client that still writes may see a broken pipe instead.
-    let large = large.header("x-throughline-ticket", &ticket).header(header::CONTENT_ENCODING, "gzip");
+    let large = large.header("x-throughline-ingest-token", &ingest_token).header(header::CONTENT_ENCODING, "gzip");
     let large = large.body(crate::support::gzip(&vec![0; 5 << 20]));
     assert_eq!(large.send().await.unwrap().status(), 413);
     assert_eq!(bench.get("/v1/logs").send().await.unwrap().status(), 405);

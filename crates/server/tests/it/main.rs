@@ -9,7 +9,7 @@ mod config_file;
 mod crash;
 mod doctor;
 mod doctor_reads;
-mod doors;
+mod receivers;
 mod elsewhere;
 mod inspector;
 mod logs;

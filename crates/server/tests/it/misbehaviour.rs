@@ -21,14 +21,14 @@ fn is_soak() -> bool {
 
 /// Answers after an hour; the server's patience is a fraction of a second here, as it is a minute towards one that takes 30 s.
 const SLOW: Behaviour = Behaviour::Slow(Duration::from_secs(3600));
-const PATIENCE_MS: &str = "250";
+const TIMEOUT_MS: &str = "250";
 
 fn bench(upstream: &FakeHoneycomb) -> Bench {
     let endpoint = upstream.endpoint();
     let env = [
         ("HONEYCOMB_API_KEY", KEY),
         ("HONEYCOMB_API_ENDPOINT", endpoint.as_str()),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", PATIENCE_MS),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", TIMEOUT_MS),
         ("THROUGHLINE_LOG", "error"),
     ];
     Bench::start_with(&[], &env)

@@ -89,7 +89,7 @@ async fn the_state_of_a_sink_is_told_in_numbers_and_words() {
     let seen = sink(&bench, "honeycomb", |sink| sink.state == SinkState::Idle && sink.rejected > 0).await;
     assert_eq!((seen.delivered, seen.waiting, seen.oldest_ns, seen.rejected), (1, 0, None, 1));
     assert_eq!(seen.endpoint, format!("{endpoint}/v1/traces"));
-    let [aside] = seen.set_aside.try_into().unwrap();
+    let [aside] = seen.quarantined.try_into().unwrap();
     assert_eq!(aside.trace_id, Some(poison.trace_id.to_string()));
     assert_eq!(aside.span_id, Some(poison.span_id.to_string()));
     assert!(aside.reason.contains("too long"), "{aside:?}");
@@ -160,13 +160,13 @@ async fn a_pages_spans_are_sent_in_the_servers_clock_where_that_is_wanted() {
         let endpoint = upstream.endpoint();
         let bench = Bench::start_with(&[], &env(&endpoint, &[("THROUGHLINE_ALIGN_CLOCKS", switch)]));
         let (trace_id, span_id) = (new_trace_id(), new_span_id());
-        let ticket: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
+        let ingest_token: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
         let mut body: serde_json::Value = serde_json::from_str(&as_json(&[(&trace_id, &span_id, "GET")])).unwrap();
         let told = &mut body["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
         let offset = serde_json::json!({ "key": "throughline.clock.offset_ms", "value": { "doubleValue": 1500.0 } });
         told["attributes"] = serde_json::json!([offset]);
         let batch = bench.request("POST", "/v1/traces").header("content-type", "application/json");
-        let batch = batch.header("x-throughline-ticket", ticket["ticket"].as_str().unwrap());
+        let batch = batch.header("x-throughline-ingest-token", ingest_token["ingest_token"].as_str().unwrap());
         assert_eq!(batch.body(body.to_string()).send().await.unwrap().status(), 200);
         let of = |span: &Span| span.trace_id.to_string() == trace_id;
         let sent = eventually("the page's span", async || upstream.spans().into_iter().find(of)).await;
@@ -193,7 +193,7 @@ async fn the_inspector_and_an_upstream_move_a_trace_by_the_same_amount() {
         answer
     });
     bench.store(&answers).await;
-    let ticket: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
+    let ingest_token: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
     let requests = as_json(&[(&trace_id, &rough, "GET"), (&trace_id, &good, "GET")]);
     let mut body: serde_json::Value = serde_json::from_str(&requests).unwrap();
     for (number, (offset_ms, error_ms)) in [(1510.0, 20.0), (1500.0, 0.5)].into_iter().enumerate() {
@@ -203,7 +203,7 @@ async fn the_inspector_and_an_upstream_move_a_trace_by_the_same_amount() {
         ]);
     }
     let batch = bench.request("POST", "/v1/traces").header("content-type", "application/json");
-    let batch = batch.header("x-throughline-ticket", ticket["ticket"].as_str().unwrap());
+    let batch = batch.header("x-throughline-ingest-token", ingest_token["ingest_token"].as_str().unwrap());
     assert_eq!(batch.body(body.to_string()).send().await.unwrap().status(), 200);
 
     let sent = eventually("all spans", async || Some(upstream.spans()).filter(|spans| spans.len() == 4)).await;

@@ -117,12 +117,12 @@ async fn an_address_cannot_climb_out() {
 }
 
 #[tokio::test]
-async fn an_allowed_origin_may_send_context_and_ticket() {
+async fn an_allowed_origin_may_send_context_and_ingest_token() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", PAGES)]);
-    for (method, path) in [("POST", "/v1/traces"), ("POST", "/v1/logs"), ("POST", "/v1/ticket")] {
+    for (method, path) in [("POST", "/v1/traces"), ("POST", "/v1/logs"), ("POST", "/v1/ingest-token")] {
         let request = bench.request("OPTIONS", path).header(header::ORIGIN, PAGES);
         let request = request.header(header::ACCESS_CONTROL_REQUEST_METHOD, method);
-        let wanted = "baggage,content-encoding,content-type,traceparent,tracestate,x-throughline-ticket";
+        let wanted = "baggage,content-encoding,content-type,traceparent,tracestate,x-throughline-ingest-token";
         let response = request.header(header::ACCESS_CONTROL_REQUEST_HEADERS, wanted).send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {}", response.status());
         assert_eq!(value(&response, "access-control-allow-origin").as_deref(), Some(PAGES), "{path}");
@@ -252,7 +252,7 @@ async fn beyond_loopback_traces_want_a_token_unasked() {
         .env_clear()
         .args([
             "--listen=0.0.0.0:0",
-            "--trusted-listen=127.0.0.1:0",
+            "--otlp-listen=127.0.0.1:0",
             "--grpc-listen=off",
             "--print-addresses=json",
             "--data-dir",

@@ -12,10 +12,10 @@ const TOKEN: &str = "0123456789abcdef";
 
 /// From a page with a session of its own, by a proxy that says this.
 async fn post(bench: &Bench, body: &str, name: &str, value: &str) -> RequestBuilder {
-    let issued: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
+    let issued: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
     let request = bench.request("POST", "/v1/traces").header(name, value);
     let request = request.header(header::CONTENT_TYPE, JSON).header(header::CONTENT_ENCODING, "gzip");
-    request.header("x-throughline-ticket", issued["ticket"].as_str().unwrap()).body(gzip(body.as_bytes()))
+    request.header("x-throughline-ingest-token", issued["ingest_token"].as_str().unwrap()).body(gzip(body.as_bytes()))
 }
 
 async fn status(request: RequestBuilder) -> u16 {
@@ -53,12 +53,12 @@ async fn behind_a_trusted_proxy_each_client_has_a_rate_of_its_own() {
         let send = async |name: &str, value: &str| status(post(&bench, &one, name, value).await).await;
         let sent = Instant::now();
         assert_eq!(status(post(&bench, &many, "x-forwarded-for", "203.0.113.7").await).await, 200);
-        // Tickets cost too.
-        let ticket = bench.request("POST", "/v1/ticket").header("x-forwarded-for", "203.0.113.7");
+        // Ingest tokens cost too.
+        let ingest_token = bench.request("POST", "/v1/ingest-token").header("x-forwarded-for", "203.0.113.7");
         let seen = [
             send("x-forwarded-for", "203.0.113.7").await,
             send("forwarded", "for=203.0.113.7").await,
-            status(ticket).await,
+            status(ingest_token).await,
             // The first in the list is what the client wrote itself.
             send("x-forwarded-for", "203.0.113.7, 203.0.113.8").await,
         ];

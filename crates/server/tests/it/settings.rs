@@ -82,8 +82,8 @@ fn assert_wrong(args: &[&str], env: &[(&str, &str)], flag: &str, variable: &str)
         all.extend(["--listen", &addrs[0]]);
     }
     all.extend(["--grpc-listen", "127.0.0.1:0"].into_iter().filter(|_| flag != "--grpc-listen"));
-    if flag != "--trusted-listen" {
-        all.extend(["--trusted-listen", &addrs[1]]);
+    if flag != "--otlp-listen" {
+        all.extend(["--otlp-listen", &addrs[1]]);
     }
     all.extend(args);
     let ended = run(&all, env);
@@ -105,22 +105,22 @@ fn a_listen_address_that_is_none_is_refused() {
 
 #[test]
 fn a_trusted_address_that_is_none_is_refused() {
-    assert_refused("--trusted-listen", "THROUGHLINE_TRUSTED_LISTEN", "nonsense");
+    assert_refused("--otlp-listen", "THROUGHLINE_OTLP_LISTEN", "nonsense");
 }
 
 #[test]
 fn a_trusted_address_off_loopback_is_refused() {
     for value in ["0.0.0.0:4318", "[::]:4318", "192.0.2.1:4318"] {
-        assert_refused("--trusted-listen", "THROUGHLINE_TRUSTED_LISTEN", value);
+        assert_refused("--otlp-listen", "THROUGHLINE_OTLP_LISTEN", value);
     }
 }
 
 #[test]
-fn one_address_for_both_doors_is_refused() {
+fn one_address_for_both_receivers_is_refused() {
     let ended =
-        run(&["--listen=127.0.0.1:4999", "--trusted-listen=127.0.0.1:4999", "--data-dir=/nonexistent/data"], &[]);
+        run(&["--listen=127.0.0.1:4999", "--otlp-listen=127.0.0.1:4999", "--data-dir=/nonexistent/data"], &[]);
     assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
-    assert!(ended.stderr.contains("THROUGHLINE_TRUSTED_LISTEN"), "{ended:?}");
+    assert!(ended.stderr.contains("THROUGHLINE_OTLP_LISTEN"), "{ended:?}");
 }
 
 #[test]
@@ -212,14 +212,14 @@ fn a_log_filter_that_is_none_is_refused() {
 }
 
 #[test]
-fn settings_of_the_doors_that_cannot_be_are_refused() {
-    // Whoever reaches the trusted doors is believed: not from elsewhere, unless they show the token.
+fn settings_of_the_receivers_that_cannot_be_are_refused() {
+    // Whoever reaches the OTLP receivers is believed: not from elsewhere, unless they show the token.
     assert_refused("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "0.0.0.0:4317");
     assert_refused("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "nonsense");
-    assert_refused("--trusted-token", "THROUGHLINE_TRUSTED_TOKEN", "short");
-    assert_refused("--ticket-key", "THROUGHLINE_TICKET_KEY", "2a");
-    assert_refused("--scrub", "THROUGHLINE_SCRUB", "everything");
-    assert_refused("--scrub-pattern", "THROUGHLINE_SCRUB_PATTERN", "(");
+    assert_refused("--otlp-token", "THROUGHLINE_OTLP_TOKEN", "short");
+    assert_refused("--ingest-token-key", "THROUGHLINE_INGEST_TOKEN_KEY", "2a");
+    assert_refused("--redact", "THROUGHLINE_REDACT", "everything");
+    assert_refused("--redact-pattern", "THROUGHLINE_REDACT_PATTERN", "(");
     assert_refused("--read-timeout", "THROUGHLINE_READ_TIMEOUT", "never");
     assert_refused("--max-connections", "THROUGHLINE_MAX_CONNECTIONS", "0");
     assert_refused("--trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES", "10.0.0.0/33");
@@ -236,7 +236,7 @@ fn a_data_directory_that_is_a_file_is_refused() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     let ended =
-        run(&["--listen=127.0.0.1:0", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir", path], &[]);
+        run(&["--listen=127.0.0.1:0", "--otlp-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir", path], &[]);
     assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
     assert!(ended.stderr.contains("--data-dir") && ended.stderr.contains(path), "{ended:?}");
     assert_eq!(ended.stdout, "", "it began to serve");
@@ -250,10 +250,10 @@ async fn empty_variables_are_as_good_as_none() {
         "THROUGHLINE_ACCESS_TOKEN",
         "THROUGHLINE_BROWSER_SERVICE_NAME",
         "THROUGHLINE_LOG",
-        "THROUGHLINE_TRUSTED_TOKEN",
-        "THROUGHLINE_TICKET_KEY",
-        "THROUGHLINE_SCRUB",
-        "THROUGHLINE_SCRUB_PATTERN",
+        "THROUGHLINE_OTLP_TOKEN",
+        "THROUGHLINE_INGEST_TOKEN_KEY",
+        "THROUGHLINE_REDACT",
+        "THROUGHLINE_REDACT_PATTERN",
         "THROUGHLINE_READ_TIMEOUT",
         "THROUGHLINE_MAX_CONNECTIONS",
         "OTEL_SERVICE_NAME",
@@ -287,7 +287,7 @@ fn an_unknown_propagator_is_a_wrong_setting_before_anything_is_made() {
 #[test]
 fn an_empty_listen_variable_is_as_good_as_none() {
     // The ports are not given, so only a wrong setting keeps the server from taking the usual ones; it is checked last.
-    let empty = [("THROUGHLINE_LISTEN", ""), ("THROUGHLINE_TRUSTED_LISTEN", ""), ("THROUGHLINE_DATA_DIR", "")];
+    let empty = [("THROUGHLINE_LISTEN", ""), ("THROUGHLINE_OTLP_LISTEN", ""), ("THROUGHLINE_DATA_DIR", "")];
     let ended = run(&["--inspector-access=everybody"], &empty);
     assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
     assert!(ended.stderr.contains("--inspector-access") && !ended.stderr.contains("LISTEN"), "{ended:?}");
@@ -306,12 +306,12 @@ fn help_names_every_setting_with_its_variable() {
     }
     for (flag, variable) in [
         ("listen", "THROUGHLINE_LISTEN"),
-        ("trusted-listen", "THROUGHLINE_TRUSTED_LISTEN"),
+        ("otlp-listen", "THROUGHLINE_OTLP_LISTEN"),
         ("grpc-listen", "THROUGHLINE_GRPC_LISTEN"),
-        ("trusted-token", "THROUGHLINE_TRUSTED_TOKEN"),
-        ("ticket-key", "THROUGHLINE_TICKET_KEY"),
-        ("scrub", "THROUGHLINE_SCRUB"),
-        ("scrub-pattern", "THROUGHLINE_SCRUB_PATTERN"),
+        ("otlp-token", "THROUGHLINE_OTLP_TOKEN"),
+        ("ingest-token-key", "THROUGHLINE_INGEST_TOKEN_KEY"),
+        ("redact", "THROUGHLINE_REDACT"),
+        ("redact-pattern", "THROUGHLINE_REDACT_PATTERN"),
         ("read-timeout", "THROUGHLINE_READ_TIMEOUT"),
         ("max-connections", "THROUGHLINE_MAX_CONNECTIONS"),
         ("trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES"),
@@ -397,7 +397,7 @@ async fn a_second_server_on_the_same_data_ends_with_an_error_that_names_it() {
     let first = Bench::start();
     let dir = first.data_dir().to_str().unwrap();
     let second =
-        run(&["--listen=127.0.0.1:0", "--trusted-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir", dir], &[]);
+        run(&["--listen=127.0.0.1:0", "--otlp-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir", dir], &[]);
     assert_ne!(second.code, Some(0), "{second:?}");
     assert!(second.stderr.contains(dir), "{second:?}");
     assert!(!second.stderr.contains("panicked"), "{second:?}");
@@ -419,12 +419,12 @@ fn assert_taken_port_is_named(flag: &str, other: &str) {
 
 #[test]
 fn a_taken_port_is_named() {
-    assert_taken_port_is_named("--listen", "--trusted-listen");
+    assert_taken_port_is_named("--listen", "--otlp-listen");
 }
 
 #[test]
 fn a_taken_trusted_port_is_named() {
-    assert_taken_port_is_named("--trusted-listen", "--listen");
+    assert_taken_port_is_named("--otlp-listen", "--listen");
 }
 
 #[test]

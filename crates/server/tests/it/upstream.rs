@@ -58,9 +58,9 @@ async fn a_page_and_the_server_arrive_as_one_trace_and_the_key_is_not_logged() {
     let (trace_id, span_id) = (new_trace_id(), new_span_id());
     let request = bench.get("/no/such/page").header("traceparent", traceparent(&trace_id, &span_id));
     assert_eq!(request.send().await.unwrap().status(), 404);
-    let ticket: serde_json::Value = read(bench.request("POST", "/v1/ticket")).await;
+    let ingest_token: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
     let batch = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, "application/json");
-    let batch = batch.header("x-throughline-ticket", ticket["ticket"].as_str().unwrap());
+    let batch = batch.header("x-throughline-ingest-token", ingest_token["ingest_token"].as_str().unwrap());
     assert_eq!(batch.body(as_json(&[(&trace_id, &span_id, "GET")])).send().await.unwrap().status(), 200);
     let spans = eventually("both spans upstream", async || {
         let mut spans = upstream.spans();

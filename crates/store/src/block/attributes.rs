@@ -247,7 +247,7 @@ impl<'a> Dictionary<'a> {
     }
 }
 
-/// How deep values are read: deeper than any that a door lets in.
+/// How deep values are read: deeper than any that a receiver lets in.
 const DEPTH: usize = throughline_otlp::MAX_VALUE_DEPTH + 1;
 
 fn tag(column: &mut Reader<'_>) -> Result<Tag, Broken> {

@@ -34,7 +34,7 @@ use zstd::dict::DecoderDictionary;
 pub(crate) const MAX_SPANS: usize = 256;
 /// About how many bytes of texts and values a block has before it is closed; a single span may have more.
 pub(crate) const MAX_BYTES: usize = 256 << 10;
-/// What a payload may have after decompression: far more than the doors let in as one body.
+/// What a payload may have after decompression: far more than the receivers let in as one body.
 const MAX_PAYLOAD_BYTES: usize = 1 << 30;
 /// Zstandard's fastest level with entropy coding; higher ones take more time than they save bytes.
 const LEVEL: i32 = 1;

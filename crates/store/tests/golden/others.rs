@@ -48,7 +48,7 @@ pub(crate) fn decisions() -> Vec<(TraceId, u64)> {
 }
 
 /// The latest place first.
-pub(crate) fn set_aside() -> Vec<SetAside> {
+pub(crate) fn quarantined() -> Vec<SetAside> {
     vec![
         SetAside::new(4, 1_700_000_000_500_000_000, "400 Bad Request").with_ids(Some(trace_id(1)), Some(span_id(2))),
         SetAside::new(2, 1_700_000_000_400_000_000, "2 spans were rejected").with_count(2),

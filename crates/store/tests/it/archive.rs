@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::{metric_cursor, noise, record, root, store, trace_id};
 use rusqlite::Connection;
 use throughline_otlp::KeyValue;
-use throughline_store::{Archive, Metrics, Outbox, SpanStore, Store, StoreError, backup, set_aside};
+use throughline_store::{Archive, Metrics, Outbox, SpanStore, Store, StoreError, backup, quarantined};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_has_what_was_there_while_the_store_goes_on() {
@@ -81,12 +81,12 @@ async fn an_archive_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_set_aside_is_kept_and_makes_room() {
+async fn what_is_quarantined_is_kept_and_makes_room() {
     let dir = tempfile::tempdir().unwrap();
     for round in 1..=3_usize {
         fs::write(dir.path().join("traces.db"), format!("damaged {round}")).unwrap();
         fs::write(dir.path().join("traces.db-wal"), "log").unwrap();
-        let aside = set_aside(dir.path()).unwrap();
+        let aside = quarantined(dir.path()).unwrap();
         assert_eq!(fs::read_to_string(&aside).unwrap(), format!("damaged {round}"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2 * round, "with its log, under a name of its own");
     }

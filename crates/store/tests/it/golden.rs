@@ -75,7 +75,7 @@ async fn all_of_a_golden_outbox_is_read() {
     let outbox = Outbox::open(dir.path()).unwrap();
     let ids = (1..=4).map(trace_id).collect();
     assert_eq!(outbox.rates(ids).await.unwrap(), others::decisions().into_iter().collect());
-    assert_eq!(outbox.set_aside_by(&others::cursor(Signal::Traces), 100).await.unwrap(), others::set_aside());
+    assert_eq!(outbox.quarantined_by(&others::cursor(Signal::Traces), 100).await.unwrap(), others::quarantined());
     assert_eq!(outbox.forget_decisions(DECIDED_S).await.unwrap(), 0);
     assert_eq!(outbox.forget_decisions(DECIDED_S + 1).await.unwrap(), 3);
 }

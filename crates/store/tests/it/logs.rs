@@ -30,7 +30,7 @@ fn without_trace(number: u64) -> LogRecord {
     LogRecord { trace_id: None, ..record(1, number, 1) }
 }
 
-/// As the public door stamps it.
+/// As the receiver for pages stamps it.
 fn from_a_page(mut record: LogRecord, received_ns: i64, address: &str) -> LogRecord {
     record.attributes = vec![
         KeyValue::new("client.address", address),

@@ -148,7 +148,7 @@ impl Bench {
 
     /// A `POST` request to the OTLP/HTTP receiver for programs.
     pub fn trusted(&self, path: &str) -> RequestBuilder {
-        self.client.post(format!("{}{path}", self.server().trusted_base()))
+        self.client.post(format!("{}{path}", self.server().otlp_base()))
     }
 
     /// The body of the response to a `GET` request, which has to be a success.

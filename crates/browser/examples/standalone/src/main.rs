@@ -21,15 +21,15 @@ fn main() {
     app_ready();
 }
 
-/// `?endpoint=http://127.0.0.1:4318` names the endpoint; with `&ticket` it is one of ours, which wants a ticket.
+/// `?endpoint=http://127.0.0.1:4318` names the endpoint; with `&ingest_token` it is one of ours, which wants an ingest token.
 fn telemetry(window: &Window) -> Config {
     let query = window.location().search().unwrap_or_default();
     let query = UrlSearchParams::new_with_str(&query).ok();
     let asked = |name| query.as_ref().and_then(|query| query.get(name));
     let endpoint = asked("endpoint").unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned());
     let config = Config::new().service_name("standalone").flush_interval_ms(1_000);
-    let config = match asked("ticket") {
-        Some(_) => config.ticket_endpoint(format!("{}/v1/ticket", endpoint.trim_end_matches('/'))),
+    let config = match asked("ingest_token") {
+        Some(_) => config.ingest_token_endpoint(format!("{}/v1/ingest-token", endpoint.trim_end_matches('/'))),
         None => config,
     };
     config.endpoint(endpoint)

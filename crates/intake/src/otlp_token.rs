@@ -1,4 +1,4 @@
-//! The token of the trusted doors.
+//! The token of the OTLP receivers.
 
 use http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -6,9 +6,9 @@ use subtle::ConstantTimeEq as _;
 
 /// A secret that programs send as `authorization: Bearer …`. Its `Debug` does not show it.
 #[derive(Clone, Debug)]
-pub struct TrustedToken(SecretString);
+pub struct OtlpToken(SecretString);
 
-impl TrustedToken {
+impl OtlpToken {
     /// A token of any text that a header can hold; it should be hard to guess.
     #[must_use]
     pub fn new(token: impl Into<SecretString>) -> Self {
@@ -32,7 +32,7 @@ mod tests {
 
     #[test]
     fn only_the_token_itself() {
-        let token = TrustedToken::new("0123456789abcdef");
+        let token = OtlpToken::new("0123456789abcdef");
         let is_in = |values: &[&str]| {
             let mut headers = HeaderMap::new();
             for value in values {

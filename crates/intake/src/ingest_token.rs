@@ -1,6 +1,6 @@
-//! Tickets: what a browser shows to be let in.
+//! Ingest tokens: what a browser shows to be let in.
 
-use crate::{SessionId, TicketKey};
+use crate::{SessionId, IngestTokenKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -8,19 +8,19 @@ use std::time::Duration;
 use throughline_context::ingest_token;
 
 /// What is signed begins with this, so that the key's signatures are good for nothing else.
-const DOMAIN: &[u8] = b"throughline ticket v1";
+const DOMAIN: &[u8] = b"throughline ingest token v1";
 const VERSION: &str = "v1";
 /// Unix seconds have so many digits until the year 33658.
 const MAX_EXPIRY_DIGITS: usize = 12;
 
-/// Making and checking of tickets.
+/// Making and checking of ingest tokens.
 ///
-/// A ticket is `v1.<expiry>.<session>.<mac>`: Unix seconds in decimal, 32 hex digits, and the HMAC-SHA-256 of what
+/// An ingest token is `v1.<expiry>.<session>.<mac>`: Unix seconds in decimal, 32 hex digits, and the HMAC-SHA-256 of what
 /// stands before it and of the service's name, in base64url without padding. There is one way only to write each.
 #[derive(Clone, Copy, Debug)]
-pub struct Ticket;
+pub struct IngestToken;
 
-/// What a good ticket says.
+/// What a good ingest token says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claims {
@@ -30,50 +30,50 @@ pub struct Claims {
     pub expires_at_s: u64,
 }
 
-/// Why a ticket is no good.
+/// Why an ingest token is no good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum TicketError {
+pub enum IngestTokenError {
     /// There is none.
-    #[error("no ticket: ask for one at {} and send it as {}", ingest_token::PATH, ingest_token::HEADER)]
+    #[error("no ingest token: ask for one at {} and send it as {}", ingest_token::PATH, ingest_token::HEADER)]
     Missing,
     /// It does not look like one.
-    #[error("the ticket is malformed")]
+    #[error("the ingest token is malformed")]
     Malformed,
     /// It was not made with this key for this service.
-    #[error("the ticket was not issued here")]
+    #[error("the ingest token was not issued here")]
     Forged,
     /// Its time is over.
-    #[error("the ticket has expired: ask for a new one at {}", ingest_token::PATH)]
+    #[error("the ingest token has expired: ask for a new one at {}", ingest_token::PATH)]
     Expired,
 }
 
-impl Ticket {
-    /// A ticket for this session and service, good for `ttl` from `now_s` (Unix seconds) on.
+impl IngestToken {
+    /// An ingest token for this session and service, good for `ttl` from `now_s` (Unix seconds) on.
     #[must_use]
-    pub fn issue(key: &TicketKey, session_id: SessionId, service: &str, now_s: u64, ttl: Duration) -> String {
+    pub fn issue(key: &IngestTokenKey, session_id: SessionId, service: &str, now_s: u64, ttl: Duration) -> String {
         let expires_at_s = now_s.saturating_add(ttl.as_secs());
         let claims = format!("{VERSION}.{expires_at_s}.{session_id}");
         let mac = URL_SAFE_NO_PAD.encode(mac(key, service, &claims).finalize().into_bytes());
         format!("{claims}.{mac}")
     }
 
-    /// What the ticket says, if it was made with this key for this service and is still good at `now_s` (Unix
+    /// What the ingest token says, if it was made with this key for this service and is still good at `now_s` (Unix
     /// seconds). The signature is compared in constant time, and before anything that it vouches for.
     ///
     /// # Errors
-    /// See [`TicketError`].
-    pub fn verify(key: &TicketKey, service: &str, ticket: &str, now_s: u64) -> Result<Claims, TicketError> {
-        let (claims, signature) = ticket.rsplit_once('.').ok_or(TicketError::Malformed)?;
-        let parsed = parse(claims).ok_or(TicketError::Malformed)?;
+    /// See [`IngestTokenError`].
+    pub fn verify(key: &IngestTokenKey, service: &str, ingest_token: &str, now_s: u64) -> Result<Claims, IngestTokenError> {
+        let (claims, signature) = ingest_token.rsplit_once('.').ok_or(IngestTokenError::Malformed)?;
+        let parsed = parse(claims).ok_or(IngestTokenError::Malformed)?;
         let mut signature_bytes = [0; 32];
         match URL_SAFE_NO_PAD.decode_slice(signature, &mut signature_bytes) {
             Ok(32) => {}
-            _ => return Err(TicketError::Malformed),
+            _ => return Err(IngestTokenError::Malformed),
         }
-        mac(key, service, claims).verify_slice(&signature_bytes).map_err(|_| TicketError::Forged)?;
+        mac(key, service, claims).verify_slice(&signature_bytes).map_err(|_| IngestTokenError::Forged)?;
         if now_s >= parsed.expires_at_s {
-            return Err(TicketError::Expired);
+            return Err(IngestTokenError::Expired);
         }
         Ok(parsed)
     }
@@ -88,7 +88,7 @@ fn parse(claims: &str) -> Option<Claims> {
     Some(Claims { session_id: session.parse().ok()?, expires_at_s: expiry.parse().ok()? })
 }
 
-fn mac(key: &TicketKey, service: &str, claims: &str) -> Hmac<Sha256> {
+fn mac(key: &IngestTokenKey, service: &str, claims: &str) -> Hmac<Sha256> {
     // HMAC fills a key up to the block of its hash with zeros (RFC 2104, section 2).
     let mut block = [0; 64];
     block[..32].copy_from_slice(key.as_bytes());
@@ -112,23 +112,23 @@ mod tests {
         SessionId::from_bytes(*b"0123456789abcdef")
     }
 
-    fn key() -> TicketKey {
-        TicketKey::from_bytes([42; 32])
+    fn key() -> IngestTokenKey {
+        IngestTokenKey::from_bytes([42; 32])
     }
 
     #[test]
     fn good_until_it_expires() {
-        let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
+        let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
         let claims = Claims { session_id: session(), expires_at_s: 1_900 };
-        assert_eq!(Ticket::verify(&key(), "web", &ticket, 1_000), Ok(claims));
-        assert_eq!(Ticket::verify(&key(), "web", &ticket, 1_899), Ok(claims));
-        assert_eq!(Ticket::verify(&key(), "web", &ticket, 1_900), Err(TicketError::Expired));
+        assert_eq!(IngestToken::verify(&key(), "web", &ingest_token, 1_000), Ok(claims));
+        assert_eq!(IngestToken::verify(&key(), "web", &ingest_token, 1_899), Ok(claims));
+        assert_eq!(IngestToken::verify(&key(), "web", &ingest_token, 1_900), Err(IngestTokenError::Expired));
     }
 
     #[test]
     fn its_form_is_as_documented() {
-        let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
-        let parts: Vec<_> = ticket.split('.').collect();
+        let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
+        let parts: Vec<_> = ingest_token.split('.').collect();
         assert_eq!(parts[..3], ["v1", "1900", "30313233343536373839616263646566"]);
         assert_eq!(parts[3].len(), 43);
         assert_eq!(parts.len(), 4);
@@ -136,48 +136,48 @@ mod tests {
 
     #[test]
     fn of_another_key_or_service() {
-        let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
-        let other = TicketKey::from_bytes([43; 32]);
-        assert_eq!(Ticket::verify(&other, "web", &ticket, 1_000), Err(TicketError::Forged));
-        assert_eq!(Ticket::verify(&key(), "shop", &ticket, 1_000), Err(TicketError::Forged));
+        let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
+        let other = IngestTokenKey::from_bytes([43; 32]);
+        assert_eq!(IngestToken::verify(&other, "web", &ingest_token, 1_000), Err(IngestTokenError::Forged));
+        assert_eq!(IngestToken::verify(&key(), "shop", &ingest_token, 1_000), Err(IngestTokenError::Forged));
     }
 
     #[test]
-    fn a_forged_ticket_is_not_called_expired() {
-        let ticket = Ticket::issue(&TicketKey::from_bytes([43; 32]), session(), "web", 0, TTL);
-        assert_eq!(Ticket::verify(&key(), "web", &ticket, 5_000), Err(TicketError::Forged));
+    fn a_forged_ingest_token_is_not_called_expired() {
+        let ingest_token = IngestToken::issue(&IngestTokenKey::from_bytes([43; 32]), session(), "web", 0, TTL);
+        assert_eq!(IngestToken::verify(&key(), "web", &ingest_token, 5_000), Err(IngestTokenError::Forged));
     }
 
     #[test]
     fn a_changed_claim_is_found_out() {
-        let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
-        let longer = ticket.replace("v1.1900.", "v1.9900.");
-        assert_eq!(Ticket::verify(&key(), "web", &longer, 1_000), Err(TicketError::Forged));
-        let other = ticket.replace(".3031", ".3032");
-        assert_eq!(Ticket::verify(&key(), "web", &other, 1_000), Err(TicketError::Forged));
+        let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
+        let longer = ingest_token.replace("v1.1900.", "v1.9900.");
+        assert_eq!(IngestToken::verify(&key(), "web", &longer, 1_000), Err(IngestTokenError::Forged));
+        let other = ingest_token.replace(".3031", ".3032");
+        assert_eq!(IngestToken::verify(&key(), "web", &other, 1_000), Err(IngestTokenError::Forged));
     }
 
     proptest! {
         #[test]
         fn no_other_text_is_good(at in any::<prop::sample::Index>(), byte in b' '..=b'~') {
-            let ticket = Ticket::issue(&key(), session(), "web", 1_000, TTL);
-            let mut bytes = ticket.clone().into_bytes();
+            let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
+            let mut bytes = ingest_token.clone().into_bytes();
             let at = at.index(bytes.len());
             bytes[at] = byte;
             let changed = String::from_utf8(bytes).unwrap();
-            prop_assert_eq!(Ticket::verify(&key(), "web", &changed, 1_000).is_ok(), changed == ticket);
+            prop_assert_eq!(IngestToken::verify(&key(), "web", &changed, 1_000).is_ok(), changed == ingest_token);
         }
 
         #[test]
         fn any_text_gets_an_answer(text in "\\PC{0,120}") {
-            prop_assert!(Ticket::verify(&key(), "web", &text, 1_000).is_err());
+            prop_assert!(IngestToken::verify(&key(), "web", &text, 1_000).is_err());
         }
 
         #[test]
         fn any_text_of_the_right_form_is_forged(expiry in 0_u64..999_999_999_999, session: [u8; 16], mac: [u8; 32]) {
             let session = SessionId::from_bytes(session);
             let text = format!("v1.{expiry}.{session}.{}", URL_SAFE_NO_PAD.encode(mac));
-            prop_assert_eq!(Ticket::verify(&key(), "web", &text, 1_000), Err(TicketError::Forged));
+            prop_assert_eq!(IngestToken::verify(&key(), "web", &text, 1_000), Err(IngestTokenError::Forged));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use throughline_context::keys;
-use throughline_intake::{ClientAddress, RateLimit, ScrubRule, TICKET_HEADER, TicketKey, TicketKeys, TrustedToken};
+use throughline_intake::{ClientAddress, RateLimit, RedactionRule, INGEST_TOKEN_HEADER, IngestTokenKey, IngestTokenKeys, OtlpToken};
 use throughline_otlp::{Encoding, KeyValue, LogRecord, Span, Value};
 
 use crate::{
@@ -14,11 +14,11 @@ use crate::{
 
 for_both! {
     secrets_are_gone_before_anything_is_stored
-    nothing_is_scrubbed_that_comes_from_programs
+    nothing_is_redacted_that_comes_from_programs
     times_that_are_far_off_are_flagged_and_left
     a_client_that_floods_is_asked_to_wait_whatever_its_sessions
-    tickets_of_the_key_before_are_good
-    the_trusted_door_wants_its_token
+    ingest_tokens_of_the_key_before_are_good
+    the_otlp_receiver_wants_its_token
 }
 
 fn secret<R: Sample>() -> R {
@@ -39,23 +39,23 @@ const SECRETS: [&str; 4] = ["s3cret", "anything", "4111", "ada@"];
 
 async fn secrets_are_gone_before_anything_is_stored<R: Sample>() {
     let bench = bench();
-    let request = with(records(Encoding::Protobuf, &[secret::<R>()]), TICKET_HEADER, &bench.ticket());
+    let request = with(records(Encoding::Protobuf, &[secret::<R>()]), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
     let stored = &bench.stored::<R>().await[0];
     let shown = format!("{stored:?}");
     assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
     assert_eq!(attribute(stored, "url.full"), Some(&Value::from("https://a.example/?access_token=[redacted]&q=1")));
     assert_eq!(attribute(stored, "plain"), Some(&Value::from("as it is")));
-    assert_eq!(bench.intake.stats().scrubbed_values, 4);
+    assert_eq!(bench.intake.stats().redacted_values, 4);
 
-    let bench = bench_with(|config| config.scrub = vec![ScrubRule::Card]);
-    let request = with(records(Encoding::Protobuf, &[secret::<R>()]), TICKET_HEADER, &bench.ticket());
+    let bench = bench_with(|config| config.redact = vec![RedactionRule::Card]);
+    let request = with(records(Encoding::Protobuf, &[secret::<R>()]), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
     let shown = format!("{:?}", bench.stored::<R>().await[0]);
     assert!(shown.contains("ada@") && !shown.contains("4111"), "{shown}");
 }
 
-async fn nothing_is_scrubbed_that_comes_from_programs<R: Sample>() {
+async fn nothing_is_redacted_that_comes_from_programs<R: Sample>() {
     let bench = bench();
     assert_eq!(send(bench.trusted(), records(Encoding::Protobuf, &[secret::<R>()])).await.0, StatusCode::OK);
     assert_eq!(bench.stored::<R>().await, [secret::<R>()]);
@@ -94,7 +94,7 @@ async fn times_that_are_far_off_are_flagged_and_left<R: Timed>() {
     let times =
         [now_ns, now_ns - 23 * 60 * MIN_NS, now_ns + 9 * MIN_NS, now_ns - 25 * 60 * MIN_NS, now_ns + 11 * MIN_NS, 0];
     let sent: Vec<R> = times.iter().enumerate().map(|(number, time_ns)| R::at(number as u64, *time_ns)).collect();
-    let request = with(records(Encoding::Protobuf, &sent), TICKET_HEADER, &bench.ticket());
+    let request = with(records(Encoding::Protobuf, &sent), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
     let stored = bench.stored::<R>().await;
     for record in &stored {
@@ -111,8 +111,8 @@ async fn times_that_are_far_off_are_flagged_and_left<R: Timed>() {
 async fn a_client_that_floods_is_asked_to_wait_whatever_its_sessions<R: Sample>() {
     let bench = bench_with(|config| config.limits.client_rate = RateLimit::new(1, 3));
     let from = |client: &str, number| {
-        let ticket = bench.intake.issue_ticket(None).unwrap().ticket;
-        let mut request = with(records(Encoding::Json, &[R::sample(number)]), TICKET_HEADER, &ticket);
+        let ingest_token = bench.intake.issue_ingest_token(None).unwrap().ingest_token;
+        let mut request = with(records(Encoding::Json, &[R::sample(number)]), INGEST_TOKEN_HEADER, &ingest_token);
         request.extensions_mut().insert(ClientAddress(client.parse::<IpAddr>().unwrap()));
         request
     };
@@ -124,23 +124,23 @@ async fn a_client_that_floods_is_asked_to_wait_whatever_its_sessions<R: Sample>(
     assert_eq!(send(bench.public(), from("203.0.113.10", 4)).await.0, StatusCode::OK);
 }
 
-async fn tickets_of_the_key_before_are_good<R: Sample>() {
+async fn ingest_tokens_of_the_key_before_are_good<R: Sample>() {
     let bench = bench();
-    let old = bench.ticket();
-    let new_key = TicketKey::from_bytes([43; 32]);
-    bench.intake.set_ticket_keys(TicketKeys::new(new_key.clone(), vec![key()]));
-    for ticket in [old.clone(), bench.ticket()] {
-        let request = with(records(Encoding::Json, &[R::sample(0)]), TICKET_HEADER, &ticket);
+    let old = bench.ingest_token();
+    let new_key = IngestTokenKey::from_bytes([43; 32]);
+    bench.intake.set_ingest_token_keys(IngestTokenKeys::new(new_key.clone(), vec![key()]));
+    for ingest_token in [old.clone(), bench.ingest_token()] {
+        let request = with(records(Encoding::Json, &[R::sample(0)]), INGEST_TOKEN_HEADER, &ingest_token);
         assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
     }
-    bench.intake.set_ticket_keys(new_key.into());
-    let request = with(records(Encoding::Json, &[R::sample(0)]), TICKET_HEADER, &old);
+    bench.intake.set_ingest_token_keys(new_key.into());
+    let request = with(records(Encoding::Json, &[R::sample(0)]), INGEST_TOKEN_HEADER, &old);
     refused(bench.public(), request, Encoding::Json, 401, 16, "not issued here").await;
-    assert!(bench.intake.issue_ticket(Some(SESSION)).is_ok());
+    assert!(bench.intake.issue_ingest_token(Some(SESSION)).is_ok());
 }
 
-async fn the_trusted_door_wants_its_token<R: Sample>() {
-    let bench = bench_with(|config| config.trusted_token = Some(TrustedToken::new("0123456789abcdef")));
+async fn the_otlp_receiver_wants_its_token<R: Sample>() {
+    let bench = bench_with(|config| config.otlp_token = Some(OtlpToken::new("0123456789abcdef")));
     for encoding in BOTH {
         let request = || records(encoding, &[R::sample(0)]);
         let headers = refused(bench.trusted(), request(), encoding, 401, 16, "token").await;

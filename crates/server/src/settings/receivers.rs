@@ -4,32 +4,32 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use clap::Args;
 use secrecy::SecretString;
-use throughline_intake::{ScrubRule, TicketKey, TicketKeys};
+use throughline_intake::{RedactionRule, IngestTokenKey, IngestTokenKeys};
 
 use super::{
     SettingError,
     values::{List, Maybe, OFF, address, address_or_off, token},
     wrong,
 };
-use crate::listen::Patience;
+use crate::listen::ConnectionLimits;
 
-const TRUSTED_LISTEN: &str = "--trusted-listen / THROUGHLINE_TRUSTED_LISTEN";
+const TRUSTED_LISTEN: &str = "--otlp-listen / THROUGHLINE_OTLP_LISTEN";
 const GRPC_LISTEN: &str = "--grpc-listen / THROUGHLINE_GRPC_LISTEN";
 const LONGEST_READ_TIMEOUT_S: f64 = 3600.0;
 const MOST_CONNECTIONS: usize = 1_000_000;
 
 /// The arguments as they were typed.
 #[derive(Debug, Args)]
-pub(crate) struct DoorArgs {
+pub(crate) struct ReceiverArgs {
     /// The OTLP/HTTP receiver for programs on this machine; for those on other machines only with a token
     #[arg(
         long,
-        env = "THROUGHLINE_TRUSTED_LISTEN",
+        env = "THROUGHLINE_OTLP_LISTEN",
         value_name = "ADDR",
         default_value = "127.0.0.1:4318",
         value_parser = address
     )]
-    trusted_listen: SocketAddr,
+    otlp_listen: SocketAddr,
     /// The same receiver for OTLP/gRPC; `off` for none
     #[arg(
         long,
@@ -42,34 +42,34 @@ pub(crate) struct DoorArgs {
     /// The token that programs send to these receivers as `authorization: Bearer …`, at least 16 characters; none by default
     #[arg(
         long,
-        env = "THROUGHLINE_TRUSTED_TOKEN",
+        env = "THROUGHLINE_OTLP_TOKEN",
         value_name = "TOKEN",
         hide_env_values = true,
         value_parser = token
     )]
-    trusted_token: Option<SecretString>,
+    otlp_token: Option<SecretString>,
     /// The key that signs the ingest tokens of pages, 64 hex digits; after a comma, older keys whose tokens are still valid; by
     /// default a key is generated and kept in the data directory
     #[arg(
         long,
-        env = "THROUGHLINE_TICKET_KEY",
+        env = "THROUGHLINE_INGEST_TOKEN_KEY",
         value_name = "KEYS",
         hide_env_values = true,
-        value_parser = ticket_keys
+        value_parser = ingest_token_keys
     )]
-    ticket_key: Option<TicketKeys>,
+    ingest_token_key: Option<IngestTokenKeys>,
     /// Which secrets are removed from the records of pages, of authorization, card, email; `off` for none
     #[arg(
         long,
-        env = "THROUGHLINE_SCRUB",
+        env = "THROUGHLINE_REDACT",
         value_name = "LIST",
         default_value = "authorization,card,email",
-        value_parser = scrub_rules
+        value_parser = redaction_rules
     )]
-    scrub: List<ScrubRule>,
+    redact: List<RedactionRule>,
     /// A regular expression for what else is removed from them
-    #[arg(long, env = "THROUGHLINE_SCRUB_PATTERN", value_name = "REGEX", value_parser = scrub_pattern)]
-    scrub_pattern: Option<ScrubRule>,
+    #[arg(long, env = "THROUGHLINE_REDACT_PATTERN", value_name = "REGEX", value_parser = redact_pattern)]
+    redact_pattern: Option<RedactionRule>,
     /// Timeout in seconds for the head of a request, and for its body at the receivers
     #[arg(
         long,
@@ -92,27 +92,27 @@ pub(crate) struct DoorArgs {
 
 /// The settings of the receivers, checked.
 #[derive(Clone, Debug)]
-pub(crate) struct DoorSettings {
-    pub(crate) trusted_listen: SocketAddr,
+pub(crate) struct ReceiverSettings {
+    pub(crate) otlp_listen: SocketAddr,
     pub(crate) grpc_listen: Option<SocketAddr>,
-    pub(crate) trusted_token: Option<SecretString>,
+    pub(crate) otlp_token: Option<SecretString>,
     /// `None` if the key is in the data directory.
-    pub(crate) ticket_keys: Option<TicketKeys>,
-    pub(crate) scrub: Vec<ScrubRule>,
-    pub(crate) patience: Patience,
+    pub(crate) ingest_token_keys: Option<IngestTokenKeys>,
+    pub(crate) redact: Vec<RedactionRule>,
+    pub(crate) patience: ConnectionLimits,
 }
 
-impl DoorArgs {
+impl ReceiverArgs {
     /// Checks what needs several settings. `listen` is the address of pages.
-    pub(super) fn resolve(self, listen: SocketAddr) -> Result<DoorSettings, SettingError> {
-        let trusted_listen = self.trusted_listen;
+    pub(super) fn resolve(self, listen: SocketAddr) -> Result<ReceiverSettings, SettingError> {
+        let otlp_listen = self.otlp_listen;
         let grpc_listen = self.grpc_listen.0;
-        let receivers = [(TRUSTED_LISTEN, Some(trusted_listen)), (GRPC_LISTEN, grpc_listen)];
+        let receivers = [(TRUSTED_LISTEN, Some(otlp_listen)), (GRPC_LISTEN, grpc_listen)];
         for (setting, receiver) in receivers.into_iter().filter_map(|(setting, address)| Some((setting, address?))) {
-            if !receiver.ip().is_loopback() && self.trusted_token.is_none() {
+            if !receiver.ip().is_loopback() && self.otlp_token.is_none() {
                 let reason = format!(
                     "`{receiver}` is not a loopback address, and the receiver believes every client; set \
-                     --trusted-token / THROUGHLINE_TRUSTED_TOKEN as well"
+                     --otlp-token / THROUGHLINE_OTLP_TOKEN as well"
                 );
                 return Err(wrong(setting, reason));
             }
@@ -120,30 +120,30 @@ impl DoorArgs {
                 return Err(wrong(setting, format!("`{receiver}` is the address of --listen already")));
             }
         }
-        if grpc_listen.is_some_and(|grpc| grpc == trusted_listen && grpc.port() != 0) {
-            return Err(wrong(GRPC_LISTEN, format!("`{trusted_listen}` is the address of --trusted-listen already")));
+        if grpc_listen.is_some_and(|grpc| grpc == otlp_listen && grpc.port() != 0) {
+            return Err(wrong(GRPC_LISTEN, format!("`{otlp_listen}` is the address of --otlp-listen already")));
         }
-        let mut scrub = self.scrub.0;
-        scrub.extend(self.scrub_pattern);
-        Ok(DoorSettings {
-            trusted_listen,
+        let mut redact = self.redact.0;
+        redact.extend(self.redact_pattern);
+        Ok(ReceiverSettings {
+            otlp_listen,
             grpc_listen,
-            trusted_token: self.trusted_token,
-            ticket_keys: self.ticket_key,
-            scrub,
-            patience: Patience { read_timeout: self.read_timeout, max_connections: self.max_connections },
+            otlp_token: self.otlp_token,
+            ingest_token_keys: self.ingest_token_key,
+            redact,
+            patience: ConnectionLimits { read_timeout: self.read_timeout, max_connections: self.max_connections },
         })
     }
 }
 
-impl DoorSettings {
+impl ReceiverSettings {
     /// Generates a new key for ingest tokens in the data directory. The key before stays valid for as long as its tokens.
-    pub(crate) fn rotate_ticket_key(&self, data_dir: &Path) -> anyhow::Result<()> {
+    pub(crate) fn rotate_ingest_token_key(&self, data_dir: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(
-            self.ticket_keys.is_none(),
-            "the key is set by --ticket-key / THROUGHLINE_TICKET_KEY: put a new one before it, separated by a comma"
+            self.ingest_token_keys.is_none(),
+            "the key is set by --ingest-token-key / THROUGHLINE_INGEST_TOKEN_KEY: put a new one before it, separated by a comma"
         );
-        TicketKeys::rotate(data_dir)?;
+        IngestTokenKeys::rotate(data_dir)?;
         println!("there is a new key for ingest tokens; tokens of the old key are valid until they expire");
         Ok(())
     }
@@ -163,14 +163,14 @@ fn connections(text: &str) -> Result<usize, String> {
 }
 
 /// Parses keys in hex, separated by commas. An error does not repeat them.
-fn ticket_keys(text: &str) -> Result<TicketKeys, &'static str> {
+fn ingest_token_keys(text: &str) -> Result<IngestTokenKeys, &'static str> {
     const EXPECTED: &str = "it is not 64 hex digits, or several such separated by commas";
-    let mut keys = text.split(',').map(|key| ticket_key(key.trim()).ok_or(EXPECTED));
+    let mut keys = text.split(',').map(|key| ingest_token_key(key.trim()).ok_or(EXPECTED));
     let current = keys.next().ok_or(EXPECTED)??;
-    Ok(TicketKeys::new(current, keys.collect::<Result<_, _>>()?))
+    Ok(IngestTokenKeys::new(current, keys.collect::<Result<_, _>>()?))
 }
 
-fn ticket_key(text: &str) -> Option<TicketKey> {
+fn ingest_token_key(text: &str) -> Option<IngestTokenKey> {
     let mut bytes = [0; 32];
     if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return None;
@@ -178,18 +178,18 @@ fn ticket_key(text: &str) -> Option<TicketKey> {
     for (byte, at) in bytes.iter_mut().zip((0..64).step_by(2)) {
         *byte = u8::from_str_radix(&text[at..at + 2], 16).ok()?;
     }
-    Some(TicketKey::from_bytes(bytes))
+    Some(IngestTokenKey::from_bytes(bytes))
 }
 
-fn scrub_rules(list: &str) -> Result<List<ScrubRule>, String> {
+fn redaction_rules(list: &str) -> Result<List<RedactionRule>, String> {
     if list.trim() == OFF {
         return Ok(List(Vec::new()));
     }
-    List::parse(list, ',', |name| name.parse().map_err(|error: throughline_intake::UnknownScrubRule| error.to_string()))
+    List::parse(list, ',', |name| name.parse().map_err(|error: throughline_intake::UnknownRedactionRule| error.to_string()))
 }
 
-fn scrub_pattern(text: &str) -> Result<ScrubRule, String> {
-    ScrubRule::pattern(text).map_err(|error| error.to_string())
+fn redact_pattern(text: &str) -> Result<RedactionRule, String> {
+    RedactionRule::pattern(text).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -199,19 +199,19 @@ mod tests {
     #[test]
     fn keys_are_hex_and_never_shown() {
         let (new, old) = ("ab".repeat(32), "01".repeat(32));
-        assert!(ticket_keys(&new).is_ok());
-        assert!(ticket_keys(&format!("{new}, {old}")).is_ok());
+        assert!(ingest_token_keys(&new).is_ok());
+        assert!(ingest_token_keys(&format!("{new}, {old}")).is_ok());
         for wrong in [&new[1..], "", &format!("{new},"), &format!("{new},x"), &"é".repeat(32)] {
-            assert!(ticket_keys(wrong).is_err(), "{wrong}");
+            assert!(ingest_token_keys(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
-    fn rules_of_scrubbing() {
-        assert_eq!(scrub_rules("authorization, card,email").unwrap().0.len(), 3);
-        assert!(scrub_rules("off").unwrap().0.is_empty());
-        assert!(scrub_rules("cards").is_err());
-        assert!(scrub_pattern("emp-[0-9]+").is_ok() && scrub_pattern("(").is_err());
+    fn rules_of_redaction() {
+        assert_eq!(redaction_rules("authorization, card,email").unwrap().0.len(), 3);
+        assert!(redaction_rules("off").unwrap().0.is_empty());
+        assert!(redaction_rules("cards").is_err());
+        assert!(redact_pattern("emp-[0-9]+").is_ok() && redact_pattern("(").is_err());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What is sent: spans and log records that are alike in all that matters to a door.
+//! What is sent: spans and log records that are alike in all that matters to a receiver.
 
 use std::sync::Arc;
 

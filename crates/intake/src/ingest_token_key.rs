@@ -1,4 +1,4 @@
-//! The key that tickets are signed with.
+//! The key that ingest tokens are signed with.
 
 use std::{
     fs,
@@ -11,27 +11,27 @@ use secrecy::{ExposeSecret as _, SecretBox, zeroize::Zeroizing};
 
 use crate::atomic_file;
 
-pub(crate) const FILE_NAME: &str = "ticket.key";
+pub(crate) const FILE_NAME: &str = "ingest-token.key";
 pub(crate) const LENGTH: usize = 32;
 
 /// 32 random bytes. `Debug` does not show them, clones share them, and their memory is overwritten when the last is dropped.
 #[derive(Clone, Debug)]
-pub struct TicketKey(Arc<SecretBox<[u8; LENGTH]>>);
+pub struct IngestTokenKey(Arc<SecretBox<[u8; LENGTH]>>);
 
 /// Why a key cannot be had.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum TicketKeyError {
+pub enum IngestTokenKeyError {
     /// The file cannot be read or written.
-    #[error("cannot use the ticket key file {}: {source}", path.display())]
+    #[error("cannot use the ingest token key file {}: {source}", path.display())]
     File {
         /// The file.
         path: PathBuf,
         /// The cause.
         source: io::Error,
     },
-    /// The file does not hold a key. Where it is removed, a new key is made, and tickets issued so far become invalid.
-    #[error("the ticket key file {} has {found} bytes instead of {LENGTH}", path.display())]
+    /// The file does not hold a key. Where it is removed, a new key is made, and ingest tokens issued so far become invalid.
+    #[error("the ingest token key file {} has {found} bytes instead of {LENGTH}", path.display())]
     Length {
         /// The file.
         path: PathBuf,
@@ -39,11 +39,11 @@ pub enum TicketKeyError {
         found: usize,
     },
     /// The system's random source failed.
-    #[error("no randomness for a ticket key: {0}")]
+    #[error("no randomness for an ingest token key: {0}")]
     Random(#[source] getrandom::Error),
 }
 
-impl TicketKey {
+impl IngestTokenKey {
     /// A key from elsewhere, such as a setting; it should be random.
     #[must_use]
     pub fn from_bytes(bytes: [u8; LENGTH]) -> Self {
@@ -53,21 +53,21 @@ impl TicketKey {
     /// A new random key.
     ///
     /// # Errors
-    /// [`TicketKeyError::Random`].
-    pub fn random() -> Result<Self, TicketKeyError> {
+    /// [`IngestTokenKeyError::Random`].
+    pub fn random() -> Result<Self, IngestTokenKeyError> {
         let mut bytes = Zeroizing::new([0; LENGTH]);
-        getrandom::fill(bytes.as_mut()).map_err(TicketKeyError::Random)?;
+        getrandom::fill(bytes.as_mut()).map_err(IngestTokenKeyError::Random)?;
         Ok(Self::from_bytes(*bytes))
     }
 
-    /// The key in the file `ticket.key` of this directory. Where there is none, one is made, readable by its owner only
+    /// The key in the file `ingest-token.key` of this directory. Where there is none, one is made, readable by its owner only
     /// (mode 0600). Of several that do so at once one wins, and all get its key.
     ///
     /// # Errors
     /// The directory is not there, or the file cannot be read, written or does not hold 32 bytes.
-    pub fn load_or_create(dir: &Path) -> Result<Self, TicketKeyError> {
+    pub fn load_or_create(dir: &Path) -> Result<Self, IngestTokenKeyError> {
         let path = dir.join(FILE_NAME);
-        let file = |source| TicketKeyError::File { path: path.clone(), source };
+        let file = |source| IngestTokenKeyError::File { path: path.clone(), source };
         let read = || fs::read(&path).map(Zeroizing::new);
         let bytes = match read() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -79,10 +79,10 @@ impl TicketKey {
         Self::parse(&path, &bytes.map_err(file)?)
     }
 
-    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, TicketKeyError> {
+    fn parse(path: &Path, bytes: &[u8]) -> Result<Self, IngestTokenKeyError> {
         match <[u8; LENGTH]>::try_from(bytes) {
             Ok(bytes) => Ok(Self::from_bytes(bytes)),
-            Err(_) => Err(TicketKeyError::Length { path: path.to_owned(), found: bytes.len() }),
+            Err(_) => Err(IngestTokenKeyError::Length { path: path.to_owned(), found: bytes.len() }),
         }
     }
 
@@ -98,8 +98,8 @@ mod tests {
     #[test]
     fn the_key_stays() {
         let dir = tempfile::tempdir().unwrap();
-        let made = TicketKey::load_or_create(dir.path()).unwrap();
-        let loaded = TicketKey::load_or_create(dir.path()).unwrap();
+        let made = IngestTokenKey::load_or_create(dir.path()).unwrap();
+        let loaded = IngestTokenKey::load_or_create(dir.path()).unwrap();
         assert_eq!(made.as_bytes(), loaded.as_bytes());
         assert_ne!(made.as_bytes(), &[0; LENGTH]);
         let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
@@ -111,7 +111,7 @@ mod tests {
     fn only_its_owner_can_read_it() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
-        TicketKey::load_or_create(dir.path()).unwrap();
+        IngestTokenKey::load_or_create(dir.path()).unwrap();
         let mode = fs::metadata(dir.path().join(FILE_NAME)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
@@ -121,7 +121,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let keys: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| TicketKey::load_or_create(dir.path()).unwrap())).collect();
+                (0..8).map(|_| scope.spawn(|| IngestTokenKey::load_or_create(dir.path()).unwrap())).collect();
             threads.into_iter().map(|thread| *thread.join().unwrap().as_bytes()).collect()
         });
         assert!(keys.iter().all(|key| *key == keys[0]));
@@ -131,14 +131,14 @@ mod tests {
     fn a_damaged_file_is_said_and_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE_NAME), "short").unwrap();
-        let error = TicketKey::load_or_create(dir.path()).unwrap_err();
-        assert!(matches!(error, TicketKeyError::Length { found: 5, .. }), "{error}");
+        let error = IngestTokenKey::load_or_create(dir.path()).unwrap_err();
+        assert!(matches!(error, IngestTokenKeyError::Length { found: 5, .. }), "{error}");
         assert_eq!(fs::read(dir.path().join(FILE_NAME)).unwrap(), b"short");
     }
 
     #[test]
     fn debug_does_not_show_it() {
-        let shown = format!("{:?}", TicketKey::from_bytes([7; LENGTH]));
+        let shown = format!("{:?}", IngestTokenKey::from_bytes([7; LENGTH]));
         assert!(shown.contains("REDACTED") && !shown.contains('7'), "{shown}");
     }
 }

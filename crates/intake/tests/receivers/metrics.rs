@@ -1,4 +1,4 @@
-//! Metrics at the trusted doors.
+//! Metrics at the OTLP receivers.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use throughline_otlp::{DataPoint, Encoding, KeyValue, Metric, MetricKind, Number
 use throughline_store::{MAX_POINT_BYTES, Metrics};
 use tower::ServiceExt as _;
 
-use crate::{BOTH, Bench, TICKET_HEADER, bench, bench_with, gzip, send, with, zstd};
+use crate::{BOTH, Bench, INGEST_TOKEN_HEADER, bench, bench_with, gzip, send, with, zstd};
 
 fn point(route: &str, value: f64) -> DataPoint {
     let metric = Metric { name: "load".to_owned(), unit: "1".to_owned(), kind: MetricKind::Gauge, ..Metric::default() };
@@ -94,11 +94,11 @@ async fn bad_points_are_rejected_alone() {
 #[tokio::test]
 async fn browsers_have_no_metrics() {
     let (_dir, _metrics, bench) = with_metrics();
-    let request = with(post(Encoding::Json, "{}"), TICKET_HEADER, &bench.ticket());
+    let request = with(post(Encoding::Json, "{}"), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn without_a_place_for_them_there_is_no_door() {
+async fn without_a_place_for_them_there_is_no_receiver() {
     assert_eq!(send(bench().trusted(), post(Encoding::Json, "{}")).await.0, StatusCode::NOT_FOUND);
 }

@@ -5,7 +5,7 @@ use crate::{
     bounds::Cut,
     config::{Limits, SpanLimits},
     item::{FromBrowser, Item},
-    scrub::Scrubber,
+    redact::Redactor,
 };
 use std::{collections::HashMap, net::IpAddr, sync::Arc, time::Duration};
 use throughline_context::keys;
@@ -24,14 +24,14 @@ const RESOURCE_PREFIXES: [&str; 5] = ["browser.", "device.", "os.", "telemetry.s
 
 /// What the server knows about one request of a browser.
 #[derive(Debug)]
-pub(crate) struct Stamp<'a> {
+pub(crate) struct Enrichment<'a> {
     pub(crate) service_name: &'a str,
     pub(crate) resource_attributes: &'a [KeyValue],
     pub(crate) session_id: SessionId,
     pub(crate) client_address: Option<IpAddr>,
     /// Unix nanoseconds.
     pub(crate) received_ns: i64,
-    pub(crate) scrubber: &'a Scrubber,
+    pub(crate) redactor: &'a Redactor,
 }
 
 /// Resources and scopes already replaced. The old ones are kept, so that an address means one of them only.
@@ -41,8 +41,8 @@ pub(crate) struct Replaced {
     scopes: HashMap<*const Scope, (Arc<Scope>, Arc<Scope>)>,
 }
 
-impl Stamp<'_> {
-    /// Whether the record's `session.id`, if it has one, is the ticket's.
+impl Enrichment<'_> {
+    /// Whether the record's `session.id`, if it has one, is the ingest token's.
     pub(crate) fn owns(&self, record: &impl Item) -> bool {
         let session_id = self.session_id.to_string();
         record
@@ -52,10 +52,10 @@ impl Stamp<'_> {
             .all(|attribute| attribute.value.as_str() == Some(&session_id))
     }
 
-    /// Takes secrets out of the record, cuts it down to size and stamps it. Secrets go first: half of one is one still. The stamps
+    /// Takes secrets out of the record, cuts it down to size and enriches it. Secrets go first: half of one is one still. The enriches
     /// come last: none of them is ever left out.
     pub(crate) fn apply(&self, record: &mut impl FromBrowser, limits: &Limits, replaced: &mut Replaced, cut: &mut Cut) {
-        record.scrub(self.scrubber, &mut cut.scrubbed);
+        record.redact(self.redactor, &mut cut.redacted);
         let is_far_off = self.is_far_off(record.times_ns(), limits);
         let limits = &limits.span;
         record.limit(limits, cut);
@@ -97,7 +97,7 @@ impl Stamp<'_> {
 
     fn scope(&self, said: &Scope, limits: &SpanLimits, cut: &mut Cut) -> Arc<Scope> {
         let mut scope = said.clone();
-        self.scrubber.scope(&mut scope, &mut cut.scrubbed);
+        self.redactor.scope(&mut scope, &mut cut.redacted);
         limits.scope(&mut scope, cut);
         Arc::new(scope)
     }
@@ -108,7 +108,7 @@ impl Stamp<'_> {
                 && !self.resource_attributes.iter().any(|ours| ours.key == attribute.key)
         };
         let mut attributes: Vec<_> = said.attributes.iter().filter(allowed).cloned().collect();
-        self.scrubber.attributes(&mut attributes, &mut cut.scrubbed);
+        self.redactor.attributes(&mut attributes, &mut cut.redacted);
         let mut dropped_attributes_count = 0;
         limits.attributes(&mut attributes, &mut dropped_attributes_count, cut);
         let ours = self.resource_attributes.iter().filter(|attribute| attribute.key != SERVICE_NAME);

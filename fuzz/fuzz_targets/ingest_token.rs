@@ -1,36 +1,36 @@
-//! Tickets: whatever is good was issued, and there is one way only to write it.
+//! Ingest tokens: whatever is good was issued, and there is one way only to write it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
-use throughline_intake::{SessionId, Ticket, TicketError, TicketKey};
+use throughline_intake::{SessionId, IngestToken, IngestTokenError, IngestTokenKey};
 
 const SERVICE: &str = "web";
 const TTL: Duration = Duration::from_secs(900);
 
 fuzz_target!(|input: (u64, [u8; 16], Vec<u8>)| {
     let (now_s, session, bytes) = input;
-    let key = TicketKey::from_bytes([42; 32]);
+    let key = IngestTokenKey::from_bytes([42; 32]);
     let text = String::from_utf8_lossy(&bytes);
-    if let Ok(claims) = Ticket::verify(&key, SERVICE, &text, now_s) {
+    if let Ok(claims) = IngestToken::verify(&key, SERVICE, &text, now_s) {
         let issued_s = claims.expires_at_s - TTL.as_secs().min(claims.expires_at_s);
         let ttl = Duration::from_secs(claims.expires_at_s - issued_s);
         assert!(now_s < claims.expires_at_s);
-        assert_eq!(Ticket::issue(&key, claims.session_id, SERVICE, issued_s, ttl), text);
+        assert_eq!(IngestToken::issue(&key, claims.session_id, SERVICE, issued_s, ttl), text);
     }
 
     // Any edit of a good one is refused.
     let now_s = now_s % 100_000_000_000;
     let session_id = SessionId::from_bytes(session);
-    let issued = Ticket::issue(&key, session_id, SERVICE, now_s, TTL);
-    let claims = Ticket::verify(&key, SERVICE, &issued, now_s).expect("just issued");
+    let issued = IngestToken::issue(&key, session_id, SERVICE, now_s, TTL);
+    let claims = IngestToken::verify(&key, SERVICE, &issued, now_s).expect("just issued");
     assert_eq!(claims.session_id, session_id);
-    assert_eq!(Ticket::verify(&key, SERVICE, &issued, now_s + TTL.as_secs()), Err(TicketError::Expired));
+    assert_eq!(IngestToken::verify(&key, SERVICE, &issued, now_s + TTL.as_secs()), Err(IngestTokenError::Expired));
     let mut edited = issued.clone().into_bytes();
     for edit in bytes.chunks_exact(2) {
         let at = usize::from(edit[0]) % edited.len();
         edited[at] = edit[1];
     }
     let edited = String::from_utf8_lossy(&edited);
-    assert_eq!(Ticket::verify(&key, SERVICE, &edited, now_s).is_ok(), edited == issued);
+    assert_eq!(IngestToken::verify(&key, SERVICE, &edited, now_s).is_ok(), edited == issued);
 });

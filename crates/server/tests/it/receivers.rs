@@ -1,4 +1,4 @@
-//! The two doors for telemetry: OTLP/HTTP from programs of this machine, and from pages with a ticket.
+//! The two receivers for telemetry: OTLP/HTTP from programs of this machine, and from pages with an ingest token.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -16,7 +16,7 @@ use crate::support::{
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
-const TICKET: &str = "x-throughline-ticket";
+const INGEST_TOKEN: &str = "x-throughline-ingest-token";
 const MIB: usize = 1 << 20;
 
 // google.rpc.Code
@@ -24,25 +24,25 @@ const INVALID_ARGUMENT: i64 = 3;
 const PERMISSION_DENIED: i64 = 7;
 const UNAUTHENTICATED: i64 = 16;
 
-/// What `POST /v1/ticket` answers.
+/// What `POST /v1/ingest-token` answers.
 #[derive(Deserialize)]
-struct Ticket {
-    ticket: String,
+struct IngestToken {
+    ingest_token: String,
     session_id: String,
     expires_in_s: u64,
 }
 
-async fn ticket(bench: &Bench) -> Ticket {
-    read(bench.request("POST", "/v1/ticket")).await
+async fn ingest_token(bench: &Bench) -> IngestToken {
+    read(bench.request("POST", "/v1/ingest-token")).await
 }
 
-/// A batch for the public door.
-fn public(bench: &Bench, ticket: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+/// A batch for the receiver for pages.
+fn public(bench: &Bench, ingest_token: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
     let request = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, JSON);
-    request.header(TICKET, ticket).body(body)
+    request.header(INGEST_TOKEN, ingest_token).body(body)
 }
 
-/// A batch for the trusted door.
+/// A batch for the OTLP receiver.
 fn trusted(bench: &Bench, content_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
     bench.trusted("/v1/traces").header(header::CONTENT_TYPE, content_type).body(body)
 }
@@ -80,7 +80,7 @@ fn assert_protobuf(response: &Response, status: u16) {
 }
 
 #[tokio::test]
-async fn the_trusted_door_takes_protobuf() {
+async fn the_otlp_receiver_takes_protobuf() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     let body = encode_traces(&[span(&trace_id, "open")], Encoding::Protobuf);
@@ -91,7 +91,7 @@ async fn the_trusted_door_takes_protobuf() {
 }
 
 #[tokio::test]
-async fn the_trusted_door_takes_json() {
+async fn the_otlp_receiver_takes_json() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     for content_type in [JSON, "application/json; charset=utf-8"] {
@@ -104,7 +104,7 @@ async fn the_trusted_door_takes_json() {
 }
 
 #[tokio::test]
-async fn the_trusted_door_takes_ids_in_either_case() {
+async fn the_otlp_receiver_takes_ids_in_either_case() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     json(trusted(&bench, JSON, one_span(&trace_id.to_uppercase())), 200).await;
@@ -112,7 +112,7 @@ async fn the_trusted_door_takes_ids_in_either_case() {
 }
 
 #[tokio::test]
-async fn the_trusted_door_takes_gzip_of_both() {
+async fn the_otlp_receiver_takes_gzip_of_both() {
     let bench = Bench::start();
     let (one, other) = (new_trace_id(), new_trace_id());
     let protobuf = gzip(&encode_traces(&[span(&one, "open")], Encoding::Protobuf));
@@ -130,7 +130,7 @@ async fn an_empty_request_is_a_success() {
     let response = trusted(&bench, PROTOBUF, "").send().await.unwrap();
     assert_protobuf(&response, 200);
     json(trusted(&bench, JSON, "{}"), 200).await;
-    json(public(&bench, &ticket(&bench).await.ticket, "{}"), 200).await;
+    json(public(&bench, &ingest_token(&bench).await.ingest_token, "{}"), 200).await;
     assert!(bench.list(&[]).await.traces.is_empty());
 }
 
@@ -139,7 +139,7 @@ async fn a_body_that_is_not_otlp_is_400_in_its_own_language() {
     let bench = Bench::start();
     for body in ["{", "[]", "null", r#"{"resourceSpans":1}"#] {
         refused(trusted(&bench, JSON, body), 400, INVALID_ARGUMENT).await;
-        refused(public(&bench, &ticket(&bench).await.ticket, body), 400, INVALID_ARGUMENT).await;
+        refused(public(&bench, &ingest_token(&bench).await.ingest_token, body), 400, INVALID_ARGUMENT).await;
     }
     let response = trusted(&bench, PROTOBUF, &b"\xff\xff\xff"[..]).send().await.unwrap();
     assert_protobuf(&response, 400);
@@ -167,17 +167,17 @@ async fn another_content_type_or_encoding_is_415() {
     assert_eq!(bench.trusted("/v1/traces").body("{}").send().await.unwrap().status(), 415);
     let packed = trusted(&bench, JSON, "{}").header(header::CONTENT_ENCODING, "br");
     assert_eq!(packed.send().await.unwrap().status(), 415);
-    let ticket = ticket(&bench).await.ticket;
+    let ingest_token = ingest_token(&bench).await.ingest_token;
     let plain = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, "text/plain");
-    assert_eq!(plain.header(TICKET, &ticket).body("{}").send().await.unwrap().status(), 415);
+    assert_eq!(plain.header(INGEST_TOKEN, &ingest_token).body("{}").send().await.unwrap().status(), 415);
 }
 
 /// Announces a body of so many bytes and sends none of it; the head of the answer, in lower case.
-fn announce(base: &str, ticket: &str, bytes: usize) -> String {
+fn announce(base: &str, ingest_token: &str, bytes: usize) -> String {
     let mut stream = TcpStream::connect(base.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
     let head = format!(
-        "POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\n{TICKET}: {ticket}\r\ncontent-length: {bytes}\r\n\r\n"
+        "POST /v1/traces HTTP/1.1\r\nhost: a\r\ncontent-type: {JSON}\r\n{INGEST_TOKEN}: {ingest_token}\r\ncontent-length: {bytes}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
     let lines = BufReader::new(stream).lines().map(Result::unwrap);
@@ -187,9 +187,9 @@ fn announce(base: &str, ticket: &str, bytes: usize) -> String {
 #[tokio::test]
 async fn a_body_that_is_announced_too_large_is_413_without_reading_it() {
     let bench = Bench::start();
-    let ticket = ticket(&bench).await.ticket;
-    for (base, bytes) in [(bench.server().base(), MIB + 1), (bench.server().trusted_base(), 16 * MIB + 1)] {
-        let head = announce(&base, &ticket, bytes);
+    let ingest_token = ingest_token(&bench).await.ingest_token;
+    for (base, bytes) in [(bench.server().base(), MIB + 1), (bench.server().otlp_base(), 16 * MIB + 1)] {
+        let head = announce(&base, &ingest_token, bytes);
         assert!(head.starts_with("http/1.1 413 "), "{head}");
         assert!(head.contains("content-type: application/json"), "{head}");
     }
@@ -200,7 +200,7 @@ async fn a_body_that_is_too_large_after_decompression_is_413() {
     let bench = Bench::start();
     let bomb = gzip(&vec![b' '; 5 * MIB]);
     assert!(bomb.len() < MIB / 4);
-    let packed = public(&bench, &ticket(&bench).await.ticket, bomb).header(header::CONTENT_ENCODING, "gzip");
+    let packed = public(&bench, &ingest_token(&bench).await.ingest_token, bomb).header(header::CONTENT_ENCODING, "gzip");
     refused(packed, 413, INVALID_ARGUMENT).await;
 }
 
@@ -240,23 +240,23 @@ async fn a_bad_id_in_protobuf_is_a_partial_success_too() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_fresh_for_each_who_asks_and_is_not_cached() {
+async fn an_ingest_token_is_fresh_for_each_who_asks_and_is_not_cached() {
     let bench = Bench::start();
-    let response = bench.request("POST", "/v1/ticket").send().await.unwrap();
+    let response = bench.request("POST", "/v1/ingest-token").send().await.unwrap();
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
-    let one: Ticket = response.json().await.unwrap();
+    let one: IngestToken = response.json().await.unwrap();
     assert!(is_hex(&one.session_id, 32), "{}", one.session_id);
     assert!((60..=3600).contains(&one.expires_in_s), "short-lived: {}", one.expires_in_s);
-    let other = ticket(&bench).await;
-    assert_ne!((one.ticket, one.session_id), (other.ticket, other.session_id));
+    let other = ingest_token(&bench).await;
+    assert_ne!((one.ingest_token, one.session_id), (other.ingest_token, other.session_id));
 }
 
 #[tokio::test]
-async fn the_public_door_stamps_who_it_was() {
+async fn the_page_receiver_stamps_who_it_was() {
     let bench = Bench::start_with(&[], &[("OTEL_SERVICE_NAME", "shop")]);
     let trace_id = new_trace_id();
     let before_ns = crate::support::now_ns();
-    json(public(&bench, &ticket(&bench).await.ticket, one_span(&trace_id)), 200).await;
+    json(public(&bench, &ingest_token(&bench).await.ingest_token, one_span(&trace_id)), 200).await;
     let span = only_span(&bench, &trace_id).await;
     let everywhere = [span.attributes.clone(), span.resource.clone()].concat();
     assert_eq!(span.service, "shop-web", "whatever the page claims");
@@ -272,12 +272,12 @@ async fn the_public_door_stamps_who_it_was() {
 async fn the_name_of_the_pages_can_be_set() {
     let bench = Bench::start_with(&["--browser-service-name", "window"], &[]);
     let trace_id = new_trace_id();
-    json(public(&bench, &ticket(&bench).await.ticket, one_span(&trace_id)), 200).await;
+    json(public(&bench, &ingest_token(&bench).await.ingest_token, one_span(&trace_id)), 200).await;
     assert_eq!(only_span(&bench, &trace_id).await.service, "window");
 }
 
 #[tokio::test]
-async fn the_trusted_door_does_not_say_that_a_browser_said_it() {
+async fn the_otlp_receiver_does_not_say_that_a_browser_said_it() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     let mut sent = span(&trace_id, "open");
@@ -289,22 +289,22 @@ async fn the_trusted_door_does_not_say_that_a_browser_said_it() {
 }
 
 #[tokio::test]
-async fn the_public_door_takes_protobuf_and_gzip() {
+async fn the_page_receiver_takes_protobuf_and_gzip() {
     let bench = Bench::start();
-    let ticket = ticket(&bench).await.ticket;
+    let ingest_token = ingest_token(&bench).await.ingest_token;
     let trace_id = new_trace_id();
     let body = gzip(&encode_traces(&[span(&trace_id, "open")], Encoding::Protobuf));
     let request = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, PROTOBUF);
-    let request = request.header(header::CONTENT_ENCODING, "gzip").header(TICKET, &ticket).body(body);
+    let request = request.header(header::CONTENT_ENCODING, "gzip").header(INGEST_TOKEN, &ingest_token).body(body);
     assert_protobuf(&request.send().await.unwrap(), 200);
     assert_eq!(only_span(&bench, &trace_id).await.service, "throughline-web");
 }
 
 #[tokio::test]
-async fn without_a_valid_ticket_nothing_comes_in() {
+async fn without_a_valid_ingest_token_nothing_comes_in() {
     let bench = Bench::start();
-    let stranger = ticket(&Bench::start()).await.ticket;
-    let valid = ticket(&bench).await.ticket;
+    let stranger = ingest_token(&Bench::start()).await.ingest_token;
+    let valid = ingest_token(&bench).await.ingest_token;
     let (head, signature) = valid.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { 'B' } else { 'A' };
     let tampered = format!("{head}.{first}{}", &signature[1..]);
@@ -318,30 +318,30 @@ async fn without_a_valid_ticket_nothing_comes_in() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_good_for_the_server_that_comes_back() {
+async fn an_ingest_token_is_good_for_the_server_that_comes_back() {
     let mut bench = Bench::start();
-    let ticket = ticket(&bench).await.ticket;
+    let ingest_token = ingest_token(&bench).await.ingest_token;
     bench.restart();
     let trace_id = new_trace_id();
-    json(public(&bench, &ticket, one_span(&trace_id)), 200).await;
+    json(public(&bench, &ingest_token, one_span(&trace_id)), 200).await;
     assert_eq!(only_span(&bench, &trace_id).await.name, "open");
 }
 
 #[tokio::test]
 async fn pages_of_a_foreign_origin_are_turned_away() {
     let bench = Bench::start();
-    let ticket = ticket(&bench).await.ticket;
+    let ingest_token = ingest_token(&bench).await.ingest_token;
     let trace_id = new_trace_id();
     for origin in ["http://evil.test", "null", "http://127.0.0.1:1"] {
-        let batch = public(&bench, &ticket, one_span(&trace_id)).header(header::ORIGIN, origin);
+        let batch = public(&bench, &ingest_token, one_span(&trace_id)).header(header::ORIGIN, origin);
         refused(batch, 403, PERMISSION_DENIED).await;
-        let asked = bench.request("POST", "/v1/ticket").header(header::ORIGIN, origin).send().await.unwrap();
+        let asked = bench.request("POST", "/v1/ingest-token").header(header::ORIGIN, origin).send().await.unwrap();
         assert_eq!(asked.status(), 403, "{origin}");
-        assert!(!asked.text().await.unwrap().contains("v1."), "{origin} was given a ticket");
+        assert!(!asked.text().await.unwrap().contains("v1."), "{origin} was given an ingest token");
     }
     assert!(bench.find_trace(&trace_id).await.is_none());
     // One's own pages say where they are from as well.
-    let own = public(&bench, &ticket, one_span(&trace_id)).header(header::ORIGIN, bench.server().base());
+    let own = public(&bench, &ingest_token, one_span(&trace_id)).header(header::ORIGIN, bench.server().base());
     json(own, 200).await;
 }
 
@@ -349,9 +349,9 @@ async fn pages_of_a_foreign_origin_are_turned_away() {
 async fn pages_of_an_allowed_origin_come_in() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", "http://localhost:3000")]);
     let origin = "http://localhost:3000";
-    let request = bench.request("POST", "/v1/ticket").header(header::ORIGIN, origin);
-    let ticket: Ticket = read(request).await;
+    let request = bench.request("POST", "/v1/ingest-token").header(header::ORIGIN, origin);
+    let ingest_token: IngestToken = read(request).await;
     let trace_id = new_trace_id();
-    json(public(&bench, &ticket.ticket, one_span(&trace_id)).header(header::ORIGIN, origin), 200).await;
+    json(public(&bench, &ingest_token.ingest_token, one_span(&trace_id)).header(header::ORIGIN, origin), 200).await;
     assert_eq!(only_span(&bench, &trace_id).await.name, "open");
 }

@@ -16,7 +16,7 @@ const MAX_PASSES: usize = 8;
 /// What is taken out.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum ScrubRule {
+pub enum RedactionRule {
     /// Credentials: bearer tokens, `authorization` headers, JSON web tokens, and whatever an attribute or a parameter holds
     /// that is called `password`, `api_key`, `cookie` and the like.
     Authorization,
@@ -37,22 +37,22 @@ pub struct PatternError(#[source] regex::Error);
 /// A rule that there is not.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is none of authorization, card, email")]
-pub struct UnknownScrubRule(String);
+pub struct UnknownRedactionRule(String);
 
-impl FromStr for ScrubRule {
-    type Err = UnknownScrubRule;
+impl FromStr for RedactionRule {
+    type Err = UnknownRedactionRule;
 
-    fn from_str(name: &str) -> Result<Self, UnknownScrubRule> {
+    fn from_str(name: &str) -> Result<Self, UnknownRedactionRule> {
         match name {
             "authorization" => Ok(Self::Authorization),
             "card" => Ok(Self::Card),
             "email" => Ok(Self::Email),
-            other => Err(UnknownScrubRule(other.to_owned())),
+            other => Err(UnknownRedactionRule(other.to_owned())),
         }
     }
 }
 
-impl ScrubRule {
+impl RedactionRule {
     /// Whatever matches this regular expression, in the syntax of the crate `regex`.
     ///
     /// # Errors
@@ -86,12 +86,12 @@ const SECRET_KEYS: [&str; 12] = [
 
 /// The rules at work.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Scrubber {
-    rules: Vec<ScrubRule>,
+pub(crate) struct Redactor {
+    rules: Vec<RedactionRule>,
 }
 
-impl Scrubber {
-    pub(crate) fn new(rules: Vec<ScrubRule>) -> Self {
+impl Redactor {
+    pub(crate) fn new(rules: Vec<RedactionRule>) -> Self {
         Self { rules }
     }
 
@@ -141,7 +141,7 @@ impl Scrubber {
     }
 
     fn is_secret(&self, key: &str) -> bool {
-        self.rules.iter().any(|rule| matches!(rule, ScrubRule::Authorization))
+        self.rules.iter().any(|rule| matches!(rule, RedactionRule::Authorization))
             && SECRET_KEYS.iter().any(|secret| {
                 let tail = key.len().checked_sub(secret.len()).and_then(|start| key.get(start..));
                 tail.is_some_and(|tail| tail.eq_ignore_ascii_case(secret))
@@ -154,15 +154,15 @@ impl Scrubber {
             Value::String(text) => self.text(text, count),
             Value::Bytes(bytes) => {
                 if let Ok(text) = str::from_utf8(bytes)
-                    && let Some(scrubbed) = self.scrubbed(text)
+                    && let Some(redacted) = self.redacted(text)
                 {
-                    *bytes = scrubbed.into_bytes();
+                    *bytes = redacted.into_bytes();
                     *count += 1;
                 }
             }
             // A card number may come as a number.
             Value::Int(number) => {
-                if self.scrubbed(&number.to_string()).is_some() {
+                if self.redacted(&number.to_string()).is_some() {
                     *value = Value::from(REDACTED);
                     *count += 1;
                 }
@@ -174,20 +174,20 @@ impl Scrubber {
     }
 
     fn text(&self, text: &mut String, count: &mut u64) {
-        if let Some(scrubbed) = self.scrubbed(text) {
-            *text = scrubbed;
+        if let Some(redacted) = self.redacted(text) {
+            *text = redacted;
             *count += 1;
         }
     }
 
-    /// The text without secrets; `None` if there were none. What is left has none either: scrubbed again it is the same.
-    pub(crate) fn scrubbed(&self, text: &str) -> Option<String> {
-        let mut scrubbed = text::pass(&self.rules, text)?;
+    /// The text without secrets; `None` if there were none. What is left has none either: redacted again it is the same.
+    pub(crate) fn redacted(&self, text: &str) -> Option<String> {
+        let mut redacted = text::pass(&self.rules, text)?;
         // What was taken out may have hidden another from the patterns: their words begin and end where others do.
         for _ in 1..MAX_PASSES {
-            match text::pass(&self.rules, &scrubbed) {
-                Some(next) => scrubbed = next,
-                None => return Some(scrubbed),
+            match text::pass(&self.rules, &redacted) {
+                Some(next) => redacted = next,
+                None => return Some(redacted),
             }
         }
         // Nobody writes that but to see what happens.
@@ -203,17 +203,17 @@ mod tests {
     use throughline_context::{SpanId, TraceId};
     use throughline_otlp::{Event, Link};
 
-    fn scrubber() -> Scrubber {
-        Scrubber::new(ScrubRule::default_rules())
+    fn redactor() -> Redactor {
+        Redactor::new(RedactionRule::default_rules())
     }
 
-    fn scrub(text: &str) -> String {
-        scrubber().scrubbed(text).unwrap_or_else(|| text.to_owned())
+    fn redact(text: &str) -> String {
+        redactor().redacted(text).unwrap_or_else(|| text.to_owned())
     }
 
     #[test]
     fn secrets_go_and_the_rest_stays() {
-        for (text, scrubbed) in [
+        for (text, redacted) in [
             ("ada@example.com9", "[redacted]9"),
             ("e@2x.comBada@example.com", "[redacted]@example.com"),
             ("sent Authorization: Bearer abc.def-123 to x", "sent [redacted] to x"),
@@ -232,7 +232,7 @@ mod tests {
             ("hi ada@example.com!", "hi [redacted]!"),
             ("/u?mail=ada%40example.co.uk&x", "/u?mail=[redacted]&x"),
         ] {
-            assert_eq!(scrub(text), scrubbed);
+            assert_eq!(redact(text), redacted);
         }
     }
 
@@ -253,7 +253,7 @@ mod tests {
             "password is wrong",
             "rgba(0, 0, 0)",
         ] {
-            assert_eq!(scrub(text), text);
+            assert_eq!(redact(text), text);
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
     fn nothing_of_it_is_left_anywhere() {
         let mut span = span_full_of_it();
         let mut count = 0;
-        scrubber().span(&mut span, &mut count);
+        redactor().span(&mut span, &mut count);
         let shown = format!("{span:?}");
         for secret in [MAIL, "4111111111111111", "a=b", "97, 100, 97, 64"] {
             assert!(!shown.contains(secret), "{secret}: {shown}");
@@ -293,20 +293,20 @@ mod tests {
         let mut record = LogRecord::new(Arc::default(), Arc::default());
         (record.body, record.event_name) = (Value::from(MAIL), MAIL.to_owned());
         let mut scope = Scope { name: MAIL.to_owned(), ..Scope::default() };
-        scrubber().log_record(&mut record, &mut count);
-        scrubber().scope(&mut scope, &mut count);
+        redactor().log_record(&mut record, &mut count);
+        redactor().scope(&mut scope, &mut count);
         assert!(!format!("{record:?}{scope:?}").contains(MAIL));
     }
 
     #[test]
     fn rules_are_chosen() {
-        let card_only = Scrubber::new(vec!["card".parse().unwrap()]);
-        assert_eq!(card_only.scrubbed("ada@example.com password=x"), None);
-        assert!("cards".parse::<ScrubRule>().is_err());
-        let own = Scrubber::new(vec![ScrubRule::Pattern(Regex::new("emp-[0-9]+").unwrap())]);
-        assert_eq!(own.scrubbed("by emp-17").as_deref(), Some("by [redacted]"));
+        let card_only = Redactor::new(vec!["card".parse().unwrap()]);
+        assert_eq!(card_only.redacted("ada@example.com password=x"), None);
+        assert!("cards".parse::<RedactionRule>().is_err());
+        let own = Redactor::new(vec![RedactionRule::Pattern(Regex::new("emp-[0-9]+").unwrap())]);
+        assert_eq!(own.redacted("by emp-17").as_deref(), Some("by [redacted]"));
         let mut span = span_full_of_it();
-        Scrubber::default().span(&mut span, &mut 0);
+        Redactor::default().span(&mut span, &mut 0);
         assert_eq!(span, span_full_of_it());
     }
 
@@ -360,14 +360,14 @@ mod tests {
     fn what_hides_behind_a_secret_goes_too() {
         // No word of its own before the address is gone.
         let text = "a@b.aaaaaaaaaaaaaaaaaaaaaaaapassword=hunter2";
-        assert_eq!(scrub(text), "[redacted]password=[redacted]");
-        assert_eq!(scrub("a@b.cc@d.ee"), "[redacted]@d.ee");
+        assert_eq!(redact(text), "[redacted]password=[redacted]");
+        assert_eq!(redact("a@b.cc@d.ee"), "[redacted]@d.ee");
     }
 
     #[test]
     fn a_pattern_does_not_eat_what_stands_for_secrets() {
         let with = |pattern: &str, text: &str| {
-            Scrubber::new(vec![ScrubRule::Email, ScrubRule::pattern(pattern).unwrap()]).scrubbed(text)
+            Redactor::new(vec![RedactionRule::Email, RedactionRule::pattern(pattern).unwrap()]).redacted(text)
         };
         assert_eq!(with("red", "a red [redacted]").as_deref(), Some("a [redacted] [redacted]"));
         assert_eq!(with("red", "[redacted]"), None);
@@ -379,27 +379,27 @@ mod tests {
     proptest! {
         #[test]
         fn what_changes_says_so(text in "[a-z0-9 @.=:/%-]{0,60}|\\PC{0,40}") {
-            let once = scrub(&text);
+            let once = redact(&text);
             prop_assert!(once == text || once.contains(REDACTED));
         }
 
         #[test]
-        fn scrubbing_again_changes_nothing(text in texts(), own in patterns()) {
-            let once = scrub(&text);
-            prop_assert_eq!(scrub(&once), once);
-            let rules = ScrubRule::default_rules().into_iter().chain([ScrubRule::pattern(own).unwrap()]).collect();
-            let scrubber = Scrubber::new(rules);
-            let once = scrubber.scrubbed(&text).unwrap_or_else(|| text.clone());
-            prop_assert_eq!(scrubber.scrubbed(&once), None, "{}", once);
+        fn redaction_again_changes_nothing(text in texts(), own in patterns()) {
+            let once = redact(&text);
+            prop_assert_eq!(redact(&once), once);
+            let rules = RedactionRule::default_rules().into_iter().chain([RedactionRule::pattern(own).unwrap()]).collect();
+            let redactor = Redactor::new(rules);
+            let once = redactor.redacted(&text).unwrap_or_else(|| text.clone());
+            prop_assert_eq!(redactor.redacted(&once), None, "{}", once);
         }
 
         #[test]
         fn nor_does_it_in_attributes(key in texts(), value in texts()) {
             let mut once = vec![KeyValue::new(key, value)];
-            scrubber().attributes(&mut once, &mut 0);
+            redactor().attributes(&mut once, &mut 0);
             let mut twice = once.clone();
             let mut count = 0;
-            scrubber().attributes(&mut twice, &mut count);
+            redactor().attributes(&mut twice, &mut count);
             prop_assert_eq!((twice, count), (once, 0));
         }
     }

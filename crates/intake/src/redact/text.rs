@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::LazyLock};
 
 use regex::{Captures, Regex};
 
-use super::{REDACTED, ScrubRule};
+use super::{REDACTED, RedactionRule};
 
 /// Digits of a card.
 const SHORTEST_CARD: usize = 13;
@@ -37,26 +37,26 @@ static EMAIL: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"[A-Za-z0-9._%+-]{1,64}(?:@|%40)((?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24})"));
 
 /// The text after all rules, one after the other; `None` if they leave it as it is.
-pub(super) fn pass(rules: &[ScrubRule], text: &str) -> Option<String> {
+pub(super) fn pass(rules: &[RedactionRule], text: &str) -> Option<String> {
     let mut result = Cow::Borrowed(text);
     for rule in rules {
         match rule {
-            ScrubRule::Authorization => {
+            RedactionRule::Authorization => {
                 replace(&mut result, &CREDENTIAL, |_| Some(REDACTED.to_owned()));
                 replace(&mut result, &BEARER, |found| is_credential(&found[1]).then(|| REDACTED.to_owned()));
                 replace(&mut result, &PARAMETER, |found| {
                     (&found[3] != REDACTED).then(|| format!("{}{}{REDACTED}", &found[1], &found[2]))
                 });
             }
-            ScrubRule::Card => replace(&mut result, &DIGITS, |found| Some(without_cards(&found[0]))),
-            ScrubRule::Email => {
+            RedactionRule::Card => replace(&mut result, &DIGITS, |found| Some(without_cards(&found[0]))),
+            RedactionRule::Email => {
                 replace(&mut result, &EMAIL, |found| (!is_density(&found[1])).then(|| REDACTED.to_owned()));
             }
-            ScrubRule::Pattern(pattern) => replace_own(&mut result, pattern),
+            RedactionRule::Pattern(pattern) => replace_own(&mut result, pattern),
         }
     }
     match result {
-        Cow::Owned(scrubbed) if scrubbed != text => Some(scrubbed),
+        Cow::Owned(redacted) if redacted != text => Some(redacted),
         _ => None,
     }
 }

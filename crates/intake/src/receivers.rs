@@ -1,7 +1,7 @@
-//! The doors over HTTP.
+//! The receivers over HTTP.
 
 use crate::{
-    IntakeConfig, SessionId, Stats, TicketError, TicketKeys,
+    IntakeConfig, SessionId, Stats, IngestTokenError, IngestTokenKeys,
     body::{self, Buffered, Memory},
     config::BodyLimits,
     decode::{self, Taken},
@@ -10,9 +10,9 @@ use crate::{
     origin::AllowedOrigins,
     rate::{RateLimiter, Sender},
     refusal::Refusal,
-    scrub::Scrubber,
+    redact::Redactor,
     session::SessionIdError,
-    stamp::Stamp,
+    enrich::Enrichment,
     stats::Counters,
 };
 use axum::{
@@ -34,38 +34,38 @@ use throughline_otlp::{DataPoint, Encoding, LogRecord, Signal, Span, encode_resp
 use throughline_store::{Appended, Store};
 use tokio::sync::Semaphore;
 
-/// The header in which a browser sends its ticket. What cannot set headers (`sendBeacon`) uses the query `?ticket=`.
-pub const TICKET_HEADER: &str = ingest_token::HEADER;
+/// The header in which a browser sends its ingest token. What cannot set headers (`sendBeacon`) uses the query `?ingest_token=`.
+pub const INGEST_TOKEN_HEADER: &str = ingest_token::HEADER;
 
-/// How many bodies are decoded at once at one door: decoded, a small hostile body may take many times its size.
+/// How many bodies are decoded at once at one receiver: decoded, a small hostile body may take many times its size.
 const DECODERS: usize = 2;
 /// Up to so many bytes are decoded where they were read; more would hold other tasks up.
 const DECODE_INLINE_BYTES: usize = 16 * 1024;
-const TICKET_REQUEST: BodyLimits =
+const INGEST_TOKEN_REQUEST: BodyLimits =
     BodyLimits { wire_bytes: 1024, inflated_bytes: 1024, timeout: Duration::from_secs(5), total_bytes: 64 * 1024 };
 
-/// Who sent a request, for the public door: put into its extensions by whoever knows which forwarding header to trust.
+/// Who sent a request, for the receiver for pages: put into its extensions by whoever knows which forwarding header to trust.
 /// Without it, axum's connect info is used; without that, `client.address` is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
-/// A ticket and what its holder should know.
+/// An ingest token and what its holder should know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct IssuedTicket {
+pub struct IssuedIngestToken {
     /// To be sent with every batch.
-    pub ticket: String,
+    pub ingest_token: String,
     /// 32 hex digits: `session.id` of everything sent with it.
     pub session_id: String,
     /// How long it is good, seconds.
     pub expires_in_s: u64,
 }
 
-/// Why there is no ticket.
+/// Why there is no ingest token.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// The session id that the ticket should be for is none.
+    /// The session id that the ingest token should be for is none.
     #[error(transparent)]
     SessionId(#[from] SessionIdError),
     /// The system has no randomness for a new session id.
@@ -73,7 +73,7 @@ pub enum IssueError {
     Random(#[source] getrandom::Error),
 }
 
-/// What both doors share. Clones are the same intake.
+/// What both receivers share. Clones are the same intake.
 #[derive(Clone, Debug)]
 pub struct Intake {
     pub(crate) shared: Arc<Shared>,
@@ -83,24 +83,24 @@ pub struct Intake {
 pub(crate) struct Shared {
     stores: Stores,
     config: IntakeConfig,
-    ticket_keys: RwLock<Arc<TicketKeys>>,
+    ingest_token_keys: RwLock<Arc<IngestTokenKeys>>,
     origins: AllowedOrigins,
     rate: RateLimiter,
-    scrubber: Scrubber,
-    public: Door,
-    pub(crate) trusted: Door,
-    ticket: Door,
+    redactor: Redactor,
+    public: Receiver,
+    pub(crate) trusted: Receiver,
+    ingest_token: Receiver,
     pub(crate) counters: Counters,
 }
 
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Receiver {
     pub(crate) limits: BodyLimits,
     pub(crate) memory: Memory,
     decoders: Semaphore,
 }
 
-impl Door {
+impl Receiver {
     fn new(limits: BodyLimits) -> Self {
         Self { limits, memory: Memory::new(&limits), decoders: Semaphore::new(DECODERS) }
     }
@@ -114,36 +114,36 @@ impl Intake {
         let shared = Shared {
             rate: RateLimiter::new(limits, Instant::now()),
             stores: Stores { store, metrics: config.metrics.clone() },
-            ticket_keys: RwLock::new(Arc::new(config.ticket_keys.clone())),
-            scrubber: Scrubber::new(config.scrub.clone()),
+            ingest_token_keys: RwLock::new(Arc::new(config.ingest_token_keys.clone())),
+            redactor: Redactor::new(config.redact.clone()),
             origins: AllowedOrigins::new(&config.allowed_origins),
-            public: Door::new(limits.public_body),
-            trusted: Door::new(limits.trusted_body),
-            ticket: Door::new(TICKET_REQUEST),
+            public: Receiver::new(limits.page_body),
+            trusted: Receiver::new(limits.otlp_body),
+            ingest_token: Receiver::new(INGEST_TOKEN_REQUEST),
             counters: Counters::default(),
             config,
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// A ticket for this session (32 lower-case hex digits), or for a new one.
+    /// An ingest token for this session (32 lower-case hex digits), or for a new one.
     ///
     /// # Errors
     /// The session id is not of that form, or the system has no randomness for a new one.
-    pub fn issue_ticket(&self, session_id: Option<&str>) -> Result<IssuedTicket, IssueError> {
+    pub fn issue_ingest_token(&self, session_id: Option<&str>) -> Result<IssuedIngestToken, IssueError> {
         let config = &self.shared.config;
         let session_id = match session_id {
             Some(text) => text.parse()?,
             None => SessionId::random().map_err(IssueError::Random)?,
         };
         let (service_name, now_s) = (&config.browser_service_name, unix_now().as_secs());
-        let ticket = self.shared.ticket_keys().issue(session_id, service_name, now_s, config.ticket_ttl);
-        Ok(IssuedTicket { ticket, session_id: session_id.to_string(), expires_in_s: config.ticket_ttl.as_secs() })
+        let ingest_token = self.shared.ingest_token_keys().issue(session_id, service_name, now_s, config.ingest_token_ttl);
+        Ok(IssuedIngestToken { ingest_token, session_id: session_id.to_string(), expires_in_s: config.ingest_token_ttl.as_secs() })
     }
 
-    /// From now on tickets are signed and checked with these.
-    pub fn set_ticket_keys(&self, keys: TicketKeys) {
-        *self.shared.ticket_keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    /// From now on ingest tokens are signed and checked with these.
+    pub fn set_ingest_token_keys(&self, keys: IngestTokenKeys) {
+        *self.shared.ingest_token_keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// What came in so far, and what did not.
@@ -153,7 +153,7 @@ impl Intake {
     }
 }
 
-/// The door for browsers: `POST /v1/traces` and `POST /v1/logs` with a ticket, `POST /v1/ticket`. CORS headers are the
+/// The receiver for browsers: `POST /v1/traces` and `POST /v1/logs` with an ingest token, `POST /v1/ingest-token`. CORS headers are the
 /// caller's to add.
 pub fn public_router(intake: Intake) -> Router {
     Router::new()
@@ -163,9 +163,9 @@ pub fn public_router(intake: Intake) -> Router {
         .with_state(intake)
 }
 
-/// The door for programs of the same machine: `POST /v1/traces`, `POST /v1/logs`, and `POST /v1/metrics` where there is a place
+/// The receiver for programs of the same machine: `POST /v1/traces`, `POST /v1/logs`, and `POST /v1/metrics` where there is a place
 /// for data points. Without a token it must not be reachable from elsewhere.
-pub fn trusted_router(intake: Intake) -> Router {
+pub fn otlp_router(intake: Intake) -> Router {
     let mut router = Router::new()
         .route(Signal::Traces.path(), post(trusted::<Span>))
         .route(Signal::Logs.path(), post(trusted::<LogRecord>));
@@ -175,7 +175,7 @@ pub fn trusted_router(intake: Intake) -> Router {
     router.with_state(intake)
 }
 
-/// The same door for OTLP/gRPC: the three `Export` methods, and `UNIMPLEMENTED` for whatever else is called.
+/// The same receiver for OTLP/gRPC: the three `Export` methods, and `UNIMPLEMENTED` for whatever else is called.
 pub fn grpc_router(intake: Intake) -> Router {
     let mut router = Router::new()
         .route(grpc::TRACES, post(grpc::export::<Span>))
@@ -232,13 +232,13 @@ impl Shared {
         refusal.into_response(encoding)
     }
 
-    /// Whether a request may come through the trusted doors.
+    /// Whether a request may come through the OTLP receivers.
     pub(crate) fn trust(&self, headers: &HeaderMap) -> Result<(), Refusal> {
         // No page has business here, and a browser on this machine would reach the port.
         if headers.contains_key(header::ORIGIN) {
             return Err(Refusal::Origin);
         }
-        match &self.config.trusted_token {
+        match &self.config.otlp_token {
             Some(token) if !token.is_in(headers) => Err(Refusal::Token),
             _ => Ok(()),
         }
@@ -252,12 +252,12 @@ impl Shared {
     ) -> Result<Taken<R>, Refusal> {
         self.trust(&parts.headers)?;
         let encoding = encoding.ok_or(Refusal::ContentType)?;
-        let door = &self.trusted;
-        let body = body::read(body, &parts.headers, &door.limits, &door.memory, &self.counters).await?;
+        let receiver = &self.trusted;
+        let body = body::read(body, &parts.headers, &receiver.limits, &receiver.memory, &self.counters).await?;
         self.keep_trusted(&body, encoding).await
     }
 
-    /// What both trusted doors do with a body that is all there.
+    /// What both OTLP receivers do with a body that is all there.
     pub(crate) async fn keep_trusted<R: Item>(&self, body: &Buffered, encoding: Encoding) -> Result<Taken<R>, Refusal> {
         let taken = self.trusted.decode(body, || decode::trusted(body.bytes(), encoding)).await?;
         self.store(taken).await
@@ -273,30 +273,30 @@ impl Shared {
             return Err(Refusal::Origin);
         }
         let received = unix_now();
-        let ticket = ticket_of(&parts.headers, &parts.uri).ok_or(TicketError::Missing)?;
+        let ingest_token = ingest_token_of(&parts.headers, &parts.uri).ok_or(IngestTokenError::Missing)?;
         let service_name = &self.config.browser_service_name;
-        let claims = self.ticket_keys().verify(service_name, ticket, received.as_secs())?;
+        let claims = self.ingest_token_keys().verify(service_name, ingest_token, received.as_secs())?;
         let sender = Sender { session: claims.session_id, client: client_address(parts) };
         self.rate.admit(sender, Instant::now()).map_err(|wait| Refusal::Rate { wait })?;
         let encoding = encoding.ok_or(Refusal::ContentType)?;
-        let door = &self.public;
-        let body = body::read(body, &parts.headers, &door.limits, &door.memory, &self.counters).await?;
-        let stamp = Stamp {
+        let receiver = &self.public;
+        let body = body::read(body, &parts.headers, &receiver.limits, &receiver.memory, &self.counters).await?;
+        let enrichment = Enrichment {
             service_name,
             resource_attributes: &self.config.resource_attributes,
             session_id: claims.session_id,
             client_address: sender.client,
             received_ns: i64::try_from(received.as_nanos()).unwrap_or(i64::MAX),
-            scrubber: &self.scrubber,
+            redactor: &self.redactor,
         };
         let limits = &self.config.limits;
-        let taken = door.decode(&body, || decode::public(body.bytes(), encoding, limits, &stamp)).await?;
+        let taken = receiver.decode(&body, || decode::public(body.bytes(), encoding, limits, &enrichment)).await?;
         self.rate.charge(sender, taken.records.len() + taken.rejections.len(), Instant::now());
         self.store(taken).await
     }
 
-    fn ticket_keys(&self) -> Arc<TicketKeys> {
-        Arc::clone(&self.ticket_keys.read().unwrap_or_else(PoisonError::into_inner))
+    fn ingest_token_keys(&self) -> Arc<IngestTokenKeys> {
+        Arc::clone(&self.ingest_token_keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Resolves when the records are committed.
@@ -308,7 +308,7 @@ impl Shared {
     }
 }
 
-impl Door {
+impl Receiver {
     /// Decodes, few at a time.
     async fn decode<T>(&self, body: &Buffered, decode: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
         let _turn = self.decoders.acquire().await.expect("the semaphore is never closed");
@@ -321,12 +321,12 @@ impl Door {
 }
 
 /// The header's, else the query's.
-fn ticket_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
-    match headers.get(TICKET_HEADER) {
-        // What is not text is a malformed ticket, as an empty one is.
-        Some(ticket) => Some(ticket.to_str().unwrap_or("")),
+fn ingest_token_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    match headers.get(INGEST_TOKEN_HEADER) {
+        // What is not text is a malformed ingest token, as an empty one is.
+        Some(ingest_token) => Some(ingest_token.to_str().unwrap_or("")),
         None => uri.query()?.split('&').find_map(|pair| match pair.split_once('=') {
-            Some((ingest_token::PARAMETER, ticket)) => Some(ticket),
+            Some((ingest_token::PARAMETER, ingest_token)) => Some(ingest_token),
             _ => None,
         }),
     }
@@ -343,42 +343,42 @@ fn client_address(parts: &Parts) -> Option<IpAddr> {
 }
 
 fn unix_now() -> Duration {
-    // A clock before 1970 stands still at 1970: tickets then neither expire nor are good for long.
+    // A clock before 1970 stands still at 1970: ingest tokens then neither expire nor are good for long.
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
 #[derive(Default, Deserialize)]
-struct TicketRequest {
+struct IngestTokenRequest {
     session_id: Option<String>,
 }
 
 async fn issue(State(intake): State<Intake>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     match intake.issue(&parts, &mut body).await {
-        Ok(ticket) => ([(header::CACHE_CONTROL, "no-store")], axum::Json(ticket)).into_response(),
+        Ok(ingest_token) => ([(header::CACHE_CONTROL, "no-store")], axum::Json(ingest_token)).into_response(),
         Err(refusal) => intake.shared.refuse(refusal, Encoding::Json, &parts, body),
     }
 }
 
 impl Intake {
-    async fn issue(&self, parts: &Parts, body: &mut Body) -> Result<IssuedTicket, Refusal> {
+    async fn issue(&self, parts: &Parts, body: &mut Body) -> Result<IssuedIngestToken, Refusal> {
         let shared = &self.shared;
         if !shared.origins.admit(&parts.headers, &parts.uri) {
             return Err(Refusal::Origin);
         }
         let admitted = shared.rate.admit_client(client_address(parts), Instant::now());
         admitted.map_err(|wait| Refusal::Rate { wait })?;
-        let door = &shared.ticket;
-        let body = body::read(body, &parts.headers, &door.limits, &door.memory, &shared.counters).await?;
-        let asked: TicketRequest = if body.bytes().is_empty() {
-            TicketRequest::default()
+        let receiver = &shared.ingest_token;
+        let body = body::read(body, &parts.headers, &receiver.limits, &receiver.memory, &shared.counters).await?;
+        let asked: IngestTokenRequest = if body.bytes().is_empty() {
+            IngestTokenRequest::default()
         } else {
             serde_json::from_slice(body.bytes()).map_err(|error| Refusal::Malformed(error.to_string()))?
         };
-        self.issue_ticket(asked.session_id.as_deref()).map_err(|error| match error {
+        self.issue_ingest_token(asked.session_id.as_deref()).map_err(|error| match error {
             IssueError::SessionId(error) => Refusal::Malformed(error.to_string()),
             IssueError::Random(error) => {
-                tracing::error!(%error, "no ticket for a new session");
+                tracing::error!(%error, "no ingest token for a new session");
                 Refusal::Failed
             }
         })

@@ -17,9 +17,9 @@ const PRODUCTS: [&str; 3] = ["dist", "node_modules", "target"];
 
 /// A listing of files with one heading line, comparable with an earlier one.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Stamp(String);
+pub(crate) struct Fingerprint(String);
 
-impl Stamp {
+impl Fingerprint {
     /// Lists `inputs` (files or folders below `root`, without the products in them) and everything in `output`.
     /// `heading` stands for what is no file, such as the profile. What does not exist is left out, so that its
     /// appearing is a change.
@@ -101,52 +101,52 @@ mod tests {
             fs::write(path, text).unwrap();
         }
 
-        fn stamp(&self, heading: &str) -> Stamp {
-            Stamp::take(self.0.path(), heading, &["src", "absent.toml"], &self.0.path().join("out")).unwrap()
+        fn fingerprint(&self, heading: &str) -> Fingerprint {
+            Fingerprint::take(self.0.path(), heading, &["src", "absent.toml"], &self.0.path().join("out")).unwrap()
         }
     }
 
     #[test]
     fn nothing_changed_is_no_difference() {
         let tree = Tree::new();
-        let file = tree.0.path().join("state/stamp");
-        tree.stamp("release").write(&file).unwrap();
-        assert_eq!(tree.stamp("release").difference(&Stamp::read(&file).unwrap()), None);
+        let file = tree.0.path().join("state/fingerprint");
+        tree.fingerprint("release").write(&file).unwrap();
+        assert_eq!(tree.fingerprint("release").difference(&Fingerprint::read(&file).unwrap()), None);
     }
 
     #[test]
     fn every_kind_of_change_is_named() {
         let tree = Tree::new();
-        let before = tree.stamp("release");
-        assert_eq!(tree.stamp("dev").difference(&before), Some("dev"));
+        let before = tree.fingerprint("release");
+        assert_eq!(tree.fingerprint("dev").difference(&before), Some("dev"));
 
         tree.write("src/lib.rs", "three");
-        assert_eq!(tree.stamp("release").difference(&before).map(slashes), Some("src/lib.rs".to_owned()));
+        assert_eq!(tree.fingerprint("release").difference(&before).map(slashes), Some("src/lib.rs".to_owned()));
 
-        let before = tree.stamp("release");
+        let before = tree.fingerprint("release");
         tree.write("absent.toml", "");
-        assert_eq!(tree.stamp("release").difference(&before), Some("absent.toml"));
+        assert_eq!(tree.fingerprint("release").difference(&before), Some("absent.toml"));
 
-        let before = tree.stamp("release");
+        let before = tree.fingerprint("release");
         fs::remove_file(tree.0.path().join("out/page.js")).unwrap();
-        assert_eq!(tree.stamp("release").difference(&before).map(slashes), Some("out/page.js".to_owned()));
+        assert_eq!(tree.fingerprint("release").difference(&before).map(slashes), Some("out/page.js".to_owned()));
     }
 
     #[test]
     fn a_file_touched_without_a_change_of_size_counts() {
         let tree = Tree::new();
-        let before = tree.stamp("release");
+        let before = tree.fingerprint("release");
         let file = fs::File::options().write(true).open(tree.0.path().join("src/lib.rs")).unwrap();
         file.set_modified(UNIX_EPOCH).unwrap();
-        assert!(tree.stamp("release").difference(&before).is_some());
+        assert!(tree.fingerprint("release").difference(&before).is_some());
     }
 
     #[test]
     fn what_is_built_among_the_inputs_does_not_count() {
         let tree = Tree::new();
-        let before = tree.stamp("release");
+        let before = tree.fingerprint("release");
         tree.write("src/dist/new.js", "");
-        assert_eq!(tree.stamp("release").difference(&before), None);
+        assert_eq!(tree.fingerprint("release").difference(&before), None);
     }
 
     fn slashes(path: &str) -> String {

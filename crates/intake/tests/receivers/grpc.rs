@@ -1,10 +1,10 @@
-//! The trusted door over gRPC.
+//! The OTLP receiver over gRPC.
 
 use axum::body::{Body, Bytes};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use throughline_intake::{TrustedToken, grpc_router};
+use throughline_intake::{OtlpToken, grpc_router};
 use throughline_otlp::{Encoding, LogRecord, Signal, Span, encode, encode_response};
 use tower::ServiceExt as _;
 
@@ -103,8 +103,8 @@ async fn bad_ids_are_a_partial_success() {
 #[tokio::test]
 async fn what_is_wrong_has_its_code() {
     let bench = bench_with(|config| {
-        config.limits.trusted_body.wire_bytes = 10_000;
-        config.limits.trusted_body.inflated_bytes = 50_000;
+        config.limits.otlp_body.wire_bytes = 10_000;
+        config.limits.otlp_body.inflated_bytes = 50_000;
     });
     for body in [&b""[..], b"\0\0\0\0\x09abc", b"\x07\0\0\0\0"] {
         refused(&bench, call(TRACES, body), "3", "one gRPC message").await;
@@ -138,7 +138,7 @@ async fn a_store_that_is_busy_says_when_to_come_again() {
 
 #[tokio::test]
 async fn the_token_opens() {
-    let bench = bench_with(|config| config.trusted_token = Some(TrustedToken::new("0123456789abcdef")));
+    let bench = bench_with(|config| config.otlp_token = Some(OtlpToken::new("0123456789abcdef")));
     let message = frame(0, &encode(&[Span::sample(0)], Encoding::Protobuf));
     refused(&bench, call(TRACES, message.clone()), "16", "token").await;
     let wrong = with(call(TRACES, message.clone()), "authorization", "Bearer 0123456789abcdeF");

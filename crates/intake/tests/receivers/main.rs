@@ -1,4 +1,4 @@
-//! Both doors, driven through their routers, over a real store: each test for spans and for log records.
+//! Both receivers, driven through their routers, over a real store: each test for spans and for log records.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 /// Makes each of these a test for spans and one for log records.
@@ -40,8 +40,8 @@ use std::{
 };
 use throughline_context::keys;
 use throughline_intake::{
-    ClientAddress, Intake, IntakeConfig, RateLimit, RecordStats, SessionId, TICKET_HEADER, Ticket, TicketKey,
-    public_router, trusted_router,
+    ClientAddress, Intake, IntakeConfig, RateLimit, RecordStats, SessionId, INGEST_TOKEN_HEADER, IngestToken, IngestTokenKey,
+    public_router, otlp_router,
 };
 use throughline_otlp::{Encoding, KeyValue, LogRecord, Signal, Span, Value, encode, encode_response};
 use throughline_store::{SpanStore as _, Store};
@@ -57,8 +57,8 @@ struct Bench {
     intake: Intake,
 }
 
-fn key() -> TicketKey {
-    TicketKey::from_bytes([42; 32])
+fn key() -> IngestTokenKey {
+    IngestTokenKey::from_bytes([42; 32])
 }
 
 fn bench() -> Bench {
@@ -80,11 +80,11 @@ impl Bench {
     }
 
     fn trusted(&self) -> Router {
-        trusted_router(self.intake.clone())
+        otlp_router(self.intake.clone())
     }
 
-    fn ticket(&self) -> String {
-        self.intake.issue_ticket(Some(SESSION)).unwrap().ticket
+    fn ingest_token(&self) -> String {
+        self.intake.issue_ingest_token(Some(SESSION)).unwrap().ingest_token
     }
 
     async fn stored<R: Sample>(&self) -> Vec<R> {
@@ -170,7 +170,7 @@ async fn refused(
 }
 
 for_both! {
-    the_trusted_door_takes_both_encodings_plain_and_compressed_as_they_are
+    the_otlp_receiver_takes_both_encodings_plain_and_compressed_as_they_are
     a_content_type_may_have_parameters
     nothing_is_a_success
     a_retry_is_stored_once
@@ -178,20 +178,20 @@ for_both! {
     every_refusal_mirrors_the_content_type
     other_content_types_are_refused_in_json
     only_post
-    a_page_does_not_get_through_the_trusted_door
+    a_page_does_not_get_through_the_otlp_receiver
     a_body_that_does_not_come_is_not_waited_for
     a_bomb_without_an_end_is_stopped_at_the_limit
     identity_is_the_servers_to_tell
     the_peer_is_the_client_where_nobody_knows_better
-    no_good_ticket_no_entry
-    a_beacon_has_its_ticket_in_the_query
+    no_good_ingest_token_no_entry
+    a_beacon_has_its_ingest_token_in_the_query
     records_of_another_session_are_rejected_alone
-    limits_of_the_public_door
+    limits_of_the_page_receiver
     a_session_that_floods_is_asked_to_wait
-    other_sites_get_neither_ticket_nor_entry
+    other_sites_get_neither_ingest_token_nor_entry
 }
 
-async fn the_trusted_door_takes_both_encodings_plain_and_compressed_as_they_are<R: Sample>() {
+async fn the_otlp_receiver_takes_both_encodings_plain_and_compressed_as_they_are<R: Sample>() {
     let bench = bench();
     for (number, (encoding, compressed)) in
         BOTH.into_iter().flat_map(|encoding| ["", "gzip", "zstd"].map(|by| (encoding, by))).enumerate()
@@ -222,7 +222,7 @@ async fn nothing_is_a_success<R: Sample>() {
     let bench = bench();
     for encoding in BOTH {
         for router in [bench.trusted(), bench.public()] {
-            let request = with(post::<R>(encoding, Body::empty()), TICKET_HEADER, &bench.ticket());
+            let request = with(post::<R>(encoding, Body::empty()), INGEST_TOKEN_HEADER, &bench.ingest_token());
             let (status, headers, body) = send(router, request).await;
             assert_eq!((status, content_type(&headers)), (StatusCode::OK, encoding.content_type()));
             assert_eq!(body, encode_response(R::SIGNAL, &[], encoding));
@@ -260,13 +260,13 @@ async fn every_refusal_mirrors_the_content_type<R: Sample>() {
     const KIB: usize = 1 << 10;
     let bench = bench_with(|config| {
         let limits = &mut config.limits;
-        (limits.trusted_body.wire_bytes, limits.trusted_body.inflated_bytes) = (40 * KIB, 200 * KIB);
-        (limits.public_body.wire_bytes, limits.public_body.inflated_bytes) = (10 * KIB, 50 * KIB);
+        (limits.otlp_body.wire_bytes, limits.otlp_body.inflated_bytes) = (40 * KIB, 200 * KIB);
+        (limits.page_body.wire_bytes, limits.page_body.inflated_bytes) = (10 * KIB, 50 * KIB);
     });
     for encoding in BOTH {
-        let ticket = bench.ticket();
+        let ingest_token = bench.ingest_token();
         for (router, wire, inflated) in [(bench.trusted(), 40 * KIB, 200 * KIB), (bench.public(), 10 * KIB, 50 * KIB)] {
-            let post = |body: Vec<u8>| with(post::<R>(encoding, body), TICKET_HEADER, &ticket);
+            let post = |body: Vec<u8>| with(post::<R>(encoding, body), INGEST_TOKEN_HEADER, &ingest_token);
             let garbage = vec![0xff; 10];
             refused(router.clone(), post(garbage.clone()), encoding, 400, 3, "the body is not OTLP").await;
             let request = with(post(garbage), "content-encoding", "gzip");
@@ -286,7 +286,7 @@ async fn every_refusal_mirrors_the_content_type<R: Sample>() {
                 "content-type",
                 encoding.content_type(),
             );
-            let broken = with(broken, TICKET_HEADER, &ticket);
+            let broken = with(broken, INGEST_TOKEN_HEADER, &ingest_token);
             refused(router, broken, encoding, 400, 3, "the body broke off").await;
         }
     }
@@ -312,14 +312,14 @@ async fn only_post<R: Sample>() {
     }
 }
 
-async fn a_page_does_not_get_through_the_trusted_door<R: Sample>() {
+async fn a_page_does_not_get_through_the_otlp_receiver<R: Sample>() {
     let bench = bench();
     let request = with(post::<R>(Encoding::Json, "{}"), "origin", "http://127.0.0.1:4318");
     refused(bench.trusted(), request, Encoding::Json, 403, 7, "origin").await;
 }
 
 async fn a_body_that_does_not_come_is_not_waited_for<R: Sample>() {
-    let bench = bench_with(|config| config.limits.trusted_body.timeout = Duration::from_millis(20));
+    let bench = bench_with(|config| config.limits.otlp_body.timeout = Duration::from_millis(20));
     let request = Request::post(R::SIGNAL.path()).header(header::CONTENT_TYPE, "application/json");
     let request = request.body(Body::new(Silent { head: Some(b"{\"resource".as_slice().into()) })).unwrap();
     refused(bench.trusted(), request, Encoding::Json, 408, 4, "in time").await;
@@ -329,7 +329,7 @@ async fn a_bomb_without_an_end_is_stopped_at_the_limit<R: Sample>() {
     let bench = bench();
     let request = with(post::<R>(Encoding::Protobuf, Body::new(Bomb)), "content-encoding", "gzip");
     let words = format!("larger than {} bytes after decompression", 4 << 20);
-    refused(bench.public(), with(request, TICKET_HEADER, &bench.ticket()), Encoding::Protobuf, 413, 3, &words).await;
+    refused(bench.public(), with(request, INGEST_TOKEN_HEADER, &bench.ingest_token()), Encoding::Protobuf, 413, 3, &words).await;
     // 4 MiB are about 4 KiB of deflate: no more than that was read of it.
     assert!(bench.intake.stats().wire_bytes < 10_000, "{:?}", bench.intake.stats());
 }
@@ -347,7 +347,7 @@ async fn identity_is_the_servers_to_tell<R: Sample>() {
     let before = now_ns();
     let lying = set(R::sample(0), claims);
     let request = records(Encoding::Protobuf, &[lying, R::sample(1)]);
-    let mut request = with(request, TICKET_HEADER, &bench.ticket());
+    let mut request = with(request, INGEST_TOKEN_HEADER, &bench.ingest_token());
     request.extensions_mut().insert(ClientAddress(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9))));
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
 
@@ -380,51 +380,51 @@ async fn identity_is_the_servers_to_tell<R: Sample>() {
 
 async fn the_peer_is_the_client_where_nobody_knows_better<R: Sample>() {
     let bench = bench();
-    let mut request = with(records(Encoding::Protobuf, &[R::sample(0)]), TICKET_HEADER, &bench.ticket());
+    let mut request = with(records(Encoding::Protobuf, &[R::sample(0)]), INGEST_TOKEN_HEADER, &bench.ingest_token());
     let peer: SocketAddr = "[::ffff:198.51.100.7]:5000".parse().unwrap();
     request.extensions_mut().insert(axum::extract::ConnectInfo(peer));
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
     assert_eq!(attribute(&bench.stored::<R>().await[0], "client.address"), Some(&Value::from("198.51.100.7")));
 
     let other = set(R::sample(1), vec![KeyValue::new("client.address", "192.0.2.1")]);
-    let request = with(records(Encoding::Protobuf, &[other]), TICKET_HEADER, &bench.ticket());
+    let request = with(records(Encoding::Protobuf, &[other]), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
     assert_eq!(attribute(&bench.stored::<R>().await[1], "client.address"), None, "not known, so not said");
 }
 
-async fn no_good_ticket_no_entry<R: Sample>() {
+async fn no_good_ingest_token_no_entry<R: Sample>() {
     let bench = bench();
     let now_s = u64::try_from(now_ns() / 1_000_000_000).unwrap();
     let session: SessionId = SESSION.parse().unwrap();
     let ttl = Duration::from_secs(900);
-    let foreign_key = Ticket::issue(&TicketKey::from_bytes([1; 32]), session, SERVICE, now_s, ttl);
-    let foreign_service = Ticket::issue(&key(), session, "bank", now_s, ttl);
-    let expired = Ticket::issue(&key(), session, SERVICE, now_s - 901, ttl);
+    let foreign_key = IngestToken::issue(&IngestTokenKey::from_bytes([1; 32]), session, SERVICE, now_s, ttl);
+    let foreign_service = IngestToken::issue(&key(), session, "bank", now_s, ttl);
+    let expired = IngestToken::issue(&key(), session, SERVICE, now_s - 901, ttl);
     for encoding in BOTH {
         let post = || records(encoding, &[R::sample(0)]);
-        refused(bench.public(), post(), encoding, 401, 16, "no ticket").await;
-        for (ticket, words) in [
+        refused(bench.public(), post(), encoding, 401, 16, "no ingest token").await;
+        for (ingest_token, words) in [
             ("", "malformed"),
             ("v1.1.2.3", "malformed"),
             (foreign_key.as_str(), "not issued here"),
             (foreign_service.as_str(), "not issued here"),
             (expired.as_str(), "expired"),
         ] {
-            let request = with(post(), TICKET_HEADER, ticket);
+            let request = with(post(), INGEST_TOKEN_HEADER, ingest_token);
             refused(bench.public(), request, encoding, 401, 16, words).await;
             let mut request = post();
-            *request.uri_mut() = format!("{}?ticket={ticket}", R::SIGNAL.path()).parse().unwrap();
+            *request.uri_mut() = format!("{}?ingest_token={ingest_token}", R::SIGNAL.path()).parse().unwrap();
             refused(bench.public(), request, encoding, 401, 16, words).await;
         }
     }
     assert!(bench.is_empty().await);
-    assert_eq!(bench.intake.stats().refused_requests.ticket, 2 * (1 + 2 * 5));
+    assert_eq!(bench.intake.stats().refused_requests.ingest_token, 2 * (1 + 2 * 5));
 }
 
-async fn a_beacon_has_its_ticket_in_the_query<R: Sample>() {
+async fn a_beacon_has_its_ingest_token_in_the_query<R: Sample>() {
     let bench = bench();
     let mut request = records(Encoding::Protobuf, &[R::sample(0)]);
-    *request.uri_mut() = format!("{}?a=b&ticket={}", R::SIGNAL.path(), bench.ticket()).parse().unwrap();
+    *request.uri_mut() = format!("{}?a=b&ingest_token={}", R::SIGNAL.path(), bench.ingest_token()).parse().unwrap();
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
     assert_eq!(bench.stored::<R>().await.len(), 1);
 }
@@ -441,7 +441,7 @@ async fn records_of_another_session_are_rejected_alone<R: Sample>() {
         R::sample(3),
     ];
     let request = records(Encoding::Json, &claims);
-    let (status, _, body) = send(bench.public(), with(request, TICKET_HEADER, &bench.ticket())).await;
+    let (status, _, body) = send(bench.public(), with(request, INGEST_TOKEN_HEADER, &bench.ingest_token())).await;
     assert_eq!(status, StatusCode::OK);
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["partialSuccess"][R::REJECTED], "2");
@@ -450,13 +450,13 @@ async fn records_of_another_session_are_rejected_alone<R: Sample>() {
     assert_eq!(bench.stats::<R>().rejected.foreign_session, 2);
 }
 
-async fn limits_of_the_public_door<R: Sample>() {
+async fn limits_of_the_page_receiver<R: Sample>() {
     let bench = bench_with(|config| config.limits.spans_per_batch = 3);
     let attributes = (0..200).map(|number| KeyValue::new(format!("k{number}"), "x".repeat(5_000))).collect();
     let long = set(R::sample(0), attributes);
     let samples: Vec<_> = std::iter::once(long).chain((1..5).map(R::sample)).collect();
     let request = records(Encoding::Json, &samples);
-    let (status, _, body) = send(bench.public(), with(request, TICKET_HEADER, &bench.ticket())).await;
+    let (status, _, body) = send(bench.public(), with(request, INGEST_TOKEN_HEADER, &bench.ingest_token())).await;
     assert_eq!(status, StatusCode::OK, "{}", String::from_utf8_lossy(&body));
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["partialSuccess"][R::REJECTED], "2");
@@ -474,25 +474,25 @@ async fn limits_of_the_public_door<R: Sample>() {
 async fn a_session_that_floods_is_asked_to_wait<R: Sample>() {
     let bench = bench_with(|config| config.limits.session_rate = RateLimit::new(1, 4));
     let samples: Vec<_> = (0..10).map(R::sample).collect();
-    let flood = || with(records(Encoding::Json, &samples), TICKET_HEADER, &bench.ticket());
+    let flood = || with(records(Encoding::Json, &samples), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), flood()).await.0, StatusCode::OK);
     let headers = refused(bench.public(), flood(), Encoding::Json, 429, 8, "slow down").await;
     let wait: u64 = headers[header::RETRY_AFTER].to_str().unwrap().parse().unwrap();
     assert!((1..=7).contains(&wait), "{wait}");
 
-    let other = bench.intake.issue_ticket(None).unwrap().ticket;
-    let request = with(records(Encoding::Json, &[R::sample(20)]), TICKET_HEADER, &other);
+    let other = bench.intake.issue_ingest_token(None).unwrap().ingest_token;
+    let request = with(records(Encoding::Json, &[R::sample(20)]), INGEST_TOKEN_HEADER, &other);
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
 }
 
-async fn other_sites_get_neither_ticket_nor_entry<R: Sample>() {
+async fn other_sites_get_neither_ingest_token_nor_entry<R: Sample>() {
     let bench = bench_with(|config| config.allowed_origins = vec!["https://shop.example".to_owned()]);
     let batch = || {
         let request = records(Encoding::Json, &[R::sample(0)]);
-        with(with(request, TICKET_HEADER, &bench.ticket()), "host", "app.example")
+        with(with(request, INGEST_TOKEN_HEADER, &bench.ingest_token()), "host", "app.example")
     };
-    let ticket = || with(Request::post("/v1/ticket").body(Body::empty()).unwrap(), "host", "app.example");
-    for request in [&batch, &ticket] as [&dyn Fn() -> Request<Body>; 2] {
+    let ingest_token = || with(Request::post("/v1/ingest-token").body(Body::empty()).unwrap(), "host", "app.example");
+    for request in [&batch, &ingest_token] as [&dyn Fn() -> Request<Body>; 2] {
         for origin in ["https://evil.example", "null"] {
             refused(bench.public(), with(request(), "origin", origin), Encoding::Json, 403, 7, "origin").await;
         }
@@ -509,9 +509,9 @@ async fn other_sites_get_neither_ticket_nor_entry<R: Sample>() {
 async fn spans_and_log_records_share_a_rate() {
     let bench = bench_with(|config| config.limits.session_rate = RateLimit::new(1, 4));
     let samples: Vec<Span> = (0..10).map(Span::sample).collect();
-    let flood = with(records(Encoding::Json, &samples), TICKET_HEADER, &bench.ticket());
+    let flood = with(records(Encoding::Json, &samples), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), flood).await.0, StatusCode::OK);
-    let one = with(records(Encoding::Json, &[LogRecord::sample(0)]), TICKET_HEADER, &bench.ticket());
+    let one = with(records(Encoding::Json, &[LogRecord::sample(0)]), INGEST_TOKEN_HEADER, &bench.ingest_token());
     refused(bench.public(), one, Encoding::Json, 429, 8, "slow down").await;
 }
 
@@ -521,7 +521,7 @@ async fn a_log_record_that_a_page_sends_again_is_stored_once() {
     let bench = bench();
     for (number, last) in [1, 2].into_iter().enumerate() {
         let request = records(Encoding::Protobuf, &[LogRecord::sample(0)]);
-        let mut request = with(request, TICKET_HEADER, &bench.ticket());
+        let mut request = with(request, INGEST_TOKEN_HEADER, &bench.ingest_token());
         request.extensions_mut().insert(ClientAddress(IpAddr::V4(Ipv4Addr::new(203, 0, 113, last))));
         assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
         assert_eq!(bench.intake.stats().log_records.duplicates, number as u64);
@@ -537,11 +537,11 @@ async fn a_log_record_need_not_belong_to_a_trace() {
     let mut record = LogRecord::sample(0);
     record.trace_id = None;
     for router in [bench.trusted(), bench.public()] {
-        let request = with(records(Encoding::Json, &[record.clone()]), TICKET_HEADER, &bench.ticket());
+        let request = with(records(Encoding::Json, &[record.clone()]), INGEST_TOKEN_HEADER, &bench.ingest_token());
         assert_eq!(send(router, request).await.0, StatusCode::OK);
     }
     let stored = bench.store.logs_after(0, 10).await.unwrap();
-    assert_eq!(stored.len(), 2, "each door has its own to say");
+    assert_eq!(stored.len(), 2, "each receiver has its own to say");
     assert_eq!(stored[0].1, record, "as it is");
     assert_eq!((stored[1].1.trace_id, &stored[1].1.body), (None, &record.body));
 }
@@ -556,25 +556,25 @@ async fn each_address_takes_its_own_kind() {
     assert!(bench.is_empty().await, "what is not known there is ignored");
 }
 
-async fn ask_for_ticket(bench: &Bench, body: &str) -> (StatusCode, HeaderMap, serde_json::Value) {
-    let request = Request::post("/v1/ticket").header(header::CONTENT_TYPE, "application/json");
+async fn ask_for_ingest_token(bench: &Bench, body: &str) -> (StatusCode, HeaderMap, serde_json::Value) {
+    let request = Request::post("/v1/ingest-token").header(header::CONTENT_TYPE, "application/json");
     let (status, headers, body) = send(bench.public(), request.body(Body::from(body.to_owned())).unwrap()).await;
     (status, headers, serde_json::from_slice(&body).unwrap())
 }
 
 #[tokio::test]
-async fn tickets_are_issued_for_old_and_new_sessions() {
+async fn ingest_tokens_are_issued_for_old_and_new_sessions() {
     let bench = bench();
     let mut sessions = Vec::new();
     for body in ["", "{}", r#"{"session_id":null}"#, &format!(r#"{{"session_id":"{SESSION}"}}"#)] {
-        let (status, headers, ticket) = ask_for_ticket(&bench, body).await;
-        assert_eq!(status, StatusCode::OK, "{ticket}");
+        let (status, headers, ingest_token) = ask_for_ingest_token(&bench, body).await;
+        assert_eq!(status, StatusCode::OK, "{ingest_token}");
         assert_eq!(headers[header::CACHE_CONTROL], "no-store");
-        assert_eq!(ticket["expires_in_s"], 900);
-        let session = ticket["session_id"].as_str().unwrap().to_owned();
-        let ticket = ticket["ticket"].as_str().unwrap();
+        assert_eq!(ingest_token["expires_in_s"], 900);
+        let session = ingest_token["session_id"].as_str().unwrap().to_owned();
+        let ingest_token = ingest_token["ingest_token"].as_str().unwrap();
         let now_s = u64::try_from(now_ns() / 1_000_000_000).unwrap();
-        let claims = Ticket::verify(&key(), SERVICE, ticket, now_s).unwrap();
+        let claims = IngestToken::verify(&key(), SERVICE, ingest_token, now_s).unwrap();
         assert_eq!(claims.session_id.to_string(), session);
         sessions.push(session);
     }
@@ -585,13 +585,13 @@ async fn tickets_are_issued_for_old_and_new_sessions() {
 }
 
 #[tokio::test]
-async fn a_ticket_is_not_issued_for_just_anything() {
+async fn an_ingest_token_is_not_issued_for_just_anything() {
     let bench = bench();
     for body in [r#"{"session_id":"me"}"#, r#"{"session_id":7}"#, "[", "\"\""] {
-        let (status, _, answer) = ask_for_ticket(&bench, body).await;
+        let (status, _, answer) = ask_for_ingest_token(&bench, body).await;
         assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &3.into()), "{body}");
     }
-    let (status, ..) = ask_for_ticket(&bench, &" ".repeat(2_000)).await;
+    let (status, ..) = ask_for_ingest_token(&bench, &" ".repeat(2_000)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 
