@@ -105,7 +105,8 @@ impl Bundle {
     #[must_use]
     pub fn page(&self, base: &str, headers: &HeaderMap) -> Response {
         let page = match base {
-            "" => self.page.get_or_init(|| self.render("")).as_ref().map(Cow::Borrowed),
+            // With debug assertions files are read from disk at each request, and a page built again has files of other names.
+            "" if !cfg!(debug_assertions) => self.page.get_or_init(|| self.render("")).as_ref().map(Cow::Borrowed),
             base => self.render(base).map(Cow::Owned),
         };
         let Some(page) = page else {

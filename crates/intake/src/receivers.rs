@@ -155,11 +155,12 @@ impl Intake {
 
 /// The receiver for browsers: `POST /v1/traces` and `POST /v1/logs` with an ingest token, `POST /v1/ingest-token`. CORS headers are the
 /// caller's to add.
-pub fn public_router(intake: Intake) -> Router {
+pub fn page_router(intake: Intake) -> Router {
     Router::new()
         .route(Signal::Traces.path(), post(public::<Span>))
         .route(Signal::Logs.path(), post(public::<LogRecord>))
         .route(ingest_token::PATH, post(issue))
+        .route(ingest_token::FORMER_PATH, post(issue_by_former_names))
         .with_state(intake)
 }
 
@@ -322,11 +323,11 @@ impl Receiver {
 
 /// The header's, else the query's.
 fn ingest_token_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
-    match headers.get(INGEST_TOKEN_HEADER) {
+    match headers.get(INGEST_TOKEN_HEADER).or_else(|| headers.get(ingest_token::FORMER_HEADER)) {
         // What is not text is a malformed ingest token, as an empty one is.
         Some(ingest_token) => Some(ingest_token.to_str().unwrap_or("")),
         None => uri.query()?.split('&').find_map(|pair| match pair.split_once('=') {
-            Some((ingest_token::PARAMETER, ingest_token)) => Some(ingest_token),
+            Some((ingest_token::PARAMETER | ingest_token::FORMER_PARAMETER, ingest_token)) => Some(ingest_token),
             _ => None,
         }),
     }
@@ -356,6 +357,25 @@ async fn issue(State(intake): State<Intake>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
     match intake.issue(&parts, &mut body).await {
         Ok(ingest_token) => ([(header::CACHE_CONTROL, "no-store")], axum::Json(ingest_token)).into_response(),
+        Err(refusal) => intake.shared.refuse(refusal, Encoding::Json, &parts, body),
+    }
+}
+
+/// The body of the response at the former path.
+#[derive(Serialize)]
+struct FormerIngestToken {
+    ticket: String,
+    session_id: String,
+    expires_in_s: u64,
+}
+
+async fn issue_by_former_names(State(intake): State<Intake>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    match intake.issue(&parts, &mut body).await {
+        Ok(IssuedIngestToken { ingest_token: ticket, session_id, expires_in_s }) => {
+            let body = FormerIngestToken { ticket, session_id, expires_in_s };
+            ([(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+        }
         Err(refusal) => intake.shared.refuse(refusal, Encoding::Json, &parts, body),
     }
 }

@@ -47,7 +47,7 @@ pub(crate) fn product(settings: &Settings, pipeline: &Pipeline, stopping: watch:
         .stopping(stopping)
         .base_path(settings.base_path.clone())
         .expect("the settings have checked the base path");
-    let receiver = throughline_intake::public_router(pipeline.intake.clone())
+    let receiver = throughline_intake::page_router(pipeline.intake.clone())
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked));
     let receiver = match settings.base_path.as_str() {
@@ -179,6 +179,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             HeaderName::from_static("tracestate"),
             HeaderName::from_static("baggage"),
             HeaderName::from_static(INGEST_TOKEN_HEADER),
+            HeaderName::from_static(throughline_context::ingest_token::FORMER_HEADER),
         ])
         .expose_headers([HeaderName::from_static("server-timing"), header::RETRY_AFTER])
         .max_age(std::time::Duration::from_secs(3600))

@@ -34,7 +34,8 @@ const SCOPE: &str = "throughline";
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The routes of the inspector and of the receiver for pages make no spans.
-const UNTRACED: [&str; 6] = ["/v1/traces", "/v1/logs", "/v1/ingest-token", "/traces", "/api/traces", "/api/metrics"];
+const UNTRACED: [&str; 7] =
+    ["/v1/traces", "/v1/logs", "/v1/ingest-token", "/v1/ticket", "/traces", "/api/traces", "/api/metrics"];
 
 /// Why the telemetry of an application cannot be set up.
 #[derive(Debug, Error)]

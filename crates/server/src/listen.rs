@@ -48,12 +48,12 @@ pub(crate) struct ConnectionLimits {
 pub(crate) async fn listen(
     listener: TcpListener,
     router: Router,
-    patience: ConnectionLimits,
+    connection_limits: ConnectionLimits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let turns = Arc::new(Semaphore::new(patience.max_connections));
+    let turns = Arc::new(Semaphore::new(connection_limits.max_connections));
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.read_timeout);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(connection_limits.read_timeout);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL);
     let builder = Arc::new(builder);
     loop {
@@ -64,11 +64,11 @@ pub(crate) async fn listen(
         };
         let Some((stream, peer, turn)) = accepted else { continue };
         let connection = Connection { stream, peer, router: router.clone(), builder: Arc::clone(&builder) };
-        tokio::spawn(connection.serve(patience.read_timeout, stopping.clone(), turn));
+        tokio::spawn(connection.serve(connection_limits.read_timeout, stopping.clone(), turn));
     }
     drop(listener);
     // Each connection gives its turn back when it has ended.
-    let all = u32::try_from(patience.max_connections).expect("the settings limit the number of connections");
+    let all = u32::try_from(connection_limits.max_connections).expect("the settings limit the number of connections");
     drop(turns.acquire_many(all).await.expect("the semaphore is never closed"));
 }
 
@@ -263,8 +263,8 @@ mod tests {
             }),
         );
         let (stop, stopping) = watch::channel(false);
-        let patience = ConnectionLimits { read_timeout, max_connections };
-        Bench { address, entered, release, stop, listening: tokio::spawn(listen(listener, router, patience, stopping)) }
+        let connection_limits = ConnectionLimits { read_timeout, max_connections };
+        Bench { address, entered, release, stop, listening: tokio::spawn(listen(listener, router, connection_limits, stopping)) }
     }
 
     /// A client, and what drives its connection and says how it ended.

@@ -96,10 +96,10 @@ impl Opened {
             tokio::spawn(follow_ingest_token_keys(settings.data_dir.clone(), intake.clone()));
         }
         let ((stop, stopping), (close, closing)) = (watch::channel(false), watch::channel(false));
-        let patience = settings.receivers.patience;
+        let connection_limits = settings.receivers.connection_limits;
         let grpc =
-            grpc.map(|grpc| tokio::spawn(listen(grpc, compose::grpc_router(intake.clone()), patience, stopping)));
-        let http = tokio::spawn(listen(http, compose::otlp_router(intake.clone()), patience, closing));
+            grpc.map(|grpc| tokio::spawn(listen(grpc, compose::grpc_router(intake.clone()), connection_limits, stopping)));
+        let http = tokio::spawn(listen(http, compose::otlp_router(intake.clone()), connection_limits, closing));
         let pipeline =
             Pipeline { intake, store, metrics, sinks, otlp_http: format!("http://{}", from_here(otlp_http)) };
         Ok(Running { pipeline, otlp_http, otlp_grpc, forwarders, stop, close, grpc, http, _lock: lock })
@@ -213,8 +213,8 @@ fn intake_config(settings: &Settings, metrics: Metrics) -> anyhow::Result<Intake
     config.otlp_token = receivers.otlp_token.as_ref().map(|token| OtlpToken::new(token.expose_secret()));
     config.redact.clone_from(&receivers.redact);
     config.metrics = Some(metrics);
-    config.limits.page_body.timeout = receivers.patience.read_timeout;
-    config.limits.otlp_body.timeout = receivers.patience.read_timeout;
+    config.limits.page_body.timeout = receivers.connection_limits.read_timeout;
+    config.limits.otlp_body.timeout = receivers.connection_limits.read_timeout;
     config.allowed_origins.clone_from(&settings.allowed_origins);
     config.resource_attributes = settings
         .resource_attributes

@@ -51,7 +51,7 @@ async fn serve(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
     let running = opened.listen(&settings).await?;
     let provider = telemetry::start(&settings, &instance, running.otlp_http).context("tracing cannot be set up")?;
     let router = compose::router(&settings, &instance, application, &running.pipeline, running.stopping());
-    let pages = tokio::spawn(listen(listener, router, settings.receivers.patience, running.stopping()));
+    let pages = tokio::spawn(listen(listener, router, settings.receivers.connection_limits, running.stopping()));
 
     // Before anybody knows that there is something to be stopped.
     let stop_signal = stop_signal();

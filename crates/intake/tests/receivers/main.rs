@@ -41,7 +41,7 @@ use std::{
 use throughline_context::keys;
 use throughline_intake::{
     ClientAddress, Intake, IntakeConfig, RateLimit, RecordStats, SessionId, INGEST_TOKEN_HEADER, IngestToken, IngestTokenKey,
-    public_router, otlp_router,
+    page_router, otlp_router,
 };
 use throughline_otlp::{Encoding, KeyValue, LogRecord, Signal, Span, Value, encode, encode_response};
 use throughline_store::{SpanStore as _, Store};
@@ -76,7 +76,7 @@ fn bench_with(change: impl FnOnce(&mut IntakeConfig)) -> Bench {
 
 impl Bench {
     fn public(&self) -> Router {
-        public_router(self.intake.clone())
+        page_router(self.intake.clone())
     }
 
     fn trusted(&self) -> Router {

@@ -1,6 +1,9 @@
 //! The command line: its commands, and its layers of values (flags, environment, configuration file, defaults).
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 use clap::{
     Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::OsStringValueParser,
@@ -73,19 +76,49 @@ pub(crate) enum Command {
     Settings,
     /// Generates a new key for ingest tokens in the data directory; a running server uses it, and old tokens are valid until they
     /// expire.
+    #[command(alias = "rotate-ticket-key")]
     RotateIngestTokenKey,
+}
+
+/// A former name of a setting, which still works and is not documented.
+struct FormerName {
+    /// The id of the argument.
+    id: &'static str,
+    flag: &'static str,
+    environment: &'static str,
+}
+
+const FORMER_NAMES: [FormerName; 5] = [
+    FormerName { id: "otlp_listen", flag: "trusted-listen", environment: "THROUGHLINE_TRUSTED_LISTEN" },
+    FormerName { id: "otlp_token", flag: "trusted-token", environment: "THROUGHLINE_TRUSTED_TOKEN" },
+    FormerName { id: "ingest_token_key", flag: "ticket-key", environment: "THROUGHLINE_TICKET_KEY" },
+    FormerName { id: "redact", flag: "scrub", environment: "THROUGHLINE_SCRUB" },
+    FormerName { id: "redact_pattern", flag: "scrub-pattern", environment: "THROUGHLINE_SCRUB_PATTERN" },
+];
+
+/// The id of the argument with the former key `key` in a configuration file; `key` itself if there is none.
+pub(super) fn id_of_key(key: &str) -> &str {
+    let former = FORMER_NAMES.iter().find(|former| former.flag.replace('-', "_") == key);
+    former.map_or(key, |former| former.id)
 }
 
 /// Parses a command line. A flag takes precedence over its environment variable, that over the configuration file, and that over
 /// the default. An empty or blank variable counts as absent, so that a `.env` file can name variables that it does not set.
 pub(crate) fn parse(identity: &Identity, arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ParseError> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let is_blank = |value: OsString| value.to_string_lossy().trim().is_empty();
+    let is_set = |name: &OsStr| std::env::var_os(name).is_some_and(|value| !value.to_string_lossy().trim().is_empty());
     let command = command(identity).mut_args(|argument| {
-        let is_absent = argument.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(is_blank));
+        let former = FORMER_NAMES.iter().find(|former| argument.get_id() == former.id);
         // Flags are accepted before the name of a command and after it.
         let argument = argument.global(true);
-        if is_absent { argument.env(None::<&'static str>) } else { argument }
+        let argument = match former {
+            Some(former) => argument.alias(former.flag),
+            None => argument,
+        };
+        if argument.get_env().is_none_or(is_set) {
+            return argument;
+        }
+        argument.env(former.map(|former| former.environment).filter(|name| is_set(OsStr::new(name))))
     });
     let file = match config_path(command.clone(), &arguments) {
         Some(path) => ConfigFile::read(&path, &command)?,

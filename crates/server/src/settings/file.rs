@@ -12,6 +12,7 @@ use toml::{Spanned, Value};
 use self::format::{Document, HeaderSource, SinkTable};
 use super::{
     ParseError, SettingError,
+    cli::id_of_key,
     error::CONFIG,
     sinks::{Headers, Upstream, base_url},
     wrong,
@@ -65,12 +66,13 @@ impl ConfigFile {
             file.values.insert(id.to_owned(), checked(source, &arguments, &format!("retention.{key}"), id, &value)?);
         }
         for (key, value) in document.others {
-            let id = key.get_ref();
+            let name = key.get_ref();
+            let id = id_of_key(name);
             let known = known_keys(&arguments);
-            if !known.contains(&id.as_str()) {
-                return Err(source.wrong(Some(key.span()), format::unknown_key(id, &known)));
+            if !known.contains(&id) {
+                return Err(source.wrong(Some(key.span()), format::unknown_key(name, &known)));
             }
-            file.values.insert(id.clone(), checked(source, &arguments, id, id, &value)?);
+            file.values.insert(id.to_owned(), checked(source, &arguments, name, id, &value)?);
         }
         Ok(file)
     }

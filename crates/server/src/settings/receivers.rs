@@ -13,7 +13,7 @@ use super::{
 };
 use crate::listen::ConnectionLimits;
 
-const TRUSTED_LISTEN: &str = "--otlp-listen / THROUGHLINE_OTLP_LISTEN";
+const OTLP_LISTEN: &str = "--otlp-listen / THROUGHLINE_OTLP_LISTEN";
 const GRPC_LISTEN: &str = "--grpc-listen / THROUGHLINE_GRPC_LISTEN";
 const LONGEST_READ_TIMEOUT_S: f64 = 3600.0;
 const MOST_CONNECTIONS: usize = 1_000_000;
@@ -99,7 +99,7 @@ pub(crate) struct ReceiverSettings {
     /// `None` if the key is in the data directory.
     pub(crate) ingest_token_keys: Option<IngestTokenKeys>,
     pub(crate) redact: Vec<RedactionRule>,
-    pub(crate) patience: ConnectionLimits,
+    pub(crate) connection_limits: ConnectionLimits,
 }
 
 impl ReceiverArgs {
@@ -107,7 +107,7 @@ impl ReceiverArgs {
     pub(super) fn resolve(self, listen: SocketAddr) -> Result<ReceiverSettings, SettingError> {
         let otlp_listen = self.otlp_listen;
         let grpc_listen = self.grpc_listen.0;
-        let receivers = [(TRUSTED_LISTEN, Some(otlp_listen)), (GRPC_LISTEN, grpc_listen)];
+        let receivers = [(OTLP_LISTEN, Some(otlp_listen)), (GRPC_LISTEN, grpc_listen)];
         for (setting, receiver) in receivers.into_iter().filter_map(|(setting, address)| Some((setting, address?))) {
             if !receiver.ip().is_loopback() && self.otlp_token.is_none() {
                 let reason = format!(
@@ -131,7 +131,7 @@ impl ReceiverArgs {
             otlp_token: self.otlp_token,
             ingest_token_keys: self.ingest_token_key,
             redact,
-            patience: ConnectionLimits { read_timeout: self.read_timeout, max_connections: self.max_connections },
+            connection_limits: ConnectionLimits { read_timeout: self.read_timeout, max_connections: self.max_connections },
         })
     }
 }

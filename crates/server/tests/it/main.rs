@@ -11,6 +11,7 @@ mod doctor;
 mod doctor_reads;
 mod receivers;
 mod elsewhere;
+mod former_names;
 mod inspector;
 mod logs;
 mod misbehaviour;

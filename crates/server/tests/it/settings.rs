@@ -13,18 +13,18 @@ use throughline_testkit::Addresses;
 use crate::support::{Bench, DEADLINE, Start as _, binary, client, new_trace_id, span};
 
 /// `sysexits.h`: used wrongly.
-const EX_USAGE: i32 = 64;
+pub(crate) const EX_USAGE: i32 = 64;
 
 /// How a server ended that was not to stay.
 #[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// Runs the server until it ends by itself; it must.
-fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
+pub(crate) fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
     let mut child = Command::new(binary())
         .args(args)
         .env_clear()
