@@ -1,11 +1,11 @@
-//! What happens again and again is told a few times.
+//! Rate limiting of repeated errors: each is reported the first time and at each doubling.
 
-/// At most so many different things are told apart.
+/// The maximum number of different errors that are distinguished.
 const MAX_KINDS: usize = 64;
-/// At most so many are told of one page.
+/// The maximum number of reports of one page.
 const MAX_TOLD: u32 = 100;
 
-/// Counts things by their hash.
+/// Counts errors by their hash.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
     kinds: Vec<(u32, u32)>,
@@ -13,7 +13,7 @@ pub(crate) struct Repeats {
 }
 
 impl Repeats {
-    /// Whether this time is to be told, and then how many times it has happened: the first time and at each doubling.
+    /// Counts an occurrence. Returns how many there were if this one is to be reported: the first and each doubling.
     pub(crate) fn tell(&mut self, hash: u32) -> Option<u32> {
         let is_full = self.kinds.len() >= MAX_KINDS;
         let count = match self.kinds.iter_mut().find(|(known, _)| *known == hash) {
@@ -35,7 +35,7 @@ impl Repeats {
     }
 }
 
-/// FNV-1a over several texts.
+/// Returns the FNV-1a hash of several texts.
 pub(crate) fn hash(texts: &[&[u8]]) -> u32 {
     let mut hash = 0x811c_9dc5_u32;
     for text in texts {
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_time_and_each_doubling_are_told() {
+    fn the_first_occurrence_and_each_doubling_are_reported() {
         let mut repeats = Repeats::default();
         let told: Vec<_> = (0..100).filter_map(|_| repeats.tell(7)).collect();
         assert_eq!(told, [1, 2, 4, 8, 16, 32, 64]);
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_fails_all_the_time_is_bounded() {
+    fn reports_of_a_page_are_bounded() {
         let mut repeats = Repeats::default();
         let told = (0..100_000_u32).filter(|n| repeats.tell(n % 1_000).is_some()).count();
         assert_eq!(told, MAX_TOLD as usize);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_told_apart() {
+    fn different_texts_have_different_hashes() {
         assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
         assert_ne!(hash(&[b"a"]), hash(&[b"b"]));
         assert_eq!(hash(&[b"a", b"b"]), hash(&[b"a", b"b"]));

@@ -1,4 +1,4 @@
-//! A layer for `tracing`: spans of `#[instrument]` and `info_span!` become spans of the page.
+//! A layer for `tracing`: spans from `#[instrument]` and `info_span!` become spans of the page.
 //!
 //! ```rust,no_run
 //! use tracing_subscriber::layer::SubscriberExt as _;
@@ -8,9 +8,9 @@
 //! tracing::subscriber::set_global_default(subscriber).expect("no other subscriber is set");
 //! ```
 //!
-//! A span begins when it is made, a child of the `tracing` span it is made in, or else of the
-//! [current](crate::current) context. While it is entered, requests are its children. Its fields become attributes; events in
-//! it become events of the span, and those at `ERROR` make it a failed one.
+//! A span begins when it is created. Its parent is the `tracing` span in which it is created, or else the span of the
+//! [current](crate::current) context. While it is entered, requests are its children. Its fields become attributes. Events in
+//! it become span events, and an event at `ERROR` marks the span as failed.
 
 use std::{cell::RefCell, fmt};
 
@@ -30,20 +30,20 @@ use crate::{
     web::action::{Ends, begin, with_open},
 };
 
-/// The layer. It gives nothing before [`init`](crate::init).
+/// Creates the layer. It records nothing before [`init`](crate::init).
 #[must_use]
 pub const fn layer() -> BrowserLayer {
     BrowserLayer { level: Level::INFO }
 }
 
-/// See [`layer`].
+/// A [`Layer`] that records `tracing` spans as spans of the page. Created by [`layer`].
 #[derive(Clone, Debug)]
 pub struct BrowserLayer {
     level: Level,
 }
 
 impl BrowserLayer {
-    /// Spans and events that are less important than `level` are left alone. Default `INFO`.
+    /// Sets the most verbose level that is recorded. Default: `INFO`.
     #[must_use]
     pub const fn max_level(mut self, level: Level) -> Self {
         self.level = level;
@@ -55,16 +55,16 @@ impl BrowserLayer {
     }
 }
 
-/// A span of the page, beside the one of `tracing`.
+/// The span of the page that belongs to a `tracing` span.
 struct Made {
     context: Context,
     ends: Ends,
 }
 
 thread_local! {
-    /// By the number of theirs: a page has one thread.
+    /// Spans by their `tracing` id. A page has one thread.
     static MADE: RefCell<Vec<(u64, Made)>> = const { RefCell::new(Vec::new()) };
-    /// What was entered and not left, with what was set before.
+    /// Spans that are entered, each with the context that was attached before.
     static ENTERED: RefCell<Vec<(u64, Option<Context>)>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -109,7 +109,7 @@ where
         let mut message = Message(event.metadata().name().to_owned());
         event.record(&mut message);
         let failed = *event.metadata().level() == Level::ERROR;
-        // Asked for first: what is open is the tracer's.
+        // Read first: `with_open` has the tracer, and it cannot be taken twice.
         let now_ns = crate::web::now_ns();
         with_made(&span.id(), |made| {
             with_open(&made.ends, |span| {
@@ -134,7 +134,7 @@ where
             let index = entered.iter().rposition(|(entered, _)| *entered == number)?;
             let (_, before) = entered.remove(index);
             match entered.get_mut(index) {
-                // Left before what was entered in it, as guards may be: that goes back to what was there before both.
+                // Exited before the span that was entered in it: the exit of that one restores the context before both.
                 Some((_, inner)) => {
                     *inner = before;
                     None
@@ -152,12 +152,12 @@ where
             let index = all.iter().position(|(known, _)| *known == id.into_u64())?;
             Some(all.swap_remove(index))
         });
-        // Outside of the borrow: the end of a span may end others.
+        // Outside of the borrow, because the end of a span may end others.
         drop(closed);
     }
 }
 
-/// Fields as attributes.
+/// Records fields as attributes.
 struct Fields<'a>(&'a mut Attributes);
 
 impl Visit for Fields<'_> {
@@ -189,7 +189,7 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// The message of an event.
+/// Collects the message of an event.
 struct Message(String);
 
 impl Visit for Message {
