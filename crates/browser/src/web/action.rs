@@ -1,4 +1,4 @@
-//! Spans that the application asks for: a user action, and any other.
+//! Spans created by the application: user actions and others.
 
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ use crate::{
     record::{Kind, Span, SpanContext},
 };
 
-/// Ends an open span when it is dropped.
+/// A guard that ends an open span when it is dropped.
 pub(crate) struct Ends(u32);
 
 impl Drop for Ends {
@@ -23,13 +23,13 @@ impl Drop for Ends {
 }
 
 impl Tracer {
-    /// Opens a span: the context in it, and what ends it.
+    /// Opens a span and returns its context and the guard that ends it.
     fn open(&mut self, span: Span, scope: u32) -> (Context, Ends) {
         let context = Context { span: Some(span.context), scope: 0 };
         (context, Ends(self.follow(What::Span, span, scope)))
     }
 
-    /// The span of a user action.
+    /// Creates the span of a user action.
     pub(super) fn action_span(&mut self, parent: Option<SpanContext>, kind: &str, name: &str) -> Span {
         let mut span = self.start(parent, two_words(kind, name), Kind::Internal);
         span.attributes.text(keys::ACTION_KIND, kind);
@@ -46,7 +46,7 @@ pub(super) fn two_words(first: &str, second: &str) -> String {
     text
 }
 
-/// Begins a span of `tracing`, within another of them or within what is current.
+/// Begins the span of a `tracing` span, in the context `outer` or else the current one.
 #[cfg(feature = "tracing")]
 pub(crate) fn begin(outer: Option<Context>, name: &'static str) -> Option<(Context, Ends)> {
     with(|tracer| {
@@ -56,7 +56,7 @@ pub(crate) fn begin(outer: Option<Context>, name: &'static str) -> Option<(Conte
     })
 }
 
-/// Does something to an open span.
+/// Calls `f` with an open span.
 #[cfg(feature = "tracing")]
 pub(crate) fn with_open(ends: &Ends, f: impl FnOnce(&mut Span)) {
     with(|tracer| {
@@ -67,7 +67,7 @@ pub(crate) fn with_open(ends: &Ends, f: impl FnOnce(&mut Span)) {
 }
 
 pin_project_lite::pin_project! {
-    /// A future that is a span: see [`action`] and [`span`].
+    /// A future with a span, which ends with it. Created by [`action`] and [`span`].
     #[must_use = "futures do nothing unless polled"]
     pub struct InSpan<F> {
         open: Option<(Context, Ends)>,
@@ -76,16 +76,16 @@ pin_project_lite::pin_project! {
     }
 }
 
-/// `future` as the consequence of a user action.
+/// Wraps `future` in the span of a user action.
 ///
-/// The span begins now, is named `{kind} {name}`, is the parent of every request that `future` makes, and ends with it, or
-/// when it is dropped. `kind` is `click`, `submit` or `key`; `name` is the stable name of what was acted upon, never a text
-/// that somebody typed. It takes the place of the span that is made for a click by itself.
+/// The span is named `{kind} {name}`. It begins now, is the parent of every request that `future` makes, and ends when `future`
+/// is ready or dropped. `kind` is `click`, `submit` or `key`; `name` is the stable name of the element, never text that a user
+/// typed. The span replaces the one that is created automatically for a click.
 pub fn action<F: Future>(kind: &str, name: &str, future: F) -> InSpan<F> {
     let open = with(|tracer| {
         let parent = match context::attached() {
             Some(attached) => attached,
-            // What is made by itself gives way: unless something has followed from it already, it is not told of.
+            // Replaces the automatic span, unless that one has a child already: without one it is not recorded.
             None => match tracer.ambient_of(What::Action) {
                 Some(scope) if scope.kept => tracer.ambient_context(),
                 _ => Context::default(),
@@ -97,8 +97,10 @@ pub fn action<F: Future>(kind: &str, name: &str, future: F) -> InSpan<F> {
     InSpan { open, future }
 }
 
-/// `future` as a span of this name, a child of the [current](crate::current) context, and the parent of every request that
-/// `future` makes. It begins now, and ends with the future or when that is dropped.
+/// Wraps `future` in a span named `name`.
+///
+/// The span is a child of the [current](crate::current) context and the parent of every request that `future` makes. It begins
+/// now, and ends when `future` is ready or dropped.
 pub fn span<F: Future>(name: &str, future: F) -> InSpan<F> {
     let open = with(|tracer| {
         let parent = tracer.current();

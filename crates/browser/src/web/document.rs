@@ -1,4 +1,4 @@
-//! The load of the document, joined with the server in the order in which things happen: the page is the root.
+//! The span of the page load, in one trace with the server's span for the document. The page load is the root.
 
 use throughline_context::{SpanId, TraceFlags, TraceParent, ingest_token};
 use throughline_timing::server_timing::TRACE_METRICS;
@@ -18,28 +18,28 @@ use crate::{
     session::{number, part},
 };
 
-/// An application that does not say when it is ready is taken to be so after this, milliseconds.
+/// The time after which an application that did not call `app_ready` is considered ready, milliseconds.
 const READY_MS: f64 = 5_000.0;
-/// How a page came to be shown.
+/// The attribute for the type of the navigation.
 const NAVIGATION_TYPE: &str = "browser.navigation.type";
 
 fn timeline(performance: &JsValue, kind: &str) -> js::Items {
     js::items(js::call(performance, Name::GetEntriesByType, &[&kind.into()]))
 }
 
-/// How the document itself was fetched; without any times where the browser does not say.
+/// Returns the entry of the document itself; empty if the browser does not report one.
 pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
     let mut entry = Entry::read(&timeline(performance, "navigation").next().unwrap_or_else(js::empty));
     if entry.is_from_cache {
-        // What the server said, it said to an earlier page.
+        // The server's times are those of an earlier page.
         entry.server = None;
     }
     entry
 }
 
-/// The ingest token that came with the page: `v1.<expiry>.<session>.<mac>`.
+/// Returns the ingest token that came with the page: `v1.<expiry>.<session>.<mac>`.
 pub(super) fn page_ingest_token(entry: &Entry) -> Option<IngestToken> {
-    // One from a cache was somebody's once.
+    // A cached token belongs to an earlier page.
     let text = if entry.is_from_cache { None } else { entry.metric(ingest_token::METRIC) }?;
     let part = |index| part(&text, b'.', index);
     if part(0)? != "v1" {
@@ -52,14 +52,14 @@ pub(super) fn page_ingest_token(entry: &Entry) -> Option<IngestToken> {
 impl Tracer {
     /// Begins the span of the page load at the page's time origin.
     ///
-    /// The server made up the id of the span that asked for the document, and says so on `Server-Timing`: `documentFetch` takes
-    /// that id, so that the server's span is its child. `documentLoad` is the root above it.
+    /// The server generates the id of the span that requested the document and returns it in `Server-Timing`. `documentFetch`
+    /// has that id, so the server's span is its child. `documentLoad` is the root and its parent.
     pub(super) fn start_page(&mut self, entry: Entry) {
         if !self.config.page_load || self.ignores_page() {
             return;
         }
         if js::is(&self.document, Name::Prerendering) {
-            // Nobody sees it yet, and perhaps nobody ever will.
+            // A prerendered page is not visible yet, and may never be.
             js::listen(&self.document, "prerenderingchange", Tag::Activated);
             return;
         }
@@ -72,11 +72,11 @@ impl Tracer {
         let asked = entry.server.as_ref().and_then(|server| server.client_span.as_ref()?.parse::<SpanId>().ok());
         let said = TRACE_METRICS.iter().find_map(|metric| TraceParent::parse(entry.metric(metric)?.as_bytes()).ok());
         if let (Some(id), Some(server)) = (asked, said) {
-            // Whether it is recorded was decided where it began: at the server.
+            // The trace began at the server, which made the sampling decision.
             root = SpanContext { trace_id: server.trace_id, flags: server.flags, ..root };
             fetch_id = id;
         }
-        // A page that was loaded before anybody looked at it begins when somebody does.
+        // A prerendered page begins when it is activated.
         let shown_ms = entry.number(Name::ActivationStart);
         let mut load = self.begin_at(root, None, "documentLoad".to_owned(), Kind::Internal, shown_ms);
         platform::note(&mut load.attributes, NAVIGATION_TYPE, &entry.timing, Name::Type);
@@ -91,21 +91,21 @@ impl Tracer {
         }
     }
 
-    /// The application is mounted, or has had time enough.
+    /// Handles that the application is mounted, or that [`READY_MS`] have passed.
     pub(super) fn page_ready(&mut self) {
         if let Some(page) = self.active.iter().find(|one| one.what == What::PageLoad) {
             self.release(page.number);
         }
     }
 
-    /// A page that was loaded beforehand is shown.
+    /// Handles the activation of a prerendered page.
     pub(super) fn activated(&mut self) {
         let entry = navigation_entry(&self.performance);
         self.start_page(entry);
         self.page_ready();
     }
 
-    /// A page is shown: from the back/forward cache, if it was there before.
+    /// Handles `pageshow`: begins a new page load if the page comes from the back/forward cache.
     pub(super) fn shown(&mut self, event: &JsValue) {
         if !js::is(event, Name::Persisted) {
             return;
@@ -124,7 +124,7 @@ impl Tracer {
         self.release(number);
     }
 
-    /// The page is loaded: tells what happened meanwhile, and when the last of it did.
+    /// Adds milestones and resources to the span of the page load, and returns when the last activity was.
     pub(super) fn page_loaded(&mut self, load: &mut Active, last_ms: f64) -> f64 {
         let entry = navigation_entry(&self.performance);
         let mut last_ms = last_ms;
@@ -135,7 +135,7 @@ impl Tracer {
             ("loadEventEnd", Name::LoadEventEnd),
         ] {
             let page_ms = entry.number(name);
-            // A page that is shown again was loaded in another life.
+            // A page from the back/forward cache was loaded before this span began.
             if page_ms > 0.0 && unix_ns(load.anchor_ms, page_ms) >= load.span.start_ns {
                 last_ms = last_ms.max(page_ms);
                 load.span.event(unix_ns(load.anchor_ms, page_ms), milestone);
@@ -147,15 +147,14 @@ impl Tracer {
     }
 
     #[cfg(feature = "resources")]
-    /// Tells of the resources that were loaded until `until_ms`, as children of the page load: of those that took long enough,
-    /// the first so many.
+    /// Records the resources that were loaded until `until_ms` as children of the page load, within the configured limits.
     fn tell_resources(&mut self, load: &Active, until_ms: f64) {
         let mut left = self.config.resources;
         let page = load.span.context;
         for timing in timeline(&self.performance, "resource") {
             let kind = js::word(&timing, Name::InitiatorType);
             let start_ms = js::number(&timing, Name::StartTime);
-            // Requests of the program have spans of their own.
+            // Requests of the program have their own spans.
             if left == 0
                 || matches!(kind.as_str(), "fetch" | "xmlhttprequest" | "beacon")
                 || js::number(&timing, Name::Duration) < self.config.resource_threshold_ms

@@ -1,4 +1,4 @@
-//! From a request that has ended to its span, once the browser has told its timing.
+//! Completion of requests: matches them with the browser's timing and records their spans.
 
 use throughline_context::{UrlParts, keys};
 use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM};
@@ -19,18 +19,18 @@ use crate::{
     request::{Candidate, best, may_be, protocol_version},
 };
 
-/// A body of which nothing is heard for so long after its head streams on, or nobody reads it and its timing never comes: the
-/// request is told of as it is. Milliseconds.
+/// The time after the head of a response after which a request is recorded as unfinished, milliseconds: its body is streaming, or
+/// is not read and therefore has no timing.
 const LONGEST_BODY_MS: f64 = 60_000.0;
 
-/// Whether all is known of a request that will be: its end and its timing.
+/// Returns whether a request can be completed: its end is known, and its timing if the browser reports any.
 const fn is_ready(call: &Active, tells_requests: bool) -> bool {
     let told = call.ended_ms > 0.0 || (!call.by_program && call.head_ms > 0.0);
     told && (call.entry.is_some() || !tells_requests)
 }
 
 impl Tracer {
-    /// Something became known of a request: if it was the last that was wanted, the request is told of.
+    /// Completes a request if its end and its timing are known.
     pub(super) fn consider(&mut self, number: u32) {
         let tells = self.tells_requests;
         let Some(call) = self.find(number) else { return };
@@ -40,20 +40,20 @@ impl Tracer {
         } else {
             self.give_up_later();
             if is_over {
-                // The entry may be there untold; else the observer is called when it is.
+                // The entry may be pending; otherwise the observer is called when it is available.
                 self.drain();
             }
         }
     }
 
-    /// Gives an entry to the request that it is about, if it is one of ours.
+    /// Matches an entry with its request, if that is traced.
     ///
-    /// The server returns the id of the client's span, which decides even when the same URL is fetched many times at once;
-    /// without that, the times do.
+    /// The server may return the id of the client's span, which identifies the request even if the same URL is fetched several
+    /// times at once. Otherwise the times decide.
     pub(super) fn matched(&mut self, timing: &JsValue) {
         let Some(url) = js::text(timing, Name::NameOf) else { return };
         let start_ms = js::number(timing, Name::StartTime);
-        // Our own deliveries and the page's scripts are among the entries: cheap tests first.
+        // The entries include our own deliveries and the page's scripts, so cheap tests come first.
         let is_open = |call: &Active| {
             call.what == What::Request && call.entry.is_none() && call.url == url && may_be(call.start_ms, start_ms)
         };
@@ -67,7 +67,7 @@ impl Tracer {
             self.active.iter().find(is_named).map(|call| call.number)
         });
         if named.is_none() && entry.is_from_cache {
-            // What the server said, it said of an earlier request.
+            // The server's times are those of an earlier request.
             entry.server = None;
         }
         let number = named.or_else(|| {
@@ -87,7 +87,7 @@ impl Tracer {
         }
     }
 
-    /// Completes requests that ended before `before_ms` and whose timing never came.
+    /// Completes requests that ended before `before_ms` and have no timing.
     pub(super) fn give_up(&mut self, before_ms: f64) {
         let is_stale = |call: &&Active| call.ended_ms > 0.0 && call.ended_ms <= before_ms;
         while let Some(number) = self.active.iter().find(is_stale).map(|call| call.number) {
@@ -95,7 +95,7 @@ impl Tracer {
         }
     }
 
-    /// Looks after an interval at what still has no timing.
+    /// Sets a timer that completes requests without timing after a flush interval.
     fn give_up_later(&mut self) {
         let (now_ms, delay_ms) = (self.timeline.page_ms(), f64::from(self.config.flush_interval_ms));
         if self.gives_up_ms <= now_ms && js::after(delay_ms, Tag::GiveUp, 0) {
@@ -103,6 +103,7 @@ impl Tracer {
         }
     }
 
+    /// Handles that timer: completes requests whose timing is overdue.
     pub(super) fn give_up_in_time(&mut self) {
         self.gives_up_ms = 0.0;
         self.drain();
@@ -124,7 +125,7 @@ impl Tracer {
                 }
                 again = true;
                 if call.head_ms <= before_ms {
-                    // Its body may stream for hours, or nobody reads it: nothing else waits for that.
+                    // The body may stream for hours, or never be read: the scope does not wait for it.
                     let scope = std::mem::replace(&mut call.scope, 0);
                     self.left(scope);
                 }
@@ -135,18 +136,19 @@ impl Tracer {
         }
     }
 
-    /// Tells of a request as much as is known.
+    /// Records a request with the information known so far.
     pub(super) fn complete(&mut self, number: u32) {
         let Some(mut call) = self.take(number) else { return };
         let mut end_ms = call.ended_ms;
         if end_ms <= 0.0 {
-            // A body that the browser has whole before the program asks for its head ends with that.
+            // If the browser has the whole body before the program receives the head, the request ends with the head.
             end_ms = call.start_ms.max(call.head_ms).max(call.entry.as_ref().map_or(0.0, Entry::end_ms));
         }
         self.finish(&mut call, end_ms, true);
     }
 
-    /// The span of something that the performance timeline alone has seen: the document, or a resource of it.
+    /// Records the span of a request that is known only from the performance timeline: the document, or a resource of it.
+    /// `announced` is whether listeners receive a summary.
     pub(super) fn finish_seen(&mut self, span: Span, entry: Entry, announced: bool) {
         let number = self.follow(What::Request, span, 0);
         let Some(mut call) = self.take(number) else { return };
@@ -163,11 +165,11 @@ impl Tracer {
         let Active { span, anchor_ms, entry, .. } = call;
         span.end_ns = unix_ns(*anchor_ms, end_ms).max(span.start_ns);
         let timing = entry.as_ref().map(|entry| entry.timing_ns(*anchor_ms));
-        // What a cached response says, the server said of an earlier request.
+        // The `Server-Timing` of a cached response belongs to an earlier request.
         let is_cached = entry.as_ref().is_some_and(|entry| entry.is_from_cache);
         let told = call.server_timing.as_deref().filter(|_| !is_cached).and_then(observer::server_times);
         let server = entry.as_ref().and_then(|entry| entry.server.as_ref()).or(told.as_ref());
-        // A request that began before the clock was set teaches nothing about the clock as it is now.
+        // A request that began before the clock was set must not affect the current estimate of the server's clock.
         let mut of_then = ClockSync::new(DEFAULT_DRIFT_PPM);
         let is_of_now = anchor_ms.to_bits() == self.timeline.anchor_ms().to_bits();
         let clocks = if is_of_now { &mut self.clocks } else { &mut of_then };

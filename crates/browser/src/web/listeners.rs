@@ -1,4 +1,4 @@
-//! Who is told of requests and of the tracer's status.
+//! Listeners for finished requests and for the tracer's status.
 
 use std::{cell::Cell, rc::Rc, thread::LocalKey};
 
@@ -10,41 +10,43 @@ use crate::{
     summary::{RequestSummary, Status},
 };
 
-/// How many requests are kept for a listener that may come.
+/// The maximum number of requests that are kept for a listener registered later.
 const MAX_UNHEARD: usize = 20;
 
 type Listener<T> = Rc<dyn Fn(&T)>;
 type Summarize = fn(&Active, &Measured);
 
 thread_local! {
-    // Set by those who listen, so that a page in which nobody does has none of their code:
+    // Function pointers set when a listener is registered, so that a page without listeners does not contain their code.
     pub(super) static AFTER: Cell<Option<fn()>> = const { Cell::new(None) };
     pub(super) static SUMMARIZE: Cell<Option<Summarize>> = const { Cell::new(None) };
     static ON_REQUEST: Cell<Vec<Listener<RequestSummary>>> = const { Cell::new(Vec::new()) };
     static ON_STATUS: Cell<Vec<Listener<Status>>> = const { Cell::new(Vec::new()) };
     static TOLD: Cell<Status> = const { Cell::new(Status::Starting) };
-    /// Requests that nobody has been told of yet.
+    /// Requests that have not been passed to listeners yet.
     static SUMMARIES: Cell<Vec<RequestSummary>> = const { Cell::new(Vec::new()) };
 }
 
-/// Calls `listener` with each finished request once its timing is known. To hear of those that end before anybody listens, that
-/// of the document among them, say [`keep_requests`] before [`init`](crate::init).
+/// Calls `listener` with each finished request once its timing is known.
+///
+/// To include requests that end before a listener is registered, such as that of the document, call [`keep_requests`] before
+/// [`init`](crate::init).
 pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
     keep_requests();
     let mut all = ON_REQUEST.take();
     all.push(Rc::new(listener));
     ON_REQUEST.set(all);
-    // What was kept is told.
+    // Passes the requests that were kept.
     with(|_| ());
 }
 
-/// Keeps the first few finished requests for a listener that comes later.
+/// Keeps the first 20 finished requests for a listener that is registered later.
 pub fn keep_requests() {
     SUMMARIZE.set(Some(summarize));
     AFTER.set(Some(tell_listeners));
 }
 
-/// Calls `listener` now with the present status, and again at each change.
+/// Calls `listener` with the current status, and again at each change.
 pub fn on_status(listener: impl Fn(&Status) + 'static) {
     let status = if STARTED.get() { STATUS.get() } else { Status::Off("the tracer was not started") };
     listener(&status);
@@ -55,7 +57,7 @@ pub fn on_status(listener: impl Fn(&Status) + 'static) {
     AFTER.set(Some(tell_listeners));
 }
 
-/// Keeps what a listener is told of a request.
+/// Keeps the summary of a request for the listeners.
 fn summarize(call: &Active, measured: &Measured) {
     let Active { span, url, .. } = call;
     let listening = ON_REQUEST.take();
@@ -82,7 +84,7 @@ fn summarize(call: &Active, measured: &Measured) {
     SUMMARIES.set(all);
 }
 
-/// Tells listeners what happened while the tracer was taken. They may add listeners, or ask for anything.
+/// Notifies listeners after the tracer was put back. They may register listeners and call the tracer.
 fn tell_listeners() {
     fn tell<T>(listeners: &'static LocalKey<Cell<Vec<Listener<T>>>>, things: &[T]) {
         let mut all = listeners.take();

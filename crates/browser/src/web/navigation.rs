@@ -1,4 +1,4 @@
-//! Changes of route inside the page.
+//! Route changes within the page.
 
 use super::{
     Tracer,
@@ -9,7 +9,7 @@ use super::{
 use crate::{context, record::Kind};
 
 #[cfg(feature = "navigation")]
-/// Watches the address: by the Navigation API, or, where the browser has none, by the History API.
+/// Watches the page's URL with the Navigation API, or with the History API if the browser lacks it.
 pub(super) fn start(window: &wasm_bindgen::JsValue) {
     use super::js::{self, Name, Tag};
 
@@ -24,10 +24,10 @@ pub(super) fn start(window: &wasm_bindgen::JsValue) {
     }
 }
 
-/// Says that the route changed inside the page, to `route` (a template such as `/{handle}`). What is fetched until that
-/// settles becomes a child of the span `navigate {route}`.
+/// Records a route change within the page to `route`, a template such as `/{handle}`.
 ///
-/// Where the change of the address is seen too, before or after, both are one.
+/// Requests until it has settled are children of the span `navigate {route}`. If the change of the URL is also detected, before
+/// or after this call, both become one span.
 pub fn navigation(route: &str) {
     with(|tracer| {
         if tracer.ambient_of(What::Route).is_none_or(|scope| scope.is_named) {
@@ -47,7 +47,7 @@ fn name(scope: &mut Active, route: &str) {
 
 impl Tracer {
     #[cfg(feature = "navigation")]
-    /// The address may have changed.
+    /// Handles a possible change of the page's URL.
     pub(super) fn navigated(&mut self) {
         let path = platform::path();
         // The query and the fragment are a state of the same page.
@@ -74,7 +74,7 @@ impl Tracer {
         self.config.ignore_page.is_some_and(|ignores| ignores(&self.path))
     }
 
-    /// Begins the span of a route change: a child of the action that led to it, if that is known.
+    /// Begins the span of a route change, a child of the action that caused it, if that is known.
     fn begin_route(&mut self) {
         let parent = context::attached().unwrap_or_else(|| match self.ambient_of(What::Action) {
             Some(_) => self.ambient_context(),

@@ -1,4 +1,4 @@
-//! The session of this browser, shared by its tabs through `localStorage`.
+//! The session of the browser, shared by its tabs through `localStorage`.
 
 use throughline_context::keys;
 
@@ -15,8 +15,8 @@ fn shared() -> Option<Session> {
     Session::parse(&platform::stored(KEY)?)
 }
 
-/// The session that a page begins in. An ingest token that came with the page is for a session that the server knows: a new session
-/// takes its id, so that the ingest token is good at once.
+/// Determines the session of a new page. If that is a new one, it has the session id of the ingest token that came with the page,
+/// so that the token is valid for it.
 pub(super) fn start(new_id: SessionId, ingest_tokened: Option<SessionId>, now_ms: f64) -> Look {
     let shared = shared();
     let taken = shared.map(|session| session.id);
@@ -24,7 +24,7 @@ pub(super) fn start(new_id: SessionId, ingest_tokened: Option<SessionId>, now_ms
 }
 
 impl Tracer {
-    /// Something happens: the session goes on, or another begins.
+    /// Handles activity: continues the session, or begins another.
     pub(super) fn touch(&mut self) {
         let now_ms = self.timeline.wall_ms();
         if !self.session.is_over(now_ms) && (now_ms - self.looked_ms).abs() < LOOK_MS {
@@ -36,11 +36,11 @@ impl Tracer {
         self.session_found(&look(Some(self.session), shared(), now_ms, new_id));
     }
 
-    /// Takes note of what was found, and tells of a session that began and of the one that ended.
+    /// Adopts a session, and records the events of a session that began and of the one that ended.
     pub(super) fn session_found(&mut self, found: &Look) {
         self.session = found.session;
         self.sampled = is_sampled(found.session.id, self.config.sample_ratio);
-        // Forbidden or full storage costs the next page its session, nothing more.
+        // If storage is forbidden or full, the next page begins another session.
         platform::store(KEY, &found.session.print());
         if !found.is_new || !self.sampled {
             return;
@@ -59,7 +59,7 @@ impl Tracer {
             let mut ending = Attributes::default();
             let is_old = now_ms - previous.started_ms >= LONGEST_MS;
             ending.text(keys::SESSION_END, if is_old { "age" } else { "idle" });
-            // It ended when something last happened in it; nobody was there to say so.
+            // It ended with its last activity.
             self.tell_of(previous.id, event("session.end", ending, previous.active_ms, None));
             let mut id = String::new();
             push_hex(&mut id, &previous.id.to_hex());

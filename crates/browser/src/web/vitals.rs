@@ -1,4 +1,4 @@
-//! Web vitals and long frames, from the performance timeline.
+//! Web vitals and long frames from the performance timeline.
 
 use wasm_bindgen::JsValue;
 
@@ -14,29 +14,29 @@ use crate::{
     vitals::{Interactions, LayoutShift, rating},
 };
 
-/// Interactions that are shorter are not told, milliseconds.
+/// The minimum duration of an interaction that is observed, milliseconds.
 pub(super) const EVENT_THRESHOLD_MS: f64 = 40.0;
 
-/// At most so many long frames are told of one page.
+/// The maximum number of long frames that are reported for one page.
 const MAX_FRAMES: u32 = 50;
-/// At most so many scripts of a frame.
+/// The maximum number of scripts that are reported for one frame.
 const MAX_SCRIPTS: usize = 5;
 
-/// What is known of the page so far.
+/// The state of the web vitals of the page.
 #[derive(Default)]
 pub(super) struct Vitals {
     shifts: LayoutShift,
     shift_target: Option<String>,
     shift_ms: f64,
     interactions: Interactions<JsValue>,
-    /// Interactions before this page was shown again.
+    /// The number of interactions before the page was restored from the back/forward cache.
     interactions_before: f64,
-    /// The entry.
+    /// The entry of the largest contentful paint.
     largest_paint: JsValue,
     first_paint_ms: f64,
-    /// No paint counts after somebody has acted, or has looked away.
+    /// Whether later paints are ignored: after an interaction, or after the page was hidden.
     pub(super) paints_are_over: bool,
-    /// What was told last of each.
+    /// The value last reported of each metric.
     told: [Option<f64>; 5],
     frames: u32,
     /// Whether the page came from the back/forward cache.
@@ -53,36 +53,37 @@ fn key(prefix: &str, end: &str) -> String {
     key
 }
 
-/// Why a value is what it is.
+/// The attribution of a value: attributes that explain it.
 #[derive(Default)]
 struct Why(Attributes);
 
 impl Why {
-    /// A span of time, which is never negative.
+    /// Sets a duration; a negative one becomes 0.
     fn took(&mut self, end: &str, ms: f64) {
         self.0.double(&key(ATTRIBUTION, end), ms.max(0.0));
     }
 
-    /// Spans of time, from one mark of an entry to another.
+    /// Sets durations between two times of an entry.
     fn between(&mut self, entry: &JsValue, parts: &[(&str, Name, Name)]) {
         for (end, from, to) in parts {
             self.took(end, js::number(entry, *to) - js::number(entry, *from));
         }
     }
 
+    /// Sets a text, if it is `Some`.
     fn who(&mut self, end: &str, who: Option<&str>) {
         self.0.maybe(&key(ATTRIBUTION, end), who);
     }
 }
 
 impl Tracer {
-    /// The page is shown again, from the back/forward cache: a new life, without a first paint.
+    /// Resets the web vitals for a page from the back/forward cache, which has no first paint.
     pub(super) fn begin_vitals_again(&mut self) {
         let interactions_before = js::number(&self.performance, Name::InteractionCount);
         self.vitals = Vitals { interactions_before, paints_are_over: true, restored: true, ..Vitals::default() };
     }
 
-    /// The timeline tells of something other than a request.
+    /// Handles an entry that is not a request.
     pub(super) fn seen(&mut self, kind: &str, entry: JsValue) {
         let start_ms = js::number(&entry, Name::StartTime);
         let vitals = &mut self.vitals;
@@ -145,7 +146,8 @@ impl Tracer {
         self.tell(Event { name, time_ns, attributes, severity: Severity::Info, span: self.page });
     }
 
-    /// Tells what is known now: the page may never be heard of again. What has not changed since it was told is not told again.
+    /// Reports the current values, because the page may be closed without a further event. Values that have not changed since the
+    /// last report are omitted.
     pub(super) fn report_vitals(&mut self) {
         if !self.config.vitals || self.page.is_none() {
             return;
@@ -234,7 +236,7 @@ impl Tracer {
         if before.is_some() && delta.abs() < f64::EPSILON {
             return;
         }
-        // One instance of the metric for each page view, and the view is known by its span.
+        // The id of the metric instance: one for each page view, which is identified by its span.
         let mut id = String::new();
         if let Some(page) = self.page {
             push_hex(&mut id, &page.span_id.to_hex());
