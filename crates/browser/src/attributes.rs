@@ -112,7 +112,7 @@ impl Attributes {
     }
 
     /// Adds a key that is not present yet, if `text` is `Some`.
-    pub(crate) fn maybe(&mut self, key: &str, text: Option<&str>) {
+    pub(crate) fn text_opt(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(key, text);
         }

@@ -68,7 +68,7 @@ pub(crate) enum Step {
     Wait,
     /// Request an ingest token for this session, then call [`Delivery::ingest_token`].
     RequestIngestToken(SessionId),
-    /// Send the batch [in flight](Delivery::under_way), then call [`Delivery::answered`].
+    /// Send the batch [in flight](Delivery::in_flight), then call [`Delivery::answered`].
     Send,
 }
 
@@ -117,9 +117,9 @@ pub(crate) struct Delivery {
     bytes: usize,
     max_records: usize,
     max_batch: usize,
-    under_way: Option<Batch>,
+    in_flight: Option<Batch>,
     /// Whether the receiver requires an ingest token.
-    ingest_tokened: bool,
+    requires_token: bool,
     /// The ingest tokens, the newest first.
     ingest_tokens: [Option<IngestToken>; MAX_INGEST_TOKENS],
     /// Counts the batches in flight, so that a late response is not attributed to another batch.
@@ -137,15 +137,15 @@ pub(crate) struct Delivery {
 }
 
 impl Delivery {
-    pub(crate) const fn new(max_records: usize, max_batch: usize, ingest_tokened: bool) -> Self {
+    pub(crate) const fn new(max_records: usize, max_batch: usize, requires_token: bool) -> Self {
         Self {
             traces: Vec::new(),
             logs: Vec::new(),
             bytes: 0,
             max_records,
             max_batch,
-            under_way: None,
-            ingest_tokened,
+            in_flight: None,
+            requires_token,
             ingest_tokens: [const { None }; MAX_INGEST_TOKENS],
             attempt: 0,
             second_try: false,
@@ -178,7 +178,7 @@ impl Delivery {
     }
 
     /// Makes all waiting records due now.
-    pub(crate) const fn hurry(&mut self) {
+    pub(crate) const fn make_due(&mut self) {
         self.due_ms = 0.0;
         self.last_due_ms = 0.0;
     }
@@ -187,18 +187,18 @@ impl Delivery {
     pub(crate) const fn forget_backoff(&mut self) {
         self.not_before_ms = 0.0;
         self.backoff_ms = 0.0;
-        self.hurry();
+        self.make_due();
     }
 
     /// Returns when [`next`](Self::next) is due, page milliseconds; `None` until a record is pushed or a response is
     /// received.
     pub(crate) fn due_ms(&self) -> Option<f64> {
-        (self.under_way.is_none() && self.waiting() > 0).then(|| self.due_ms.max(self.not_before_ms))
+        (self.in_flight.is_none() && self.waiting() > 0).then(|| self.due_ms.max(self.not_before_ms))
     }
 
     /// Returns what to do at `now_ms`.
     pub(crate) fn next(&mut self, now_ms: f64) -> Step {
-        if self.under_way.is_some() {
+        if self.in_flight.is_some() {
             return Step::Rest;
         }
         if self.waiting() == 0 {
@@ -215,7 +215,7 @@ impl Delivery {
             self.due_ms = self.last_due_ms;
         }
         let session = batch.session;
-        self.under_way = Some(batch);
+        self.in_flight = Some(batch);
         self.attempt = self.attempt.wrapping_add(1);
         if self.is_admitted(session, 0.0) { Step::Send } else { Step::RequestIngestToken(session) }
     }
@@ -246,19 +246,19 @@ impl Delivery {
     }
 
     /// Returns the batch in flight.
-    pub(crate) const fn under_way(&self) -> Option<&Batch> {
-        self.under_way.as_ref()
+    pub(crate) const fn in_flight(&self) -> Option<&Batch> {
+        self.in_flight.as_ref()
     }
 
     /// Returns the ingest token for a session, if there is one.
     pub(crate) fn ingest_token_for(&self, session: SessionId) -> Option<&IngestToken> {
-        self.ingest_tokens.iter().flatten().find(|ingest_token| ingest_token.session == session)
+        self.ingest_tokens.iter().flatten().find(|token| token.session == session)
     }
 
     /// Returns whether records of a session can be sent: no ingest token is required, or there is one that is valid at
     /// `wall_ms` (Unix milliseconds).
     pub(crate) fn is_admitted(&self, session: SessionId, wall_ms: f64) -> bool {
-        !self.ingest_tokened || self.ingest_token_for(session).is_some_and(|ingest_token| ingest_token.expires_ms > wall_ms)
+        !self.requires_token || self.ingest_token_for(session).is_some_and(|token| token.expires_ms > wall_ms)
     }
 
     /// Stores an ingest token, replacing the oldest.
@@ -270,7 +270,7 @@ impl Delivery {
 
     fn forget_ingest_token(&mut self, session: SessionId) {
         for ingest_token in &mut self.ingest_tokens {
-            if ingest_token.as_ref().is_some_and(|ingest_token| ingest_token.session == session) {
+            if ingest_token.as_ref().is_some_and(|token| token.session == session) {
                 *ingest_token = None;
             }
         }
@@ -279,12 +279,17 @@ impl Delivery {
     /// Handles the response to a request for an ingest token: the token and its expiry in Unix milliseconds, or else
     /// `answer`.
     ///
-    /// Afterwards the batch [in flight](Self::under_way), if there still is one, is ready to be sent.
-    pub(crate) fn ingest_token(&mut self, ingest_token: Option<(String, f64)>, answer: Answer, now_ms: f64) -> Option<Status> {
-        let batch = self.under_way.take()?;
+    /// Afterwards the batch [in flight](Self::in_flight), if there still is one, is ready to be sent.
+    pub(crate) fn ingest_token(
+        &mut self,
+        ingest_token: Option<(String, f64)>,
+        answer: Answer,
+        now_ms: f64,
+    ) -> Option<Status> {
+        let batch = self.in_flight.take()?;
         if let Some((text, expires_ms)) = ingest_token {
             self.set_ingest_token(IngestToken { session: batch.session, text, expires_ms });
-            self.under_way = Some(batch);
+            self.in_flight = Some(batch);
             return None;
         }
         let outcome = match answer.outcome() {
@@ -297,10 +302,10 @@ impl Delivery {
 
     /// Handles the response to the batch in flight.
     pub(crate) fn answered(&mut self, answer: Answer, now_ms: f64) -> Option<Status> {
-        let batch = self.under_way.take()?;
+        let batch = self.in_flight.take()?;
         let mut outcome = answer.outcome();
         if let Outcome::NoIngestToken(status) = &outcome {
-            let again = self.ingest_tokened && !self.second_try;
+            let again = self.requires_token && !self.second_try;
             // Retried once with a new token; if that is rejected too, the batch is refused.
             outcome = if again { Outcome::Later(*status, Some(0.0)) } else { Outcome::Refused(*status) };
             self.forget_ingest_token(batch.session);
@@ -338,7 +343,10 @@ impl Delivery {
             }
             Outcome::Later(status, asked_ms) => {
                 self.put_back(batch);
-                #[expect(clippy::manual_clamp, reason = "`clamp` may panic, and its message would add number formatting to the WASM")]
+                #[expect(
+                    clippy::manual_clamp,
+                    reason = "`clamp` may panic, and its message would add number formatting to the WASM"
+                )]
                 let backoff_ms = (self.backoff_ms * 2.0).max(FIRST_RETRY_MS).min(LAST_RETRY_MS);
                 self.backoff_ms = backoff_ms;
                 let wait_ms = asked_ms.unwrap_or(0.0).max(self.backoff_ms).min(LONGEST_WAIT_MS);
@@ -367,7 +375,7 @@ impl Delivery {
     /// one record. The batch in flight is sent again, because its request may be cancelled with the page; the receiver
     /// stores each record once.
     pub(crate) fn take_next(&mut self, origin: &Origin, limit_bytes: usize) -> Option<Batch> {
-        if let Some(batch) = self.under_way.take() {
+        if let Some(batch) = self.in_flight.take() {
             self.attempt = self.attempt.wrapping_add(1);
             self.put_back(batch);
         }

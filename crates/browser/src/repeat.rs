@@ -3,18 +3,18 @@
 /// The maximum number of different errors that are distinguished.
 const MAX_KINDS: usize = 64;
 /// The maximum number of reports of one page.
-const MAX_TOLD: u32 = 100;
+const MAX_REPORTS: u32 = 100;
 
 /// Counts errors by their hash.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
     kinds: Vec<(u32, u32)>,
-    told: u32,
+    reported: u32,
 }
 
 impl Repeats {
     /// Counts an occurrence. Returns how many there were if this one is to be reported: the first and each doubling.
-    pub(crate) fn tell(&mut self, hash: u32) -> Option<u32> {
+    pub(crate) fn count(&mut self, hash: u32) -> Option<u32> {
         let is_full = self.kinds.len() >= MAX_KINDS;
         let count = match self.kinds.iter_mut().find(|(known, _)| *known == hash) {
             Some((_, count)) => {
@@ -27,10 +27,10 @@ impl Repeats {
                 1
             }
         };
-        if !count.is_power_of_two() || self.told >= MAX_TOLD {
+        if !count.is_power_of_two() || self.reported >= MAX_REPORTS {
             return None;
         }
-        self.told += 1;
+        self.reported += 1;
         Some(count)
     }
 }
@@ -53,16 +53,16 @@ mod tests {
     #[test]
     fn the_first_occurrence_and_each_doubling_are_reported() {
         let mut repeats = Repeats::default();
-        let told: Vec<_> = (0..100).filter_map(|_| repeats.tell(7)).collect();
-        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64]);
-        assert_eq!(repeats.tell(8), Some(1));
+        let reported: Vec<_> = (0..100).filter_map(|_| repeats.count(7)).collect();
+        assert_eq!(reported, [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(repeats.count(8), Some(1));
     }
 
     #[test]
     fn reports_of_a_page_are_bounded() {
         let mut repeats = Repeats::default();
-        let told = (0..100_000_u32).filter(|n| repeats.tell(n % 1_000).is_some()).count();
-        assert_eq!(told, MAX_TOLD as usize);
+        let reported = (0..100_000_u32).filter(|n| repeats.count(n % 1_000).is_some()).count();
+        assert_eq!(reported, MAX_REPORTS as usize);
         assert_eq!(repeats.kinds.len(), MAX_KINDS);
     }
 

@@ -38,7 +38,7 @@ pub(crate) struct Candidate {
 const SLACK_MS: f64 = 1.0;
 
 /// Returns whether an entry that starts at `entry_start_ms` may belong to a request sent at `start_ms`.
-pub(crate) fn may_be(start_ms: f64, entry_start_ms: f64) -> bool {
+pub(crate) fn may_match(start_ms: f64, entry_start_ms: f64) -> bool {
     entry_start_ms >= start_ms - SLACK_MS
 }
 
@@ -48,7 +48,7 @@ pub(crate) fn may_be(start_ms: f64, entry_start_ms: f64) -> bool {
 /// A program receives a response as soon as its head has arrived, so the request whose head was received soonest after the
 /// entry's head is chosen. An entry of another origin may hide the time of the head but still has its end. Most bodies arrive
 /// with their head, so the request whose head was received closest to the end is chosen.
-pub(crate) fn best(
+pub(crate) fn best_match(
     candidates: impl Iterator<Item = Candidate>,
     entry_start_ms: f64,
     entry_head_ms: f64,
@@ -56,7 +56,7 @@ pub(crate) fn best(
 ) -> Option<u32> {
     let mut found: Option<(u32, f64)> = None;
     for candidate in candidates {
-        if !may_be(candidate.start_ms, entry_start_ms) {
+        if !may_match(candidate.start_ms, entry_start_ms) {
             continue;
         }
         let distance = if candidate.head_ms <= 0.0 {
@@ -111,7 +111,7 @@ mod tests {
                 .collect();
             for (number, (start, wait, _)) in (0..).zip(&requests) {
                 let head = if hidden { 0.0 } else { start + wait };
-                let found = best(left.iter().copied(), start + 0.1, head, start + wait);
+                let found = best_match(left.iter().copied(), start + 0.1, head, start + wait);
                 prop_assert_eq!(found, Some(number));
                 left.retain(|candidate| candidate.number != number);
             }
@@ -121,11 +121,11 @@ mod tests {
     #[test]
     fn hidden_times_match_the_closest_request_and_never_a_later_one() {
         let at = |number, start_ms| Candidate { number, start_ms, head_ms: start_ms + 5.0 };
-        assert_eq!(best([at(7, 20.0), at(8, 10.0)].into_iter(), 25.0, 0.0, 15.5), Some(8));
-        assert_eq!(best([at(7, 20.0)].into_iter(), 10.0, 12.0, 12.0), None);
-        assert_eq!(best([].into_iter(), 10.0, 12.0, 12.0), None);
+        assert_eq!(best_match([at(7, 20.0), at(8, 10.0)].into_iter(), 25.0, 0.0, 15.5), Some(8));
+        assert_eq!(best_match([at(7, 20.0)].into_iter(), 10.0, 12.0, 12.0), None);
+        assert_eq!(best_match([].into_iter(), 10.0, 12.0, 12.0), None);
         let failed = Candidate { number: 7, start_ms: 1.0, head_ms: 0.0 };
-        assert_eq!(best([failed, at(8, 1.0)].into_iter(), 1.2, 5.5, 5.6), Some(8));
-        assert_eq!(best([failed].into_iter(), 1.2, 5.5, 5.6), Some(7));
+        assert_eq!(best_match([failed, at(8, 1.0)].into_iter(), 1.2, 5.5, 5.6), Some(8));
+        assert_eq!(best_match([failed].into_iter(), 1.2, 5.5, 5.6), Some(7));
     }
 }

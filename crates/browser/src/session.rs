@@ -7,7 +7,7 @@ pub(crate) const IDLE_MS: f64 = 15.0 * 60_000.0;
 /// The maximum duration of a session, milliseconds.
 pub(crate) const LONGEST_MS: f64 = 4.0 * 3_600_000.0;
 /// The interval at which the session is synchronized with other tabs, milliseconds.
-pub(crate) const LOOK_MS: f64 = 5_000.0;
+pub(crate) const SYNC_MS: f64 = 5_000.0;
 
 /// 128 random bits, written as 32 lower-case hexadecimal digits, like a trace id.
 pub(crate) type SessionId = TraceId;
@@ -78,9 +78,9 @@ pub(crate) fn number(digits: &str) -> Option<u64> {
     Some(number)
 }
 
-/// The result of [`look`].
+/// The result of [`resolve`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Look {
+pub(crate) struct Resolved {
     pub(crate) session: Session,
     /// Whether this page began a new session.
     pub(crate) is_new: bool,
@@ -89,7 +89,7 @@ pub(crate) struct Look {
 }
 
 /// Determines the session at `now_ms` from the one that this page knows, the one that the tabs share, and an id for a new one.
-pub(crate) fn look(known: Option<Session>, shared: Option<Session>, now_ms: f64, new_id: SessionId) -> Look {
+pub(crate) fn resolve(known: Option<Session>, shared: Option<Session>, now_ms: f64, new_id: SessionId) -> Resolved {
     let latest = match (known, shared) {
         // Another tab may have been active later.
         (Some(known), Some(shared)) if shared.id == known.id => {
@@ -101,9 +101,9 @@ pub(crate) fn look(known: Option<Session>, shared: Option<Session>, now_ms: f64,
     };
     match latest {
         Some(session) if !session.is_over(now_ms) => {
-            Look { session: Session { active_ms: now_ms, ..session }, is_new: false, previous: None }
+            Resolved { session: Session { active_ms: now_ms, ..session }, is_new: false, previous: None }
         }
-        _ => Look { session: Session::new(new_id, now_ms), is_new: true, previous: latest },
+        _ => Resolved { session: Session::new(new_id, now_ms), is_new: true, previous: latest },
     }
 }
 
@@ -152,8 +152,8 @@ mod tests {
 
     #[test]
     fn the_first_session_is_new_and_has_no_predecessor() {
-        let look = look(None, None, NOW, id(1));
-        assert_eq!(look, Look { session: Session::new(id(1), NOW), is_new: true, previous: None });
+        let found = resolve(None, None, NOW, id(1));
+        assert_eq!(found, Resolved { session: Session::new(id(1), NOW), is_new: true, previous: None });
     }
 
     #[test]
@@ -162,9 +162,9 @@ mod tests {
         let mut now = NOW;
         while now - NOW < LONGEST_MS - IDLE_MS {
             now += IDLE_MS - 1.0;
-            let look = look(Some(known), None, now, never());
-            assert!(!look.is_new);
-            known = look.session;
+            let found = resolve(Some(known), None, now, never());
+            assert!(!found.is_new);
+            known = found.session;
         }
         assert_eq!((known.started_ms, known.active_ms), (NOW, now));
     }
@@ -172,45 +172,45 @@ mod tests {
     #[test]
     fn a_session_ends_after_15_idle_minutes() {
         let known = Session::new(id(1), NOW);
-        let look = look(Some(known), None, NOW + IDLE_MS, id(2));
-        assert_eq!((look.session.id, look.is_new, look.previous), (id(2), true, Some(known)));
+        let found = resolve(Some(known), None, NOW + IDLE_MS, id(2));
+        assert_eq!((found.session.id, found.is_new, found.previous), (id(2), true, Some(known)));
     }
 
     #[test]
     fn a_session_ends_after_4_hours_of_activity() {
         let known = session(1, NOW - LONGEST_MS, NOW - 1.0);
-        let look = look(Some(known), None, NOW, id(2));
-        assert_eq!((look.is_new, look.previous), (true, Some(known)));
+        let found = resolve(Some(known), None, NOW, id(2));
+        assert_eq!((found.is_new, found.previous), (true, Some(known)));
     }
 
     #[test]
     fn activity_in_another_tab_keeps_a_session_alive() {
         let known = session(1, NOW - 2.0 * IDLE_MS, NOW - IDLE_MS);
         let shared = session(1, NOW - 2.0 * IDLE_MS, NOW - 10.0);
-        let look = look(Some(known), Some(shared), NOW, never());
-        assert_eq!((look.session.id, look.is_new), (id(1), false));
+        let found = resolve(Some(known), Some(shared), NOW, never());
+        assert_eq!((found.session.id, found.is_new), (id(1), false));
     }
 
     #[test]
     fn a_session_begun_by_another_tab_is_adopted_and_not_new() {
         let known = session(1, NOW - IDLE_MS, NOW - IDLE_MS);
         let shared = session(2, NOW - 100.0, NOW - 50.0);
-        let look = look(Some(known), Some(shared), NOW, never());
-        assert_eq!((look.session.id, look.is_new, look.previous), (id(2), false, None));
+        let found = resolve(Some(known), Some(shared), NOW, never());
+        assert_eq!((found.session.id, found.is_new, found.previous), (id(2), false, None));
     }
 
     #[test]
     fn the_next_page_continues_or_follows_the_stored_session() {
         let shared = session(1, NOW - 1e6, NOW - 5.0);
-        assert_eq!(look(None, Some(shared), NOW, never()).session.id, id(1));
-        let later = look(None, Some(shared), NOW + IDLE_MS, id(2));
+        assert_eq!(resolve(None, Some(shared), NOW, never()).session.id, id(1));
+        let later = resolve(None, Some(shared), NOW + IDLE_MS, id(2));
         assert_eq!((later.is_new, later.previous), (true, Some(shared)));
     }
 
     #[test]
     fn a_clock_set_back_does_not_end_a_session() {
         let known = Session::new(id(1), NOW);
-        assert!(!look(Some(known), None, NOW - 1e9, never()).is_new);
+        assert!(!resolve(Some(known), None, NOW - 1e9, never()).is_new);
     }
 
     #[test]
@@ -245,10 +245,10 @@ mod tests {
         ) {
             let make = |(n, a, b): (u8, f64, f64)| session(n, NOW - f64::max(a, b), NOW - f64::min(a, b));
             let (known, shared) = (known.map(make), shared.map(make));
-            let look = look(known, shared, NOW, id(9));
-            prop_assert!(!look.session.is_over(NOW));
-            prop_assert_eq!(look.is_new, look.session.id == id(9));
-            prop_assert!(look.is_new || look.previous.is_none());
+            let found = resolve(known, shared, NOW, id(9));
+            prop_assert!(!found.session.is_over(NOW));
+            prop_assert_eq!(found.is_new, found.session.id == id(9));
+            prop_assert!(found.is_new || found.previous.is_none());
         }
 
         #[test]

@@ -27,7 +27,7 @@ use tracing_subscriber::{
 use crate::{
     attributes::{Attributes, Value},
     context::{self, Context},
-    web::action::{Ends, begin, with_open},
+    web::action::{SpanGuard, begin, with_open},
 };
 
 /// Creates the layer. It records nothing before [`init`](crate::init).
@@ -50,26 +50,26 @@ impl BrowserLayer {
         self
     }
 
-    fn takes(&self, metadata: &Metadata<'_>) -> bool {
+    fn is_enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= self.level
     }
 }
 
 /// The span of the page that belongs to a `tracing` span.
-struct Made {
+struct PageSpan {
     context: Context,
-    ends: Ends,
+    guard: SpanGuard,
 }
 
 thread_local! {
     /// Spans by their `tracing` id. A page has one thread.
-    static MADE: RefCell<Vec<(u64, Made)>> = const { RefCell::new(Vec::new()) };
+    static PAGE_SPANS: RefCell<Vec<(u64, PageSpan)>> = const { RefCell::new(Vec::new()) };
     /// Spans that are entered, each with the context that was attached before.
     static ENTERED: RefCell<Vec<(u64, Option<Context>)>> = const { RefCell::new(Vec::new()) };
 }
 
-fn with_made<T>(id: &span::Id, f: impl FnOnce(&Made) -> T) -> Option<T> {
-    MADE.with_borrow(|all| all.iter().find(|(known, _)| *known == id.into_u64()).map(|(_, made)| f(made)))
+fn with_page_span<T>(id: &span::Id, f: impl FnOnce(&PageSpan) -> T) -> Option<T> {
+    PAGE_SPANS.with_borrow(|all| all.iter().find(|(known, _)| *known == id.into_u64()).map(|(_, span)| f(span)))
 }
 
 impl<S> Layer<S> for BrowserLayer
@@ -77,32 +77,32 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, ctx: LayerContext<'_, S>) {
-        if !self.takes(attributes.metadata()) {
+        if !self.is_enabled(attributes.metadata()) {
             return;
         }
         let outer = ctx.span(id).and_then(|span| {
             let mut parent = span.parent();
             while let Some(span) = parent {
-                if let Some(context) = with_made(&span.id(), |made| made.context) {
+                if let Some(context) = with_page_span(&span.id(), |page_span| page_span.context) {
                     return Some(context);
                 }
                 parent = span.parent();
             }
             None
         });
-        let Some((context, ends)) = begin(outer, attributes.metadata().name()) else { return };
-        with_open(&ends, |span| attributes.record(&mut Fields(&mut span.attributes)));
-        MADE.with_borrow_mut(|all| all.push((id.into_u64(), Made { context, ends })));
+        let Some((context, guard)) = begin(outer, attributes.metadata().name()) else { return };
+        with_open(&guard, |span| attributes.record(&mut Fields(&mut span.attributes)));
+        PAGE_SPANS.with_borrow_mut(|all| all.push((id.into_u64(), PageSpan { context, guard })));
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, _: LayerContext<'_, S>) {
-        with_made(id, |made| {
-            with_open(&made.ends, |span| values.record(&mut Fields(&mut span.attributes)));
+        with_page_span(id, |page_span| {
+            with_open(&page_span.guard, |span| values.record(&mut Fields(&mut span.attributes)));
         });
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: LayerContext<'_, S>) {
-        if !self.takes(event.metadata()) {
+        if !self.is_enabled(event.metadata()) {
             return;
         }
         let Some(span) = ctx.event_span(event) else { return };
@@ -111,8 +111,8 @@ where
         let failed = *event.metadata().level() == Level::ERROR;
         // Read first: `with_open` has the tracer, and it cannot be taken twice.
         let now_ns = crate::web::now_ns();
-        with_made(&span.id(), |made| {
-            with_open(&made.ends, |span| {
+        with_page_span(&span.id(), |page_span| {
+            with_open(&page_span.guard, |span| {
                 span.event(now_ns, &message.0);
                 if failed && !span.error {
                     span.fail("error");
@@ -122,7 +122,7 @@ where
     }
 
     fn on_enter(&self, id: &span::Id, _: LayerContext<'_, S>) {
-        if let Some(context) = with_made(id, |made| made.context) {
+        if let Some(context) = with_page_span(id, |page_span| page_span.context) {
             let before = context::replace(Some(context));
             ENTERED.with_borrow_mut(|entered| entered.push((id.into_u64(), before)));
         }
@@ -148,7 +148,7 @@ where
     }
 
     fn on_close(&self, id: span::Id, _: LayerContext<'_, S>) {
-        let closed = MADE.with_borrow_mut(|all| {
+        let closed = PAGE_SPANS.with_borrow_mut(|all| {
             let index = all.iter().position(|(known, _)| *known == id.into_u64())?;
             Some(all.swap_remove(index))
         });

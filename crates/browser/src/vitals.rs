@@ -38,9 +38,9 @@ impl LayoutShift {
     /// Adds a shift that was not caused by an input. Returns whether it is the largest shift of the largest window, so that the
     /// element that shifted has to be remembered.
     pub(crate) fn shift(&mut self, value: f64, at_ms: f64) -> bool {
-        let goes_on =
+        let same_window =
             self.window > 0.0 && at_ms - self.last_ms < WINDOW_GAP_MS && at_ms - self.window_start_ms < WINDOW_MS;
-        if goes_on {
+        if same_window {
             self.window += value;
         } else {
             self.window = value;
@@ -86,7 +86,7 @@ impl<T> Default for Interactions<T> {
 
 impl<T> Interactions<T> {
     /// Adds an event of an interaction, which may have several.
-    pub(crate) fn event(&mut self, id: u32, duration_ms: f64, what: T) {
+    pub(crate) fn event(&mut self, id: u32, duration_ms: f64, data: T) {
         if let Some(index) = self.longest.iter().position(|(known, ..)| *known == id) {
             // Of several with the same duration the last one had an effect: the click, not the press.
             if self.longest.get(index).is_some_and(|(_, known_ms, _)| *known_ms > duration_ms) {
@@ -96,15 +96,15 @@ impl<T> Interactions<T> {
         }
         // Inserted in order, because a sort function would add to the WASM.
         let place = self.longest.iter().position(|(_, known_ms, _)| *known_ms < duration_ms);
-        self.longest.insert(place.unwrap_or(self.longest.len()), (id, duration_ms, what));
+        self.longest.insert(place.unwrap_or(self.longest.len()), (id, duration_ms, data));
         self.longest.truncate(LONGEST);
     }
 
     /// Returns duration and data of the interaction that is the value of INP, given the number of all interactions.
     pub(crate) fn counting(&self, count: u32) -> Option<(f64, &T)> {
         let index = (count / OUTLIER_EVERY) as usize;
-        let (_, duration_ms, what) = self.longest.get(index.min(self.longest.len().checked_sub(1)?))?;
-        Some((*duration_ms, what))
+        let (_, duration_ms, data) = self.longest.get(index.min(self.longest.len().checked_sub(1)?))?;
+        Some((*duration_ms, data))
     }
 }
 

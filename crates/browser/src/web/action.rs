@@ -7,16 +7,16 @@ use std::{
 
 use throughline_context::keys;
 
-use super::{Tracer, active::What, with};
+use super::{Tracer, active::ActiveKind, with};
 use crate::{
     context::{self, Context},
     record::{Kind, Span, SpanContext},
 };
 
 /// A guard that ends an open span when it is dropped.
-pub(crate) struct Ends(u32);
+pub(crate) struct SpanGuard(u32);
 
-impl Drop for Ends {
+impl Drop for SpanGuard {
     fn drop(&mut self) {
         with(|tracer| tracer.end_span(self.0));
     }
@@ -24,9 +24,9 @@ impl Drop for Ends {
 
 impl Tracer {
     /// Opens a span and returns its context and the guard that ends it.
-    fn open(&mut self, span: Span, scope: u32) -> (Context, Ends) {
+    fn open(&mut self, span: Span, scope: u32) -> (Context, SpanGuard) {
         let context = Context { span: Some(span.context), scope: 0 };
-        (context, Ends(self.follow(What::Span, span, scope)))
+        (context, SpanGuard(self.follow(ActiveKind::Span, span, scope)))
     }
 
     /// Creates the span of a user action.
@@ -48,7 +48,7 @@ pub(super) fn two_words(first: &str, second: &str) -> String {
 
 /// Begins the span of a `tracing` span, in the context `outer` or else the current one.
 #[cfg(feature = "tracing")]
-pub(crate) fn begin(outer: Option<Context>, name: &'static str) -> Option<(Context, Ends)> {
+pub(crate) fn begin(outer: Option<Context>, name: &'static str) -> Option<(Context, SpanGuard)> {
     with(|tracer| {
         let parent = outer.unwrap_or_else(|| tracer.current());
         let span = tracer.start(parent.span, name.to_owned(), Kind::Internal);
@@ -58,9 +58,9 @@ pub(crate) fn begin(outer: Option<Context>, name: &'static str) -> Option<(Conte
 
 /// Calls `f` with an open span.
 #[cfg(feature = "tracing")]
-pub(crate) fn with_open(ends: &Ends, f: impl FnOnce(&mut Span)) {
+pub(crate) fn with_open(guard: &SpanGuard, f: impl FnOnce(&mut Span)) {
     with(|tracer| {
-        if let Some(open) = tracer.find(ends.0) {
+        if let Some(open) = tracer.find(guard.0) {
             f(&mut open.span);
         }
     });
@@ -70,7 +70,7 @@ pin_project_lite::pin_project! {
     /// A future with a span, which ends with it. Created by [`action`] and [`span`].
     #[must_use = "futures do nothing unless polled"]
     pub struct InSpan<F> {
-        open: Option<(Context, Ends)>,
+        open: Option<(Context, SpanGuard)>,
         #[pin]
         future: F,
     }
@@ -86,7 +86,7 @@ pub fn action<F: Future>(kind: &str, name: &str, future: F) -> InSpan<F> {
         let parent = match context::attached() {
             Some(attached) => attached,
             // Replaces the automatic span, unless that one has a child already: without one it is not recorded.
-            None => match tracer.ambient_of(What::Action) {
+            None => match tracer.ambient_of(ActiveKind::Action) {
                 Some(scope) if scope.kept => tracer.ambient_context(),
                 _ => Context::default(),
             },

@@ -6,7 +6,7 @@ use wasm_bindgen::JsValue;
 use super::{
     Tracer,
     action::two_words,
-    active::What,
+    active::ActiveKind,
     js::{self, Name, Tag},
 };
 use crate::context;
@@ -18,7 +18,7 @@ const LABEL_LIMIT_BYTES: usize = 40;
 
 impl Tracer {
     /// Handles a click or submit.
-    pub(super) fn acted(&mut self, event: &JsValue) {
+    pub(super) fn on_action(&mut self, event: &JsValue) {
         // A click made by a program is not a user action.
         if !js::is(event, Name::IsTrusted) || context::attached().is_some() {
             return;
@@ -28,7 +28,7 @@ impl Tracer {
             return;
         }
         let is_submit = js::get(event, Name::Type) == "submit";
-        if is_submit && let Some(scope) = self.ambient_of(What::Action) {
+        if is_submit && let Some(scope) = self.ambient_of(ActiveKind::Action) {
             // A form is submitted by a click on its button, which has the better name.
             // default: the action has no name, so the submit has none
             let name = scope.span.attributes.get_text(keys::ACTION_NAME).unwrap_or_default();
@@ -43,8 +43,8 @@ impl Tracer {
             () => "key",
         };
         let span = self.action_span(None, kind, &self.stable_name(&element));
-        let number = self.begin_scope(What::Action, span, 0);
-        js::after(0.0, Tag::ActedOver, number);
+        let number = self.begin_scope(ActiveKind::Action, span, 0);
+        js::after(0.0, Tag::ActionOver, number);
     }
 
     /// Handles the end of an action's task: the previous parent is restored.

@@ -22,7 +22,7 @@ pub(super) const TIMER_MS: f64 = 1_000.0;
 
 /// The kind of an active span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum ActiveKind {
     Request,
     /// A span that the application ends.
     Span,
@@ -36,7 +36,7 @@ pub(super) enum What {
 /// A span that has begun. One type for all kinds, because each further one would add an instance of the list code to the WASM.
 pub(super) struct Active {
     pub(super) number: u32,
-    pub(super) what: What,
+    pub(super) kind: ActiveKind,
     pub(super) span: Span,
     pub(super) anchor_ms: f64,
     /// The number of the scope that must not end before this span; 0 is none.
@@ -50,10 +50,10 @@ pub(super) struct Active {
     pub(super) kept: bool,
     /// Whether the application has named the route.
     pub(super) is_named: bool,
-    is_overtaken: bool,
+    is_superseded: bool,
     /// Whether the page's URL has changed to this route.
     #[cfg(feature = "navigation")]
-    pub(super) is_there: bool,
+    pub(super) url_changed: bool,
     last_ms: f64,
 
     // Fields of requests; a time of 0 is absent:
@@ -75,7 +75,7 @@ pub(super) struct Active {
 
 impl Tracer {
     /// Adds a span that has begun and returns its number, or 0 if there are too many.
-    pub(super) fn follow(&mut self, what: What, span: Span, scope: u32) -> u32 {
+    pub(super) fn follow(&mut self, kind: ActiveKind, span: Span, scope: u32) -> u32 {
         if self.active.len() >= MAX_ACTIVE {
             self.delivery.count_dropped(1);
             return 0;
@@ -88,18 +88,18 @@ impl Tracer {
         let now_ms = self.timeline.page_ms();
         self.active.push(Active {
             number,
-            what,
+            kind,
             span,
             anchor_ms: self.timeline.anchor_ms(),
             scope,
             before: 0,
             pending: 0,
             released: false,
-            kept: what != What::Action,
+            kept: kind != ActiveKind::Action,
             is_named: false,
-            is_overtaken: false,
+            is_superseded: false,
             #[cfg(feature = "navigation")]
-            is_there: false,
+            url_changed: false,
             last_ms: now_ms,
             url: String::new(),
             start_ms: now_ms,
@@ -133,7 +133,7 @@ impl Tracer {
     }
 
     /// Handles the end of a child of a scope.
-    pub(super) fn left(&mut self, scope: u32) {
+    pub(super) fn child_ended(&mut self, scope: u32) {
         let now_ms = self.timeline.page_ms();
         if let Some(scope) = self.find(scope) {
             scope.pending = scope.pending.saturating_sub(1);
@@ -158,28 +158,28 @@ impl Tracer {
     }
 
     /// Returns the ambient scope, if it is of this kind.
-    pub(super) fn ambient_of(&mut self, what: What) -> Option<&mut Active> {
-        self.find(self.ambient).filter(|active| active.what == what)
+    pub(super) fn ambient_of(&mut self, kind: ActiveKind) -> Option<&mut Active> {
+        self.find(self.ambient).filter(|active| active.kind == kind)
     }
 
     /// Returns whether the page load has not ended.
     pub(super) fn is_loading(&self) -> bool {
-        self.active.iter().any(|active| active.what == What::PageLoad)
+        self.active.iter().any(|active| active.kind == ActiveKind::PageLoad)
     }
 
     /// Makes a span the ambient scope, the parent of spans begun from now on without a context. An earlier page load or route
     /// change ends. An action is temporary and restores the scope before it.
-    pub(super) fn begin_scope(&mut self, what: What, mut span: Span, scope: u32) -> u32 {
+    pub(super) fn begin_scope(&mut self, kind: ActiveKind, mut span: Span, scope: u32) -> u32 {
         // An action restores the scope before all actions.
-        let mut before = match self.ambient_of(What::Action) {
+        let mut before = match self.ambient_of(ActiveKind::Action) {
             Some(earlier) => earlier.before,
             None => self.ambient,
         };
-        if what != What::Action {
-            for earlier in [What::PageLoad, What::Route] {
-                while let Some(one) = self.active.iter_mut().find(|one| one.what == earlier) {
+        if kind != ActiveKind::Action {
+            for earlier in [ActiveKind::PageLoad, ActiveKind::Route] {
+                while let Some(one) = self.active.iter_mut().find(|one| one.kind == earlier) {
                     // The URL may already be that of the next route.
-                    one.is_overtaken = true;
+                    one.is_superseded = true;
                     let number = one.number;
                     self.end_scope(number);
                 }
@@ -187,7 +187,7 @@ impl Tracer {
             before = 0;
             span.attributes.text("url.path", &self.path());
         }
-        let number = self.follow(what, span, scope);
+        let number = self.follow(kind, span, scope);
         if let Some(scope) = self.find(number) {
             scope.before = before;
             self.ambient = number;
@@ -218,7 +218,7 @@ impl Tracer {
         while let Some(number) = self
             .active
             .iter()
-            .find(|one| one.released && one.pending == 0 && (loaded || one.what != What::PageLoad))
+            .find(|one| one.released && one.pending == 0 && (loaded || one.kind != ActiveKind::PageLoad))
             .map(|one| one.number)
         {
             self.end_scope(number);
@@ -233,17 +233,17 @@ impl Tracer {
         }
         if scope.kept {
             let mut last_ms = scope.last_ms;
-            if scope.what == What::PageLoad {
+            if scope.kind == ActiveKind::PageLoad {
                 last_ms = self.page_loaded(&mut scope, last_ms);
             }
             // A router changes the URL after it has built the page: now it is the right one.
-            if scope.what != What::Action && !scope.is_overtaken {
+            if scope.kind != ActiveKind::Action && !scope.is_superseded {
                 scope.span.attributes.set("url.path", self.path());
             }
             scope.span.end_ns = unix_ns(scope.anchor_ms, last_ms);
             self.record(&mut scope.span);
         }
-        self.left(scope.scope);
+        self.child_ended(scope.scope);
     }
 
     /// Ends a span of the application, now.
@@ -251,7 +251,7 @@ impl Tracer {
         let Some(mut open) = self.take(number) else { return };
         open.span.end_ns = unix_ns(open.anchor_ms, self.timeline.page_ms());
         self.record(&mut open.span);
-        self.left(open.scope);
+        self.child_ended(open.scope);
     }
 
     /// Creates a span that starts at a time of the performance timeline.

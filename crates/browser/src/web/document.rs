@@ -6,7 +6,7 @@ use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    active::{Active, What},
+    active::{Active, ActiveKind},
     js::{self, Name, Tag},
     observer::Entry,
     platform,
@@ -69,9 +69,10 @@ impl Tracer {
             flags: TraceFlags::RANDOM.with_sampled(self.sampled),
         };
         let mut fetch_id = self.ids.span_id();
-        let asked = entry.server.as_ref().and_then(|server| server.client_span.as_ref()?.parse::<SpanId>().ok());
-        let said = TRACE_METRICS.iter().find_map(|metric| TraceParent::parse(entry.metric(metric)?.as_bytes()).ok());
-        if let (Some(id), Some(server)) = (asked, said) {
+        let fetch_span = entry.server.as_ref().and_then(|server| server.client_span.as_ref()?.parse::<SpanId>().ok());
+        let server_trace =
+            TRACE_METRICS.iter().find_map(|metric| TraceParent::parse(entry.metric(metric)?.as_bytes()).ok());
+        if let (Some(id), Some(server)) = (fetch_span, server_trace) {
             // The trace began at the server, which made the sampling decision.
             root = SpanContext { trace_id: server.trace_id, flags: server.flags, ..root };
             fetch_id = id;
@@ -79,21 +80,21 @@ impl Tracer {
         // A prerendered page begins when it is activated.
         let shown_ms = entry.number(Name::ActivationStart);
         let mut load = self.begin_at(root, None, "documentLoad".to_owned(), Kind::Internal, shown_ms);
-        platform::note(&mut load.attributes, NAVIGATION_TYPE, &entry.timing, Name::Type);
+        platform::copy_text(&mut load.attributes, NAVIGATION_TYPE, &entry.timing, Name::Type);
         platform::describe_network(&mut load.attributes);
         self.page = Some(root);
-        self.begin_scope(What::PageLoad, load, 0);
+        self.begin_scope(ActiveKind::PageLoad, load, 0);
         js::after(READY_MS, Tag::Ready, 0);
         let context = SpanContext { span_id: fetch_id, ..root };
         let fetch = self.begin_at(context, self.page, "documentFetch".to_owned(), Kind::Client, entry.start_ms());
         if shown_ms <= 0.0 {
-            self.finish_seen(fetch, entry, true);
+            self.finish_entry(fetch, entry, true);
         }
     }
 
     /// Handles that the application is mounted, or that [`READY_MS`] have passed.
     pub(super) fn page_ready(&mut self) {
-        if let Some(page) = self.active.iter().find(|one| one.what == What::PageLoad) {
+        if let Some(page) = self.active.iter().find(|one| one.kind == ActiveKind::PageLoad) {
             self.release(page.number);
         }
     }
@@ -120,7 +121,7 @@ impl Tracer {
         let mut span = self.start(None, "documentLoad".to_owned(), Kind::Internal);
         span.attributes.text(NAVIGATION_TYPE, "back_forward_cache");
         self.page = Some(span.context);
-        let number = self.begin_scope(What::PageLoad, span, 0);
+        let number = self.begin_scope(ActiveKind::PageLoad, span, 0);
         self.release(number);
     }
 
@@ -142,13 +143,13 @@ impl Tracer {
             }
         }
         #[cfg(feature = "resources")]
-        self.tell_resources(load, last_ms);
+        self.record_resources(load, last_ms);
         last_ms
     }
 
     #[cfg(feature = "resources")]
     /// Records the resources that were loaded until `until_ms` as children of the page load, within the configured limits.
-    fn tell_resources(&mut self, load: &Active, until_ms: f64) {
+    fn record_resources(&mut self, load: &Active, until_ms: f64) {
         let mut left = self.config.resources;
         let page = load.span.context;
         for timing in timeline(&self.performance, "resource") {
@@ -167,7 +168,7 @@ impl Tracer {
             let context = SpanContext { span_id: self.ids.span_id(), ..page };
             let mut one = self.begin_at(context, Some(page), "resourceFetch".to_owned(), Kind::Client, start_ms);
             one.attributes.text("browser.resource.initiator_type", &kind);
-            self.finish_seen(one, Entry::read(&timing), false);
+            self.finish_entry(one, Entry::read(&timing), false);
         }
     }
 }

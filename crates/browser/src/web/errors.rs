@@ -15,7 +15,7 @@ use super::{
 use crate::{attributes::Attributes, record::Severity, repeat::hash, session::decimal};
 
 /// The length of the part of a stack trace that identifies an error, bytes: the rest is the same for many errors.
-const PLACE_BYTES: usize = 200;
+const STACK_HEAD_BYTES: usize = 200;
 
 /// The maximum number of stack frames of a panic.
 const PANIC_FRAMES: u32 = 40;
@@ -55,19 +55,19 @@ impl Tracer {
     /// Queues an `exception` event. A repeated error is reported only at each doubling.
     fn exception(&mut self, source: &str, kind: &str, message: &str, stack: Option<&str>, severity: Severity) {
         let stack_bytes = stack.map_or(&[][..], str::as_bytes);
-        let place = stack_bytes.get(..PLACE_BYTES).unwrap_or(stack_bytes);
+        let place = stack_bytes.get(..STACK_HEAD_BYTES).unwrap_or(stack_bytes);
         let hash = hash(&[source.as_bytes(), kind.as_bytes(), message.as_bytes(), place]);
-        let Some(count) = self.repeats.tell(hash) else { return };
+        let Some(count) = self.repeats.count(hash) else { return };
         let mut attributes = Attributes::default();
         attributes.text("exception.type", kind);
         attributes.text("exception.message", message);
-        attributes.maybe("exception.stacktrace", stack);
+        attributes.text_opt("exception.stacktrace", stack);
         attributes.text(keys::ERROR_SOURCE, source);
         if count > 1 {
             attributes.int(keys::ERROR_COUNT, i64::from(count));
         }
         attributes.text("url.path", &self.path());
-        self.tell_now("exception", severity, attributes);
+        self.emit_now("exception", severity, attributes);
     }
 
     /// Handles `error` events: uncaught errors, and resources that failed to load.

@@ -4,7 +4,7 @@ use throughline_context::keys;
 
 use super::{
     Tracer,
-    active::What,
+    active::ActiveKind,
     js::{self, Name},
 };
 
@@ -22,18 +22,18 @@ impl Tracer {
         let now_ms = self.timeline.page_ms();
         // Requests and spans of the application first, then scopes: their children are still counted when they end.
         for waits in [false, true] {
-            let is_meant = |what: What| waits != matches!(what, What::Request | What::Span);
-            while let Some(number) = self.active.iter().find(|one| is_meant(one.what)).map(|one| one.number) {
+            let is_meant = |kind: ActiveKind| waits != matches!(kind, ActiveKind::Request | ActiveKind::Span);
+            while let Some(number) = self.active.iter().find(|one| is_meant(one.kind)).map(|one| one.number) {
                 let Some(active) = self.find(number) else { break };
-                match active.what {
-                    What::Request => {
+                match active.kind {
+                    ActiveKind::Request => {
                         if active.ended_ms <= 0.0 {
                             active.ended_ms = now_ms;
                             active.span.attributes.bool(keys::UNFINISHED, true);
                         }
                         self.complete(number);
                     }
-                    What::Span => {
+                    ActiveKind::Span => {
                         active.span.attributes.bool(keys::UNFINISHED, true);
                         self.end_span(number);
                     }
@@ -47,7 +47,7 @@ impl Tracer {
     fn leave(&mut self, gone: bool) {
         self.drain();
         self.give_up(f64::INFINITY);
-        if let Some(number) = self.ambient_of(What::PageLoad).map(|page| page.number) {
+        if let Some(number) = self.ambient_of(ActiveKind::PageLoad).map(|page| page.number) {
             self.end_scope(number);
         }
         #[cfg(feature = "vitals")]

@@ -6,11 +6,10 @@ use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    active::What,
+    active::ActiveKind,
+    api::BAGGAGE_HEADER,
     js::{self, Name, Tag},
-    platform,
-    said::BAGGAGE_HEADER,
-    with,
+    platform, with,
 };
 use crate::{
     record::{Kind, Span},
@@ -19,13 +18,13 @@ use crate::{
 };
 
 /// A request that has begun: its number, and the headers to add to it.
-pub(super) struct Begun {
+pub(super) struct StartedRequest {
     pub(super) number: u32,
     pub(super) carried: Vec<(Name, String)>,
 }
 
 /// The arguments of a request.
-pub(super) struct Asked<'a> {
+pub(super) struct RequestArgs<'a> {
     pub(super) method: &'a str,
     pub(super) url: &'a JsValue,
     pub(super) route: Option<&'a str>,
@@ -42,8 +41,9 @@ pub(super) fn called(target: &JsValue, this: &JsValue, arguments: &Array) -> Res
         with(|tracer| tracer.failed(number, error));
     })?;
     // The derived promise is returned, so that a rejection stays unhandled unless the program handles it.
-    let told = js::then(&promise, &js::function(Tag::FetchAnswered, number), &js::function(Tag::FetchFailed, number));
-    Ok(if told.is_object() { told } else { promise })
+    let derived =
+        js::then(&promise, &js::function(Tag::FetchAnswered, number), &js::function(Tag::FetchFailed, number));
+    Ok(if derived.is_object() { derived } else { promise })
 }
 
 impl Tracer {
@@ -60,14 +60,14 @@ impl Tracer {
             if own.is_undefined() && is_request { js::get(&input, name) } else { own }
         };
         let method = first(Name::Method).as_string();
-        let asked = Asked {
+        let args = RequestArgs {
             method: method.as_deref().unwrap_or("GET"),
             url: if is_request { &given } else { &input },
             route,
             by_program,
             signal: first(Name::Signal),
         };
-        let begun = self.begin_request(asked)?;
+        let begun = self.begin_request(args)?;
         if begun.carried.is_empty() {
             return Some(begun.number);
         }
@@ -110,8 +110,8 @@ impl Tracer {
     }
 
     /// Begins the span of a request; `None` if it is not traced.
-    pub(super) fn begin_request(&mut self, asked: Asked<'_>) -> Option<Begun> {
-        let Asked { method, url, route, by_program, signal } = asked;
+    pub(super) fn begin_request(&mut self, args: RequestArgs<'_>) -> Option<StartedRequest> {
+        let RequestArgs { method, url, route, by_program, signal } = args;
         let absolute = js::new(Name::UrlClass, &[url, &js::get(&self.document, Name::BaseUri)]);
         let url = js::text(&absolute, Name::Href).filter(|url| url.starts_with("http"))?;
         if self.config.ignore.iter().any(|prefix| url.starts_with(prefix.as_str())) {
@@ -131,11 +131,11 @@ impl Tracer {
         if known.is_none() {
             span.attributes.text("http.request.method_original", method);
         }
-        span.attributes.maybe("url.template", route.as_deref());
+        span.attributes.text_opt("url.template", route.as_deref());
         self.describe_url(&mut span, &url, &parts);
         let context = span.context;
         let may_carry = self.propagates_to(&parts);
-        let number = self.follow(What::Request, span, parent.scope);
+        let number = self.follow(ActiveKind::Request, span, parent.scope);
         if let Some(call) = self.find(number) {
             call.url = url;
             call.by_program = by_program;
@@ -154,7 +154,7 @@ impl Tracer {
                 }
             });
         }
-        Some(Begun { number, carried })
+        Some(StartedRequest { number, carried })
     }
 
     /// Sets `url.full`, `server.address` and `server.port`.
@@ -177,7 +177,7 @@ impl Tracer {
             let headers = js::get(response, Name::Headers);
             call.server_timing = js::call(&headers, Name::Get, &[&"server-timing".into()]).as_string();
         }
-        self.consider(number);
+        self.complete_if_ready(number);
     }
 
     /// Handles a request without a response, or with an incomplete body.
@@ -213,8 +213,8 @@ impl Tracer {
             call.ended_ms = now_ms;
         }
         let scope = std::mem::replace(&mut call.scope, 0);
-        self.consider(number);
-        self.left(scope);
+        self.complete_if_ready(number);
+        self.child_ended(scope);
     }
 
     /// Returns the trace id of a request that is still active.

@@ -6,7 +6,7 @@ use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    active::{Active, TIMER_MS, What},
+    active::{Active, ActiveKind, TIMER_MS},
     fetch::describe_status,
     js::{self, Name, Tag},
     listeners::SUMMARIZE,
@@ -16,7 +16,7 @@ use crate::{
     clock::unix_ns,
     measure::measure,
     record::Span,
-    request::{Candidate, best, may_be, protocol_version},
+    request::{Candidate, best_match, may_match, protocol_version},
 };
 
 /// The time after the head of a response after which a request is recorded as unfinished, milliseconds: its body is streaming, or
@@ -24,18 +24,18 @@ use crate::{
 const LONGEST_BODY_MS: f64 = 60_000.0;
 
 /// Returns whether a request can be completed: its end is known, and its timing if the browser reports any.
-const fn is_ready(call: &Active, tells_requests: bool) -> bool {
-    let told = call.ended_ms > 0.0 || (!call.by_program && call.head_ms > 0.0);
-    told && (call.entry.is_some() || !tells_requests)
+const fn is_ready(call: &Active, has_request_timing: bool) -> bool {
+    let is_known = call.ended_ms > 0.0 || (!call.by_program && call.head_ms > 0.0);
+    is_known && (call.entry.is_some() || !has_request_timing)
 }
 
 impl Tracer {
     /// Completes a request if its end and its timing are known.
-    pub(super) fn consider(&mut self, number: u32) {
-        let tells = self.tells_requests;
+    pub(super) fn complete_if_ready(&mut self, number: u32) {
+        let has_timing = self.has_request_timing;
         let Some(call) = self.find(number) else { return };
         let is_over = call.ended_ms > 0.0;
-        if is_ready(call, tells) {
+        if is_ready(call, has_timing) {
             self.complete(number);
         } else {
             self.give_up_later();
@@ -55,7 +55,10 @@ impl Tracer {
         let start_ms = js::number(timing, Name::StartTime);
         // The entries include our own deliveries and the page's scripts, so cheap tests come first.
         let is_open = |call: &Active| {
-            call.what == What::Request && call.entry.is_none() && call.url == url && may_be(call.start_ms, start_ms)
+            call.kind == ActiveKind::Request
+                && call.entry.is_none()
+                && call.url == url
+                && may_match(call.start_ms, start_ms)
         };
         if !self.active.iter().any(is_open) {
             return;
@@ -77,13 +80,13 @@ impl Tracer {
                 start_ms: call.start_ms,
                 head_ms: call.head_ms,
             });
-            best(candidates, start_ms, entry.head_ms(), entry.end_ms())
+            best_match(candidates, start_ms, entry.head_ms(), entry.end_ms())
         });
         if let Some(number) = number
             && let Some(call) = self.find(number)
         {
             call.entry = Some(entry);
-            self.consider(number);
+            self.complete_if_ready(number);
         }
     }
 
@@ -104,7 +107,7 @@ impl Tracer {
     }
 
     /// Handles that timer: completes requests whose timing is overdue.
-    pub(super) fn give_up_in_time(&mut self) {
+    pub(super) fn on_give_up_timer(&mut self) {
         self.gives_up_ms = 0.0;
         self.drain();
         let now_ms = self.timeline.page_ms();
@@ -127,7 +130,7 @@ impl Tracer {
                 if call.head_ms <= before_ms {
                     // The body may stream for hours, or never be read: the scope does not wait for it.
                     let scope = std::mem::replace(&mut call.scope, 0);
-                    self.left(scope);
+                    self.child_ended(scope);
                 }
             }
         }
@@ -149,8 +152,8 @@ impl Tracer {
 
     /// Records the span of a request that is known only from the performance timeline: the document, or a resource of it.
     /// `announced` is whether listeners receive a summary.
-    pub(super) fn finish_seen(&mut self, span: Span, entry: Entry, announced: bool) {
-        let number = self.follow(What::Request, span, 0);
+    pub(super) fn finish_entry(&mut self, span: Span, entry: Entry, announced: bool) {
+        let number = self.follow(ActiveKind::Request, span, 0);
         let Some(mut call) = self.take(number) else { return };
         call.url = js::word(&entry.timing, Name::NameOf);
         call.span.attributes.text("http.request.method", "GET");
@@ -167,17 +170,17 @@ impl Tracer {
         let timing = entry.as_ref().map(|entry| entry.timing_ns(*anchor_ms));
         // The `Server-Timing` of a cached response belongs to an earlier request.
         let is_cached = entry.as_ref().is_some_and(|entry| entry.is_from_cache);
-        let told = call.server_timing.as_deref().filter(|_| !is_cached).and_then(observer::server_times);
-        let server = entry.as_ref().and_then(|entry| entry.server.as_ref()).or(told.as_ref());
+        let from_header = call.server_timing.as_deref().filter(|_| !is_cached).and_then(observer::server_times);
+        let server = entry.as_ref().and_then(|entry| entry.server.as_ref()).or(from_header.as_ref());
         // A request that began before the clock was set must not affect the current estimate of the server's clock.
-        let mut of_then = ClockSync::new(DEFAULT_DRIFT_PPM);
-        let is_of_now = anchor_ms.to_bits() == self.timeline.anchor_ms().to_bits();
-        let clocks = if is_of_now { &mut self.clocks } else { &mut of_then };
+        let mut discarded = ClockSync::new(DEFAULT_DRIFT_PPM);
+        let same_anchor = anchor_ms.to_bits() == self.timeline.anchor_ms().to_bits();
+        let clocks = if same_anchor { &mut self.clocks } else { &mut discarded };
         let measured = measure(span.start_ns, span.end_ns, timing.as_ref(), server, clocks, self.quantum_ns);
         measured.describe(&mut span.attributes);
         if let Some(entry) = entry {
             let version = js::text(&entry.timing, Name::NextHopProtocol);
-            span.attributes.maybe("network.protocol.version", version.as_deref().and_then(protocol_version));
+            span.attributes.text_opt("network.protocol.version", version.as_deref().and_then(protocol_version));
             if entry.body_bytes > 0.0 {
                 span.attributes.int("http.response.body.size", entry.body_bytes as i64);
             }
@@ -186,6 +189,6 @@ impl Tracer {
             summarize(call, &measured);
         }
         self.record(&mut call.span);
-        self.left(call.scope);
+        self.child_ended(call.scope);
     }
 }

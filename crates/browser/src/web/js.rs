@@ -147,7 +147,7 @@ pub(super) fn number(object: &JsValue, name: Name) -> f64 {
     number_if_any(object, name).unwrap_or(0.0)
 }
 
-/// Returns a property as a number, if it is one or wasm-bindgen converts it to one.
+/// Returns a property as a number, converted as JavaScript does; `None` if it does not exist.
 pub(super) fn number_if_any(object: &JsValue, name: Name) -> Option<f64> {
     numbers::get(object, value_of(name)?).ok()?
 }
@@ -292,10 +292,10 @@ pub(super) enum Tag {
     Online,
     Sent,
     SentAtExit,
-    IngestTokenCame,
+    IngestTokenReceived,
     IngestTokenRead,
-    Acted,
-    ActedOver,
+    Action,
+    ActionOver,
     Navigated,
     Failed,
     Rejected,

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The maximum number of requests that are kept for a listener registered later.
-const MAX_UNHEARD: usize = 20;
+const MAX_KEPT: usize = 20;
 
 type Listener<T> = Rc<dyn Fn(&T)>;
 type Summarize = fn(&Active, &Measured);
@@ -22,7 +22,7 @@ thread_local! {
     pub(super) static SUMMARIZE: Cell<Option<Summarize>> = const { Cell::new(None) };
     static ON_REQUEST: Cell<Vec<Listener<RequestSummary>>> = const { Cell::new(Vec::new()) };
     static ON_STATUS: Cell<Vec<Listener<Status>>> = const { Cell::new(Vec::new()) };
-    static TOLD: Cell<Status> = const { Cell::new(Status::Starting) };
+    static NOTIFIED: Cell<Status> = const { Cell::new(Status::Starting) };
     /// Requests that have not been passed to listeners yet.
     static SUMMARIES: Cell<Vec<RequestSummary>> = const { Cell::new(Vec::new()) };
 }
@@ -43,28 +43,28 @@ pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
 /// Keeps the first 20 finished requests for a listener that is registered later.
 pub fn keep_requests() {
     SUMMARIZE.set(Some(summarize));
-    AFTER.set(Some(tell_listeners));
+    AFTER.set(Some(notify_listeners));
 }
 
 /// Calls `listener` with the current status, and again at each change.
 pub fn on_status(listener: impl Fn(&Status) + 'static) {
     let status = if STARTED.get() { STATUS.get() } else { Status::Off("the tracer was not started") };
     listener(&status);
-    TOLD.set(status);
+    NOTIFIED.set(status);
     let mut all = ON_STATUS.take();
     all.push(Rc::new(listener));
     ON_STATUS.set(all);
-    AFTER.set(Some(tell_listeners));
+    AFTER.set(Some(notify_listeners));
 }
 
 /// Keeps the summary of a request for the listeners.
 fn summarize(call: &Active, measured: &Measured) {
     let Active { span, url, .. } = call;
-    let listening = ON_REQUEST.take();
-    let hears = !listening.is_empty();
-    ON_REQUEST.set(listening);
+    let listeners = ON_REQUEST.take();
+    let has_listeners = !listeners.is_empty();
+    ON_REQUEST.set(listeners);
     let mut all = SUMMARIES.take();
-    if hears || all.len() < MAX_UNHEARD {
+    if has_listeners || all.len() < MAX_KEPT {
         let text = |key| span.attributes.get_text(key);
         all.push(RequestSummary {
             trace_id: span.context.trace_id.to_string(),
@@ -85,8 +85,8 @@ fn summarize(call: &Active, measured: &Measured) {
 }
 
 /// Notifies listeners after the tracer was put back. They may register listeners and call the tracer.
-fn tell_listeners() {
-    fn tell<T>(listeners: &'static LocalKey<Cell<Vec<Listener<T>>>>, things: &[T]) {
+fn notify_listeners() {
+    fn notify<T>(listeners: &'static LocalKey<Cell<Vec<Listener<T>>>>, things: &[T]) {
         let mut all = listeners.take();
         for thing in things {
             for listener in &all {
@@ -97,16 +97,16 @@ fn tell_listeners() {
         listeners.set(all);
     }
     let status = STATUS.get();
-    if TOLD.replace(status) != status {
-        tell(&ON_STATUS, &[status]);
+    if NOTIFIED.replace(status) != status {
+        notify(&ON_STATUS, &[status]);
     }
-    let listening = ON_REQUEST.take();
-    let hears = !listening.is_empty();
-    ON_REQUEST.set(listening);
-    if hears {
+    let listeners = ON_REQUEST.take();
+    let has_listeners = !listeners.is_empty();
+    ON_REQUEST.set(listeners);
+    if has_listeners {
         let summaries = SUMMARIES.take();
         if !summaries.is_empty() {
-            tell(&ON_REQUEST, &summaries);
+            notify(&ON_REQUEST, &summaries);
         }
     }
 }

@@ -7,6 +7,7 @@ pub(crate) mod action;
 #[cfg(feature = "actions")]
 mod actions;
 mod active;
+mod api;
 mod document;
 #[cfg(feature = "errors")]
 mod errors;
@@ -19,7 +20,6 @@ mod listeners;
 mod navigation;
 mod observer;
 mod platform;
-mod said;
 mod sender;
 mod sessions;
 mod start;
@@ -42,9 +42,9 @@ use self::{
     platform::{BrowserClock, BrowserRandom},
 };
 pub use self::{
+    api::{app_ready, current, dropped, event, flush, session_id, set_attribute, set_baggage, set_user_id},
     listeners::{keep_requests, on_request, on_status},
     navigation::navigation,
-    said::{app_ready, current, dropped, event, flush, session_id, set_attribute, set_baggage, set_user_id},
     start::start,
 };
 use crate::{
@@ -77,13 +77,13 @@ pub(crate) struct Tracer {
     performance: JsValue,
     observer: JsValue,
     /// Whether the browser reports the timing of requests. If not, all timing is coarse.
-    tells_requests: bool,
+    has_request_timing: bool,
 
     session: Session,
     /// Whether the session is recorded.
     sampled: bool,
     /// When the session was last synchronized, Unix milliseconds.
-    looked_ms: f64,
+    synced_ms: f64,
     /// Attributes that the application sets on every record.
     common: Attributes,
 
@@ -124,7 +124,7 @@ thread_local! {
 /// Calls `f` with the tracer, if it is running and not in use.
 fn with<T>(f: impl FnOnce(&mut Tracer) -> T) -> Option<T> {
     let mut tracer = TRACER.take()?;
-    tracer.timeline.clock().go_on();
+    tracer.timeline.clock().invalidate();
     let result = f(&mut tracer);
     put_back(tracer);
     Some(result)
@@ -164,7 +164,7 @@ pub fn init(config: Config) {
     let performance = js::get(&window, Name::Performance);
     let navigation = document::navigation_entry(&performance);
     let ingest_token = document::page_ingest_token(&navigation);
-    let started = sessions::start(ids.trace_id(), ingest_token.as_ref().map(|ingest_token| ingest_token.session), now_ms);
+    let started = sessions::start(ids.trace_id(), ingest_token.as_ref().map(|token| token.session), now_ms);
     if let Some(ingest_token) = ingest_token {
         delivery.set_ingest_token(ingest_token);
     }
@@ -176,12 +176,12 @@ pub fn init(config: Config) {
         document: js::get(&window, Name::Document),
         performance,
         observer: JsValue::UNDEFINED,
-        tells_requests: false,
+        has_request_timing: false,
         session: started.session,
         sampled: crate::session::is_sampled(started.session.id, config.sample_ratio),
-        looked_ms: now_ms,
+        synced_ms: now_ms,
         // default: no attributes were set before the start
-        common: said::SAID_EARLY.take().unwrap_or_default(),
+        common: api::EARLY_ATTRIBUTES.take().unwrap_or_default(),
         active: Vec::new(),
         last_number: 0,
         ambient: 0,
@@ -205,7 +205,7 @@ pub fn init(config: Config) {
         config,
     });
     tracer.start_page(navigation);
-    tracer.session_found(&started);
+    tracer.adopt_session(&started);
     if tracer.config.fetch {
         js::intercept(&tracer.window, "fetch", Tag::FetchCalled);
     }
@@ -238,8 +238,8 @@ impl Tracer {
         }
         #[cfg(feature = "actions")]
         if self.config.actions {
-            js::listen(document, "click", Tag::Acted);
-            js::listen(document, "submit", Tag::Acted);
+            js::listen(document, "click", Tag::Action);
+            js::listen(document, "submit", Tag::Action);
         }
         #[cfg(feature = "errors")]
         if self.config.console_errors {
@@ -262,9 +262,9 @@ impl Tracer {
             #[cfg(feature = "xhr")]
             _ if is(tag, Tag::XhrEnded) => self.xhr_ended(a),
             _ if is(tag, Tag::Observed) => self.observed(js::call(a, Name::GetEntries, &[])),
-            _ if is(tag, Tag::Flush) => self.woken(),
+            _ if is(tag, Tag::Flush) => self.on_flush_timer(),
             _ if is(tag, Tag::Settle) => self.settle(),
-            _ if is(tag, Tag::GiveUp) => self.give_up_in_time(),
+            _ if is(tag, Tag::GiveUp) => self.on_give_up_timer(),
             _ if is(tag, Tag::Ready) => self.page_ready(),
             _ if is(tag, Tag::Loaded) => self.settle_soon(),
             _ if is(tag, Tag::Activated) => self.activated(),
@@ -276,9 +276,9 @@ impl Tracer {
             _ if is(tag, Tag::SentAtExit) => self.delivered_at_exit(number, a),
             _ if is(tag, Tag::IngestTokenRead) => self.ingest_token_read(number, a),
             #[cfg(feature = "actions")]
-            _ if is(tag, Tag::Acted) => self.acted(a),
+            _ if is(tag, Tag::Action) => self.on_action(a),
             #[cfg(feature = "actions")]
-            _ if is(tag, Tag::ActedOver) => self.action_over(number),
+            _ if is(tag, Tag::ActionOver) => self.action_over(number),
             #[cfg(feature = "navigation")]
             _ if is(tag, Tag::Navigated) => self.navigated(),
             #[cfg(feature = "errors")]
@@ -323,26 +323,26 @@ impl Tracer {
     }
 
     /// Queues an event that happens now, in the current span or else in that of the page.
-    fn tell_now(&mut self, name: &'static str, severity: Severity, attributes: Attributes) {
+    fn emit_now(&mut self, name: &'static str, severity: Severity, attributes: Attributes) {
         if self.timeline.stepped() {
             self.clocks.reset();
         }
         let here = self.current();
         self.keep(here.scope);
         let span = here.span.or(self.page);
-        self.tell(Event { name, time_ns: self.timeline.now_ns(), severity, attributes, span });
+        self.emit(Event { name, time_ns: self.timeline.now_ns(), severity, attributes, span });
     }
 
     /// Queues an event, unless the session is not recorded and the event has severity Info.
-    fn tell(&mut self, event: Event) {
+    fn emit(&mut self, event: Event) {
         self.touch();
         if event.severity != Severity::Info || self.sampled {
-            self.tell_of(self.session.id, event);
+            self.emit_for(self.session.id, event);
         }
     }
 
     /// Queues an event of a session that may be over.
-    fn tell_of(&mut self, session: SessionId, mut event: Event) {
+    fn emit_for(&mut self, session: SessionId, mut event: Event) {
         self.finish_attributes(&mut event.attributes, session);
         let body = event.encode(self.timeline.now_ns());
         self.push(Signal::Logs, session, body, f64::from(self.config.flush_interval_ms));
@@ -375,15 +375,15 @@ impl Tracer {
 
     /// Returns a URL as it is recorded.
     fn redacted(&self, url: &str) -> String {
-        self.by_hook(throughline_context::redact_url(url))
+        self.apply_redact(throughline_context::redact_url(url))
     }
 
     /// Returns the page's path as it is recorded.
     fn path(&self) -> String {
-        self.by_hook(platform::path())
+        self.apply_redact(platform::path())
     }
 
-    fn by_hook(&self, url: String) -> String {
+    fn apply_redact(&self, url: String) -> String {
         match self.config.redact {
             Some(redact) => redact(&url),
             None => url,
@@ -414,8 +414,8 @@ fn called_back(tag: u8, number: u32, a: JsValue, b: JsValue, c: JsValue) -> Resu
         }
         return result;
     }
-    if tag == Tag::IngestTokenCame as u8 {
-        return Ok(sender::ingest_token_came(a));
+    if tag == Tag::IngestTokenReceived as u8 {
+        return Ok(sender::ingest_token_received(a));
     }
     with(|tracer| tracer.called_back(tag, number, &a));
     // The program awaits the same result or error.

@@ -3,7 +3,7 @@
 use super::{
     Tracer,
     action::two_words,
-    active::{Active, What},
+    active::{Active, ActiveKind},
     platform, with,
 };
 use crate::{context, record::Kind};
@@ -30,10 +30,10 @@ pub(super) fn start(window: &wasm_bindgen::JsValue) {
 /// or after this call, both become one span.
 pub fn navigation(route: &str) {
     with(|tracer| {
-        if tracer.ambient_of(What::Route).is_none_or(|scope| scope.is_named) {
+        if tracer.ambient_of(ActiveKind::Route).is_none_or(|scope| scope.is_named) {
             tracer.begin_route();
         }
-        if let Some(scope) = tracer.ambient_of(What::Route) {
+        if let Some(scope) = tracer.ambient_of(ActiveKind::Route) {
             scope.is_named = true;
             name(scope, route);
         }
@@ -58,12 +58,12 @@ impl Tracer {
         if self.ignores_page() {
             return;
         }
-        if self.ambient_of(What::Route).is_none_or(|scope| !scope.is_named || scope.is_there) {
+        if self.ambient_of(ActiveKind::Route).is_none_or(|scope| !scope.is_named || scope.url_changed) {
             self.begin_route();
         }
         let route = self.config.route.and_then(|route| route(&self.path));
-        if let Some(scope) = self.ambient_of(What::Route) {
-            scope.is_there = true;
+        if let Some(scope) = self.ambient_of(ActiveKind::Route) {
+            scope.url_changed = true;
             if let Some(route) = route.filter(|_| !scope.is_named) {
                 name(scope, &route);
             }
@@ -76,13 +76,13 @@ impl Tracer {
 
     /// Begins the span of a route change, a child of the action that caused it, if that is known.
     fn begin_route(&mut self) {
-        let parent = context::attached().unwrap_or_else(|| match self.ambient_of(What::Action) {
+        let parent = context::attached().unwrap_or_else(|| match self.ambient_of(ActiveKind::Action) {
             Some(_) => self.ambient_context(),
             None => context::Context::default(),
         });
         let mut span = self.start(parent.span, "navigate".to_owned(), Kind::Internal);
         platform::describe_network(&mut span.attributes);
-        let number = self.begin_scope(What::Route, span, parent.scope);
+        let number = self.begin_scope(ActiveKind::Route, span, parent.scope);
         self.release(number);
     }
 }

@@ -31,7 +31,7 @@ fn observe(observer: &JsValue, kind: &str) -> bool {
 impl Tracer {
     pub(super) fn start_observing(&mut self) {
         let observer = js::new(Name::ObserverClass, &[&js::function(Tag::Observed, 0)]);
-        self.tells_requests = observe(&observer, "resource");
+        self.has_request_timing = observe(&observer, "resource");
         #[cfg(feature = "vitals")]
         if self.config.vitals {
             // A tab in the background paints only when it comes to the front.
@@ -62,7 +62,7 @@ impl Tracer {
             {
                 let kind = js::word(&entry, Name::EntryType);
                 if kind != "resource" {
-                    self.seen(&kind, entry);
+                    self.on_entry(&kind, entry);
                     continue;
                 }
             }

@@ -47,7 +47,7 @@ impl BrowserClock {
     }
 
     /// Discards the cached time. It is read once for each event, because each read is a call into the browser.
-    pub(super) fn go_on(&self) {
+    pub(super) fn invalidate(&self) {
         self.is_fresh.set(false);
     }
 }
@@ -120,8 +120,8 @@ pub(super) fn navigator() -> JsValue {
 
 /// Returns whether the browser reports that it is offline.
 pub(super) fn is_offline() -> bool {
-    let is_there = js::get(&navigator(), Name::OnLine);
-    !is_there.is_undefined() && is_there.is_falsy()
+    let on_line = js::get(&navigator(), Name::OnLine);
+    !on_line.is_undefined() && on_line.is_falsy()
 }
 
 /// Returns the path of the page.
@@ -140,13 +140,13 @@ pub(super) fn describe_network(attributes: &mut Attributes) {
         Some("none") => Some("unavailable"),
         other => other,
     };
-    attributes.maybe("network.connection.type", kind);
-    note(attributes, "network.connection.subtype", &connection, Name::EffectiveType);
+    attributes.text_opt("network.connection.type", kind);
+    copy_text(attributes, "network.connection.subtype", &connection, Name::EffectiveType);
 }
 
 /// Sets `key` to a property, if that is a string and not empty.
-pub(super) fn note(attributes: &mut Attributes, key: &str, object: &JsValue, name: Name) {
-    attributes.maybe(key, js::text(object, name).as_deref());
+pub(super) fn copy_text(attributes: &mut Attributes, key: &str, object: &JsValue, name: Name) {
+    attributes.text_opt(key, js::text(object, name).as_deref());
 }
 
 /// Sets the resource attributes that describe the browser: `telemetry.sdk.*`, `browser.*` and `user_agent.*`.
@@ -156,9 +156,9 @@ pub(super) fn describe(resource: &mut Attributes) {
     resource.text("telemetry.sdk.language", "rust");
     let navigator = navigator();
     let data = js::get(&navigator, Name::UserAgentData);
-    note(resource, "user_agent.original", &navigator, Name::UserAgent);
-    note(resource, "browser.language", &navigator, Name::Language);
-    note(resource, "browser.platform", &data, Name::Platform);
+    copy_text(resource, "user_agent.original", &navigator, Name::UserAgent);
+    copy_text(resource, "browser.language", &navigator, Name::Language);
+    copy_text(resource, "browser.platform", &data, Name::Platform);
     if data.is_object() {
         resource.bool("browser.mobile", js::is(&data, Name::Mobile));
     }

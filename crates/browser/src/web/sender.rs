@@ -35,7 +35,7 @@ impl Tracer {
     }
 
     /// Handles that timer.
-    pub(super) fn woken(&mut self) {
+    pub(super) fn on_flush_timer(&mut self) {
         self.wake_ms = f64::INFINITY;
         self.drain();
         self.pump();
@@ -59,7 +59,7 @@ impl Tracer {
 
     /// Sends the batch in flight.
     fn send(&mut self) {
-        let Some(batch) = self.delivery.under_way() else { return };
+        let Some(batch) = self.delivery.in_flight() else { return };
         let promise = self.post(batch, &js::bytes(&batch.request(&self.origin)), false);
         self.await_answer(&promise, Tag::Sent, self.delivery.attempt());
     }
@@ -127,9 +127,9 @@ impl Tracer {
         js::set_named(&headers, "content-type", &"application/json".into());
         let endpoint = self.config.ingest_token_endpoint.as_deref().unwrap_or("");
         let promise = self.request(endpoint, &headers, &body.into(), false);
-        let came = js::then(&promise, &js::function(Tag::IngestTokenCame, 0), &JsValue::UNDEFINED);
+        let received = js::then(&promise, &js::function(Tag::IngestTokenReceived, 0), &JsValue::UNDEFINED);
         let attempt = self.delivery.attempt();
-        if !self.await_answer(&came, Tag::IngestTokenRead, attempt) {
+        if !self.await_answer(&received, Tag::IngestTokenRead, attempt) {
             self.ingest_token_read(attempt, &JsValue::UNDEFINED);
         }
     }
@@ -139,17 +139,17 @@ impl Tracer {
         if attempt != self.delivery.attempt() {
             return;
         }
-        let mut said = Answer { status: None, retry_after_s: None };
+        let mut outcome = Answer { status: None, retry_after_s: None };
         let mut ingest_token = None;
         if read.is_object() {
             let expires_ms = self.timeline.wall_ms() + js::number(read, Name::ExpiresInS) * 1_000.0;
             ingest_token = js::text(read, Name::IngestToken).map(|text| (text, expires_ms));
-            said = answer(read);
+            outcome = answer(read);
         }
-        let came = ingest_token.is_some();
-        let status = self.delivery.ingest_token(ingest_token, said, self.timeline.page_ms());
+        let received = ingest_token.is_some();
+        let status = self.delivery.ingest_token(ingest_token, outcome, self.timeline.page_ms());
         Self::settled(status);
-        if came {
+        if received {
             self.send();
         } else {
             self.pump();
@@ -201,7 +201,7 @@ impl Tracer {
         if kept.len() > kept_before {
             platform::store(UNSENT_KEY, &kept);
         }
-        self.delivery.hurry();
+        self.delivery.make_due();
         self.schedule();
     }
 
@@ -263,6 +263,6 @@ fn answer(response: &JsValue) -> Answer {
 }
 
 /// Returns the JSON body of a response with an ingest token, or the response itself if its status is an error.
-pub(super) fn ingest_token_came(response: JsValue) -> JsValue {
+pub(super) fn ingest_token_received(response: JsValue) -> JsValue {
     if js::is(&response, Name::Ok) { js::call(&response, Name::Json, &[]) } else { response }
 }

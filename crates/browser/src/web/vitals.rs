@@ -37,7 +37,7 @@ pub(super) struct Vitals {
     /// Whether later paints are ignored: after an interaction, or after the page was hidden.
     pub(super) paints_are_over: bool,
     /// The value last reported of each metric.
-    told: [Option<f64>; 5],
+    reported: [Option<f64>; 5],
     frames: u32,
     /// Whether the page came from the back/forward cache.
     restored: bool,
@@ -55,24 +55,24 @@ fn key(prefix: &str, end: &str) -> String {
 
 /// The attribution of a value: attributes that explain it.
 #[derive(Default)]
-struct Why(Attributes);
+struct Attribution(Attributes);
 
-impl Why {
+impl Attribution {
     /// Sets a duration; a negative one becomes 0.
-    fn took(&mut self, end: &str, ms: f64) {
+    fn duration(&mut self, end: &str, ms: f64) {
         self.0.double(&key(ATTRIBUTION, end), ms.max(0.0));
     }
 
     /// Sets durations between two times of an entry.
-    fn between(&mut self, entry: &JsValue, parts: &[(&str, Name, Name)]) {
+    fn durations(&mut self, entry: &JsValue, parts: &[(&str, Name, Name)]) {
         for (end, from, to) in parts {
-            self.took(end, js::number(entry, *to) - js::number(entry, *from));
+            self.duration(end, js::number(entry, *to) - js::number(entry, *from));
         }
     }
 
     /// Sets a text, if it is `Some`.
-    fn who(&mut self, end: &str, who: Option<&str>) {
-        self.0.maybe(&key(ATTRIBUTION, end), who);
+    fn text(&mut self, end: &str, text: Option<&str>) {
+        self.0.text_opt(&key(ATTRIBUTION, end), text);
     }
 }
 
@@ -84,7 +84,7 @@ impl Tracer {
     }
 
     /// Handles an entry that is not a request.
-    pub(super) fn seen(&mut self, kind: &str, entry: JsValue) {
+    pub(super) fn on_entry(&mut self, kind: &str, entry: JsValue) {
         let start_ms = js::number(&entry, Name::StartTime);
         let vitals = &mut self.vitals;
         match kind {
@@ -143,7 +143,7 @@ impl Tracer {
             attributes.texts(&key(FRAME, "scripts"), &mut scripts);
         }
         let time_ns = self.timeline.unix_ns(start_ms);
-        self.tell(Event { name, time_ns, attributes, severity: Severity::Info, span: self.page });
+        self.emit(Event { name, time_ns, attributes, severity: Severity::Info, span: self.page });
     }
 
     /// Reports the current values, because the page may be closed without a further event. Values that have not changed since the
@@ -160,9 +160,9 @@ impl Tracer {
         vitals.paints_are_over = true;
         let mut all = Vec::new();
         if !vitals.restored {
-            let mut why = Why::default();
-            why.took("waiting_duration", since(js::number(&page, Name::FetchStart)));
-            why.between(
+            let mut attribution = Attribution::default();
+            attribution.duration("waiting_duration", since(js::number(&page, Name::FetchStart)));
+            attribution.durations(
                 &page,
                 &[
                     ("dns_duration", Name::DomainLookupStart, Name::DomainLookupEnd),
@@ -170,26 +170,26 @@ impl Tracer {
                     ("request_duration", Name::RequestStart, Name::ResponseStart),
                 ],
             );
-            all.push((0, "ttfb", first_byte_ms, why));
+            all.push((0, "ttfb", first_byte_ms, attribution));
         }
         if vitals.first_paint_ms > 0.0 {
             let value = since(vitals.first_paint_ms);
-            let mut why = Why::default();
-            why.took("time_to_first_byte", first_byte_ms);
-            why.took("first_byte_to_fcp", value - first_byte_ms);
-            all.push((1, "fcp", value, why));
+            let mut attribution = Attribution::default();
+            attribution.duration("time_to_first_byte", first_byte_ms);
+            attribution.duration("first_byte_to_fcp", value - first_byte_ms);
+            all.push((1, "fcp", value, attribution));
         }
-        let mut why = Why::default();
-        why.took("largest_shift_value", vitals.shifts.largest());
-        why.took("largest_shift_time", vitals.shift_ms);
-        why.who("largest_shift_target", vitals.shift_target.as_deref());
-        all.push((2, "cls", vitals.shifts.value, why));
+        let mut attribution = Attribution::default();
+        attribution.duration("largest_shift_value", vitals.shifts.largest());
+        attribution.duration("largest_shift_time", vitals.shift_ms);
+        attribution.text("largest_shift_target", vitals.shift_target.as_deref());
+        all.push((2, "cls", vitals.shifts.value, attribution));
         let count = js::number(&self.performance, Name::InteractionCount) - vitals.interactions_before;
         if let Some((duration_ms, entry)) = vitals.interactions.counting(count as u32) {
-            let mut why = Why::default();
-            why.who("interaction_type", js::text(entry, Name::NameOf).as_deref());
-            why.who("interaction_target", platform::selector(&js::get(entry, Name::Target)).as_deref());
-            why.between(
+            let mut attribution = Attribution::default();
+            attribution.text("interaction_type", js::text(entry, Name::NameOf).as_deref());
+            attribution.text("interaction_target", platform::selector(&js::get(entry, Name::Target)).as_deref());
+            attribution.durations(
                 entry,
                 &[
                     ("input_delay", Name::StartTime, Name::ProcessingStart),
@@ -197,15 +197,15 @@ impl Tracer {
                 ],
             );
             let ends_ms = js::number(entry, Name::StartTime) + duration_ms;
-            why.took("presentation_delay", ends_ms - js::number(entry, Name::ProcessingEnd));
-            all.push((3, "inp", duration_ms, why));
+            attribution.duration("presentation_delay", ends_ms - js::number(entry, Name::ProcessingEnd));
+            all.push((3, "inp", duration_ms, attribution));
         }
         let paint = vitals.largest_paint.clone();
         if paint.is_object() {
             let value = since(js::number(&paint, Name::StartTime));
-            let mut why = Why::default();
-            why.who("target", platform::selector(&js::get(&paint, Name::Element)).as_deref());
-            why.took("time_to_first_byte", first_byte_ms);
+            let mut attribution = Attribution::default();
+            attribution.text("target", platform::selector(&js::get(&paint, Name::Element)).as_deref());
+            attribution.duration("time_to_first_byte", first_byte_ms);
             let (mut asked_ms, mut loaded_ms) = (first_byte_ms, first_byte_ms);
             if let Some(url) = js::text(&paint, Name::Url) {
                 let entries = js::call(&self.performance, Name::GetEntriesByName, &[&(*url).into()]);
@@ -213,25 +213,25 @@ impl Tracer {
                     asked_ms = since(js::number(&entry, Name::StartTime)).max(first_byte_ms);
                     loaded_ms = since(js::number(&entry, Name::ResponseEnd)).min(value).max(asked_ms);
                 }
-                why.who("url", Some(&self.redacted(&url)));
+                attribution.text("url", Some(&self.redacted(&url)));
             }
-            why.took("resource_load_delay", asked_ms - first_byte_ms);
-            why.took("resource_load_duration", loaded_ms - asked_ms);
-            why.took("element_render_delay", value - loaded_ms);
-            all.push((4, "lcp", value, why));
+            attribution.duration("resource_load_delay", asked_ms - first_byte_ms);
+            attribution.duration("resource_load_duration", loaded_ms - asked_ms);
+            attribution.duration("element_render_delay", value - loaded_ms);
+            all.push((4, "lcp", value, attribution));
         }
         let kind = match () {
             () if self.vitals.restored => "back_forward_cache".to_owned(),
             () if activation_ms > 0.0 => "prerender".to_owned(),
             () => js::word(&page, Name::Type),
         };
-        for (index, name, value, why) in all {
-            self.tell_vital(index, name, value, why.0, &kind);
+        for (index, name, value, attribution) in all {
+            self.report_vital(index, name, value, attribution.0, &kind);
         }
     }
 
-    fn tell_vital(&mut self, index: usize, name: &str, value: f64, mut attributes: Attributes, kind: &str) {
-        let before = self.vitals.told.get_mut(index).and_then(|told| told.replace(value));
+    fn report_vital(&mut self, index: usize, name: &str, value: f64, mut attributes: Attributes, kind: &str) {
+        let before = self.vitals.reported.get_mut(index).and_then(|reported| reported.replace(value));
         let delta = value - before.unwrap_or(0.0);
         if before.is_some() && delta.abs() < f64::EPSILON {
             return;
@@ -248,6 +248,6 @@ impl Tracer {
             attributes.text(&key(PREFIX, end), text);
         }
         let (time_ns, span) = (self.timeline.now_ns(), self.page);
-        self.tell(Event { name: "browser.web_vital", time_ns, attributes, severity: Severity::Info, span });
+        self.emit(Event { name: "browser.web_vital", time_ns, attributes, severity: Severity::Info, span });
     }
 }

@@ -5,7 +5,7 @@ use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    fetch::Asked,
+    fetch::RequestArgs,
     js::{self, Name, Tag},
     with,
 };
@@ -57,8 +57,9 @@ impl Tracer {
     fn xhr_sent(&mut self, this: &JsValue) -> Option<u32> {
         let method = js::get_named(this, METHOD).as_string()?;
         let url = js::get_named(this, URL);
-        let asked = Asked { method: &method, url: &url, route: None, by_program: true, signal: JsValue::UNDEFINED };
-        let begun = self.begin_request(asked)?;
+        let args =
+            RequestArgs { method: &method, url: &url, route: None, by_program: true, signal: JsValue::UNDEFINED };
+        let begun = self.begin_request(args)?;
         let set = js::get_named(this, "setRequestHeader");
         let has_context = js::get_named(this, HAS_CONTEXT).is_truthy();
         // A second value would be appended to the first, and the header would be invalid.

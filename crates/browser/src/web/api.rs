@@ -11,7 +11,7 @@ use crate::{
 
 thread_local! {
     /// Attributes set before the tracer was started.
-    pub(super) static SAID_EARLY: Cell<Option<Attributes>> = const { Cell::new(None) };
+    pub(super) static EARLY_ATTRIBUTES: Cell<Option<Attributes>> = const { Cell::new(None) };
     static BAGGAGE: Cell<Vec<(String, String)>> = const { Cell::new(Vec::new()) };
     /// The value of the header; empty without entries.
     pub(super) static BAGGAGE_HEADER: Cell<String> = const { Cell::new(String::new()) };
@@ -31,9 +31,9 @@ pub fn set_user_id(user_id: Option<&str>) {
         None => {
             if with(|tracer| tracer.common.remove("user.id")).is_none() {
                 // default: nothing was set before the start
-                let mut early = SAID_EARLY.take().unwrap_or_default();
+                let mut early = EARLY_ATTRIBUTES.take().unwrap_or_default();
                 early.remove("user.id");
-                SAID_EARLY.set(Some(early));
+                EARLY_ATTRIBUTES.set(Some(early));
             }
         }
     }
@@ -42,18 +42,18 @@ pub fn set_user_id(user_id: Option<&str>) {
 /// Sets an attribute on all later spans and events, and on those that wait and lack it.
 pub fn set_attribute(key: &str, value: impl Into<Value>) {
     let value = value.into();
-    let said = with(|tracer| {
+    let done = with(|tracer| {
         let mut waiting = Attributes::default();
         waiting.put(key, &value);
         tracer.delivery.describe_waiting(tracer.session.id, &waiting, key);
         tracer.common.remove(key);
         tracer.common.put(key, &value);
     });
-    if said.is_none() {
+    if done.is_none() {
         // default: nothing was set before the start
-        let mut early = SAID_EARLY.take().unwrap_or_default();
+        let mut early = EARLY_ATTRIBUTES.take().unwrap_or_default();
         early.set(key, value);
-        SAID_EARLY.set(Some(early));
+        EARLY_ATTRIBUTES.set(Some(early));
     }
 }
 
@@ -84,7 +84,7 @@ pub fn session_id() -> Option<String> {
 
 /// Records an event: a log record with this event name, in the current span.
 pub fn event(name: &'static str, attributes: Attributes) {
-    with(|tracer| tracer.tell_now(name, Severity::Info, attributes));
+    with(|tracer| tracer.emit_now(name, Severity::Info, attributes));
 }
 
 /// Returns the context in which the code runs: that of the wrapped future or closure, else that of the page load, route change
@@ -114,7 +114,7 @@ pub fn dropped() -> u64 {
 pub fn flush() {
     with(|tracer| {
         tracer.drain();
-        tracer.delivery.hurry();
+        tracer.delivery.make_due();
         tracer.pump();
     });
 }
