@@ -52,8 +52,8 @@ impl From<Vec<String>> for Value {
 
 /// Attributes in the order in which they were set, with unique keys.
 ///
-/// They are stored encoded: a waiting span needs no more memory than its bytes, and a flush while the page is closed only
-/// copies them.
+/// They are stored encoded: a waiting span needs no more memory than its bytes, and a flush while the page is closing
+/// only copies them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
     /// The `KeyValue` messages, each preceded by its length.

@@ -18,8 +18,8 @@ pub(crate) trait Random {
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// The difference between the two clocks from which a new anchor is taken, milliseconds: `performance.now()` stops while a
-/// laptop sleeps, and the wall clock may be set.
+/// The difference between the two clocks from which a new anchor is taken, milliseconds: `performance.now()` stops
+/// while a laptop sleeps, and the wall clock may be set.
 const STEP_MS: f64 = 20.0;
 
 /// Unix time that is monotonic between two comparisons with the wall clock.

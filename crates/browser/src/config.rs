@@ -104,8 +104,8 @@ impl Config {
         Self::default()
     }
 
-    /// Sets the base URL to which telemetry is posted as OTLP/HTTP protobuf. `/v1/traces` and `/v1/logs` are appended, as
-    /// with `OTEL_EXPORTER_OTLP_ENDPOINT`. Default: the page's own origin.
+    /// Sets the base URL to which telemetry is posted as OTLP/HTTP protobuf. `/v1/traces` and `/v1/logs` are appended,
+    /// as with `OTEL_EXPORTER_OTLP_ENDPOINT`. Default: the page's own origin.
     #[must_use]
     pub fn endpoint(mut self, base_url: impl Into<String>) -> Self {
         self.endpoint = base_url.into();
@@ -115,8 +115,8 @@ impl Config {
         self
     }
 
-    /// Adds a header to every request that sends telemetry. Every visitor of the page can read it, so it must not hold a
-    /// secret. Default: none.
+    /// Adds a header to every request that sends telemetry. Every visitor of the page can read it, so it must not hold
+    /// a secret. Default: none.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -137,8 +137,8 @@ impl Config {
         self.resource_attribute("service.name", name.into())
     }
 
-    /// Sets an attribute of the resource, such as `service.version`. Throughline's own receiver accepts only those of the
-    /// browser, device, operating system and user agent.
+    /// Sets an attribute of the resource, such as `service.version`. Throughline's own receiver accepts only those of
+    /// the browser, device, operating system and user agent.
     #[must_use]
     pub fn resource_attribute(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.resource.set(key, value);
@@ -260,8 +260,8 @@ impl Config {
         self
     }
 
-    /// Sets the duration in milliseconds from which animation frames are reported, or tasks if the browser does not report
-    /// frames. The browser reports none below 50; `f64::INFINITY` disables the report. Default: 100.
+    /// Sets the duration in milliseconds from which animation frames are reported, or tasks if the browser does not
+    /// report frames. The browser reports none below 50; `f64::INFINITY` disables the report. Default: 100.
     #[cfg(feature = "vitals")]
     #[must_use]
     pub const fn long_frames(mut self, threshold_ms: f64) -> Self {

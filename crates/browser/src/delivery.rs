@@ -1,5 +1,5 @@
-//! The queue of records to send, and the state machine of their delivery. This module does no I/O: the caller performs the
-//! [`Step`] that is returned, and passes back its outcome.
+//! The queue of records to send, and the state machine of their delivery. This module does no I/O: the caller performs
+//! the [`Step`] that is returned, and passes back its outcome.
 
 use crate::{
     attributes::Attributes,
@@ -31,7 +31,7 @@ pub(crate) struct Batch {
     pub(crate) signal: Signal,
     pub(crate) session: SessionId,
     pub(crate) records: Vec<Record>,
-    /// Identifies the response if the batch was sent while the page was closed.
+    /// Identifies the response if the batch was sent while the page was closing.
     pub(crate) number: u32,
     /// The size of that request, bytes.
     pub(crate) bytes: usize,
@@ -220,8 +220,8 @@ impl Delivery {
         if self.is_admitted(session, 0.0) { Step::Send } else { Step::RequestIngestToken(session) }
     }
 
-    /// Takes the oldest records of a signal that belong to one session: at most `max_records` and `max_bytes`, but at least
-    /// one record.
+    /// Takes the oldest records of a signal that belong to one session: at most `max_records` and `max_bytes`, but at
+    /// least one record.
     fn take(&mut self, signal: Signal, max_records: usize, max_bytes: usize) -> Option<Batch> {
         let queue = self.queue(signal);
         let session = queue.first()?.session;
@@ -320,7 +320,7 @@ impl Delivery {
         self.settle(batch, outcome, now_ms)
     }
 
-    /// Handles the response to a batch that was sent while the page was closed.
+    /// Handles the response to a batch that was sent while the page was closing.
     pub(crate) fn answered_late(&mut self, batch: Batch, answer: Answer, now_ms: f64) -> Option<Status> {
         let mut outcome = answer.outcome();
         if let Outcome::NoIngestToken(status) = outcome {
@@ -371,9 +371,9 @@ impl Delivery {
         *queue = records;
     }
 
-    /// Takes the next batch to send while the page is closed. Its request is at most `limit_bytes` long, unless it has only
-    /// one record. The batch in flight is sent again, because its request may be cancelled with the page; the receiver
-    /// stores each record once.
+    /// Takes the next batch to send while the page is closing. Its request is at most `limit_bytes` long, unless it has
+    /// only one record. The batch in flight is sent again, because its request may be cancelled with the page; the
+    /// receiver stores each record once.
     pub(crate) fn take_next(&mut self, origin: &Origin, limit_bytes: usize) -> Option<Batch> {
         if let Some(batch) = self.in_flight.take() {
             self.attempt = self.attempt.wrapping_add(1);

@@ -7,14 +7,14 @@ use crate::{
     session::SessionId,
 };
 
-/// The maximum size of the records kept for the next page, bytes of UTF-8; older records are kept. A byte of a record takes
-/// one byte or, from 0x80, two.
+/// The maximum size of the records kept for the next page, bytes of UTF-8; older records are kept. A byte of a record
+/// takes one byte or, from 0x80, two.
 pub(crate) const MAX_STORED_BYTES: usize = 512 << 10;
 
 /// Appends records to `text` and returns the number of records that did not fit.
 ///
-/// A record is written as signal, session, length and bytes. Each byte is the character with its code, which browsers store in
-/// one byte.
+/// A record is written as signal, session, length and bytes. Each byte is the character with its code, which browsers
+/// store in one byte.
 pub(crate) fn store(text: &mut String, batch: &Batch) -> usize {
     let mut lost = 0;
     for record in &batch.records {

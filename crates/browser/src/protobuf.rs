@@ -1,7 +1,7 @@
 //! The parts of the protobuf wire format that OTLP uses.
 //!
-//! Written by hand because a protobuf library would add tens of kilobytes to the page. No function is generic, because each
-//! instance would add to the WASM.
+//! Written by hand because a protobuf library would add tens of kilobytes to the page. No function is generic, because
+//! each instance would add to the WASM.
 
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
@@ -48,8 +48,8 @@ pub(crate) fn open(out: &mut Vec<u8>, field: u32) -> usize {
     out.len()
 }
 
-/// Ends the message that began at `mark`: writes its length into the byte reserved before it, and inserts further bytes for
-/// a longer message.
+/// Ends the message that began at `mark`: writes its length into the byte reserved before it, and inserts further bytes
+/// for a longer message.
 pub(crate) fn close(out: &mut Vec<u8>, mark: usize) {
     let mut length = out.len() - mark;
     let mut at = mark - 1;
@@ -77,7 +77,8 @@ pub(crate) const fn framed_len(length: usize) -> usize {
     framed
 }
 
-/// Reads a varint from the start of `bytes` and returns it with the rest; `None` if it is truncated or longer than 4 bytes.
+/// Reads a varint from the start of `bytes` and returns it with the rest; `None` if it is truncated or longer than 4
+/// bytes.
 pub(crate) fn read_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0;
     let mut rest = bytes;

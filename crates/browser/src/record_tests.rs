@@ -200,8 +200,8 @@ fn request_span(n: u8) -> Span {
     span
 }
 
-/// OTLP permits protobuf and JSON; the smaller one is sent. The test also prints the time of each: `cargo test --release
-/// -p throughline-browser --lib protobuf_is_smaller -- --nocapture`.
+/// OTLP permits protobuf and JSON; the smaller one is sent. The test also prints the time of each: `cargo test
+/// --release -p throughline-browser --lib protobuf_is_smaller -- --nocapture`.
 #[test]
 fn protobuf_is_smaller_than_json() {
     const SPANS: u64 = 1_000;
@@ -211,7 +211,8 @@ fn protobuf_is_smaller_than_json() {
         let bytes = encode();
         (bytes.len() as u64 / SPANS, begun.elapsed().as_nanos() as u64 / SPANS)
     };
-    // Includes the creation of the spans, because attributes are encoded when they are set; for JSON only the serialization.
+    // Includes the creation of the spans, because attributes are encoded when they are set; for JSON only the
+    // serialization.
     let encode = || {
         let encoded: Vec<_> = (0..SPANS).map(|n| request_span(n as u8).encode()).collect();
         origin.request(encoded.iter().map(Vec::as_slice))

@@ -42,12 +42,12 @@ pub(crate) fn may_match(start_ms: f64, entry_start_ms: f64) -> bool {
     entry_start_ms >= start_ms - SLACK_MS
 }
 
-/// Returns the number of the request to which an entry belongs, among the requests to one URL, if the server did not return the
-/// span's id.
+/// Returns the number of the request to which an entry belongs, among the requests to one URL, if the server did not
+/// return the span's id.
 ///
-/// A program receives a response as soon as its head has arrived, so the request whose head was received soonest after the
-/// entry's head is chosen. An entry of another origin may hide the time of the head but still has its end. Most bodies arrive
-/// with their head, so the request whose head was received closest to the end is chosen.
+/// A program receives a response as soon as its head has arrived, so the request whose head was received soonest after
+/// the entry's head is chosen. An entry of another origin may hide the time of the head but still has its end. Most
+/// bodies arrive with their head, so the request whose head was received closest to the end is chosen.
 pub(crate) fn best_match(
     candidates: impl Iterator<Item = Candidate>,
     entry_start_ms: f64,

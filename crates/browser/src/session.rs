@@ -88,7 +88,8 @@ pub(crate) struct Resolved {
     pub(crate) previous: Option<Session>,
 }
 
-/// Determines the session at `now_ms` from the one that this page knows, the one that the tabs share, and an id for a new one.
+/// Determines the session at `now_ms` from the one that this page knows, the one that the tabs share, and an id for a
+/// new one.
 pub(crate) fn resolve(known: Option<Session>, shared: Option<Session>, now_ms: f64, new_id: SessionId) -> Resolved {
     let latest = match (known, shared) {
         // Another tab may have been active later.
@@ -107,8 +108,8 @@ pub(crate) fn resolve(known: Option<Session>, shared: Option<Session>, now_ms: f
     }
 }
 
-/// Returns whether a session is sampled at `ratio` (0 to 1). Every tab, and a server that knows the id, makes the same decision
-/// from the id's first 32 bits, which are random.
+/// Returns whether a session is sampled at `ratio` (0 to 1). Every tab, and a server that knows the id, makes the same
+/// decision from the id's first 32 bits, which are random.
 pub(crate) fn is_sampled(id: SessionId, ratio: f64) -> bool {
     let [a, b, c, d, ..] = id.to_bytes();
     f64::from(u32::from_be_bytes([a, b, c, d])) < ratio * 4_294_967_296.0
@@ -121,7 +122,8 @@ pub(crate) fn push_hex(text: &mut String, digits: &[u8]) {
     }
 }
 
-/// Appends `number` in decimal digits, without the formatting code of the standard library, which would add to the WASM.
+/// Appends `number` in decimal digits, without the formatting code of the standard library, which would add to the
+/// WASM.
 pub(crate) fn decimal(text: &mut String, number: u64) {
     if number >= 10 {
         decimal(text, number / 10);

@@ -60,8 +60,8 @@ pub enum Status {
     Off(&'static str),
     /// The receiver rejected the last batch with this status code. Its records are dropped and counted.
     Refused(u16),
-    /// The receiver cannot be reached, or responded with this status code, which is temporary. Records wait and are sent
-    /// again, up to the limits of the queue.
+    /// The receiver cannot be reached, or responded with this status code, which is temporary. Records wait and are
+    /// sent again, up to the limits of the queue.
     Unreachable(Option<u16>),
 }
 

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A span begins when it is created. Its parent is the `tracing` span in which it is created, or else the span of the
-//! [current](crate::current) context. While it is entered, requests are its children. Its fields become attributes. Events in
-//! it become span events, and an event at `ERROR` marks the span as failed.
+//! [current](crate::current) context. While it is entered, requests are its children. Its fields become attributes.
+//! Events in it become span events, and an event at `ERROR` marks the span as failed.
 
 use std::{cell::RefCell, fmt};
 

@@ -35,8 +35,8 @@ pub(crate) struct LayoutShift {
 }
 
 impl LayoutShift {
-    /// Adds a shift that was not caused by an input. Returns whether it is the largest shift of the largest window, so that the
-    /// element that shifted has to be remembered.
+    /// Adds a shift that was not caused by an input. Returns whether it is the largest shift of the largest window, so
+    /// that the element that shifted has to be remembered.
     pub(crate) fn shift(&mut self, value: f64, at_ms: f64) -> bool {
         let same_window =
             self.window > 0.0 && at_ms - self.last_ms < WINDOW_GAP_MS && at_ms - self.window_start_ms < WINDOW_MS;

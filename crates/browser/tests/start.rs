@@ -12,8 +12,8 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
 
-/// Issues an ingest token and records those that are sent. Timers of 5 seconds or more never fire, because one of them marks the
-/// application as mounted without `app_ready`.
+/// Issues an ingest token and records those that are sent. Timers of 5 seconds or more never fire, because one of them
+/// marks the application as mounted without `app_ready`.
 const RECEIVER: &str = r"
 window.tokens = [];
 window.fetch = (real => function fetch(input, init) {

@@ -1,7 +1,7 @@
 //! Tests of the crate in a browser.
 //!
-//! All requests go through a `fetch` that is installed before the tracer starts. It records its arguments, responds in place of
-//! the telemetry receivers, and passes other requests on.
+//! All requests go through a `fetch` that is installed before the tracer starts. It records its arguments, responds in
+//! place of the telemetry receivers, and passes other requests on.
 
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs)]

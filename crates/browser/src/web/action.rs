@@ -78,9 +78,9 @@ pin_project_lite::pin_project! {
 
 /// Wraps `future` in the span of a user action.
 ///
-/// The span is named `{kind} {name}`. It begins now, is the parent of every request that `future` makes, and ends when `future`
-/// is ready or dropped. `kind` is `click`, `submit` or `key`; `name` is the stable name of the element, never text that a user
-/// typed. The span replaces the one that is created automatically for a click.
+/// The span is named `{kind} {name}`. It begins now, is the parent of every request that `future` makes, and ends when
+/// `future` is ready or dropped. `kind` is `click`, `submit` or `key`; `name` is the stable name of the element, never
+/// text that a user typed. The span replaces the one that is created automatically for a click.
 pub fn action<F: Future>(kind: &str, name: &str, future: F) -> InSpan<F> {
     let open = with(|tracer| {
         let parent = match context::attached() {
@@ -99,8 +99,8 @@ pub fn action<F: Future>(kind: &str, name: &str, future: F) -> InSpan<F> {
 
 /// Wraps `future` in a span named `name`.
 ///
-/// The span is a child of the [current](crate::current) context and the parent of every request that `future` makes. It begins
-/// now, and ends when `future` is ready or dropped.
+/// The span is a child of the [current](crate::current) context and the parent of every request that `future` makes. It
+/// begins now, and ends when `future` is ready or dropped.
 pub fn span<F: Future>(name: &str, future: F) -> InSpan<F> {
     let open = with(|tracer| {
         let parent = tracer.current();

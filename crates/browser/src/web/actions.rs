@@ -1,4 +1,5 @@
-//! Clicks, submits and keys on buttons, as root spans of the requests they cause. An action without children is not recorded.
+//! Clicks, submits and keys on buttons, as root spans of the requests they cause. An action without children is not
+//! recorded.
 
 use throughline_context::keys;
 use wasm_bindgen::JsValue;
@@ -55,8 +56,9 @@ impl Tracer {
         self.release(number);
     }
 
-    /// Returns a name that is the same for all users and not typed by one: `data-action`, else `aria-label`, else the id, the
-    /// name, the text of a button, the route template of a link's target, or the kind of element.
+    /// Returns a name that is the same for all users and contains no text typed by them: `data-action`, else
+    /// `aria-label`, else the id, the name, the text of a button, the route template of a link's target, or the kind of
+    /// element.
     fn stable_name(&self, element: &JsValue) -> String {
         for attribute in ["data-action", "aria-label", "id", "name"] {
             let value = js::call(element, Name::GetAttribute, &[&attribute.into()]);

@@ -1,5 +1,5 @@
-//! Spans that have begun and not ended: requests, spans of the application, and scopes. A scope is a span that ends after its
-//! children: the page load, a route change, or a user action.
+//! Spans that have begun and not ended: requests, spans of the application, and scopes. A scope is a span that ends
+//! after its children: the page load, a route change, or a user action.
 
 use wasm_bindgen::JsValue;
 
@@ -33,7 +33,8 @@ pub(super) enum ActiveKind {
     Action,
 }
 
-/// A span that has begun. One type for all kinds, because each further one would add an instance of the list code to the WASM.
+/// A span that has begun. All kinds have one type, because a further type would add an instance of the list code to the
+/// WASM.
 pub(super) struct Active {
     pub(super) number: u32,
     pub(super) kind: ActiveKind,
@@ -167,8 +168,8 @@ impl Tracer {
         self.active.iter().any(|active| active.kind == ActiveKind::PageLoad)
     }
 
-    /// Makes a span the ambient scope, the parent of spans begun from now on without a context. An earlier page load or route
-    /// change ends. An action is temporary and restores the scope before it.
+    /// Makes a span the ambient scope, the parent of spans begun from now on without a context. An earlier page load or
+    /// route change ends. An action is temporary and restores the scope before it.
     pub(super) fn begin_scope(&mut self, kind: ActiveKind, mut span: Span, scope: u32) -> u32 {
         // An action restores the scope before all actions.
         let mut before = match self.ambient_of(ActiveKind::Action) {

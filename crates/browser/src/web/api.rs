@@ -59,8 +59,8 @@ pub fn set_attribute(key: &str, value: impl Into<Value>) {
 
 /// Sets an entry of W3C Baggage on requests that carry `traceparent`, replacing an earlier value; `None` removes it.
 ///
-/// Every receiver of those requests can read it. An entry is omitted if its key is not a token (RFC 9110 §5.6.2), or if it
-/// exceeds 64 entries or 8192 bytes in total.
+/// Every receiver of those requests can read it. An entry is omitted if its key is not a token (RFC 9110 §5.6.2), or if
+/// it exceeds 64 entries or 8192 bytes in total.
 pub fn set_baggage(key: &str, value: Option<&str>) {
     let mut entries = BAGGAGE.take();
     entries.retain(|(known, _)| known != key);
@@ -87,8 +87,8 @@ pub fn event(name: &'static str, attributes: Attributes) {
     with(|tracer| tracer.emit_now(name, Severity::Info, attributes));
 }
 
-/// Returns the context in which the code runs: that of the wrapped future or closure, else that of the page load, route change
-/// or user action that has not settled, else none.
+/// Returns the context in which the code runs: that of the wrapped future or closure, else that of the page load, route
+/// change or user action that has not settled, else none.
 #[must_use]
 pub fn current() -> Context {
     context::attached()

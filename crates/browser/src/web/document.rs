@@ -52,8 +52,8 @@ pub(super) fn page_ingest_token(entry: &Entry) -> Option<IngestToken> {
 impl Tracer {
     /// Begins the span of the page load at the page's time origin.
     ///
-    /// The server generates the id of the span that requested the document and returns it in `Server-Timing`. `documentFetch`
-    /// has that id, so the server's span is its child. `documentLoad` is the root and its parent.
+    /// The server generates the id of the span that requested the document and returns it in `Server-Timing`.
+    /// `documentFetch` has that id, so the server's span is its child. `documentLoad` is the root and its parent.
     pub(super) fn start_page(&mut self, entry: Entry) {
         if !self.config.page_load || self.ignores_page() {
             return;
@@ -148,7 +148,8 @@ impl Tracer {
     }
 
     #[cfg(feature = "resources")]
-    /// Records the resources that were loaded until `until_ms` as children of the page load, within the configured limits.
+    /// Records the resources that were loaded until `until_ms` as children of the page load, within the configured
+    /// limits.
     fn record_resources(&mut self, load: &Active, until_ms: f64) {
         let mut left = self.config.resources;
         let page = load.span.context;

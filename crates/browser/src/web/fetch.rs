@@ -74,8 +74,8 @@ impl Tracer {
         let own = of_init(Name::Headers);
         // `init` is a `Request`: its properties cannot be copied, but a new `Request` can be made of both.
         let is_both = of_init(Name::Url).is_string();
-        // An added `init` would reset the referrer of a `Request`, so the headers are added to the `Request` itself. Anything else
-        // is copied, because the application may use it again.
+        // An added `init` would reset the referrer of a `Request`, so the headers are added to the `Request` itself.
+        // Anything else is copied, because the application may use it again.
         let to_request = is_request && own.is_undefined();
         let request = if is_both { js::new(Name::RequestClass, &[&input, &init]) } else { input };
         // The browser reads a plain object much faster than `Headers`.
@@ -183,7 +183,8 @@ impl Tracer {
     /// Handles a request without a response, or with an incomplete body.
     pub(super) fn failed(&mut self, number: u32, reason: &JsValue) {
         let name = platform::error_name(reason);
-        // An intentional abort is not a failure; a timeout is one. Only an abort rejects with a value that is not an `Error`.
+        // An intentional abort is not a failure; a timeout is one. Only an abort rejects with a value that is not an
+        // `Error`.
         let is_failure = match name.as_deref() {
             Some("AbortError") | None => false,
             Some("TimeoutError") => true,

@@ -19,8 +19,8 @@ use crate::{
     request::{Candidate, best_match, may_match, protocol_version},
 };
 
-/// The time after the head of a response after which a request is recorded as unfinished, milliseconds: its body is streaming, or
-/// is not read and therefore has no timing.
+/// The time after the head of a response after which a request is recorded as unfinished, milliseconds: its body is
+/// streaming, or is not read and therefore has no timing.
 const LONGEST_BODY_MS: f64 = 60_000.0;
 
 /// Returns whether a request can be completed: its end is known, and its timing if the browser reports any.
@@ -48,8 +48,8 @@ impl Tracer {
 
     /// Matches an entry with its request, if that is traced.
     ///
-    /// The server may return the id of the client's span, which identifies the request even if the same URL is fetched several
-    /// times at once. Otherwise the times decide.
+    /// The server may return the id of the client's span, which identifies the request even if the same URL is fetched
+    /// several times at once. Otherwise the times decide.
     pub(super) fn matched(&mut self, timing: &JsValue) {
         let Some(url) = js::text(timing, Name::NameOf) else { return };
         let start_ms = js::number(timing, Name::StartTime);
@@ -150,8 +150,8 @@ impl Tracer {
         self.finish(&mut call, end_ms, true);
     }
 
-    /// Records the span of a request that is known only from the performance timeline: the document, or a resource of it.
-    /// `announced` is whether listeners receive a summary.
+    /// Records the span of a request that is known only from the performance timeline: the document, or a resource of
+    /// it. `announced` is whether listeners receive a summary.
     pub(super) fn finish_entry(&mut self, span: Span, entry: Entry, announced: bool) {
         let number = self.follow(ActiveKind::Request, span, 0);
         let Some(mut call) = self.take(number) else { return };

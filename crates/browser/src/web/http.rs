@@ -20,10 +20,11 @@ use crate::session::push_hex;
 
 /// Sends `request` with a CLIENT span, a child of the [current](super::current) context.
 ///
-/// `route` is the template of the URL, such as `/api/users/{id}`. It becomes `url.template` and part of the span's name; without
-/// it and without [`Config::route`](crate::Config::route) the name is the method, never the path. `traceparent` is added for the
-/// page's own origin and for those set by [`Config::propagate_to`](crate::Config::propagate_to). The span ends when the
-/// response's body has been read, or when the [`Response`] is dropped.
+/// `route` is the template of the URL, such as `/api/users/{id}`. It becomes `url.template` and part of the span's
+/// name; without it and without [`Config::route`](crate::Config::route) the name is the method, never the path.
+/// `traceparent` is added for the page's own origin and for those set by
+/// [`Config::propagate_to`](crate::Config::propagate_to). The span ends when the response's body has been read, or when
+/// the [`Response`] is dropped.
 ///
 /// # Errors
 /// The errors of gloo-net's `Request::send`. Tracing adds none.

@@ -1,8 +1,8 @@
 //! Access to the browser's API by name.
 //!
-//! Each function of web-sys adds an import and JavaScript glue to the page, about 45 bytes compressed; a property that is read
-//! by name adds only its name. So nearly all access goes through `Reflect`, with all names in one list, and all callbacks go
-//! through one function.
+//! Each function of web-sys adds an import and JavaScript glue to the page, about 45 bytes compressed; a property that
+//! is read by name adds only its name. So nearly all access goes through `Reflect`, with all names in one list, and all
+//! callbacks go through one function.
 
 use std::cell::Cell;
 
@@ -13,7 +13,7 @@ use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 macro_rules! names {
     ({ $($core:ident = $core_text:literal,)* } { $($more:ident = $more_text:literal,)* }) => {
         #[derive(Clone, Copy)]
-        #[allow(dead_code, clippy::enum_variant_names, reason = "spelled as in the browser; not all features need all names")]
+        #[allow(dead_code, clippy::enum_variant_names, reason = "spelled as in the browser; some are for features only")]
         pub(super) enum Name { $($core,)* $($more),* }
 
         const NAMES: &str = concat!($($core_text, ",",)* "");
@@ -341,8 +341,8 @@ pub(super) fn listen(target: &JsValue, event: &str, tag: Tag) {
     call(target, Name::Add, &[&event.into(), &function(tag, 0), &JsValue::TRUE]);
 }
 
-/// Replaces a method by a proxy that calls the handler with the original method, `this` and the arguments. The proxy has the
-/// same properties as the method.
+/// Replaces a method by a proxy that calls the handler with the original method, `this` and the arguments. The proxy
+/// has the same properties as the method.
 pub(super) fn intercept(object: &JsValue, method: &str, tag: Tag) {
     let method = method.into();
     // default: undefined is not a function

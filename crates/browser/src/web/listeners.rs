@@ -17,7 +17,8 @@ type Listener<T> = Rc<dyn Fn(&T)>;
 type Summarize = fn(&Active, &Measured);
 
 thread_local! {
-    // Function pointers set when a listener is registered, so that a page without listeners does not contain their code.
+    // Function pointers set when a listener is registered, so that a page without listeners does not contain their
+    // code.
     pub(super) static AFTER: Cell<Option<fn()>> = const { Cell::new(None) };
     pub(super) static SUMMARIZE: Cell<Option<Summarize>> = const { Cell::new(None) };
     static ON_REQUEST: Cell<Vec<Listener<RequestSummary>>> = const { Cell::new(Vec::new()) };
@@ -29,8 +30,8 @@ thread_local! {
 
 /// Calls `listener` with each finished request once its timing is known.
 ///
-/// To include requests that end before a listener is registered, such as that of the document, call [`keep_requests`] before
-/// [`init`](crate::init).
+/// To include requests that end before a listener is registered, such as that of the document, call [`keep_requests`]
+/// before [`init`](crate::init).
 pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
     keep_requests();
     let mut all = ON_REQUEST.take();

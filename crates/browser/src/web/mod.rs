@@ -1,7 +1,8 @@
 //! The only module that uses the browser's API.
 //!
-//! The state of a page's tracer is one [`Tracer`]. A function that needs it takes it out of a thread-local and puts it back, so it
-//! cannot be borrowed twice. Calls made while it is taken are not traced. It is put back before code of the application runs.
+//! The state of a page's tracer is one [`Tracer`]. A function that needs it takes it out of a thread-local and puts it
+//! back, so it cannot be borrowed twice. Calls made while it is taken are not traced. It is put back before code of the
+//! application runs.
 
 pub(crate) mod action;
 #[cfg(feature = "actions")]
@@ -101,7 +102,7 @@ pub(crate) struct Tracer {
     delivery: Delivery,
     /// When the delivery timer fires, page milliseconds.
     wake_ms: f64,
-    /// Batches that were sent while the page was closed, and have no response yet.
+    /// Batches that were sent while the page was closing, and have no response yet.
     exiting: Vec<Batch>,
     #[cfg(feature = "vitals")]
     vitals: vitals::Vitals,
@@ -367,7 +368,8 @@ impl Tracer {
         context::attached().unwrap_or_else(|| self.ambient_context())
     }
 
-    /// Returns whether `traceparent` may be sent to a URL: its origin is the page's own, or one configured by the application.
+    /// Returns whether `traceparent` may be sent to a URL: its origin is the page's own, or one configured by the
+    /// application.
     fn propagates_to(&self, url: &UrlParts<'_>) -> bool {
         let is_origin = |origin: &String| origin.strip_prefix(url.scheme) == Some(url.host);
         is_origin(&self.page_origin) || self.config.propagate_to.iter().any(is_origin)

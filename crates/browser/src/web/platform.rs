@@ -171,7 +171,8 @@ pub(super) fn describe(resource: &mut Attributes) {
 }
 
 #[cfg(feature = "vitals")]
-/// Returns a selector for an element: `button#send`, or `div.card` without an id. It never contains text of the element.
+/// Returns a selector for an element: `button#send`, or `div.card` without an id. It never contains text of the
+/// element.
 pub(super) fn selector(element: &JsValue) -> Option<String> {
     let mut selector = js::text(element, Name::LocalName)?;
     for (mark, attribute) in [("#", "id"), (".", "class")] {

@@ -156,8 +156,8 @@ impl Tracer {
         }
     }
 
-    /// Sends all records now, in requests that outlive the page. If `gone`, the page is being closed, and records that cannot be
-    /// sent are stored for the next page.
+    /// Sends all records now, in requests that outlive the page. If `gone`, the page is being closed, and records that
+    /// cannot be sent are stored for the next page.
     pub(super) fn send_all(&mut self, gone: bool) {
         let mut left_bytes = KEEPALIVE_LIMIT_BYTES;
         for exiting in &self.exiting {
@@ -205,7 +205,8 @@ impl Tracer {
         self.schedule();
     }
 
-    /// Sends a batch. If the browser accepted it, returns the number that identifies its response, or 0 if there will be none.
+    /// Sends a batch. If the browser accepted it, returns the number that identifies its response, or 0 if there will
+    /// be none.
     fn send_one(&mut self, batch: &Batch, request: &[u8]) -> Option<u32> {
         let body = js::bytes(request);
         let number = self.number();
@@ -227,7 +228,8 @@ impl Tracer {
         js::call(&platform::navigator(), Name::Beacon, &[&url.into(), &blob]).is_truthy().then_some(0)
     }
 
-    /// Handles the response or error of a batch that was sent while the page was hidden or closed, if the page still exists.
+    /// Handles the response or error of a batch that was sent while the page was hidden or closing, if the page still
+    /// exists.
     pub(super) fn delivered_at_exit(&mut self, number: u32, response: &JsValue) {
         let Some(index) = self.exiting.iter().position(|one| one.number == number) else { return };
         let batch = self.exiting.swap_remove(index);

@@ -15,7 +15,7 @@ fn shared() -> Option<Session> {
     Session::parse(&platform::stored(KEY)?)
 }
 
-/// Determines the session of a new page. If that is a new one, it has the session id of the ingest token that came with the page,
+/// Determines the session of a new page. A new session has the session id of the ingest token that came with the page,
 /// so that the token is valid for it.
 pub(super) fn start(new_id: SessionId, token_session: Option<SessionId>, now_ms: f64) -> Resolved {
     let shared = shared();

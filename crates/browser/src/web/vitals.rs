@@ -146,8 +146,8 @@ impl Tracer {
         self.emit(Event { name, time_ns, attributes, severity: Severity::Info, span: self.page });
     }
 
-    /// Reports the current values, because the page may be closed without a further event. Values that have not changed since the
-    /// last report are omitted.
+    /// Reports the current values, because the page may be closed without a further event. Values that have not changed
+    /// since the last report are omitted.
     pub(super) fn report_vitals(&mut self) {
         if !self.config.vitals || self.page.is_none() {
             return;

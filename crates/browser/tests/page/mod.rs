@@ -6,8 +6,8 @@ use throughline_browser::Config;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
-/// Records every call of `fetch` in `window.calls`, with the headers of the resulting request, and the bodies sent to the
-/// telemetry receivers in `window.bodies`, as strings of one character per byte.
+/// Records every call of `fetch` in `window.calls`, with the headers of the resulting request, and the bodies sent to
+/// the telemetry receivers in `window.bodies`, as strings of one character per byte.
 const RECORDER: &str = r"
 window.calls = [];
 window.bodies = { '/v1/traces': '', '/v1/logs': '' };
