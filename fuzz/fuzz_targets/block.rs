@@ -1,5 +1,5 @@
-//! Blocks as a damaged disk gives them, with the right checksum all the same: what can be read says of itself what its head says,
-//! and is written and read again alike.
+//! Blocks as a damaged disk gives them, with the right checksum all the same: what can be read says of itself what its
+//! head says, and is written and read again alike.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};

@@ -1,5 +1,5 @@
-//! Compressed bodies and frames: whatever is not one gets an answer within the limit, and what is one comes out as it went in,
-//! however it was cut.
+//! Compressed bodies and frames: whatever is not one gets an answer within the limit, and what is one comes out as it
+//! went in, however it was cut.
 #![no_main]
 
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! What a page finds in the browser's storage may be anything: records and sessions that are read are written in one form, which
-//! is read as the same.
+//! What a page finds in the browser's storage may be anything: records and sessions that are read are written in one
+//! form, which is read as the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

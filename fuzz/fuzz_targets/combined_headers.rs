@@ -1,5 +1,6 @@
-//! All headers of one request, as a server reads them. Each line is a header: `p`, `s` or `b` says which, the rest is its value.
-//! Many headers mean what one header with commas means, and none of the three ever changes what another is read as.
+//! All headers of one request, as a server reads them. Each line is a header: `p`, `s` or `b` says which, the rest is
+//! its value. Many headers mean what one header with commas means, and none of the three ever changes what another is
+//! read as.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,5 +1,5 @@
-//! Whatever an upstream answers: what it says of itself fits a line of the log, and what a server of ours answers is read as it
-//! was meant.
+//! Whatever an upstream answers: what it says of itself fits a line of the log, and what a server of ours answers is
+//! read as it was meant.
 #![no_main]
 
 use std::time::{Duration, SystemTime};

@@ -52,8 +52,8 @@ impl Compression {
         }
     }
 
-    /// What is decompressed of the wire's bytes without giving other tasks a turn: deflate expands at most 1032 times, 4 bytes
-    /// of Zstandard may say 128 KiB.
+    /// What is decompressed of the wire's bytes without giving other tasks a turn: deflate expands at most 1032 times,
+    /// 4 bytes of Zstandard may say 128 KiB.
     const fn step_bytes(self) -> usize {
         match self {
             Self::None => usize::MAX,

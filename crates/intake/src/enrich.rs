@@ -52,8 +52,8 @@ impl Enrichment<'_> {
             .all(|attribute| attribute.value.as_str() == Some(&session_id))
     }
 
-    /// Takes secrets out of the record, cuts it down to size and enriches it. Secrets go first: half of one is one still. The enriches
-    /// come last: none of them is ever left out.
+    /// Takes secrets out of the record, cuts it down to size and enriches it. Secrets go first: half of one is one
+    /// still. The enriches come last: none of them is ever left out.
     pub(crate) fn apply(&self, record: &mut impl FromBrowser, limits: &Limits, replaced: &mut Replaced, cut: &mut Cut) {
         record.redact(self.redactor, &mut cut.redacted);
         let is_far_off = self.is_far_off(record.times_ns(), limits);
@@ -86,7 +86,8 @@ impl Enrichment<'_> {
         }
     }
 
-    /// Whether it began too long after it was received, or ended too long before. A time that is not given is not wrong.
+    /// Whether it began too long after it was received, or ended too long before. A time that is not given is not
+    /// wrong.
     fn is_far_off(&self, (start_ns, end_ns): (u64, u64), limits: &Limits) -> bool {
         let received_ns = i128::from(self.received_ns);
         let ahead_ns = i128::from(start_ns) - received_ns;

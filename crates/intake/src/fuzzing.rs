@@ -8,8 +8,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// What is left of a body of this content encoding, if it is one and not longer than `limit` bytes, read in pieces of `piece`
-/// bytes.
+/// What is left of a body of this content encoding, if it is one and not longer than `limit` bytes, read in pieces of
+/// `piece` bytes.
 #[must_use]
 pub fn inflate(bytes: &[u8], content_encoding: &str, limit: usize, piece: usize) -> Option<Vec<u8>> {
     let compression = match content_encoding {

@@ -1,8 +1,8 @@
 //! OTLP/gRPC (PROTOCOL-HTTP2 of gRPC, unary calls): frames around the bodies that OTLP/HTTP has.
 //!
-//! The frames are read here and not by a gRPC library, because a library decodes whole messages before anybody sees them: limits
-//! would not hold while a body comes in, all bodies together would not be bounded, and one wrong record would refuse them all.
-//! So both OTLP receivers are the same but for what stands around a message.
+//! The frames are read here and not by a gRPC library, because a library decodes whole messages before anybody sees
+//! them: limits would not hold while a body comes in, all bodies together would not be bounded, and one wrong record
+//! would refuse them all. So both OTLP receivers are the same but for what stands around a message.
 
 use std::time::Duration;
 

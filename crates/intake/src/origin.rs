@@ -23,8 +23,8 @@ impl AllowedOrigins {
                 // What is no text is no origin.
                 let Ok(origin) = origin.to_str() else { return false };
                 let origin = origin.to_ascii_lowercase();
-                // A proxy before us may change `Host`; what the browser itself says of the site it does not change, and no
-                // page can set it.
+                // A proxy before us may change `Host`; what the browser itself says of the site it does not change, and
+                // no page can set it.
                 self.0.contains(&origin)
                     || site_is(headers, "same-origin")
                     || (is_own(&origin, headers, uri) && !is_cross_site(headers))

@@ -1,11 +1,11 @@
-//! How fast browsers may send: a token bucket for each session, one for each client, and one for all of them together, since
-//! session ids and addresses are cheap.
+//! How fast browsers may send: a token bucket for each session, one for each client, and one for all of them together,
+//! since session ids and addresses are cheap.
 //!
-//! A bucket is one number, the time at which it is full again (the generic cell rate algorithm), and may be overdrawn: what a
-//! batch costs is known only after it is read. Each request takes constant time, and memory has a fixed bound: at most
-//! [`Limits::tracked_sessions`] and [`Limits::tracked_clients`] buckets are kept, and a new one replaces the least recently
-//! used. A session that is forgotten while its bucket is overdrawn gains nothing: a new session id begins with a full
-//! bucket as well, and the bucket of its client and that of all browsers together still limit it.
+//! A bucket is one number, the time at which it is full again (the generic cell rate algorithm), and may be overdrawn:
+//! what a batch costs is known only after it is read. Each request takes constant time, and memory has a fixed bound:
+//! at most [`Limits::tracked_sessions`] and [`Limits::tracked_clients`] buckets are kept, and a new one replaces the
+//! least recently used. A session that is forgotten while its bucket is overdrawn gains nothing: a new session id
+//! begins with a full bucket as well, and the bucket of its client and that of all browsers together still limit it.
 
 use crate::{
     SessionId,
@@ -62,7 +62,8 @@ struct Rate {
     tolerance_ns: u128,
 }
 
-/// When the bucket is full again, in nanoseconds since the limiter's start; a time that has passed means that it is full.
+/// When the bucket is full again, in nanoseconds since the limiter's start; a time that has passed means that it is
+/// full.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     full_ns: u128,
@@ -152,8 +153,8 @@ impl RateLimiter {
     }
 }
 
-/// The part of an address that identifies a client: all of it, of IPv6 the part that a provider gives to one customer. None for
-/// loopback, where all clients may be behind the same proxy.
+/// The part of an address that identifies a client: all of it, of IPv6 the part that a provider gives to one customer.
+/// None for loopback, where all clients may be behind the same proxy.
 fn told_apart(address: IpAddr) -> Option<IpAddr> {
     match address {
         address if address.is_loopback() => None,

@@ -17,11 +17,11 @@ const MAX_PASSES: usize = 8;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RedactionRule {
-    /// Credentials: bearer tokens, `authorization` headers, JSON web tokens, and whatever an attribute or a parameter holds
-    /// that is called `password`, `api_key`, `cookie` and the like.
+    /// Credentials: bearer tokens, `authorization` headers, JSON web tokens, and whatever an attribute or a parameter
+    /// holds that is called `password`, `api_key`, `cookie` and the like.
     Authorization,
-    /// Numbers of payment cards: 13 to 19 digits, with spaces or dashes or without, of a known issuer and with the right check
-    /// digit (Luhn).
+    /// Numbers of payment cards: 13 to 19 digits, with spaces or dashes or without, of a known issuer and with the
+    /// right check digit (Luhn).
     Card,
     /// Addresses of e-mail.
     Email,
@@ -95,8 +95,8 @@ impl Redactor {
         Self { rules }
     }
 
-    /// Takes secrets out of a span; its resource and scope are shared and looked at elsewhere. `count` is how many values held
-    /// any.
+    /// Takes secrets out of a span; its resource and scope are shared and looked at elsewhere. `count` is how many
+    /// values held any.
     pub(crate) fn span(&self, span: &mut Span, count: &mut u64) {
         self.text(&mut span.name, count);
         self.text(&mut span.status.message, count);
@@ -180,7 +180,8 @@ impl Redactor {
         }
     }
 
-    /// The text without secrets; `None` if there were none. What is left has none either: redacted again it is the same.
+    /// The text without secrets; `None` if there were none. What is left has none either: redacted again it is the
+    /// same.
     pub(crate) fn redacted(&self, text: &str) -> Option<String> {
         let mut redacted = text::pass(&self.rules, text)?;
         // What was taken out may have hidden another from the patterns: their words begin and end where others do.

@@ -3,8 +3,8 @@
 
 use crate::{DecodeError, Encoding, LogRecord, Record, Rejection, Span, json, protobuf};
 
-/// How many spans, log records or data points one body may hold, good and bad together. The OpenTelemetry Collector sends 8192 at a
-/// time.
+/// How many spans, log records or data points one body may hold, good and bad together. The OpenTelemetry Collector
+/// sends 8192 at a time.
 ///
 /// An empty span takes two bytes on the wire and a few hundred in memory, so a limit on bytes is not enough.
 pub const MAX_RECORDS: usize = 65_536;

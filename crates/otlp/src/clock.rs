@@ -5,8 +5,8 @@ use throughline_timing::{ClockedSpan, MeasuredOffset};
 
 use crate::{KeyValue, Span, SpanKind, Value, value};
 
-/// What a fetch span has measured of the two clocks ([`keys::CLOCK_OFFSET_MS`], [`keys::CLOCK_ERROR_MS`]); `None` where it has
-/// measured nothing.
+/// What a fetch span has measured of the two clocks ([`keys::CLOCK_OFFSET_MS`], [`keys::CLOCK_ERROR_MS`]); `None` where
+/// it has measured nothing.
 #[must_use]
 pub fn measured_offset(span: &Span) -> Option<MeasuredOffset> {
     let offset_ns = match span.attribute(keys::CLOCK_OFFSET_MS)? {

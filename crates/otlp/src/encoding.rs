@@ -29,10 +29,11 @@ impl Encoding {
     }
 }
 
-/// The media type of a `Content-Type` header without its parameters (RFC 9110, section 8.3.1), as it was written: types are to be
-/// compared without regard to case.
+/// The media type of a `Content-Type` header without its parameters (RFC 9110, section 8.3.1), as it was written: types
+/// are to be compared without regard to case.
 ///
-/// No parameter changes how an OTLP body is read, so none is parsed, and none that is malformed makes a body unreadable.
+/// No parameter changes how an OTLP body is read, so none is parsed, and none that is malformed makes a body
+/// unreadable.
 #[must_use]
 pub fn media_type(header: &str) -> &str {
     header.split_once(';').map_or(header, |(media_type, _)| media_type).trim()

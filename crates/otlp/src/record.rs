@@ -4,7 +4,8 @@ use std::{fmt, sync::Arc};
 
 use crate::{KeyValue, Reason, Resource, Scope, Signal, json::Json, protobuf::Protobuf};
 
-/// A span, a log record or a data point: what a body holds many of, each from a resource and a scope. Nothing else implements it.
+/// A span, a log record or a data point: what a body holds many of, each from a resource and a scope. Nothing else
+/// implements it.
 pub trait Record: Protobuf + Json + Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
     /// What it belongs to.
     const SIGNAL: Signal;

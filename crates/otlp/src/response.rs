@@ -89,8 +89,8 @@ fn decode_json_response(body: &[u8]) -> Option<PartialSuccess> {
     Some(PartialSuccess { rejected, message: message.to_owned() })
 }
 
-/// The message of a response that reports a failure, which should be a `google.rpc.Status`; `None` if it is none. In JSON, an
-/// object with a text `error` in the place of `message` is read as well.
+/// The message of a response that reports a failure, which should be a `google.rpc.Status`; `None` if it is none. In
+/// JSON, an object with a text `error` in the place of `message` is read as well.
 #[must_use]
 pub fn decode_status_message(body: &[u8], encoding: Encoding) -> Option<String> {
     match encoding {

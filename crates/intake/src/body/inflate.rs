@@ -12,7 +12,8 @@ use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer
 use super::{Buffer, Compression, Memory};
 use crate::refusal::Refusal;
 
-/// How far back a frame may look, as a power of two: 8 MiB, which every decoder should support (RFC 8878, section 3.1.1.1.2).
+/// How far back a frame may look, as a power of two: 8 MiB, which every decoder should support (RFC 8878, section
+/// 3.1.1.1.2).
 const ZSTD_WINDOW_LOG: u32 = 23;
 /// How much is decompressed before it is looked at whether there is room for it.
 const ZSTD_BLOCK_BYTES: usize = 16 * 1024;

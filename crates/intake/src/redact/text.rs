@@ -100,8 +100,8 @@ fn card(run: &str, is_whole: bool) -> Option<usize> {
     longest
 }
 
-/// Replaces what matches a pattern of others, whatever it is. What stands for a secret already is one character to it, so to
-/// speak: a match has all of it or nothing.
+/// Replaces what matches a pattern of others, whatever it is. What stands for a secret already is one character to it,
+/// so to speak: a match has all of it or nothing.
 fn replace_own(text: &mut Cow<'_, str>, pattern: &Regex) {
     let marks: Vec<_> = text.match_indices(REDACTED).map(|(start, mark)| start..start + mark.len()).collect();
     // The mark that this place is inside of.
@@ -151,8 +151,8 @@ fn is_density(domain: &str) -> bool {
     })
 }
 
-/// Whether it begins as an issuer's numbers do (ISO/IEC 7812) and the check digit is right. Times in milliseconds or nanoseconds
-/// begin with 1, and no card does.
+/// Whether it begins as an issuer's numbers do (ISO/IEC 7812) and the check digit is right. Times in milliseconds or
+/// nanoseconds begin with 1, and no card does.
 fn is_card(text: &str) -> bool {
     let digits: Vec<u32> = text.chars().filter_map(|character| character.to_digit(10)).collect();
     let head = digits.iter().take(4).fold(0, |number, digit| number * 10 + digit);

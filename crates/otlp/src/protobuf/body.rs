@@ -13,8 +13,8 @@ use crate::{
 };
 
 // The three messages around a record, with what they hold left as bytes: the same on the wire, and the same for spans
-// (`TracesData`, `ResourceSpans`, `ScopeSpans`), log records (`LogsData` and so on) and metrics (`MetricsData`). Records
-// are so read one at a time, and a body full of empty ones does not become many times its size in memory.
+// (`TracesData`, `ResourceSpans`, `ScopeSpans`), log records (`LogsData` and so on) and metrics (`MetricsData`).
+// Records are so read one at a time, and a body full of empty ones does not become many times its size in memory.
 
 #[derive(Clone, PartialEq, Message)]
 struct Data {
