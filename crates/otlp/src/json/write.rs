@@ -17,7 +17,7 @@ pub(super) fn display<T: std::fmt::Display, S: Serializer>(value: &T, serializer
     serializer.collect_str(value)
 }
 
-/// Serializes an optional value as text. `None` fields are skipped, so they are not serialized.
+/// Serializes an optional value as text. Fields that are `None` should be skipped.
 pub(super) fn display_some<T: std::fmt::Display, S: Serializer>(
     value: &Option<T>,
     serializer: S,
