@@ -12,8 +12,8 @@ use tempfile::NamedTempFile;
 /// the new content.
 ///
 /// # Errors
-/// Returns an error if the directory does not exist, or if a file in it cannot be written, synced or renamed.
-/// The file at `path` is then unchanged.
+/// Returns an error if the directory does not exist, or if a file in it cannot be written, synced or renamed. The file
+/// at `path` is then unchanged.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_temporary(path, bytes)?.persist(path).map_err(|error| error.error)?;
     sync_dir(parent(path))

@@ -22,7 +22,7 @@ const SMALLEST_BUFFER: usize = 4 * 1024;
 /// The maximum number of zstd decoders at one receiver; each keeps a window of up to 8 MiB.
 const ZSTD_DECODERS: usize = 8;
 /// How much of a refused body is still read, and for how long. Many clients write the whole request before they read
-/// the response, and never see it if the connection is closed before.
+/// the response, and never see it if the connection is closed first.
 const DRAIN_BYTES: usize = 64 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
@@ -39,7 +39,7 @@ impl Compression {
         Self::named(headers, &header::CONTENT_ENCODING)
     }
 
-    /// Reads the compression from the header of this name; gRPC uses another one than HTTP.
+    /// Reads the compression from the header of this name. HTTP and gRPC use different headers.
     pub(crate) fn named(headers: &HeaderMap, name: &header::HeaderName) -> Result<Self, Refusal> {
         let mut encodings = headers.get_all(name).iter();
         let encoding = encodings.next().map_or(Ok(""), |value| value.to_str()).map_err(|_| Refusal::ContentEncoding)?;
@@ -231,8 +231,8 @@ impl Buffer {
         }
     }
 
-    fn refusal(&mut self, what: &str, error: &io::Error) -> Refusal {
-        self.full.take().unwrap_or_else(|| Refusal::Malformed(format!("the body is not {what}: {error}")))
+    fn refusal(&mut self, encoding_name: &str, error: &io::Error) -> Refusal {
+        self.full.take().unwrap_or_else(|| Refusal::Malformed(format!("the body is not {encoding_name}: {error}")))
     }
 
     fn reserve(&mut self, length: usize) -> Result<(), Refusal> {

@@ -20,10 +20,10 @@ pub struct IntakeConfig {
     pub resource_attributes: Vec<KeyValue>,
     /// Origins whose pages may send records, in addition to the server's own, such as `https://shop.example`.
     pub allowed_origins: Vec<String>,
-    /// The rules by which secrets are removed from all text of browsers before it is stored.
+    /// The rules by which secrets are removed from text that browsers send, before it is stored.
     pub redact: Vec<RedactionRule>,
-    /// The token that the OTLP receivers require. Without one, these receivers must not be reachable from
-    /// other machines.
+    /// The token that the OTLP receivers require. Without one, these receivers must not be reachable from other
+    /// machines.
     pub otlp_token: Option<OtlpToken>,
     /// The store for data points. Without it, metrics are not accepted.
     pub metrics: Option<Metrics>,
@@ -127,10 +127,10 @@ pub struct Limits {
     pub tracked_sessions: usize,
     /// The maximum number of clients whose rates are tracked at once. Default: 10,000.
     pub tracked_clients: usize,
-    /// A browser's record whose end lies further than this before the time of reception is flagged. Default: 24 h,
-    /// since records that a page could not send are sent by the next page.
+    /// A browser's record is flagged if it ended more than this long before its reception. Default: 24 h, since records
+    /// that a page could not send are sent by the next page.
     pub time_behind: Duration,
-    /// A browser's record whose start lies further than this after the time of reception is flagged. Default: 10 min.
+    /// A browser's record is flagged if it began more than this long after its reception. Default: 10 min.
     pub time_ahead: Duration,
 }
 

@@ -87,8 +87,8 @@ impl Enrichment<'_> {
         }
     }
 
-    /// Returns whether a record began too long after it was received, or ended too long before. Absent times are
-    /// accepted.
+    /// Returns whether a record began too long after it was received, or ended too long before. Absent times are not
+    /// checked.
     fn is_clock_skewed(&self, (start_ns, end_ns): (u64, u64), limits: &Limits) -> bool {
         let received_ns = i128::from(self.received_ns);
         let ahead_ns = i128::from(start_ns) - received_ns;

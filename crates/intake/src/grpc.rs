@@ -1,9 +1,8 @@
 //! OTLP/gRPC (PROTOCOL-HTTP2 of gRPC, unary calls): the bodies of OTLP/HTTP in gRPC frames.
 //!
-//! The frames are read here
-//! and not by a gRPC library, because a library decodes whole messages first: limits could not be enforced while a body
-//! arrives, the memory for all bodies would not be bounded, and one malformed record would fail the whole request. Both
-//! OTLP receivers therefore differ only in their framing.
+//! The frames are read here and not by a gRPC library, because a library decodes whole messages first: limits could not
+//! be enforced while a body arrives, the memory for all bodies would not be bounded, and one malformed record would
+//! fail the whole request. Both OTLP receivers therefore differ only in their framing.
 
 use std::time::Duration;
 

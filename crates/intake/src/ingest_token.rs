@@ -15,9 +15,8 @@ const MAX_EXPIRY_DIGITS: usize = 12;
 
 /// Issues and verifies ingest tokens.
 ///
-/// An ingest token is `v1.<expiry>.<session>.<mac>`: Unix seconds in decimal, 32 hex
-/// digits, and the HMAC-SHA-256 of the preceding text and the service name, in base64url without padding. Every token
-/// has exactly one text form.
+/// An ingest token is `v1.<expiry>.<session>.<mac>`: Unix seconds in decimal, 32 hex digits, and the HMAC-SHA-256 of
+/// the preceding text and the service name, in base64url without padding. Every token has exactly one text form.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestToken;
 

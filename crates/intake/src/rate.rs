@@ -1,12 +1,11 @@
 //! Rate limits for browsers: a token bucket for each session, one for each client, and one for all of them together,
 //! since session ids and addresses are cheap.
 //!
-//! A bucket is one number, the time at which it is full again (the generic
-//! cell rate algorithm), and may be overdrawn: the cost of a batch is known only after it is read. Each request takes
-//! constant time, and memory has a fixed bound: at most [`Limits::tracked_sessions`] and [`Limits::tracked_clients`]
-//! buckets are kept, and a new one replaces the least recently used. A session that is forgotten while its bucket is
-//! overdrawn gains nothing: a new session id begins with a full bucket as well, and the bucket of its client and that
-//! of all browsers together still limit it.
+//! A bucket is one number, the time at which it is full again (the generic cell rate algorithm), and may be overdrawn:
+//! the cost of a batch is known only after it is read. Each request takes constant time, and memory has a fixed bound:
+//! at most [`Limits::tracked_sessions`] and [`Limits::tracked_clients`] buckets are kept, and a new one replaces the
+//! least recently used. A session that is forgotten while its bucket is overdrawn gains nothing: a new session id
+//! begins with a full bucket as well, and the bucket of its client and that of all browsers together still limit it.
 
 use crate::{
     SessionId,
@@ -59,7 +58,7 @@ struct Buckets<K: Eq + Hash> {
 struct Rate {
     /// The time until one token is added.
     token_ns: u128,
-    /// How long before it is full again a bucket still holds one token.
+    /// The maximum time until a bucket is full at which it still holds one token.
     tolerance_ns: u128,
 }
 

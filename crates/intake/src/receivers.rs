@@ -38,15 +38,16 @@ use tokio::sync::Semaphore;
 /// parameter `ingest_token` carries it.
 pub const INGEST_TOKEN_HEADER: &str = ingest_token::HEADER;
 
-/// The number of bodies that one receiver decodes at once: a small hostile body may grow to many times its size.
+/// The number of bodies that one receiver decodes at once: a small malicious body may grow to many times its size.
 const DECODERS: usize = 2;
 /// Bodies up to this size are decoded on the async task; larger ones would delay other tasks.
 const DECODE_INLINE_BYTES: usize = 16 * 1024;
 const INGEST_TOKEN_REQUEST: BodyLimits =
     BodyLimits { wire_bytes: 1024, inflated_bytes: 1024, timeout: Duration::from_secs(5), total_bytes: 64 * 1024 };
 
-/// The client's address, as a request extension for the receiver for pages. It is set by a layer that knows which
-/// forwarding header to trust. Without it, axum's connect info is used; without that, `client.address` is left out.
+/// The client's address, which the receiver for pages reads from the request extensions. It is set by a layer that
+/// knows which forwarding header to trust. Without it, axum's connect info is used; without that, `client.address` is
+/// left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
@@ -207,7 +208,7 @@ fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
 }
 
 impl Shared {
-    /// Builds the response in the encoding of the request, or in JSON if the request has neither encoding.
+    /// Builds the response in the encoding of the request, or in JSON if its content type is unknown.
     fn respond<R: Item>(
         &self,
         batch: Result<Batch<R>, Refusal>,

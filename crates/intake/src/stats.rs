@@ -37,11 +37,11 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordStats {
-    /// Those that were committed for the first time.
+    /// Records that were committed for the first time.
     pub accepted: u64,
-    /// Those that had been committed before.
+    /// Records that had been committed before.
     pub duplicates: u64,
-    /// Those that were rejected.
+    /// Records that were rejected.
     pub rejected: Rejected,
 }
 

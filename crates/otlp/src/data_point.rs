@@ -166,7 +166,7 @@ pub struct QuantileSummary {
 /// The value of a data point.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum PointValue {
-    /// No value; valid only with the flag for it.
+    /// No value; valid only if the point is flagged as having none.
     #[default]
     Empty,
     /// The value of a gauge or a sum.
@@ -190,7 +190,7 @@ pub struct Exemplar {
     pub trace_id: Option<TraceId>,
     /// The id of the span; `None` if absent or invalid.
     pub span_id: Option<SpanId>,
-    /// The attributes that the point does not have.
+    /// The attributes of the measurement that the point does not have.
     pub attributes: Vec<KeyValue>,
 }
 

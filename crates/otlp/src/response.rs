@@ -112,8 +112,7 @@ pub fn encode_status(code: RpcCode, message: &str, encoding: Encoding) -> Vec<u8
     }
 }
 
-/// Encodes a `google.rpc.Status` in protobuf with a `google.rpc.RetryInfo` in its details, the delay after which gRPC
-/// clients may retry.
+/// Encodes a `google.rpc.Status` in protobuf with a `google.rpc.RetryInfo` in its details: the delay after which gRPC clients may retry.
 #[must_use]
 pub fn encode_retry_status(code: RpcCode, message: &str, retry_after: Duration) -> Vec<u8> {
     let retry_info = RetryInfo {

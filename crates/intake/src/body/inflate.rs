@@ -45,12 +45,12 @@ impl Inflater {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let (written, buffer, what) = match self {
+        let (written, buffer, encoding_name) = match self {
             Self::None(buffer) => (buffer.write_all(bytes), buffer, "plain"),
             Self::Gzip(decoder) => (decoder.write_all(bytes), decoder.get_mut(), "gzip"),
             Self::Zstd(zstd) => (zstd.write(bytes), &mut zstd.buffer, "zstd"),
         };
-        written.map_err(|error| buffer.refusal(what, &error))
+        written.map_err(|error| buffer.refusal(encoding_name, &error))
     }
 
     /// Returns the decompressed body. No bytes at all are an empty body in every compression.
