@@ -99,7 +99,7 @@ async fn an_ingest_token_that_is_replayed_for_another_session() {
     let body = encode_traces(&[mine.clone(), theirs.clone()], Encoding::Protobuf);
     let response = public(&bench, &ingest_token(&key(), 1, 0), PROTOBUF, body).send().await.unwrap();
     assert_eq!(response.status(), 200);
-    assert!(String::from_utf8_lossy(&response.bytes().await.unwrap()).contains("session.id is not the ingest token's"));
+    assert!(String::from_utf8_lossy(&response.bytes().await.unwrap()).contains("session.id differs from"));
     assert!(bench.find_trace(&mine.trace_id.to_string()).await.is_some());
     assert!(bench.find_trace(&theirs.trace_id.to_string()).await.is_none());
 }
