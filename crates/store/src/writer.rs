@@ -171,7 +171,7 @@ impl Writer {
         self.is_untidy = matches!(result, Ok(Some(_)));
         match &result {
             Ok(Some(tidied)) if tidied.lost > 0 => {
-                tracing::warn!(records = tidied.lost, "the store exceeds its size limit; records were deleted before a sink delivered them");
+                tracing::warn!(records = tidied.lost, "the store exceeds its size limit: undelivered records are lost");
             }
             Ok(_) => {}
             Err(error) => {
