@@ -177,7 +177,7 @@ fn look<T>(
     let expected = pragma("page_count")? * pragma("page_size")?;
     let length = state.file.0;
     if !opened.is_copy && length < expected {
-        return Err(StoreError::Corrupt(format!("{} has {length} bytes of {expected}", path.display())));
+        return Err(StoreError::Corrupt(format!("{} has only {length} of {expected} bytes", path.display())));
     }
     Ok((FileInspection { version, bytes: state.bytes() }, read))
 }

@@ -205,7 +205,7 @@ fn check_length(connection: &Connection, file: &Path) -> Result<(), StoreError> 
     let expected = pragma("page_count")? * pragma("page_size")?;
     let found = fs::metadata(file).map_err(StoreError::Directory)?.len();
     if !is_busy && found < expected {
-        return Err(StoreError::Corrupt(format!("{} has {found} bytes of {expected}", file.display())));
+        return Err(StoreError::Corrupt(format!("{} has only {found} of {expected} bytes", file.display())));
     }
     Ok(())
 }
