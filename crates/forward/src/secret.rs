@@ -9,7 +9,7 @@ const MIN_BYTES: usize = 6;
 /// Redacts all secrets in a text, such as an upstream's error message.
 pub(crate) fn redact<'a>(mut text: String, secrets: impl Iterator<Item = &'a SecretString>) -> String {
     for secret in secrets {
-        // In `Bearer abc`, only the second part is a secret. The scheme alone may be redacted as well, if it is long enough.
+        // A value such as `Bearer abc` is redacted part by part, because a message may repeat the token alone.
         for part in secret.expose_secret().split_whitespace().filter(|part| part.len() >= MIN_BYTES) {
             if text.contains(part) {
                 text = text.replace(part, REDACTED);
