@@ -127,7 +127,7 @@ async fn the_records_of_a_trace_are_bounded() {
     store.append_logs((0..=most).map(|number| record(1, number, most - number)).collect()).await.unwrap();
     let found = store.trace_logs(trace_id(1)).await.unwrap();
     assert_eq!(found.len(), MAX_TRACE_LOGS);
-    assert_eq!((found[0].time_ns, found[0].event_name.clone()), (0, format!("record {most}")), "the earliest are returned");
+    assert_eq!((found[0].time_ns, found[0].event_name.clone()), (0, format!("record {most}")), "the earliest ones");
 }
 
 #[tokio::test]
