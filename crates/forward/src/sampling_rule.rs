@@ -10,9 +10,9 @@ const SAMPLE_RATE: &str = "SampleRate";
 
 /// A rule that decides which traces are forwarded. Stored records do not depend on it.
 ///
-/// Traces with an error and slow traces are always forwarded. Of the others, one in [`one_in`](Self::one_in) is forwarded, with the
-/// attribute `SampleRate` on its spans. The decision is made for a whole trace, once no span has been added to it for a while, by
-/// its row in the store, without reading its spans.
+/// Traces with an error and slow traces are always forwarded. Of the others, one in `one_in` is forwarded, with the attribute
+/// `SampleRate` on its spans. A trace is decided as a whole, once no span has been added to it for a while, by its row in the
+/// store, without reading its spans.
 ///
 /// The row has the slowest [`MAX_ROUTES`](throughline_store::MAX_ROUTES) routes of a trace. If the trace had more, and the last of
 /// them reached the lowest of the limits, the trace counts as slow: a trace may be forwarded needlessly, but no slow trace is
@@ -20,7 +20,7 @@ const SAMPLE_RATE: &str = "SampleRate";
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SamplingRule {
-    /// One in this number is forwarded of the traces that are neither failed nor slow. 1 forwards all.
+    /// Of the traces that neither failed nor were slow, one in this number is forwarded. 1 forwards all.
     pub one_in: NonZeroU64,
     /// The duration from which a trace is slow. It applies to spans with an `http.route` that is not in
     /// [`SamplingRule::slow_routes`]; if no span of the trace has a route, to the root. Default: 1 s.

@@ -20,7 +20,7 @@ use crate::{
 /// The number of attempts to read a file that changes while it is read.
 const ATTEMPTS: usize = 8;
 /// The maximum size of a file with its write-ahead log that is copied. The log of a larger file is not read.
-const MOST_COPIED_BYTES: u64 = 512 << 20;
+const MAX_COPIED_BYTES: u64 = 512 << 20;
 /// The characters that are percent-encoded in the path of a URI.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
@@ -102,7 +102,7 @@ impl State {
 
     /// Opens the file without changing anything: the file itself as `immutable`, or a copy of it.
     fn open(&self, path: &Path) -> Result<Opened, StoreError> {
-        let opened = if self.log.is_some() && self.bytes() <= MOST_COPIED_BYTES {
+        let opened = if self.log.is_some() && self.bytes() <= MAX_COPIED_BYTES {
             let dir = tempfile::tempdir().map_err(StoreError::Directory)?;
             let copy = dir.path().join("copy.db");
             fs::copy(path, &copy).map_err(StoreError::Directory)?;
