@@ -93,7 +93,7 @@ async fn an_upstream_without_logs_gets_the_spans_and_is_told_of_once() {
     upstream.wait_for_requests(1, DEADLINE).await.unwrap();
     let trace_id = fetch(&bench).await;
     arrived(&upstream, &trace_id).await;
-    let told = async || bench.server().output().contains("has no address for log records").then_some(());
+    let told = async || bench.server().output().contains("has no endpoint for log records").then_some(());
     eventually("it is told", told).await;
     assert_eq!(bench.server().output().matches("log records").count(), 1);
     // It learns to take them: nothing was lost.

@@ -93,7 +93,7 @@ async fn pages_do_not_feel_that_the_upstream_is_down() {
         for _ in 0..5 {
             assert_eq!(send_from_a_page(&bench).await, 200);
         }
-        let failed = async || bench.server().output().contains("does not take").then_some(());
+        let failed = async || bench.server().output().contains("does not accept").then_some(());
         eventually("the upstream was asked in vain", failed).await;
         assert_eq!(send_from_a_page(&bench).await, 200);
     }
