@@ -154,7 +154,7 @@ fn DockLine(request: RequestSummary) -> impl IntoView {
     let RequestSummary { trace_id, method, path, status, error, total_ms, segments, quality, network, .. } = request;
     let whole = total_ms.max(f64::MIN_POSITIVE);
     let title = network.as_ref().map_or_else(
-        || format!("timing: {quality}"),
+        || format!("timing is {quality}"),
         |network| {
             format!(
                 "network {} measured; split: {}",
