@@ -51,7 +51,7 @@ impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         let status = rejection.status();
         let (code, message) = match &rejection {
-            JsonRejection::JsonDataError(_) => ("invalid_body", "the body does not have the fields that this address expects"),
+            JsonRejection::JsonDataError(_) => ("invalid_body", "the JSON body does not have the expected fields"),
             JsonRejection::JsonSyntaxError(_) => ("invalid_json", "the body is not valid JSON"),
             JsonRejection::MissingJsonContentType(_) => {
                 ("unsupported_media_type", "send the body with `content-type: application/json`")

@@ -45,7 +45,7 @@ async fn pages_have_security_headers() {
     let scripts = directive("script-src").or_else(|| directive("default-src")).expect("a directive for scripts");
     assert!(!scripts.contains("'unsafe-inline'") && !scripts.contains("'unsafe-eval'"), "{policy}");
     assert!(value(&response, "etag").is_some(), "no etag");
-    assert!(!value(&response, "cache-control").unwrap_or_default().contains("immutable"), "a page must not be immutable");
+    assert!(!value(&response, "cache-control").unwrap_or_default().contains("immutable"), "the page is immutable");
 }
 
 #[tokio::test]

@@ -104,13 +104,13 @@ impl ListQuery {
                     .parse::<f64>()
                     .ok()
                     .filter(|min_ms| min_ms.is_finite() && *min_ms >= 0.0)
-                    .ok_or_else(|| invalid("invalid_min_ms", "`min_ms` must be a number of milliseconds, 0 or more"))?,
+                    .ok_or_else(|| invalid("invalid_min_ms", "`min_ms` must be milliseconds, at least 0"))?,
             ),
         };
         let before = match given(self.before) {
             None => None,
             Some(before) => Some(parse_before(&before).ok_or_else(|| {
-                invalid("invalid_before", "`before` must be the `next_before` of the previous page")
+                invalid("invalid_before", "`before` must be the `next_before` of an earlier page of this list")
             })?),
         };
         let filter = ListFilter::default().with_limit(limit).with_text(text).with_error(error);
