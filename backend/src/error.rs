@@ -86,7 +86,7 @@ pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Respon
         .unwrap_or("unknown");
     tracing::error!(panic = what, "a handler panicked");
     throughline_axum::record_panic(&*panic);
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error of the server; it has been logged")
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal server error; it has been logged")
         .into_response()
 }
 

@@ -40,9 +40,9 @@ pub(crate) fn Crud(
         1 => "1 reply".to_owned(),
         n => format!("{n} replies"),
     };
-    let answers = reply_to_uuid.map(|uuid| {
+    let reply_to = reply_to_uuid.map(|uuid| {
         view! {
-            <p class="crud-answers">
+            <p class="crud-reply-to">
                 "in reply to "
                 <a href=format!("/crud/{uuid}")>"this crud"</a>
             </p>
@@ -62,7 +62,7 @@ pub(crate) fn Crud(
                     </a>
                     {expires_at.map(|at| view! { <Expires at/> })}
                 </header>
-                {answers}
+                {reply_to}
                 <p class="message">{message}</p>
                 <footer class="crud-foot">
                     <a class="crud-action" href=thread>

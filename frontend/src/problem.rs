@@ -9,7 +9,7 @@ pub(crate) enum Problem {
     /// There was no response.
     Unreachable,
     /// The server rejected the request with a reason.
-    Refused { status: u16, detail: ErrorDetail },
+    Rejected { status: u16, detail: ErrorDetail },
     /// The response could not be parsed.
     Unreadable { reason: String },
 }
@@ -21,7 +21,7 @@ impl Problem {
     /// [`Problem::Unreachable`].
     pub(crate) fn from_body(status: u16, body: &str) -> Self {
         match serde_json::from_str::<ErrorBody>(body) {
-            Ok(body) => Self::Refused { status, detail: body.error },
+            Ok(body) => Self::Rejected { status, detail: body.error },
             Err(_) if matches!(status, 502..=504) => Self::Unreachable,
             Err(_) => Self::Unreadable { reason: format!("the server returned {status} without a reason") },
         }
@@ -31,7 +31,7 @@ impl Problem {
     pub(crate) fn sentence(&self) -> String {
         let text = match self {
             Self::Unreachable => "The server cannot be reached",
-            Self::Refused { detail, .. } => detail.message.trim(),
+            Self::Rejected { detail, .. } => detail.message.trim(),
             Self::Unreadable { reason } => reason,
         };
         let mut chars = text.chars();
@@ -44,21 +44,21 @@ impl Problem {
     fn code(&self) -> String {
         match self {
             Self::Unreachable => "unreachable".to_owned(),
-            Self::Refused { detail, .. } => detail.code.clone(),
+            Self::Rejected { detail, .. } => detail.code.clone(),
             Self::Unreadable { .. } => "unreadable".to_owned(),
         }
     }
 
     fn trace_id(&self) -> Option<&str> {
         match self {
-            Self::Refused { detail, .. } => detail.trace_id.as_deref(),
+            Self::Rejected { detail, .. } => detail.trace_id.as_deref(),
             Self::Unreachable | Self::Unreadable { .. } => None,
         }
     }
 
     /// Whether the resource does not exist (404).
     pub(crate) const fn is_missing(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, .. })
+        matches!(self, Self::Rejected { status: 404, .. })
     }
 }
 
@@ -105,9 +105,9 @@ mod tests {
     fn the_message_of_the_server_becomes_a_sentence() {
         let problem = Problem::from_body(
             404,
-            r#"{"error":{"code":"unknown_handle","message":"nobody is called @x","trace_id":"ab"}}"#,
+            r#"{"error":{"code":"unknown_handle","message":"nobody has this handle","trace_id":"ab"}}"#,
         );
-        assert_eq!(problem.sentence(), "Nobody is called @x.");
+        assert_eq!(problem.sentence(), "Nobody has this handle.");
         assert_eq!(problem.code(), "unknown_handle");
         assert_eq!(problem.trace_id(), Some("ab"));
         assert!(problem.is_missing());

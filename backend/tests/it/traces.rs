@@ -150,8 +150,8 @@ async fn a_uuid_in_the_path_is_not_in_the_span_name() {
 async fn the_response_has_context_and_server_times() {
     let bench = Bench::start();
     let (trace_id, caller, response) = send(bench.get("/api/users")).await;
-    let (answered, span_id) = context(&response);
-    assert_eq!(answered, trace_id);
+    let (in_response, span_id) = context(&response);
+    assert_eq!(in_response, trace_id);
     assert_eq!(metric(response.headers(), "trace"), metric(response.headers(), "traceparent"));
     assert_eq!(server_time(&response, "c"), Some(caller));
     let at_ns = |key| server_time(&response, key).unwrap().parse::<u64>().unwrap();
@@ -229,9 +229,9 @@ async fn a_malformed_context_is_not_continued() {
     ] {
         let response = bench.get("/api/users").header("traceparent", &malformed).send().await.unwrap();
         assert_eq!(response.status(), 200, "{malformed}");
-        let (answered, _) = context(&response);
-        assert!(!malformed.to_lowercase().contains(&answered), "{malformed}");
-        assert_eq!(bench.server_span(&answered).await.parent_span_id, None, "{malformed}");
+        let (in_response, _) = context(&response);
+        assert!(!malformed.to_lowercase().contains(&in_response), "{malformed}");
+        assert_eq!(bench.server_span(&in_response).await.parent_span_id, None, "{malformed}");
     }
 }
 
@@ -241,8 +241,8 @@ async fn two_contexts_are_ignored() {
     let (one, other) = (new_trace_id(), new_trace_id());
     let request = bench.get("/api/users").header("traceparent", traceparent(&one, &new_span_id()));
     let response = request.header("traceparent", traceparent(&other, &new_span_id())).send().await.unwrap();
-    let (answered, _) = context(&response);
-    assert!(answered != one && answered != other);
+    let (in_response, _) = context(&response);
+    assert!(in_response != one && in_response != other);
 }
 
 #[tokio::test]

@@ -93,7 +93,7 @@ mod tests {
             rejected: 3,
             lost: 5,
             sampled_out: 4,
-            last_error: Some("answered 503".to_owned()),
+            last_error: Some("the upstream returned 503".to_owned()),
             next_attempt_ns: None,
             quarantined: vec![],
         };

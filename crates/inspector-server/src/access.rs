@@ -40,7 +40,7 @@ pub enum Access {
 enum OpenTo {
     All,
     Local,
-    Nobody,
+    None,
 }
 
 /// The access rule, shared by the page and the API.
@@ -59,7 +59,7 @@ impl Gate {
         let (token, open_to) = match access {
             Access::Open => (None, OpenTo::All),
             Access::Local => (None, OpenTo::Local),
-            Access::Token(token) => (Some(token), OpenTo::Nobody),
+            Access::Token(token) => (Some(token), OpenTo::None),
             Access::LocalOrToken(token) => (Some(token), OpenTo::Local),
         };
         Self { token: token.cloned().map(Arc::new), open_to, hosts }
@@ -94,9 +94,9 @@ impl Gate {
     }
 
     /// Whether the request is allowed.
-    fn admits(&self, uri: &Uri, headers: &HeaderMap, client: &Client) -> Result<(), Refused> {
-        if is_from_elsewhere(headers, client) {
-            return Err(Refused::OtherOrigin);
+    fn admits(&self, uri: &Uri, headers: &HeaderMap, client: &Client) -> Result<(), Rejected> {
+        if is_cross_origin(headers, client) {
+            return Err(Rejected::OtherOrigin);
         }
         if self.has_token(headers) {
             return Ok(());
@@ -104,27 +104,27 @@ impl Gate {
         let is_open = match self.open_to {
             OpenTo::All => true,
             OpenTo::Local => client.is_local,
-            OpenTo::Nobody => false,
+            OpenTo::None => false,
         };
         match (is_open, self.knows_host(uri, headers, client)) {
             (true, true) => Ok(()),
-            _ if self.token.is_some() => Err(Refused::TokenNeeded),
-            (false, _) => Err(Refused::NotOnThisMachine),
-            (true, false) => Err(Refused::UnknownHost),
+            _ if self.token.is_some() => Err(Rejected::TokenNeeded),
+            (false, _) => Err(Rejected::NotOnThisMachine),
+            (true, false) => Err(Rejected::UnknownHost),
         }
     }
 }
 
 /// The reason why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
+enum Rejected {
     OtherOrigin,
     TokenNeeded,
     NotOnThisMachine,
     UnknownHost,
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for Rejected {
     fn into_response(self) -> Response {
         let (status, code, message) = match self {
             Self::OtherOrigin => (
@@ -160,7 +160,7 @@ impl IntoResponse for Refused {
 
 /// Whether the request is from a page of another origin. CORS would only hide the response from such a page; the request
 /// itself is rejected here, so that nothing depends on how a browser handles the response. An allowed origin is another origin too.
-fn is_from_elsewhere(headers: &HeaderMap, client: &Client) -> bool {
+fn is_cross_origin(headers: &HeaderMap, client: &Client) -> bool {
     // A value that is not text counts as an empty one, which matches no origin and no host.
     let text = |name: &header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
@@ -189,7 +189,7 @@ pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next
     let client = request.extensions().get().unwrap_or(&unknown);
     let mut response = match gate.admits(request.uri(), request.headers(), client) {
         Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
+        Err(rejected) => rejected.into_response(),
     };
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
@@ -247,7 +247,7 @@ mod tests {
         HeaderMap::from_iter([(name, value.parse().unwrap())])
     }
 
-    fn admits(gate: &Gate, headers: &HeaderMap, client: &Client) -> Result<(), Refused> {
+    fn admits(gate: &Gate, headers: &HeaderMap, client: &Client) -> Result<(), Rejected> {
         gate.admits(&Uri::default(), headers, client)
     }
 
@@ -261,12 +261,12 @@ mod tests {
         assert_eq!(admits(&gate, &headers(header::AUTHORIZATION, &format!("Bearer {TOKEN}")), &elsewhere), Ok(()));
         assert_eq!(admits(&gate, &headers(header::COOKIE, &format!("a=b; {COOKIE}={TOKEN}")), &elsewhere), Ok(()));
         for client in [elsewhere, here()] {
-            assert_eq!(admits(&gate, &HeaderMap::new(), &client), Err(Refused::TokenNeeded));
+            assert_eq!(admits(&gate, &HeaderMap::new(), &client), Err(Rejected::TokenNeeded));
             for wrong in [
                 headers(header::AUTHORIZATION, "Bearer 0123456789abcdeF"),
                 headers(header::COOKIE, &format!("x{COOKIE}={TOKEN}")),
             ] {
-                assert_eq!(admits(&gate, &wrong, &client), Err(Refused::TokenNeeded));
+                assert_eq!(admits(&gate, &wrong, &client), Err(Rejected::TokenNeeded));
             }
         }
     }
@@ -279,12 +279,12 @@ mod tests {
         assert_eq!(admits(&open, &HeaderMap::new(), &elsewhere), Ok(()));
         let local = Gate::new(&Access::Local, &[]);
         assert_eq!(admits(&local, &HeaderMap::new(), &here()), Ok(()));
-        assert_eq!(admits(&local, &bearer, &elsewhere), Err(Refused::NotOnThisMachine));
+        assert_eq!(admits(&local, &bearer, &elsewhere), Err(Rejected::NotOnThisMachine));
         let either = Gate::new(&Access::LocalOrToken(token), &[]);
         assert_eq!(admits(&either, &HeaderMap::new(), &here()), Ok(()));
         assert_eq!(admits(&either, &bearer, &elsewhere), Ok(()));
-        assert_eq!(admits(&either, &HeaderMap::new(), &elsewhere), Err(Refused::TokenNeeded));
-        assert_eq!(admits(&either, &headers(header::HOST, "evil.example"), &here()), Err(Refused::TokenNeeded));
+        assert_eq!(admits(&either, &HeaderMap::new(), &elsewhere), Err(Rejected::TokenNeeded));
+        assert_eq!(admits(&either, &headers(header::HOST, "evil.example"), &here()), Err(Rejected::TokenNeeded));
     }
 
     #[test]
@@ -296,12 +296,12 @@ mod tests {
             assert_eq!(admits(&gate, &headers(header::HOST, host), &here()), Ok(()), "{host}");
         }
         for host in ["evil.example", "localhost.evil.example:3000", "127.0.0.1.evil.example"] {
-            let refused = Err(Refused::UnknownHost);
-            assert_eq!(admits(&gate, &headers(header::HOST, host), &here()), refused, "{host}");
+            let rejected = Err(Rejected::UnknownHost);
+            assert_eq!(admits(&gate, &headers(header::HOST, host), &here()), rejected, "{host}");
             let address = Uri::builder().scheme("http").authority(host).path_and_query("/").build().unwrap();
-            assert_eq!(gate.admits(&address, &HeaderMap::new(), &here()), refused, "{host}");
+            assert_eq!(gate.admits(&address, &HeaderMap::new(), &here()), rejected, "{host}");
             let behind = Client { host: Some(host.parse().unwrap()), ..here() };
-            assert_eq!(admits(&gate, &headers(header::HOST, "127.0.0.1:3000"), &behind), refused, "{host}");
+            assert_eq!(admits(&gate, &headers(header::HOST, "127.0.0.1:3000"), &behind), rejected, "{host}");
         }
     }
 
@@ -334,7 +334,7 @@ mod tests {
                 .iter()
                 .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()))
                 .collect();
-            is_from_elsewhere(&headers, &Client::default())
+            is_cross_origin(&headers, &Client::default())
         };
         let host = ("host", "app.example:3000");
         for own in [

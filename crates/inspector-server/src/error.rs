@@ -70,7 +70,7 @@ pub fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
         .unwrap_or("unknown");
     tracing::error!(panic = what, "a handler panicked");
     throughline_axum::record_panic(&*panic);
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal error of the server; it has been logged")
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal server error; it has been logged")
         .into_response()
 }
 

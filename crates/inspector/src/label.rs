@@ -13,7 +13,7 @@ pub struct Room {
     /// The width of the time column, which holds the bars.
     pub column_px: f64,
     /// The free space to the right of the time column.
-    pub beyond_px: f64,
+    pub right_px: f64,
 }
 
 /// The side of its bar on which a label is placed.
@@ -38,7 +38,7 @@ pub fn width_px(words: &str) -> f64 {
 #[must_use]
 pub fn place(bar: Bar, words: &[String], room: Room) -> (usize, Side) {
     let before_px = room.column_px * bar.left / 100.0;
-    let after_px = room.column_px * (1.0 - (bar.left + bar.width) / 100.0) + room.beyond_px;
+    let after_px = room.column_px * (1.0 - (bar.left + bar.width) / 100.0) + room.right_px;
     let beside = words.iter().map(|words| width_px(words)).enumerate().find_map(|(number, width_px)| {
         let side = match (width_px <= after_px, width_px <= before_px) {
             (true, _) => Side::After,
@@ -62,8 +62,8 @@ mod tests {
             .to_vec()
     }
 
-    fn at(left: f64, width: f64, column_px: f64, beyond_px: f64) -> (usize, Side) {
-        place(Bar { left, width }, &words(), Room { column_px, beyond_px })
+    fn at(left: f64, width: f64, column_px: f64, right_px: f64) -> (usize, Side) {
+        place(Bar { left, width }, &words(), Room { column_px, right_px })
     }
 
     #[test]
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn width_counts_characters_not_bytes() {
         assert_eq!(width_px("µ±·"), width_px("abc"));
-        assert_eq!(place(Bar { left: 0.0, width: 1.0 }, &[], Room { column_px: 9.0, beyond_px: 0.0 }), (0, Side::Over));
+        assert_eq!(place(Bar { left: 0.0, width: 1.0 }, &[], Room { column_px: 9.0, right_px: 0.0 }), (0, Side::Over));
     }
 
     proptest! {
@@ -100,16 +100,16 @@ mod tests {
             left in 0.0..100.0_f64,
             length in 0.0..1.0_f64,
             column_px in 0.0..2_000.0_f64,
-            beyond_px in 0.0..400.0_f64,
+            right_px in 0.0..400.0_f64,
         ) {
             let bar = Bar { left, width: length * (100.0 - left) };
-            let (number, side) = place(bar, &words(), Room { column_px, beyond_px });
+            let (number, side) = place(bar, &words(), Room { column_px, right_px });
             let width = width_px(&words()[number]);
             let (start, end) = (column_px * left / 100.0, column_px * (left + bar.width) / 100.0);
             match side {
-                Side::After => prop_assert!(end + width <= column_px + beyond_px + 1e-6),
+                Side::After => prop_assert!(end + width <= column_px + right_px + 1e-6),
                 Side::Before => prop_assert!(start - width >= -1e-6),
-                Side::Over => prop_assert!(end + width > column_px + beyond_px && start < width),
+                Side::Over => prop_assert!(end + width > column_px + right_px && start < width),
             }
         }
     }

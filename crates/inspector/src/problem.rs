@@ -8,7 +8,7 @@ pub enum Problem {
     /// There was no response.
     Unreachable,
     /// The server rejected the request with an error body.
-    Refused {
+    Rejected {
         /// The HTTP status.
         status: u16,
         /// The error body.
@@ -31,7 +31,7 @@ impl Problem {
     #[must_use]
     pub fn from_body(status: u16, body: &str) -> Self {
         match serde_json::from_str::<ErrorBody>(body) {
-            Ok(body) => Self::Refused { status, detail: body.error },
+            Ok(body) => Self::Rejected { status, detail: body.error },
             Err(_) if matches!(status, 502..=504) => Self::Unreachable,
             Err(_) => Self::Unreadable { status, reason: format!("the server returned {status} without a reason") },
         }
@@ -42,7 +42,7 @@ impl Problem {
     pub fn sentence(&self) -> String {
         match self {
             Self::Unreachable => "The server cannot be reached.".to_owned(),
-            Self::Refused { detail, .. } => sentence(&detail.message),
+            Self::Rejected { detail, .. } => sentence(&detail.message),
             Self::Unreadable { reason, .. } => sentence(reason),
         }
     }
@@ -52,7 +52,7 @@ impl Problem {
     pub fn code(&self) -> &str {
         match self {
             Self::Unreachable => "unreachable",
-            Self::Refused { detail, .. } => &detail.code,
+            Self::Rejected { detail, .. } => &detail.code,
             Self::Unreadable { .. } => "unreadable",
         }
     }
@@ -61,7 +61,7 @@ impl Problem {
     #[must_use]
     pub fn trace_id(&self) -> Option<&str> {
         match self {
-            Self::Refused { detail, .. } => detail.trace_id.as_deref(),
+            Self::Rejected { detail, .. } => detail.trace_id.as_deref(),
             Self::Unreachable | Self::Unreadable { .. } => None,
         }
     }
@@ -69,7 +69,7 @@ impl Problem {
     /// Whether the resource does not exist (404).
     #[must_use]
     pub const fn is_missing(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, .. })
+        matches!(self, Self::Rejected { status: 404, .. })
     }
 }
 
@@ -90,9 +90,9 @@ mod tests {
     fn the_servers_message_is_kept() {
         let problem = Problem::from_body(
             404,
-            r#"{"error":{"code":"unknown_handle","message":"nobody is called @x","trace_id":"ab"}}"#,
+            r#"{"error":{"code":"unknown_handle","message":"nobody has this handle","trace_id":"ab"}}"#,
         );
-        assert_eq!(problem.sentence(), "Nobody is called @x.");
+        assert_eq!(problem.sentence(), "Nobody has this handle.");
         assert_eq!(problem.code(), "unknown_handle");
         assert_eq!(problem.trace_id(), Some("ab"));
         assert!(problem.is_missing());

@@ -60,19 +60,19 @@ pub fn headline(sinks: &[Sink], now_ms: f64) -> Option<(String, Tone)> {
     let worst = sinks.iter().rev().max_by_key(|sink| tone(sink))?;
     let tone = tone(worst);
     let sum = |of: fn(&Sink) -> u64| sinks.iter().map(of).fold(0, u64::saturating_add);
-    let refused = match sum(|sink| sink.rejected) {
+    let rejected = match sum(|sink| sink.rejected) {
         0 => String::new(),
-        refused => format!(" · {} rejected", number(refused)),
+        rejected => format!(" · {} rejected", number(rejected)),
     };
     let lost = match sum(|sink| sink.lost) {
         0 => String::new(),
         lost => format!(" · {} lost", number(lost)),
     };
     let text = match tone {
-        Tone::Good => format!("up to date · {} delivered{refused}{lost}", number(sum(|sink| sink.delivered))),
+        Tone::Good => format!("up to date · {} delivered{rejected}{lost}", number(sum(|sink| sink.delivered))),
         Tone::Busy | Tone::Bad => {
             let (name, state) = (&worst.name, state(worst, now_ms));
-            format!("{name}: {state} · {} waiting{refused}{lost}", number(worst.waiting))
+            format!("{name}: {state} · {} waiting{rejected}{lost}", number(worst.waiting))
         }
     };
     Some((text, tone))

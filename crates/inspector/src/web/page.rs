@@ -75,7 +75,7 @@ impl Page {
             };
             model.with(|model| Arc::new(places(model, |span| is_hit(model, span))))
         });
-        let room = RwSignal::new(Room { column_px: 600.0, beyond_px: 0.0 });
+        let room = RwSignal::new(Room { column_px: 600.0, right_px: 0.0 });
         Self {
             model,
             view,

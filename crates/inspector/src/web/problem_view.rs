@@ -15,7 +15,7 @@ pub fn ProblemView(
 ) -> impl IntoView {
     let hint = match problem {
         Problem::Unreachable => Some("Check that the server is running, then try again."),
-        Problem::Refused { .. } | Problem::Unreadable { .. } => None,
+        Problem::Rejected { .. } | Problem::Unreadable { .. } => None,
     };
     let trace = problem.trace_id().map(|id| {
         view! { <a href=super::api::url(&format!("/traces/{id}"))>"View trace"</a> }

@@ -27,8 +27,8 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
                 height.try_set(f64::from(element.client_height()));
                 if let Some(Some(time)) = time.try_get_untracked() {
                     let column_px = f64::from(time.client_width());
-                    let beyond_px = f64::from(element.client_width() - time.offset_left()) - column_px;
-                    let room = Room { column_px, beyond_px: beyond_px.max(0.0) };
+                    let right_px = f64::from(element.client_width() - time.offset_left()) - column_px;
+                    let room = Room { column_px, right_px: right_px.max(0.0) };
                     // Every row depends on it.
                     if page.room.try_get_untracked().is_some_and(|before| before != room) {
                         page.room.try_set(room);
