@@ -1,4 +1,4 @@
-//! Compiles the crate again when the page of the inspector changes, because its files are embedded, and warns if it is not built.
+//! Recompiles the crate when the built page changes, because its files are embedded, and warns if the page is not built.
 
 use std::{env, path::Path};
 
@@ -11,8 +11,8 @@ fn main() {
     println!("cargo::rerun-if-changed=ui");
     if !Path::new("ui/index.html").exists() {
         println!(
-            "cargo::warning=the page of the inspector is not built, so /traces responds with 503; run `cargo xtask dist` in the \
-             repository of Throughline first"
+            "cargo::warning=the inspector's page is not built, so /traces returns 503; run `cargo xtask dist` in the \
+             Throughline repository first"
         );
     }
 }
