@@ -174,7 +174,7 @@ fn header(
             .map(SecretString::from)
             .ok_or_else(|| format!("the environment variable {variable_name} is not set"))?,
     };
-    HeaderValue::from_str(value.expose_secret()).map_err(|_| "the value has characters that are not allowed in a header")?;
+    HeaderValue::from_str(value.expose_secret()).map_err(|_| "the value has characters that a header cannot have")?;
     Ok((name.as_str().to_owned(), value))
 }
 

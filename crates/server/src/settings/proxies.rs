@@ -22,9 +22,7 @@ pub(super) fn trusted_proxies(text: &str) -> Result<List<IpNet>, String> {
 fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
     let network = network.map_err(|_| {
-        format!(
-            "`{text}` is not a network such as 10.0.0.0/8 or an address such as 10.0.0.1; use `off` for no proxies"
-        )
+        format!("`{text}` is not a network such as 10.0.0.0/8 or an address such as 10.0.0.1; use `off` for no proxies")
     })?;
     // Peer addresses are compared in their IPv4 form where they have one, also on an IPv6 socket.
     let mapped = match network.addr() {

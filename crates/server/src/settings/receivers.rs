@@ -147,7 +147,7 @@ impl ReceiverSettings {
             "the key is set by --ingest-token-key / THROUGHLINE_INGEST_TOKEN_KEY; add a new key before it, separated by a comma"
         );
         IngestTokenKeys::rotate(data_dir)?;
-        println!("a new key for ingest tokens was generated; tokens signed with the old key are valid until they expire");
+        println!("generated a new key for ingest tokens; tokens signed with the old key are valid until they expire");
         Ok(())
     }
 }

@@ -105,7 +105,7 @@ pub(crate) fn is_token(text: &str) -> bool {
 
 /// Parses the token of a receiver or of the inspector.
 pub(super) fn token(text: &str) -> Result<SecretString, &'static str> {
-    if is_token(text) { Ok(text.into()) } else { Err("a token has at least 16 printable ASCII characters without spaces") }
+    if is_token(text) { Ok(text.into()) } else { Err("expected at least 16 printable ASCII characters without spaces") }
 }
 
 /// Parses an API key, which is sent as the value of a header.

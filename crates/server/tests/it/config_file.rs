@@ -17,7 +17,7 @@ fn healthcheck(flags: &[&str], variables: &[(&str, &str)]) -> Output {
 
 fn address(flags: &[&str], variables: &[(&str, &str)]) -> String {
     let stderr = String::from_utf8(healthcheck(flags, variables).stderr).unwrap();
-    let rest = stderr.split("nobody listens on ").nth(1).unwrap_or_else(|| panic!("{stderr}"));
+    let rest = stderr.split("no server listens on ").nth(1).unwrap_or_else(|| panic!("{stderr}"));
     rest.split(": ").next().unwrap().trim().to_owned()
 }
 
