@@ -40,14 +40,14 @@ impl Embedded {
             let text = format!("Bearer {}", token.expose_secret());
             HeaderValue::from_str(&text).expect("the settings accept printable ASCII characters only")
         });
-        let (started_sender, started) = mpsc::channel();
+        let (started_tx, started_rx) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let page = format!("{}/traces", settings.base_path);
         let thread = thread::Builder::new()
             .name("throughline".to_owned())
-            .spawn(move || run(&settings, &started_sender, stopped))
+            .spawn(move || run(&settings, &started_tx, stopped))
             .map_err(|error| InitError::Inspector(error.to_string()))?;
-        let started = started.recv().unwrap_or_else(|_| Err(anyhow::anyhow!("the thread of the pipeline panicked")));
+        let started = started_rx.recv().unwrap_or_else(|_| Err(anyhow::anyhow!("the thread of the pipeline panicked")));
         let (router, otlp_http) = started.map_err(|error| InitError::Inspector(format!("{error:#}")))?;
         let endpoint = Uri::try_from(format!("http://{}/v1/traces", from_here(otlp_http)))
             .expect("a socket address is a valid authority");

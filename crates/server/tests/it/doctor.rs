@@ -55,7 +55,7 @@ async fn without_a_server_one_is_started_and_the_chain_is_checked_to_the_upstrea
     assert!(!examined.table.contains('→'), "{}", examined.table);
     for (check, words) in [
         ("settings", listen.as_str()),
-        ("data", "will be made"),
+        ("data", "will be created"),
         ("server", "one was started"),
         ("subscriber", "one is set"),
         ("level", "pass"),
@@ -64,7 +64,7 @@ async fn without_a_server_one_is_started_and_the_chain_is_checked_to_the_upstrea
         ("exporter", "took the span"),
         ("store", "read back"),
         ("CORS", "http://shop.example:8080"),
-        ("upstream", "takes the key"),
+        ("upstream", "accepts the key"),
         ("clock", "agrees"),
     ] {
         let (line, _) = examined.of(check);
@@ -82,7 +82,7 @@ async fn a_server_that_runs_is_asked() {
     let args = ["--listen", &listen, "--otlp-listen", &receiver, "--allow-origin", "https://elsewhere.example"];
     let examined = examine(&args, &[], bench.data_dir()).await;
     for (check, words) in
-        [("data", "in use"), ("server", "it runs on"), ("store", "read back"), ("upstream", "stay here")]
+        [("data", "in use"), ("server", "a server is running on"), ("store", "read back"), ("upstream", "not forwarded")]
     {
         assert!(examined.of(check).0.contains(words), "{check}: {}", examined.table);
     }
