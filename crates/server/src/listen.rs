@@ -379,7 +379,7 @@ mod tests {
         tokio::time::sleep(limit * 10 + limit / 2).await;
         assert!(!idle.is_finished());
         drop(in_flight);
-        // The request ended half a limit after the tenth poll; the eleventh poll finds half a limit of idle time, and waits for the rest.
+        // The request ends half a limit after the tenth poll, so that the eleventh poll waits for another half.
         idle.await.unwrap();
         assert_eq!(start.elapsed(), limit * 11 + limit / 2);
     }
