@@ -1,4 +1,4 @@
-//! The program `throughline` as its users meet it: a real process, asked over HTTP.
+//! Tests of the program `throughline` as a process, over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod alone;
