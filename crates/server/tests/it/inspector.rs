@@ -353,7 +353,7 @@ async fn an_open_live_stream_does_not_delay_shutdown() {
 }
 
 #[tokio::test]
-async fn what_was_stored_survives_a_restart_and_a_kill() {
+async fn stored_traces_survive_a_restart_and_a_kill() {
     let mut bench = Bench::start();
     let trace_id = new_trace_id();
     let root = span(&trace_id, "root");
