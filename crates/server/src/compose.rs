@@ -14,7 +14,7 @@ use cookie::time::Duration as CookieDuration;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use throughline_axum::{IpNet, TraceLayer};
 use throughline_inspector_server::{Client, Inspector, no_such_address, panicked, wrong_method};
-use throughline_intake::{ClientAddress, Intake, INGEST_TOKEN_HEADER};
+use throughline_intake::{ClientAddress, INGEST_TOKEN_HEADER, Intake};
 use throughline_store::{SpanStore as _, Store};
 use tokio::sync::watch;
 use tower::util::MapRequestLayer;
@@ -297,9 +297,15 @@ mod tests {
 
     #[test]
     fn telemetry_and_the_inspector_are_not_traced() {
-        for path in
-            ["/v1/traces", "/v1/logs", "/v1/ingest-token", "/api/traces", "/api/traces/live", "/api/metrics", "/traces/abc"]
-        {
+        for path in [
+            "/v1/traces",
+            "/v1/logs",
+            "/v1/ingest-token",
+            "/api/traces",
+            "/api/traces/live",
+            "/api/metrics",
+            "/traces/abc",
+        ] {
             assert!(is_product("", path), "{path}");
             assert!(is_product("/tl", &format!("/tl{path}")), "{path}");
             assert!(!is_product("/tl", path), "{path}");

@@ -102,7 +102,8 @@ fn settings(service_name: &str) -> Result<(Settings, Option<SecretString>), Init
         Some(token) => (token, None),
         None => {
             let token = access_token::load_or_create(&settings.data_dir);
-            let token = token.map_err(|error| InitError::Inspector(format!("cannot read or write the access token: {error}")))?;
+            let token = token
+                .map_err(|error| InitError::Inspector(format!("cannot read or write the access token: {error}")))?;
             (token.clone(), Some(token))
         }
     };

@@ -109,7 +109,9 @@ impl Connection {
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
                 let response = router.clone().oneshot(request);
-                async move { response.await.map(|response| response.map(|body| TrackedBody { body, _in_flight: in_flight })) }
+                async move {
+                    response.await.map(|response| response.map(|body| TrackedBody { body, _in_flight: in_flight }))
+                }
             })
         };
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

@@ -12,7 +12,7 @@ use anyhow::Context;
 use secrecy::ExposeSecret as _;
 use throughline_forward::{ForwardConfig, Forwarder, OtlpSink, Sampling, Sources};
 use throughline_inspector_server::Sinks;
-use throughline_intake::{Intake, IntakeConfig, IngestTokenKeys, OtlpToken};
+use throughline_intake::{IngestTokenKeys, Intake, IntakeConfig, OtlpToken};
 use throughline_otlp::{KeyValue, Value};
 use throughline_store::{Metrics, Outbox, Store, StoreError};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -98,8 +98,7 @@ impl Opened {
         }
         let ((stop, stopping), (close, closing)) = (watch::channel(false), watch::channel(false));
         let limits = settings.receivers.connection_limits;
-        let grpc =
-            grpc.map(|grpc| tokio::spawn(listen(grpc, compose::grpc_router(intake.clone()), limits, stopping)));
+        let grpc = grpc.map(|grpc| tokio::spawn(listen(grpc, compose::grpc_router(intake.clone()), limits, stopping)));
         let http = tokio::spawn(listen(http, compose::otlp_router(intake.clone()), limits, closing));
         let pipeline =
             Pipeline { intake, store, metrics, sinks, otlp_http: format!("http://{}", from_here(otlp_http)) };
@@ -168,9 +167,7 @@ pub(crate) fn lock(data_dir: &Path) -> anyhow::Result<File> {
                 data_dir.display()
             )
         }
-        TryLockError::Error(error) => {
-            anyhow::Error::new(error).context(format!("cannot lock `{}`", path.display()))
-        }
+        TryLockError::Error(error) => anyhow::Error::new(error).context(format!("cannot lock `{}`", path.display())),
     })?;
     Ok(file)
 }
@@ -195,7 +192,9 @@ async fn follow_ingest_token_keys(data_dir: PathBuf, intake: Intake) {
                 intake.set_ingest_token_keys(keys);
                 tracing::info!("a new key for ingest tokens was loaded");
             }
-            Err(error) => tracing::error!(%error, "cannot load the new key for ingest tokens; the previous key stays in use"),
+            Err(error) => {
+                tracing::error!(%error, "cannot load the new key for ingest tokens; the previous key stays in use")
+            }
         }
         known = changed;
     }

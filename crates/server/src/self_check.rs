@@ -61,7 +61,7 @@ async fn delivered(mut sink: watch::Receiver<SinkStatus>) -> Finding {
     match status.state {
         SinkState::Stopped => Finding::bad(
             "upstream",
-            format!("{} refuses the key: {reason}", status.endpoint),
+            format!("{} rejects the key: {reason}", status.endpoint),
             "set a valid key (OTEL_EXPORTER_OTLP_HEADERS or HONEYCOMB_API_KEY) and restart; records are kept until then",
         ),
         _ if status.delivered > 0 => Finding::good("upstream", format!("{} accepts spans", status.endpoint)),

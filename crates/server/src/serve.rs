@@ -156,7 +156,9 @@ fn stop_signal() -> impl Future<Output = ()> {
                 }
                 return;
             }
-            Err(error) => tracing::warn!(%error, "cannot handle SIGTERM, which will kill the process without a graceful shutdown"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot handle SIGTERM, which will kill the process without a graceful shutdown")
+            }
         }
         interrupt.await;
     }

@@ -122,7 +122,9 @@ impl Server {
                     return invalid_setting(&error);
                 }
                 match cli.command {
-                    Some(Command::RotateIngestTokenKey) => settings.receivers.rotate_ingest_token_key(&settings.data_dir),
+                    Some(Command::RotateIngestTokenKey) => {
+                        settings.receivers.rotate_ingest_token_key(&settings.data_dir)
+                    }
                     _ => serve::run(settings, build),
                 }
             }

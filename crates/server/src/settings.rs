@@ -2,11 +2,11 @@
 //! span several arguments and derives [`Settings`]. Both stages complete before a socket is bound.
 
 mod cli;
-mod receivers;
 mod error;
 mod file;
 mod outbox;
 mod proxies;
+mod receivers;
 mod retention;
 mod sinks;
 #[cfg(test)]
@@ -28,9 +28,9 @@ use url::Origin;
 
 pub(crate) use self::{
     cli::{Command, Identity, markdown, parse},
-    receivers::ReceiverSettings,
     error::{ParseError, SettingError},
     outbox::Outbox,
+    receivers::ReceiverSettings,
     sinks::Upstream,
     values::is_token,
 };

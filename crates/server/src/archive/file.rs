@@ -105,7 +105,10 @@ fn message(input: &mut impl BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     input.read_exact(&mut length).map_err(ends_early)?;
     let length = u32::from_be_bytes(length);
-    ensure!(length <= MAX_MESSAGE_BYTES, "a message of {length} bytes is larger than 64 MiB; is the file OTLP protobuf?");
+    ensure!(
+        length <= MAX_MESSAGE_BYTES,
+        "a message of {length} bytes is larger than 64 MiB; is the file OTLP protobuf?"
+    );
     let mut body = Vec::new();
     let read = input.take(length.into()).read_to_end(&mut body)?;
     if read < length as usize {
@@ -134,7 +137,8 @@ struct Fields<'a> {
 }
 
 fn kind_of(object: &RawValue) -> anyhow::Result<Kind> {
-    let fields: Fields<'_> = serde_json::from_str(object.get()).context("the file has a value that is not a JSON object")?;
+    let fields: Fields<'_> =
+        serde_json::from_str(object.get()).context("the file has a value that is not a JSON object")?;
     ensure!(fields.resource_metrics.is_none(), "metrics cannot be imported");
     match (fields.resource_spans, fields.resource_logs) {
         (_, None) => Ok(Kind::Traces),

@@ -28,7 +28,10 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Outcome> {
     let mut report = Report::default();
     report.push(Finding::good(
         "settings",
-        format!("pages are served on {}, the OTLP/HTTP receiver is on {}", settings.listen, settings.receivers.otlp_listen),
+        format!(
+            "pages are served on {}, the OTLP/HTTP receiver is on {}",
+            settings.listen, settings.receivers.otlp_listen
+        ),
     ));
     report.push(data::check(&settings.data_dir));
     let client = Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]).build()?;
@@ -39,7 +42,11 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Outcome> {
             report.findings.extend(origins::check(&client, &server, &settings.allowed_origins));
         }
         Err(error) => {
-            report.push(Finding::bad("server", format!("the server does not start: {error:#}"), "see its output above"));
+            report.push(Finding::bad(
+                "server",
+                format!("the server does not start: {error:#}"),
+                "see its output above",
+            ));
         }
     }
     report.findings.extend(upstream::check(settings));
@@ -83,8 +90,10 @@ fn read_back(settings: &Settings, server: &Server, client: &Client, trace_id: &s
             format!("the span cannot be read ({})", response.status()),
             "look for errors of the store in the server's log",
         ),
-        Err(error) => {
-            Finding::bad(CHECK, format!("the inspector does not respond: {error}"), "check whether the server is still running")
-        }
+        Err(error) => Finding::bad(
+            CHECK,
+            format!("the inspector does not respond: {error}"),
+            "check whether the server is still running",
+        ),
     }
 }

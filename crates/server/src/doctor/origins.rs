@@ -22,7 +22,11 @@ fn check_origin(client: &Client, server: &Server, origin: &str) -> Finding {
     let headers = match response {
         Ok(response) => response.headers().clone(),
         Err(error) => {
-            return Finding::bad(CHECK, format!("the server does not respond: {error}"), "check whether it is still running");
+            return Finding::bad(
+                CHECK,
+                format!("the server does not respond: {error}"),
+                "check whether it is still running",
+            );
         }
     };
     // A header that is missing or not ASCII allows nothing.

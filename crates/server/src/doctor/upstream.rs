@@ -62,7 +62,7 @@ fn check_status(status: StatusCode, host: &str) -> Finding {
         _ if status.is_success() => Finding::good(CHECK, format!("{host} accepts the key")),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Finding::bad(
             CHECK,
-            format!("{host} refuses the key ({})", status.as_u16()),
+            format!("{host} rejects the key ({})", status.as_u16()),
             "check OTEL_EXPORTER_OTLP_HEADERS or HONEYCOMB_API_KEY: the key, its environment, and its region",
         ),
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Finding::bad(

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use clap::Args;
 use secrecy::SecretString;
-use throughline_intake::{RedactionRule, IngestTokenKey, IngestTokenKeys};
+use throughline_intake::{IngestTokenKey, IngestTokenKeys, RedactionRule};
 
 use super::{
     SettingError,
@@ -188,7 +188,9 @@ fn redaction_rules(list: &str) -> Result<List<RedactionRule>, String> {
     if list.trim() == OFF {
         return Ok(List(Vec::new()));
     }
-    List::parse(list, ',', |name| name.parse().map_err(|error: throughline_intake::UnknownRedactionRule| error.to_string()))
+    List::parse(list, ',', |name| {
+        name.parse().map_err(|error: throughline_intake::UnknownRedactionRule| error.to_string())
+    })
 }
 
 fn redact_pattern(text: &str) -> Result<RedactionRule, String> {

@@ -14,7 +14,7 @@ use url::{Origin, Url};
 pub(super) const OFF: &str = "off";
 
 const MIN_TOKEN_BYTES: usize = 16;
-/// One day. A larger value is taken for a typing error.
+/// One day. A larger value is assumed to be a mistake.
 const MAX_MS: u64 = 86_400_000;
 
 /// A list of entries, possibly empty, as the value of one flag.

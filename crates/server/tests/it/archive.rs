@@ -176,7 +176,8 @@ async fn a_damaged_store_is_renamed_and_the_server_starts() {
     let trace_id = new_trace_id();
     bench.store(&[span(&trace_id, "transfer")]).await;
     bench.trace(&trace_id, 1).await;
-    let renamed = fs::read_dir(bench.data_dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let renamed =
+        fs::read_dir(bench.data_dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let renamed: Vec<String> = renamed.filter(|name| name.starts_with("traces.db.damaged-")).collect();
     assert_eq!(renamed.len(), 1, "{renamed:?}");
     assert!(text.contains("is damaged") && text.contains(&renamed[0]), "{text}");

@@ -10,7 +10,7 @@ use std::{
 use reqwest::{RequestBuilder, header};
 use throughline_context::TraceId;
 use throughline_inspector_api::AttributeValue;
-use throughline_intake::{SessionId, IngestToken, IngestTokenKey};
+use throughline_intake::{IngestToken, IngestTokenKey, SessionId};
 use throughline_otlp::{Encoding, KeyValue, Span, encode_traces};
 
 use crate::support::{
@@ -77,7 +77,8 @@ async fn forged_expired_and_foreign_ingest_tokens_are_rejected() {
     let later = valid.replacen("v1.", "v1.9", 1);
     let other_session = valid.replacen(&session(1).to_string(), &session(2).to_string(), 1);
     assert_ne!(other_session, valid);
-    let other_service = IngestToken::issue(&key(), session(1), "bank", now_ns() / 1_000_000_000, Duration::from_mins(15));
+    let other_service =
+        IngestToken::issue(&key(), session(1), "bank", now_ns() / 1_000_000_000, Duration::from_mins(15));
     let other_key = ingest_token(&IngestTokenKey::from_bytes([1; 32]), 1, 0);
     let other_server = Bench::start();
     let issued: serde_json::Value = read(other_server.request("POST", "/v1/ingest-token")).await;
@@ -124,7 +125,8 @@ async fn a_rotated_key_is_loaded_and_old_ingest_tokens_stay_valid() {
     assert_ne!(old_key, new_key);
     // New tokens are signed with the new key once the server has loaded it.
     let new_key = IngestTokenKey::from_bytes(new_key);
-    let is_new = |ingest_token: &str| IngestToken::verify(&new_key, SERVICE, ingest_token, now_ns() / 1_000_000_000).is_ok();
+    let is_new =
+        |ingest_token: &str| IngestToken::verify(&new_key, SERVICE, ingest_token, now_ns() / 1_000_000_000).is_ok();
     eventually("the new key", async || is_new(&ingest_token().await).then_some(())).await;
     assert!(!is_new(&old));
     assert_eq!(status(public(&bench, &old, JSON, "{}")).await, 200);

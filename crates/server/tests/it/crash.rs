@@ -54,9 +54,8 @@ async fn acknowledged_records_survive_a_kill_and_reach_every_upstream() {
         let started = Instant::now();
         let mut server = start(&dir, &options);
         let startup = started.elapsed();
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|_| tokio::spawn(send(client(), server.otlp_base(), Arc::clone(&acknowledged))))
-            .collect();
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|_| tokio::spawn(send(client(), server.otlp_base(), Arc::clone(&acknowledged)))).collect();
         let lived = Duration::from_millis(random(MAX_LIFETIME_MS));
         tokio::time::sleep(lived).await;
         server.kill().unwrap();
@@ -64,7 +63,10 @@ async fn acknowledged_records_survive_a_kill_and_reach_every_upstream() {
             client.await.unwrap();
         }
         let count = acknowledged.lock().unwrap().spans.len();
-        println!("round {} of {rounds}: ready in {startup:.1?}, killed after {lived:.0?}, {count} spans so far", round + 1);
+        println!(
+            "round {} of {rounds}: ready in {startup:.1?}, killed after {lived:.0?}, {count} spans so far",
+            round + 1
+        );
     }
     let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
     assert!(acknowledged.spans.len() >= BATCH && !acknowledged.logs.is_empty(), "nothing was sent");
@@ -85,7 +87,11 @@ async fn acknowledged_records_survive_a_kill_and_reach_every_upstream() {
     }
     assert!(tokio::task::block_in_place(|| server.stop()).unwrap().success());
     assert_stored_once(dir.path(), &acknowledged).await;
-    println!("{} spans and {} log records, all stored and forwarded", acknowledged.spans.len(), acknowledged.logs.len());
+    println!(
+        "{} spans and {} log records, all stored and forwarded",
+        acknowledged.spans.len(),
+        acknowledged.logs.len()
+    );
 }
 
 fn start(dir: &TempDir, options: &ServerOptions) -> ServerProcess {

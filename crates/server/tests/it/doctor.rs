@@ -81,9 +81,12 @@ async fn a_running_server_is_checked() {
     let receiver = bench.server().otlp_base().trim_start_matches("http://").to_owned();
     let args = ["--listen", &listen, "--otlp-listen", &receiver, "--allow-origin", "https://elsewhere.example"];
     let examined = examine(&args, &[], bench.data_dir()).await;
-    for (check, words) in
-        [("data", "in use"), ("server", "a server is running on"), ("store", "read back"), ("upstream", "not forwarded")]
-    {
+    for (check, words) in [
+        ("data", "in use"),
+        ("server", "a server is running on"),
+        ("store", "read back"),
+        ("upstream", "not forwarded"),
+    ] {
         assert!(examined.of(check).0.contains(words), "{check}: {}", examined.table);
     }
     // The server was started without this origin.
@@ -103,7 +106,7 @@ async fn a_rejected_key_and_an_unreachable_upstream_are_reported_separately() {
     };
     let examined = examine_upstream(&endpoint).await;
     let (line, help) = examined.of("upstream");
-    assert!(!examined.healthy && line.contains("refuses the key (401)"), "{}", examined.table);
+    assert!(!examined.healthy && line.contains("rejects the key (401)"), "{}", examined.table);
     assert!(help.contains("HONEYCOMB_API_KEY"), "{help}");
 
     upstream.set_key(KEY);
@@ -137,5 +140,5 @@ async fn the_self_check_is_logged_in_one_line_at_startup() {
     assert!(logged(&keyed(KEY)).await.contains("self-check: ok"));
     assert_eq!(upstream.spans().iter().map(|span| &*span.name).collect::<Vec<_>>(), ["self-check"]);
     let line = logged(&keyed("wrong")).await;
-    assert!(line.contains("refuses the key") && line.contains("HONEYCOMB_API_KEY"), "{line}");
+    assert!(line.contains("rejects the key") && line.contains("HONEYCOMB_API_KEY"), "{line}");
 }

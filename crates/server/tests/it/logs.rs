@@ -54,7 +54,11 @@ async fn the_otlp_receiver_accepts_both_encodings_and_the_trace_has_the_records(
     assert_eq!((seen[0].event_name.as_str(), seen[0].service.as_str()), ("exception", "bank"));
     assert_eq!(seen[0].attributes[0].value, string("the lid is stuck"));
     assert!(matches!(&seen[0].body, AttributeValue::Map(entries) if entries[1].value == AttributeValue::Int(i64::MAX)));
-    assert_eq!((seen[1].time_ns, &seen[1].span_id), (second.observed_time_ns, &None), "the observed time is used without a time");
+    assert_eq!(
+        (seen[1].time_ns, &seen[1].span_id),
+        (second.observed_time_ns, &None),
+        "the observed time is used without a time"
+    );
     assert_eq!((seen[1].severity, &seen[1].body), (0, &string("gave up")));
 
     let raw: serde_json::Value = bench.read(&format!("/api/traces/{}", span.trace_id)).await;

@@ -81,7 +81,10 @@ async fn no_record_is_lost_and_memory_is_bounded_with_misbehaving_upstreams() {
         upstream.wait_for(sent, DEADLINE * 3).await.unwrap();
         let peak = bench.server().peak_memory_bytes();
         let peak_mb = peak.map(|bytes| bytes >> 20);
-        println!("{behaviour:?}: {} spans accepted in {duration:.1?}, {sent} upstream, peak {peak_mb:?} MB", batches * BATCH);
+        println!(
+            "{behaviour:?}: {} spans accepted in {duration:.1?}, {sent} upstream, peak {peak_mb:?} MB",
+            batches * BATCH
+        );
         assert!(peak.is_none_or(|peak| peak < MAX_MEMORY_BYTES), "{behaviour:?}: {peak_mb:?} MB");
     }
 }

@@ -200,7 +200,8 @@ async fn a_body_that_is_too_large_after_decompression_is_413() {
     let bench = Bench::start();
     let bomb = gzip(&vec![b' '; 5 * MIB]);
     assert!(bomb.len() < MIB / 4);
-    let packed = public(&bench, &ingest_token(&bench).await.ingest_token, bomb).header(header::CONTENT_ENCODING, "gzip");
+    let packed =
+        public(&bench, &ingest_token(&bench).await.ingest_token, bomb).header(header::CONTENT_ENCODING, "gzip");
     rejected(packed, 413, INVALID_ARGUMENT).await;
 }
 

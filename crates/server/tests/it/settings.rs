@@ -117,8 +117,7 @@ fn an_otlp_address_that_is_not_loopback_is_rejected() {
 
 #[test]
 fn one_address_for_two_listeners_is_rejected() {
-    let ended =
-        run(&["--listen=127.0.0.1:4999", "--otlp-listen=127.0.0.1:4999", "--data-dir=/nonexistent/data"], &[]);
+    let ended = run(&["--listen=127.0.0.1:4999", "--otlp-listen=127.0.0.1:4999", "--data-dir=/nonexistent/data"], &[]);
     assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
     assert!(ended.stderr.contains("THROUGHLINE_OTLP_LISTEN"), "{ended:?}");
 }
@@ -150,9 +149,10 @@ fn invalid_headers_are_rejected_and_not_printed() {
     let (flag, variable) = ("--otlp-headers", "OTEL_EXPORTER_OTLP_HEADERS");
     for value in ["s3cr3t-without-a-name", "x-team=s3cr3t-1,s3cr3t-2", "x team=s3cr3t", "x-team=s3cr3t%0d%0ax: y"] {
         let with_flag = format!("{flag}={value}");
-        for ended in
-            [assert_invalid(&[&with_flag], &[], flag, variable), assert_invalid(&[], &[(variable, value)], flag, variable)]
-        {
+        for ended in [
+            assert_invalid(&[&with_flag], &[], flag, variable),
+            assert_invalid(&[], &[(variable, value)], flag, variable),
+        ] {
             assert!(!ended.stderr.contains("s3cr3t"), "the value is printed: {}", ended.stderr);
         }
     }
@@ -340,7 +340,10 @@ fn help_names_every_setting_with_its_variable() {
         let option = option.unwrap_or_else(|| panic!("--{flag} is not in {}", ended.stdout));
         assert!(option.contains(&format!("[env: {variable}")), "--{option}");
     }
-    assert!(unbroken.contains("127.0.0.1:3000") && unbroken.contains("127.0.0.1:4318"), "the defaults are not in the help");
+    assert!(
+        unbroken.contains("127.0.0.1:3000") && unbroken.contains("127.0.0.1:4318"),
+        "the defaults are not in the help"
+    );
 }
 
 #[test]
