@@ -81,7 +81,7 @@ pub(crate) fn router(
         Some(application) => {
             application.router.layer(middleware::from_fn_with_state(pipeline.intake.clone(), with_ingest_token))
         }
-        None => alone(settings),
+        None => standalone(settings),
     };
     Router::new()
         .merge(product(settings, pipeline, stopping))
@@ -99,7 +99,7 @@ pub(crate) fn router(
 }
 
 /// Returns the routes of a server without an application: a redirect to the inspector.
-fn alone(settings: &Settings) -> Router {
+fn standalone(settings: &Settings) -> Router {
     Router::new().route("/", get(to_inspector(settings.base_path.clone()))).fallback(no_such_address)
 }
 
@@ -129,11 +129,11 @@ fn trace_layer(settings: &Settings, instance: &str, application: Option<&Applica
     let base_path = settings.base_path.clone();
     let filter = application.and_then(|application| application.filter.clone());
     // Without an application, the response is a redirect or 404: a request becomes a span only if it is part of a trace.
-    let is_alone = application.is_none();
+    let is_standalone = application.is_none();
     let mut trace = TraceLayer::new(instance)
         .filter(move |request: &Parts| {
             !is_product(&base_path, request)
-                && (!is_alone || request.headers.contains_key("traceparent"))
+                && (!is_standalone || request.headers.contains_key("traceparent"))
                 && filter.as_ref().is_none_or(|filter| filter(request))
         })
         .trusted_proxies(settings.trusted_proxies.iter().copied())
