@@ -110,17 +110,19 @@ pub(crate) fn parse(identity: &Identity, arguments: impl IntoIterator<Item = OsS
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let is_set = |name: &OsStr| std::env::var_os(name).is_some_and(|value| !value.to_string_lossy().trim().is_empty());
     let command = command(identity).mut_args(|argument| {
-        let former = FORMER_NAMES.iter().find(|former| argument.get_id() == former.id);
         // Flags are accepted before and after the name of a command.
         let argument = argument.global(true);
+        let former = FORMER_NAMES.iter().find(|former| argument.get_id() == former.id);
         let argument = match former {
             Some(former) => argument.alias(former.flag),
             None => argument,
         };
-        if argument.get_env().is_none_or(is_set) {
-            return argument;
+        let Some(name) = argument.get_env().map(OsStr::to_owned).filter(|name| !is_set(name)) else { return argument };
+        match former.map(|former| former.environment).filter(|former| is_set(OsStr::new(former))) {
+            Some(former) => argument.env(former),
+            None if std::env::var_os(name).is_some() => argument.env(None::<&'static str>),
+            None => argument,
         }
-        argument.env(former.map(|former| former.environment).filter(|name| is_set(OsStr::new(name))))
     });
     let file = match config_path(command.clone(), &arguments) {
         Some(path) => ConfigFile::read(&path, &command)?,
