@@ -23,21 +23,31 @@ const WINDOW_GAP_MS: f64 = 1_000.0;
 /// The maximum length of a window, milliseconds.
 const WINDOW_MS: f64 = 5_000.0;
 
+/// A single shift of the layout.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shift {
+    pub(crate) value: f64,
+    pub(crate) at_ms: f64,
+    /// The selector of the element that shifted.
+    pub(crate) target: Option<String>,
+}
+
 /// Cumulative layout shift: the largest window of shifts.
 #[derive(Debug, Default)]
 pub(crate) struct LayoutShift {
     pub(crate) value: f64,
+    /// The largest single shift of the largest window.
+    pub(crate) largest: Shift,
     window: f64,
     window_start_ms: f64,
     last_ms: f64,
     /// The largest single shift of the current window.
-    largest: f64,
+    current: Shift,
 }
 
 impl LayoutShift {
-    /// Adds a shift that was not caused by an input. Returns whether it is the largest shift of the largest window, so
-    /// that the element that shifted has to be remembered.
-    pub(crate) fn shift(&mut self, value: f64, at_ms: f64) -> bool {
+    /// Adds a shift that was not caused by an input. `target` is called only if its selector is remembered.
+    pub(crate) fn shift(&mut self, value: f64, at_ms: f64, target: impl FnOnce() -> Option<String>) {
         let same_window =
             self.window > 0.0 && at_ms - self.last_ms < WINDOW_GAP_MS && at_ms - self.window_start_ms < WINDOW_MS;
         if same_window {
@@ -45,24 +55,16 @@ impl LayoutShift {
         } else {
             self.window = value;
             self.window_start_ms = at_ms;
-            self.largest = 0.0;
+            self.current.value = 0.0;
         }
         self.last_ms = at_ms;
-        let is_largest = value > self.largest;
-        if is_largest {
-            self.largest = value;
+        if value > self.current.value {
+            self.current = Shift { value, at_ms, target: target() };
         }
         if self.window > self.value {
             self.value = self.window;
-            return is_largest;
+            self.largest.clone_from(&self.current);
         }
-        false
-    }
-
-    /// Returns the largest single shift of the current window.
-    #[cfg(feature = "vitals")]
-    pub(crate) const fn largest(&self) -> f64 {
-        self.largest
     }
 }
 
@@ -136,20 +138,33 @@ mod tests {
     #[test]
     fn shifts_in_one_window_add_up() {
         let mut shifts = LayoutShift::default();
-        assert!(shifts.shift(0.1, 0.0));
-        assert!(!shifts.shift(0.05, 900.0), "smaller than the previous one");
+        shifts.shift(0.1, 0.0, || None);
+        shifts.shift(0.05, 900.0, || None);
         assert!((shifts.value - 0.15).abs() < 1e-9);
-        shifts.shift(0.1, 1_950.0);
+        shifts.shift(0.1, 1_950.0, || None);
         assert!((shifts.value - 0.15).abs() < 1e-9, "a gap of more than a second begins a new window");
-        shifts.shift(0.1, 2_900.0);
+        shifts.shift(0.1, 2_900.0, || None);
         assert!((shifts.value - 0.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_largest_shift_is_that_of_the_largest_window() {
+        let mut shifts = LayoutShift::default();
+        let target = |name: &'static str| move || Some(name.to_owned());
+        shifts.shift(0.2, 0.0, target("first"));
+        // Neither a smaller window nor the start of the one that becomes the largest is reported.
+        shifts.shift(0.15, 2_000.0, target("second"));
+        assert_eq!(shifts.largest.target.as_deref(), Some("first"));
+        shifts.shift(0.1, 2_500.0, target("third"));
+        assert_eq!(shifts.largest.target.as_deref(), Some("second"));
+        assert_eq!((shifts.largest.value, shifts.largest.at_ms), (0.15, 2_000.0));
     }
 
     #[test]
     fn a_window_is_at_most_five_seconds() {
         let mut shifts = LayoutShift::default();
         for n in 0..12 {
-            shifts.shift(0.01, f64::from(n) * 900.0);
+            shifts.shift(0.01, f64::from(n) * 900.0, || None);
         }
         assert!((shifts.value - 0.06).abs() < 1e-9, "{}", shifts.value);
     }
@@ -161,7 +176,7 @@ mod tests {
             let (mut at, mut windows, mut start, mut last) = (0.0, Vec::<f64>::new(), 0.0, f64::NEG_INFINITY);
             for (value, gap) in steps {
                 at += gap;
-                shifts.shift(value, at);
+                shifts.shift(value, at, || None);
                 if at - last < 1_000.0 && at - start < 5_000.0 {
                     *windows.last_mut().unwrap() += value;
                 } else {
