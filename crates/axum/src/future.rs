@@ -93,7 +93,7 @@ impl Traced {
                 self.in_flight.respond(&mut parts, body.size_hint().exact());
                 #[cfg(feature = "upgrades")]
                 if let Some(bridge) = self.bridge.take_if(|_| is_upgraded(parts.status, self.is_connect)) {
-                    bridge.carry(self.in_flight);
+                    bridge.copy(self.in_flight);
                     return Ok(Response::from_parts(parts, TraceBody::untraced(body)));
                 }
                 Ok(Response::from_parts(parts, TraceBody::traced(body, self)))

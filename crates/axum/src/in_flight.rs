@@ -10,7 +10,7 @@ use throughline_context::{SpanId, keys};
 use crate::{
     description::{describe, origin},
     layer::Settings,
-    metrics::{Labels, Over},
+    metrics::{Labels, Outcome},
     policy::panic_message,
     received::Received,
     server_timing,
@@ -183,14 +183,14 @@ impl InFlight {
         }
         let duration = self.received.elapsed();
         self.span.end(self.received.wall.checked_add(duration).unwrap_or(self.received.wall));
-        let over = Over {
+        let outcome = Outcome {
             duration,
             status: self.status,
             error: self.error.take(),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
         };
-        self.settings.metrics().end(&self.labels, &over);
+        self.settings.metrics().end(&self.labels, &outcome);
     }
 }
 

@@ -58,7 +58,7 @@ where
         let in_flight = InFlight::begin(&parts, body.size_hint().exact(), received, &self.settings);
         #[cfg(feature = "upgrades")]
         let bridge = match self.settings.traces_upgrades {
-            true => Bridge::put_between(&mut parts.extensions),
+            true => Bridge::install(&mut parts.extensions),
             false => None,
         };
         let traced = Box::new(Traced {
