@@ -28,10 +28,7 @@ pub(crate) struct Kept {
     template: &'static str,
     /// The span names, by method.
     names: [OnceLock<&'static str>; COUNT],
-    #[cfg_attr(
-        not(feature = "bound-instruments"),
-        expect(dead_code, reason = "only bound instruments store series")
-    )]
+    #[cfg_attr(not(feature = "bound-instruments"), expect(dead_code, reason = "only bound instruments store series"))]
     series: AllSeries,
 }
 

@@ -100,7 +100,9 @@ impl Poster {
         match catch_unwind(AssertUnwindSafe(send)) {
             Ok(Ok(response)) => interpret(&response),
             Ok(Err(error)) => RequestResult::Retry { problem: root_cause(&*error), retry_after: None },
-            Err(panic) => RequestResult::Refused { problem: format!("the HTTP client panicked: {}", panic_text(&*panic)) },
+            Err(panic) => {
+                RequestResult::Refused { problem: format!("the HTTP client panicked: {}", panic_text(&*panic)) }
+            }
         }
     }
 }
@@ -112,9 +114,10 @@ fn interpret(response: &Response<Bytes>) -> RequestResult {
         let response = ExportTraceServiceResponse::decode(response.body().clone());
         let partial = response.ok().and_then(|response| response.partial_success);
         return match partial {
-            Some(ExportTracePartialSuccess { rejected_spans, error_message }) => {
-                RequestResult::Accepted { rejected: rejected_spans.max(0).cast_unsigned(), message: shortened(&error_message) }
-            }
+            Some(ExportTracePartialSuccess { rejected_spans, error_message }) => RequestResult::Accepted {
+                rejected: rejected_spans.max(0).cast_unsigned(),
+                message: shortened(&error_message),
+            },
             None => RequestResult::Accepted { rejected: 0, message: String::new() },
         };
     }
@@ -202,7 +205,9 @@ mod tests {
         }
         let mut later = response(503, Vec::new());
         later.headers_mut().insert("retry-after", HeaderValue::from_static("9"));
-        assert!(matches!(interpret(&later), RequestResult::Retry { retry_after: Some(pause), .. } if pause.as_secs() == 9));
+        assert!(
+            matches!(interpret(&later), RequestResult::Retry { retry_after: Some(pause), .. } if pause.as_secs() == 9)
+        );
         let message = Status { message: "no such key".to_owned() }.encode_to_vec();
         let refused = interpret(&response(401, message));
         assert_eq!(refused, RequestResult::Refused { problem: "HTTP status 401: no such key".to_owned() });

@@ -35,7 +35,12 @@ impl Settings {
             let value = variable(name).filter(|value| !value.is_empty())?;
             let number = value.trim().parse().ok().filter(|number| *number >= least);
             if number.is_none() {
-                tracing::warn!(variable = name, value, least, "invalid number, or less than the minimum; using the default");
+                tracing::warn!(
+                    variable = name,
+                    value,
+                    least,
+                    "invalid number, or less than the minimum; using the default"
+                );
             }
             number
         };

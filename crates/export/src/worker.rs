@@ -11,7 +11,7 @@ use opentelemetry::Context;
 use crate::{
     body::{KEPT_BYTES, Source},
     queue::{Fate, Queue, after},
-    request::{RequestResult, Poster},
+    request::{Poster, RequestResult},
     retry::Backoff,
 };
 
