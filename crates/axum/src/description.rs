@@ -59,7 +59,7 @@ pub(crate) fn describe(request: &Parts, settings: &Settings) -> Description {
     }
     let host = match &forwarded.host {
         Some(host) => Some(Host { name: host.host(), port: host.port_u16() }),
-        None => Host::asked(request),
+        None => Host::from_request(request),
     };
     if let Some(Host { name, port }) = host {
         push(attribute::SERVER_ADDRESS, name.to_owned().into());
@@ -69,10 +69,10 @@ pub(crate) fn describe(request: &Parts, settings: &Settings) -> Description {
     }
     if let Some(peer) = peer {
         let client = forwarded.client.filter(|client| *client != peer.ip());
-        push(attribute::CLIENT_ADDRESS, printed(client.unwrap_or(peer.ip())).into());
+        push(attribute::CLIENT_ADDRESS, format_address(client.unwrap_or(peer.ip())).into());
         // Without a proxy it would only repeat `client.address`.
         if client.is_some() {
-            push(attribute::NETWORK_PEER_ADDRESS, printed(peer.ip()).into());
+            push(attribute::NETWORK_PEER_ADDRESS, format_address(peer.ip()).into());
         }
     }
     if let Some(agent) =
@@ -99,7 +99,7 @@ fn route(request: &Parts, settings: &Settings) -> Option<KnownRoute> {
 }
 
 /// Formats an address into a string without spare capacity, because shrinking it takes longer than formatting it.
-fn printed(address: IpAddr) -> String {
+fn format_address(address: IpAddr) -> String {
     /// Holds the longest IPv4 address.
     struct Text([u8; 15], usize);
     impl Text {
@@ -147,8 +147,8 @@ pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<Sp
         };
     }
     if settings.documents.traces(request) {
-        let (context, made_up) = remote::made_up();
-        return (Origin::Below(context), Some(made_up));
+        let (context, page_span) = remote::generate_parent();
+        return (Origin::Below(context), Some(page_span));
     }
     // Baggage can arrive without a parent.
     if !incoming.context.baggage().is_empty() && is_continued() {
@@ -165,7 +165,7 @@ mod tests {
     fn addresses_are_formatted_as_by_the_standard_library() {
         for address in ["0.0.0.0", "127.0.0.1", "255.255.255.255", "10.99.100.9", "2001:db8::1"] {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(printed(address), address.to_string());
+            assert_eq!(format_address(address), address.to_string());
         }
     }
 }

@@ -27,7 +27,7 @@ const IS_HOST: [bool; 256] = {
 
 impl<'r> Host<'r> {
     /// Reads the host from `:authority`, the absolute request target, or `Host`.
-    pub(crate) fn asked(request: &'r Parts) -> Option<Self> {
+    pub(crate) fn from_request(request: &'r Parts) -> Option<Self> {
         if let Some(authority) = request.uri.authority() {
             return Some(Self { name: authority.host(), port: authority.port_u16() });
         }
@@ -62,11 +62,11 @@ mod tests {
 
     #[test]
     fn the_request_target_takes_precedence_over_the_header() {
-        let asked = |uri: &str| {
+        let host = |uri: &str| {
             let request = http::Request::get(uri).header("host", "b.example:81").body(()).unwrap().into_parts().0;
-            Host::asked(&request).map(|host| (host.name.to_owned(), host.port))
+            Host::from_request(&request).map(|host| (host.name.to_owned(), host.port))
         };
-        assert_eq!(asked("http://a.example:80/"), Some(("a.example".to_owned(), Some(80))));
-        assert_eq!(asked("/"), Some(("b.example".to_owned(), Some(81))));
+        assert_eq!(host("http://a.example:80/"), Some(("a.example".to_owned(), Some(80))));
+        assert_eq!(host("/"), Some(("b.example".to_owned(), Some(81))));
     }
 }

@@ -18,7 +18,7 @@ use crate::{
         DefaultFilter, DefaultOnRequest, DefaultOnResponse, DefaultRouteTemplate, DefaultTrustParent, Filter,
         OnRequest, OnResponse, RemoteParent, RemoteParentPolicy, RouteTemplate, TrustParent,
     },
-    remote::asks_for_document,
+    remote::is_document_request,
     service::TraceService,
     span::{ByTracer, ByTracing, Start},
 };
@@ -88,7 +88,7 @@ impl TraceLayer {
                 trust_parent: Arc::new(DefaultTrustParent),
                 filter: Arc::new(DefaultFilter),
                 route: Arc::new(DefaultRouteTemplate),
-                documents: Arc::new(asks_for_document),
+                documents: Arc::new(is_document_request),
                 on_request: Arc::new(DefaultOnRequest),
                 on_response: Arc::new(DefaultOnResponse),
                 trusted_proxies: Vec::new(),
@@ -212,7 +212,7 @@ impl TraceLayer {
     pub fn documents(self, documents: impl Filter) -> Self {
         self.with(|settings| {
             settings.documents =
-                Arc::new(move |request: &Parts| asks_for_document(request) && documents.traces(request));
+                Arc::new(move |request: &Parts| is_document_request(request) && documents.traces(request));
         })
     }
 

@@ -172,7 +172,7 @@ where
     }
 }
 
-/// Adds nothing.
+/// An [`OnRequest`] that adds nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultOnRequest;
 
@@ -196,7 +196,7 @@ where
     }
 }
 
-/// Adds nothing.
+/// An [`OnResponse`] that adds nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultOnResponse;
 

@@ -41,7 +41,7 @@ pub(crate) fn read(request: &Parts, settings: &Settings) -> Incoming {
 
 /// Generates a parent for the span of a document request. The page uses its id for its own span, so that the page load
 /// is the root span and the server span its child.
-pub(crate) fn made_up() -> (Context, SpanId) {
+pub(crate) fn generate_parent() -> (Context, SpanId) {
     let parent_id = loop {
         // One value in 2^64 is not a valid id.
         if let Some(id) = SpanId::from_bytes(rand::random()) {
@@ -90,7 +90,7 @@ fn text(value: &HeaderValue) -> &str {
 
 /// Returns whether a browser requests a document. This is the one request that cannot carry a trace context, because
 /// the page does not exist yet.
-pub(crate) fn asks_for_document(request: &Parts) -> bool {
+pub(crate) fn is_document_request(request: &Parts) -> bool {
     if request.method != Method::GET {
         return false;
     }

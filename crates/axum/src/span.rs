@@ -93,7 +93,7 @@ impl Start for ByTracing {
         if let Origin::Link(linked) = origin {
             span.add_link(linked);
         }
-        // Before the span is started, so that samplers see them.
+        // Set before the span starts, so that samplers see them.
         for KeyValue { key, value, .. } in attributes {
             span.set_attribute(key, value);
         }

@@ -52,7 +52,7 @@ impl<P: SpanProcessor> SpanProcessor for ServerStatus<P> {
     }
 
     fn on_end(&self, mut span: SpanData) {
-        if is_wrongly_an_error(&span) {
+        if has_wrong_error_status(&span) {
             span.status = Status::Unset;
         }
         self.next.on_end(span);
@@ -77,7 +77,7 @@ impl<P: SpanProcessor> SpanProcessor for ServerStatus<P> {
 
 // A span whose status was set by hand has no `tracing` event with a level, and the layer sets `error.type` for each
 // failure.
-fn is_wrongly_an_error(span: &SpanData) -> bool {
+fn has_wrong_error_status(span: &SpanData) -> bool {
     let has = |attributes: &[KeyValue], key| attributes.iter().any(|attribute| attribute.key.as_str() == key);
     matches!(span.status, Status::Error { .. })
         && span.span_kind == SpanKind::Server

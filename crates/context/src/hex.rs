@@ -125,7 +125,7 @@ mod one_by_one {
     }
 }
 
-/// Writes two digits for each of `bytes` to the start of `text`, as far as there is room.
+/// Writes two digits for each of `bytes` to the start of `text`, up to its length.
 #[inline]
 pub(crate) fn encode(bytes: &[u8], text: &mut [u8]) {
     let (pairs, _) = text.as_chunks_mut::<2>();

@@ -52,7 +52,7 @@ macro_rules! id {
                 Self::from_bytes(bytes.try_into().map_err(|_| length)?).ok_or(IdError::AllZero)
             }
 
-            /// Lower-case hexadecimal digits.
+            /// Returns the id as lower-case hexadecimal digits.
             #[must_use]
             pub fn to_hex(self) -> [u8; 2 * $bytes] {
                 let mut digits = [0; 2 * $bytes];
@@ -86,14 +86,14 @@ macro_rules! id {
             }
         }
 
-        /// Lower-case hexadecimal digits.
+        /// Writes the id as lower-case hexadecimal digits.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 hex::pad(&self.to_hex(), f)
             }
         }
 
-        /// Lower-case hexadecimal digits.
+        /// Writes the id as lower-case hexadecimal digits.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)

@@ -72,7 +72,7 @@ impl<'a> UrlParts<'a> {
     #[must_use]
     pub fn name_and_port(&self) -> (&'a str, &'a str) {
         let (name, port) = divide(self.host, self.host.bytes().rposition(|byte| byte == b':'));
-        // An IPv6 address has colons of its own, between brackets.
+        // An IPv6 address contains colons, in brackets.
         if port.ends_with(']') { (self.host, "") } else { (name, port.get(1..).unwrap_or("")) }
     }
 }

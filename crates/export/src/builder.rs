@@ -33,7 +33,7 @@ pub struct Builder {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// A setting is not valid.
+    /// A setting is invalid.
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// No client was set, and the Cargo feature `reqwest` is off.

@@ -24,15 +24,15 @@ pub enum ConfigError {
     /// Not an `http` or `https` URL with a host.
     #[error("{name}: `{value}` is not an http or https URL, such as http://localhost:4318")]
     Endpoint {
-        /// The variable, or `endpoint`.
+        /// The name of the variable, or `endpoint`.
         name: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
     },
     /// Not `name=value`, or not a valid header name or value.
     #[error("{name}: entry {index} is not a valid header; expected `name=value` with a percent-encoded value")]
     Headers {
-        /// The variable, or `header`.
+        /// The name of the variable, or `header`.
         name: &'static str,
         /// The position in the list, from 1.
         index: usize,
@@ -40,17 +40,17 @@ pub enum ConfigError {
     /// Not a number of milliseconds.
     #[error("{name}: `{value}` is not a number of milliseconds above 0")]
     Timeout {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
     },
     /// Neither `gzip` nor `none`.
     #[error("{name}: `{value}` is not supported; expected gzip or none")]
     Compression {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
     },
     /// `gzip` was selected and the Cargo feature `gzip` is off.
@@ -59,9 +59,9 @@ pub enum ConfigError {
     /// A protocol other than `http/protobuf`.
     #[error("{name}: `{value}` is not supported; expected http/protobuf")]
     Protocol {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
     },
     /// The variable is not UTF-8.

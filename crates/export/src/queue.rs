@@ -69,7 +69,7 @@ struct State {
     bytes: usize,
     /// The number of batches closed so far, and of those that are done.
     closed: u64,
-    gone: u64,
+    done: u64,
     /// The number of the last batch that failed, and the reason.
     failure: Option<(u64, String)>,
     /// Why the last attempt for the batch in flight failed.
@@ -214,7 +214,7 @@ impl Queue {
     }
 
     /// Records the result of `batch`, the one that [`next`](Self::next) returned last.
-    pub(crate) fn gone(&self, mut batch: Batch, fate: Fate) {
+    pub(crate) fn done(&self, mut batch: Batch, fate: Fate) {
         let (spans, bytes) = (batch.spans, batch.bytes);
         let count = spans as u64;
         let problem = match fate {
@@ -242,10 +242,10 @@ impl Queue {
         let mut state = self.lock();
         state.spans -= spans;
         state.bytes -= bytes;
-        state.gone += 1;
+        state.done += 1;
         state.attempt = None;
         if let Some(problem) = problem {
-            state.failure = Some((state.gone, problem));
+            state.failure = Some((state.done, problem));
         }
         let _surplus = state.spare.replace(batch);
         drop(state);
@@ -270,20 +270,20 @@ impl Queue {
 
     fn send_all(&self, mut state: MutexGuard<'_, State>, timeout: Duration) -> OTelSdkResult {
         state.close_batch();
-        let (before, target) = (state.gone, state.closed);
+        let (before, target) = (state.done, state.closed);
         self.work.notify_one();
-        let is_waiting = |state: &mut State| state.gone < target && !state.is_over;
+        let is_waiting = |state: &mut State| state.done < target && !state.is_over;
         let (state, waited) =
             self.progress.wait_timeout_while(state, timeout, is_waiting).unwrap_or_else(PoisonError::into_inner);
         let problem = match (&state.failure, &state.attempt) {
             (Some((batch, problem)), _) if *batch > before => Some(problem),
-            (_, attempt) if state.gone < target => attempt.as_ref(),
+            (_, attempt) if state.done < target => attempt.as_ref(),
             _ => None,
         };
         let is_late = waited.timed_out() || state.is_past_deadline();
         match problem {
             Some(problem) => Err(OTelSdkError::InternalFailure(problem.clone())),
-            None if state.gone >= target => Ok(()),
+            None if state.done >= target => Ok(()),
             None if is_late => Err(OTelSdkError::Timeout(timeout)),
             None => Err(OTelSdkError::InternalFailure("the exporter's thread panicked".to_owned())),
         }
@@ -351,7 +351,7 @@ mod tests {
         let queue = queue();
         queue.push(&InstrumentationScope::builder("test").build(), b"span");
         let closed = queue.next().unwrap();
-        queue.gone(closed.batch, Fate::Refused("no".to_owned()));
+        queue.done(closed.batch, Fate::Refused("no".to_owned()));
         queue.flush(Duration::ZERO).unwrap();
     }
 

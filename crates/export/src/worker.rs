@@ -22,7 +22,7 @@ pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, poster: &Poster) {
     let _suppressed = Context::enter_telemetry_suppressed_scope();
     let mut memory = Vec::new();
     let mut reported = 0;
-    // The receiver has asked for no request before this time.
+    // The earliest time of the next request, set by the receiver's `Retry-After`.
     let mut not_before = None;
     while let Some(closed) = queue.next() {
         let body = source.lock().unwrap_or_else(PoisonError::into_inner).body(&closed.batch, memory);
@@ -35,7 +35,7 @@ pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, poster: &Poster) {
             Fate::GivenUp(problem) => tracing::error!(problem, spans, "spans were given up after retries"),
             Fate::Unsent(problem) => tracing::error!(problem, spans, "spans were not sent before the shutdown ended"),
         }
-        queue.gone(closed.batch, fate);
+        queue.done(closed.batch, fate);
         // Reported for the first dropped span, and whenever the count has more than doubled since the last report.
         if dropped(queue) > reported * 2 {
             reported = report_dropped(queue);
@@ -55,7 +55,7 @@ fn deliver(queue: &Queue, poster: &Poster, closed: Instant, body: &Bytes, not_be
     if let Some(named) = not_before.take()
         && !queue.wait_to_retry(named, true)
     {
-        return Fate::Unsent("the receiver asked for no request before a time after the shutdown ends".to_owned());
+        return Fate::Unsent("the receiver's Retry-After ends after the shutdown timeout".to_owned());
     }
     loop {
         let (problem, retry_after) = match poster.post(body.clone()) {

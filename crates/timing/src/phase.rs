@@ -106,7 +106,7 @@ impl Quality {
 /// One phase of one request, in nanoseconds of the client's clock. Never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// What was waited for.
+    /// The phase.
     pub phase: Phase,
     /// Its start.
     pub start_ns: i64,

@@ -82,7 +82,7 @@ async fn the_tracing_span_is_the_current_span_in_handlers() {
 async fn an_error_event_does_not_fail_the_request_with_a_tracer() {
     let mut telemetry = Telemetry::new(Way::Tracer);
     let handler = || async {
-        tracing::error!("somebody's input was bad");
+        tracing::error!("invalid input");
         StatusCode::BAD_REQUEST
     };
     let address = serve(Router::new().route("/", get(handler)).layer(telemetry.layer())).await;
@@ -97,7 +97,7 @@ async fn an_error_event_does_not_fail_the_request_with_server_status() {
         .route(
             "/line",
             get(|| async {
-                tracing::error!("somebody's input was bad");
+                tracing::error!("invalid input");
                 StatusCode::BAD_REQUEST
             }),
         )

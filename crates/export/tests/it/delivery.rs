@@ -121,7 +121,7 @@ fn spans_that_end_while_the_receiver_is_down_wait_for_it() {
     let (client, requests) = Client::answering([Answer::Unreachable; 2]);
     let processor = builder(client).max_export_batch_size(10).build().unwrap();
     end_many(&processor, 0..10);
-    // The first attempt was made and fails.
+    // The first attempt has failed or is about to fail.
     requests.recv_timeout(TIMEOUT).unwrap();
     end_many(&processor, 10..100);
     flush(&processor);
