@@ -18,7 +18,7 @@ const X_REAL_IP: &str = "x-real-ip";
 /// The maximum number of hops read, from the near end. Longer chains are not sent by real proxies.
 const MAX_HOPS: usize = 32;
 
-/// What trusted proxies report about a request.
+/// The client's address, scheme and host, as reported by trusted proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Forwarded {

@@ -39,7 +39,7 @@ const MAX_POLLS: usize = 64;
 pub(crate) struct Bridge {
     connection: OnUpgrade,
     near: DuplexStream,
-    gone: oneshot::Receiver<()>,
+    dropped: oneshot::Receiver<()>,
 }
 
 impl Bridge {
@@ -48,9 +48,9 @@ impl Bridge {
     pub(crate) fn install(extensions: &mut Extensions) -> Option<Self> {
         let connection = extensions.get::<OnUpgrade>()?.clone();
         tokio::runtime::Handle::try_current().ok()?;
-        let (near, far, gone) = pipe()?;
+        let (near, far, dropped) = pipe()?;
         extensions.insert(far);
-        Some(Self { connection, near, gone })
+        Some(Self { connection, near, dropped })
     }
 
     /// Copies bytes in both directions until the connection closes, and then ends the span.
@@ -60,7 +60,7 @@ impl Bridge {
                 in_flight.end(&End::Cancelled);
                 return;
             };
-            let (sent, received) = copy(TokioIo::new(connection), self.near, self.gone).await;
+            let (sent, received) = copy(TokioIo::new(connection), self.near, self.dropped).await;
             in_flight.sent(sent);
             in_flight.received(received);
             in_flight.end(&End::Complete);
@@ -72,7 +72,7 @@ impl Bridge {
 /// over the pipe, immediately and in memory.
 fn pipe() -> Option<(DuplexStream, OnUpgrade, oneshot::Receiver<()>)> {
     let (mut near, stream) = tokio::io::duplex(PIPE_BYTES);
-    let (here, gone) = oneshot::channel();
+    let (here, dropped) = oneshot::channel();
     let far = Far { stream, _here: here };
     let taken = Arc::new(Mutex::new(None));
     let upgrade = Arc::clone(&taken);
@@ -86,7 +86,7 @@ fn pipe() -> Option<(DuplexStream, OnUpgrade, oneshot::Receiver<()>)> {
         std::future::ready(response)
     });
     let serve = http1::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades();
-    let ask = async move {
+    let handshake = async move {
         near.write_all(b"GET / HTTP/1.1\r\nhost: pipe\r\nconnection: upgrade\r\nupgrade: pipe\r\n\r\n").await.ok()?;
         let mut last = [0; 4];
         while last != *b"\r\n\r\n" {
@@ -95,7 +95,7 @@ fn pipe() -> Option<(DuplexStream, OnUpgrade, oneshot::Receiver<()>)> {
         }
         Some(near)
     };
-    let (mut serve, mut ask) = (pin!(serve), pin!(ask));
+    let (mut serve, mut handshake) = (pin!(serve), pin!(handshake));
     let mut near = None;
     let mut is_served = false;
     // Each side waits only for the other, so no waker is needed.
@@ -105,16 +105,16 @@ fn pipe() -> Option<(DuplexStream, OnUpgrade, oneshot::Receiver<()>)> {
             is_served = serve.as_mut().poll(&mut cx).is_ready();
         }
         if near.is_none()
-            && let Poll::Ready(asked) = ask.as_mut().poll(&mut cx)
+            && let Poll::Ready(stream) = handshake.as_mut().poll(&mut cx)
         {
-            near = Some(asked?);
+            near = Some(stream?);
         }
         if is_served && near.is_some() {
             break;
         }
     }
     let far = taken.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-    if is_served { Some((near?, far, gone)) } else { None }
+    if is_served { Some((near?, far, dropped)) } else { None }
 }
 
 /// Copies until both directions have ended or the handler has dropped its end. Returns the bytes sent to and received
@@ -122,7 +122,7 @@ fn pipe() -> Option<(DuplexStream, OnUpgrade, oneshot::Receiver<()>)> {
 async fn copy(
     connection: impl AsyncRead + AsyncWrite,
     near: DuplexStream,
-    mut gone: oneshot::Receiver<()>,
+    mut dropped: oneshot::Receiver<()>,
 ) -> (u64, u64) {
     let (mut from_client, mut to_client) = tokio::io::split(connection);
     let (mut from_handler, mut to_handler) = tokio::io::split(near);
@@ -130,17 +130,17 @@ async fn copy(
     {
         let mut down = pin!(pump(&mut from_handler, &mut to_client, &mut sent));
         let mut up = pin!(pump(&mut from_client, &mut to_handler, &mut received));
-        let (mut is_down_over, mut is_up_over, mut is_gone) = (false, false, false);
+        let (mut is_down_over, mut is_up_over, mut is_dropped) = (false, false, false);
         // Bytes that the handler wrote before it dropped its end are still sent.
-        while !(is_down_over && (is_up_over || is_gone)) {
+        while !(is_down_over && (is_up_over || is_dropped)) {
             tokio::select! {
                 ended = &mut down, if !is_down_over => {
                     is_down_over = true;
                     // The client accepts no more bytes, so there is nothing left to send.
-                    is_gone |= ended.is_err();
+                    is_dropped |= ended.is_err();
                 }
                 _ = &mut up, if !is_up_over => is_up_over = true,
-                _ = &mut gone, if !is_gone => is_gone = true,
+                _ = &mut dropped, if !is_dropped => is_dropped = true,
             }
         }
     }

@@ -102,7 +102,7 @@ impl Builder {
         self
     }
 
-    /// Sets how long a batch is retried after it was closed. Default: 5 minutes. With zero, a batch is sent only once.
+    /// Sets how long a batch is retried after it was complete. Default: 5 minutes. With zero, a batch is sent only once.
     pub const fn retry_for(mut self, length: Duration) -> Self {
         self.settings.retry_for = length;
         self
