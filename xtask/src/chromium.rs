@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, fingerprint::entries};
+use crate::{fingerprint::entries, process};
 
 /// The Debian packages.
 const PACKAGES: [&str; 3] = ["chromium", "chromium-driver", "faketime"];
@@ -31,12 +31,13 @@ pub(crate) fn ensure() -> Result<TestTools> {
     if process::find("apt-get").is_none() {
         return locate().context(
             "the browser tests require Chromium, chromedriver of the same version and libfaketime: install them, and set \
-            THROUGHLINE_E2E_CHROMEDRIVER and THROUGHLINE_E2E_FAKETIME to the paths of the latter two",
+             THROUGHLINE_E2E_CHROMEDRIVER and THROUGHLINE_E2E_FAKETIME to the paths of the latter two",
         );
     }
     if !is_root() {
-        return locate()
-            .with_context(|| format!("the browser tests require Debian packages: sudo apt-get update && sudo {install}"));
+        return locate().with_context(|| {
+            format!("the browser tests require Debian packages: sudo apt-get update && sudo {install}")
+        });
     }
     println!("installing packages for the browser tests: {install}");
     process::run(apt().arg("update"))?;

@@ -141,8 +141,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>> {
 fn compare(path: &str, program: &str, most: usize, readme: &str) -> Vec<String> {
     let quoted: Vec<&str> = readme.lines().map(str::trim).collect();
     let lines = added_lines(program);
-    let number =
-        (lines.len() != most).then(|| format!("{path} adds Throughline in {} lines; README.md promises {most}", lines.len()));
+    let number = (lines.len() != most)
+        .then(|| format!("{path} adds Throughline in {} lines; README.md promises {most}", lines.len()));
     let missing = lines.iter().filter(|line| !quoted.contains(line));
     number
         .into_iter()

@@ -51,7 +51,11 @@ pub(crate) fn run(workspace: &Workspace, soak: &Soak) -> Result<ExitCode> {
     }
     let only = soak.only.as_deref();
     let parts: Vec<&Part> = PARTS.iter().filter(|part| only.is_none_or(|only| only == part.name)).collect();
-    ensure!(!parts.is_empty(), "unknown part `{}`; `cargo xtask soak --list` lists the parts", only.unwrap_or_default());
+    ensure!(
+        !parts.is_empty(),
+        "unknown part `{}`; `cargo xtask soak --list` lists the parts",
+        only.unwrap_or_default()
+    );
     let mut progress = Progress::new(parts.len());
     for part in parts {
         progress.step(part.what, || (part.work)(workspace, soak))?;

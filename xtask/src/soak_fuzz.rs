@@ -47,7 +47,8 @@ pub(crate) fn fuzz(workspace: &Workspace, each: Duration) -> Result<()> {
             .arg(&corpus)
             // The seeds are not changed: libFuzzer writes to the first folder.
             .args(Some(workspace.root.join("fuzz/seeds").join(name)).filter(|seeds| seeds.is_dir()));
-        process::run(run.current_dir(workspace.root.join("fuzz"))).with_context(|| format!("{name} found a violated invariant"))?;
+        process::run(run.current_dir(workspace.root.join("fuzz")))
+            .with_context(|| format!("{name} found a violated invariant"))?;
     }
     Ok(())
 }

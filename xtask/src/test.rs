@@ -57,7 +57,11 @@ pub(crate) fn list() {
 /// Runs all steps, or `only` one; stops at the first that fails. The last line is the number of tests that passed and failed.
 pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode> {
     let steps: Vec<&Step> = STEPS.iter().filter(|step| only.is_none_or(|only| only == step.name)).collect();
-    ensure!(!steps.is_empty(), "unknown step `{}`; `cargo xtask test --list` lists the steps", only.unwrap_or_default());
+    ensure!(
+        !steps.is_empty(),
+        "unknown step `{}`; `cargo xtask test --list` lists the steps",
+        only.unwrap_or_default()
+    );
     let mut progress = Progress::new(steps.len());
     let mut tally = Tally::default();
     let mut times: Vec<(&str, Duration)> = Vec::new();

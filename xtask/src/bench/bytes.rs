@@ -138,7 +138,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 fn verdict(pair: &Pair) -> String {
     format!(
         "throughline-browser adds {} bytes (brotli 11) to a page in Leptos, and {} with all features; the target is {}, \
-        the limits are {} and {}",
+         the limits are {} and {}",
         thousands(pair.added()),
         thousands(pair.added_in_full()),
         thousands(TARGET_BYTES),
@@ -150,8 +150,9 @@ fn verdict(pair: &Pair) -> String {
 /// Returns all tables as Markdown, and whether the target is met.
 pub(super) fn measure(workspace: &Workspace, peers: &Peers) -> Result<(String, bool)> {
     let pairs = [Pair::build(workspace, App::leptos, Some(peers))?, Pair::build(workspace, App::bare, Some(peers))?];
-    let mut text =
-        String::from("## Bytes on the wire\n\nBrotli 11. The row of the tracer is the traced page less the untraced one.\n\n");
+    let mut text = String::from(
+        "## Bytes on the wire\n\nBrotli 11. The row of the tracer is the traced page less the untraced one.\n\n",
+    );
     text.push_str(&ours(&pairs));
     writeln!(text, "\n{}.\n", verdict(&pairs[0]))?;
     text.push_str(&parts(&pairs));

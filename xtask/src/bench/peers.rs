@@ -48,12 +48,14 @@ impl Peers {
     pub(super) fn install(workspace: &Workspace, state: &Path) -> Result<Self> {
         let folder = workspace.root.join("benches/browser/peers");
         let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("cannot read {name} of the peers"));
-        let manifest = serde_json::from_slice(&read("package.json")?).context("cannot parse package.json of the peers")?;
+        let manifest =
+            serde_json::from_slice(&read("package.json")?).context("cannot parse package.json of the peers")?;
         let lock = read("package-lock.json")?;
         let installed = state.join("peers.lock");
         let esbuild = folder.join("node_modules/.bin/esbuild");
         if !esbuild.exists() || fs::read(&installed).is_ok_and(|installed| installed != lock) || !installed.exists() {
-            let npm = process::find("npm").context("npm is not installed; it is required to install the other tracers")?;
+            let npm =
+                process::find("npm").context("npm is not installed; it is required to install the other tracers")?;
             let mut npm = Command::new(npm);
             npm.args(["ci", "--no-audit", "--no-fund", "--no-progress"]).current_dir(&folder);
             process::run(&mut npm)?;

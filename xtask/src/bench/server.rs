@@ -94,7 +94,8 @@ fn parse_ns(workspace: &Workspace) -> Result<Option<f64>> {
     }
     let text =
         process::output(&mut workspace.cargo(&["run", "--locked", "--release", "--quiet", "--package", CONTEXT]))?;
-    let measured: Value = serde_json::from_str(text.trim()).with_context(|| format!("cannot parse the output of {CONTEXT}"))?;
+    let measured: Value =
+        serde_json::from_str(text.trim()).with_context(|| format!("cannot parse the output of {CONTEXT}"))?;
     Ok(measured["traceparent_parse_ns"].as_f64())
 }
 

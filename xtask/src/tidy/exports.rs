@@ -38,7 +38,11 @@ pub(super) fn check(files: &[(String, String)]) -> Vec<String> {
         for item in items.iter().filter(|item| item.is_public) {
             let of_ours = |name: &&Use| name.is_of_ours() || goes_through(name, &bound);
             problems.extend(item.uses.iter().filter(of_ours).map(|name| {
-                format!("{path}:{}: `{}` is re-exported from another crate of this repository", item.line, name.path.join("::"))
+                format!(
+                    "{path}:{}: `{}` is re-exported from another crate of this repository",
+                    item.line,
+                    name.path.join("::")
+                )
             }));
         }
     }

@@ -121,10 +121,12 @@ pub(super) fn check(metadata: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
         let name = package["name"].as_str().expect("cargo metadata names each package");
-        problems.extend(renamed(package).map(|import| format!("{name} renames {import}; depend on it under its own name")));
+        problems
+            .extend(renamed(package).map(|import| format!("{name} renames {import}; depend on it under its own name")));
         if is_product(package) {
             let demo = all_dependencies(package).filter(|import| is_demo(import));
-            problems.extend(demo.map(|import| format!("{name} is part of the product and must not depend on {import}")));
+            problems
+                .extend(demo.map(|import| format!("{name} is part of the product and must not depend on {import}")));
         }
         let (ours, others): (Vec<_>, Vec<_>) = normal_dependencies(package).partition(|import| is_ours(import));
         if name == "xtask" {
@@ -140,8 +142,9 @@ pub(super) fn check(metadata: &Value) -> Vec<String> {
         }
         if let Some((_, allowed)) = MAY_USE.iter().find(|(package, _)| *package == name) {
             let forbidden = others.iter().filter(|import| !allowed.contains(import));
-            problems
-                .extend(forbidden.map(|import| format!("{name} must not depend on {import}; allowed: {}", allowed.join(", "))));
+            problems.extend(
+                forbidden.map(|import| format!("{name} must not depend on {import}; allowed: {}", allowed.join(", "))),
+            );
         }
     }
     problems
@@ -229,7 +232,10 @@ mod tests {
     #[test]
     fn the_product_must_not_depend_on_the_demo() {
         assert!(problems("cruddur", &[("throughline", None), ("cruddur-shared", None)]).is_empty());
-        assert_eq!(problems("cruddur", &[("throughline-store", None)]), ["cruddur must not depend on throughline-store"]);
+        assert_eq!(
+            problems("cruddur", &[("throughline-store", None)]),
+            ["cruddur must not depend on throughline-store"]
+        );
         assert_eq!(problems("throughline", &[("cruddur", None)]), ["throughline must not depend on cruddur"]);
         let for_tests = json!({ "packages": [{
             "name": "throughline",

@@ -14,7 +14,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{fresh_app, fingerprint::entries, workspace::Workspace};
+use crate::{fingerprint::entries, fresh_app, workspace::Workspace};
 
 /// Folders whose Rust files are checked.
 const FOLDERS: [&str; 8] = ["backend", "benches", "crates", "e2e", "frontend", "fuzz", "shared", "xtask"];

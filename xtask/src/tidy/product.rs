@@ -54,7 +54,10 @@ mod tests {
     #[test]
     fn the_demo_is_reported_in_any_case_and_in_paths() {
         let text = format!("fine\n//! As in {}.\n", DEMO.to_uppercase());
-        assert_eq!(named("crates/x/src/lib.rs", &text), ["crates/x/src/lib.rs:2: the product must not mention the demo"]);
+        assert_eq!(
+            named("crates/x/src/lib.rs", &text),
+            ["crates/x/src/lib.rs:2: the product must not mention the demo"]
+        );
         assert_eq!(named(&format!("crates/x/src/{DEMO}.rs"), "").len(), 1);
         assert!(named("crates/x/README.md", "an application\n").is_empty());
     }

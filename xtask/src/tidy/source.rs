@@ -73,8 +73,8 @@ fn silent_failures(path: &str, text: &str) -> Vec<String> {
         {
             let needle = needle.trim_end_matches(" =");
             problems.push(format!(
-                "{path}:{number}: `{needle}` hides a failure: use `expect` or return the error; if it is intended, add a comment above \
-                that begins with one of {}",
+                "{path}:{number}: `{needle}` hides a failure: use `expect` or return the error; if it is intended, add a comment \
+                 above that begins with one of {}",
                 REASONS.map(|reason| format!("`{}`", reason.trim_end())).join(", ")
             ));
         }
