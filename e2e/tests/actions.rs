@@ -12,7 +12,7 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
     let browser = Browser::start().await?;
     browser.home(&site.server.base()).await?;
     // From here on no request belongs to the page's load.
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     Ok((site, browser))
 }
 
@@ -20,7 +20,7 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
 async fn action(site: &Site, name: &str) -> anyhow::Result<Trace> {
     let is_whole = |trace: &Trace| {
         trace.count(name) == 1
-            && trace.spans.iter().any(|span| span.kind == SpanKind::Client && trace.served(span).is_some())
+            && trace.spans.iter().any(|span| span.kind == SpanKind::Client && trace.server_span(span).is_some())
     };
     site.api.trace_where(&format!("`{name}` and what follows from it"), is_whole).await
 }
@@ -64,7 +64,7 @@ async fn a_click_on_like_is_the_root_of_its_request() -> anyhow::Result<()> {
     is_action(&trace, "click", "Like", "PUT /api/activities/{uuid}/like");
     assert_eq!(trace.root().text("url.path"), "/");
     // What the application says of its action takes the place of what would be said by itself.
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let names: Vec<_> = actions(&site).await?.into_iter().map(|span| span.name).collect();
     assert_eq!(names, ["click Like"]);
     browser.quit().await
@@ -93,8 +93,8 @@ async fn writing_is_an_action_by_click_and_by_key_and_what_is_written_is_told_to
     browser.until("location.pathname.startsWith('/crud/') && document.querySelector('article.crud-main')").await?;
     browser.driver.back().await?;
     browser.until("document.querySelector('main h1').innerText == 'Home'").await?;
-    site.caught_up(&browser).await?;
-    assert!(!site.everything().await?.contains("zqxj"), "what somebody wrote is among what was recorded");
+    site.drain(&browser).await?;
+    assert!(!site.all_records().await?.contains("zqxj"), "what somebody wrote is among what was recorded");
     browser.quit().await
 }
 
@@ -111,7 +111,7 @@ async fn a_click_from_which_nothing_follows_is_no_action() -> anyhow::Result<()>
     // A program that clicks is no person, whatever follows.
     add(&browser, "<button id='pressed'>Pressed</button>", "click", "fetch('/api/users?by=program');").await?;
     browser.eval("document.getElementById('pressed').click()").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let found = actions(&site).await?;
     assert!(found.is_empty(), "{found:#?}");
     let by_program = site.api.spans(|span| span.text_ends_with("url.full", "by=program")).await?;
@@ -156,9 +156,9 @@ async fn an_action_that_the_application_says_nothing_of_is_seen_and_has_a_stable
     browser.click("#Send").await?;
     is_action(&action(&site, "submit Send").await?, "submit", "Send", "GET");
 
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(actions(&site).await?.len(), cases.len() + 3);
-    let everything = site.everything().await?;
+    let everything = site.all_records().await?;
     assert!(!everything.contains("zqxj") && !everything.contains("Words of somebody"));
     browser.quit().await
 }
@@ -183,7 +183,7 @@ async fn an_action_lasts_as_long_as_what_follows_from_it() -> anyhow::Result<()>
     assert!(root.start_ns + root.duration_ns >= first.start_ns + first.duration_ns, "{}", outline(&trace));
     // A click after it begins a trace of its own.
     browser.click("#Twice").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let found = actions(&site).await?;
     assert_eq!(found.len(), 2, "{found:#?}");
     assert_ne!(found[0].trace_id, found[1].trace_id);

@@ -13,7 +13,7 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     browser.home(&site.server.base()).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     Ok((site, browser))
 }
 
@@ -21,7 +21,7 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
 async fn like_is_whole(site: &Site) -> anyhow::Result<Trace> {
     let is_whole = |trace: &Trace| {
         let request = trace.spans.iter().find(|span| span.kind == SpanKind::Client && span.name == LIKE);
-        trace.count("click Like") == 1 && request.is_some_and(|request| trace.served(request).is_some())
+        trace.count("click Like") == 1 && request.is_some_and(|request| trace.server_span(request).is_some())
     };
     let trace = site.api.trace_where("a whole `click Like`", is_whole).await?;
     assert_eq!(trace.root().name, "click Like", "{}", outline(&trace));
@@ -31,7 +31,7 @@ async fn like_is_whole(site: &Site) -> anyhow::Result<Trace> {
 
 /// Clicks so often on Like buttons that are not pressed, and waits each time until the page knows what came of it: the
 /// server's refusal, or nobody's.
-async fn like_in_vain(browser: &Browser, times: usize) -> anyhow::Result<()> {
+async fn like_and_fail(browser: &Browser, times: usize) -> anyhow::Result<()> {
     for n in 1..=times {
         browser.click("article.crud:not(:has([role=alert])) button.like[aria-pressed=false]").await?;
         browser.until(&format!("document.querySelectorAll('article.crud [role=alert]').length == {n}")).await?;
@@ -89,7 +89,7 @@ async fn a_page_that_is_reloaded_right_after_a_click_has_said_so() -> anyhow::Re
     browser.driver.refresh().await?;
     like_is_whole(&site).await?;
     browser.until("document.querySelector('article.crud')").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let clicks = site.api.spans(|span| span.name == "click Like").await?;
     assert_eq!(clicks.len(), 1, "{clicks:#?}");
     browser.quit().await
@@ -97,34 +97,34 @@ async fn a_page_that_is_reloaded_right_after_a_click_has_said_so() -> anyhow::Re
 
 /// What happens without a network is told by the next page. With `tried`, the page leaves after it has tried to tell it; else
 /// at once, with nothing but the browser's word that there is no network.
-async fn told_by_the_next_page(tried: bool) -> anyhow::Result<()> {
+async fn unsent_records_are_sent_by_the_next_page(tried: bool) -> anyhow::Result<()> {
     const TIMES: usize = 3;
     let site = Site::start(&ServerOptions::default())?;
     let relay = Relay::start(site.server.addr()).await?;
     let base = relay.base();
     let browser = Browser::start().await?;
     browser.home(&base).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     // The emulation ends as soon as another page is asked for, before this one hears that it is left: so the way is cut as
     // well, and the browser's word is ours.
-    relay.lead_to(None);
+    relay.set_upstream(None);
     if !tried {
         browser.eval("Object.defineProperty(navigator, 'onLine', { get: () => !window.__offline })").await?;
     }
     let session = browser.eval("return localStorage.getItem('throughline:session').split('.')[0]").await?;
     let before_ms = now_ms(&browser).await?;
-    browser.offline(true).await?;
+    browser.set_offline(true).await?;
     browser.eval("window.__offline = true").await?;
     browser.until("!navigator.onLine").await?;
-    like_in_vain(&browser, TIMES).await?;
+    like_and_fail(&browser, TIMES).await?;
     browser.eval("__throw('without a network')").await?;
     let after_ms = now_ms(&browser).await?;
     if tried {
         browser.until("document.querySelector('.dock-status').innerText.includes('cannot be')").await?;
     }
     browser.driver.goto("about:blank").await?;
-    browser.offline(false).await?;
-    relay.lead_to(Some(site.server.addr()));
+    browser.set_offline(false).await?;
+    relay.set_upstream(Some(site.server.addr()));
     // Nobody has told it yet; and the next page will be of another session, which what was before is not of.
     browser.driver.goto(format!("{base}/livez")).await?;
     assert!(site.api.spans(|span| span.name == "click Like").await?.is_empty());
@@ -137,9 +137,9 @@ async fn told_by_the_next_page(tried: bool) -> anyhow::Result<()> {
     browser.home(&base).await?;
 
     let (clicks, requests) = failed_likes(&site, TIMES).await?;
-    let is_error = |log: &LogRecord| log.says("exception.message", |message| message.ends_with("without a network"));
+    let is_error = |log: &LogRecord| log.text_matches("exception.message", |message| message.ends_with("without a network"));
     let error = site.log_record("the error", is_error).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let now = browser.eval("return localStorage.getItem('throughline:session').split('.')[0]").await?;
     assert_ne!(now, session);
     for span in clicks.iter().chain(&requests) {
@@ -163,23 +163,23 @@ async fn told_by_the_next_page(tried: bool) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn what_could_not_be_sent_is_told_by_the_next_page() -> anyhow::Result<()> {
-    told_by_the_next_page(true).await
+    unsent_records_are_sent_by_the_next_page(true).await
 }
 
 #[tokio::test]
 async fn what_is_not_sent_without_a_network_is_told_by_the_next_page() -> anyhow::Result<()> {
-    told_by_the_next_page(false).await
+    unsent_records_are_sent_by_the_next_page(false).await
 }
 
 #[tokio::test]
 async fn a_network_that_comes_back_is_used_at_once() -> anyhow::Result<()> {
     const TIMES: usize = 2;
     let (site, browser) = start().await?;
-    browser.offline(true).await?;
+    browser.set_offline(true).await?;
     browser.until("!navigator.onLine").await?;
-    like_in_vain(&browser, TIMES).await?;
+    like_and_fail(&browser, TIMES).await?;
     assert!(site.api.spans(|span| span.name == "click Like").await?.is_empty());
-    browser.offline(false).await?;
+    browser.set_offline(false).await?;
     browser.until("navigator.onLine").await?;
     failed_likes(&site, TIMES).await?;
     browser.quit().await
@@ -193,19 +193,19 @@ async fn a_server_that_is_down_for_a_while_costs_nothing() -> anyhow::Result<()>
     let relay = Relay::start(site.server.addr()).await?;
     let browser = Browser::start().await?;
     browser.home(&relay.base()).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let loads = site.api.spans(|span| span.name == "documentLoad").await?.len();
 
-    relay.lead_to(None);
-    site.go_down()?;
-    like_in_vain(&browser, TIMES).await?;
+    relay.set_upstream(None);
+    site.stop_server()?;
+    like_and_fail(&browser, TIMES).await?;
     // It has been tried.
     browser.until("document.querySelector('.dock-status').innerText.includes('cannot be')").await?;
-    site.come_back(&options)?;
-    relay.lead_to(Some(site.server.addr()));
+    site.restart_server(&options)?;
+    relay.set_upstream(Some(site.server.addr()));
 
     failed_likes(&site, TIMES).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     browser.until("document.querySelector('.dock-status').innerText.trim() == ''").await?;
     // Nothing of before is there twice, and nothing of it is gone.
     assert_eq!(site.api.spans(|span| span.name == "documentLoad").await?.len(), loads);

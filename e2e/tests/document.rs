@@ -45,7 +45,7 @@ async fn a_page_load_tells_of_the_document_its_milestones_and_its_resources() ->
              }}
          }});"
     );
-    browser.before_pages(&images).await?;
+    browser.add_script(&images).await?;
     browser.home(&format!("http://{}/", proxy.addr())).await?;
 
     let is_whole = |trace: &Trace| {
@@ -71,7 +71,7 @@ async fn a_page_load_tells_of_the_document_its_milestones_and_its_resources() ->
     // It begins where the page does, and there and back again takes at least so long.
     assert_eq!(document.start_ns, load.start_ns);
     assert!(Duration::from_nanos(document.duration_ns) >= 2 * FAR);
-    let server = trace.served(document).expect("the server's span of the document");
+    let server = trace.server_span(document).expect("the server's span of the document");
     assert_eq!((server.name.as_str(), server.service.as_str()), ("GET /", "cruddur"));
 
     let resources: Vec<_> = trace.children(load).into_iter().filter(|span| span.name == "resourceFetch").collect();
@@ -108,16 +108,16 @@ async fn a_reload_is_a_trace_of_its_own_and_says_so() -> anyhow::Result<()> {
     assert_ne!(first.trace_id, second.trace_id);
     let whole = site.api.trace_when(&second.trace_id, |trace| trace.count("GET /") == 1).await?;
     let document = whole.child(whole.root(), "documentFetch");
-    assert!(whole.served(document).is_some(), "{}", outline(&whole));
+    assert!(whole.server_span(document).is_some(), "{}", outline(&whole));
     browser.quit().await
 }
 
 #[tokio::test]
 async fn a_page_that_comes_back_from_the_cache_is_loaded_once_more() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    browser.before_pages("addEventListener('pageshow', event => { window.__persisted = event.persisted; })").await?;
+    browser.add_script("addEventListener('pageshow', event => { window.__persisted = event.persisted; })").await?;
     browser.home(&site.server.base()).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let first = load_of_kind(&site, "navigate").await?;
     browser.driver.goto(format!("{}/notifications", site.server.base())).await?;
     browser.until("document.querySelector('main h1').innerText == 'Notifications'").await?;
@@ -141,10 +141,10 @@ async fn a_page_that_comes_back_from_the_cache_is_loaded_once_more() -> anyhow::
     browser.eval("return fetch('/api/users?after=cache').then(r => r.text())").await?;
     let is_joined = |trace: &Trace| {
         let asked = trace.spans.iter().find(|span| span.text_ends_with("url.full", "after=cache"));
-        asked.is_some_and(|span| trace.served(span).is_some())
+        asked.is_some_and(|span| trace.server_span(span).is_some())
     };
     site.api.trace_where("a request of the page that came back", is_joined).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let all = site.api.spans(|span| span.name == "documentLoad" && span.is("url.path", "/")).await?;
     assert_eq!(all.len(), 2, "{all:#?}");
     browser.quit().await
@@ -166,7 +166,7 @@ async fn a_page_that_is_loaded_beforehand_begins_when_somebody_looks() -> anyhow
     let asks = |span: &Span| span.kind == SpanKind::Server && span.name == "GET /api/activities/notifications";
     let asked = async || site.api.spans(asks).await.ok().filter(|spans| !spans.is_empty());
     assert!(throughline_e2e::eventually(asked).await.is_some(), "nothing is loaded beforehand");
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let before = site.api.spans(|span| span.name == "documentLoad").await?;
     assert_eq!(before.len(), 1, "a page that nobody has seen is told of: {before:#?}");
 
@@ -202,7 +202,7 @@ async fn the_inspector_does_not_trace_its_own_pages() -> anyhow::Result<()> {
 
     // The spans of another page arrive after those that this one could have sent.
     browser.home(&base).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let spans = site.api.spans(|span| format!("{span:?}").contains("/traces")).await?;
     assert!(spans.is_empty(), "{spans:#?}");
     browser.quit().await

@@ -27,7 +27,7 @@ async fn exception(site: &Site, source: &str, message: &str) -> anyhow::Result<(
 }
 
 /// It is an error of the page, in the page's trace, as all that does not happen in a request or an action.
-fn is_told_well(trace: &Trace, log: &LogRecord, kind: &str) {
+fn has_page_context(trace: &Trace, log: &LogRecord, kind: &str) {
     assert_eq!((log.severity, log.service.as_str()), (ERROR, "cruddur-web"));
     assert_eq!(log.text("exception.type"), kind);
     assert_eq!(log.text("url.path"), "/");
@@ -42,7 +42,7 @@ async fn an_error_that_nobody_catches_is_told_with_its_stack() -> anyhow::Result
     let (site, browser) = start().await?;
     browser.eval("__throw('boom of the test')").await?;
     let (trace, log) = exception(&site, "error", "boom of the test").await?;
-    is_told_well(&trace, &log, "Error");
+    has_page_context(&trace, &log, "Error");
     assert!(log.text("exception.stacktrace").contains("thrower"), "{log:#?}");
     browser.quit().await
 }
@@ -52,12 +52,12 @@ async fn a_rejection_that_nobody_handles_is_told() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     browser.eval("__reject('rejected by the test', 'RangeError')").await?;
     let (trace, log) = exception(&site, "unhandledrejection", "rejected by the test").await?;
-    is_told_well(&trace, &log, "RangeError");
+    has_page_context(&trace, &log, "RangeError");
     assert!(log.text("exception.stacktrace").contains("RangeError"), "{log:#?}");
     // Whoever rejects with something else gets that said, without a stack.
     browser.eval("__reject('only a text')").await?;
     let (trace, log) = exception(&site, "unhandledrejection", "only a text").await?;
-    is_told_well(&trace, &log, "Error");
+    has_page_context(&trace, &log, "Error");
     assert!(!log.has("exception.stacktrace"));
     browser.quit().await
 }
@@ -67,10 +67,10 @@ async fn an_image_that_is_not_there_is_told_without_its_secrets() -> anyhow::Res
     let (site, browser) = start().await?;
     browser.eval("const image = new Image(); image.src = '/missing.png?sig=' + 'sEcReT' + 'pArT'; document.body.append(image)").await?;
     let (trace, log) = exception(&site, "resource", "/missing.png").await?;
-    is_told_well(&trace, &log, "resource img");
+    has_page_context(&trace, &log, "resource img");
     assert_eq!(log.text("exception.message"), format!("{}/missing.png?sig=REDACTED", site.server.base()));
     assert!(!log.has("exception.stacktrace"));
-    assert!(!site.everything().await?.contains("sEcReTpArT"));
+    assert!(!site.all_records().await?.contains("sEcReTpArT"));
     browser.quit().await
 }
 
@@ -82,7 +82,7 @@ async fn what_the_security_policy_forbids_is_told() -> anyhow::Result<()> {
         document.body.append(script);";
     browser.eval(script).await?;
     let (trace, log) = exception(&site, "csp", "inline").await?;
-    is_told_well(&trace, &log, "SecurityPolicyViolation");
+    has_page_context(&trace, &log, "SecurityPolicyViolation");
     assert_eq!(log.text("exception.message"), "script-src-elem inline");
     assert_ne!(browser.eval("return window.__ran").await?, true);
     browser.quit().await
@@ -94,12 +94,12 @@ async fn what_fails_again_and_again_is_told_a_few_times() -> anyhow::Result<()> 
     browser.eval("__throw('again and again', 100)").await?;
     browser.eval("__throw('something else')").await?;
     exception(&site, "error", "something else").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let records = site.log_records().await?;
     let is_one = |message: &str| message.contains("again and again");
     let mut counts: Vec<i64> = records
         .iter()
-        .filter(|record| record.says("exception.message", is_one))
+        .filter(|record| record.text_matches("exception.message", is_one))
         .map(|record| match record.attribute(COUNT) {
             Some(throughline_otlp::Value::Int(count)) => *count,
             Some(other) => panic!("{other:?} is no count"),
@@ -115,9 +115,9 @@ async fn what_fails_again_and_again_is_told_a_few_times() -> anyhow::Result<()> 
 #[tokio::test]
 async fn an_error_in_an_action_is_told_in_its_span() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     browser
-        .before_pages(
+        .add_script(
             "window.__button = () => {
                  const button = document.createElement('button');
                  button.id = 'Fails';
@@ -128,7 +128,7 @@ async fn an_error_in_an_action_is_told_in_its_span() -> anyhow::Result<()> {
         )
         .await?;
     browser.home(&site.server.base()).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     browser.eval("__button()").await?;
     browser.click("#Fails").await?;
     // An error is worth telling of the click.
@@ -148,10 +148,10 @@ async fn the_console_is_no_affair_of_ours() -> anyhow::Result<()> {
     browser.eval("console.error('said in private', new Error('said in private too'))").await?;
     // What is handled is no error either.
     browser.eval("return Promise.reject(new Error('handled in private')).catch(() => 0)").await?;
-    site.caught_up(&browser).await?;
-    let everything = site.everything().await?;
+    site.drain(&browser).await?;
+    let everything = site.all_records().await?;
     assert!(!everything.contains("in private"));
-    assert!(!site.log_records().await?.iter().any(|record| record.says(SOURCE, |source| source == "console")));
+    assert!(!site.log_records().await?.iter().any(|record| record.text_matches(SOURCE, |source| source == "console")));
     browser.quit().await
 }
 
@@ -160,17 +160,17 @@ async fn a_fetch_that_nobody_handles_is_told_as_one_rejection() -> anyhow::Resul
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     // From a script of the page: what WebDriver's scripts reject is muted.
-    browser.before_pages("window.__ask = url => { setTimeout(() => { fetch(url); }); }").await?;
+    browser.add_script("window.__ask = url => { setTimeout(() => { fetch(url); }); }").await?;
     browser.bypass_csp().await?;
     browser.home(&site.server.base()).await?;
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     browser.eval(&format!("__ask('http://{gone}/gone')")).await?;
     let (trace, log) = exception(&site, "unhandledrejection", "Failed to fetch").await?;
-    is_told_well(&trace, &log, "TypeError");
+    has_page_context(&trace, &log, "TypeError");
     // The stand-in for `fetch` makes no second promise that fails.
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let all = site.log_records().await?;
-    let rejections = all.iter().filter(|record| record.says(SOURCE, |source| source == "unhandledrejection"));
+    let rejections = all.iter().filter(|record| record.text_matches(SOURCE, |source| source == "unhandledrejection"));
     assert_eq!(rejections.count(), 1);
     browser.quit().await
 }

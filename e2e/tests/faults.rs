@@ -126,8 +126,8 @@ async fn cruddur_works_in_browsers_that_lack_something() -> anyhow::Result<()> {
         // Each has a server and a browser of its own: what one leaves is not to help or hinder the next.
         let site = Site::start(&ServerOptions::default())?;
         let browser = Browser::start().await?;
-        browser.before_pages(WITNESS).await?;
-        browser.before_pages(&format!("{} window.__is_broken = true;", fault.script)).await?;
+        browser.add_script(WITNESS).await?;
+        browser.add_script(&format!("{} window.__is_broken = true;", fault.script)).await?;
         if let Err(error) = trouble(&site, &browser, &fault).await {
             troubles.push(format!("{}: {error:#}", fault.what));
         }

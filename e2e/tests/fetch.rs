@@ -12,7 +12,7 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
 
 /// The trace in which the page asked for a URL with this end, once the server's span is there too.
 async fn joined(site: &Site, end: &str) -> anyhow::Result<Trace> {
-    let is_joined = |trace: &Trace| asked(trace, end).is_some_and(|request| trace.served(request).is_some());
+    let is_joined = |trace: &Trace| asked(trace, end).is_some_and(|request| trace.server_span(request).is_some());
     site.api.trace_where(&format!("a joined request of …{end}"), is_joined).await
 }
 
@@ -49,12 +49,12 @@ async fn a_fetch_by_a_script_is_a_span_joined_to_that_of_the_server() -> anyhow:
     assert!((figure("uplink") + figure("downlink") - figure("total")).abs() < 1e-6);
     assert!(span.number("throughline.server.duration_ms") > 0.0);
 
-    let server = trace.served(span).expect("found above");
+    let server = trace.server_span(span).expect("found above");
     assert_eq!((server.name.as_str(), server.service.as_str()), ("GET /api/activities/home", "cruddur"));
     assert!(span.warnings.is_empty() && server.warnings.is_empty(), "{}", outline(&trace));
 
     // Once is enough.
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let spans = site.api.spans(|span| span.text_ends_with("url.full", "by=script")).await?;
     assert_eq!(spans.len(), 1, "{spans:#?}");
     browser.quit().await
@@ -79,7 +79,7 @@ async fn a_request_object_keeps_its_method_headers_and_body() -> anyhow::Result<
         let span = asked(&trace, kind).expect("found above");
         assert_eq!(span.name, "POST");
         assert_eq!(span.number("http.response.status_code"), 201.0);
-        assert_eq!(trace.served(span).map(|server| server.name.as_str()), Some("POST /api/activities"));
+        assert_eq!(trace.server_span(span).map(|server| server.name.as_str()), Some("POST /api/activities"));
     }
     browser.quit().await
 }
@@ -91,7 +91,7 @@ async fn a_crud_that_a_person_writes_is_one_request() -> anyhow::Result<()> {
     browser.click("form.composer button[type=submit]").await?;
     browser.until("document.querySelector('article.crud .message').innerText == 'Once, and not twice.'").await?;
     // The wrapper and the patched `fetch` see the same request.
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let posts = site.api.spans(|span| span.kind == SpanKind::Client && span.is("http.request.method", "POST")).await?;
     assert_eq!(posts.len(), 1, "{posts:#?}");
     assert_eq!(posts[0].name, "POST /api/activities");
@@ -115,7 +115,7 @@ async fn what_is_not_found_is_an_error() -> anyhow::Result<()> {
     assert_eq!(span.text("error.type"), "404");
     assert_eq!(span.number("http.response.status_code"), 404.0);
     // To the server it is none: it did what it was asked.
-    let server = trace.served(span).expect("found above");
+    let server = trace.server_span(span).expect("found above");
     assert_eq!(server.status, StatusCode::Unset);
     browser.quit().await
 }
@@ -126,7 +126,7 @@ async fn names_never_have_paths() -> anyhow::Result<()> {
     for path in ["/api/users", "/api/nothing-here", "/@mirela", "/livez?x=1"] {
         browser.eval(&format!("return fetch('{path}').then(r => r.text())")).await?;
     }
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let requests = site.api.spans(|span| span.kind == SpanKind::Client && span.service == "cruddur-web").await?;
     assert!(requests.len() >= 6, "{requests:#?}");
     for span in requests {
@@ -160,14 +160,14 @@ async fn secrets_in_an_address_are_told_to_nobody() -> anyhow::Result<()> {
         )
         .await?;
     assert_eq!(refused, "TypeError");
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
 
     let trace = joined(&site, "/api/activities/home?sig=REDACTED&x=1").await?;
     assert_eq!(trace.count("GET /api/activities/home"), 1, "{}", outline(&trace));
     for span in site.api.spans(|span| span.text_ends_with("url.full", "with=user")).await? {
         assert!(span.text("url.full").starts_with("http://REDACTED:REDACTED@127.0.0.1:"), "{span:#?}");
     }
-    let everything = site.everything().await?;
+    let everything = site.all_records().await?;
     for secret in [signature, user, password] {
         assert!(!everything.contains(secret), "{secret} is among what was recorded");
     }

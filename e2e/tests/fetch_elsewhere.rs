@@ -45,7 +45,7 @@ async fn another_origin_gets_no_header_and_no_preflight() -> anyhow::Result<()> 
     // It tells nothing of its own time, so no network figures can be had, and none are made up.
     assert!(!span.has("throughline.network.total_ms"), "{span:#?}");
 
-    let seen = foreign.seen();
+    let seen = foreign.requests();
     let asked: Vec<_> = seen.iter().map(|seen| (seen.method.as_str(), seen.path.as_str())).collect();
     assert_eq!(asked, [("GET", "/plain")]);
     for header in ["traceparent", "tracestate", "baggage"] {
@@ -72,7 +72,7 @@ async fn a_port_where_nobody_listens_is_a_failure_without_a_status() -> anyhow::
 async fn what_is_aborted_was_meant_to_be_and_what_takes_too_long_was_not() -> anyhow::Result<()> {
     let (site, browser, foreign) = start(Vec::new()).await?;
     let arrived = async |what: &str| {
-        eventually(async || foreign.seen().iter().any(|seen| seen.path.ends_with(what)).then_some(())).await
+        eventually(async || foreign.requests().iter().any(|seen| seen.path.ends_with(what)).then_some(())).await
     };
 
     // Before the head of the response,
@@ -143,7 +143,7 @@ async fn a_span_does_not_end_before_the_last_byte() -> anyhow::Result<()> {
     );
     assert_eq!(browser.eval(&script).await?, 200);
     let least = browser.eval("return performance.now() - __sent").await?.as_f64().expect("a number");
-    foreign.finish();
+    foreign.finish_responses();
     let text = browser.eval("return __text").await?;
     assert!(text.as_str().is_some_and(|text| text.ends_with("and the rest")));
     let span = span_of(&site, &url).await?;
@@ -225,10 +225,10 @@ async fn a_body_that_breaks_off_is_recorded_once() -> anyhow::Result<()> {
          }});"
     );
     assert_eq!(browser.eval(&script).await?, 200);
-    foreign.break_off();
+    foreign.abort_responses();
     assert_eq!(browser.eval("return __text").await?, "TypeError");
     span_of(&site, &url).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let spans = site.api.spans(|span| span.is("url.full", &url)).await?;
     assert_eq!(spans.len(), 1, "{spans:#?}");
     let trace = site.api.trace_where(&url, |trace| trace.spans.iter().any(|span| span.is("url.full", &url))).await?;

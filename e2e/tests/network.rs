@@ -7,7 +7,7 @@ use throughline_e2e::{Browser, DelayProxy, ServerOptions, Site, SpanExt, outline
 use throughline_inspector_api::{Span, Trace};
 
 const DELAYS_MS: [(u64, u64); 5] = [(0, 0), (20, 20), (100, 20), (20, 100), (300, 50)];
-const CLOCKS_OFF_S: [i64; 3] = [0, 3, -3600];
+const CLOCK_SKEWS_S: [i64; 3] = [0, 3, -3600];
 const REQUESTS: usize = 20;
 /// A machine that is busy with something else delays packets itself, for a while; an error in the figures stays. So a median
 /// that is off is measured again, this often at most.
@@ -33,7 +33,7 @@ fn ms(span: &Span, key: &str) -> f64 {
 /// How far the page's clock is from the machine's, in milliseconds. `Date.now()` is rounded down to milliseconds, so the
 /// difference to it is this plus 0 to 1; the largest of many is this plus 1, for a pause between the two readings only makes
 /// the difference smaller.
-async fn page_clock_off_ms(browser: &Browser) -> anyhow::Result<f64> {
+async fn page_clock_skew_ms(browser: &Browser) -> anyhow::Result<f64> {
     let script = "let most = -Infinity; const end = performance.now() + 60; \
                   while (performance.now() < end) { \
                       most = Math.max(most, performance.timeOrigin + performance.now() - Date.now()); \
@@ -79,17 +79,17 @@ async fn like_often(browser: &Browser) -> anyhow::Result<()> {
 }
 
 /// A line of the table, and how far the median of the measured totals is from the truth, milliseconds.
-async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(String, f64)> {
+async fn measure(up_ms: u64, down_ms: u64, clock_skew_s: i64) -> anyhow::Result<(String, f64)> {
     let mut options = ServerOptions::default();
-    if clock_off_s != 0 {
-        options.clock_off = Some((clock_off_s, required("THROUGHLINE_E2E_FAKETIME")?));
+    if clock_skew_s != 0 {
+        options.clock_skew = Some((clock_skew_s, required("THROUGHLINE_E2E_FAKETIME")?));
     }
     let site = Site::start(&options)?;
     let proxy = DelayProxy::start(site.server.addr(), Duration::from_millis(up_ms), Duration::from_millis(down_ms))?;
     let browser = Browser::start().await?;
     browser.driver.goto(format!("http://{}/", proxy.addr())).await?;
     browser.until("document.querySelector('button.like')").await?;
-    let page_off_ms = page_clock_off_ms(&browser).await?;
+    let page_off_ms = page_clock_skew_ms(&browser).await?;
     like_often(&browser).await?;
 
     let mut measured = Vec::new();
@@ -101,7 +101,7 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(
     .await
     .context("the traces do not arrive")?;
     browser.quit().await?;
-    let true_offset_ms = clock_off_s as f64 * 1e3 - page_off_ms;
+    let true_offset_ms = clock_skew_s as f64 * 1e3 - page_off_ms;
     for summary in found {
         let trace = site.api.trace_when(&summary.trace_id, |trace| !pairs(trace).is_empty()).await?;
         let [(fetch, server)] = pairs(&trace)[..] else { anyhow::bail!("not one pair in\n{}", outline(&trace)) };
@@ -129,7 +129,7 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(
     let narrowest = measured.iter().map(|m| m.error_ms).fold(f64::INFINITY, f64::min);
     write!(
         table,
-        "| {up_ms} / {down_ms} | {clock_off_s:+} s | {truth} | {median:.2} | {:+.2} | ±{narrowest:.1}…{widest:.1} | {worst:.1} |",
+        "| {up_ms} / {down_ms} | {clock_skew_s:+} s | {truth} | {median:.2} | {:+.2} | ±{narrowest:.1}…{widest:.1} | {worst:.1} |",
         median - truth
     )?;
     println!("{table}");
@@ -151,13 +151,13 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(
 #[tokio::test]
 async fn the_network_is_measured_whatever_the_clocks_say() -> anyhow::Result<()> {
     let mut tables = Vec::new();
-    for clock_off_s in CLOCKS_OFF_S {
+    for clock_skew_s in CLOCK_SKEWS_S {
         for (up_ms, down_ms) in DELAYS_MS {
             let mut tries = 0;
             let table = loop {
-                let (table, off_ms) = measure(up_ms, down_ms, clock_off_s)
+                let (table, off_ms) = measure(up_ms, down_ms, clock_skew_s)
                     .await
-                    .with_context(|| format!("up {up_ms} ms, down {down_ms} ms, clock {clock_off_s:+} s"))?;
+                    .with_context(|| format!("up {up_ms} ms, down {down_ms} ms, clock {clock_skew_s:+} s"))?;
                 tries += 1;
                 if off_ms <= TOTAL_TOLERANCE_MS {
                     break table;

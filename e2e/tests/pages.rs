@@ -28,7 +28,7 @@ async fn every_page_opens_by_its_address_on_screen_and_phone_in_both_themes() ->
         ("/traces/abc", "document.body.innerText.includes('32')"),
     ];
     for (width, height, theme) in [(1280, 800, Theme::Light), (390, 844, Theme::Dark)] {
-        browser.look(width, height, theme).await?;
+        browser.emulate(width, height, theme).await?;
         for (path, shown) in pages {
             browser.driver.goto(format!("{base}{path}")).await?;
             browser.until(shown).await?;

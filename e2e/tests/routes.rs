@@ -8,7 +8,7 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
     let browser = Browser::start().await?;
     browser.home(&site.server.base()).await?;
     // From here on no request belongs to the page's load.
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     Ok((site, browser))
 }
 
@@ -25,7 +25,7 @@ async fn change_with_request(site: &Site, name: &str, request: &str) -> anyhow::
             && trace
                 .spans
                 .iter()
-                .any(|span| span.kind == SpanKind::Client && span.name == request && trace.served(span).is_some())
+                .any(|span| span.kind == SpanKind::Client && span.name == request && trace.server_span(span).is_some())
     };
     site.api.trace_where(&format!("`{name}` and `{request}`"), is_whole).await
 }
@@ -69,7 +69,7 @@ async fn a_link_and_the_way_back_are_spans_named_by_their_routes() -> anyhow::Re
 
     // All of it was one document, and each change was seen once: by the application and by the tracer.
     assert_eq!(browser.eval("return window.__same").await?, true);
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, ["navigate /@{handle}", "navigate /"]);
     let loads = site.api.spans(|span| span.name == "documentLoad").await?;
     assert_eq!(loads.len(), 1, "{loads:#?}");
@@ -82,13 +82,13 @@ async fn a_change_of_the_query_is_no_change_of_route() -> anyhow::Result<()> {
     browser
         .eval("history.pushState({}, '', '?a=1'); history.replaceState({}, '', '?a=2'); location.hash = 'b'")
         .await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, [""; 0]);
 
     // As a person does it: the first search opens the page of searches, the second one stays there.
     browser.keys(".head input[type=search]", "WAL\n").await?;
     browser.until("document.querySelector('article.crud .message').innerText.includes('WAL')").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let first = route_changes(&site).await?;
     assert!(first.len() <= 1, "{first:?}");
     browser
@@ -97,7 +97,7 @@ async fn a_change_of_the_query_is_no_change_of_route() -> anyhow::Result<()> {
     browser.keys(".head input[type=search]", "napkin\n").await?;
     browser.until("location.search.includes('napkin')").await?;
     browser.until("document.querySelector('article.crud .message').innerText.includes('napkin')").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, first);
     let searches =
         site.api.spans(|span| span.kind == SpanKind::Client && span.is("url.template", "/api/activities/search"));
@@ -114,7 +114,7 @@ async fn a_change_of_the_path_that_no_router_makes_is_seen_too() -> anyhow::Resu
     let change = trace.one("navigate", |span| span.name == "navigate");
     assert_eq!(change.text("url.path"), "/nobody/knows");
     assert!(!change.has("url.template"));
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, ["navigate"]);
     browser.quit().await
 }
@@ -137,7 +137,7 @@ async fn the_inspector_is_a_document_of_its_own_and_no_change_of_route() -> anyh
 
     // The spans of another page arrive after those that the inspector could have sent.
     browser.home(&base).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, [""; 0]);
     let loads = site.api.spans(|span| span.name == "documentLoad").await?;
     assert_eq!(loads.len(), 2, "{loads:#?}");

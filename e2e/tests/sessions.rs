@@ -51,7 +51,7 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
 }
 
 /// Leaves Cruddur for a page of the same origin without a tracer, so that nobody else writes what the tabs share.
-async fn step_aside(site: &Site, browser: &Browser) -> anyhow::Result<()> {
+async fn leave_application(site: &Site, browser: &Browser) -> anyhow::Result<()> {
     browser.driver.goto(format!("{}/livez", site.server.base())).await?;
     browser.until("document.body.innerText.includes('ok')").await
 }
@@ -65,7 +65,7 @@ async fn reloads_and_tabs_are_of_one_session() -> anyhow::Result<()> {
     browser.new_tab().await?;
     browser.home(&site.server.base()).await?;
     browser.click("button.like[aria-pressed=false]").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     loads(&site, 3).await?;
     assert_eq!(Shared::of(&browser).await?.id, shared.id);
 
@@ -73,11 +73,11 @@ async fn reloads_and_tabs_are_of_one_session() -> anyhow::Result<()> {
     let sessions: HashSet<_> = spans.iter().map(|span| span.text("session.id")).collect();
     assert_eq!(sessions, HashSet::from([shared.id.as_str()]));
     let records = site.log_records().await?;
-    assert!(records.iter().all(|record| record.said("session.id") == Some(&shared.id)), "{records:#?}");
+    assert!(records.iter().all(|record| record.text_value("session.id") == Some(&shared.id)), "{records:#?}");
     // It began once, and nothing was before it.
     let begun: Vec<_> = records.iter().filter(|record| record.event_name == "session.start").collect();
     assert_eq!(begun.len(), 1, "{begun:#?}");
-    assert_eq!(begun[0].said("session.previous_id"), None);
+    assert_eq!(begun[0].text_value("session.previous_id"), None);
     assert!(!records.iter().any(|record| record.event_name == "session.end"));
     browser.quit().await
 }
@@ -85,8 +85,8 @@ async fn reloads_and_tabs_are_of_one_session() -> anyhow::Result<()> {
 /// Sets the shared session back as `age` does, opens a page, and sees that it is of another session.
 async fn ends(age: impl Fn(&mut Shared, u64), reason: &str) -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    site.caught_up(&browser).await?;
-    step_aside(&site, &browser).await?;
+    site.drain(&browser).await?;
+    leave_application(&site, &browser).await?;
     let mut before = Shared::of(&browser).await?;
     let now_ms = browser.eval("return Date.now()").await?.as_u64().context("a number")?;
     age(&mut before, now_ms);
@@ -108,13 +108,13 @@ async fn ends(age: impl Fn(&mut Shared, u64), reason: &str) -> anyhow::Result<()
 
     // The old one ended when something last happened in it, though nobody was there to say so.
     let ended = site.log_record("session.end", |record| record.event_name == "session.end").await?;
-    assert_eq!(ended.said("session.id"), Some(&*before.id));
-    assert_eq!(ended.said("throughline.session.end_reason"), Some(reason));
+    assert_eq!(ended.text_value("session.id"), Some(&*before.id));
+    assert_eq!(ended.text_value("throughline.session.end_reason"), Some(reason));
     assert_eq!(ended.time_ns / 1_000_000, before.active_ms);
     // Each is said once, also when another page opens.
     browser.driver.refresh().await?;
     browser.until("document.querySelector('article.crud')").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(loads(&site, 3).await?[2].text("session.id"), after.id);
     let records = site.log_records().await?;
     let count = |name: &str| records.iter().filter(|record| record.event_name == name).count();
@@ -149,8 +149,8 @@ async fn a_session_ends_after_4_hours_whatever_happens() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_session_goes_on_while_something_happens() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    site.caught_up(&browser).await?;
-    step_aside(&site, &browser).await?;
+    site.drain(&browser).await?;
+    leave_application(&site, &browser).await?;
     let mut shared = Shared::of(&browser).await?;
     let now_ms = browser.eval("return Date.now()").await?.as_u64().context("a number")?;
     shared.started_ms = now_ms - 230 * MINUTE_MS;
@@ -168,8 +168,8 @@ async fn a_session_goes_on_while_something_happens() -> anyhow::Result<()> {
 #[tokio::test]
 async fn what_is_kept_and_is_no_session_is_taken_for_none() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    site.caught_up(&browser).await?;
-    step_aside(&site, &browser).await?;
+    site.drain(&browser).await?;
+    leave_application(&site, &browser).await?;
     let before = browser.eval(&format!("return localStorage.getItem('{KEY}').split('.')[0]")).await?;
     browser.eval(&format!("localStorage.setItem('{KEY}', 'anything.at.all')")).await?;
     browser.home(&site.server.base()).await?;

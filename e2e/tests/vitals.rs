@@ -47,7 +47,7 @@ const REASONS: [(&str, &[&str]); 5] = [
 async fn start() -> anyhow::Result<(Site, Browser)> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
-    browser.before_pages(OBSERVER).await?;
+    browser.add_script(OBSERVER).await?;
     browser.home(&site.server.base()).await?;
     // A page that was not painted has no vitals.
     browser.until("__seen.lcp.length && __seen.fcp.length").await?;
@@ -101,7 +101,7 @@ fn rating(name: &str, value: f64) -> &'static str {
 }
 
 /// Each is said in full, and of the page load.
-fn is_told_well(trace: &Trace, name: &str, event: &LogRecord) {
+fn has_page_context(trace: &Trace, name: &str, event: &LogRecord) {
     let load = trace.one("documentLoad", |span| span.name == "documentLoad");
     assert_eq!(event.span_id.as_ref(), Some(&load.span_id), "{name}");
     assert_eq!((event.service.as_str(), event.severity), ("cruddur-web", 9), "{name}");
@@ -130,7 +130,7 @@ async fn a_page_that_is_left_tells_how_it_was() -> anyhow::Result<()> {
 
     let (trace, found) = vitals(&site, &ALL).await?;
     for (name, event) in &found {
-        is_told_well(&trace, name, event);
+        has_page_context(&trace, name, event);
     }
     let mut names: Vec<_> = found.keys().map(String::as_str).collect();
     names.sort_unstable();
