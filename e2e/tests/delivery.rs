@@ -59,7 +59,7 @@ async fn failed_likes(site: &Site, times: usize) -> anyhow::Result<(Vec<Span>, V
 }
 
 async fn now_ms(browser: &Browser) -> anyhow::Result<f64> {
-    browser.eval("return Date.now()").await?.as_f64().context("a number")
+    browser.eval("return Date.now()").await?.as_f64().context("not a number")
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ async fn unsent_records_are_sent_by_the_next_page(attempted: bool) -> anyhow::Re
     let now = browser.eval("return localStorage.getItem('throughline:session').split('.')[0]").await?;
     assert_ne!(now, session);
     for span in clicks.iter().chain(&requests) {
-        assert_eq!(span.text("session.id"), session.as_str().expect("a text"), "{span:#?}");
+        assert_eq!(span.text("session.id"), session.as_str().expect("should be a string"), "{span:#?}");
         let (start_ms, end_ms) = (span.start_ns as f64 / 1e6, (span.start_ns + span.duration_ns) as f64 / 1e6);
         // `Date.now()` has a resolution of milliseconds, and spans use another clock.
         assert!(start_ms >= before_ms - 5.0 && end_ms <= after_ms + 5.0, "{span:#?}");

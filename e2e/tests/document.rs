@@ -121,7 +121,7 @@ async fn a_page_restored_from_the_back_forward_cache_is_a_new_load() -> anyhow::
     let first = load_of_kind(&site, "navigate").await?;
     browser.driver.goto(format!("{}/notifications", site.server.base())).await?;
     browser.until("document.querySelector('main h1').innerText == 'Notifications'").await?;
-    let left_ms = browser.eval("return Date.now()").await?.as_f64().expect("a number");
+    let left_ms = browser.eval("return Date.now()").await?.as_f64().expect("should be a number");
     browser.driver.back().await?;
     browser.until("document.querySelector('article.crud')").await?;
     let why =
@@ -175,7 +175,7 @@ async fn a_prerendered_page_load_starts_at_activation() -> anyhow::Result<()> {
         Object.assign(link, { href: '/notifications', rel: 'external', id: 'there', textContent: 'there' });
         document.querySelector('main').prepend(link);
         return Date.now();";
-    let clicked_ms = browser.eval(link).await?.as_f64().expect("a number");
+    let clicked_ms = browser.eval(link).await?.as_f64().expect("should be a number");
     browser.click("#there").await?;
     browser.until("location.pathname == '/notifications' && document.querySelector('main h1')").await?;
     let activated = browser.eval("return performance.getEntriesByType('navigation')[0].activationStart").await?;

@@ -11,7 +11,7 @@ const RECORD_UNCAUGHT: &str = "
 ";
 
 struct Fault {
-    what: &'static str,
+    name: &'static str,
     script: &'static str,
     /// Whether spans are still expected.
     is_traced: bool,

@@ -134,15 +134,15 @@ async fn a_span_lasts_until_the_last_byte() -> anyhow::Result<()> {
     // `__sent` is not before the span's start, and the time below is read after the head has arrived and before the rest is
     // sent: a span that ended with the head could not last that long.
     let script = format!(
-        "const response = fetch('{url}');
+        "const promise = fetch('{url}');
          window.__sent = performance.now();
-         return response.then(response => {{
-         window.__text = response.text();
+         return promise.then(response => {{
+             window.__text = response.text();
              return response.status;
          }});"
     );
     assert_eq!(browser.eval(&script).await?, 200);
-    let least = browser.eval("return performance.now() - __sent").await?.as_f64().expect("a number");
+    let least = browser.eval("return performance.now() - __sent").await?.as_f64().expect("should be a number");
     foreign.finish_responses();
     let text = browser.eval("return __text").await?;
     assert!(text.as_str().is_some_and(|text| text.ends_with("and the rest")));
@@ -161,7 +161,7 @@ async fn spans_match_their_requests(path: &str) -> anyhow::Result<()> {
         .map(|(n, status)| {
             // 7 and 20 have no common divisor: each delay occurs once, in mixed order.
             let delay = Duration::from_millis(u64::from(n * 7 % CONCURRENT) * 60);
-            (HttpStatus::from_u16(*status).expect("a status code"), delay)
+            (HttpStatus::from_u16(*status).expect("a valid status code"), delay)
         })
         .collect();
     let (site, browser, foreign) = start(delays.clone()).await?;

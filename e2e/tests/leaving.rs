@@ -14,8 +14,8 @@ async fn page_loads(site: &Site, count: usize) -> Vec<TraceSummary> {
         Some(loads) => loads,
         None => {
             let mut text = String::new();
-            for summary in site.api.traces().await.expect("the list") {
-                let trace = site.api.trace_when(&summary.trace_id, |_| true).await.expect("a trace");
+            for summary in site.api.traces().await.expect("the list of traces") {
+                let trace = site.api.trace_when(&summary.trace_id, |_| true).await.expect("a stored trace");
                 text.push_str(&outline(&trace));
                 text.push('\n');
             }

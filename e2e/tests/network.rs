@@ -38,7 +38,7 @@ async fn page_clock_skew_ms(browser: &Browser) -> anyhow::Result<f64> {
                   while (performance.now() < end) { \
                       most = Math.max(most, performance.timeOrigin + performance.now() - Date.now()); \
                   } return most - 1;";
-    browser.eval(script).await?.as_f64().context("a number")
+    browser.eval(script).await?.as_f64().context("not a number")
 }
 
 fn pairs(trace: &Trace) -> Vec<(&Span, &Span)> {

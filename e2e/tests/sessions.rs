@@ -88,7 +88,7 @@ async fn session_ends(age: impl Fn(&mut Shared, u64), reason: &str) -> anyhow::R
     site.drain(&browser).await?;
     leave_application(&site, &browser).await?;
     let mut before = Shared::of(&browser).await?;
-    let now_ms = browser.eval("return Date.now()").await?.as_u64().context("a number")?;
+    let now_ms = browser.eval("return Date.now()").await?.as_u64().context("not a number")?;
     age(&mut before, now_ms);
     before.store(&browser).await?;
     browser.home(&site.server.base()).await?;
@@ -152,7 +152,7 @@ async fn an_active_session_continues() -> anyhow::Result<()> {
     site.drain(&browser).await?;
     leave_application(&site, &browser).await?;
     let mut shared = Shared::of(&browser).await?;
-    let now_ms = browser.eval("return Date.now()").await?.as_u64().context("a number")?;
+    let now_ms = browser.eval("return Date.now()").await?.as_u64().context("not a number")?;
     shared.started_ms = now_ms - 230 * MINUTE_MS;
     shared.active_ms = now_ms - 13 * MINUTE_MS;
     shared.store(&browser).await?;

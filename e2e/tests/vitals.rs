@@ -74,8 +74,8 @@ fn value(event: &LogRecord) -> f64 {
 }
 
 fn numbers(seen: &Value, list: &str, n: usize) -> Vec<f64> {
-    let entries = seen[list].as_array().expect("a list").iter();
-    entries.map(|entry| entry.as_f64().or_else(|| entry[n].as_f64()).expect("a number")).collect()
+    let entries = seen[list].as_array().expect("should be a list").iter();
+    entries.map(|entry| entry.as_f64().or_else(|| entry[n].as_f64()).expect("should be a number")).collect()
 }
 
 fn is_about(value: f64, expected: f64) -> bool {
@@ -139,16 +139,16 @@ async fn a_hidden_page_reports_all_web_vitals() -> anyhow::Result<()> {
     assert!(ids.iter().all(|id| *id == ids[0]), "one page view, one id: {ids:?}");
 
     // The values equal the browser's own measurements.
-    assert!(is_about(value(&found["ttfb"]), first_byte.as_f64().expect("a number")));
-    let paints = seen["fcp"].as_array().expect("a list").iter();
+    assert!(is_about(value(&found["ttfb"]), first_byte.as_f64().expect("should be a number")));
+    let paints = seen["fcp"].as_array().expect("should be a list").iter();
     let first = paints.filter(|paint| paint[0] == "first-contentful-paint").find_map(|paint| paint[1].as_f64());
-    assert!(is_about(value(&found["fcp"]), first.expect("a paint")));
+    assert!(is_about(value(&found["fcp"]), first.expect("should be a paint")));
     // Only the paints before the click count.
     let painted = numbers(&seen, "lcp", 0);
     assert!(painted.iter().any(|ms| is_about(value(&found["lcp"]), *ms)), "{painted:?}");
     assert!(found["lcp"].has("browser.web_vital.attribution.target"));
     // The shifts are in one session window, or it is the largest window.
-    let shifts: Vec<_> = seen["cls"].as_array().expect("a list").iter().filter(|shift| shift[1] == false).collect();
+    let shifts: Vec<_> = seen["cls"].as_array().expect("should be a list").iter().filter(|shift| shift[1] == false).collect();
     let sum: f64 = shifts.iter().filter_map(|shift| shift[0].as_f64()).sum();
     let cls = value(&found["cls"]);
     assert!(cls > 0.0 && cls <= sum + 1e-6, "{cls} of {shifts:?}");
@@ -158,7 +158,7 @@ async fn a_hidden_page_reports_all_web_vitals() -> anyhow::Result<()> {
     assert!(inp > 0.0 && inp <= longest, "{inp} of {seen}");
     // The element under the pointer: the button or its icon. The text is never recorded.
     let target = found["inp"].text("browser.web_vital.attribution.interaction_target");
-    let targets = seen["inp"].as_array().expect("a list").iter().filter_map(|entry| entry[2].as_str());
+    let targets = seen["inp"].as_array().expect("should be a list").iter().filter_map(|entry| entry[2].as_str());
     assert!(
         targets.map(str::to_owned).any(|name| target.split(['.', '#']).next() == Some(&name)),
         "{target} of {seen}"
@@ -208,7 +208,7 @@ async fn a_long_frame_is_reported_with_the_responsible_scripts() -> anyhow::Resu
     let (site, browser) = start().await?;
     browser.eval("__busy(200)").await?;
     browser.until("__busy_frame()").await?;
-    let seen = browser.eval("return __busy_frame()[1]").await?.as_f64().expect("a number");
+    let seen = browser.eval("return __busy_frame()[1]").await?.as_f64().expect("should be a number");
     let name = "browser.long_animation_frame";
     let duration = format!("{name}.duration");
     let is_ours = |event: &&LogRecord| is_about(event.number(&duration), seen);
