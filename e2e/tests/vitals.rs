@@ -148,7 +148,8 @@ async fn a_hidden_page_reports_all_web_vitals() -> anyhow::Result<()> {
     assert!(painted.iter().any(|ms| is_about(value(&found["lcp"]), *ms)), "{painted:?}");
     assert!(found["lcp"].has("browser.web_vital.attribution.target"));
     // The shifts are in one session window, or it is the largest window.
-    let shifts: Vec<_> = seen["cls"].as_array().expect("should be a list").iter().filter(|shift| shift[1] == false).collect();
+    let shifts: Vec<_> =
+        seen["cls"].as_array().expect("should be a list").iter().filter(|shift| shift[1] == false).collect();
     let sum: f64 = shifts.iter().filter_map(|shift| shift[0].as_f64()).sum();
     let cls = value(&found["cls"]);
     assert!(cls > 0.0 && cls <= sum + 1e-6, "{cls} of {shifts:?}");
