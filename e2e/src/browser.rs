@@ -10,8 +10,9 @@ use tokio::process::{Child, Command};
 
 use crate::{api::eventually, required};
 
-/// A script that runs before every document. It records violations of the content security policy, and adds functions that throw
-/// or reject from within the page: Chromium hides errors of WebDriver scripts from the page's error handlers.
+/// A script that runs before every document. It records violations of the content security policy, and adds functions
+/// that throw or reject from within the page: Chromium hides errors of WebDriver scripts from the page's error
+/// handlers.
 const HELPERS: &str = "
     window.__violations = [];
     document.addEventListener('securitypolicyviolation',

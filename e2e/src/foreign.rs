@@ -48,10 +48,10 @@ struct Shared {
     delayed_count: AtomicUsize,
 }
 
-/// A server on 127.0.0.1 that accepts requests from any page (CORS `*`). It never responds to `/hang`, responds to `/parts` in two
-/// parts, to `/delayed` with the delays of [`Foreign::start`], to `/moved` with a redirect to `/plain`, to `/large` with a large
-/// body, to `/nothing` with 204, and to all other paths at once. Any page may read its timing, except for `/hidden/…`, which
-/// responds like the rest of that path.
+/// A server on 127.0.0.1 that accepts requests from any page (CORS `*`). It never responds to `/hang`, responds to
+/// `/parts` in two parts, to `/delayed` with the delays of [`Foreign::start`], to `/moved` with a redirect to `/plain`,
+/// to `/large` with a large body, to `/nothing` with 204, and to all other paths at once. Any page may read its timing,
+/// except for `/hidden/…`, which responds like the rest of that path.
 #[derive(Debug)]
 pub struct Foreign {
     addr: SocketAddr,
@@ -60,7 +60,8 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Starts it. The response to the n-th request to `/delayed` has the status code and the delay of the n-th item of `delays`.
+    /// Starts it. The response to the n-th request to `/delayed` has the status code and the delay of the n-th item of
+    /// `delays`.
     ///
     /// # Errors
     /// Returns an error if it cannot listen.

@@ -120,8 +120,9 @@ impl Site {
 
     /// Waits until all records that the page has created so far have arrived.
     ///
-    /// Spans arrive in the order in which they end, and events in the order in which they happen, so a request and an error of
-    /// the page are sent and awaited as the last ones. The server's own spans are exported separately and are not awaited.
+    /// Spans arrive in the order in which they end, and events in the order in which they happen, so a request and an
+    /// error of the page are sent and awaited as the last ones. The server's own spans are exported separately and are
+    /// not awaited.
     ///
     /// # Errors
     /// Returns an error if this times out.

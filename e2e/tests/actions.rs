@@ -123,8 +123,8 @@ async fn a_click_without_a_request_is_not_an_action() -> anyhow::Result<()> {
 #[tokio::test]
 async fn an_action_that_the_application_does_not_report_has_a_stable_name() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    // In this order: `data-action`, `aria-label`, id, name, the text of a button, the template of the page that a link leads
-    // to.
+    // In this order: `data-action`, `aria-label`, id, name, the text of a button, the template of the page that a link
+    // leads to.
     let cases = [
         ("<button data-action='Say' aria-label='No' id='no'>No</button>", "Say"),
         ("<button aria-label='Hear' id='no' name='no'>No</button>", "Hear"),

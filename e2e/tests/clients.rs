@@ -99,7 +99,8 @@ fn wholes(numbers: &[i64]) -> Value {
     Value::Array(numbers.iter().copied().map(Value::Int).collect())
 }
 
-/// Returns a span with the fields of `stored` that are not compared: resource, scope, and the flags, which differ between SDKs.
+/// Returns a span with the fields of `stored` that are not compared: resource, scope, and the flags, which differ
+/// between SDKs.
 fn base_span(ids: &Ids, stored: &Span) -> Result<Span> {
     let (trace_id, span_id) = (TraceId::from_hex(&ids.trace_id)?, SpanId::from_hex(&ids.span_id)?);
     let mut span = Span::new(trace_id, span_id, Arc::clone(&stored.resource), Arc::clone(&stored.scope));

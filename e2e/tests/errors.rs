@@ -14,8 +14,8 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
     Ok((site, browser))
 }
 
-/// Waits for the exception from this source whose message contains `message` and for the page load, and returns the trace and
-/// the record.
+/// Waits for the exception from this source whose message contains `message` and for the page load, and returns the
+/// trace and the record.
 async fn exception(site: &Site, source: &str, message: &str) -> anyhow::Result<(Trace, LogRecord)> {
     let is = |log: &&LogRecord| {
         log.event_name == "exception" && log.is(SOURCE, source) && log.text("exception.message").contains(message)

@@ -192,8 +192,8 @@ async fn spans_match_their_requests(path: &str) -> anyhow::Result<()> {
         let is = |span: &&Span| span.number("http.response.status_code") == f64::from(status.as_u16());
         let found: Vec<_> = spans.iter().filter(is).collect();
         assert_eq!(found.len(), 1, "{status}");
-        // The span lasts at least as long as the server's delay, and at most until the page has read the body. If times were
-        // mixed up, at least one span would violate one of the two.
+        // The span lasts at least as long as the server's delay, and at most until the page has read the body. If times
+        // were mixed up, at least one span would violate one of the two.
         let (least, most) = (delay.as_secs_f64() * 1e3, most[&status.as_u16()]);
         let took = ms(found[0]);
         if took < least - 1.0 || took > most + 1.0 {

@@ -9,8 +9,8 @@ use throughline_inspector_api::{Span, Trace};
 const DELAYS_MS: [(u64, u64); 5] = [(0, 0), (20, 20), (100, 20), (20, 100), (300, 50)];
 const CLOCK_SKEWS_S: [i64; 3] = [0, 3, -3600];
 const REQUESTS: usize = 20;
-/// The number of attempts: a busy machine delays packets temporarily, an error in the measurement persists. So a wrong median is
-/// measured again.
+/// The number of attempts: a busy machine delays packets temporarily, an error in the measurement persists. So a wrong
+/// median is measured again.
 const TRIES: usize = 3;
 /// The tolerance of the median of the measured totals.
 const TOTAL_TOLERANCE_MS: f64 = 3.0;
@@ -30,9 +30,9 @@ fn ms(span: &Span, key: &str) -> f64 {
     span.number(&format!("throughline.{key}"))
 }
 
-/// Returns the offset of the page's clock from the machine's, in milliseconds. `Date.now()` is rounded down to milliseconds, so
-/// the difference is the offset plus 0 to 1; the largest of many is the offset plus 1, because a pause between the two readings
-/// only makes the difference smaller.
+/// Returns the offset of the page's clock from the machine's, in milliseconds. `Date.now()` is rounded down to
+/// milliseconds, so the difference is the offset plus 0 to 1; the largest of many is the offset plus 1, because a pause
+/// between the two readings only makes the difference smaller.
 async fn page_clock_skew_ms(browser: &Browser) -> anyhow::Result<f64> {
     let script = "let most = -Infinity; const end = performance.now() + 60; \
                   while (performance.now() < end) { \

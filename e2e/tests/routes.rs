@@ -67,7 +67,8 @@ async fn following_a_link_and_going_back_are_spans_named_by_route() -> anyhow::R
     back.child(change, "GET /api/activities/home");
     assert_ne!(back.trace_id, trace.trace_id);
 
-    // The document was not reloaded, and each change is reported once, although both the application and the tracer detect it.
+    // The document was not reloaded, and each change is reported once, although both the application and the tracer
+    // detect it.
     assert_eq!(browser.eval("return window.__same").await?, true);
     site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, ["navigate /@{handle}", "navigate /"]);

@@ -80,8 +80,8 @@ fn named(variable: &str) -> Result<Option<PathBuf>> {
     Ok(Some(path))
 }
 
-/// Finds `lib/faketime/…` or `lib/<architecture>/faketime/…`. The server is multi-threaded, so it requires that variant of the
-/// library.
+/// Finds `lib/faketime/…` or `lib/<architecture>/faketime/…`. The server is multi-threaded, so it requires that variant
+/// of the library.
 fn find_faketime(lib: &Path) -> Option<PathBuf> {
     const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
     let direct = lib.join(LIBRARY);

@@ -1,5 +1,5 @@
-//! Builds a fresh application, `e2e/fresh-app`, which adds Throughline in three lines on the server and one in the page. It is
-//! copied to a temporary folder, built there against this workspace, and tested in Chromium.
+//! Builds a fresh application, `e2e/fresh-app`, which adds Throughline in three lines on the server and one in the
+//! page. It is copied to a temporary folder, built there against this workspace, and tested in Chromium.
 
 use std::{
     fs,

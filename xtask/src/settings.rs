@@ -1,7 +1,8 @@
 //! Checks that the places that document settings agree.
 //!
-//! The source is the output of `throughline settings`, a Markdown table. The README must contain it literally, `.env.example`
-//! must contain every environment variable in it, and no document may contain one of ours that the server does not have.
+//! The source is the output of `throughline settings`, a Markdown table. The README must contain it literally,
+//! `.env.example` must contain every environment variable in it, and no document may contain one of ours that the
+//! server does not have.
 
 use std::{collections::BTreeSet, fs, path::Path, process::Command};
 

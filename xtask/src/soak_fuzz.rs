@@ -1,7 +1,8 @@
 //! Runs every fuzz target for a limited time.
 //!
-//! `cargo fuzz` requires a nightly compiler for its address sanitizer. Our code is safe Rust, so the targets look for violated
-//! invariants, and the pinned compiler can instrument for coverage: libFuzzer runs as with `cargo fuzz run --sanitizer none`.
+//! `cargo fuzz` requires a nightly compiler for its address sanitizer. Our code is safe Rust, so the targets look for
+//! violated invariants, and the pinned compiler can instrument for coverage: libFuzzer runs as with `cargo fuzz run
+//! --sanitizer none`.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -23,7 +24,8 @@ const INPUT_S: u32 = 10;
 pub(crate) fn fuzz(workspace: &Workspace, each: Duration) -> Result<()> {
     let manifest = workspace.root.join("fuzz/Cargo.toml");
     ensure!(process::find("c++").is_some(), "libFuzzer requires a C++ compiler; on Debian: apt-get install g++");
-    // With an explicit `--target`, the flags do not apply to build scripts and procedural macros, which must not be instrumented.
+    // With an explicit `--target`, the flags do not apply to build scripts and procedural macros, which must not be
+    // instrumented.
     let host = host()?;
     let target = workspace.target.join("fuzz");
     let mut build =

@@ -54,7 +54,8 @@ pub(crate) fn list() {
     }
 }
 
-/// Runs all steps, or `only` one; stops at the first that fails. The last line is the number of tests that passed and failed.
+/// Runs all steps, or `only` one; stops at the first that fails. The last line is the number of tests that passed and
+/// failed.
 pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode> {
     let steps: Vec<&Step> = STEPS.iter().filter(|step| only.is_none_or(|only| only == step.name)).collect();
     ensure!(

@@ -18,8 +18,8 @@ use super::{
 };
 use crate::{compress, tools, workspace::Workspace};
 
-/// The target for the bytes that the tracer with default features adds to a page in Leptos: the module and wasm-bindgen's glue,
-/// brotli 11.
+/// The target for the bytes that the tracer with default features adds to a page in Leptos: the module and
+/// wasm-bindgen's glue, brotli 11.
 const TARGET_BYTES: i64 = 14_000;
 /// The limit as long as the target is missed. It is lowered with every byte that is saved, never raised.
 const CEILING_BYTES: i64 = 20_100;

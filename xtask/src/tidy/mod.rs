@@ -1,5 +1,5 @@
-//! Rules that neither the compiler nor clippy checks: allowed dependencies, re-exports, mentions of the demo in the product,
-//! where attribute keys are written, the length of files.
+//! Rules that neither the compiler nor clippy checks: allowed dependencies, re-exports, mentions of the demo in the
+//! product, where attribute keys are written, the length of files.
 
 mod exports;
 mod fuzz;

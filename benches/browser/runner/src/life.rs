@@ -39,7 +39,7 @@ impl Sample {
 
 /// Creates `spans` spans in one page, `requests` of them by requests.
 pub(crate) async fn measure(stub: &Stub, spans: u64, requests: u64) -> Result<Outcome> {
-    ensure!(spans >= STEPS && requests <= spans, "there must be at least {STEPS} spans, and at most as many requests");
+    ensure!(spans >= STEPS && requests <= spans, "--spans must be at least {STEPS}, and --requests at most --spans");
     let browser = page::browser().await?;
     stub.forget();
     page::open(&browser, stub, OURS).await?;

@@ -30,7 +30,8 @@ pub(crate) struct SeenSpan {
     pub(crate) item: Option<u64>,
 }
 
-/// Returns the spans in `body`, which was posted to `path`. A body without spans is not an error; a body that cannot be decoded is.
+/// Returns the spans in `body`, which was posted to `path`. A body without spans is not an error; a body that cannot be
+/// decoded is.
 pub(crate) fn spans(path: &str, content_type: &str, content_encoding: &str, body: &[u8]) -> Result<Vec<SeenSpan>> {
     let mut unpacked = Vec::new();
     let body = if content_encoding.eq_ignore_ascii_case("gzip") {

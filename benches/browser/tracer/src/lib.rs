@@ -1,5 +1,5 @@
-//! The calls of the tracer by the benchmark's pages. Nothing else in `benches/` uses `throughline_browser`, so that a change of
-//! its interface affects only this file.
+//! The calls of the tracer by the benchmark's pages. Nothing else in `benches/` uses `throughline_browser`, so that a
+//! change of its interface affects only this file.
 
 use std::future::ready;
 

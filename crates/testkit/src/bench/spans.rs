@@ -86,7 +86,8 @@ pub fn text(attributes: &[Attribute], key: &str) -> Option<String> {
     })
 }
 
-/// Returns an `ExportTraceServiceRequest` in JSON with a span for each trace id, span id and name. The ids are not validated.
+/// Returns an `ExportTraceServiceRequest` in JSON with a span for each trace id, span id and name. The ids are not
+/// validated.
 #[must_use]
 pub fn as_json(spans: &[(&str, &str, &str)]) -> String {
     let start_ns = now_ns();
