@@ -74,7 +74,7 @@ impl Foreign {
             delays,
             delayed_count: AtomicUsize::default(),
         });
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let router = Router::new().fallback(respond).with_state(Arc::clone(&shared));
         let task = tokio::spawn(async move {
             // best effort: it runs until the test ends.
             let _ = axum::serve(listener, router).await;
@@ -127,7 +127,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn respond(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
     lock(&shared.requests).push(ReceivedRequest {
         method: parts.method.to_string(),

@@ -130,10 +130,10 @@ async fn an_action_that_the_application_does_not_report_has_a_stable_name() -> a
         ("<button aria-label='Hear' id='no' name='no'>No</button>", "Hear"),
         ("<button id='Known' name='no'>No</button>", "Known"),
         ("<button name='Named'>No</button>", "Named"),
-        ("<button>Words on it</button>", "Words on it"),
-        ("<a href='/@andrewbrown?a=b#c'>Words of somebody</a>", "a /@{handle}"),
-        ("<a href='https://elsewhere.example/@andrewbrown'>Words of somebody</a>", "a"),
-        ("<a href='/unknown/quokka'>Words of somebody</a>", "a"),
+        ("<button>Label</button>", "Label"),
+        ("<a href='/@andrewbrown?a=b#c'>Text of a user</a>", "a /@{handle}"),
+        ("<a href='https://elsewhere.example/@andrewbrown'>Text of a user</a>", "a"),
+        ("<a href='/unknown/quokka'>Text of a user</a>", "a"),
     ];
     for (html, name) in cases {
         add(&browser, html, "click", "fetch('/api/users?by=action').then(r => r.text());").await?;
@@ -159,7 +159,7 @@ async fn an_action_that_the_application_does_not_report_has_a_stable_name() -> a
     site.drain(&browser).await?;
     assert_eq!(actions(&site).await?.len(), cases.len() + 3);
     let everything = site.all_records().await?;
-    assert!(!everything.contains("zqxj") && !everything.contains("Words of somebody"));
+    assert!(!everything.contains("zqxj") && !everything.contains("Text of a user"));
     browser.quit().await
 }
 

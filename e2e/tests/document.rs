@@ -84,7 +84,7 @@ async fn a_page_load_has_milestones_and_spans_for_the_document_and_its_resources
     let styles: Vec<_> = resources.iter().filter(|span| span.text_ends_with("url.full", ".css")).collect();
     assert_eq!(styles.len(), 2, "the tokens and the page's own style sheet in\n{}", outline(&trace));
     assert!(styles.iter().all(|span| span.text("browser.resource.initiator_type") == "link"), "{}", outline(&trace));
-    // The browser fetches both before the page's first script runs, and says so.
+    // The browser fetches both before the page's first script runs.
     assert!(["link", "script", "other"].contains(&kind_of(".js")));
     assert!(["link", "fetch", "other"].contains(&kind_of(".wasm")));
     assert_eq!(kind_of(".svg?n=0"), "img");

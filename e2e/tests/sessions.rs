@@ -75,9 +75,9 @@ async fn reloads_and_tabs_share_one_session() -> anyhow::Result<()> {
     let records = site.log_records().await?;
     assert!(records.iter().all(|record| record.text_value("session.id") == Some(&shared.id)), "{records:#?}");
     // It started once, without a previous session.
-    let begun: Vec<_> = records.iter().filter(|record| record.event_name == "session.start").collect();
-    assert_eq!(begun.len(), 1, "{begun:#?}");
-    assert_eq!(begun[0].text_value("session.previous_id"), None);
+    let started: Vec<_> = records.iter().filter(|record| record.event_name == "session.start").collect();
+    assert_eq!(started.len(), 1, "{started:#?}");
+    assert_eq!(started[0].text_value("session.previous_id"), None);
     assert!(!records.iter().any(|record| record.event_name == "session.end"));
     browser.quit().await
 }
@@ -102,9 +102,9 @@ async fn session_ends(age: impl Fn(&mut Shared, u64), reason: &str) -> anyhow::R
     // The new session starts with the page and refers to the previous one.
     let is_start = |trace: &Trace| trace.trace_id == found[1].trace_id && !trace.events("session.start").is_empty();
     let trace = site.api.trace_where("session.start in the page's trace", is_start).await?;
-    let [begun] = trace.events("session.start")[..] else { panic!("{:#?}", trace.logs) };
-    assert_eq!(begun.text("session.id"), after.id);
-    assert_eq!(begun.text("session.previous_id"), before.id);
+    let [started] = trace.events("session.start")[..] else { panic!("{:#?}", trace.logs) };
+    assert_eq!(started.text("session.id"), after.id);
+    assert_eq!(started.text("session.previous_id"), before.id);
 
     // The old session ended at its last activity, although no page was open to report it.
     let ended = site.log_record("session.end", |record| record.event_name == "session.end").await?;

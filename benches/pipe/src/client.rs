@@ -13,7 +13,7 @@ use throughline_otlp::{Encoding, Signal, Span, encode_traces};
 
 use crate::load::{BATCH_SPANS, Load};
 
-/// The trace id of one batch in this number is kept, for the reads.
+/// One trace id is kept for the reads in every this number of batches.
 const SAMPLE_BATCHES: u64 = 2;
 
 /// Prepared requests, and some of the trace ids in them.

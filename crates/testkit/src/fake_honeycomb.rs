@@ -183,13 +183,13 @@ impl FakeHoneycomb {
         self.shared.kept().data_points.clone()
     }
 
-    /// Returns every request that was received, whatever its response.
+    /// Returns every received request, including rejected ones.
     #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.kept().requests.clone()
     }
 
-    /// Waits until `count` different spans have been kept.
+    /// Waits until `count` distinct spans have been kept.
     ///
     /// # Errors
     /// Returns an error with the numbers received if they do not arrive within `timeout`.
@@ -197,7 +197,7 @@ impl FakeHoneycomb {
         self.wait_until(timeout, |kept| kept.distinct.len() >= count).await
     }
 
-    /// Waits until `count` different log records have been kept.
+    /// Waits until `count` distinct log records have been kept.
     ///
     /// # Errors
     /// Returns an error with the numbers received if they do not arrive within `timeout`.
@@ -205,7 +205,7 @@ impl FakeHoneycomb {
         self.wait_until(timeout, |kept| kept.distinct_logs.len() >= count).await
     }
 
-    /// Waits until `count` different data points have been kept.
+    /// Waits until `count` distinct data points have been kept.
     ///
     /// # Errors
     /// Returns an error with the numbers received if they do not arrive within `timeout`.
@@ -213,7 +213,7 @@ impl FakeHoneycomb {
         self.wait_until(timeout, |kept| kept.distinct_data_points.len() >= count).await
     }
 
-    /// Waits until `count` requests have been received, whatever their responses.
+    /// Waits until `count` requests have been received, including rejected ones.
     ///
     /// # Errors
     /// Returns an error with the numbers received if they do not arrive within `timeout`.
