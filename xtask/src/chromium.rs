@@ -39,10 +39,26 @@ pub(crate) fn ensure() -> Result<TestTools> {
             format!("the browser tests require Debian packages: sudo apt-get update && sudo {install}")
         });
     }
+    self::install(&PACKAGES)?;
+    locate().with_context(|| format!("a tool is still missing after `{install}`"))
+}
+
+/// Installs Debian packages.
+///
+/// # Errors
+///
+/// Returns an error with the command to run if apt does not exist or this user cannot install packages.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let install = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+    if process::find("apt-get").is_none() {
+        bail!("the browser tests require these programs, named as in Debian: {}; install them", packages.join(", "));
+    }
+    if !is_root() {
+        bail!("the browser tests require Debian packages: sudo apt-get update && sudo {install}");
+    }
     println!("installing packages for the browser tests: {install}");
     process::run(apt().arg("update"))?;
-    process::run(apt().args(["install", "-y", "--no-install-recommends"]).args(PACKAGES))?;
-    locate().with_context(|| format!("a tool is still missing after `{install}`"))
+    process::run(apt().args(["install", "-y", "--no-install-recommends"]).args(packages))
 }
 
 pub(crate) fn apt() -> Command {

@@ -11,13 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use crate::{
-    dist::{self, Profile},
-    process,
-    progress::show,
-    tools::Toolbox,
-    workspace::Workspace,
-};
+use crate::{process, progress::show, tools::Toolbox, workspace::Workspace};
 
 const SOURCES: &str = "e2e/fresh-app";
 const SERVER: &str = "src/main.rs";
@@ -52,7 +46,7 @@ pub(crate) fn build(workspace: &Workspace, toolbox: &Toolbox) -> Result<FreshApp
     process::run(within(workspace, folder.path(), &mut workspace.cargo(&["build", "--offline"])))?;
     let server = build.elapsed();
     let build = Instant::now();
-    process::run(within(workspace, &folder.path().join("page"), &mut dist::trunk(toolbox, Profile::Dev)?))?;
+    process::run(within(workspace, &folder.path().join("page"), &mut trunk(toolbox)?))?;
     let page = build.elapsed();
 
     println!("built the server of the fresh application in {} and its page in {}", show(server), show(page));
@@ -72,6 +66,19 @@ pub(crate) fn build(workspace: &Workspace, toolbox: &Toolbox) -> Result<FreshApp
     let binary = workspace.target.join("debug").join(format!("notes{}", std::env::consts::EXE_SUFFIX));
     ensure!(binary.exists(), "cargo did not create {}", binary.display());
     Ok(FreshApp { folder, binary })
+}
+
+/// Returns the command `trunk build` for the page in the working directory, offline.
+fn trunk(toolbox: &Toolbox) -> Result<Command> {
+    let mut trunk = toolbox.command("trunk")?;
+    trunk.args(["build", "--offline=true", "--locked=true"]);
+    // NO_COLOR may have any value; Trunk accepts only `true` and `false`.
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        trunk.env("NO_COLOR", "true");
+    } else {
+        trunk.env_remove("NO_COLOR");
+    }
+    Ok(trunk)
 }
 
 /// Sets `command` to run in `folder` with the target directory of this workspace, so that not everything is compiled again.

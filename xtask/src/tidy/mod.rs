@@ -1,5 +1,5 @@
 //! Rules that neither the compiler nor clippy checks: allowed dependencies, re-exports, mentions of the demo in the
-//! product, where attribute keys are written, the length of files.
+//! product, where attribute keys are written, the length of files, words to avoid.
 
 mod exports;
 mod fuzz;
@@ -9,6 +9,7 @@ mod peers;
 mod pins;
 mod product;
 mod source;
+mod words;
 
 use std::{fs, path::Path};
 
@@ -31,6 +32,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     problems.extend(pins::check(workspace)?);
     problems.extend(fresh_app::check(workspace)?);
     problems.extend(product::check(&workspace.root)?);
+    problems.extend(words::check(workspace)?);
     let files = sources(&workspace.root)?;
     problems.extend(exports::check(&files));
     for (path, text) in &files {
