@@ -31,7 +31,7 @@ impl Server {
 
     /// Returns the address of the OTLP/HTTP receiver for programs.
     pub(crate) fn receiver(&self) -> SocketAddr {
-        self.process.trusted_addr()
+        self.process.otlp_addr()
     }
 
     /// Returns its CPU time so far in seconds, in user mode and in the kernel.

@@ -141,7 +141,7 @@ impl ServerProcess {
     /// # Panics
     /// Panics under the same condition as [`ServerProcess::addr`].
     #[must_use]
-    pub fn trusted_addr(&self) -> SocketAddr {
+    pub fn otlp_addr(&self) -> SocketAddr {
         socket_address(&self.addresses.otlp_http)
     }
 
