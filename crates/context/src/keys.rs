@@ -51,7 +51,7 @@ pub const CLIENT_REPORTED: &str = "throughline.client_reported";
 /// The time at which the server received a browser's span, in Unix nanoseconds.
 pub const RECEIVED_NS: &str = "throughline.received_ns";
 /// Set if a browser's times are far from the time at which they were received (clock skew). The times are not changed.
-pub const TIME_SKEWED: &str = "throughline.time.far_off";
+pub const TIME_SKEWED: &str = "throughline.time.skewed";
 /// The kind of a user action: `click`, `submit`, `key`.
 pub const ACTION_KIND: &str = "throughline.action.kind";
 /// The stable name of the target of a user action.

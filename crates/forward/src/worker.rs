@@ -359,7 +359,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
     /// Stores an entry in the quarantine. This is done before the cursor advances: after a crash in between, the same entry is
     /// stored again, instead of being lost.
     async fn note(&self, entry: Quarantined) {
-        if let Err(error) = self.outbox.quarantined(&self.name, entry).await {
+        if let Err(error) = self.outbox.quarantine(&self.name, entry).await {
             tracing::error!(sink = %self.name, %error, "cannot store an entry of the quarantine");
         }
     }

@@ -143,7 +143,7 @@ fn store(settings: &Settings) -> anyhow::Result<Store> {
     let (dir, retention) = (&settings.data_dir, &settings.retention);
     let opened = match Store::open_with(dir, retention.clone()) {
         Err(StoreError::Corrupt(reason)) => {
-            let renamed = throughline_store::quarantined(dir).context("cannot rename the damaged trace store")?;
+            let renamed = throughline_store::move_damaged_file(dir).context("cannot rename the damaged trace store")?;
             // The log is not set up yet.
             eprintln!(
                 "throughline: the trace store is damaged ({reason}); it was renamed to `{}`, and an empty one was created",

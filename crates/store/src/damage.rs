@@ -12,7 +12,7 @@ use crate::{append::unix_s, sqlite::FILE};
 ///
 /// # Errors
 /// An I/O error if the file cannot be renamed.
-pub fn quarantined(dir: &Path) -> io::Result<PathBuf> {
+pub fn move_damaged_file(dir: &Path) -> io::Result<PathBuf> {
     let name = format!("{FILE}.damaged-{}", unix_s());
     let mut aside = dir.join(&name);
     // The name is taken if this is called twice within a second.

@@ -37,7 +37,7 @@ mod writer;
 pub use crate::{
     archive::Archive,
     backup::backup,
-    damage::quarantined,
+    damage::move_damaged_file,
     error::StoreError,
     facts::TraceFacts,
     inspect::{FileInspection, Inspection, inspect},

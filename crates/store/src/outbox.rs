@@ -182,7 +182,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`StoreError::Full`], or an error of the database.
-    pub async fn quarantined(&self, sink: &SinkCursor, entry: Quarantined) -> Result<(), StoreError> {
+    pub async fn quarantine(&self, sink: &SinkCursor, entry: Quarantined) -> Result<(), StoreError> {
         let sink = sink.clone();
         self.with(move |connection| {
             let transaction = connection.transaction()?;
@@ -305,9 +305,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let outbox = Outbox::open(dir.path()).unwrap();
         for place in [3, 5, 5] {
-            outbox.quarantined(&sink("a"), entry(place)).await.unwrap();
+            outbox.quarantine(&sink("a"), entry(place)).await.unwrap();
         }
-        outbox.quarantined(&sink("b"), entry(4)).await.unwrap();
+        outbox.quarantine(&sink("b"), entry(4)).await.unwrap();
         assert_eq!(outbox.quarantined_by(&sink("a"), 10).await.unwrap(), [entry(5), entry(3)]);
         assert_eq!(outbox.quarantined_by(&sink("a"), 1).await.unwrap(), [entry(5)]);
         {
@@ -316,7 +316,7 @@ mod tests {
                  INSERT INTO quarantined SELECT 'a', i, NULL, NULL, 1, 0, 'x' FROM n";
             connection.execute_batch(many).unwrap();
         }
-        outbox.quarantined(&sink("a"), entry(20_000)).await.unwrap();
+        outbox.quarantine(&sink("a"), entry(20_000)).await.unwrap();
         let kept = outbox.quarantined_by(&sink("a"), usize::MAX).await.unwrap();
         assert_eq!((kept.len(), kept[0].place), (10_000, 20_000));
         assert_eq!(outbox.quarantined_by(&sink("b"), 10).await.unwrap().len(), 1);
