@@ -86,7 +86,7 @@ async fn a_damaged_file_is_renamed_and_a_new_one_is_created() {
     for round in 1..=3_usize {
         fs::write(dir.path().join("traces.db"), format!("damaged {round}")).unwrap();
         fs::write(dir.path().join("traces.db-wal"), "log").unwrap();
-        let aside = quarantined(dir.path()).unwrap();
+        let aside = move_damaged_file(dir.path()).unwrap();
         assert_eq!(fs::read_to_string(&aside).unwrap(), format!("damaged {round}"));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2 * round, "it is moved with its log, to a new name");
     }
