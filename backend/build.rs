@@ -1,4 +1,4 @@
-//! Compiles the program again when the built page changes: its files are embedded.
+//! Recompiles the program when the built page changes, because its files are embedded.
 
 fn main() {
     println!("cargo::rerun-if-changed=../frontend/dist");

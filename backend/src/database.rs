@@ -1,4 +1,4 @@
-//! SQLite, one span a statement.
+//! The SQLite database, with one span per statement.
 
 use std::{
     fs::OpenOptions,
@@ -12,17 +12,17 @@ use tracing::Span;
 
 use crate::{error::ApiError, schema};
 
-/// The name of the database in spans.
+/// The value of `db.namespace` in spans.
 const NAMESPACE: &str = "cruddur";
 
-/// Cruddur's data.
+/// The database of Cruddur.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     connection: Arc<Mutex<Connection>>,
 }
 
 impl Database {
-    /// Opens or makes `cruddur.db` in `directory`.
+    /// Opens or creates `cruddur.db` in `directory`.
     pub(crate) fn open(directory: &Path) -> anyhow::Result<Self> {
         let path = directory.join("cruddur.db");
         private(&path)?;
@@ -32,13 +32,13 @@ impl Database {
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
-    /// Whether it answers.
+    /// Whether the database responds to a query.
     pub(crate) async fn is_ready(&self) -> bool {
         self.call(|session| Ok(session.untraced().query_row("SELECT 1", [], |_| Ok(()))?)).await.is_ok()
     }
 
-    /// Runs `work` in one transaction, on a thread where it may block, inside the current span. An error leaves no trace in
-    /// the data.
+    /// Runs `work` in one transaction, on a thread where it may block, inside the current span. The transaction is rolled back
+    /// on an error.
     pub(crate) async fn call<T, F>(&self, work: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
@@ -59,7 +59,7 @@ impl Database {
             Ok(result) => result,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                // Only when the server is going down.
+                // The task was cancelled: only when the runtime shuts down.
                 Err(_) => {
                     Err(ApiError::new(http::StatusCode::SERVICE_UNAVAILABLE, "stopping", "the server is stopping"))
                 }
@@ -68,7 +68,7 @@ impl Database {
     }
 }
 
-/// Makes the file, if it is not there, for this user alone; SQLite gives its companions the same mode.
+/// Creates the file, if it does not exist, readable only by this user; SQLite creates its companion files with the same mode.
 fn private(path: &Path) -> std::io::Result<()> {
     let mut options = OpenOptions::new();
     options.append(true).create(true);
@@ -77,7 +77,7 @@ fn private(path: &Path) -> std::io::Result<()> {
     options.open(path).map(drop)
 }
 
-/// A poisoned lock is taken all the same: the transaction of the one that panicked was rolled back.
+/// Locks the connection. A poisoned lock is ignored, because the transaction of the thread that panicked was rolled back.
 fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
     connection.lock().unwrap_or_else(PoisonError::into_inner)
 }

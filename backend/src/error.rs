@@ -1,4 +1,4 @@
-//! The one error of the API, and how it becomes a response.
+//! The error type of the API and its responses.
 
 use axum::{
     Json,
@@ -8,7 +8,7 @@ use axum::{
 use cruddur_shared::error::{ErrorBody, ErrorDetail};
 use http::StatusCode;
 
-/// A refused or failed request.
+/// A rejected or failed request.
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
@@ -51,7 +51,7 @@ impl From<JsonRejection> for ApiError {
     fn from(rejection: JsonRejection) -> Self {
         let status = rejection.status();
         let (code, message) = match &rejection {
-            JsonRejection::JsonDataError(_) => ("invalid_body", "the body is JSON, but not what this address accepts"),
+            JsonRejection::JsonDataError(_) => ("invalid_body", "the JSON body does not have the expected fields"),
             JsonRejection::JsonSyntaxError(_) => ("invalid_json", "the body is not valid JSON"),
             JsonRejection::MissingJsonContentType(_) => {
                 ("unsupported_media_type", "send the body with `content-type: application/json`")
@@ -65,7 +65,7 @@ impl From<JsonRejection> for ApiError {
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
-        Self::bad_request("invalid_query", format!("the query is not understood: {}", rejection.body_text()))
+        Self::bad_request("invalid_query", format!("the query is not valid: {}", rejection.body_text()))
     }
 }
 
@@ -76,7 +76,7 @@ impl From<rusqlite::Error> for ApiError {
     }
 }
 
-/// What a handler that panicked answers.
+/// Returns the response for a handler that panicked.
 #[allow(clippy::needless_pass_by_value)] // the signature is tower-http's
 pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     let what = panic
@@ -86,16 +86,16 @@ pub(crate) fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Respon
         .unwrap_or("unknown");
     tracing::error!(panic = what, "a handler panicked");
     throughline_axum::record_panic(&*panic);
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke on the server; it has been recorded")
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal server error; it has been logged")
         .into_response()
 }
 
-/// `/api/…` that does not exist.
+/// Returns the error for an address below `/api` that does not exist.
 pub(crate) async fn no_such_api() -> ApiError {
     ApiError::not_found("no_such_address", "there is nothing at this address")
 }
 
-/// An address that exists, asked in a way that it does not take.
+/// Returns the error for a method that an address does not accept.
 pub(crate) async fn wrong_method() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not accept that method")
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not accept this method")
 }

@@ -1,10 +1,10 @@
 //! The attribute keys of Cruddur.
 
-/// The user who sends a request: a handle. The inspector shows it as the user of a trace.
+/// The handle of the user who sent the request. The inspector shows it as the user of the trace.
 pub(crate) const APP_USER_ID: &str = "app.user_id";
-/// The moment for which the home feed was made.
+/// The time for which the home feed was computed.
 pub(crate) const APP_NOW: &str = "app.now";
-/// How many activities a feed holds.
+/// The number of activities in a feed.
 pub(crate) const APP_RESULT_LENGTH: &str = "app.result_length";
-/// How many bytes a feed's JSON takes.
+/// The size of a feed's JSON, in bytes.
 pub(crate) const APP_RESULT_LENGTH_BYTES: &str = "app.result_length_bytes";

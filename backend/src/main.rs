@@ -1,5 +1,5 @@
-//! Cruddur: a small social feed, and the demo of Throughline. Its API and its page are served by a server that has the receiver, the
-//! store and the inspector in it.
+//! Cruddur, a small social feed and the demo of Throughline. The server of its API and its page includes the receiver, the store
+//! and the inspector.
 
 mod database;
 mod error;
@@ -25,7 +25,7 @@ const MAX_BODY_BYTES: usize = 64 * 1024;
 
 fn main() -> ExitCode {
     Server::new()
-        .name("cruddur", "Cruddur, a small social feed in which every action leaves one trace; with Throughline inside")
+        .name("cruddur", "Cruddur, a small social feed in which every action is one trace; includes Throughline")
         .application(cruddur)
         .main()
 }
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
 fn cruddur(context: &Context) -> Result<Application, BoxError> {
     if !context.base_path.is_empty() {
         return Err(
-            "its page needs the inspector and the receiver at the root: leave --base-path / THROUGHLINE_BASE_PATH out"
+            "Cruddur's page requires the inspector and the receiver at the root: remove --base-path / THROUGHLINE_BASE_PATH"
                 .into(),
         );
     }
@@ -48,30 +48,30 @@ fn cruddur(context: &Context) -> Result<Application, BoxError> {
     Ok(Application::new(router)
         .readiness(move || {
             let database = ready.clone();
-            async move { if database.is_ready().await { Ok(()) } else { Err("cruddur.db does not answer".to_owned()) } }
+            async move { if database.is_ready().await { Ok(()) } else { Err("cruddur.db does not respond".to_owned()) } }
         })
         .filter(|request| !page::is_file(request.uri.path()))
         .documents(is_page)
         .route(route))
 }
 
-/// Whether a request may be for the page: the API is not, whatever its headers are.
+/// Whether a request can be for the page. A request to the API never is, regardless of its headers.
 fn is_page(request: &Parts) -> bool {
     let path = request.uri.path();
     path != "/api" && !path.starts_with("/api/")
 }
 
-/// The template of an address, where the router's own does not tell enough.
+/// Returns the route template of a request, where that of the router is not specific enough.
 fn route(matched: Option<&str>, request: &Parts) -> Route {
     let path = request.uri.path();
     match matched {
-        // One pattern of the router is for two addresses.
+        // One pattern of the router matches two kinds of address.
         Some("/api/activities/{uuid}") if path.starts_with("/api/activities/@") => {
             Route::Template("/api/activities/@{handle}".into())
         }
-        // A catch-all is no route.
+        // A catch-all is not a route.
         Some("/api" | "/api/{*rest}") => Route::Nothing,
-        // The page of a profile is recognised by its first character alone.
+        // The page of a profile has no pattern in the router; it is recognised by its first character.
         None if path.strip_prefix("/@").is_some_and(|handle| !handle.is_empty() && !handle.contains('/')) => {
             Route::Template("/@{handle}".into())
         }

@@ -1,4 +1,4 @@
-//! Cruddur's page, embedded.
+//! The embedded page of Cruddur.
 
 use std::sync::LazyLock;
 
@@ -20,7 +20,7 @@ struct Dist;
 
 static BUNDLE: LazyLock<Bundle> = LazyLock::new(Bundle::new::<Dist>);
 
-/// The routes of the page, and its files at whatever has no route.
+/// Returns the routes of the page; its files are served by the fallback.
 pub(crate) fn router() -> Router {
     Router::new()
         .route("/", get(page))
@@ -31,7 +31,7 @@ pub(crate) fn router() -> Router {
         .fallback(fallback)
 }
 
-/// Whether a path is that of an embedded file. The page itself is none: its routes answer.
+/// Whether a path is that of an embedded file. The page itself does not count, because it has routes.
 pub(crate) fn is_file(path: &str) -> bool {
     BUNDLE.has_file(path.trim_start_matches('/'))
 }
@@ -40,7 +40,7 @@ async fn page(headers: HeaderMap) -> Response {
     BUNDLE.page("", &headers)
 }
 
-/// Any address that is no API: a file, or the page where a person asks for one.
+/// Serves every address without a route: a file, or the page if the client accepts HTML.
 async fn fallback(method: Method, uri: Uri, headers: HeaderMap) -> Response {
     if !matches!(method, Method::GET | Method::HEAD) {
         return wrong_method().await.into_response();

@@ -1,4 +1,4 @@
-//! The addresses of Cruddur's API.
+//! The routes of Cruddur's API.
 
 use axum::{
     Extension, Json, Router,
@@ -34,19 +34,19 @@ use crate::{
     session::{COOKIE, DEFAULT_HANDLE, IsOverTls, Me, is_handle},
 };
 
-/// The `Max-Age` of the cookie.
+/// The `Max-Age` of the cookie, in days.
 const COOKIE_MAX_AGE_DAYS: i64 = 365;
 
 type Body<T> = Result<Json<T>, JsonRejection>;
 
-/// `/api/activities…`, `/api/users`, `/api/session`.
+/// Returns the routes `/api/activities…`, `/api/users` and `/api/session`.
 pub(crate) fn router(database: Database) -> Router {
     Router::new()
         .route("/api/activities/home", get(home))
         .route("/api/activities/notifications", get(notifications))
         .route("/api/activities/search", get(search))
         .route("/api/activities", post(create))
-        // `@handle` and a UUID stand in the same place.
+        // Also `@handle`: both are one path segment.
         .route("/api/activities/{uuid}", get(show))
         .route("/api/activities/{uuid}/reply", post(reply))
         .route("/api/activities/{uuid}/like", put(like).delete(unlike))
@@ -76,8 +76,8 @@ async fn home(State(database): State<Database>, Me(me): Me) -> Result<Response, 
 
 fn json(value: &impl Serialize) -> Result<String, ApiError> {
     serde_json::to_string(value).map_err(|error| {
-        tracing::error!(%error, "a response could not be written");
-        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the response could not be written")
+        tracing::error!(%error, "a response could not be serialized");
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the response could not be serialized")
     })
 }
 
@@ -114,12 +114,12 @@ async fn search(
     let Query(SearchQuery { term }) = query?;
     let term = term.trim().to_owned();
     if term.is_empty() {
-        return Err(ApiError::invalid("term_missing", "say what to search for: `?term=…`"));
+        return Err(ApiError::invalid("term_missing", "the search term is missing: send `?term=…`"));
     }
     if term.chars().count() > CRUD_MAX_CHARS {
         return Err(ApiError::invalid(
             "term_too_long",
-            format!("a search term has at most {CRUD_MAX_CHARS} characters"),
+            format!("a search term must have at most {CRUD_MAX_CHARS} characters"),
         ));
     }
     let activities = list(&database, rows::SEARCH, me, now_ms(), Some(rows::anywhere(&term))).await?;
@@ -157,7 +157,7 @@ async fn notifications(State(database): State<Database>, Me(me): Me) -> Result<J
                     });
                 }
             }
-            // RFC 3339 in one zone with one precision sorts as text.
+            // RFC 3339 times in the same zone and precision sort as text.
             all.sort_by(|a, b| b.created_at.cmp(&a.created_at));
             all.truncate(50);
             Ok(all)
@@ -166,7 +166,7 @@ async fn notifications(State(database): State<Database>, Me(me): Me) -> Result<J
     Ok(Json(Notifications { notifications }))
 }
 
-/// `@handle` is a profile, a UUID a thread.
+/// Returns a profile for `@handle` and a thread for a UUID.
 async fn show(State(database): State<Database>, Me(me): Me, Path(key): Path<String>) -> Result<Response, ApiError> {
     match key.strip_prefix('@') {
         Some(handle) => Ok(Json(profile(database, me, handle.to_owned()).await?).into_response()),
@@ -229,12 +229,12 @@ async fn write(
 ) -> Result<(StatusCode, Json<Activity>), ApiError> {
     let message = message.trim().to_owned();
     match message.chars().count() {
-        0 => return Err(ApiError::invalid("message_empty", "a crud has at least one character")),
+        0 => return Err(ApiError::invalid("message_empty", "a crud must have at least one character")),
         1..=CRUD_MAX_CHARS => {}
         length => {
             return Err(ApiError::invalid(
                 "message_too_long",
-                format!("a crud has at most {CRUD_MAX_CHARS} characters; this one has {length}"),
+                format!("a crud must have at most {CRUD_MAX_CHARS} characters; this one has {length}"),
             ));
         }
     }
@@ -274,7 +274,7 @@ async fn unlike(
     set_like(database, me, &uuid, false).await
 }
 
-/// Both ways as often as one likes: the result is the same.
+/// Sets or removes a like; both are idempotent.
 async fn set_like(database: Database, me: String, uuid: &str, liked: bool) -> Result<Json<Activity>, ApiError> {
     let uuid = parse_uuid(uuid)?;
     let now_ms = now_ms();
@@ -300,7 +300,7 @@ async fn users(State(database): State<Database>, Me(me): Me) -> Result<Json<User
     let current = find(&me)
         .or_else(|| find(DEFAULT_HANDLE))
         .or_else(|| users.first().cloned())
-        .ok_or_else(|| ApiError::not_found("no_users", "nobody lives here yet"))?;
+        .ok_or_else(|| ApiError::not_found("no_users", "there are no users"))?;
     Ok(Json(Users { users, current }))
 }
 
@@ -335,11 +335,11 @@ fn known_activity(session: &TracedConnection<'_>, me: &str, now_ms: i64, uuid: &
     session
         .query(rows::BY_UUID, params![me, now_ms, uuid], rows::stored)?
         .pop()
-        .ok_or_else(|| ApiError::not_found("unknown_activity", "there is no such crud, or it has expired"))
+        .ok_or_else(|| ApiError::not_found("unknown_activity", "this crud does not exist or has expired"))
 }
 
 fn parse_uuid(text: &str) -> Result<String, ApiError> {
     uuid::Uuid::try_parse(text)
         .map(|uuid| uuid.to_string())
-        .map_err(|_| ApiError::bad_request("invalid_uuid", "the id of a crud is a UUID"))
+        .map_err(|_| ApiError::bad_request("invalid_uuid", "the id of a crud must be a UUID"))
 }

@@ -1,11 +1,11 @@
-//! From rows to what goes over the wire.
+//! The SQL statements, and the conversion of rows to the bodies of the API.
 
 use cruddur_shared::cruddur::{Activity, User};
 use jiff::Timestamp;
 use rusqlite::Row;
 use throughline_rusqlite::Statement;
 
-/// What every query for cruds selects: `?1` is who asks, `?2` is now in Unix milliseconds.
+/// A query for cruds. `?1` is the handle of the current user, `?2` the current time in Unix milliseconds.
 macro_rules! activities {
     ($rest:literal) => {
         concat!(
@@ -64,7 +64,7 @@ pub(super) const INSERT_LIKE: Statement = Statement::new(
 pub(super) const DELETE_LIKE: Statement =
     Statement::new("DELETE", "likes", "DELETE FROM likes WHERE activity = ?1 AND handle = ?2");
 
-/// A crud and its key in the database.
+/// A crud and its primary key in the database.
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) id: i64,
@@ -93,13 +93,13 @@ pub(super) fn user(row: &Row<'_>) -> rusqlite::Result<User> {
     Ok(User { handle: row.get(0)?, display_name: row.get(1)?, bio: row.get(2)? })
 }
 
-/// Unix milliseconds as RFC 3339 in UTC.
+/// Formats Unix milliseconds as RFC 3339 in UTC.
 pub(super) fn rfc3339(unix_ms: i64) -> String {
     let timestamp = Timestamp::from_millisecond(unix_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     format!("{timestamp:.3}")
 }
 
-/// `term` as a LIKE pattern that finds it anywhere, whatever it holds.
+/// Returns a LIKE pattern that finds `term` anywhere; wildcards in it are escaped.
 pub(super) fn anywhere(term: &str) -> String {
     let mut pattern = String::with_capacity(term.len() + 2);
     pattern.push('%');
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn wildcards_in_a_term_mean_themselves() {
+    fn wildcards_in_a_term_are_escaped() {
         assert_eq!(anywhere("100%_\\"), "%100\\%\\_\\\\%");
     }
 }

@@ -1,4 +1,4 @@
-//! Tables and first inhabitants.
+//! The tables and the sample data.
 
 use jiff::{SignedDuration, Timestamp};
 use rusqlite::{Connection, params};
@@ -38,7 +38,7 @@ const USERS: [(&str, &str, &str); 5] = [
     ("yuki", "Yuki Tanaka", "Interfaces, bicycles, small dogs."),
 ];
 
-/// Author, minutes ago, text, answers which of these.
+/// The sample cruds: author, age in minutes, text, and the index of the crud that it replies to.
 const CRUDS: [(&str, i64, &str, Option<usize>); 12] = [
     ("tomasz", 2880, "Spent the morning looking for 40 ms. They were in the network the whole time.", None),
     ("mirela", 1500, "A covering index a day keeps the full scan away.", None),
@@ -54,7 +54,7 @@ const CRUDS: [(&str, i64, &str, Option<usize>); 12] = [
     ("andrewbrown", 6, "Cloud is fun! And it is even more fun when you can see what it does.", None),
 ];
 
-/// Who likes which of the cruds.
+/// The sample likes: the index of the crud, and the user.
 const LIKES: [(usize, &str); 9] = [
     (0, "andrewbrown"),
     (0, "bayko"),
@@ -67,7 +67,7 @@ const LIKES: [(usize, &str); 9] = [
     (11, "yuki"),
 ];
 
-/// Brings an empty file to the present schema, with its first inhabitants; all or nothing.
+/// Creates the tables and the sample data in an empty file, in one transaction.
 pub(super) fn prepare(connection: &mut Connection) -> anyhow::Result<()> {
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
@@ -76,18 +76,18 @@ pub(super) fn prepare(connection: &mut Connection) -> anyhow::Result<()> {
     let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     anyhow::ensure!(
         version <= VERSION,
-        "cruddur.db has schema {version}, made by a newer version; this one knows {VERSION}"
+        "cruddur.db has schema version {version}, from a newer version of Cruddur; this one supports up to {VERSION}"
     );
     if version < VERSION {
         transaction.execute_batch(TABLES)?;
-        inhabit(&transaction, Timestamp::now())?;
+        insert_samples(&transaction, Timestamp::now())?;
         transaction.pragma_update(None, "user_version", VERSION)?;
     }
     transaction.commit()?;
     Ok(())
 }
 
-fn inhabit(connection: &Connection, now: Timestamp) -> anyhow::Result<()> {
+fn insert_samples(connection: &Connection, now: Timestamp) -> anyhow::Result<()> {
     for (handle, display_name, bio) in USERS {
         connection.execute("INSERT INTO users VALUES (?1, ?2, ?3)", params![handle, display_name, bio])?;
     }

@@ -1,4 +1,4 @@
-//! Who asks: a cookie that says a handle. Cruddur has no passwords; you choose who you are.
+//! The user of a request, from a cookie with a handle. Cruddur has no passwords: you choose who you are.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -15,10 +15,10 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use crate::keys;
 
 pub(crate) const COOKIE: &str = "cruddur_handle";
-/// Who you are before you choose.
+/// The user of a client that has not chosen one.
 pub(crate) const DEFAULT_HANDLE: &str = "andrewbrown";
 
-/// The handle of the one who asks.
+/// The handle of the user who sent the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Me(pub(crate) String);
 
@@ -29,7 +29,7 @@ impl Me {
     }
 }
 
-/// What a handle may look like: 1 to 32 lower-case letters, digits and underscores.
+/// Whether a text has the form of a handle: 1 to 32 lower-case letters, digits and underscores.
 pub(crate) fn is_handle(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
@@ -42,11 +42,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Me {
     }
 }
 
-/// Whether the client speaks TLS, to a trusted proxy before the server.
+/// Whether the client uses TLS, to a trusted proxy in front of the server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IsOverTls(pub(crate) bool);
 
-/// Records on the server span who sends a request. `trusted` are the networks of proxies that are believed.
+/// Records the user of a request on the server span. `trusted` are the networks of trusted proxies.
 pub(crate) async fn identify(State(trusted): State<Arc<[IpNet]>>, mut request: Request, next: Next) -> Response {
     if let Some(ConnectInfo(peer)) = request.extensions().get::<ConnectInfo<SocketAddr>>() {
         let forwarded = Forwarded::read(request.headers(), peer.ip(), &trusted);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cookie_is_found_among_others_and_nonsense_is_not_believed() {
+    fn the_cookie_is_found_among_others_and_an_invalid_one_is_ignored() {
         let me = |cookie: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::COOKIE, cookie.parse().unwrap());

@@ -3,6 +3,7 @@
 pub mod api;
 mod browser;
 mod foreign;
+mod other_browser;
 mod relay;
 mod trace;
 
@@ -20,6 +21,7 @@ pub use throughline_testkit::{DelayProxy, FakeHoneycomb, ServerOptions, ServerPr
 pub use api::{Api, SpanExt, eventually, outline};
 pub use browser::{Browser, Theme};
 pub use foreign::{Foreign, Seen};
+pub use other_browser::{Engine, OtherBrowser};
 pub use relay::Relay;
 pub use trace::TraceExt;
 

@@ -1,4 +1,4 @@
-//! Every request to the API of Cruddur.
+//! The client of Cruddur's API.
 
 use cruddur_shared::cruddur::{
     Activity, ChooseUser, Expiry, Feed, NewActivity, NewReply, Notifications, Profile, Thread, User, Users,
@@ -59,7 +59,7 @@ impl Api {
         self.send_body(Method::POST, &path, "/api/activities/{uuid}/reply", &NewReply { message }).await
     }
 
-    /// Likes a crud, or takes the like back.
+    /// Likes or unlikes a crud.
     pub(crate) async fn set_like(&self, uuid: &str, liked: bool) -> Result<Activity, Problem> {
         let method = if liked { Method::PUT } else { Method::DELETE };
         let path = format!("/api/activities/{}/like", encode(uuid));

@@ -1,4 +1,4 @@
-//! The application: routes, keys, and what surrounds them.
+//! The application: routes, keys, and the layout around the pages.
 
 use leptos::{ev, html::Dialog, prelude::*};
 use leptos_router::{
@@ -37,7 +37,7 @@ pub(crate) fn App(backend: Backend) -> impl IntoView {
     }
 }
 
-/// Whether the composer should have the focus once its page is there.
+/// Whether the composer should be focused once its page is mounted.
 #[derive(Clone, Copy)]
 pub(crate) struct WantsComposer(pub(crate) StoredValue<bool>);
 
@@ -48,7 +48,7 @@ fn Shell(dock: DockState) -> impl IntoView {
         if let Some(dialog) = help.get_untracked()
             && !dialog.open()
         {
-            // Fails only for a dialog that is open or not in the document.
+            // Fails only if the dialog is open or not in the document.
             let _ = dialog.show_modal();
         }
     });
@@ -79,7 +79,7 @@ fn Shell(dock: DockState) -> impl IntoView {
     });
     on_cleanup(move || keys.remove());
     view! {
-        <a class="skip" href="#main" rel="external">"Skip to the content"</a>
+        <a class="skip" href="#main" rel="external">"Skip to content"</a>
         <Head help=show_help/>
         <main id="main" tabindex="-1" class="cruddur">
             <FlatRoutes fallback=|| view! { <MissingPage/> }>
@@ -95,7 +95,7 @@ fn Shell(dock: DockState) -> impl IntoView {
     }
 }
 
-/// Whether a key goes into a field, or is part of a shortcut of the browser.
+/// Whether a key is input to a field, or part of a shortcut of the browser.
 fn is_typing(event: &KeyboardEvent) -> bool {
     let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
     event.default_prevented()
@@ -108,20 +108,20 @@ fn is_typing(event: &KeyboardEvent) -> bool {
         })
 }
 
-/// Whether there is a composer to write in.
+/// Focuses the composer; returns false if the page has none.
 pub(crate) fn focus_composer() -> bool {
     let field =
         document().get_element_by_id(composer::FIELD_ID).and_then(|element| element.dyn_into::<HtmlElement>().ok());
     field.is_some_and(|field| field.focus().is_ok())
 }
 
-/// Whether there is a search field that can be seen.
+/// Focuses the visible search field; returns false if there is none.
 pub(crate) fn focus_search() -> bool {
     let Ok(fields) = document().query_selector_all(search_form::FIELDS) else { return false };
-    let seen = (0..fields.length())
+    let visible = (0..fields.length())
         .filter_map(|i| fields.item(i)?.dyn_into::<HtmlInputElement>().ok())
         .find(|field| field.offset_width() > 0);
-    seen.is_some_and(|field| {
+    visible.is_some_and(|field| {
         field.select();
         field.focus().is_ok()
     })

@@ -1,11 +1,11 @@
-//! A face made of initials.
+//! An avatar made of initials.
 
 use leptos::prelude::*;
 
-/// How many colours the style sheet has: `avatar-0` and so on.
+/// The number of colours in the style sheet: `avatar-0` and so on.
 const COLOURS: u32 = 8;
 
-/// The first letters of the first two words; of the handle where the name has none.
+/// Returns the first letters of the first two words of the name, or of the handle if the name has no letters.
 fn initials(display_name: &str, handle: &str) -> String {
     let of = |text: &str| -> String {
         text.split_whitespace()
@@ -20,7 +20,7 @@ fn initials(display_name: &str, handle: &str) -> String {
     }
 }
 
-/// The same for the same handle on every machine (FNV-1a).
+/// Returns the colour of a handle: a hash (FNV-1a), so that it is the same on every machine.
 fn colour(handle: &str) -> u32 {
     handle.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) % COLOURS
 }
@@ -29,7 +29,7 @@ fn colour(handle: &str) -> u32 {
 pub(crate) fn Avatar(
     handle: String,
     display_name: String,
-    /// For a menu or a small line.
+    /// Whether the small size for menus is used.
     #[prop(optional)]
     small: bool,
 ) -> impl IntoView {

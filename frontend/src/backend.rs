@@ -1,11 +1,11 @@
-//! Where Cruddur's API is.
+//! The address of Cruddur's API.
 
 use gloo_net::http::{Method, RequestBuilder};
 use leptos::prelude::document;
 use wasm_bindgen::JsCast;
 use web_sys::{HtmlMetaElement, RequestCredentials};
 
-/// The server of the API: the origin of the page, or the one that the page names.
+/// The server of the API: the origin of the page, or the one configured in the page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Backend {
     base: String,
@@ -20,12 +20,12 @@ impl Backend {
         Self { base }
     }
 
-    /// The address of `path`, which begins with a slash.
+    /// Returns the URL of `path`, which begins with a slash.
     pub(crate) fn url(&self, path: &str) -> String {
         format!("{}{path}", self.base)
     }
 
-    /// A request for `path`, which carries the cookie to another origin too.
+    /// Starts a request to `path`. The cookie is sent to another origin too.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = RequestBuilder::new(&self.url(path)).method(method);
         if self.base.is_empty() { request } else { request.credentials(RequestCredentials::Include) }

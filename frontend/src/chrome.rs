@@ -1,14 +1,14 @@
-//! What stands around every page.
+//! The header of every page.
 
 use leptos::prelude::*;
 use leptos_router::components::A;
 
 use crate::{search_form::SearchForm, session::Session, theme::ThemeSwitch, user_menu::UserMenu};
 
-/// The head of the page, with the ways to the other pages.
+/// The header of the page, with the navigation.
 #[component]
 pub(crate) fn Head(
-    /// Shows the keys.
+    /// Shows the help dialog.
     help: Callback<()>,
 ) -> impl IntoView {
     let session = Session::current();

@@ -1,4 +1,4 @@
-//! Writing a crud or a reply.
+//! The form for writing a crud or a reply.
 
 use cruddur_shared::{
     CRUD_MAX_CHARS,
@@ -13,16 +13,16 @@ use crate::{
     session::Session,
 };
 
-/// What is written.
+/// The kind of text that is written.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Writing {
     /// A new crud.
     Crud,
-    /// An answer to the crud with this UUID.
+    /// A reply to the crud with this UUID.
     Reply(String),
 }
 
-/// The id of the field, for the key that focuses it.
+/// The id of the text field, for the key that focuses it.
 pub(crate) const FIELD_ID: &str = "compose";
 
 const fn expiry_words(expiry: Expiry) -> &'static str {
@@ -37,7 +37,7 @@ const fn expiry_words(expiry: Expiry) -> &'static str {
     }
 }
 
-/// How many characters are left, as the server counts them.
+/// Returns the number of characters left, counted as the server does.
 fn left(text: &str) -> i64 {
     let limit = i64::try_from(CRUD_MAX_CHARS).unwrap_or(i64::MAX);
     limit.saturating_sub(i64::try_from(text.trim().chars().count()).unwrap_or(i64::MAX))
@@ -50,7 +50,7 @@ fn is_sendable(text: &str) -> bool {
 #[component]
 pub(crate) fn Composer(
     writing: Writing,
-    /// Gets what was written.
+    /// Called with the published crud.
     #[prop(into)]
     done: Callback<Activity>,
 ) -> impl IntoView {
@@ -61,7 +61,7 @@ pub(crate) fn Composer(
     let expiry = RwSignal::new(Expiry::default());
     let busy = RwSignal::new(false);
     let problem = RwSignal::new(None::<Problem>);
-    let said = RwSignal::new("");
+    let status = RwSignal::new("");
     let field = NodeRef::<Textarea>::new();
     let submit = move |kind: &'static str| {
         if busy.get_untracked() || !text.with_untracked(|text| is_sendable(text)) {
@@ -69,7 +69,7 @@ pub(crate) fn Composer(
         }
         busy.set(true);
         problem.set(None);
-        said.set("");
+        status.set("");
         let message = text.with_untracked(|text| text.trim().to_owned());
         let (api, writing, ttl) = (session.api(), writing.get_value(), expiry.get_untracked());
         let name = if is_reply { "Reply" } else { "Crud" };
@@ -82,10 +82,10 @@ pub(crate) fn Composer(
             match result {
                 Ok(activity) => {
                     text.try_set(String::new());
-                    said.try_set(if is_reply { "Your reply is published." } else { "Your crud is published." });
+                    status.try_set(if is_reply { "Your reply is published." } else { "Your crud is published." });
                     done.try_run(activity);
                 }
-                // What was written stays in the field.
+                // The text is kept in the field.
                 Err(why) => {
                     problem.try_set(Some(why));
                 }
@@ -103,7 +103,7 @@ pub(crate) fn Composer(
         } else if event.key() == "Escape"
             && let Some(field) = field.get_untracked()
         {
-            // Fails only for an element that cannot have the focus.
+            // Fails only for an element that is not focusable.
             let _ = field.blur();
         }
     };
@@ -182,7 +182,7 @@ pub(crate) fn Composer(
                         .then(|| view! { <p class="hint">{format!("A crud has at most {CRUD_MAX_CHARS} characters.")}</p> })
                 }}
                 {move || problem.get().map(|problem| view! { <ProblemView problem/> })}
-                <span class="sr-only" role="status">{move || said.get()}</span>
+                <span class="sr-only" role="status">{move || status.get()}</span>
             </div>
         </form>
     }

@@ -1,4 +1,4 @@
-//! One crud.
+//! The view of one crud.
 
 use cruddur_shared::cruddur::Activity;
 use leptos::{prelude::*, task::spawn_local};
@@ -10,7 +10,7 @@ use crate::{
     time::{Ago, Expires},
 };
 
-/// What tells two versions of the same crud apart, for lists.
+/// Returns the list key of a crud, which changes with every visible change.
 pub(crate) fn key(activity: &Activity) -> (String, u32, u32, bool) {
     (activity.uuid.clone(), activity.replies_count, activity.likes_count, activity.liked)
 }
@@ -18,7 +18,7 @@ pub(crate) fn key(activity: &Activity) -> (String, u32, u32, bool) {
 #[component]
 pub(crate) fn Crud(
     activity: Activity,
-    /// The one that the page is about.
+    /// Whether this is the main crud of the page.
     #[prop(optional)]
     main: bool,
 ) -> impl IntoView {
@@ -40,10 +40,10 @@ pub(crate) fn Crud(
         1 => "1 reply".to_owned(),
         n => format!("{n} replies"),
     };
-    let answers = reply_to_uuid.map(|uuid| {
+    let reply_to = reply_to_uuid.map(|uuid| {
         view! {
-            <p class="crud-answers">
-                "answers "
+            <p class="crud-reply-to">
+                "in reply to "
                 <a href=format!("/crud/{uuid}")>"this crud"</a>
             </p>
         }
@@ -62,7 +62,7 @@ pub(crate) fn Crud(
                     </a>
                     {expires_at.map(|at| view! { <Expires at/> })}
                 </header>
-                {answers}
+                {reply_to}
                 <p class="message">{message}</p>
                 <footer class="crud-foot">
                     <a class="crud-action" href=thread>
@@ -84,7 +84,7 @@ pub(crate) fn Crud(
     }
 }
 
-/// The heart. It turns at once, and back again if the server refuses.
+/// The like button. It changes immediately, and is reverted if the request fails.
 #[component]
 fn Like(uuid: String, likes: u32, liked: bool) -> impl IntoView {
     let session = Session::current();

@@ -1,4 +1,4 @@
-//! The dock: the last requests of this page as bars.
+//! The dock, which shows the recent requests of the page as bars.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use crate::{
     text,
 };
 
-/// How many requests are kept.
+/// The number of requests kept.
 const KEPT: usize = 20;
 
 /// A request in the dock.
@@ -21,7 +21,7 @@ struct Line {
     request: RequestSummary,
 }
 
-/// What the dock shows, and whether it is open.
+/// The state of the dock.
 #[derive(Clone, Copy)]
 pub(crate) struct DockState {
     open: RwSignal<bool>,
@@ -30,12 +30,12 @@ pub(crate) struct DockState {
 }
 
 impl DockState {
-    /// Begins to listen.
+    /// Creates the state and subscribes to requests.
     pub(crate) fn start() -> Self {
         let open = match storage::recall(Key::Dock).as_deref() {
             Some("open") => true,
             Some("closed") => false,
-            // A phone has little room.
+            // Closed on a phone by default.
             _ => window().inner_width().ok().and_then(|width| width.as_f64()).is_some_and(|width| width >= 700.0),
         };
         let state = Self {
@@ -60,7 +60,7 @@ impl DockState {
         state
     }
 
-    /// Opens it, or leaves one line of it.
+    /// Opens the dock, or collapses it to one line.
     pub(crate) fn toggle(self) {
         let open = !self.open.get_untracked();
         self.open.set(open);
@@ -68,17 +68,17 @@ impl DockState {
     }
 }
 
-/// Whether telemetry gets through, in words; nothing while all is well.
+/// Describes why telemetry is not delivered; `None` if it is.
 fn status_words(status: &Status) -> Option<String> {
     match status {
         Status::Starting | Status::Ok => None,
         Status::Off(_) => Some(format!("Telemetry is off: {status}.")),
-        Status::Refused(_) => Some(format!("The server refuses telemetry: {status}.")),
-        Status::Unreachable(_) => Some(format!("Telemetry cannot be delivered, and waits: {status}.")),
+        Status::Refused(_) => Some(format!("The server rejects telemetry: {status}.")),
+        Status::Unreachable(_) => Some(format!("Telemetry cannot be delivered and is queued: {status}.")),
     }
 }
 
-/// The pieces of a request's bar; phases of the same band are one piece.
+/// Returns the pieces of a request's bar. Adjacent phases of the same band are one piece.
 fn pieces(segments: &[(Phase, f64)]) -> Vec<(Band, f64, Vec<Phase>)> {
     let mut pieces: Vec<(Band, f64, Vec<Phase>)> = Vec::new();
     for (phase, ms) in segments.iter().filter(|(_, ms)| *ms > 0.0) {
@@ -94,7 +94,7 @@ fn pieces(segments: &[(Phase, f64)]) -> Vec<(Band, f64, Vec<Phase>)> {
     pieces
 }
 
-/// `up 21±2`, `server 34`.
+/// Formats a piece: `up 21±2`, `server 34`.
 fn piece_words(band: Band, ms: f64, network: Option<&Network>) -> String {
     let number = match network {
         Some(network) if band.is_estimate() => format_estimate(ms, network.error_ms),
@@ -110,9 +110,9 @@ pub(crate) fn Dock(state: DockState) -> impl IntoView {
         state.lines.with(|lines| lines.iter().take(most).cloned().collect::<Vec<_>>())
     };
     let is_empty = Memo::new(move |_| state.lines.with(VecDeque::is_empty));
-    let label = move || if state.open.get() { "Show only the last request (t)" } else { "Show the last requests (t)" };
+    let label = move || if state.open.get() { "Show only the latest request (t)" } else { "Show recent requests (t)" };
     view! {
-        <section class="dock" class:dock-open=move || state.open.get() aria-label="Last requests">
+        <section class="dock" class:dock-open=move || state.open.get() aria-label="Recent requests">
             <div class="dock-head">
                 <button
                     type="button"
@@ -157,7 +157,7 @@ fn DockLine(request: RequestSummary) -> impl IntoView {
         || format!("timing is {quality}"),
         |network| {
             format!(
-                "network {} measured; split {}",
+                "network {} measured; split: {}",
                 text::duration(network.total_ms),
                 Method::parse(network.method).map_or(network.method, Method::description)
             )
@@ -187,11 +187,11 @@ fn DockLine(request: RequestSummary) -> impl IntoView {
         _ => None,
     };
     let class = if failure.is_some() { "dock-line dock-failed" } else { "dock-line" };
-    let what = format!("{method} {path}");
-    let link = format!("Trace of {what}");
+    let name = format!("{method} {path}");
+    let link = format!("Trace of {name}");
     view! {
         <li class=class>
-            <span class="dock-what" title=what>
+            <span class="dock-what" title=name>
                 <b>{method}</b>
                 " "
                 {path}
@@ -219,7 +219,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn phases_of_one_kind_are_one_piece() {
+    fn phases_of_one_band_are_one_piece() {
         let pieces = pieces(&[
             (Phase::Stall, 2.0),
             (Phase::Dns, 1.0),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn only_estimates_say_how_good_they_are() {
+    fn only_estimates_have_an_error() {
         let network = Network {
             total_ms: 41.0,
             uplink_ms: 21.0,
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn telemetry_that_does_not_get_through_is_said() {
+    fn undelivered_telemetry_is_reported() {
         assert_eq!(status_words(&Status::Ok), None);
         assert!(status_words(&Status::Refused(403)).is_some_and(|words| words.contains("403")));
     }

@@ -1,4 +1,4 @@
-//! The keys, in a dialog.
+//! The dialog that lists the keys.
 
 use leptos::{html::Dialog, prelude::*};
 
@@ -7,7 +7,7 @@ const KEYS: [(&str, &str); 5] = [
     ("Ctrl Enter", "send it"),
     ("/", "search"),
     ("t", "open or close the dock"),
-    ("?", "this help"),
+    ("?", "show this help"),
 ];
 
 #[component]

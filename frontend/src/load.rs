@@ -1,4 +1,4 @@
-//! Data of a page: loading, there, or not to be had.
+//! The data of a page: loading, ready, or failed.
 
 use std::{future::Future, pin::Pin, rc::Rc};
 
@@ -13,7 +13,7 @@ use crate::{
 
 type Running = Pin<Box<dyn Future<Output = ()>>>;
 
-/// Something that can be loaded again.
+/// A function that loads data again.
 pub(crate) type Reload = Rc<dyn Fn() -> Running>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ enum Phase {
     Failed(Problem),
 }
 
-/// Data that a page loads.
+/// The data that a page loads.
 pub(crate) struct Load<T: 'static> {
     pub(crate) data: RwSignal<Option<T>>,
     phase: RwSignal<Phase>,
@@ -38,7 +38,7 @@ impl<T> Clone for Load<T> {
 
 impl<T> Copy for Load<T> {}
 
-/// Loads with `fetch`, at once and in the page's context; again when somebody else is chosen.
+/// Loads data with `fetch`: immediately, in the page's context, and again when another user is chosen.
 pub(crate) fn use_load<T, F>(opened: Opened, fetch: impl Fn() -> F + 'static) -> Load<T>
 where
     T: Send + Sync + 'static,
@@ -55,7 +55,7 @@ where
         let fetched = fetch();
         Box::pin(async move {
             let result = fetched.await;
-            // Only the answer to the newest question counts, and only while the page is open.
+            // Only the response to the latest request is used, and only while the page is open.
             if mine.is_none() || generation.try_get_value() != mine {
                 return;
             }
@@ -79,7 +79,7 @@ where
 }
 
 impl<T: Send + Sync + 'static> Load<T> {
-    /// The view of `ready` once the data is there; until then a place held free, or the problem in words.
+    /// Renders `ready` once the data is loaded; until then a placeholder, or the problem.
     pub(crate) fn show<V: IntoView + 'static>(self, ready: impl Fn() -> V + Send + 'static) -> impl IntoView {
         let phase = Memo::new(move |_| self.phase.get());
         move || match phase.get() {
@@ -100,13 +100,13 @@ impl<T: Send + Sync + 'static> Load<T> {
         }
     }
 
-    /// Tries again, and the session too if that has failed.
+    /// Loads again, and also the session if that failed.
     fn retry(self) {
         let session = Session::current();
         self.phase.set(Phase::Loading);
         spawn_local(throughline_browser::action("click", "Retry", async move {
             let Some(reload) = self.reload.try_get_value() else { return };
-            // Both begin before either is waited for.
+            // Both requests start before either is awaited.
             let page = reload();
             session.load_if_missing().await;
             page.await;
@@ -114,12 +114,12 @@ impl<T: Send + Sync + 'static> Load<T> {
     }
 }
 
-/// `future` in the context of now, without waiting for it.
+/// Spawns `future` in `context`, without waiting for it.
 pub(crate) fn spawn_in_context(context: Context, future: impl Future<Output = ()> + 'static) {
     spawn_local(context.wrap(future));
 }
 
-/// The place of the first cruds, seen only when loading takes a while.
+/// The placeholder for the first cruds, visible only if loading takes a while.
 #[component]
 fn FeedSkeleton() -> impl IntoView {
     view! {

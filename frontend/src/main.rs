@@ -1,8 +1,8 @@
-//! Cruddur's page.
+//! The web application of Cruddur.
 
-// `#[component]` makes `pub` items out of private ones.
+// `#[component]` generates `pub` items from private ones.
 #![allow(unreachable_pub)]
-// Components own what they are given, as callers of `view!` expect.
+// Components own their properties, as `view!` expects.
 #![allow(clippy::needless_pass_by_value)]
 
 mod api;
@@ -32,11 +32,11 @@ use throughline_browser::Config;
 use crate::backend::Backend;
 
 fn main() {
-    // First of all, so that nothing is painted in the wrong colours.
+    // First, so that nothing is painted in the wrong theme.
     theme::apply_remembered();
     console_error_panic_hook::set_once();
     let backend = Backend::from_page();
-    // The dock shows the request of the document too.
+    // Before `init`, so that the dock also shows the request of the document.
     throughline_browser::keep_requests();
     throughline_browser::init(telemetry(&backend));
     mount_to_body(move || view! { <app::App backend/> });
@@ -53,7 +53,7 @@ fn telemetry(backend: &Backend) -> Config {
         .endpoint(backend.url(""))
         .ingest_token_endpoint(backend.url("/v1/ingest-token"))
         .scope("cruddur", env!("CARGO_PKG_VERSION"))
-        // The inspector is live: the usual 5 s would be felt.
+        // The default of 5 s would be a noticeable delay in the live inspector.
         .flush_interval_ms(FLUSH_INTERVAL_MS)
         .route(page::template_of);
     let base = backend.url("");

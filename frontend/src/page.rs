@@ -1,4 +1,4 @@
-//! What each page does when it opens: title, focus, and the span that its requests belong to.
+//! Opening a page: its title, focus, and the span that its requests belong to.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,13 +15,13 @@ use web_sys::HtmlElement;
 use crate::session::Session;
 
 thread_local! {
-    /// Whether a page has been opened yet. The first belongs to the load of the document, not to a change of route.
+    /// Whether a page has been opened. The first one belongs to the page load, not to a navigation.
     static OPENED: Cell<bool> = const { Cell::new(false) };
-    /// An action that leads to another page, waiting for that page to open.
+    /// An action that navigates to another page, until that page opens.
     static HANDED_OVER: RefCell<Option<HandOver>> = const { RefCell::new(None) };
 }
 
-/// An action that lasts until the page it led to has its data.
+/// An action that lasts until the page that it opened has its data.
 pub(crate) struct HandOver {
     context: Context,
     finish: Function,
@@ -29,20 +29,20 @@ pub(crate) struct HandOver {
 
 impl Drop for HandOver {
     fn drop(&mut self) {
-        // `resolve` of a promise does not fail.
+        // The `resolve` function of a promise does not throw.
         let _ = self.finish.call0(&JsValue::UNDEFINED);
     }
 }
 
-/// What a page knows of how it came to be.
+/// The trace context of a page that was opened.
 pub(crate) struct Opened {
     /// The parent of the page's requests.
     pub(crate) context: Context,
-    /// Dropped when the first data is there.
+    /// The action that opened the page; dropped when the first data is loaded.
     pub(crate) hand_over: Option<HandOver>,
 }
 
-/// Opens a page of Cruddur. Has to come before the page's first request.
+/// Opens a page of Cruddur. Must be called before the page's first request.
 ///
 /// `route` is a template, such as `/@{handle}`.
 pub(crate) fn use_page(route: &str, title: &str) -> Opened {
@@ -61,7 +61,7 @@ pub(crate) fn use_page(route: &str, title: &str) -> Opened {
     opened
 }
 
-/// The template of a page's path, as [`use_page`] has it.
+/// Returns the template of a page's path, as passed to [`use_page`].
 pub(crate) fn template_of(path: &str) -> Option<String> {
     let template = match path {
         "/" | "/notifications" | "/search" => path,
@@ -72,12 +72,12 @@ pub(crate) fn template_of(path: &str) -> Option<String> {
     Some(template.to_owned())
 }
 
-/// Whether this is the first page.
+/// Sets the title and the focus; returns whether this is the first page.
 fn settle(title: &str) -> bool {
     document().set_title(&format!("{title} · Cruddur"));
     let first = !OPENED.replace(true);
     if !first {
-        // Once the new page is in the document.
+        // By then, the new page is in the document.
         request_animation_frame(focus_heading);
     }
     first
@@ -85,16 +85,16 @@ fn settle(title: &str) -> bool {
 
 fn focus_heading() {
     let find = |selector| document().query_selector(selector).ok().flatten();
-    // A page without a heading yet: the place where it will be.
+    // A page that is loading has no heading yet.
     if let Some(heading) =
         find("main h1").or_else(|| find("main")).and_then(|element| element.dyn_into::<HtmlElement>().ok())
     {
-        // Fails only for an element that cannot have the focus.
+        // Fails only for an element that is not focusable.
         let _ = heading.focus();
     }
 }
 
-/// Hands the running action over to the page that opens next. The future ends when that page has its data, or if
+/// Hands the current action over to the page that opens next. The future completes when that page has its data, or after 2 s if
 /// no page opens.
 pub(crate) fn hand_over() -> impl Future<Output = ()> {
     let context = throughline_browser::current();

@@ -8,30 +8,30 @@ use leptos::prelude::*;
 pub(crate) enum Problem {
     /// There was no response.
     Unreachable,
-    /// The server refused the request with a reason.
-    Refused { status: u16, detail: ErrorDetail },
-    /// The response could not be read.
+    /// The server rejected the request with a reason.
+    Rejected { status: u16, detail: ErrorDetail },
+    /// The response could not be parsed.
     Unreadable { reason: String },
 }
 
 impl Problem {
-    /// The problem that a response with an error status reports.
+    /// Parses the body of a response with an error status.
     ///
-    /// A proxy in between responds with a body of its own when the server is down: 502, 503 and 504 without our body are
+    /// A proxy sends its own body when the server is down: 502, 503 and 504 without an [`ErrorBody`] are
     /// [`Problem::Unreachable`].
     pub(crate) fn from_body(status: u16, body: &str) -> Self {
         match serde_json::from_str::<ErrorBody>(body) {
-            Ok(body) => Self::Refused { status, detail: body.error },
+            Ok(body) => Self::Rejected { status, detail: body.error },
             Err(_) if matches!(status, 502..=504) => Self::Unreachable,
             Err(_) => Self::Unreadable { reason: format!("the server returned {status} without a reason") },
         }
     }
 
-    /// The problem as a sentence.
+    /// Returns the problem as a sentence.
     pub(crate) fn sentence(&self) -> String {
         let text = match self {
             Self::Unreachable => "The server cannot be reached",
-            Self::Refused { detail, .. } => detail.message.trim(),
+            Self::Rejected { detail, .. } => detail.message.trim(),
             Self::Unreadable { reason } => reason,
         };
         let mut chars = text.chars();
@@ -40,39 +40,39 @@ impl Problem {
         format!("{}{}{stop}", first.to_uppercase(), chars.as_str())
     }
 
-    /// The code, which does not change with the wording.
+    /// Returns the stable code.
     fn code(&self) -> String {
         match self {
             Self::Unreachable => "unreachable".to_owned(),
-            Self::Refused { detail, .. } => detail.code.clone(),
+            Self::Rejected { detail, .. } => detail.code.clone(),
             Self::Unreadable { .. } => "unreadable".to_owned(),
         }
     }
 
     fn trace_id(&self) -> Option<&str> {
         match self {
-            Self::Refused { detail, .. } => detail.trace_id.as_deref(),
+            Self::Rejected { detail, .. } => detail.trace_id.as_deref(),
             Self::Unreachable | Self::Unreadable { .. } => None,
         }
     }
 
-    /// Whether the requested thing does not exist.
+    /// Whether the resource does not exist (404).
     pub(crate) const fn is_missing(&self) -> bool {
-        matches!(self, Self::Refused { status: 404, .. })
+        matches!(self, Self::Rejected { status: 404, .. })
     }
 }
 
-/// The sentence, the code, a link to the trace, and a button that tries again.
+/// The sentence, the code, a link to the trace, and a retry button.
 #[component]
 pub(crate) fn ProblemView(
     problem: Problem,
-    /// Runs on `Try again`; there is no button without it.
+    /// Called on `Try again`; without it, there is no button.
     #[prop(optional, into)]
     retry: Option<Callback<()>>,
 ) -> impl IntoView {
-    let hint = (problem == Problem::Unreachable).then_some("Is it running? Nothing that you wrote is lost.");
+    let hint = (problem == Problem::Unreachable).then_some("Check that it is running. Your text is kept.");
     let trace = problem.trace_id().map(|id| {
-        view! { <a href=format!("/traces/{id}") rel="external">"See its trace"</a> }
+        view! { <a href=format!("/traces/{id}") rel="external">"View trace"</a> }
     });
     view! {
         <div class="problem" role="alert">
@@ -105,9 +105,9 @@ mod tests {
     fn the_message_of_the_server_becomes_a_sentence() {
         let problem = Problem::from_body(
             404,
-            r#"{"error":{"code":"unknown_handle","message":"nobody is called @x","trace_id":"ab"}}"#,
+            r#"{"error":{"code":"unknown_handle","message":"nobody has this handle","trace_id":"ab"}}"#,
         );
-        assert_eq!(problem.sentence(), "Nobody is called @x.");
+        assert_eq!(problem.sentence(), "Nobody has this handle.");
         assert_eq!(problem.code(), "unknown_handle");
         assert_eq!(problem.trace_id(), Some("ab"));
         assert!(problem.is_missing());

@@ -5,12 +5,12 @@ use leptos_router::hooks::{use_location, use_navigate};
 
 use crate::{page, session::Session, text::encode};
 
-/// What marks a search field, for the key that focuses it.
+/// The selector of search fields, for the key that focuses one.
 pub(crate) const FIELDS: &str = "input.search-field";
 
 #[component]
 pub(crate) fn SearchForm(
-    /// On the page of its own; otherwise in the head of every page.
+    /// Whether this is the field of the search page, not the one in the header.
     #[prop(optional)]
     main: bool,
 ) -> impl IntoView {
@@ -44,7 +44,7 @@ pub(crate) fn SearchForm(
         if event.key() == "Escape"
             && let Some(field) = field.get_untracked()
         {
-            // Fails only for an element that cannot have the focus.
+            // Fails only for an element that is not focusable.
             let _ = field.blur();
         }
     };

@@ -1,4 +1,4 @@
-//! Who you are, and who else there is.
+//! The session: the current user and the list of users.
 
 use std::rc::{Rc, Weak};
 
@@ -11,7 +11,7 @@ use crate::{
     problem::Problem,
 };
 
-/// The attribute of every span that names the user.
+/// The key of the attribute that identifies the user on every span.
 const APP_USER_ID: &str = "app.user_id";
 
 type Running = dyn Fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>;
@@ -24,12 +24,12 @@ pub(crate) struct Session {
     pub(crate) problem: RwSignal<Option<Problem>>,
     api: StoredValue<Api>,
     begun: StoredValue<bool>,
-    /// What depends on who you are. Gone pages leave nothing behind.
+    /// The loads that depend on the current user; weak, so that those of closed pages are dropped.
     reloads: StoredValue<Vec<Weak<Running>>, LocalStorage>,
 }
 
 impl Session {
-    /// With nobody known yet.
+    /// Creates a session without users and provides it as context.
     pub(crate) fn start(api: Api) -> Self {
         let session = Self {
             users: RwSignal::new(Vec::new()),
@@ -43,17 +43,17 @@ impl Session {
         session
     }
 
-    /// Asks for the users, unless they are known or asked for already.
+    /// Loads the users, unless that has been started before.
     pub(crate) fn begin(self) {
         if !self.begun.try_update_value(|begun| std::mem::replace(begun, true)).unwrap_or(true) {
             spawn_in_context(throughline_browser::current(), self.load());
         }
     }
 
-    /// The one provided as context.
+    /// Returns the session provided as context.
     ///
     /// # Panics
-    /// Outside of the application.
+    /// Panics if called outside the application.
     pub(crate) fn current() -> Self {
         expect_context()
     }
@@ -73,7 +73,7 @@ impl Session {
         }
     }
 
-    /// Asks again if nobody is known.
+    /// Loads the users again if there is no current user.
     pub(crate) async fn load_if_missing(self) {
         if self.current.with_untracked(Option::is_none) {
             self.load().await;
@@ -85,7 +85,7 @@ impl Session {
         self.current.set(Some(user));
     }
 
-    /// Chooses who you are; what the page shows is loaded anew, in the same trace.
+    /// Chooses the current user, and reloads the data of the page in the same trace.
     pub(crate) fn choose(self, handle: String) {
         spawn_local(throughline_browser::action("click", "Choose user", async move {
             match self.api().choose_user(&handle).await {
@@ -99,7 +99,7 @@ impl Session {
         }));
     }
 
-    /// Remembers what to load again, for as long as it lives.
+    /// Registers a load to repeat on [`Session::reload`], for as long as it exists.
     pub(crate) fn reload_with(self, reload: &Reload) {
         self.reloads.update_value(|reloads| {
             reloads.retain(|reload| reload.strong_count() > 0);
@@ -107,7 +107,7 @@ impl Session {
         });
     }
 
-    /// Loads again what the open page shows.
+    /// Reloads the data of the open page.
     pub(crate) async fn reload(self) {
         let reloads: Vec<Reload> =
             self.reloads.with_value(|reloads| reloads.iter().filter_map(Weak::upgrade).collect());

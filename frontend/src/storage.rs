@@ -1,8 +1,8 @@
-//! What is remembered between visits. A browser that does not let us remember is no error.
+//! Settings kept in local storage. A browser that blocks storage is not an error.
 
 use leptos::prelude::window;
 
-/// Every name in the store that is ours.
+/// The keys in local storage.
 #[derive(Clone, Copy)]
 pub(crate) enum Key {
     /// `light` or `dark`.
@@ -26,7 +26,7 @@ pub(crate) fn recall(key: Key) -> Option<String> {
 
 pub(crate) fn remember(key: Key, value: &str) {
     if let Ok(Some(storage)) = window().local_storage() {
-        // A full or forbidden store: the choice holds for this visit.
+        // If storage is full or blocked, the choice lasts until the page is closed.
         let _ = storage.set_item(key.as_str(), value);
     }
 }

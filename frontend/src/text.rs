@@ -1,15 +1,15 @@
-//! Times and addresses as text.
+//! Formatting of times and URLs.
 
 const MINUTE_MS: f64 = 60_000.0;
 const HOUR_MS: f64 = 60.0 * MINUTE_MS;
 const DAY_MS: f64 = 24.0 * HOUR_MS;
 
-/// How long ago `then_ms` was, both Unix milliseconds: `now`, `3 min`, `2 h`, `5 d`. A time in the future is `now`.
+/// Formats how long ago `then_ms` was: `now`, `3 min`, `2 h`, `5 d`. Both are Unix milliseconds; a time in the future is `now`.
 pub(crate) fn ago(now_ms: f64, then_ms: f64) -> String {
     length(now_ms - then_ms).unwrap_or_else(|| "now".to_owned())
 }
 
-/// How long it is until `then_ms`, both Unix milliseconds: `in 3 h`; `now` when it has passed.
+/// Formats the time until `then_ms`: `in 3 h`, or `now` if it has passed. Both are Unix milliseconds.
 pub(crate) fn until(now_ms: f64, then_ms: f64) -> String {
     length(then_ms - now_ms).map_or_else(|| "now".to_owned(), |text| format!("in {text}"))
 }
@@ -25,7 +25,7 @@ fn length(ms: f64) -> Option<String> {
     Some(format!("{:.0} {unit}", (ms / unit_ms).round().max(1.0)))
 }
 
-/// A length with its unit: `0.4 ms`, `84 ms`, `1.23 s`; `?` for a value that is not finite.
+/// Formats a duration with its unit: `0.4 ms`, `84 ms`, `1.23 s`; `? ms` for a value that is not finite.
 pub(crate) fn duration(ms: f64) -> String {
     if ms.is_finite() && ms.abs() >= 999.5 {
         format!("{:.2} s", ms / 1000.0)
@@ -34,7 +34,7 @@ pub(crate) fn duration(ms: f64) -> String {
     }
 }
 
-/// `text` as a segment of a path or a value of a query.
+/// Percent-encodes `text` as a path segment or a query value.
 pub(crate) fn encode(text: &str) -> String {
     js_sys::encode_uri_component(text).into()
 }
@@ -56,7 +56,7 @@ mod tests {
     }
 
     #[test]
-    fn durations_have_a_unit_that_fits() {
+    fn durations_have_the_unit_that_fits() {
         assert_eq!(duration(0.42), "0.4 ms");
         assert_eq!(duration(84.2), "84 ms");
         assert_eq!(duration(999.6), "1.00 s");

@@ -1,4 +1,4 @@
-//! Light and dark: the system's choice until somebody chooses here.
+//! The light and dark theme: that of the system unless another is chosen.
 
 use leptos::prelude::*;
 
@@ -34,20 +34,20 @@ impl Theme {
 
     fn apply(self) {
         if let Some(root) = document().document_element() {
-            // Fails only for a name that is no attribute's.
+            // Fails only for an invalid attribute name.
             let _ = root.set_attribute("data-theme", self.as_str());
         }
     }
 }
 
-/// Puts the remembered theme on the page.
+/// Applies the remembered theme to the page, if there is one.
 pub(crate) fn apply_remembered() {
     if let Some(theme) = Theme::remembered() {
         theme.apply();
     }
 }
 
-/// The switch.
+/// The button that switches between light and dark.
 #[component]
 pub(crate) fn ThemeSwitch() -> impl IntoView {
     let theme = RwSignal::new(Theme::remembered().unwrap_or_else(Theme::of_the_system));
@@ -61,8 +61,8 @@ pub(crate) fn ThemeSwitch() -> impl IntoView {
         storage::remember(Key::Theme, next.as_str());
     };
     let label = move || match theme.get() {
-        Theme::Light => "Use dark colours",
-        Theme::Dark => "Use light colours",
+        Theme::Light => "Use dark theme",
+        Theme::Dark => "Use light theme",
     };
     view! {
         <button type="button" class="icon-button" aria-label=label title=label on:click=turn>

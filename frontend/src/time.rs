@@ -1,4 +1,4 @@
-//! Times relative to now, kept up to date.
+//! Times relative to now, updated while they are shown.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use wasm_bindgen::JsValue;
 
 use crate::text;
 
-/// The present moment, renewed twice a minute.
+/// The current time, updated twice a minute.
 #[derive(Clone, Copy)]
 pub(crate) struct Now(RwSignal<f64>);
 
@@ -16,7 +16,7 @@ impl Now {
     /// Starts the clock of the page.
     pub(crate) fn start() -> Self {
         let now = RwSignal::new(Date::now());
-        // Without a timer the times stand still; nothing worse.
+        // Without a timer, the shown times are not updated.
         if let Ok(timer) = set_interval_with_handle(move || now.set(Date::now()), Duration::from_secs(30)) {
             on_cleanup(move || timer.clear());
         }
@@ -28,10 +28,10 @@ impl Now {
     }
 }
 
-/// `3 min`, with the exact moment on hover.
+/// The age of a time, such as `3 min`, with the exact time on hover.
 #[component]
 pub(crate) fn Ago(
-    /// RFC 3339.
+    /// The time, RFC 3339.
     at: String,
 ) -> impl IntoView {
     let now = Now::current();
@@ -43,16 +43,16 @@ pub(crate) fn Ago(
     }
 }
 
-/// `expires in 3 h`, with the exact moment on hover.
+/// The time until an expiry, such as `expires in 3 h`, with the exact time on hover.
 #[component]
 pub(crate) fn Expires(
-    /// RFC 3339.
+    /// The time, RFC 3339.
     at: String,
 ) -> impl IntoView {
     let now = Now::current();
     let ms = Date::parse(&at);
     view! {
-        <time class="expires" datetime=at title=format!("Goes away at {}", date_time(ms))>
+        <time class="expires" datetime=at title=format!("Expires at {}", date_time(ms))>
             {move || match text::until(now.get(), ms).as_str() {
                 "now" => "expires now".to_owned(),
                 text => format!("expires {text}"),
@@ -61,7 +61,7 @@ pub(crate) fn Expires(
     }
 }
 
-/// `2026-11-20 14:03:22`, local time.
+/// Formats a local time: `2026-11-20 14:03:22`.
 fn date_time(unix_ms: f64) -> String {
     if !unix_ms.is_finite() {
         return "unknown".to_owned();

@@ -1,4 +1,4 @@
-//! Choosing who you are.
+//! The menu for switching the user.
 
 use leptos::{ev, html::Details, prelude::*};
 use wasm_bindgen::JsCast;
@@ -17,7 +17,7 @@ pub(crate) fn UserMenu() -> impl IntoView {
     };
     let focus_out = move |event: FocusEvent| {
         let to = event.related_target().and_then(|target| target.dyn_into::<Node>().ok());
-        // A click on nothing at all has no target: the listener below takes care of it.
+        // A click outside any focusable element has no related target; the listener below handles it.
         if to.is_some() && menu.get_untracked().is_some_and(|menu| !menu.contains(to.as_ref())) {
             close();
         }
@@ -34,7 +34,7 @@ pub(crate) fn UserMenu() -> impl IntoView {
             close();
             let summary = menu.get_untracked().and_then(|menu| menu.query_selector("summary").ok().flatten());
             if let Some(summary) = summary.and_then(|element| element.dyn_into::<HtmlElement>().ok()) {
-                // Fails only for an element that cannot have the focus.
+                // Fails only for an element that is not focusable.
                 let _ = summary.focus();
             }
         }
@@ -47,15 +47,15 @@ pub(crate) fn UserMenu() -> impl IntoView {
         .into_any(),
         None => view! {
             <span class="avatar avatar-small avatar-none" aria-hidden="true"></span>
-            <span class="user-handle">{move || if session.problem.get().is_some() { "nobody" } else { "…" }}</span>
+            <span class="user-handle">{move || if session.problem.get().is_some() { "no user" } else { "…" }}</span>
         }
         .into_any(),
     };
     view! {
         <details class="user-menu" node_ref=menu on:focusout=focus_out on:keydown=on_key>
-            <summary aria-label="Choose who you are">{face}</summary>
+            <summary aria-label="Switch user">{face}</summary>
             <div class="user-list">
-                <p class="quiet">"Be somebody else"</p>
+                <p class="quiet">"Switch user"</p>
                 {move || {
                     session
                         .problem

@@ -1,5 +1,4 @@
-//! Blocks as a damaged disk gives them, with the right checksum all the same: what can be read says of itself what its head says,
-//! and is written and read again alike.
+//! Damaged blocks with a correct checksum: a block that can be decoded matches its head, and round-trips.
 #![no_main]
 
 use std::sync::{Arc, LazyLock};
@@ -9,45 +8,45 @@ use throughline_context::{SpanId, TraceId};
 use throughline_otlp::{Event, KeyValue, Link, Resource, Scope, Span, StatusCode, Value};
 use throughline_store::fuzzing::{assembled, decode, decode_trace, encode, parts, sealed, span_ids};
 
-/// What is changed in a good block, or bytes that are none.
+/// Changes to a valid block, or arbitrary bytes.
 type Input<'a> = (Vec<(u16, u8)>, u16, &'a [u8]);
 
 fuzz_target!(|input: Input<'_>| {
     let (changes, length, bytes) = input;
     check(&sealed(bytes));
-    let (head, mut payload) = GOOD.clone();
+    let (head, mut payload) = VALID.clone();
     for (at, byte) in &changes {
         let end = payload.len();
         payload[usize::from(*at) % end] = *byte;
     }
     payload.truncate(payload.len().wrapping_sub(usize::from(length)).min(payload.len()));
     payload.extend_from_slice(bytes);
-    check(&assembled(&head, &payload).expect("a vector takes everything"));
-    check(&assembled(bytes, &GOOD.1).expect("a vector takes everything"));
+    check(&assembled(&head, &payload).expect("writing to a vector cannot fail"));
+    check(&assembled(bytes, &VALID.1).expect("writing to a vector cannot fail"));
 });
 
 fn check(block: &[u8]) {
     let Some(spans) = decode(block) else { return };
-    let ids = span_ids(block).expect("the head was read with the rest");
+    let ids = span_ids(block).expect("the head was decoded with the block");
     assert!(ids.iter().eq(spans.iter().map(|span| &span.span_id)));
     for trace_id in spans.iter().map(|span| span.trace_id) {
         let of_one: Vec<_> = spans.iter().filter(|span| span.trace_id == trace_id).collect();
-        let alone = decode_trace(block, trace_id).expect("what can be read can be read in part");
-        // In words, because NaN is not equal to itself.
+        let alone = decode_trace(block, trace_id).expect("a decodable block can be decoded in part");
+        // Compared by `Debug`, because NaN is not equal to itself.
         assert_eq!(format!("{alone:?}"), format!("{of_one:?}"));
     }
     let Some((count, again)) = encode(&spans).filter(|(count, _)| *count > 0) else { return };
-    let read = decode(&again).expect("what was written can be read");
+    let read = decode(&again).expect("an encoded block can be decoded");
     assert_eq!(format!("{read:?}"), format!("{:?}", &spans[..count]));
 }
 
-/// Three spans of two traces with something in every column.
-static GOOD: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
+/// Three spans of two traces with a value in every column.
+static VALID: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
     let resource =
         Arc::new(Resource { attributes: vec![KeyValue::new("service.name", "bank")], ..Resource::default() });
     let scope = Arc::new(Scope { name: "vault".to_owned(), ..Scope::default() });
-    let trace_id = |number| TraceId::from_bytes([number; 16]).expect("it is not zero");
-    let span_id = |number| SpanId::from_bytes([number; 8]).expect("it is not zero");
+    let trace_id = |number| TraceId::from_bytes([number; 16]).expect("the id is not zero");
+    let span_id = |number| SpanId::from_bytes([number; 8]).expect("the id is not zero");
     let attributes = vec![
         KeyValue::new("text", "payday"),
         KeyValue::new("int", -7),
@@ -87,5 +86,5 @@ static GOOD: LazyLock<(Vec<u8>, Vec<u8>)> = LazyLock::new(|| {
         attributes: attributes.clone(),
         dropped_attributes_count: 5,
     }];
-    parts(&[span(1, 1, None), full, span(2, 3, Some(8))]).expect("a vector takes everything")
+    parts(&[span(1, 1, None), full, span(2, 3, Some(8))]).expect("writing to a vector cannot fail")
 });

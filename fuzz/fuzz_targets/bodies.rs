@@ -1,5 +1,5 @@
-//! Compressed bodies and frames: whatever is not one gets an answer within the limit, and what is one comes out as it went in,
-//! however it was cut.
+//! Compressed bodies and frames: arbitrary bytes are handled within the limit, and valid bodies are restored,
+//! regardless of how they are split.
 #![no_main]
 
 use std::io::Write as _;
@@ -21,14 +21,14 @@ fuzz_target!(|input: (u8, &[u8])| {
 
     let fits = (bytes.len() <= LIMIT).then_some(bytes);
     let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
-    gzip.write_all(bytes).expect("a vector takes everything");
-    let gzip = gzip.finish().expect("a vector takes everything");
+    gzip.write_all(bytes).expect("writing to a vector cannot fail");
+    let gzip = gzip.finish().expect("writing to a vector cannot fail");
     assert_eq!(inflate(&gzip, "gzip", LIMIT, piece).as_deref(), fits);
-    let zstd = zstd::encode_all(bytes, 1).expect("a vector takes everything");
+    let zstd = zstd::encode_all(bytes, 1).expect("writing to a vector cannot fail");
     assert_eq!(inflate(&zstd, "zstd", LIMIT, piece).as_deref(), fits);
 
     if let Some((is_compressed, message)) = unframe(bytes) {
-        let length = u32::try_from(message.len()).expect("the prefix says it in 32 bits").to_be_bytes();
+        let length = u32::try_from(message.len()).expect("the length was read from 32 bits").to_be_bytes();
         assert_eq!([&[u8::from(is_compressed)][..], &length, message].concat(), bytes);
     }
 });

@@ -1,12 +1,12 @@
-//! What a page finds in the browser's storage may be anything: records and sessions that are read are written in one form, which
-//! is read as the same.
+//! Arbitrary content of the browser's storage: decoded records and sessions are encoded in one form, which decodes to
+//! the same.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use throughline_browser::fuzzing::{session_again, stored_again};
 
 fuzz_target!(|text: &str| {
-    // Shorter, where a length was written with more bytes than it needs; never longer.
+    // Shorter if a length was encoded with more bytes than necessary; never longer.
     let again = stored_again(text);
     assert!(again.len() <= text.len());
     assert_eq!(stored_again(&again), again);

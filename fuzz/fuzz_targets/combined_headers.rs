@@ -1,5 +1,6 @@
-//! All headers of one request, as a server reads them. Each line is a header: `p`, `s` or `b` says which, the rest is its value.
-//! Many headers mean what one header with commas means, and none of the three ever changes what another is read as.
+//! The trace context headers of one request. Each line of the input is a header: `p`, `s` or `b` selects its name, the
+//! rest is the value. Several headers are equivalent to one header with commas, and the three kinds of headers are
+//! parsed independently.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -24,17 +25,17 @@ fuzz_target!(|request: &[u8]| {
     let baggage = Baggage::parse_headers(members.iter().copied());
     assert_eq!(Baggage::parse_headers([members.join(&b',').as_slice()]), baggage);
 
-    // What is sent on is read again as the same by the next one.
+    // The next server parses the forwarded headers to the same values.
     if let Some(parent) = parent {
         assert_eq!(TraceParent::from_headers([parent.to_bytes().as_slice()]), Some(parent));
     }
-    let mut sent_on = Baggage::default();
+    let mut forwarded = Baggage::default();
     for entry in baggage.entries() {
         let properties = entry.properties().iter().map(ToString::to_string).collect::<Vec<_>>().join(";");
-        let made = throughline_context::Entry::new(entry.key(), entry.value())
-            .and_then(|made| made.with_properties(&properties));
-        assert_eq!(made.as_ref(), Ok(entry));
-        assert_eq!(made.and_then(|made| sent_on.push(made)), Ok(()));
+        let rebuilt = throughline_context::Entry::new(entry.key(), entry.value())
+            .and_then(|rebuilt| rebuilt.with_properties(&properties));
+        assert_eq!(rebuilt.as_ref(), Ok(entry));
+        assert_eq!(rebuilt.and_then(|rebuilt| forwarded.push(rebuilt)), Ok(()));
     }
-    assert_eq!(sent_on, baggage);
+    assert_eq!(forwarded, baggage);
 });

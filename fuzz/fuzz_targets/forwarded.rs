@@ -1,4 +1,4 @@
-//! Whatever proxies write: strangers are not believed, and what is taken is what a server can have been asked by.
+//! Arbitrary forwarding headers: untrusted peers are ignored, and accepted values are valid in a request to a server.
 #![no_main]
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -21,9 +21,9 @@ fuzz_target!(|lines: Vec<(u8, Vec<u8>)>| {
     let found = Forwarded::read(&headers, peer, &[trusted]);
     assert!(found.scheme.is_none_or(|scheme| ["http", "https"].contains(&scheme)));
     assert!(found.host.is_none_or(|host| !host.host().is_empty() && !host.as_str().contains('@')));
-    let stranger = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    assert_eq!(Forwarded::read(&headers, stranger, &[trusted]), Forwarded::default());
+    let untrusted = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    assert_eq!(Forwarded::read(&headers, untrusted, &[trusted]), Forwarded::default());
     assert_eq!(Forwarded::read(&headers, peer, &[]), Forwarded::default());
-    // Whoever is believed was claimed to ask.
+    // An accepted client address is one of the claimed ones.
     assert!(found.client.is_none() || Forwarded::claims(&headers).any(|claim| claim == found.client));
 });

@@ -1,4 +1,4 @@
-//! Ingest tokens: whatever is good was issued, and there is one way only to write it.
+//! Ingest tokens: a valid token was issued, and has exactly one text form.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -19,11 +19,11 @@ fuzz_target!(|input: (u64, [u8; 16], Vec<u8>)| {
         assert_eq!(IngestToken::issue(&key, claims.session_id, SERVICE, issued_s, ttl), text);
     }
 
-    // Any edit of a good one is refused.
+    // Any edit of a valid token is rejected.
     let now_s = now_s % 100_000_000_000;
     let session_id = SessionId::from_bytes(session);
     let issued = IngestToken::issue(&key, session_id, SERVICE, now_s, TTL);
-    let claims = IngestToken::verify(&key, SERVICE, &issued, now_s).expect("just issued");
+    let claims = IngestToken::verify(&key, SERVICE, &issued, now_s).expect("it was just issued");
     assert_eq!(claims.session_id, session_id);
     assert_eq!(IngestToken::verify(&key, SERVICE, &issued, now_s + TTL.as_secs()), Err(IngestTokenError::Expired));
     let mut edited = issued.clone().into_bytes();

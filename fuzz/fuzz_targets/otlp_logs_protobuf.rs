@@ -1,4 +1,4 @@
-//! Log records in protobuf: what is taken can be written and taken again.
+//! Log records in protobuf: accepted records can be encoded and decoded again.
 #![no_main]
 
 #[path = "../laws/otlp.rs"]
@@ -7,4 +7,4 @@ mod otlp;
 use libfuzzer_sys::fuzz_target;
 use throughline_otlp::{Encoding, LogRecord};
 
-fuzz_target!(|body: &[u8]| otlp::taken_again::<LogRecord>(body, Encoding::Protobuf));
+fuzz_target!(|body: &[u8]| otlp::round_trip::<LogRecord>(body, Encoding::Protobuf));

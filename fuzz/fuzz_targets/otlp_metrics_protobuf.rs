@@ -1,4 +1,4 @@
-//! Data points in protobuf: what is taken can be written and taken again.
+//! Data points in protobuf: accepted records can be encoded and decoded again.
 #![no_main]
 
 #[path = "../laws/otlp.rs"]
@@ -7,4 +7,4 @@ mod otlp;
 use libfuzzer_sys::fuzz_target;
 use throughline_otlp::{DataPoint, Encoding};
 
-fuzz_target!(|body: &[u8]| otlp::taken_again::<DataPoint>(body, Encoding::Protobuf));
+fuzz_target!(|body: &[u8]| otlp::round_trip::<DataPoint>(body, Encoding::Protobuf));

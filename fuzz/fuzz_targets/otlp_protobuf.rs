@@ -1,4 +1,4 @@
-//! Spans in protobuf: what is taken can be written and taken again.
+//! Spans in protobuf: accepted records can be encoded and decoded again.
 #![no_main]
 
 #[path = "../laws/otlp.rs"]
@@ -7,4 +7,4 @@ mod otlp;
 use libfuzzer_sys::fuzz_target;
 use throughline_otlp::{Encoding, Span};
 
-fuzz_target!(|body: &[u8]| otlp::taken_again::<Span>(body, Encoding::Protobuf));
+fuzz_target!(|body: &[u8]| otlp::round_trip::<Span>(body, Encoding::Protobuf));

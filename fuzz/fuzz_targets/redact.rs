@@ -1,4 +1,5 @@
-//! Texts of strangers: what is taken out says so, once is enough, and a secret goes whatever stands before it.
+//! Redaction of arbitrary text: changed text contains the mark, redaction is idempotent, and a secret is removed
+//! regardless of the text before it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

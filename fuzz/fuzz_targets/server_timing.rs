@@ -1,4 +1,4 @@
-//! Metrics are bounded and well formed; times that are read are printed as they were, and back.
+//! Arbitrary `Server-Timing` headers: parsed metrics are bounded and well formed, and server times round-trip.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

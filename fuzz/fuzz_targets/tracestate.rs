@@ -1,4 +1,4 @@
-//! Whatever is read is within the limits, and the same when printed and read again. Lines are headers.
+//! Arbitrary `tracestate` headers, one per line: a parsed state is within the limits, and round-trips.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,8 +6,8 @@ use throughline_context::TraceState;
 
 fuzz_target!(|headers: &[u8]| {
     let Ok(state) = TraceState::parse_headers(headers.split(|byte| *byte == b'\n')) else { return };
-    let printed = state.to_string();
-    assert_eq!(TraceState::parse_headers([printed.as_bytes()]).as_ref(), Ok(&state));
+    let formatted = state.to_string();
+    assert_eq!(TraceState::parse_headers([formatted.as_bytes()]).as_ref(), Ok(&state));
 
     let mut keys: Vec<_> = state.iter().map(|(key, _)| key).collect();
     assert!(keys.len() <= 32);

@@ -1,5 +1,5 @@
-//! Whatever an upstream answers: what it says of itself fits a line of the log, and what a server of ours answers is read as it
-//! was meant.
+//! Arbitrary responses of an upstream: the reported failure fits a log line, and responses of this project's server are
+//! decoded correctly.
 #![no_main]
 
 use std::time::{Duration, SystemTime};
@@ -13,18 +13,18 @@ const TYPES: [&str; 5] = ["application/x-protobuf", "application/json; charset=u
 fuzz_target!(|input: (u8, &[u8], u8, String)| {
     let (kind, body, rejected, words) = input;
     let content_type = TYPES[usize::from(kind) % TYPES.len()];
-    let said = failure(content_type, body);
-    assert!(said.chars().count() <= 300 && !said.chars().any(char::is_control));
-    let answer = success(content_type, body);
-    assert!(content_type != "text/html" || body.is_empty() || answer.is_none());
+    let reason = failure(content_type, body);
+    assert!(reason.chars().count() <= 300 && !reason.chars().any(char::is_control));
+    let response = success(content_type, body);
+    assert!(content_type != "text/html" || body.is_empty() || response.is_none());
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    // Added to a clock, and compared: neither may panic.
+    // Adding the wait to a time and comparing it must not panic.
     let _ = retry_after(body, now).map(|wait| wait.min(Duration::from_secs(900)));
 
     for signal in [Signal::Traces, Signal::Logs, Signal::Metrics] {
         let rejections = vec![Rejection::new(signal, &words, Reason::Refused(words.clone().into())); rejected.into()];
         let [in_protobuf, in_json] = [Encoding::Protobuf, Encoding::Json].map(|encoding| {
-            success(encoding.content_type(), &encode_response(signal, &rejections, encoding)).expect("it is an answer")
+            success(encoding.content_type(), &encode_response(signal, &rejections, encoding)).expect("it is a response")
         });
         assert_eq!(in_protobuf, in_json);
         assert_eq!(in_protobuf.0, u64::from(rejected));

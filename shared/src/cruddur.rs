@@ -1,103 +1,103 @@
-//! Cruddur, the social feed.
+//! The bodies of Cruddur's API.
 //!
 //! Times are RFC 3339 strings in UTC with millisecond precision, such as `2026-11-02T09:30:00.000Z`.
 
 use serde::{Deserialize, Serialize};
 
-/// Somebody who writes cruds.
+/// A user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// The name in the address, without the `@`.
+    /// The name in URLs, without the `@`.
     pub handle: String,
-    /// The name that is shown.
+    /// The display name.
     pub display_name: String,
-    /// A sentence about them; may be empty.
+    /// A sentence about the user; may be empty.
     pub bio: String,
 }
 
-/// A crud, as one person sees it.
+/// A crud, as seen by the current user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Activity {
     /// UUID, version 4.
     pub uuid: String,
-    /// Who wrote it.
+    /// The handle of the author.
     pub handle: String,
-    /// The writer's shown name.
+    /// The display name of the author.
     pub display_name: String,
-    /// What it says: 1 to 280 characters.
+    /// The text, 1 to 280 characters.
     pub message: String,
-    /// When it was written.
+    /// The time at which it was written.
     pub created_at: String,
-    /// When it goes away; never, if absent.
+    /// The time at which it expires; it never does if absent.
     pub expires_at: Option<String>,
-    /// The crud that this one answers.
+    /// The crud that this one replies to.
     pub reply_to_uuid: Option<String>,
-    /// How many answers it has.
+    /// The number of replies.
     pub replies_count: u32,
-    /// How many like it.
+    /// The number of likes.
     pub likes_count: u32,
-    /// Whether the person who asks likes it.
+    /// Whether the current user likes it.
     pub liked: bool,
 }
 
-/// `GET /api/activities/home`, `/search`.
+/// The response to `GET /api/activities/home` and `GET /api/activities/search`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Feed {
-    /// Newest first.
+    /// The cruds, newest first.
     pub activities: Vec<Activity>,
 }
 
-/// `GET /api/activities/@{handle}`.
+/// The response to `GET /api/activities/@{handle}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
-    /// Whose page it is.
+    /// The user.
     pub user: User,
-    /// Their cruds, newest first, replies included.
+    /// The user's cruds, newest first, replies included.
     pub activities: Vec<Activity>,
 }
 
-/// `GET /api/activities/{uuid}`.
+/// The response to `GET /api/activities/{uuid}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Thread {
-    /// The crud that was asked for.
+    /// The requested crud.
     pub activity: Activity,
-    /// Its answers, oldest first.
+    /// Its replies, oldest first.
     pub replies: Vec<Activity>,
 }
 
-/// What happened to one of your cruds.
+/// The kind of a notification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotificationKind {
-    /// Somebody likes it.
+    /// A like of one of your cruds.
     Like,
-    /// Somebody answered it.
+    /// A reply to one of your cruds.
     Reply,
 }
 
 /// One entry of [`Notifications`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
-    /// What happened.
+    /// The kind.
     pub kind: NotificationKind,
-    /// Who did it.
+    /// The handle of the user who liked or replied.
     pub handle: String,
-    /// Their shown name.
+    /// The display name of that user.
     pub display_name: String,
-    /// When.
+    /// The time of the like or reply.
     pub created_at: String,
-    /// For a like, the crud that is liked; for a reply, the reply.
+    /// For a like, the liked crud; for a reply, the reply.
     pub activity: Activity,
 }
 
-/// `GET /api/activities/notifications`.
+/// The response to `GET /api/activities/notifications`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notifications {
-    /// Newest first.
+    /// The notifications, newest first.
     pub notifications: Vec<Notification>,
 }
 
-/// After how long a crud goes away.
+/// The time after which a crud expires.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Expiry {
     /// One hour.
@@ -119,13 +119,13 @@ pub enum Expiry {
     /// Thirty days.
     #[serde(rename = "30-days")]
     ThirtyDays,
-    /// It stays.
+    /// No expiry.
     #[serde(rename = "never")]
     Never,
 }
 
 impl Expiry {
-    /// Every choice, shortest first.
+    /// Every value, shortest first.
     pub const ALL: [Self; 7] = [
         Self::OneHour,
         Self::ThreeHours,
@@ -136,7 +136,7 @@ impl Expiry {
         Self::Never,
     ];
 
-    /// How long that is, in seconds; `None` for [`Expiry::Never`].
+    /// Returns the time in seconds; `None` for [`Expiry::Never`].
     #[must_use]
     pub const fn seconds(self) -> Option<u64> {
         const HOUR: u64 = 3600;
@@ -151,7 +151,7 @@ impl Expiry {
         }
     }
 
-    /// The word on the wire, which is also the value of a form's option.
+    /// Returns the serialized value, which is also the value of a form option.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -166,35 +166,35 @@ impl Expiry {
     }
 }
 
-/// `POST /api/activities`.
+/// The body of `POST /api/activities`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewActivity {
-    /// 1 to 280 characters after trimming.
+    /// The text, 1 to 280 characters after trimming.
     pub message: String,
-    /// When it goes away; seven days if absent.
+    /// The time after which it expires; seven days if absent.
     #[serde(default)]
     pub ttl: Expiry,
 }
 
-/// `POST /api/activities/{uuid}/reply`.
+/// The body of `POST /api/activities/{uuid}/reply`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NewReply {
-    /// 1 to 280 characters after trimming.
+    /// The text, 1 to 280 characters after trimming.
     pub message: String,
 }
 
-/// `GET /api/users`.
+/// The response to `GET /api/users`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Users {
-    /// Everybody, by handle.
+    /// All users, by handle.
     pub users: Vec<User>,
-    /// Who the one who asks is (the cookie of `PUT /api/session`); the first user if they never chose.
+    /// The current user, from the cookie that `PUT /api/session` sets; a default user without the cookie.
     pub current: User,
 }
 
-/// `PUT /api/session`: choose who you are. Answers with [`User`] and sets a cookie.
+/// The body of `PUT /api/session`, which chooses the current user. The response is a [`User`] and sets a cookie.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ChooseUser {
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expiry_says_the_same_word_on_the_wire_as_in_a_form() {
+    fn expiry_serializes_as_its_form_value() {
         for expiry in Expiry::ALL {
             let json = serde_json::to_string(&expiry).unwrap();
             assert_eq!(json, format!("\"{}\"", expiry.as_str()));

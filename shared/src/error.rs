@@ -2,21 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A refused request: a stable `code` for programs, a sentence for people, and the trace that shows it.
+/// The error of a rejected request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorBody {
-    /// What went wrong.
+    /// The error.
     pub error: ErrorDetail,
 }
 
-/// See [`ErrorBody`].
+/// The error in an [`ErrorBody`]: a stable code for programs, a message for people, and the trace of the request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorDetail {
-    /// Stable, in `snake_case`: programs may compare it.
+    /// A stable code in `snake_case`, for programs.
     pub code: String,
-    /// One sentence for a person; its wording may change.
+    /// One sentence for people; its wording may change.
     pub message: String,
-    /// The trace of the refused request, 32 hex digits, where it was traced.
+    /// The trace id of the rejected request, 32 hex digits, if it was traced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trace_id: Option<String>,
 }

@@ -1,6 +1,6 @@
-//! What frontend and backend say to each other: one definition of every JSON body.
+//! The JSON bodies of Cruddur's API, shared by the frontend and the backend.
 //!
-//! Nothing but `serde` is imported here, so that both sides can use it.
+//! The only dependency is `serde`, so that both sides can use it.
 
 pub mod cruddur;
 pub mod error;

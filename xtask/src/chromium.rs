@@ -38,10 +38,26 @@ pub(crate) fn ensure() -> Result<TestTools> {
         return locate()
             .with_context(|| format!("the browser tests need Debian packages: sudo apt-get update && sudo {install}"));
     }
-    println!("installing what the browser tests need: {install}");
-    process::run(apt().arg("update"))?;
-    process::run(apt().args(["install", "-y", "--no-install-recommends"]).args(PACKAGES))?;
+    self::install(&PACKAGES)?;
     locate().with_context(|| format!("still missing after `{install}`"))
+}
+
+/// Installs Debian packages.
+///
+/// # Errors
+///
+/// There is no apt, or this user may not install packages: the error has the command.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    let install = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
+    if process::find("apt-get").is_none() {
+        bail!("the browser tests need the Debian packages {}, or the same from elsewhere", packages.join(", "));
+    }
+    if !is_root() {
+        bail!("the browser tests need Debian packages: sudo apt-get update && sudo {install}");
+    }
+    println!("installing packages for the browser tests: {install}");
+    process::run(apt().arg("update"))?;
+    process::run(apt().args(["install", "-y", "--no-install-recommends"]).args(packages))
 }
 
 pub(crate) fn apt() -> Command {

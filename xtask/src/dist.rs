@@ -1,47 +1,58 @@
-//! The bundles for browsers: Trunk, then the compressed copies, unless what is there is up to date.
+//! The pages that servers embed: compiled by cargo, then bundled by `xtask-bundle`, unless they are up to date.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::Result;
 
-use crate::{compress, process, progress::Progress, fingerprint::Fingerprint, tools, workspace::Workspace};
+use crate::{
+    fingerprint::Fingerprint,
+    process,
+    progress::Progress,
+    tools::{self, WASM_BINDGEN_VERSION, WASM_TARGET},
+    workspace::Workspace,
+};
 
-/// How many steps `build` announces.
-pub(crate) const STEPS: usize = 1 + BUNDLES.len();
+/// The number of steps of [`build`].
+pub(crate) const STEPS: usize = 3;
+/// The program that bundles pages.
+pub(crate) const BUNDLER: &str = "xtask-bundle";
 
-/// A page that Trunk builds, and that a server embeds.
+/// A page that a server embeds.
 struct Bundle {
-    /// What it is called in messages, and in the name of its fingerprint.
+    /// Its name in messages and in the name of its fingerprint.
     name: &'static str,
-    /// What is announced while it is built.
-    step: &'static str,
-    /// Trunk's configuration.
-    config: &'static str,
-    /// The folder that Trunk writes, as in the configuration.
+    /// The package of its program.
+    package: &'static str,
+    /// Its `index.html`.
+    html: &'static str,
+    /// The folder that a server embeds, the same as `dist` in Trunk's configuration.
     output: &'static str,
-    /// The files and folders that it is built from, besides [`COMMON_INPUTS`].
+    /// The URL prefix of its files, the same as `public_url` in Trunk's configuration.
+    public_url: &'static str,
+    /// The files and folders that it is built from, in addition to [`COMMON_INPUTS`].
     inputs: &'static [&'static str],
 }
 
 const BUNDLES: [Bundle; 2] = [
     Bundle {
         name: "inspector",
-        step: "building the inspector's pages",
-        config: "crates/inspector/Trunk.toml",
+        package: "throughline-inspector",
+        html: "crates/inspector/index.html",
         output: "crates/inspector-server/ui",
+        public_url: "/__throughline_base__/traces/assets/",
         inputs: &["crates/context", "crates/inspector", "crates/inspector-api", "crates/timing"],
     },
     Bundle {
         name: "cruddur",
-        step: "building Cruddur's page",
-        config: "Trunk.toml",
+        package: "cruddur-frontend",
+        html: "frontend/index.html",
         output: "frontend/dist",
+        public_url: "/",
         inputs: &[
-            "Trunk.toml",
             "crates/browser",
             "crates/context",
             "crates/inspector/style/tokens.css",
@@ -52,29 +63,37 @@ const BUNDLES: [Bundle; 2] = [
     },
 ];
 
-/// What every bundle is built from.
-const COMMON_INPUTS: [&str; 4] = [".cargo", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml"];
+/// What every page is built from.
+const COMMON_INPUTS: [&str; 5] = [".cargo", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml", "xtask/bundle"];
 
-/// Optimised or quick to build; for the page and the server alike.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How pages and programs are built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Quick to build: no optimisation, no compressed copies.
+    /// Quick to build: not optimised, without compressed copies.
     Dev,
-    /// What is shipped.
+    /// As shipped.
     Release,
 }
 
 impl Profile {
-    /// From the flag `--dev`.
+    /// Release, or dev with the flag `--dev`.
     pub(crate) fn from_dev(dev: bool) -> Self {
         if dev { Self::Dev } else { Self::Release }
     }
 
-    /// The name of cargo's folder for it.
+    /// The name of cargo's folder for programs.
     pub(crate) fn folder(self) -> &'static str {
         match self {
             Self::Dev => "debug",
             Self::Release => "release",
+        }
+    }
+
+    /// Cargo's profile for pages, and the name of its folder.
+    fn of_pages(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Dev => ("dev", "debug"),
+            Self::Release => ("wasm-release", "wasm-release"),
         }
     }
 }
@@ -84,44 +103,67 @@ impl Bundle {
         workspace.root.join(self.output)
     }
 
-    /// Where the fingerprint of the last build is kept.
     fn fingerprint_file(&self, workspace: &Workspace) -> PathBuf {
         workspace.state().join(format!("{}.fingerprint", self.name))
     }
 
-    /// The fingerprint of what is there now. The output is a part of it: `trunk serve` writes there too.
+    /// The fingerprint of the page's inputs and output. The output is part of it because `trunk serve` writes there too.
     fn fingerprint(&self, workspace: &Workspace, profile: Profile) -> Result<Fingerprint> {
-        let heading =
-            format!("{} trunk {} wasm-bindgen {}", profile.folder(), tools::TRUNK_VERSION, tools::WASM_BINDGEN_VERSION);
+        let heading = format!("{} wasm-bindgen {WASM_BINDGEN_VERSION}", profile.folder());
         let inputs: Vec<&str> = COMMON_INPUTS.iter().chain(self.inputs).copied().collect();
         Fingerprint::take(&workspace.root, &heading, &inputs, &self.output(workspace))
     }
 
-    /// Why it has to be built; nothing if it is up to date.
+    /// Why the page has to be built; `None` if it is up to date.
     fn reason(&self, workspace: &Workspace, profile: Profile) -> Result<Option<String>> {
         let built = Fingerprint::read(&self.fingerprint_file(workspace));
         let built = built.filter(|_| self.output(workspace).join("index.html").exists());
-        let Some(built) = built else { return Ok(Some("it is not built yet".to_owned())) };
+        let Some(built) = built else { return Ok(Some("not built yet".to_owned())) };
         let now = self.fingerprint(workspace, profile)?;
         Ok(now.difference(&built).map(|changed| format!("{changed} changed")))
     }
 
-    fn build(&self, workspace: &Workspace, toolbox: &tools::Toolbox, profile: Profile) -> Result<()> {
+    fn bundle(&self, workspace: &Workspace, profile: Profile, wasm_opt: Option<&Path>) -> Result<()> {
         let file = self.fingerprint_file(workspace);
-        // A build that fails half way must not pass for the one before it.
+        // An interrupted build must not be taken for the previous one.
         if file.exists() {
             fs::remove_file(&file)?;
         }
-        process::run(trunk(toolbox, profile)?.current_dir(&workspace.root).args(["--config", self.config]))?;
-        if profile == Profile::Release {
-            let output = self.output(workspace);
-            print_sizes(&output, &compress::compress(&output)?);
+        let (_, folder) = profile.of_pages();
+        let wasm = format!("{}.wasm", self.package);
+        let mut bundler = bundler(workspace);
+        bundler
+            .arg("page")
+            .arg("--html")
+            .arg(workspace.root.join(self.html))
+            .arg("--wasm")
+            .arg(workspace.target.join(WASM_TARGET).join(folder).join(wasm))
+            .arg("--output")
+            .arg(self.output(workspace))
+            .args(["--public-url", self.public_url]);
+        if let Some(wasm_opt) = wasm_opt {
+            bundler.arg("--wasm-opt").arg(wasm_opt);
         }
+        if profile == Profile::Release {
+            bundler.arg("--compress");
+        }
+        process::run(&mut bundler)?;
         self.fingerprint(workspace, profile)?.write(&file)
     }
 }
 
-/// Makes the folders that the servers embed, so that they compile before anything is built.
+/// `xtask-bundle`, which has to be compiled.
+pub(crate) fn bundler(workspace: &Workspace) -> Command {
+    let name = format!("{BUNDLER}{}", std::env::consts::EXE_SUFFIX);
+    Command::new(workspace.target.join(Profile::Dev.folder()).join(name))
+}
+
+/// Compiles `xtask-bundle`.
+pub(crate) fn compile_bundler(workspace: &Workspace) -> Result<()> {
+    process::run(&mut workspace.cargo(&["build", "--package", BUNDLER]))
+}
+
+/// Creates the folders that servers embed, so that they compile before a page is built.
 pub(crate) fn make_outputs(workspace: &Workspace) -> Result<()> {
     for bundle in &BUNDLES {
         fs::create_dir_all(bundle.output(workspace))?;
@@ -129,63 +171,77 @@ pub(crate) fn make_outputs(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Builds every bundle that is not up to date, and installs the tools that this takes.
+/// The pages that are not up to date.
+pub(crate) struct Outdated {
+    bundles: Vec<&'static Bundle>,
+    profile: Profile,
+}
+
+impl Outdated {
+    /// Finds the pages that are not up to date and prints why.
+    pub(crate) fn find(workspace: &Workspace, profile: Profile) -> Result<Self> {
+        static ALL: [Bundle; 2] = BUNDLES;
+        let mut bundles = Vec::new();
+        for bundle in &ALL {
+            if let Some(reason) = bundle.reason(workspace, profile)? {
+                println!("the page `{}` is built: {reason}", bundle.name);
+                bundles.push(bundle);
+            }
+        }
+        Ok(Self { bundles, profile })
+    }
+
+    /// Whether every page is up to date.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bundles.is_empty()
+    }
+
+    /// Compiles the programs of the pages, and installs the compiler's target if it is missing.
+    pub(crate) fn compile(&self, workspace: &Workspace, progress: &mut Progress) -> Result<()> {
+        const WHAT: &str = "compiling the pages";
+        if self.is_empty() {
+            progress.skip(WHAT, "nothing changed");
+            return Ok(());
+        }
+        progress.step(WHAT, || {
+            tools::check_wasm_bindgen(workspace)?;
+            tools::wasm_target(workspace)?;
+            let (profile, _) = self.profile.of_pages();
+            let mut cargo = workspace.cargo(&["build", "--target", WASM_TARGET, "--profile", profile]);
+            for bundle in &self.bundles {
+                cargo.args(["--package", bundle.package]);
+            }
+            process::run(&mut cargo)
+        })
+    }
+
+    /// Bundles the compiled programs. Needs `xtask-bundle`.
+    pub(crate) fn bundle(&self, workspace: &Workspace, progress: &mut Progress) -> Result<()> {
+        const WHAT: &str = "bundling the pages";
+        if self.is_empty() {
+            progress.skip(WHAT, "nothing changed");
+            return Ok(());
+        }
+        progress.step(WHAT, || {
+            let wasm_opt = match self.profile {
+                Profile::Dev => None,
+                Profile::Release => tools::wasm_opt()?,
+            };
+            self.bundles.iter().try_for_each(|bundle| bundle.bundle(workspace, self.profile, wasm_opt.as_deref()))
+        })
+    }
+}
+
+/// Builds every page that is not up to date.
 pub(crate) fn build(workspace: &Workspace, profile: Profile, progress: &mut Progress) -> Result<()> {
-    const TOOLS: &str = "looking for the build tools";
-
-    let mut outdated = Vec::new();
-    for bundle in &BUNDLES {
-        let reason = bundle.reason(workspace, profile)?;
-        if let Some(reason) = &reason {
-            println!("the bundle `{}` is built: {reason}", bundle.name);
-        }
-        outdated.push(reason.is_some());
-    }
-    if !outdated.contains(&true) {
-        progress.skip(TOOLS, "not needed");
-        for bundle in &BUNDLES {
-            progress.skip(bundle.step, "nothing changed");
-        }
-        return Ok(());
-    }
-    let toolbox = progress.step(TOOLS, || {
-        let toolbox = tools::ensure(workspace)?;
-        // Trunk's `--offline` holds for the cargo that it calls too, so the dependencies have to be here first.
-        process::run(workspace.cargo(&["fetch", "--quiet", "--locked"]).stdin(Stdio::null()))?;
-        Ok(toolbox)
-    })?;
-    for (bundle, outdated) in BUNDLES.iter().zip(outdated) {
-        if outdated {
-            progress.step(bundle.step, || bundle.build(workspace, &toolbox, profile))?;
-        } else {
-            progress.skip(bundle.step, "nothing changed");
-        }
-    }
-    Ok(())
-}
-
-fn print_sizes(output: &Path, sizes: &[compress::Sizes]) {
-    for sizes in sizes {
-        let name = sizes.path.strip_prefix(output).unwrap_or(&sizes.path).display();
-        println!("  {name}: {} bytes, gzip {}, brotli {}", sizes.raw, sizes.gzip, sizes.brotli);
-    }
-}
-
-/// `trunk build` of the page in the working directory, without looking for newer packages.
-pub(crate) fn trunk(toolbox: &tools::Toolbox, profile: Profile) -> Result<Command> {
-    let mut trunk = toolbox.command("trunk")?;
-    trunk.args(["build", "--offline=true", "--locked=true"]);
-    trunk.arg(match profile {
-        Profile::Dev => "--release=false",
-        Profile::Release => "--release=true",
-    });
-    // By convention NO_COLOR may hold anything; Trunk accepts nothing but `true` and `false` in it.
-    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
-        trunk.env("NO_COLOR", "true");
+    let outdated = Outdated::find(workspace, profile)?;
+    outdated.compile(workspace, progress)?;
+    if outdated.is_empty() {
+        progress.skip("compiling the bundler", "not needed");
     } else {
-        trunk.env_remove("NO_COLOR");
+        progress.step("compiling the bundler", || compile_bundler(workspace))?;
     }
-    Ok(trunk)
+    outdated.bundle(workspace, progress)
 }
 
 #[cfg(test)]
@@ -198,27 +254,33 @@ mod tests {
     }
 
     /// The value of a key in a configuration of Trunk.
-    fn value(config: &str, key: &str) -> String {
-        let line = config.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")));
-        line.expect("the key").trim_matches('"').to_owned()
+    fn value<'a>(config: &'a str, key: &str) -> Option<&'a str> {
+        let line = config.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")))?;
+        Some(line.trim_matches('"'))
     }
 
     #[test]
-    fn inputs_exist_and_outputs_are_those_of_trunk() {
+    fn inputs_exist_and_trunk_is_configured_alike() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for bundle in &BUNDLES {
+        for (name, config) in [("cruddur", "Trunk.toml"), ("inspector", "crates/inspector/Trunk.toml")] {
+            let bundle = bundle(name);
             for input in COMMON_INPUTS.iter().chain(bundle.inputs) {
                 assert!(root.join(input).exists(), "{input}");
             }
-            let config = fs::read_to_string(root.join(bundle.config)).unwrap();
-            let folder = Path::new(bundle.config).parent().unwrap();
-            let output = folder.join(value(&config, "dist")).to_string_lossy().replace("inspector/../", "");
-            assert_eq!(output, bundle.output);
+            let text = fs::read_to_string(root.join(config)).unwrap();
+            let folder = Path::new(config).parent().unwrap();
+            let path = |key| {
+                let path = folder.join(value(&text, key).unwrap());
+                path.to_string_lossy().replace("inspector/../", "")
+            };
+            assert_eq!(path("dist"), bundle.output);
+            assert_eq!(path("target"), bundle.html);
+            assert_eq!(value(&text, "public_url").unwrap_or("/"), bundle.public_url);
         }
     }
 
     #[test]
-    fn a_change_in_one_bundle_leaves_the_other_as_it_is() {
+    fn a_change_in_one_page_does_not_rebuild_the_other() {
         assert!(!bundle("inspector").inputs.contains(&"frontend") && !bundle("inspector").inputs.contains(&"shared"));
         assert!(!bundle("cruddur").inputs.contains(&"crates/inspector"));
     }

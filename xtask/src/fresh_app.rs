@@ -12,7 +12,6 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::{
-    dist::{self, Profile},
     process,
     progress::show,
     tools::Toolbox,
@@ -52,7 +51,7 @@ pub(crate) fn build(workspace: &Workspace, toolbox: &Toolbox) -> Result<FreshApp
     process::run(within(workspace, folder.path(), &mut workspace.cargo(&["build", "--offline"])))?;
     let server = build.elapsed();
     let build = Instant::now();
-    process::run(within(workspace, &folder.path().join("page"), &mut dist::trunk(toolbox, Profile::Dev)?))?;
+    process::run(within(workspace, &folder.path().join("page"), &mut trunk(toolbox)?))?;
     let page = build.elapsed();
 
     println!("the server of a fresh application was built in {}, its page in {}", show(server), show(page));
@@ -72,6 +71,19 @@ pub(crate) fn build(workspace: &Workspace, toolbox: &Toolbox) -> Result<FreshApp
     let binary = workspace.target.join("debug").join(format!("notes{}", std::env::consts::EXE_SUFFIX));
     ensure!(binary.exists(), "{} was not built", binary.display());
     Ok(FreshApp { folder, binary })
+}
+
+/// `trunk build` of the page in the working directory, without a look for newer packages.
+fn trunk(toolbox: &Toolbox) -> Result<Command> {
+    let mut trunk = toolbox.command("trunk")?;
+    trunk.args(["build", "--offline=true", "--locked=true"]);
+    // NO_COLOR may have any value; Trunk accepts only `true` and `false`.
+    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        trunk.env("NO_COLOR", "true");
+    } else {
+        trunk.env_remove("NO_COLOR");
+    }
+    Ok(trunk)
 }
 
 /// Lets `command` run in `folder`, with the products of this workspace, so that not everything is compiled again.

@@ -1,13 +1,13 @@
 //! Build, run and test tasks of the workspace: `cargo xtask help` lists them.
 //!
-//! Everything here uses the standard library and the tools that it installs; nothing assumes a shell.
+//! Tools that are missing are installed. No task needs a shell.
 
 mod bench;
 mod chromium;
 mod clients;
-mod compress;
 mod dist;
 mod fresh_app;
+mod other_browsers;
 mod process;
 mod progress;
 mod server;
@@ -32,7 +32,6 @@ use crate::{
     progress::Progress,
     server::{Program, Settings, default_settings},
     soak::Soak,
-    tools::pass_through,
     workspace::Workspace,
 };
 
@@ -45,7 +44,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build whatever changed and start the demo application with everything embedded
+    /// Build what changed, without optimisation, and start the demo application with everything embedded
     Run(Run),
     /// Build the pages and the programs, `throughline` and `cruddur`
     Build(Build),
@@ -71,8 +70,9 @@ struct Build {
 
 #[derive(Args)]
 struct Run {
-    #[command(flatten)]
-    build: Build,
+    /// Build as shipped: optimised, which takes several times as long
+    #[arg(long)]
+    release: bool,
     /// Listen on this port of 127.0.0.1
     #[arg(long, conflicts_with = "listen")]
     port: Option<u16>,
@@ -98,10 +98,6 @@ struct Test {
 }
 
 fn main() -> ExitCode {
-    // Trunk finds a copy of this program under the name of wasm-opt where there is no real one.
-    if let Some(code) = pass_through::main() {
-        return code;
-    }
     match dispatch(Cli::parse().task) {
         Ok(code) => code,
         Err(error) => {
@@ -115,7 +111,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
     let workspace = Workspace::load()?;
     match task {
         Task::Run(run) => {
-            let profile = Profile::from_dev(run.build.dev);
+            let profile = Profile::from_dev(!run.release);
             let settings = Settings {
                 listen: run.listen.or(run.port.map(|port| format!("127.0.0.1:{port}"))),
                 data_dir: run.data_dir,
@@ -124,11 +120,8 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             let arguments = default_settings(&workspace.root, settings, |name| {
                 std::env::var_os(name).is_some_and(|value| !value.is_empty())
             });
-            let mut progress = Progress::new(dist::STEPS + server::STEPS + 1);
-            dist::build(&workspace, profile, &mut progress)?;
-            server::build(&workspace, profile, &[Program::Cruddur], &mut progress)?;
-            let binary = server::binary(&workspace, profile, Program::Cruddur);
-            server::start(&binary, &arguments, &mut progress)
+            let binary = server::build_demo(&workspace, profile)?;
+            server::start(&binary.path, &arguments, binary.progress)
         }
         Task::Build(Build { dev }) => {
             let profile = Profile::from_dev(dev);

@@ -1,4 +1,4 @@
-//! The programs: built by cargo, then started in place of this one.
+//! The programs: built by cargo, then started in place of this process.
 
 use std::{
     ffi::OsString,
@@ -8,10 +8,18 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{dist::Profile, process, progress::Progress, workspace::Workspace};
+use crate::{
+    dist::{self, Outdated, Profile},
+    process,
+    progress::Progress,
+    workspace::Workspace,
+};
 
-/// How many steps `build` announces; `start` is one more.
+/// The number of steps of [`build`].
 pub(crate) const STEPS: usize = 1;
+/// The steps of `run` and their durations in seconds at the first run on two cores: compile the pages, compile the server and the
+/// bundler, bundle the pages, start the server.
+const RUN_STEPS_S: [u32; 4] = [120, 150, 8, 1];
 
 /// A server of this repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,13 +43,13 @@ impl Program {
     }
 }
 
-/// The settings that `run` was given.
+/// The arguments of `run`.
 pub(crate) struct Settings {
     /// `--listen`, or `--port` on 127.0.0.1.
     pub(crate) listen: Option<String>,
     /// `--data-dir`.
     pub(crate) data_dir: Option<PathBuf>,
-    /// Everything after `--`.
+    /// The arguments after `--`.
     pub(crate) rest: Vec<String>,
 }
 
@@ -52,16 +60,52 @@ pub(crate) fn build(
     programs: &[Program],
     progress: &mut Progress,
 ) -> Result<()> {
-    progress.step("building the server", || {
-        let mut cargo = workspace.cargo(&["build"]);
-        for program in programs {
-            cargo.args(["--package", program.name()]);
+    let names: Vec<&str> = programs.iter().map(|program| program.name()).collect();
+    progress.step("compiling the server", || compile(workspace, profile, &names))
+}
+
+fn compile(workspace: &Workspace, profile: Profile, packages: &[&str]) -> Result<()> {
+    let mut cargo = workspace.cargo(&["build"]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
+    if profile == Profile::Release {
+        cargo.arg("--release");
+    }
+    process::run(&mut cargo)
+}
+
+/// The demo application, built and ready to be started.
+pub(crate) struct Demo {
+    pub(crate) path: PathBuf,
+    pub(crate) progress: Progress,
+}
+
+/// Builds the demo application and its pages.
+pub(crate) fn build_demo(workspace: &Workspace, profile: Profile) -> Result<Demo> {
+    let path = binary(workspace, profile, Program::Cruddur);
+    let progress = match profile {
+        Profile::Dev => {
+            let mut progress = Progress::with_estimate(&RUN_STEPS_S);
+            let outdated = Outdated::find(workspace, profile)?;
+            outdated.compile(workspace, &mut progress)?;
+            // A server that is not optimised reads its pages from disk, so it is compiled before they are bundled, together with
+            // the bundler: cargo is slowest where few crates can be compiled at once.
+            dist::make_outputs(workspace)?;
+            progress.step("compiling the server", || {
+                compile(workspace, profile, &[Program::Cruddur.name(), dist::BUNDLER])
+            })?;
+            outdated.bundle(workspace, &mut progress)?;
+            progress
         }
-        if profile == Profile::Release {
-            cargo.arg("--release");
+        Profile::Release => {
+            let mut progress = Progress::new(dist::STEPS + STEPS + 1);
+            dist::build(workspace, profile, &mut progress)?;
+            build(workspace, profile, &[Program::Cruddur], &mut progress)?;
+            progress
         }
-        process::run(&mut cargo)
-    })
+    };
+    Ok(Demo { path, progress })
 }
 
 /// The path of a program that was built.
@@ -69,9 +113,8 @@ pub(crate) fn binary(workspace: &Workspace, profile: Profile, program: Program) 
     workspace.target.join(profile.folder()).join(format!("{}{}", program.name(), std::env::consts::EXE_SUFFIX))
 }
 
-/// The server's arguments. A flag goes along only if it was given, so that the environment keeps its say; the data
-/// folder falls back to `data` in `root`, wherever the task was called. `is_set` tells whether an environment variable
-/// has a value.
+/// The server's arguments. A flag is passed only if it was given, so that environment variables apply otherwise. The default of the
+/// data folder is `data` in `root`, wherever the task was called. `is_set` returns whether an environment variable has a value.
 pub(crate) fn default_settings(root: &Path, settings: Settings, is_set: impl Fn(&str) -> bool) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = Vec::new();
     if let Some(listen) = settings.listen {
@@ -92,8 +135,9 @@ pub(crate) fn default_settings(root: &Path, settings: Settings, is_set: impl Fn(
     arguments
 }
 
-/// Hands over to the server; returns only where it cannot be started, or at its end where processes cannot be replaced.
-pub(crate) fn start(binary: &Path, arguments: &[OsString], progress: &mut Progress) -> Result<ExitCode> {
+/// Replaces this process by the server. Returns only if the server cannot be started or, on systems that cannot replace a process,
+/// at the server's end.
+pub(crate) fn start(binary: &Path, arguments: &[OsString], mut progress: Progress) -> Result<ExitCode> {
     progress.last("starting the server");
     hand_over(Command::new(binary).args(arguments)).with_context(|| format!("cannot start {}", binary.display()))
 }
@@ -101,7 +145,7 @@ pub(crate) fn start(binary: &Path, arguments: &[OsString], progress: &mut Progre
 #[cfg(unix)]
 fn hand_over(command: &mut Command) -> Result<ExitCode> {
     use std::os::unix::process::CommandExt;
-    // The server takes this process over, so that signals reach it.
+    // The server replaces this process, so that signals reach it.
     Err(command.exec().into())
 }
 
@@ -119,19 +163,19 @@ mod tests {
     }
 
     #[test]
-    fn nothing_given_sets_the_data_folder_alone() {
+    fn without_arguments_only_the_data_folder_is_set() {
         let settings = Settings { listen: None, data_dir: None, rest: vec![] };
         assert_eq!(arguments(settings, false), [OsString::from("--data-dir"), Path::new("root").join("data").into()]);
     }
 
     #[test]
-    fn the_environment_keeps_its_say() {
+    fn environment_variables_apply_without_a_flag() {
         let settings = Settings { listen: None, data_dir: None, rest: vec![] };
         assert!(arguments(settings, true).is_empty());
     }
 
     #[test]
-    fn flags_come_before_what_follows_the_dashes() {
+    fn flags_come_before_arguments_after_the_dashes() {
         let settings =
             Settings { listen: Some("[::1]:80".into()), data_dir: Some("d".into()), rest: vec!["--x".into()] };
         assert_eq!(arguments(settings, true), ["--listen", "[::1]:80", "--data-dir", "d", "--x"]);

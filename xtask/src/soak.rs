@@ -61,13 +61,13 @@ pub(crate) fn run(workspace: &Workspace, soak: &Soak) -> Result<ExitCode> {
 
 fn kill(workspace: &Workspace, soak: &Soak) -> Result<()> {
     ensure!(soak.rounds > 0, "--rounds is 0: the server has to be killed at least once");
-    let name = "crash::what_was_acknowledged_survives_a_kill_and_reaches_every_upstream";
+    let name = "crash::acknowledged_records_survive_a_kill_and_reach_every_upstream";
     let mut cargo = server_test(workspace, Program::Throughline, name)?;
     one_test(cargo.env("THROUGHLINE_E2E_KILL_ROUNDS", soak.rounds.to_string()))
 }
 
 fn upstream(workspace: &Workspace, _: &Soak) -> Result<()> {
-    let name = "misbehaviour::whatever_the_upstream_does_nothing_is_lost_and_memory_is_bounded";
+    let name = "misbehaviour::no_record_is_lost_and_memory_is_bounded_with_misbehaving_upstreams";
     one_test(server_test(workspace, Program::Throughline, name)?.env("THROUGHLINE_E2E_SOAK", "1"))
 }
 

@@ -1,11 +1,11 @@
-//! A store of traces that is damaged: Cruddur goes on.
+//! Tests of Cruddur with a damaged trace store.
 
 use std::fs;
 
 use crate::support::{Bench, Cruddur as _, Start as _};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_a_damaged_store_the_application_goes_on_with_its_own_data() {
+async fn with_a_damaged_trace_store_the_application_keeps_its_own_data() {
     let mut bench = Bench::start();
     let cookie = bench.sign_in("andrewbrown").await;
     let crud = bench.crud(&cookie, "before the damage").await;

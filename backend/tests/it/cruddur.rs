@@ -1,4 +1,4 @@
-//! Cruddur, when all goes well.
+//! Tests of successful requests to Cruddur's API.
 
 use cruddur_shared::cruddur::{
     Activity, ChooseUser, Expiry, Feed, NewActivity, NewReply, NotificationKind, Notifications, Profile, Thread, User,
@@ -34,7 +34,7 @@ async fn thread(bench: &Bench, cookie: &str, uuid: &str) -> Thread {
 }
 
 #[tokio::test]
-async fn users_come_by_handle_and_who_never_chose_is_the_first() {
+async fn users_are_sorted_by_handle_and_the_first_is_the_default() {
     let users: Users = Bench::start().read("/api/users").await;
     assert!(users.users.len() >= 2);
     assert!(users.users.is_sorted_by(|one, next| one.handle < next.handle));
@@ -42,7 +42,7 @@ async fn users_come_by_handle_and_who_never_chose_is_the_first() {
 }
 
 #[tokio::test]
-async fn home_has_something_to_read_from_the_first_start_on() {
+async fn home_has_cruds_from_the_first_start() {
     let feed: Feed = Bench::start().read("/api/activities/home").await;
     assert!(!feed.activities.is_empty());
     assert_newest_first(&feed.activities);
@@ -54,7 +54,7 @@ async fn home_has_something_to_read_from_the_first_start_on() {
 }
 
 #[tokio::test]
-async fn a_crud_is_first_at_home_and_on_its_writers_page_and_has_a_page_of_its_own() {
+async fn a_new_crud_is_first_at_home_and_on_its_authors_profile_and_has_a_thread() {
     let bench = Bench::start();
     let cookie = bench.sign_in("mirela").await;
     let new = NewActivity { message: "  fresh bread\n".to_owned(), ttl: Expiry::Never };
@@ -74,7 +74,7 @@ async fn a_crud_is_first_at_home_and_on_its_writers_page_and_has_a_page_of_its_o
 }
 
 #[tokio::test]
-async fn what_was_written_survives_a_restart() {
+async fn a_crud_survives_a_restart() {
     let mut bench = Bench::start();
     let cookie = bench.sign_in("yuki").await;
     let crud = bench.crud(&cookie, "still here").await;
@@ -84,7 +84,7 @@ async fn what_was_written_survives_a_restart() {
 }
 
 #[tokio::test]
-async fn a_crud_goes_away_after_the_time_that_was_chosen() {
+async fn a_crud_expires_after_the_chosen_time() {
     let bench = Bench::start();
     for ttl in Expiry::ALL {
         let new = NewActivity { message: format!("gone after {}", ttl.as_str()), ttl };
@@ -98,7 +98,7 @@ async fn a_crud_goes_away_after_the_time_that_was_chosen() {
 }
 
 #[tokio::test]
-async fn a_crud_without_a_choice_goes_away_after_seven_days() {
+async fn a_crud_expires_after_seven_days_by_default() {
     let bench = Bench::start();
     let body = serde_json::json!({"message": "a week"});
     let crud: Activity = read(bench.request("POST", "/api/activities").json(&body)).await;
@@ -107,7 +107,7 @@ async fn a_crud_without_a_choice_goes_away_after_seven_days() {
 }
 
 #[tokio::test]
-async fn characters_are_counted_and_not_bytes() {
+async fn the_length_is_counted_in_characters_not_bytes() {
     let bench = Bench::start();
     let cookie = bench.sign_in("tomasz").await;
     for message in ["🦀".repeat(280), "x".to_owned()] {
@@ -116,7 +116,7 @@ async fn characters_are_counted_and_not_bytes() {
 }
 
 #[tokio::test]
-async fn replies_are_counted_and_stand_under_what_they_answer_oldest_first() {
+async fn replies_are_counted_and_listed_in_the_thread_oldest_first() {
     let bench = Bench::start();
     let (writer, other) = (bench.sign_in("mirela").await, bench.sign_in("yuki").await);
     let crud = bench.crud(&writer, "who is hungry?").await;
@@ -131,7 +131,7 @@ async fn replies_are_counted_and_stand_under_what_they_answer_oldest_first() {
     let at_home = home.activities.iter().find(|activity| activity.uuid == crud.uuid).unwrap();
     assert_eq!(at_home.replies_count, 2);
     let profile: Profile = bench.read("/api/activities/@yuki").await;
-    assert_eq!(profile.activities[0], first, "a profile holds replies too");
+    assert_eq!(profile.activities[0], first, "a profile includes replies");
 }
 
 #[tokio::test]
@@ -144,7 +144,7 @@ async fn a_reply_is_created_with_201() {
 }
 
 #[tokio::test]
-async fn a_like_counts_once_however_often_it_is_sent() {
+async fn a_repeated_like_counts_once() {
     let bench = Bench::start();
     let (one, other) = (bench.sign_in("mirela").await, bench.sign_in("yuki").await);
     let crud = bench.crud(&one, "a good day").await;
@@ -153,20 +153,20 @@ async fn a_like_counts_once_however_often_it_is_sent() {
     let seen = thread(&bench, &other, &crud.uuid).await.activity;
     assert_eq!((seen.likes_count, seen.liked), (1, true));
     let seen = thread(&bench, &one, &crud.uuid).await.activity;
-    assert_eq!((seen.likes_count, seen.liked), (1, false), "somebody else likes it");
+    assert_eq!((seen.likes_count, seen.liked), (1, false), "only another user likes it");
 
     like(&bench, &one, "PUT", &crud).await;
     assert_eq!(thread(&bench, &one, &crud.uuid).await.activity.likes_count, 2);
 }
 
 #[tokio::test]
-async fn a_like_is_taken_back_once_however_often_that_is_sent() {
+async fn a_repeated_unlike_removes_one_like() {
     let bench = Bench::start();
     let (one, other) = (bench.sign_in("mirela").await, bench.sign_in("yuki").await);
     let crud = bench.crud(&one, "a good day").await;
     like(&bench, &one, "PUT", &crud).await;
     like(&bench, &other, "DELETE", &crud).await;
-    assert_eq!(thread(&bench, &one, &crud.uuid).await.activity.likes_count, 1, "there was none of theirs");
+    assert_eq!(thread(&bench, &one, &crud.uuid).await.activity.likes_count, 1, "yuki had not liked it");
     like(&bench, &one, "DELETE", &crud).await;
     like(&bench, &one, "DELETE", &crud).await;
     let seen = thread(&bench, &one, &crud.uuid).await.activity;
@@ -174,7 +174,7 @@ async fn a_like_is_taken_back_once_however_often_that_is_sent() {
 }
 
 #[tokio::test]
-async fn search_finds_words_inside_and_nothing_else() {
+async fn search_finds_only_cruds_that_contain_the_term() {
     let bench = Bench::start();
     let crud = bench.crud("", "a quagmire of quiet quails").await;
     let found: Feed = read(bench.get_with("/api/activities/search", &[("term", "quiet quai")])).await;
@@ -184,7 +184,7 @@ async fn search_finds_words_inside_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn search_takes_percent_and_underscore_as_they_are() {
+async fn search_matches_percent_and_underscore_literally() {
     let bench = Bench::start();
     let percent = bench.crud("", "100% of it").await;
     let underscore = bench.crud("", "snake_case").await;
@@ -216,7 +216,7 @@ async fn a_chosen_user_is_remembered_by_a_cookie_that_scripts_cannot_read() {
 }
 
 #[tokio::test]
-async fn a_cookie_that_names_nobody_is_as_good_as_none() {
+async fn a_cookie_with_an_unknown_handle_is_ignored() {
     let bench = Bench::start();
     let cookie = bench.sign_in("yuki").await;
     let (name, _) = cookie.split_once('=').unwrap();
@@ -243,7 +243,7 @@ async fn likes_and_replies_of_others_are_notified_newest_first() {
     let notifications = notified(&writer).await;
     let times: Vec<&str> = notifications.iter().map(|notification| notification.created_at.as_str()).collect();
     assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
-    // Both can fall into one millisecond, so their order is not looked at.
+    // Both can have the same millisecond, so their order is not checked.
     let latest = &notifications[..2];
     let of = |kind| latest.iter().find(|notification| notification.kind == kind).unwrap();
     let liked = of(NotificationKind::Like);
@@ -254,7 +254,7 @@ async fn likes_and_replies_of_others_are_notified_newest_first() {
     let concerns = |uuid: &str, notifications: &[cruddur_shared::cruddur::Notification]| {
         notifications.iter().any(|notification| notification.activity.uuid == uuid)
     };
-    assert!(!concerns(&crud.uuid, &notified(&fan).await), "it is not theirs");
+    assert!(!concerns(&crud.uuid, &notified(&fan).await), "the crud is not by yuki");
     like(&bench, &fan, "DELETE", &crud).await;
-    assert!(!concerns(&crud.uuid, &notified(&writer).await), "the like was taken back");
+    assert!(!concerns(&crud.uuid, &notified(&writer).await), "the like was removed");
 }

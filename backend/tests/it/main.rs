@@ -1,5 +1,5 @@
-//! Cruddur as its users meet it: a real process, asked over HTTP.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Tests of Cruddur as a process, over HTTP.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod archive;
 mod cruddur;

@@ -1,16 +1,16 @@
-//! Proxies in front of Cruddur: whether a cookie is one of TLS.
+//! Tests of Cruddur behind proxies: which cookies are `Secure`.
 
 use reqwest::{RequestBuilder, Response, header};
 
 use crate::support::{Bench, Start as _};
 
-/// The response to the choice of a user.
+/// Chooses a user and returns the response.
 async fn choose(request: RequestBuilder) -> Response {
     request.json(&serde_json::json!({ "handle": "andrewbrown" })).send().await.unwrap()
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_not_trusted_does_not_make_a_cookie_one_of_tls() {
+async fn an_untrusted_proxy_does_not_make_a_cookie_secure() {
     for trusted in ["192.0.2.1", "off"] {
         let bench = Bench::start_with(&[], &[("THROUGHLINE_TRUSTED_PROXIES", trusted)]);
         let response = choose(bench.request("PUT", "/api/session").header("x-forwarded-proto", "https")).await;
@@ -19,7 +19,7 @@ async fn a_proxy_that_is_not_trusted_does_not_make_a_cookie_one_of_tls() {
 }
 
 #[tokio::test]
-async fn over_tls_every_cookie_stays_there() {
+async fn over_tls_every_cookie_is_secure() {
     let bench = Bench::start();
     for (scheme, is_secure) in [("https", true), ("http", false)] {
         let user = choose(bench.request("PUT", "/api/session").header("x-forwarded-proto", scheme)).await;

@@ -1,4 +1,4 @@
-//! What the server says about its own requests.
+//! Tests of the traces of the server's own requests.
 
 use cruddur_shared::cruddur::{Feed, NewActivity};
 use reqwest::{RequestBuilder, Response, header};
@@ -8,7 +8,7 @@ use crate::support::{
     Bench, Cruddur as _, Start as _, eventually, is_hex, metric, new_span_id, new_trace_id, read, text, traceparent,
 };
 
-/// Sends a request as part of a trace; the ids of that trace and of the span that sends it, and the answer.
+/// Sends a request as part of a trace; returns the trace id, the span id of the client, and the response.
 async fn send(request: RequestBuilder) -> (String, String, Response) {
     let (trace_id, span_id) = (new_trace_id(), new_span_id());
     let response = request.header("traceparent", traceparent(&trace_id, &span_id)).send().await.unwrap();
@@ -24,7 +24,7 @@ fn attribute(span: &Span, key: &str) -> String {
     text(&span.attributes, key).unwrap_or_else(|| panic!("no {key} on {}", span.name))
 }
 
-/// Trace and span of the context that a response carries.
+/// Returns the trace id and the span id of the context in a response.
 fn context(response: &Response) -> (String, String) {
     let context = metric(response.headers(), "traceparent").unwrap();
     let parts: Vec<&str> = context.split('-').collect();
@@ -33,7 +33,7 @@ fn context(response: &Response) -> (String, String) {
     (parts[1].to_owned(), parts[2].to_owned())
 }
 
-/// A value of the `throughline` metric: `i` instance, `r` received, `s` sent, `c` the client's span.
+/// Returns a value of the `throughline` metric: `i` instance, `r` received, `s` sent, `c` the client's span.
 fn server_time(response: &Response, key: &str) -> Option<String> {
     let times = metric(response.headers(), "throughline").unwrap();
     times.split(';').find_map(|pair| pair.strip_prefix(&format!("{key}=")).map(str::to_owned))
@@ -53,7 +53,7 @@ async fn home_is_one_trace_from_the_request_to_the_rows() {
     let handler = named(&trace, "home-activities");
     assert_eq!((handler.kind, &handler.parent_span_id), (SpanKind::Internal, &Some(server.span_id.clone())));
     let now = attribute(handler, "app.now").parse::<jiff::Timestamp>().unwrap().as_nanosecond();
-    assert!((now - i128::from(server.start_ns)).abs() < 20_000_000_000, "app.now is another time");
+    assert!((now - i128::from(server.start_ns)).abs() < 20_000_000_000, "app.now is not the current time");
     assert_eq!(attribute(handler, "app.result_length"), rows);
     assert_eq!(attribute(handler, "app.result_length_bytes"), body.len().to_string());
 
@@ -80,7 +80,7 @@ async fn home_is_one_trace_from_the_request_to_the_rows() {
 }
 
 #[tokio::test]
-async fn a_crud_that_is_written_is_traced_down_to_the_insert() {
+async fn writing_a_crud_is_traced_down_to_the_insert() {
     let bench = Bench::start();
     let message = "only its writer's readers shall see this".to_owned();
     let new = NewActivity { message: message.clone(), ttl: Default::default() };
@@ -98,7 +98,7 @@ async fn a_crud_that_is_written_is_traced_down_to_the_insert() {
         .iter()
         .find(|span| text(&span.attributes, "db.operation.name").is_some_and(|operation| operation == "INSERT"));
     assert!(attribute(insert.expect("a span of the insert"), "db.query.text").starts_with("INSERT "));
-    assert!(!format!("{trace:?}").contains(&message), "a query's text holds no values");
+    assert!(!format!("{trace:?}").contains(&message), "query texts must not contain values");
     for span in &trace.spans {
         let parent = span.parent_span_id.as_deref().unwrap();
         let known = trace.spans.iter().any(|other| other.span_id == parent);
@@ -107,13 +107,13 @@ async fn a_crud_that_is_written_is_traced_down_to_the_insert() {
 }
 
 #[tokio::test]
-async fn a_server_span_has_what_the_conventions_ask_for() {
+async fn a_server_span_has_the_attributes_of_the_conventions() {
     let bench = Bench::start();
     let cookie = bench.sign_in("yuki").await;
     let request = bench.get("/api/activities/@mirela").header(header::COOKIE, &cookie);
     let (trace_id, ..) = send(request.header(header::USER_AGENT, "tester/1.0")).await;
     let server = bench.server_span(&trace_id).await;
-    // The template and never the path: names are few.
+    // The name has the template and not the path, so that there are few names.
     assert_eq!(server.name, "GET /api/activities/@{handle}");
     for (key, value) in [
         ("http.request.method", "GET"),
@@ -137,7 +137,7 @@ async fn a_server_span_has_what_the_conventions_ask_for() {
 }
 
 #[tokio::test]
-async fn a_uuid_in_the_address_is_not_in_the_name() {
+async fn a_uuid_in_the_path_is_not_in_the_span_name() {
     let bench = Bench::start();
     let crud = bench.crud("", "once").await;
     let (trace_id, ..) = send(bench.get(&format!("/api/activities/{}", crud.uuid))).await;
@@ -147,11 +147,11 @@ async fn a_uuid_in_the_address_is_not_in_the_name() {
 }
 
 #[tokio::test]
-async fn the_response_carries_context_and_times() {
+async fn the_response_has_context_and_server_times() {
     let bench = Bench::start();
     let (trace_id, caller, response) = send(bench.get("/api/users")).await;
-    let (answered, span_id) = context(&response);
-    assert_eq!(answered, trace_id);
+    let (in_response, span_id) = context(&response);
+    assert_eq!(in_response, trace_id);
     assert_eq!(metric(response.headers(), "trace"), metric(response.headers(), "traceparent"));
     assert_eq!(server_time(&response, "c"), Some(caller));
     let at_ns = |key| server_time(&response, key).unwrap().parse::<u64>().unwrap();
@@ -161,7 +161,7 @@ async fn the_response_carries_context_and_times() {
     let server = bench.server_span(&trace_id).await;
     assert_eq!(server.span_id, span_id);
     assert_eq!(text(&server.resource, "service.instance.id"), server_time(&response, "i"));
-    // One clock: the span lies where the header says.
+    // The span and the header have the same clock.
     assert!(server.start_ns.abs_diff(received_ns) < 1_000_000_000, "{} {received_ns}", server.start_ns);
 }
 
@@ -176,7 +176,7 @@ async fn a_request_without_context_is_a_root() {
 }
 
 #[tokio::test]
-async fn a_document_is_the_child_of_a_page_load_that_the_server_makes_up() {
+async fn a_document_is_the_child_of_a_page_load_with_a_generated_id() {
     let bench = Bench::start();
     for (name, value) in [("accept", "text/html,application/xhtml+xml"), ("sec-fetch-dest", "document")] {
         let response = bench.get("/").header(name, value).send().await.unwrap();
@@ -203,7 +203,7 @@ async fn a_request_without_a_route_has_none_and_is_named_by_its_method() {
 }
 
 #[tokio::test]
-async fn an_unknown_method_is_kept_apart() {
+async fn an_unknown_method_is_recorded_as_other() {
     let bench = Bench::start();
     let (trace_id, _, response) = send(bench.request("BREW", "/api/users")).await;
     assert_eq!(response.status(), 405);
@@ -229,24 +229,24 @@ async fn a_malformed_context_is_not_continued() {
     ] {
         let response = bench.get("/api/users").header("traceparent", &malformed).send().await.unwrap();
         assert_eq!(response.status(), 200, "{malformed}");
-        let (answered, _) = context(&response);
-        assert!(!malformed.to_lowercase().contains(&answered), "{malformed}");
-        assert_eq!(bench.server_span(&answered).await.parent_span_id, None, "{malformed}");
+        let (in_response, _) = context(&response);
+        assert!(!malformed.to_lowercase().contains(&in_response), "{malformed}");
+        assert_eq!(bench.server_span(&in_response).await.parent_span_id, None, "{malformed}");
     }
 }
 
 #[tokio::test]
-async fn two_contexts_are_as_good_as_none() {
+async fn two_contexts_are_ignored() {
     let bench = Bench::start();
     let (one, other) = (new_trace_id(), new_trace_id());
     let request = bench.get("/api/users").header("traceparent", traceparent(&one, &new_span_id()));
     let response = request.header("traceparent", traceparent(&other, &new_span_id())).send().await.unwrap();
-    let (answered, _) = context(&response);
-    assert!(answered != one && answered != other);
+    let (in_response, _) = context(&response);
+    assert!(in_response != one && in_response != other);
 }
 
 #[tokio::test]
-async fn telemetry_inspector_and_health_leave_no_span() {
+async fn telemetry_inspector_and_health_requests_are_not_traced() {
     let bench = Bench::start();
     let (trace_id, caller) = (new_trace_id(), new_span_id());
     let parent = traceparent(&trace_id, &caller);
@@ -275,21 +275,21 @@ async fn telemetry_inspector_and_health_leave_no_span() {
     let trusted = bench.trusted("/v1/traces").header("traceparent", &parent);
     trusted.header(header::CONTENT_TYPE, "application/json").body("{}").send().await.unwrap();
 
-    // What came before would have arrived before it.
+    // Spans of the earlier requests would be stored before this one.
     let canary = bench.get("/api/nope").header("traceparent", &parent).send().await.unwrap();
     assert_eq!(context(&canary).0, trace_id);
     bench.server_span(&trace_id).await;
     let trace = bench.find_trace(&trace_id).await.unwrap();
     let paths: Vec<String> = trace.spans.iter().map(|span| attribute(span, "url.path")).collect();
     assert_eq!(paths, ["/api/nope"]);
-    assert_eq!(bench.list(&[]).await.traces.len(), 1, "another trace was begun");
+    assert_eq!(bench.list(&[]).await.traces.len(), 1, "another trace was stored");
 }
 
 #[tokio::test]
-async fn the_last_spans_before_the_end_are_there_after_a_restart() {
+async fn the_last_spans_before_a_shutdown_are_stored() {
     let mut bench = Bench::start();
     let (trace_id, ..) = send(bench.get("/api/activities/home")).await;
-    assert!(bench.restart().success(), "SIGTERM is a good end");
+    assert!(bench.restart().success(), "SIGTERM must end in success");
     let trace = bench.find_trace(&trace_id).await.expect("the trace survives");
     let mut names: Vec<&str> = trace.spans.iter().map(|span| span.name.as_str()).collect();
     names.sort_unstable();
@@ -298,7 +298,7 @@ async fn the_last_spans_before_the_end_are_there_after_a_restart() {
 }
 
 #[tokio::test]
-async fn each_start_is_an_instance_of_its_own() {
+async fn each_start_has_its_own_instance_id() {
     let mut bench = Bench::start();
     let before = server_time(&bench.get("/api/users").send().await.unwrap(), "i").unwrap();
     bench.restart();
@@ -307,7 +307,7 @@ async fn each_start_is_an_instance_of_its_own() {
 }
 
 #[tokio::test]
-async fn requests_at_once_do_not_mix() {
+async fn concurrent_requests_have_separate_traces() {
     let bench = Bench::start();
     let handles = ["andrewbrown", "bayko", "mirela", "tomasz", "yuki"];
     let mut cookies = Vec::new();
@@ -334,7 +334,7 @@ async fn requests_at_once_do_not_mix() {
 }
 
 #[tokio::test]
-async fn a_refused_request_shows_its_trace() {
+async fn a_rejected_request_has_the_id_of_its_trace() {
     let bench = Bench::start();
     let (trace_id, _, response) = send(bench.get("/api/activities/@nobody")).await;
     let body: throughline_inspector_api::ErrorBody = response.json().await.unwrap();

@@ -1,4 +1,4 @@
-//! Where the pipe ends: everything arrives there, whatever happens in between, and the key never shows.
+//! Tests of forwarding: all records arrive upstream, also after failures and restarts, and the key is never exposed.
 
 use std::net::SocketAddr;
 
@@ -12,7 +12,7 @@ use crate::support::{
 
 const KEY: &str = "hcaik_k3y-th4t-n0b0dy-sh4ll-s33";
 
-/// A fetch as a page does it: a span of the page, and a request that continues its trace. The trace's id.
+/// Sends a request and the client span of a page that it belongs to; returns the trace id.
 async fn fetch(bench: &Bench) -> String {
     let (trace_id, span_id) = (new_trace_id(), new_span_id());
     let request = bench.get("/api/activities/home").header("traceparent", traceparent(&trace_id, &span_id));
@@ -24,7 +24,7 @@ async fn fetch(bench: &Bench) -> String {
     trace_id
 }
 
-/// The spans of a trace that arrived upstream, once the four of a [`fetch`] have.
+/// Waits for the four spans of a [`fetch`] upstream, and returns them.
 async fn arrived(upstream: &FakeHoneycomb, trace_id: &str) -> Vec<Span> {
     eventually(&format!("trace {trace_id} upstream"), async || {
         let mut spans = upstream.spans();
@@ -84,7 +84,7 @@ async fn with_the_standard_variables_browser_and_server_arrive_as_one_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_without_logs_gets_the_spans_and_is_told_of_once() {
+async fn an_upstream_without_logs_gets_the_spans_and_is_logged_once() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_logs_response(Behaviour::Status(404, None));
     let mut bench = with_key(&upstream.endpoint());
@@ -93,10 +93,10 @@ async fn an_upstream_without_logs_gets_the_spans_and_is_told_of_once() {
     upstream.wait_for_requests(1, DEADLINE).await.unwrap();
     let trace_id = fetch(&bench).await;
     arrived(&upstream, &trace_id).await;
-    let told = async || bench.server().output().contains("has no address for log records").then_some(());
-    eventually("it is told", told).await;
+    let logged = async || bench.server().output().contains("has no endpoint for log records").then_some(());
+    eventually("the log line", logged).await;
     assert_eq!(bench.server().output().matches("log records").count(), 1);
-    // It learns to take them: nothing was lost.
+    // Once the upstream accepts logs, the record is delivered.
     upstream.set_logs_response(Behaviour::Ok);
     assert!(tokio::task::block_in_place(|| bench.restart()).success());
     upstream.wait_for_logs(1, DEADLINE).await.unwrap();
@@ -104,63 +104,63 @@ async fn an_upstream_without_logs_gets_the_spans_and_is_told_of_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_an_upstream_all_is_well() {
+async fn traces_are_stored_without_an_upstream() {
     let bench = Bench::start_with(&[], &NAMES);
     let trace_id = fetch(&bench).await;
     assert_eq!(bench.trace(&trace_id, 4).await.spans.len(), 4);
 }
 
-/// An upstream that is down, and where it will be.
+/// Returns the address of an upstream that is down.
 async fn down() -> SocketAddr {
     FakeHoneycomb::start(KEY).await.unwrap().addr()
 }
 
-async fn comes_up(addr: SocketAddr) -> FakeHoneycomb {
+async fn start_upstream(addr: SocketAddr) -> FakeHoneycomb {
     eventually("the port is free", async || FakeHoneycomb::start_on(addr, KEY).await.ok()).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn while_the_upstream_is_down_nothing_is_lost() {
+async fn records_are_delivered_after_an_upstream_outage() {
     let addr = down().await;
     let bench = with_key(&format!("http://{addr}"));
     let mut traces = Vec::new();
     for _ in 0..5 {
         traces.push(fetch(&bench).await);
     }
-    // All is stored before the upstream is there, so that it is the store from which they come.
+    // All spans are stored before the upstream starts, so they are delivered from the store.
     for trace_id in &traces {
         bench.trace(trace_id, 4).await;
     }
-    let upstream = comes_up(addr).await;
+    let upstream = start_upstream(addr).await;
     for trace_id in &traces {
         assert_joined(&arrived(&upstream, trace_id).await);
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_stopped_while_the_upstream_is_down_sends_after_its_restart() {
+async fn a_server_stopped_during_an_upstream_outage_delivers_after_its_restart() {
     let addr = down().await;
     let mut bench = with_key(&format!("http://{addr}"));
     let trace_id = fetch(&bench).await;
     let status = bench.restart();
     assert!(status.success(), "{status}");
-    let upstream = comes_up(addr).await;
+    let upstream = start_upstream(addr).await;
     assert_joined(&arrived(&upstream, &trace_id).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_killed_while_the_upstream_is_down_sends_after_its_restart() {
+async fn a_server_killed_during_an_upstream_outage_delivers_after_its_restart() {
     let addr = down().await;
     let mut bench = with_key(&format!("http://{addr}"));
     let trace_id = fetch(&bench).await;
     bench.trace(&trace_id, 4).await;
     bench.kill_and_restart();
-    let upstream = comes_up(addr).await;
+    let upstream = start_upstream(addr).await;
     assert_joined(&arrived(&upstream, &trace_id).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upstream_that_refuses_for_a_while_gets_everything_later() {
+async fn records_are_delivered_after_an_upstream_returned_503() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Status(503, None));
     let bench = with_key(&upstream.endpoint());
@@ -172,7 +172,7 @@ async fn an_upstream_that_refuses_for_a_while_gets_everything_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_delivered_is_not_sent_again_after_a_restart() {
+async fn delivered_spans_are_not_sent_again_after_a_restart() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let mut bench = with_key(&upstream.endpoint());
     let before = fetch(&bench).await;
@@ -184,7 +184,7 @@ async fn what_was_delivered_is_not_sent_again_after_a_restart() {
     assert_eq!(times, 4);
 }
 
-/// Asks for everything that the server serves; all that it says, headers and bodies.
+/// Requests everything that the server serves; returns all headers and bodies.
 async fn everything_served(bench: &Bench, trace_id: &str) -> String {
     let trace = format!("/api/traces/{trace_id}");
     let otlp = format!("{trace}/otlp");
@@ -223,29 +223,29 @@ async fn everything_served(bench: &Bench, trace_id: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_key_is_nowhere_to_be_seen() {
+async fn the_key_is_in_no_response_and_no_log() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let endpoint = upstream.endpoint();
     let env = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", &endpoint), ("THROUGHLINE_LOG", "trace")];
     let mut bench = Bench::start_with(&[], &env);
     let trace_id = fetch(&bench).await;
     arrived(&upstream, &trace_id).await;
-    // An upstream that does not know the key is when one would want to show it.
+    // A rejected key is the case in which an error message might contain it.
     upstream.set_key("another");
     fetch(&bench).await;
     let refused = async || upstream.requests().iter().any(|request| request.status == 401).then_some(());
-    eventually("a refusal upstream", refused).await;
+    eventually("a rejection upstream", refused).await;
     let served = everything_served(&bench, &trace_id).await;
-    assert!(!served.contains(KEY), "a response shows the key");
-    assert!(served.contains(&trace_id), "nothing was asked for");
+    assert!(!served.contains(KEY), "a response contains the key");
+    assert!(served.contains(&trace_id), "the trace was not requested");
     let output = bench.server().output();
     assert!(!output.is_empty());
-    assert!(!output.contains(KEY), "the log shows the key");
+    assert!(!output.contains(KEY), "the log contains the key");
     assert!(tokio::task::block_in_place(|| bench.stop()).success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_among_the_standard_headers_is_nowhere_to_be_seen() {
+async fn a_secret_in_the_standard_headers_is_in_no_response_and_no_log() {
     let addr = down().await;
     let (endpoint, headers) = (format!("http://{addr}"), format!("x-honeycomb-team={KEY}"));
     let env = [
@@ -255,7 +255,7 @@ async fn a_secret_among_the_standard_headers_is_nowhere_to_be_seen() {
     ];
     let bench = Bench::start_with(&[], &env);
     let trace_id = fetch(&bench).await;
-    let upstream = comes_up(addr).await;
+    let upstream = start_upstream(addr).await;
     arrived(&upstream, &trace_id).await;
     let served = everything_served(&bench, &trace_id).await;
     assert!(!served.contains(KEY) && !bench.server().output().contains(KEY));

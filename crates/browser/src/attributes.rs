@@ -1,4 +1,4 @@
-//! Attributes, kept as the bytes in which they will be sent.
+//! Attributes, stored in their OTLP encoding.
 
 use std::borrow::Cow;
 
@@ -7,15 +7,15 @@ use crate::protobuf;
 /// The value of an attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Text.
+    /// A string.
     Str(Cow<'static, str>),
     /// A 64-bit integer.
     Int(i64),
-    /// A double.
+    /// A 64-bit floating point number.
     Double(f64),
-    /// Truth.
+    /// A boolean.
     Bool(bool),
-    /// Several texts.
+    /// A list of strings.
     Strs(Vec<String>),
 }
 
@@ -50,13 +50,13 @@ impl From<Vec<String>> for Value {
     }
 }
 
-/// Attributes in the order in which they were set, each key once.
+/// Attributes in the order in which they were set, with unique keys.
 ///
-/// They are kept encoded: a span that waits takes the memory of its bytes, and a flush while the page goes away has nothing
-/// left to do but to copy.
+/// They are stored encoded: a waiting span needs no more memory than its bytes, and a flush while the page is closing
+/// only copies them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Attributes {
-    /// One `KeyValue` after the other, each behind its length.
+    /// The `KeyValue` messages, each preceded by its length.
     bytes: Vec<u8>,
     count: usize,
     dropped: u32,
@@ -77,22 +77,22 @@ const STRING_TAG: u8 = (STRING << 3 | 2) as u8;
 const INT_TAG: u8 = (INT << 3) as u8;
 
 impl Attributes {
-    /// At most so many attributes on one span, event or resource; what is beyond is dropped and counted.
+    /// The maximum number of attributes of a span, event or resource; more are dropped and counted.
     pub const LIMIT: usize = 128;
-    /// A longer key is dropped and counted, bytes.
+    /// The maximum length of a key in bytes; an attribute with a longer key is dropped and counted.
     pub const KEY_LIMIT_BYTES: usize = 256;
-    /// A longer text is cut at a character's boundary, bytes.
+    /// The maximum length of a string in bytes; a longer one is cut at a character boundary.
     pub const VALUE_LIMIT_BYTES: usize = 4_096;
-    /// A longer list is cut.
+    /// The maximum number of items of a list; a longer one is cut.
     pub const ITEMS_LIMIT: usize = 128;
 
-    /// Sets `key`, in place of an earlier value.
+    /// Sets `key`, replacing an earlier value.
     pub fn set(&mut self, key: &str, value: impl Into<Value>) {
         self.remove(key);
         self.put(key, &value.into());
     }
 
-    /// Sets a key that is not there yet.
+    /// Adds a key that is not present yet.
     pub(crate) fn put(&mut self, key: &str, value: &Value) {
         match value {
             Value::Str(text) => self.text(key, text),
@@ -103,7 +103,7 @@ impl Attributes {
         }
     }
 
-    /// A key that is not there yet, with a text.
+    /// Adds a key that is not present yet, with a string.
     pub(crate) fn text(&mut self, key: &str, text: &str) {
         if let Some(marks) = self.begin(key) {
             string(&mut self.bytes, text);
@@ -111,14 +111,14 @@ impl Attributes {
         }
     }
 
-    /// A key that is not there yet, with a text if there is one.
-    pub(crate) fn maybe(&mut self, key: &str, text: Option<&str>) {
+    /// Adds a key that is not present yet, if `text` is `Some`.
+    pub(crate) fn text_opt(&mut self, key: &str, text: Option<&str>) {
         if let Some(text) = text {
             self.text(key, text);
         }
     }
 
-    /// A key that is not there yet, with a whole number.
+    /// Adds a key that is not present yet, with an integer.
     pub(crate) fn int(&mut self, key: &str, number: i64) {
         if let Some(marks) = self.begin(key) {
             protobuf::varint_field(&mut self.bytes, INT, number.cast_unsigned());
@@ -126,7 +126,7 @@ impl Attributes {
         }
     }
 
-    /// A key that is not there yet, with a double.
+    /// Adds a key that is not present yet, with a double.
     pub(crate) fn double(&mut self, key: &str, number: f64) {
         if let Some(marks) = self.begin(key) {
             protobuf::fixed64(&mut self.bytes, DOUBLE, number.to_bits());
@@ -134,7 +134,7 @@ impl Attributes {
         }
     }
 
-    /// A key that is not there yet, with a truth.
+    /// Adds a key that is not present yet, with a boolean.
     pub(crate) fn bool(&mut self, key: &str, truth: bool) {
         if let Some(marks) = self.begin(key) {
             protobuf::varint_field(&mut self.bytes, BOOL, u64::from(truth));
@@ -142,7 +142,7 @@ impl Attributes {
         }
     }
 
-    /// A key that is not there yet, with several texts, one after the other.
+    /// Adds a key that is not present yet, with a list of strings.
     pub(crate) fn texts(&mut self, key: &str, texts: &mut dyn Iterator<Item = String>) {
         if let Some(marks) = self.begin(key) {
             let out = &mut self.bytes;
@@ -157,14 +157,14 @@ impl Attributes {
         }
     }
 
-    /// Begins an entry and its value, if there is room for it.
+    /// Begins an entry and its value; `None` if a limit is reached.
     fn begin(&mut self, key: &str) -> Option<(usize, usize)> {
         if self.count >= Self::LIMIT || key.len() > Self::KEY_LIMIT_BYTES {
             self.dropped += 1;
             return None;
         }
         self.count += 1;
-        // A place for the length.
+        // Reserved for the length.
         self.bytes.push(0);
         let entry = self.bytes.len();
         protobuf::bytes(&mut self.bytes, KEY, key.as_bytes());
@@ -176,7 +176,7 @@ impl Attributes {
         protobuf::close(&mut self.bytes, entry);
     }
 
-    /// Adds what `others` has and this lacks.
+    /// Adds the attributes of `others` whose keys are not present.
     pub(crate) fn extend(&mut self, others: &Self) {
         for entry in others.entries() {
             let key = key_of(entry);
@@ -188,7 +188,7 @@ impl Attributes {
         }
     }
 
-    /// Takes `key` out.
+    /// Removes `key`.
     pub(crate) fn remove(&mut self, key: &str) {
         if self.has(key) {
             let mut kept = Self { dropped: self.dropped, ..Self::default() };
@@ -211,20 +211,20 @@ impl Attributes {
         self.entries().any(|entry| key_of(entry) == Some(key.as_bytes()))
     }
 
-    /// The text of `key`, if it has one.
+    /// Returns the value of `key`, if it is a string.
     pub(crate) fn get_text(&self, key: &str) -> Option<String> {
         let value = self.value(key)?.strip_prefix(&[STRING_TAG])?;
         let (length, text) = protobuf::read_varint(value)?;
         String::from_utf8(text.get(..length)?.to_vec()).ok()
     }
 
-    /// The whole number of `key`, if it has one and it is not negative.
+    /// Returns the value of `key`, if it is an integer below 2^28 and not negative.
     pub(crate) fn get_int(&self, key: &str) -> Option<usize> {
         let (number, _) = protobuf::read_varint(self.value(key)?.strip_prefix(&[INT_TAG])?)?;
         Some(number)
     }
 
-    /// The `AnyValue` of `key`.
+    /// Returns the encoded `AnyValue` of `key`.
     fn value(&self, key: &str) -> Option<&[u8]> {
         let entry = self.entries().find(|entry| key_of(entry) == Some(key.as_bytes()))?;
         let after_key = entry.get(protobuf::framed_len(key.len())..)?;
@@ -232,7 +232,7 @@ impl Attributes {
         value.get(..length)
     }
 
-    /// Writes each as `field` of a message, and how many were dropped as `dropped_field`.
+    /// Writes each attribute as `field` of a message, and the number of dropped ones as `dropped_field`.
     pub(crate) fn write(&self, out: &mut Vec<u8>, field: u32, dropped_field: u32) {
         for entry in self.entries() {
             protobuf::bytes(out, field, entry);
@@ -247,7 +247,7 @@ impl Attributes {
     }
 }
 
-/// `KeyValue` after `KeyValue`.
+/// An iterator over the encoded `KeyValue` messages.
 struct Entries<'a>(&'a [u8]);
 
 impl<'a> Iterator for Entries<'a> {
@@ -266,7 +266,7 @@ fn key_of(entry: &[u8]) -> Option<&[u8]> {
     rest.get(..length)
 }
 
-/// `text` as an `AnyValue`, cut to the limit.
+/// Writes `text` as an `AnyValue`, cut to the limit.
 pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     let mut end = text.len().min(Attributes::VALUE_LIMIT_BYTES);
     while !text.is_char_boundary(end) {
@@ -275,7 +275,7 @@ pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     protobuf::bytes(out, STRING, text.as_bytes().get(..end).unwrap_or(&[]));
 }
 
-// What it is checked against does not build for the browser.
+// The crates used for comparison do not build for the browser.
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod tests {
@@ -295,7 +295,7 @@ pub(crate) mod tests {
         ]
     }
 
-    /// Pairs with different keys, and the attributes made of them.
+    /// Generates pairs with distinct keys, and the attributes set from them.
     pub(crate) fn attributes() -> impl Strategy<Value = (Vec<(String, Value)>, Attributes)> {
         prop::collection::vec((".{0,40}", value()), 0..12).prop_map(|mut pairs| {
             pairs.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -338,7 +338,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_key_stands_once_and_the_number_of_keys_is_bounded() {
+    fn keys_are_unique_and_their_number_is_bounded() {
         let mut attributes = Attributes::default();
         attributes.set("a", 1_i64);
         attributes.set("b", 3_i64);
@@ -361,7 +361,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn others_come_behind_and_do_not_replace() {
+    fn extend_appends_and_does_not_replace() {
         let (mut attributes, mut others) = (Attributes::default(), Attributes::default());
         attributes.set("a", 1_i64);
         others.set("a", 2_i64);
@@ -372,12 +372,12 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn what_is_set_decodes_to_what_was_meant((pairs, attributes) in attributes()) {
+        fn attributes_decode_to_the_values_set((pairs, attributes) in attributes()) {
             same(&pairs, &decode(&attributes));
         }
 
         #[test]
-        fn what_is_set_can_be_asked_for((pairs, attributes) in attributes()) {
+        fn values_can_be_read_back((pairs, attributes) in attributes()) {
             for (key, value) in &pairs {
                 match value {
                     Value::Str(text) => prop_assert_eq!(attributes.get_text(key), Some(text.to_string())),
@@ -391,7 +391,7 @@ pub(crate) mod tests {
         }
 
         #[test]
-        fn what_is_removed_is_gone((pairs, attributes) in attributes(), index: prop::sample::Index) {
+        fn a_removed_key_is_absent((pairs, attributes) in attributes(), index: prop::sample::Index) {
             let mut attributes = attributes;
             let mut left = pairs;
             if !left.is_empty() {

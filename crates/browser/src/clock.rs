@@ -1,28 +1,28 @@
-//! The page's time and randomness, over what the browser gives.
+//! Time and random ids of the page, independent of the browser's API.
 
 use std::cell::Cell;
 
 use throughline_context::{SpanId, TraceId};
 
-/// Where time comes from.
+/// A source of time.
 pub(crate) trait Clock {
-    /// Milliseconds since the page began, as the entries of the performance timeline count them. Never goes back.
+    /// Returns milliseconds since the page's time origin, as in the entries of the performance timeline. Monotonic.
     fn page_ms(&self) -> f64;
-    /// Unix milliseconds by the wall clock, which may be set.
+    /// Returns Unix milliseconds by the wall clock, which may be set.
     fn wall_ms(&self) -> f64;
 }
 
-/// Where ids come from.
+/// A source of random bytes.
 pub(crate) trait Random {
-    /// Fills `bytes` with random ones.
+    /// Fills `bytes` with random bytes.
     fn fill(&self, bytes: &mut [u8]);
 }
 
-/// `performance.now()` stands still while a laptop sleeps, and the wall clock may be set: past this distance between the two
-/// the anchor is taken anew, milliseconds.
+/// The difference between the two clocks from which a new anchor is taken, milliseconds: `performance.now()` stops
+/// while a laptop sleeps, and the wall clock may be set.
 const STEP_MS: f64 = 20.0;
 
-/// Unix time that is monotonic between two looks at the wall clock.
+/// Unix time that is monotonic between two comparisons with the wall clock.
 #[derive(Debug)]
 pub(crate) struct Timeline<C> {
     clock: C,
@@ -31,7 +31,7 @@ pub(crate) struct Timeline<C> {
 }
 
 impl<C: Clock> Timeline<C> {
-    /// `origin_ms` is the page's time origin in Unix milliseconds.
+    /// Creates a timeline; `origin_ms` is the page's time origin in Unix milliseconds.
     pub(crate) const fn new(clock: C, origin_ms: f64) -> Self {
         Self { clock, anchor_ms: Cell::new(origin_ms) }
     }
@@ -44,17 +44,17 @@ impl<C: Clock> Timeline<C> {
         self.clock.wall_ms()
     }
 
-    /// What tells the time.
+    /// Returns the source of time.
     pub(crate) const fn clock(&self) -> &C {
         &self.clock
     }
 
-    /// The anchor that holds now. A span keeps the one it started with, so that its length is monotonic.
+    /// Returns the current anchor. A span keeps the one it started with, so that its length is monotonic.
     pub(crate) const fn anchor_ms(&self) -> f64 {
         self.anchor_ms.get()
     }
 
-    /// A moment of the performance timeline as Unix nanoseconds.
+    /// Converts a time of the performance timeline to Unix nanoseconds.
     pub(crate) fn unix_ns(&self, page_ms: f64) -> i64 {
         unix_ns(self.anchor_ms.get(), page_ms)
     }
@@ -63,11 +63,11 @@ impl<C: Clock> Timeline<C> {
         self.unix_ns(self.page_ms())
     }
 
-    /// Looks at the wall clock; whether it had moved against the monotonic one, and the anchor is new.
+    /// Compares the two clocks and returns whether they diverged, in which case the anchor is new.
     pub(crate) fn stepped(&self) -> bool {
         let anchor_ms = self.clock.wall_ms() - self.clock.page_ms();
         let moved_ms = anchor_ms - self.anchor_ms.get();
-        // A clock that says no number is not looked at.
+        // A broken clock may return NaN; it is ignored.
         if moved_ms.is_nan() || moved_ms.abs() < STEP_MS {
             return false;
         }
@@ -76,18 +76,18 @@ impl<C: Clock> Timeline<C> {
     }
 }
 
-/// Unix nanoseconds of a moment of the performance timeline under an anchor.
+/// Converts a time of the performance timeline to Unix nanoseconds, given an anchor.
 ///
-/// The anchor and the moment are rounded apart: their sum in milliseconds as one double would lose 200 ns.
+/// The anchor and the time are rounded separately: their sum in milliseconds as one double would lose 200 ns.
 #[inline(never)]
 pub(crate) fn unix_ns(anchor_ms: f64, page_ms: f64) -> i64 {
     ((anchor_ms * 1e6 + 0.5) as i64).saturating_add((page_ms * 1e6 + 0.5) as i64)
 }
 
-/// So many random bytes are fetched at once: each call into the browser costs more than the bytes.
+/// The number of random bytes that are fetched at once: a call into the browser costs more than the bytes.
 const POOL_BYTES: usize = 512;
 
-/// Trace and span ids.
+/// A generator of trace and span ids.
 #[derive(Debug)]
 pub(crate) struct Ids<R> {
     random: R,
@@ -100,7 +100,7 @@ impl<R: Random> Ids<R> {
         Self { random, pool: [0; POOL_BYTES], used: POOL_BYTES }
     }
 
-    /// Random bytes, none of them given out twice.
+    /// Returns random bytes, none of them twice.
     fn next<const N: usize>(&mut self) -> [u8; N] {
         if self.used + N > POOL_BYTES {
             self.random.fill(&mut self.pool);
@@ -112,7 +112,7 @@ impl<R: Random> Ids<R> {
     }
 
     pub(crate) fn trace_id(&mut self) -> TraceId {
-        // All zero is invalid; the loop ends because a source that gives nothing else is replaced by its caller.
+        // All zero is invalid. The loop ends because a source that returns only zeros is replaced by its caller.
         loop {
             if let Some(id) = TraceId::from_bytes(self.next()) {
                 return id;
@@ -168,7 +168,7 @@ mod tests {
     const ORIGIN: f64 = 1.75e12;
 
     #[test]
-    fn while_both_clocks_agree_nothing_happens() {
+    fn small_differences_between_the_clocks_are_ignored() {
         let fake = Fake::at(ORIGIN);
         let timeline = Timeline::new(&fake, ORIGIN);
         fake.pass(10_000.0, 10_000.0 + STEP_MS / 2.0);
@@ -177,29 +177,29 @@ mod tests {
     }
 
     #[test]
-    fn after_sleep_the_wall_clock_counts() {
+    fn after_sleep_time_follows_the_wall_clock() {
         let fake = Fake::at(ORIGIN);
         let timeline = Timeline::new(&fake, ORIGIN);
-        // An hour of sleep, in which the monotonic clock stood still.
+        // An hour of sleep, during which the monotonic clock stopped.
         fake.pass(5.0, 3_600_005.0);
         assert!(timeline.stepped());
         assert_eq!(timeline.now_ns(), (ORIGIN as i64 + 3_600_005) * 1_000_000);
-        assert!(!timeline.stepped(), "once");
+        assert!(!timeline.stepped(), "the step is reported once");
     }
 
     #[test]
-    fn a_clock_that_is_set_back_makes_no_span_negative() {
+    fn a_clock_set_back_makes_no_span_negative() {
         let fake = Fake::at(ORIGIN);
         let timeline = Timeline::new(&fake, ORIGIN);
         let (anchor_ms, start_ms) = (timeline.anchor_ms(), timeline.page_ms());
         fake.pass(7.0, -60_000.0);
         assert!(timeline.stepped());
         let length_ns = unix_ns(anchor_ms, timeline.page_ms()) - unix_ns(anchor_ms, start_ms);
-        assert_eq!(length_ns, 7_000_000, "a span keeps the anchor that it began with");
+        assert_eq!(length_ns, 7_000_000, "a span keeps the anchor it began with");
     }
 
     #[test]
-    fn a_broken_clock_is_not_believed() {
+    fn a_broken_clock_is_ignored() {
         let fake = Fake::at(ORIGIN);
         let timeline = Timeline::new(&fake, ORIGIN);
         fake.wall_ms.set(f64::NAN);
@@ -209,17 +209,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn moments_keep_their_order(origin in 1.6e12..2e12, a in 0.0..1e9, b in 0.0..1e9) {
+        fn conversion_preserves_order(origin in 1.6e12..2e12, a in 0.0..1e9, b in 0.0..1e9) {
             prop_assert_eq!(unix_ns(origin, a) <= unix_ns(origin, b), a <= b || unix_ns(origin, a) == unix_ns(origin, b));
         }
 
         #[test]
-        fn any_number_is_a_time(anchor: f64, page: f64) {
+        fn any_number_can_be_converted(anchor: f64, page: f64) {
             unix_ns(anchor, page);
         }
     }
 
-    /// Counts, so that every byte sequence is new; begins with zeros.
+    /// A counter that starts at zero, so that every byte sequence is new.
     struct Counting(Cell<u64>);
 
     impl Random for Counting {
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_never_zero_and_never_the_same() {
+    fn ids_are_unique_and_never_zero() {
         let mut ids = Ids::new(Counting(Cell::new(0)));
         let spans: HashSet<_> = (0..2_000).map(|_| ids.span_id()).collect();
         assert_eq!(spans.len(), 2_000);

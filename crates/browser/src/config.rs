@@ -2,15 +2,14 @@
 
 use crate::attributes::{Attributes, Value};
 
-/// Gives the template of a path, such as `/users/{id}` for `/users/7`.
+/// Returns the template of a path, such as `/users/{id}` for `/users/7`.
 pub(crate) type RouteOf = fn(&str) -> Option<String>;
-/// Gives a URL as it may be recorded.
+/// Returns the form of a URL that may be recorded.
 pub(crate) type Redact = fn(&str) -> String;
-/// Says of a path of the page whether it is left alone.
+/// Returns whether a path of the page is not traced.
 pub(crate) type IgnorePage = fn(&str) -> bool;
 
-/// What [`init`](crate::init) needs to know; every setting has a default. They are listed in the
-/// [guide](crate::guide::settings).
+/// Settings for [`init`](crate::init). Every setting has a default; the [guide](crate::guide::settings) lists them.
 #[derive(Clone, Debug)]
 pub struct Config {
     pub(crate) endpoint: String,
@@ -99,14 +98,14 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The defaults: OTLP to the page's own origin, without an ingest token, everything captured.
+    /// Creates the default settings: OTLP to the page's own origin, without an ingest token, everything captured.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Where telemetry is posted as OTLP/HTTP protobuf: a URL to which `/v1/traces` and `/v1/logs` are appended, as
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT` is. Default: the page's own origin.
+    /// Sets the base URL to which telemetry is posted as OTLP/HTTP protobuf. `/v1/traces` and `/v1/logs` are appended,
+    /// as with `OTEL_EXPORTER_OTLP_ENDPOINT`. Default: the page's own origin.
     #[must_use]
     pub fn endpoint(mut self, base_url: impl Into<String>) -> Self {
         self.endpoint = base_url.into();
@@ -116,36 +115,37 @@ impl Config {
         self
     }
 
-    /// A header for every delivery. What is written here can be read by everybody who opens the page: no secret belongs
-    /// here. Default: none.
+    /// Adds a header to every request that sends telemetry. Every visitor of the page can read it, so it must not hold
+    /// a secret. Default: none.
     #[must_use]
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
     }
 
-    /// Where an ingest token is asked for when the page brought none or it has run out. Default: no ingest token is used.
+    /// Sets the URL from which an ingest token is requested if the document came without one or it has expired.
+    /// Default: no ingest token is used.
     #[must_use]
     pub fn ingest_token_endpoint(mut self, url: impl Into<String>) -> Self {
         self.ingest_token_endpoint = Some(url.into());
         self
     }
 
-    /// The page's claim about `service.name`. Throughline's own receiver replaces it. Default `browser`.
+    /// Sets `service.name`. Throughline's own receiver replaces it. Default: `browser`.
     #[must_use]
     pub fn service_name(self, name: impl Into<String>) -> Self {
         self.resource_attribute("service.name", name.into())
     }
 
-    /// One more attribute of the resource, such as `service.version`. Throughline's own receiver takes those of the browser,
-    /// device, operating system and user agent only.
+    /// Sets an attribute of the resource, such as `service.version`. Throughline's own receiver accepts only those of
+    /// the browser, device, operating system and user agent.
     #[must_use]
     pub fn resource_attribute(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.resource.set(key, value);
         self
     }
 
-    /// Name and version of the instrumentation scope. Default: this crate's.
+    /// Sets name and version of the instrumentation scope. Default: those of this crate.
     #[must_use]
     pub const fn scope(mut self, name: &'static str, version: &'static str) -> Self {
         self.scope_name = name;
@@ -153,62 +153,63 @@ impl Config {
         self
     }
 
-    /// One more origin, such as `https://api.example.com`, that is sent `traceparent` and `baggage`. The page's own always
-    /// is; no other origin is, so that no third party gets a CORS preflight.
+    /// Adds an origin, such as `https://api.example.com`, to which `traceparent` and `baggage` are sent. The page's own
+    /// origin always receives them. No other origin does, because the headers would cause a CORS preflight.
     #[must_use]
     pub fn propagate_to(mut self, origin: impl Into<String>) -> Self {
         self.propagate_to.push(origin.into());
         self
     }
 
-    /// Requests whose absolute URL begins with `prefix` are left alone. Default: none.
+    /// Excludes requests whose absolute URL begins with `prefix` from tracing. Default: none.
     #[must_use]
     pub fn ignore(mut self, prefix: impl Into<String>) -> Self {
         self.ignore.push(prefix.into());
         self
     }
 
-    /// Pages of these paths are left alone: neither their load nor the change of route to them becomes a span. Default: none.
+    /// Excludes pages for whose path `ignores` returns true: neither their load nor the route change to them becomes a
+    /// span. Default: none.
     #[must_use]
     pub fn ignore_page(mut self, ignores: fn(&str) -> bool) -> Self {
         self.ignore_page = Some(ignores);
         self
     }
 
-    /// Names requests and route changes by template: given a path, such as `/users/7`, it answers `/users/{id}`, or `None`
-    /// where it knows none. It becomes `url.template` and part of the span's name, which never has a path; and links that have no
-    /// name of their own are named by it. Default: none.
+    /// Names requests and route changes by template. Given a path, such as `/users/7`, `template_of` returns
+    /// `/users/{id}`, or `None` if it has no template. The template becomes `url.template` and part of the span's name,
+    /// which never contains the path itself; it also names links that have no name of their own. Default: none.
     #[must_use]
     pub fn route(mut self, template_of: fn(&str) -> Option<String>) -> Self {
         self.route = Some(template_of);
         self
     }
 
-    /// What becomes of each URL before it is recorded, after userinfo and the values of known signature parameters were
-    /// replaced; and of the page's path, which has neither. Default: nothing more.
+    /// Sets a function that redacts each URL before it is recorded, after userinfo and the values of known signature
+    /// parameters were replaced, and the page's path, which has neither. Default: no further redaction.
     #[must_use]
     pub fn redact(mut self, redact: fn(&str) -> String) -> Self {
         self.redact = Some(redact);
         self
     }
 
-    /// Which part of the sessions is recorded, 0 to 1. The decision holds for a whole session and travels in
-    /// `traceparent`; errors are recorded all the same. Default 1.
+    /// Sets the fraction of sessions that is recorded, 0 to 1. The decision holds for a whole session and is sent in
+    /// `traceparent`. Errors are always recorded. Default: 1.
     #[must_use]
     pub const fn sample_ratio(mut self, ratio: f64) -> Self {
         self.sample_ratio = ratio;
         self
     }
 
-    /// Whether the load of the document becomes a span. Default true.
+    /// Sets whether the load of the document becomes a span. Default: true.
     #[must_use]
     pub const fn page_load(mut self, traced: bool) -> Self {
         self.page_load = traced;
         self
     }
 
-    /// At most `limit` of the scripts, styles, images and fonts of a page load become spans, and only those that took at
-    /// least `threshold_ms` milliseconds. Default 32 and 10.
+    /// Limits the spans of scripts, styles, images and fonts of a page load to `limit`, and to those that took at least
+    /// `threshold_ms` milliseconds. Default: 32 and 10.
     #[cfg(feature = "resources")]
     #[must_use]
     pub const fn resources(mut self, limit: usize, threshold_ms: f64) -> Self {
@@ -217,15 +218,15 @@ impl Config {
         self
     }
 
-    /// Whether every `fetch` of the page is traced, whoever calls it. Without it, only what goes through
-    /// [`http`](crate::http) is. Default true.
+    /// Sets whether every `fetch` of the page is traced. If not, only requests through [`http`](crate::http) are.
+    /// Default: true.
     #[must_use]
     pub const fn fetch(mut self, traced: bool) -> Self {
         self.fetch = traced;
         self
     }
 
-    /// Whether `XMLHttpRequest` is traced. Default true.
+    /// Sets whether `XMLHttpRequest` is traced. Default: true.
     #[cfg(feature = "xhr")]
     #[must_use]
     pub const fn xhr(mut self, traced: bool) -> Self {
@@ -233,8 +234,8 @@ impl Config {
         self
     }
 
-    /// Whether changes of the page's path become spans by themselves, without [`navigation`](crate::navigation). Default
-    /// true.
+    /// Sets whether changes of the page's path become spans without a call of [`navigation`](crate::navigation).
+    /// Default: true.
     #[cfg(feature = "navigation")]
     #[must_use]
     pub const fn navigation(mut self, traced: bool) -> Self {
@@ -242,7 +243,8 @@ impl Config {
         self
     }
 
-    /// Whether clicks, submits and keys on buttons become spans where something follows from them. Default true.
+    /// Sets whether clicks, submits and keys on buttons become spans if they cause a request, a route change or another
+    /// record. Default: true.
     #[cfg(feature = "actions")]
     #[must_use]
     pub const fn actions(mut self, traced: bool) -> Self {
@@ -250,7 +252,7 @@ impl Config {
         self
     }
 
-    /// Whether LCP, INP, CLS, FCP and TTFB are reported. Default true.
+    /// Sets whether LCP, INP, CLS, FCP and TTFB are reported. Default: true.
     #[cfg(feature = "vitals")]
     #[must_use]
     pub const fn vitals(mut self, reported: bool) -> Self {
@@ -258,8 +260,8 @@ impl Config {
         self
     }
 
-    /// Frames, or tasks where the browser knows no frames, that take at least so many milliseconds are reported; the browser
-    /// tells none below 50. `f64::INFINITY` for none. Default 100.
+    /// Sets the duration in milliseconds from which animation frames are reported, or tasks if the browser does not
+    /// report frames. The browser reports none below 50; `f64::INFINITY` disables the report. Default: 100.
     #[cfg(feature = "vitals")]
     #[must_use]
     pub const fn long_frames(mut self, threshold_ms: f64) -> Self {
@@ -267,8 +269,8 @@ impl Config {
         self
     }
 
-    /// Whether panics, uncaught errors, unhandled rejections, resources that fail to load and violations of the content
-    /// security policy are reported. Default true.
+    /// Sets whether panics, uncaught errors, unhandled rejections, resources that fail to load and violations of the
+    /// content security policy are reported. Default: true.
     #[cfg(feature = "errors")]
     #[must_use]
     pub const fn errors(mut self, reported: bool) -> Self {
@@ -276,7 +278,7 @@ impl Config {
         self
     }
 
-    /// Whether calls of `console.error` are reported. What programs write there may be anything, so the default is false.
+    /// Sets whether calls of `console.error` are reported. Default: false, because programs may write any data there.
     #[cfg(feature = "errors")]
     #[must_use]
     pub const fn console_errors(mut self, reported: bool) -> Self {
@@ -284,7 +286,8 @@ impl Config {
         self
     }
 
-    /// Whether what cannot be sent before the page goes is kept in `localStorage` for the next page. Default true.
+    /// Sets whether records that cannot be sent before the page is closed are kept in `localStorage` for the next page.
+    /// Default: true.
     #[cfg(feature = "offline")]
     #[must_use]
     pub const fn offline(mut self, kept: bool) -> Self {
@@ -292,21 +295,21 @@ impl Config {
         self
     }
 
-    /// How long a finished span waits for company, in milliseconds. Default 5000.
+    /// Sets how long a finished record waits to be batched with others, in milliseconds. Default: 5000.
     #[must_use]
     pub const fn flush_interval_ms(mut self, interval_ms: u32) -> Self {
         self.flush_interval_ms = interval_ms;
         self
     }
 
-    /// At most so many records go in one request; as soon as so many wait, they go. Default 512.
+    /// Sets the maximum number of records in one request. When that many wait, they are sent at once. Default: 512.
     #[must_use]
     pub const fn max_batch(mut self, records: usize) -> Self {
         self.max_batch = records;
         self
     }
 
-    /// At most so many records wait; what is beyond is dropped and counted. Default 2048.
+    /// Sets the maximum number of records that wait. Later records are dropped and counted. Default: 2048.
     #[must_use]
     pub const fn max_queue(mut self, records: usize) -> Self {
         self.max_queue = records;

@@ -1,4 +1,4 @@
-//! The context in which code runs: set at each poll of a wrapped future, so that it follows every `.await`.
+//! The context in which code runs. It is attached at each poll of a wrapped future, so it is preserved across `.await`.
 
 use std::{
     cell::Cell,
@@ -8,11 +8,11 @@ use std::{
 
 use crate::record::SpanContext;
 
-/// A captured context: the span that is the parent of what is done in it, or none.
+/// A captured context: the span that is the parent of spans and requests begun in it, or none.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Context {
     pub(crate) span: Option<SpanContext>,
-    /// The number of what has to outlast what is begun in it; 0 is nothing.
+    /// The number of the scope that must not end before spans begun in this context; 0 is none.
     pub(crate) scope: u32,
 }
 
@@ -20,19 +20,19 @@ thread_local! {
     static ATTACHED: Cell<Option<Context>> = const { Cell::new(None) };
 }
 
-/// The context that is set right now by [`Context::wrap`] or [`Context::run`], if any.
+/// Returns the context attached by [`Context::wrap`] or [`Context::run`], if any.
 pub(crate) fn attached() -> Option<Context> {
     ATTACHED.get()
 }
 
-/// Sets a context, for what is entered and left without a future or a closure of ours around it; what was set before.
+/// Attaches a context without a future or closure around the code, and returns the one attached before.
 #[cfg(feature = "tracing")]
 pub(crate) fn replace(context: Option<Context>) -> Option<Context> {
     ATTACHED.replace(context)
 }
 
 impl Context {
-    /// The span that is the parent of what is done in this context.
+    /// Returns the span that is the parent of spans and requests begun in this context.
     #[must_use]
     pub const fn span(&self) -> Option<SpanContext> {
         self.span
@@ -44,18 +44,18 @@ impl Context {
         f()
     }
 
-    /// `f`, to be run in this context each time it is called: for the handlers of events and timers.
+    /// Wraps `f` so that each call runs in this context: for handlers of events and timers.
     pub fn bind<A, T>(self, mut f: impl FnMut(A) -> T) -> impl FnMut(A) -> T {
         move |argument| self.run(|| f(argument))
     }
 
-    /// `future`, polled in this context each time, whatever runs between two polls.
+    /// Wraps `future` so that each poll runs in this context.
     pub const fn wrap<F: Future>(self, future: F) -> InContext<F> {
         InContext { context: self, future }
     }
 }
 
-/// Puts the context of before back when it goes, on unwinding too.
+/// A guard that restores the previous context when it is dropped, also on unwinding.
 struct Attached {
     before: Option<Context>,
 }
@@ -116,7 +116,7 @@ mod tests {
         attached().and_then(|context| context.span).map(|span| span.span_id.to_bytes()[0])
     }
 
-    /// Pending once, then ready: a place where another task can run.
+    /// Returns pending once, then ready, so that another task can run.
     async fn step() {
         let first = Cell::new(true);
         std::future::poll_fn(|_| if first.replace(false) { Poll::Pending } else { Poll::Ready(()) }).await;
@@ -157,14 +157,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_bound_runs_where_it_was_bound() {
+    fn a_bound_closure_runs_in_its_context() {
         let mut seen = context(3).bind(|add: u8| here().map(|n| n + add));
         assert_eq!((seen(1), seen(2)), (Some(4), Some(5)));
         assert_eq!(here(), None);
     }
 
     #[test]
-    fn a_future_within_a_future_has_its_own_and_gives_it_back() {
+    fn a_nested_future_has_its_own_context_and_restores_the_outer_one() {
         let seen = RefCell::new(Vec::new());
         let inner = async {
             seen.borrow_mut().push(here());

@@ -1,5 +1,5 @@
-//! What waits to be sent, and what is to be done next about it. Nothing here sends: the page's side does as it is told, and
-//! says what came of it.
+//! The queue of records to send, and the state machine of their delivery. This module does no I/O: the caller performs
+//! the [`Step`] that is returned, and passes back its outcome.
 
 use crate::{
     attributes::Attributes,
@@ -11,29 +11,29 @@ use crate::{
 
 const FIRST_RETRY_MS: f64 = 1_000.0;
 const LAST_RETRY_MS: f64 = 60_000.0;
-/// A `Retry-After` is honoured up to this.
+/// The longest `Retry-After` that is obeyed.
 const LONGEST_WAIT_MS: f64 = 300_000.0;
-/// More than this waits in a page of its own accord never, bytes.
+/// The maximum size of waiting records, bytes.
 const MAX_QUEUE_BYTES: usize = 4 << 20;
-/// A request that is not under pressure is not larger than this, bytes: what receivers take at the least.
+/// The maximum size of the records of a request while the page is open, bytes: receivers accept at least this.
 const MAX_REQUEST_BYTES: usize = 512 << 10;
 
-/// A record, encoded, and whose it is.
+/// An encoded record and its session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
     pub(crate) session: SessionId,
     pub(crate) body: Vec<u8>,
 }
 
-/// Records of one signal and one session, to go in one request.
+/// Records of one signal and one session, sent in one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Batch {
     pub(crate) signal: Signal,
     pub(crate) session: SessionId,
     pub(crate) records: Vec<Record>,
-    /// What its answer is told by, if it was sent while the page went away,
+    /// Identifies the response if the batch was sent while the page was closing.
     pub(crate) number: u32,
-    /// and how many bytes it was then.
+    /// The size of that request, bytes.
     pub(crate) bytes: usize,
 }
 
@@ -47,7 +47,7 @@ impl Batch {
     }
 }
 
-/// What a receiver lets records in for: it is for one session, and not for long.
+/// A short-lived token that permits sending the records of one session to a receiver.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct IngestToken {
     pub(crate) session: SessionId,
@@ -56,39 +56,39 @@ pub(crate) struct IngestToken {
     pub(crate) expires_ms: f64,
 }
 
-/// Ingest tokens of so many sessions are kept: this one's, and those of what earlier ones left.
+/// The number of sessions whose ingest tokens are kept: the current one, and those of records that earlier ones left.
 const MAX_INGEST_TOKENS: usize = 4;
 
-/// What is to be done now.
+/// What the caller of [`Delivery::next`] has to do.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// Nothing, until something is pushed or answered.
+    /// Do nothing until a record is pushed or a response is received.
     Rest,
-    /// Come again when it is [due](Delivery::due_ms).
+    /// Call again when the next batch is [due](Delivery::due_ms).
     Wait,
-    /// Ask for an ingest token for this session, and say [`Delivery::ingest_token`].
+    /// Request an ingest token for this session, then call [`Delivery::ingest_token`].
     RequestIngestToken(SessionId),
-    /// Send what is [under way](Delivery::under_way), and say [`Delivery::answered`].
+    /// Send the batch [in flight](Delivery::in_flight), then call [`Delivery::answered`].
     Send,
 }
 
-/// What a receiver said.
+/// The response of a receiver.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Answer {
-    /// The status code; `None` if nothing came back.
+    /// The status code; `None` if there was no response.
     pub(crate) status: Option<u16>,
     /// `Retry-After`, seconds.
     pub(crate) retry_after_s: Option<f64>,
 }
 
-/// What that means for a batch.
+/// The consequence of a response for a batch.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Outcome {
     Accepted,
     NoIngestToken(Status),
-    /// It will never be accepted.
+    /// The batch will never be accepted.
     Refused(Status),
-    /// It may be accepted later, not before so many milliseconds if the receiver said so.
+    /// The batch may be accepted later; with the delay in milliseconds that the receiver asked for, if any.
     Later(Status, Option<f64>),
 }
 
@@ -109,7 +109,7 @@ impl Answer {
     }
 }
 
-/// Two bounded queues, one request under way at a time, retries.
+/// Delivery of records: two bounded queues, at most one request in flight, and retries.
 #[derive(Debug)]
 pub(crate) struct Delivery {
     traces: Vec<Record>,
@@ -117,35 +117,35 @@ pub(crate) struct Delivery {
     bytes: usize,
     max_records: usize,
     max_batch: usize,
-    under_way: Option<Batch>,
-    /// Whether an ingest token is needed at all.
-    ingest_tokened: bool,
-    /// The ingest tokens that are at hand.
+    in_flight: Option<Batch>,
+    /// Whether the receiver requires an ingest token.
+    requires_token: bool,
+    /// The ingest tokens, the newest first.
     ingest_tokens: [Option<IngestToken>; MAX_INGEST_TOKENS],
-    /// Counts what was under way, so that an answer that comes late is not taken for another's.
+    /// Counts the batches in flight, so that a late response is not attributed to another batch.
     attempt: u32,
-    /// Whether the batch under way was refused its ingest token before.
+    /// Whether the ingest token of the batch in flight was rejected before.
     second_try: bool,
-    /// When what waits is to be sent, page milliseconds.
+    /// When the waiting records are due, page milliseconds.
     due_ms: f64,
-    /// The same for what came last: what a full batch leaves behind waits until then for company.
+    /// When the record pushed last is due: records left over by a full batch wait until then.
     last_due_ms: f64,
-    /// Before this the receiver wants to hear nothing.
+    /// Nothing is sent before this, page milliseconds: the backoff or `Retry-After`.
     not_before_ms: f64,
     backoff_ms: f64,
     dropped: u64,
 }
 
 impl Delivery {
-    pub(crate) const fn new(max_records: usize, max_batch: usize, ingest_tokened: bool) -> Self {
+    pub(crate) const fn new(max_records: usize, max_batch: usize, requires_token: bool) -> Self {
         Self {
             traces: Vec::new(),
             logs: Vec::new(),
             bytes: 0,
             max_records,
             max_batch,
-            under_way: None,
-            ingest_tokened,
+            in_flight: None,
+            requires_token,
             ingest_tokens: [const { None }; MAX_INGEST_TOKENS],
             attempt: 0,
             second_try: false,
@@ -164,8 +164,8 @@ impl Delivery {
         }
     }
 
-    /// Takes a record, to be sent at `due_ms`, or when the one that came last by then is due if a full batch goes before. The
-    /// oldest stay; what does not fit is dropped and counted.
+    /// Queues a record that is due at `due_ms`; if a full batch is sent before, the records left over are due with the
+    /// record pushed last. A record that does not fit is dropped and counted; older ones are kept.
     pub(crate) fn push(&mut self, signal: Signal, record: Record, due_ms: f64) {
         if self.waiting() >= self.max_records || self.bytes + record.body.len() > MAX_QUEUE_BYTES {
             self.dropped += 1;
@@ -177,27 +177,28 @@ impl Delivery {
         self.due_ms = if self.waiting() >= self.max_batch { 0.0 } else { self.due_ms.min(due_ms) };
     }
 
-    /// Sends all that waits, now.
-    pub(crate) const fn hurry(&mut self) {
+    /// Makes all waiting records due now.
+    pub(crate) const fn make_due(&mut self) {
         self.due_ms = 0.0;
         self.last_due_ms = 0.0;
     }
 
-    /// Forgets what the receiver wanted: the network is there again.
+    /// Resets the backoff because the network is available again.
     pub(crate) const fn forget_backoff(&mut self) {
         self.not_before_ms = 0.0;
         self.backoff_ms = 0.0;
-        self.hurry();
+        self.make_due();
     }
 
-    /// When [`next`](Self::next) has something to do, page milliseconds; `None` before something is pushed or answered.
+    /// Returns when [`next`](Self::next) is due, page milliseconds; `None` until a record is pushed or a response is
+    /// received.
     pub(crate) fn due_ms(&self) -> Option<f64> {
-        (self.under_way.is_none() && self.waiting() > 0).then(|| self.due_ms.max(self.not_before_ms))
+        (self.in_flight.is_none() && self.waiting() > 0).then(|| self.due_ms.max(self.not_before_ms))
     }
 
-    /// What is to be done at `now_ms`.
+    /// Returns what to do at `now_ms`.
     pub(crate) fn next(&mut self, now_ms: f64) -> Step {
-        if self.under_way.is_some() {
+        if self.in_flight.is_some() {
             return Step::Rest;
         }
         if self.waiting() == 0 {
@@ -209,17 +210,18 @@ impl Delivery {
         }
         let signal = if self.traces.is_empty() { Signal::Logs } else { Signal::Traces };
         let Some(batch) = self.take(signal, self.max_batch, MAX_REQUEST_BYTES) else { return Step::Rest };
-        // Each request costs the page more than its records do: those that are left are no batch yet.
+        // A request costs the page more than its records do, so the records left over wait for a batch.
         if self.waiting() < self.max_batch {
             self.due_ms = self.last_due_ms;
         }
         let session = batch.session;
-        self.under_way = Some(batch);
+        self.in_flight = Some(batch);
         self.attempt = self.attempt.wrapping_add(1);
         if self.is_admitted(session, 0.0) { Step::Send } else { Step::RequestIngestToken(session) }
     }
 
-    /// The oldest records of a signal that are of one session: so many, and at most so many bytes, but one at least.
+    /// Takes the oldest records of a signal that belong to one session: at most `max_records` and `max_bytes`, but at
+    /// least one record.
     fn take(&mut self, signal: Signal, max_records: usize, max_bytes: usize) -> Option<Batch> {
         let queue = self.queue(signal);
         let session = queue.first()?.session;
@@ -238,28 +240,28 @@ impl Delivery {
         Some(Batch::new(signal, session, records))
     }
 
-    /// The number of what is under way; an answer with another comes too late.
+    /// Returns the number of the batch in flight; a response with another number is too late.
     pub(crate) const fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// What is being sent.
-    pub(crate) const fn under_way(&self) -> Option<&Batch> {
-        self.under_way.as_ref()
+    /// Returns the batch in flight.
+    pub(crate) const fn in_flight(&self) -> Option<&Batch> {
+        self.in_flight.as_ref()
     }
 
-    /// The ingest token for a session, if there is one at hand.
+    /// Returns the ingest token for a session, if there is one.
     pub(crate) fn ingest_token_for(&self, session: SessionId) -> Option<&IngestToken> {
-        self.ingest_tokens.iter().flatten().find(|ingest_token| ingest_token.session == session)
+        self.ingest_tokens.iter().flatten().find(|token| token.session == session)
     }
 
-    /// Whether records of a session can be sent as they are: they need no ingest token, or one is at hand that is good at
+    /// Returns whether records of a session can be sent: no ingest token is required, or there is one that is valid at
     /// `wall_ms` (Unix milliseconds).
     pub(crate) fn is_admitted(&self, session: SessionId, wall_ms: f64) -> bool {
-        !self.ingest_tokened || self.ingest_token_for(session).is_some_and(|ingest_token| ingest_token.expires_ms > wall_ms)
+        !self.requires_token || self.ingest_token_for(session).is_some_and(|token| token.expires_ms > wall_ms)
     }
 
-    /// Keeps an ingest token, in the place of the oldest.
+    /// Stores an ingest token, replacing the oldest.
     pub(crate) fn set_ingest_token(&mut self, ingest_token: IngestToken) {
         self.forget_ingest_token(ingest_token.session);
         self.ingest_tokens.rotate_right(1);
@@ -268,37 +270,43 @@ impl Delivery {
 
     fn forget_ingest_token(&mut self, session: SessionId) {
         for ingest_token in &mut self.ingest_tokens {
-            if ingest_token.as_ref().is_some_and(|ingest_token| ingest_token.session == session) {
+            if ingest_token.as_ref().is_some_and(|token| token.session == session) {
                 *ingest_token = None;
             }
         }
     }
 
-    /// An ingest token came, or none: then `answer` is what came instead.
+    /// Handles the response to a request for an ingest token: the token and its expiry in Unix milliseconds, or else
+    /// `answer`.
     ///
-    /// What is under way is to be sent afterwards, if there still is [something](Self::under_way).
-    pub(crate) fn ingest_token(&mut self, ingest_token: Option<(String, f64)>, answer: Answer, now_ms: f64) -> Option<Status> {
-        let batch = self.under_way.take()?;
+    /// Afterwards the batch [in flight](Self::in_flight), if there still is one, is ready to be sent.
+    pub(crate) fn ingest_token(
+        &mut self,
+        ingest_token: Option<(String, f64)>,
+        answer: Answer,
+        now_ms: f64,
+    ) -> Option<Status> {
+        let batch = self.in_flight.take()?;
         if let Some((text, expires_ms)) = ingest_token {
             self.set_ingest_token(IngestToken { session: batch.session, text, expires_ms });
-            self.under_way = Some(batch);
+            self.in_flight = Some(batch);
             return None;
         }
         let outcome = match answer.outcome() {
-            // Something else than an ingest token.
+            // The response holds no ingest token.
             Outcome::Accepted => Outcome::Refused(Status::Refused(answer.status.unwrap_or(0))),
             outcome => outcome,
         };
         self.settle(batch, outcome, now_ms)
     }
 
-    /// What was under way has been answered.
+    /// Handles the response to the batch in flight.
     pub(crate) fn answered(&mut self, answer: Answer, now_ms: f64) -> Option<Status> {
-        let batch = self.under_way.take()?;
+        let batch = self.in_flight.take()?;
         let mut outcome = answer.outcome();
         if let Outcome::NoIngestToken(status) = &outcome {
-            let again = self.ingest_tokened && !self.second_try;
-            // Once with a fresh one; if that is not good either, the receiver means it.
+            let again = self.requires_token && !self.second_try;
+            // Retried once with a new token; if that is rejected too, the batch is refused.
             outcome = if again { Outcome::Later(*status, Some(0.0)) } else { Outcome::Refused(*status) };
             self.forget_ingest_token(batch.session);
             self.second_try = again;
@@ -312,7 +320,7 @@ impl Delivery {
         self.settle(batch, outcome, now_ms)
     }
 
-    /// What was sent while the page went away has been answered after all.
+    /// Handles the response to a batch that was sent while the page was closing.
     pub(crate) fn answered_late(&mut self, batch: Batch, answer: Answer, now_ms: f64) -> Option<Status> {
         let mut outcome = answer.outcome();
         if let Outcome::NoIngestToken(status) = outcome {
@@ -335,7 +343,10 @@ impl Delivery {
             }
             Outcome::Later(status, asked_ms) => {
                 self.put_back(batch);
-                #[expect(clippy::manual_clamp, reason = "it would bring what prints a number when it panics")]
+                #[expect(
+                    clippy::manual_clamp,
+                    reason = "`clamp` may panic, and its message would add number formatting to the WASM"
+                )]
                 let backoff_ms = (self.backoff_ms * 2.0).max(FIRST_RETRY_MS).min(LAST_RETRY_MS);
                 self.backoff_ms = backoff_ms;
                 let wait_ms = asked_ms.unwrap_or(0.0).max(self.backoff_ms).min(LONGEST_WAIT_MS);
@@ -346,7 +357,7 @@ impl Delivery {
         }
     }
 
-    /// Puts records that could not be sent back at the front; what no longer fits is dropped from their end.
+    /// Puts unsent records back at the front of the queue. Those that no longer fit are dropped from their end.
     pub(crate) fn put_back(&mut self, batch: Batch) {
         let mut records = batch.records;
         let room = self.max_records.saturating_sub(self.waiting());
@@ -360,10 +371,11 @@ impl Delivery {
         *queue = records;
     }
 
-    /// The next batch that is to go while the page does, none larger than `limit_bytes` as a request, unless it is one record.
-    /// What is under way goes again, because it may not survive the page, and the receiver keeps each record once.
+    /// Takes the next batch to send while the page is closing. Its request is at most `limit_bytes` long, unless it has
+    /// only one record. The batch in flight is sent again, because its request may be cancelled with the page; the
+    /// receiver stores each record once.
     pub(crate) fn take_next(&mut self, origin: &Origin, limit_bytes: usize) -> Option<Batch> {
-        if let Some(batch) = self.under_way.take() {
+        if let Some(batch) = self.in_flight.take() {
             self.attempt = self.attempt.wrapping_add(1);
             self.put_back(batch);
         }
@@ -372,9 +384,9 @@ impl Delivery {
         self.take(signal, usize::MAX, room)
     }
 
-    /// Adds attributes to all of a session that waits and lacks `key`; what is under way has gone.
+    /// Adds attributes to the waiting records of a session that lack `key`. The batch in flight is not changed.
     pub(crate) fn describe_waiting(&mut self, session: SessionId, attributes: &Attributes, key: &str) {
-        // As a field `key` begins: no other text that has it inside does.
+        // The encoded field, so that a longer string that contains `key` does not match.
         let mut field = Vec::new();
         protobuf::bytes(&mut field, 1, key.as_bytes());
         for signal in Signal::ALL {
@@ -395,12 +407,12 @@ impl Delivery {
         self.dropped += records as u64;
     }
 
-    /// How many records wait.
+    /// Returns the number of waiting records.
     pub(crate) const fn waiting(&self) -> usize {
         self.traces.len() + self.logs.len()
     }
 
-    /// How many records were lost since the page began.
+    /// Returns the number of records dropped since the page was opened.
     pub(crate) const fn dropped(&self) -> u64 {
         self.dropped
     }

@@ -1,6 +1,6 @@
 //! Guides: [adding it to an application](add_to_leptos), [settings], and [what is captured](captured).
 
-// The first definition of a link counts: here the guides are pages, in their texts they are files.
+// The first definition of a link wins: in rustdoc the guides are modules, in the Markdown they are files.
 
 /// [settings]: crate::guide::settings
 /// [captured]: crate::guide::captured

@@ -1,4 +1,4 @@
-// The first definition of a link counts: here the guides are pages, in the README they are files.
+// The first definition of a link wins: in rustdoc the guides are modules, in the README they are files.
 //! [add_to_leptos]: crate::guide::add_to_leptos
 //! [settings]: crate::guide::settings
 //! [captured]: crate::guide::captured
@@ -44,11 +44,11 @@ pub use web::record_error;
 #[doc(hidden)]
 #[cfg(feature = "offline")]
 pub mod fuzzing {
-    //! What the fuzz targets call.
+    //! Entry points of the fuzz targets.
 
     use crate::{delivery::Batch, offline, session::Session};
 
-    /// Reads what an earlier page left, and writes what was read again.
+    /// Restores the stored records of an earlier page and stores them again.
     #[must_use]
     pub fn stored_again(text: &str) -> String {
         let mut again = String::new();
@@ -58,7 +58,7 @@ pub mod fuzzing {
         again
     }
 
-    /// Reads the session that tabs share, and writes it again.
+    /// Parses the session shared by the tabs and prints it again.
     #[must_use]
     pub fn session_again(text: &str) -> Option<String> {
         Session::parse(text).map(|session| session.print())

@@ -1,4 +1,4 @@
-//! From the browser's timing of a request and the server's times to phases, figures and attributes.
+//! Computes phases, network figures and attributes from the browser's timing of a request and the server's times.
 
 use throughline_context::keys;
 use throughline_timing::{
@@ -7,14 +7,14 @@ use throughline_timing::{
 
 use crate::{attributes::Attributes, summary::Network};
 
-/// Everything that is known about the time of one request.
+/// The phases and network figures of one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Measured {
     pub(crate) decomposition: Decomposition,
     pub(crate) figures: Option<(Exchange, Split)>,
 }
 
-/// Decomposes `start_ns..end_ns` (client clock) and lets `clocks` learn from the exchange.
+/// Decomposes `start_ns..end_ns` (client clock) and updates `clocks` with the exchange.
 ///
 /// `quantum_ns` is the resolution of the client's timer.
 pub(crate) fn measure(
@@ -47,7 +47,7 @@ pub(crate) fn measure(
 }
 
 impl Measured {
-    /// The figures for a person.
+    /// Returns the network figures in milliseconds, if the server sent its times.
     pub(crate) fn network(&self) -> Option<Network> {
         self.figures.as_ref().map(|(exchange, split)| Network {
             total_ms: ms(split.total_ns),
@@ -59,17 +59,17 @@ impl Measured {
         })
     }
 
-    /// The length of each phase that occurs, in milliseconds.
+    /// Returns the length of each segment with its phase, in milliseconds.
     pub(crate) fn segments_ms(&self) -> Vec<(throughline_timing::Phase, f64)> {
         self.decomposition.segments.iter().map(|segment| (segment.phase, length_ms(segment))).collect()
     }
 
-    /// Puts phases and figures on the fetch span.
+    /// Sets the attributes for phases and figures.
     pub(crate) fn describe(&self, attributes: &mut Attributes) {
         attributes.text(keys::NETWORK_QUALITY, self.decomposition.quality.as_str());
         let segments = &self.decomposition.segments;
         for (index, segment) in segments.iter().enumerate() {
-            // Stall comes in more than one piece; its lengths add up, where the first of them stands.
+            // Stall may occur in several segments; their lengths are added up at the first one.
             if segments.iter().take(index).any(|before| before.phase == segment.phase) {
                 continue;
             }
@@ -97,7 +97,7 @@ fn length_ms(segment: &Segment) -> f64 {
     ms(segment.end_ns - segment.start_ns)
 }
 
-/// Nanoseconds as milliseconds.
+/// Converts nanoseconds to milliseconds.
 pub(crate) fn ms(ns: i64) -> f64 {
     ns as f64 / 1e6
 }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_with_server_times_has_figures_that_add_up() {
+    fn network_figures_of_a_request_with_server_times_add_up() {
         // Up 30 ms, server 10 ms, down 10 ms; the server's clock is an hour ahead.
         let hour = 3_600_000 * MS;
         let mut clocks = ClockSync::new(100);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn without_server_times_nothing_is_claimed_about_the_network() {
+    fn without_server_times_there_are_no_network_figures() {
         let mut clocks = ClockSync::new(100);
         let measured =
             measure(EPOCH, EPOCH + 60 * MS, Some(&timing(2 * MS, 52 * MS, 58 * MS)), None, &mut clocks, 100_000);
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn opaque_timing_is_coarse_and_never_zero() {
+    fn opaque_timing_is_coarse() {
         let mut clocks = ClockSync::new(100);
         let measured = measure(
             EPOCH,

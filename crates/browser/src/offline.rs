@@ -1,4 +1,4 @@
-//! Records that could not be sent, in a form that outlives the page: a text, since that is what the browser's storage keeps.
+//! Storage of unsent records for the next page, as a string, because the browser's storage holds strings.
 
 use crate::{
     delivery::{Batch, Record},
@@ -7,13 +7,14 @@ use crate::{
     session::SessionId,
 };
 
-/// At most so much is kept for the next page, bytes of UTF-8; the oldest stay. Most bytes take one, the rest two.
+/// The maximum size of the records kept for the next page, bytes of UTF-8; older records are kept. A byte of a record
+/// takes one byte or, from 0x80, two.
 pub(crate) const MAX_STORED_BYTES: usize = 512 << 10;
 
-/// Adds records to `text`; how many no longer fitted.
+/// Appends records to `text` and returns the number of records that did not fit.
 ///
-/// Each is its signal, its session, its length and its bytes; each byte is the character of that number, which browsers store
-/// in one byte.
+/// A record is written as signal, session, length and bytes. Each byte is the character with its code, which browsers
+/// store in one byte.
 pub(crate) fn store(text: &mut String, batch: &Batch) -> usize {
     let mut lost = 0;
     for record in &batch.records {
@@ -32,9 +33,9 @@ pub(crate) fn store(text: &mut String, batch: &Batch) -> usize {
     lost
 }
 
-/// The records in `text`, up to the first that is damaged: anything may have been written there.
+/// Reads the records in `text`, up to the first that is damaged: other code can write to the same storage.
 pub(crate) fn restore(text: &str) -> Vec<(Signal, Record)> {
-    // A character that is no byte ends it.
+    // A character above 0xff is damage.
     let bytes: Vec<u8> = text.chars().map_while(|char| u8::try_from(u32::from(char)).ok()).collect();
     let mut rest = bytes.as_slice();
     let mut records = Vec::new();
@@ -76,7 +77,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_stored_is_restored(batches in prop::collection::vec(batch(), 0..4)) {
+        fn stored_records_are_restored(batches in prop::collection::vec(batch(), 0..4)) {
             let mut text = String::new();
             for batch in &batches {
                 prop_assert_eq!(store(&mut text, batch), 0);
@@ -89,7 +90,7 @@ mod tests {
         }
 
         #[test]
-        fn damage_costs_what_follows_and_nothing_before(batch in batch(), damage in "\\PC{1,9}") {
+        fn records_before_damage_are_restored(batch in batch(), damage in "\\PC{1,9}") {
             let mut text = String::new();
             store(&mut text, &batch);
             let whole = restore(&text);
@@ -99,13 +100,13 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read(text in ".{0,200}") {
+        fn any_text_can_be_read(text in ".{0,200}") {
             restore(&text);
         }
     }
 
     #[test]
-    fn it_is_bounded_and_says_what_is_lost() {
+    fn storage_is_bounded_and_lost_records_are_counted() {
         let session = SessionId::from_bytes([1; 16]).unwrap();
         let records = (0..10).map(|_| Record { session, body: vec![100; 100 << 10] }).collect();
         let batch = Batch::new(Signal::Traces, session, records);

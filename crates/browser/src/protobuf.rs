@@ -1,7 +1,7 @@
-//! The few pieces of protobuf's wire format that OTLP takes.
+//! The parts of the protobuf wire format that OTLP uses.
 //!
-//! Written by hand because a protobuf library costs the page tens of kilobytes. Nothing here is generic: each copy of a
-//! generic function would be downloaded.
+//! Written by hand because a protobuf library would add tens of kilobytes to the page. No function is generic, because
+//! each instance would add to the WASM.
 
 const VARINT: u32 = 0;
 const FIXED64: u32 = 1;
@@ -41,15 +41,15 @@ pub(crate) fn bytes(out: &mut Vec<u8>, field: u32, value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// Begins a message; what is written until [`close`] is in it.
+/// Begins a message that contains everything written until [`close`]; returns its mark.
 pub(crate) fn open(out: &mut Vec<u8>, field: u32) -> usize {
     tag(out, field, LEN);
     out.push(0);
     out.len()
 }
 
-/// Ends the message that began at `mark`: its length is put before it, in the one byte that was left for it and, of a
-/// longer message, in further ones.
+/// Ends the message that began at `mark`: writes its length into the byte reserved before it, and inserts further bytes
+/// for a longer message.
 pub(crate) fn close(out: &mut Vec<u8>, mark: usize) {
     let mut length = out.len() - mark;
     let mut at = mark - 1;
@@ -66,7 +66,7 @@ pub(crate) fn close(out: &mut Vec<u8>, mark: usize) {
     }
 }
 
-/// How many bytes a message of this length takes with its length and a tag of one byte.
+/// Returns the size of a message of this length including a tag of one byte and the length.
 pub(crate) const fn framed_len(length: usize) -> usize {
     let mut rest = length;
     let mut framed = length + 2;
@@ -77,7 +77,8 @@ pub(crate) const fn framed_len(length: usize) -> usize {
     framed
 }
 
-/// The varint that `bytes` begins with, and what follows it; `None` if it breaks off or is longer than 32 bits.
+/// Reads a varint from the start of `bytes` and returns it with the rest; `None` if it is truncated or longer than 4
+/// bytes.
 pub(crate) fn read_varint(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let mut value = 0;
     let mut rest = bytes;
@@ -101,7 +102,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn varints_are_prosts(value: u64) {
+        fn varints_are_encoded_as_by_prost(value: u64) {
             let (mut ours, mut theirs) = (Vec::new(), Vec::new());
             varint(&mut ours, value);
             prost::encoding::encode_varint(value, &mut theirs);
@@ -109,7 +110,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_written_is_read(value in 0_usize..1 << 28, rest in prop::collection::vec(any::<u8>(), 0..4)) {
+        fn written_varints_are_read_back(value in 0_usize..1 << 28, rest in prop::collection::vec(any::<u8>(), 0..4)) {
             let mut bytes = Vec::new();
             varint(&mut bytes, value as u64);
             bytes.extend(&rest);
@@ -117,14 +118,14 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..8)) {
+        fn any_bytes_are_read_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..8)) {
             if let Some((_, rest)) = read_varint(&bytes) {
                 prop_assert!(rest.len() < bytes.len());
             }
         }
 
         #[test]
-        fn a_message_is_its_length_and_its_bytes(body in prop::collection::vec(any::<u8>(), 0..40_000)) {
+        fn a_message_is_encoded_as_length_and_bytes(body in prop::collection::vec(any::<u8>(), 0..40_000)) {
             let mut at_once = vec![1, 2, 3];
             bytes(&mut at_once, 2, &body);
             let mut in_parts = vec![1, 2, 3];

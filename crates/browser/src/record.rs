@@ -6,18 +6,18 @@ use throughline_context::{SpanId, TraceFlags, TraceId};
 
 use crate::{attributes::Attributes, protobuf};
 
-/// A span's identity, as it is handed on.
+/// The identity of a span, as it is propagated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SpanContext {
-    /// The trace.
+    /// The id of the trace.
     pub trace_id: TraceId,
-    /// The span.
+    /// The id of the span.
     pub span_id: SpanId,
-    /// Sampled, random.
+    /// The trace flags: sampled, random.
     pub flags: TraceFlags,
 }
 
-/// Which end of a request a span is, with OTLP's numbers.
+/// The kind of a span, with OTLP's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Internal = 1,
@@ -34,20 +34,20 @@ pub(crate) struct Span {
     pub(crate) start_ns: i64,
     pub(crate) end_ns: i64,
     pub(crate) attributes: Attributes,
-    /// Encoded, as fields of the span.
+    /// Span events, encoded as fields of the span.
     pub(crate) events: Vec<u8>,
-    /// Whether its status is Error; the reason stands in `error.type`.
+    /// Whether the status is Error; `error.type` has the reason.
     pub(crate) error: bool,
 }
 
-/// OTLP's bit in `Span.flags` that says "it is known whether the parent is remote"; a browser's never is.
+/// The bit in OTLP's `Span.flags` by which it is known whether the parent is remote; in a browser it never is.
 const FLAGS_HAS_IS_REMOTE: u32 = 0x100;
 const STATUS_CODE_ERROR: u64 = 2;
-/// Longer names are cut, bytes.
+/// The maximum length of a name, bytes; a longer one is cut.
 const NAME_LIMIT_BYTES: usize = 1_024;
 
 impl Span {
-    /// Something that happened within it.
+    /// Adds a span event.
     pub(crate) fn event(&mut self, time_ns: i64, name: &str) {
         let mark = protobuf::open(&mut self.events, 11);
         protobuf::fixed64(&mut self.events, 1, time_ns.cast_unsigned());
@@ -55,13 +55,13 @@ impl Span {
         protobuf::close(&mut self.events, mark);
     }
 
-    /// Says that it failed, and by what.
+    /// Sets the status to Error, and `error.type`.
     pub(crate) fn fail(&mut self, error_type: &str) {
         self.error = true;
         self.attributes.text("error.type", error_type);
     }
 
-    /// The span as OTLP's `Span`.
+    /// Encodes the span as OTLP's `Span`.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         protobuf::bytes(&mut out, 1, &self.context.trace_id.to_bytes());
@@ -72,7 +72,7 @@ impl Span {
         protobuf::bytes(&mut out, 5, cut(&self.name));
         protobuf::varint_field(&mut out, 6, self.kind as u64);
         protobuf::fixed64(&mut out, 7, self.start_ns.cast_unsigned());
-        // The clock does not run backwards, and neither does a span.
+        // A span must not end before it starts.
         protobuf::fixed64(&mut out, 8, self.end_ns.max(self.start_ns).cast_unsigned());
         self.attributes.write(&mut out, 9, 10);
         out.extend_from_slice(&self.events);
@@ -86,16 +86,16 @@ impl Span {
     }
 }
 
-/// How bad it is that a log record was made, with OTLP's numbers.
+/// The severity of a log record, with OTLP's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[cfg_attr(not(feature = "errors"), allow(dead_code, reason = "nothing goes wrong where nobody looks"))]
+#[cfg_attr(not(feature = "errors"), allow(dead_code, reason = "without `errors` every event is `Info`"))]
 pub(crate) enum Severity {
     Info = 9,
     Warn = 13,
     Error = 17,
 }
 
-/// An event, as a log record.
+/// An event, sent as a log record.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) name: &'static str,
@@ -107,7 +107,7 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    /// The event as OTLP's `LogRecord`, observed at `now_ns`.
+    /// Encodes the event as OTLP's `LogRecord`, observed at `now_ns`.
     pub(crate) fn encode(&self, now_ns: i64) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
         protobuf::fixed64(&mut out, 1, self.time_ns.cast_unsigned());
@@ -124,7 +124,7 @@ impl Event {
     }
 }
 
-/// One more attribute for a record that is encoded already: fields of a message may come in any order.
+/// Adds attributes to an encoded record: the fields of a message may be in any order.
 pub(crate) fn add_attributes(record: &mut Vec<u8>, signal: Signal, attributes: &Attributes) {
     let (field, dropped_field) = match signal {
         Signal::Traces => (9, 10),
@@ -141,7 +141,7 @@ fn cut(name: &str) -> &[u8] {
     name.as_bytes().get(..end).unwrap_or(&[])
 }
 
-/// What a request carries: spans, or log records. The two are built alike.
+/// The signal of a request: spans or log records. Their requests have the same structure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     Traces,
@@ -151,7 +151,7 @@ pub(crate) enum Signal {
 impl Signal {
     pub(crate) const ALL: [Self; 2] = [Self::Traces, Self::Logs];
 
-    /// The path of OTLP/HTTP, below the endpoint.
+    /// Returns the OTLP/HTTP path below the endpoint.
     pub(crate) const fn path(self) -> &'static str {
         match self {
             Self::Traces => "/v1/traces",
@@ -160,7 +160,7 @@ impl Signal {
     }
 }
 
-/// Who speaks: the resource and the instrumentation scope, encoded as the fields that hold them.
+/// The resource and the instrumentation scope, encoded as fields of a request.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origin {
     resource: Vec<u8>,
@@ -180,13 +180,13 @@ impl Origin {
         origin
     }
 
-    /// At most so many bytes a request takes beside its records.
+    /// Returns the maximum size of a request without its records, bytes.
     pub(crate) const fn overhead_bytes(&self) -> usize {
-        // Two lengths and tags around all of it.
+        // Tags and lengths of the two enclosing messages.
         self.resource.len() + self.scope.len() + 12
     }
 
-    /// The request that carries `records`, whichever signal they are of.
+    /// Encodes the request with `records`, of either signal.
     pub(crate) fn request<'a>(&self, records: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
         let mut out = Vec::with_capacity(4_096);
         let resource_records = protobuf::open(&mut out, 1);
@@ -202,7 +202,7 @@ impl Origin {
     }
 }
 
-// What it is checked against does not build for the browser.
+// The crates used for comparison do not build for the browser.
 #[cfg(test)]
 #[cfg(not(target_arch = "wasm32"))]
 #[path = "record_tests.rs"]

@@ -1,4 +1,4 @@
-//! What is encoded decodes to what was meant.
+//! Encoded records are decoded with opentelemetry-proto and compared.
 
 use std::time::Instant;
 
@@ -68,7 +68,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn spans_decode_to_what_was_meant(
+    fn spans_decode_to_the_same_values(
         spans in prop::collection::vec(span(), 0..5),
         (resource_pairs, resource) in attributes(),
     ) {
@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn events_decode_to_what_was_meant(events in prop::collection::vec(event(), 0..5), now_ns in 0..i64::MAX) {
+    fn events_decode_to_the_same_values(events in prop::collection::vec(event(), 0..5), now_ns in 0..i64::MAX) {
         let origin = Origin::new(&Attributes::default(), "app", "1.2");
         let encoded: Vec<_> = events.iter().map(|(event, _)| event.encode(now_ns)).collect();
         let bytes = origin.request(encoded.iter().map(Vec::as_slice));
@@ -129,7 +129,7 @@ proptest! {
     }
 
     #[test]
-    fn attributes_that_come_late_are_there_too((span, pairs, _) in span(), late in "[a-z]{1,9}") {
+    fn attributes_can_be_added_to_encoded_records((span, pairs, _) in span(), late in "[a-z]{1,9}") {
         let mut record = span.encode();
         let mut more = Attributes::default();
         more.set("late.key", late.clone());
@@ -142,7 +142,7 @@ proptest! {
 }
 
 #[test]
-fn a_span_never_ends_before_it_began() {
+fn a_span_never_ends_before_it_starts() {
     let id = |n| SpanId::from_bytes([n; 8]).unwrap();
     let span = Span {
         context: SpanContext {
@@ -164,7 +164,7 @@ fn a_span_never_ends_before_it_began() {
     assert_eq!(got.name.len(), NAME_LIMIT_BYTES);
 }
 
-/// As a traced request leaves it: what a page sends most of.
+/// Creates the span of a traced request, the most frequent record of a page.
 fn request_span(n: u8) -> Span {
     let mut span = Span {
         context: SpanContext {
@@ -200,8 +200,8 @@ fn request_span(n: u8) -> Span {
     span
 }
 
-/// OTLP leaves the choice between protobuf and JSON; the smaller one is sent. How long each takes is printed: `cargo test --release
-/// -p throughline-browser --lib protobuf_is_smaller -- --nocapture`.
+/// OTLP permits protobuf and JSON; the smaller one is sent. The test also prints the time of each: `cargo test
+/// --release -p throughline-browser --lib protobuf_is_smaller -- --nocapture`.
 #[test]
 fn protobuf_is_smaller_than_json() {
     const SPANS: u64 = 1_000;
@@ -211,13 +211,14 @@ fn protobuf_is_smaller_than_json() {
         let bytes = encode();
         (bytes.len() as u64 / SPANS, begun.elapsed().as_nanos() as u64 / SPANS)
     };
-    // With the making of the spans, because attributes are encoded when they are set; JSON is only written.
+    // Includes the creation of the spans, because attributes are encoded when they are set; for JSON only the
+    // serialization.
     let encode = || {
         let encoded: Vec<_> = (0..SPANS).map(|n| request_span(n as u8).encode()).collect();
         origin.request(encoded.iter().map(Vec::as_slice))
     };
     let message = ExportTraceServiceRequest::decode(encode().as_slice()).unwrap();
     let (protobuf, json) = (timed(&encode), timed(&|| serde_json::to_vec(&message).unwrap()));
-    println!("a span: protobuf {} bytes, {} ns; JSON {} bytes, {} ns", protobuf.0, protobuf.1, json.0, json.1);
+    println!("per span: protobuf {} bytes, {} ns; JSON {} bytes, {} ns", protobuf.0, protobuf.1, json.0, json.1);
     assert!(protobuf.0 * 3 < json.0 * 2, "protobuf {}, JSON {}", protobuf.0, json.0);
 }

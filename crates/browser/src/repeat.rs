@@ -1,20 +1,20 @@
-//! What happens again and again is told a few times.
+//! Rate limiting of repeated errors: each is reported the first time and at each doubling.
 
-/// At most so many different things are told apart.
+/// The maximum number of different errors that are distinguished.
 const MAX_KINDS: usize = 64;
-/// At most so many are told of one page.
-const MAX_TOLD: u32 = 100;
+/// The maximum number of reports of one page.
+const MAX_REPORTS: u32 = 100;
 
-/// Counts things by their hash.
+/// Counts errors by their hash.
 #[derive(Debug, Default)]
 pub(crate) struct Repeats {
     kinds: Vec<(u32, u32)>,
-    told: u32,
+    reported: u32,
 }
 
 impl Repeats {
-    /// Whether this time is to be told, and then how many times it has happened: the first time and at each doubling.
-    pub(crate) fn tell(&mut self, hash: u32) -> Option<u32> {
+    /// Counts an occurrence. Returns how many there were if this one is to be reported: the first and each doubling.
+    pub(crate) fn count(&mut self, hash: u32) -> Option<u32> {
         let is_full = self.kinds.len() >= MAX_KINDS;
         let count = match self.kinds.iter_mut().find(|(known, _)| *known == hash) {
             Some((_, count)) => {
@@ -27,15 +27,15 @@ impl Repeats {
                 1
             }
         };
-        if !count.is_power_of_two() || self.told >= MAX_TOLD {
+        if !count.is_power_of_two() || self.reported >= MAX_REPORTS {
             return None;
         }
-        self.told += 1;
+        self.reported += 1;
         Some(count)
     }
 }
 
-/// FNV-1a over several texts.
+/// Returns the FNV-1a hash of several texts.
 pub(crate) fn hash(texts: &[&[u8]]) -> u32 {
     let mut hash = 0x811c_9dc5_u32;
     for text in texts {
@@ -51,23 +51,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_time_and_each_doubling_are_told() {
+    fn the_first_occurrence_and_each_doubling_are_reported() {
         let mut repeats = Repeats::default();
-        let told: Vec<_> = (0..100).filter_map(|_| repeats.tell(7)).collect();
-        assert_eq!(told, [1, 2, 4, 8, 16, 32, 64]);
-        assert_eq!(repeats.tell(8), Some(1));
+        let reported: Vec<_> = (0..100).filter_map(|_| repeats.count(7)).collect();
+        assert_eq!(reported, [1, 2, 4, 8, 16, 32, 64]);
+        assert_eq!(repeats.count(8), Some(1));
     }
 
     #[test]
-    fn a_page_that_fails_all_the_time_is_bounded() {
+    fn reports_of_a_page_are_bounded() {
         let mut repeats = Repeats::default();
-        let told = (0..100_000_u32).filter(|n| repeats.tell(n % 1_000).is_some()).count();
-        assert_eq!(told, MAX_TOLD as usize);
+        let reported = (0..100_000_u32).filter(|n| repeats.count(n % 1_000).is_some()).count();
+        assert_eq!(reported, MAX_REPORTS as usize);
         assert_eq!(repeats.kinds.len(), MAX_KINDS);
     }
 
     #[test]
-    fn texts_are_told_apart() {
+    fn different_texts_have_different_hashes() {
         assert_ne!(hash(&[b"ab", b"c"]), hash(&[b"a", b"bc"]));
         assert_ne!(hash(&[b"a"]), hash(&[b"b"]));
         assert_eq!(hash(&[b"a", b"b"]), hash(&[b"a", b"b"]));

@@ -1,24 +1,24 @@
-//! Sessions: how long one lasts, and whether it is sampled.
+//! Sessions: their duration, their sharing between tabs, and whether they are sampled.
 
 use throughline_context::TraceId;
 
-/// Without anything happening for so long, a session is over, milliseconds.
+/// The time without activity after which a session ends, milliseconds.
 pub(crate) const IDLE_MS: f64 = 15.0 * 60_000.0;
-/// A session is over after so long, whatever happens, milliseconds.
+/// The maximum duration of a session, milliseconds.
 pub(crate) const LONGEST_MS: f64 = 4.0 * 3_600_000.0;
-/// How often what other tabs did is looked at, and told what happened here, milliseconds.
-pub(crate) const LOOK_MS: f64 = 5_000.0;
+/// The interval at which the session is synchronized with other tabs, milliseconds.
+pub(crate) const SYNC_MS: f64 = 5_000.0;
 
-/// 128 random bits, written as 32 lower-case hexadecimal digits: as a trace's id is.
+/// 128 random bits, written as 32 lower-case hexadecimal digits, like a trace id.
 pub(crate) type SessionId = TraceId;
 
-/// One visit: what happens in the tabs of one browser until nothing does for a while.
+/// A visit: the activity in the tabs of one browser until there is none for [`IDLE_MS`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     /// Unix milliseconds.
     pub(crate) started_ms: f64,
-    /// When something last happened, Unix milliseconds.
+    /// The time of the last activity, Unix milliseconds.
     pub(crate) active_ms: f64,
 }
 
@@ -27,12 +27,12 @@ impl Session {
         Self { id, started_ms: now_ms, active_ms: now_ms }
     }
 
-    /// Whether it is over at `now_ms`. A clock that was set back makes no session younger than a moment.
+    /// Returns whether the session is over at `now_ms`. A clock that was set back does not end it.
     pub(crate) fn is_over(&self, now_ms: f64) -> bool {
         now_ms - self.active_ms >= IDLE_MS || now_ms - self.started_ms >= LONGEST_MS
     }
 
-    /// As it is kept for other tabs and the next page: `id.started.active`.
+    /// Formats the session as it is stored for other tabs and the next page: `id.started.active`.
     pub(crate) fn print(&self) -> String {
         let mut text = String::with_capacity(64);
         push_hex(&mut text, &self.id.to_hex());
@@ -43,7 +43,7 @@ impl Session {
         text
     }
 
-    /// What was kept; `None` for anything else.
+    /// Parses the stored form; `None` for any other text.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let ms = |index| number(part(text, b'.', index)?).filter(|ms| *ms < 1 << 50).map(|ms| ms as f64);
         if part(text, b'.', 3).is_some() {
@@ -53,7 +53,7 @@ impl Session {
     }
 }
 
-/// What stands between one ASCII character `divider` of a text and the next, counted from 0.
+/// Returns the part with number `index`, counted from 0, of a text split at the ASCII character `divider`.
 pub(crate) fn part(text: &str, divider: u8, index: usize) -> Option<&str> {
     let mut rest = text;
     for _ in 0..index {
@@ -62,10 +62,9 @@ pub(crate) fn part(text: &str, divider: u8, index: usize) -> Option<&str> {
     rest.get(..rest.bytes().position(|byte| byte == divider).unwrap_or(rest.len()))
 }
 
-/// The number that decimal digits, and nothing else, stand for.
+/// Parses a text of at most 18 decimal digits and nothing else.
 pub(crate) fn number(digits: &str) -> Option<u64> {
     let mut number = 0_u64;
-    // More digits than any number has that is asked for here.
     if digits.is_empty() || digits.len() > 18 {
         return None;
     }
@@ -79,50 +78,52 @@ pub(crate) fn number(digits: &str) -> Option<u64> {
     Some(number)
 }
 
-/// What is found when a session is looked at.
+/// The result of [`resolve`].
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Look {
+pub(crate) struct Resolved {
     pub(crate) session: Session,
-    /// Another session than before, and this page is the one that began it.
+    /// Whether this page began a new session.
     pub(crate) is_new: bool,
-    /// The session that ended with it.
+    /// The session that ended, if a new one began.
     pub(crate) previous: Option<Session>,
 }
 
-/// The session at `now_ms`, given the one that this page knows, the one that the tabs share, and an id for a new one.
-pub(crate) fn look(known: Option<Session>, shared: Option<Session>, now_ms: f64, new_id: SessionId) -> Look {
+/// Determines the session at `now_ms` from the one that this page knows, the one that the tabs share, and an id for a
+/// new one.
+pub(crate) fn resolve(known: Option<Session>, shared: Option<Session>, now_ms: f64, new_id: SessionId) -> Resolved {
     let latest = match (known, shared) {
-        // Another tab may have done something later,
+        // Another tab may have been active later.
         (Some(known), Some(shared)) if shared.id == known.id => {
             Some(Session { active_ms: known.active_ms.max(shared.active_ms), ..shared })
         }
-        // or begun another session.
+        // Another tab may have begun another session.
         (Some(known), Some(shared)) if shared.is_over(now_ms) => Some(known),
         (known, shared) => shared.or(known),
     };
     match latest {
         Some(session) if !session.is_over(now_ms) => {
-            Look { session: Session { active_ms: now_ms, ..session }, is_new: false, previous: None }
+            Resolved { session: Session { active_ms: now_ms, ..session }, is_new: false, previous: None }
         }
-        _ => Look { session: Session::new(new_id, now_ms), is_new: true, previous: latest },
+        _ => Resolved { session: Session::new(new_id, now_ms), is_new: true, previous: latest },
     }
 }
 
-/// Whether a session is among the `ratio` (0 to 1) of those that are recorded. Every tab, and a server that knows the id,
-/// decides alike: by the id's first 32 bits, which are random.
+/// Returns whether a session is sampled at `ratio` (0 to 1). Every tab, and a server that knows the id, makes the same
+/// decision from the id's first 32 bits, which are random.
 pub(crate) fn is_sampled(id: SessionId, ratio: f64) -> bool {
     let [a, b, c, d, ..] = id.to_bytes();
     f64::from(u32::from_be_bytes([a, b, c, d])) < ratio * 4_294_967_296.0
 }
 
-/// Adds hexadecimal digits.
+/// Appends ASCII digits.
 pub(crate) fn push_hex(text: &mut String, digits: &[u8]) {
     for digit in digits {
         text.push(char::from(*digit));
     }
 }
 
-/// `number` in decimal digits; the formatting machinery of the standard library would be downloaded for this alone.
+/// Appends `number` in decimal digits, without the formatting code of the standard library, which would add to the
+/// WASM.
 pub(crate) fn decimal(text: &mut String, number: u64) {
     if number >= 10 {
         decimal(text, number / 10);
@@ -152,70 +153,70 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_new_and_has_no_predecessor() {
-        let look = look(None, None, NOW, id(1));
-        assert_eq!(look, Look { session: Session::new(id(1), NOW), is_new: true, previous: None });
+    fn the_first_session_is_new_and_has_no_predecessor() {
+        let found = resolve(None, None, NOW, id(1));
+        assert_eq!(found, Resolved { session: Session::new(id(1), NOW), is_new: true, previous: None });
     }
 
     #[test]
-    fn it_goes_on_while_something_happens() {
+    fn a_session_continues_while_there_is_activity() {
         let mut known = Session::new(id(1), NOW);
         let mut now = NOW;
         while now - NOW < LONGEST_MS - IDLE_MS {
             now += IDLE_MS - 1.0;
-            let look = look(Some(known), None, now, never());
-            assert!(!look.is_new);
-            known = look.session;
+            let found = resolve(Some(known), None, now, never());
+            assert!(!found.is_new);
+            known = found.session;
         }
         assert_eq!((known.started_ms, known.active_ms), (NOW, now));
     }
 
     #[test]
-    fn it_ends_after_15_idle_minutes() {
+    fn a_session_ends_after_15_idle_minutes() {
         let known = Session::new(id(1), NOW);
-        let look = look(Some(known), None, NOW + IDLE_MS, id(2));
-        assert_eq!((look.session.id, look.is_new, look.previous), (id(2), true, Some(known)));
+        let found = resolve(Some(known), None, NOW + IDLE_MS, id(2));
+        assert_eq!((found.session.id, found.is_new, found.previous), (id(2), true, Some(known)));
     }
 
     #[test]
-    fn it_ends_after_4_hours_whatever_happens() {
+    fn a_session_ends_after_4_hours_of_activity() {
         let known = session(1, NOW - LONGEST_MS, NOW - 1.0);
-        let look = look(Some(known), None, NOW, id(2));
-        assert_eq!((look.is_new, look.previous), (true, Some(known)));
+        let found = resolve(Some(known), None, NOW, id(2));
+        assert_eq!((found.is_new, found.previous), (true, Some(known)));
     }
 
     #[test]
-    fn what_happens_in_another_tab_keeps_it_alive() {
+    fn activity_in_another_tab_keeps_a_session_alive() {
         let known = session(1, NOW - 2.0 * IDLE_MS, NOW - IDLE_MS);
         let shared = session(1, NOW - 2.0 * IDLE_MS, NOW - 10.0);
-        let look = look(Some(known), Some(shared), NOW, never());
-        assert_eq!((look.session.id, look.is_new), (id(1), false));
+        let found = resolve(Some(known), Some(shared), NOW, never());
+        assert_eq!((found.session.id, found.is_new), (id(1), false));
     }
 
     #[test]
-    fn a_session_that_another_tab_began_is_taken_over_without_beginning_it_again() {
+    fn a_session_begun_by_another_tab_is_adopted_and_not_new() {
         let known = session(1, NOW - IDLE_MS, NOW - IDLE_MS);
         let shared = session(2, NOW - 100.0, NOW - 50.0);
-        let look = look(Some(known), Some(shared), NOW, never());
-        assert_eq!((look.session.id, look.is_new, look.previous), (id(2), false, None));
+        let found = resolve(Some(known), Some(shared), NOW, never());
+        assert_eq!((found.session.id, found.is_new, found.previous), (id(2), false, None));
     }
 
     #[test]
-    fn the_next_page_knows_the_one_before() {
+    fn the_next_page_continues_or_follows_the_stored_session() {
         let shared = session(1, NOW - 1e6, NOW - 5.0);
-        assert_eq!(look(None, Some(shared), NOW, never()).session.id, id(1));
-        let later = look(None, Some(shared), NOW + IDLE_MS, id(2));
+        assert_eq!(resolve(None, Some(shared), NOW, never()).session.id, id(1));
+        let later = resolve(None, Some(shared), NOW + IDLE_MS, id(2));
         assert_eq!((later.is_new, later.previous), (true, Some(shared)));
     }
 
     #[test]
-    fn a_clock_that_was_set_back_ends_nothing() {
+    fn a_clock_set_back_does_not_end_a_session() {
         let known = Session::new(id(1), NOW);
-        assert!(!look(Some(known), None, NOW - 1e9, never()).is_new);
+        assert!(!resolve(Some(known), None, NOW - 1e9, never()).is_new);
     }
 
     #[test]
-    fn what_is_kept_that_is_not_ours_is_nothing() {
+    fn foreign_text_is_not_a_session() {
         for text in ["", "x", "0.1.2", &format!("{:032x}", 1), &format!("{:032x}.1", 1), &format!("{:032x}.1.2.3", 1)] {
             assert_eq!(Session::parse(text), None, "{text}");
         }
@@ -223,7 +224,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_kept_is_known_again(n in 1_u128.., started in 0_u64..1 << 45, length in 0_u64..1 << 40) {
+        fn a_printed_session_is_parsed_back(n in 1_u128.., started in 0_u64..1 << 45, length in 0_u64..1 << 40) {
             let session = Session {
                 id: SessionId::from_bytes(n.to_be_bytes()).unwrap(),
                 started_ms: started as f64,
@@ -233,23 +234,23 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_session_or_is_not(text in ".{0,80}") {
+        fn any_text_is_parsed_or_rejected(text in ".{0,80}") {
             if let Some(session) = Session::parse(&text) {
                 prop_assert!(text.starts_with(&session.id.to_string()));
             }
         }
 
         #[test]
-        fn after_a_look_a_session_is_never_over(
+        fn the_determined_session_is_never_over(
             known in prop::option::of((0_u8..3, 0.0..3e7, 0.0..3e7)),
             shared in prop::option::of((0_u8..3, 0.0..3e7, 0.0..3e7)),
         ) {
             let make = |(n, a, b): (u8, f64, f64)| session(n, NOW - f64::max(a, b), NOW - f64::min(a, b));
             let (known, shared) = (known.map(make), shared.map(make));
-            let look = look(known, shared, NOW, id(9));
-            prop_assert!(!look.session.is_over(NOW));
-            prop_assert_eq!(look.is_new, look.session.id == id(9));
-            prop_assert!(look.is_new || look.previous.is_none());
+            let found = resolve(known, shared, NOW, id(9));
+            prop_assert!(!found.session.is_over(NOW));
+            prop_assert_eq!(found.is_new, found.session.id == id(9));
+            prop_assert!(found.is_new || found.previous.is_none());
         }
 
         #[test]
@@ -260,18 +261,18 @@ mod tests {
         }
 
         #[test]
-        fn what_is_printed_is_read(value in 0_u64..1_000_000_000_000_000_000) {
+        fn printed_numbers_are_parsed_back(value in 0_u64..1_000_000_000_000_000_000) {
             prop_assert_eq!(number(&value.to_string()), Some(value));
         }
 
         #[test]
-        fn what_is_no_number_is_not_read(text in "[0-9a-z+. -]{0,20}") {
+        fn text_with_other_characters_is_not_a_number(text in "[0-9a-z+. -]{0,20}") {
             let read = number(&text);
             prop_assert!(read.is_none() || text.bytes().all(|byte| byte.is_ascii_digit()));
         }
 
         #[test]
-        fn more_is_recorded_of_what_is_recorded_already(n in 1_u128.., a in 0.0..=1.0, b in 0.0..=1.0) {
+        fn a_higher_ratio_samples_a_superset(n in 1_u128.., a in 0.0..=1.0, b in 0.0..=1.0) {
             let id = SessionId::from_bytes(n.to_be_bytes()).unwrap();
             let (low, high) = (f64::min(a, b), f64::max(a, b));
             prop_assert!(!is_sampled(id, low) || is_sampled(id, high));
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_is_about_that_many() {
+    fn the_sampled_fraction_is_close_to_the_ratio() {
         let mut id = 1_u128;
         let sampled = (0..10_000)
             .filter(|_| {

@@ -1,4 +1,4 @@
-//! What the application hears of its requests and of the telemetry itself.
+//! Types passed to the listeners of the application: summaries of requests, and the status of the telemetry.
 
 use std::fmt;
 
@@ -7,48 +7,48 @@ use throughline_timing::Phase;
 /// The network figures of one request, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Network {
-    /// Up and down together; measured.
+    /// Uplink and downlink together; measured.
     pub total_ms: f64,
-    /// Up; an estimate, ± `error_ms`.
+    /// Time from client to server; an estimate, ± `error_ms`.
     pub uplink_ms: f64,
-    /// Down; an estimate, ± `error_ms`.
+    /// Time from server to client; an estimate, ± `error_ms`.
     pub downlink_ms: f64,
     /// Half the width of the interval in which the true uplink lies.
     pub error_ms: f64,
-    /// How the split came about: `measured`, `bounded`, `assumed_symmetric`.
+    /// How the split was determined: `measured`, `bounded`, `assumed_symmetric`.
     pub method: &'static str,
-    /// From request received to response head sent, by the server's clock.
+    /// Time from the receipt of the request to the sending of the response head, by the server's clock.
     pub server_ms: f64,
 }
 
 /// A finished request of this page, with its timing.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestSummary {
-    /// 32 hex digits.
+    /// The trace id, 32 hexadecimal digits.
     pub trace_id: String,
-    /// 16 hex digits.
+    /// The span id, 16 hexadecimal digits.
     pub span_id: String,
     /// The HTTP method.
     pub method: String,
     /// The path of the URL, without the query.
     pub path: String,
-    /// The status code, if a response came.
+    /// The status code, if there was a response.
     pub status: Option<u16>,
-    /// `error.type`, if there was an error.
+    /// The value of `error.type`, if the request failed.
     pub error: Option<String>,
-    /// Start, Unix milliseconds.
+    /// The start, Unix milliseconds.
     pub start_ms: f64,
-    /// From the call to the body's delivery, milliseconds.
+    /// The time from the call to the delivery of the body, milliseconds.
     pub total_ms: f64,
     /// The phases in order, milliseconds; they sum to `total_ms`.
     pub segments: Vec<(Phase, f64)>,
-    /// How good the timing is: `fine`, `unsynced`, `coarse`.
+    /// The quality of the timing: `fine`, `unsynced`, `coarse`.
     pub quality: &'static str,
-    /// The network figures, where the server sent its times.
+    /// The network figures, if the server sent its times.
     pub network: Option<Network>,
 }
 
-/// Whether telemetry gets through. Its [`Display`](fmt::Display) says why not.
+/// Whether telemetry is delivered. The [`Display`](fmt::Display) output has the reason if it is not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Status {
     /// Nothing has been sent yet.
@@ -56,11 +56,12 @@ pub enum Status {
     Starting,
     /// The last batch was accepted.
     Ok,
-    /// It is not on, and why.
+    /// The tracer is off, for this reason.
     Off(&'static str),
-    /// The receiver answered with this status code, and will not take it. What it refused is dropped and counted.
+    /// The receiver rejected the last batch with this status code. Its records are dropped and counted.
     Refused(u16),
-    /// The receiver cannot be reached, or answered with this status code for now. Records wait, within the queue's bound.
+    /// The receiver cannot be reached, or responded with this status code, which is temporary. Records wait and are
+    /// sent again, up to the limits of the queue.
     Unreachable(Option<u16>),
 }
 

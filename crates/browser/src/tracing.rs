@@ -1,4 +1,4 @@
-//! A layer for `tracing`: spans of `#[instrument]` and `info_span!` become spans of the page.
+//! A layer for `tracing`: spans from `#[instrument]` and `info_span!` become spans of the page.
 //!
 //! ```rust,no_run
 //! use tracing_subscriber::layer::SubscriberExt as _;
@@ -8,9 +8,9 @@
 //! tracing::subscriber::set_global_default(subscriber).expect("no other subscriber is set");
 //! ```
 //!
-//! A span begins when it is made, a child of the `tracing` span it is made in, or else of the
-//! [current](crate::current) context. While it is entered, requests are its children. Its fields become attributes; events in
-//! it become events of the span, and those at `ERROR` make it a failed one.
+//! A span begins when it is created. Its parent is the `tracing` span in which it is created, or else the span of the
+//! [current](crate::current) context. While it is entered, requests are its children. Its fields become attributes.
+//! Events in it become span events, and an event at `ERROR` marks the span as failed.
 
 use std::{cell::RefCell, fmt};
 
@@ -27,49 +27,49 @@ use tracing_subscriber::{
 use crate::{
     attributes::{Attributes, Value},
     context::{self, Context},
-    web::action::{Ends, begin, with_open},
+    web::action::{SpanGuard, begin, with_open},
 };
 
-/// The layer. It gives nothing before [`init`](crate::init).
+/// Creates the layer. It records nothing before [`init`](crate::init).
 #[must_use]
 pub const fn layer() -> BrowserLayer {
     BrowserLayer { level: Level::INFO }
 }
 
-/// See [`layer`].
+/// A [`Layer`] that records `tracing` spans as spans of the page. Created by [`layer`].
 #[derive(Clone, Debug)]
 pub struct BrowserLayer {
     level: Level,
 }
 
 impl BrowserLayer {
-    /// Spans and events that are less important than `level` are left alone. Default `INFO`.
+    /// Sets the most verbose level that is recorded. Default: `INFO`.
     #[must_use]
     pub const fn max_level(mut self, level: Level) -> Self {
         self.level = level;
         self
     }
 
-    fn takes(&self, metadata: &Metadata<'_>) -> bool {
+    fn is_enabled(&self, metadata: &Metadata<'_>) -> bool {
         *metadata.level() <= self.level
     }
 }
 
-/// A span of the page, beside the one of `tracing`.
-struct Made {
+/// The span of the page that belongs to a `tracing` span.
+struct PageSpan {
     context: Context,
-    ends: Ends,
+    guard: SpanGuard,
 }
 
 thread_local! {
-    /// By the number of theirs: a page has one thread.
-    static MADE: RefCell<Vec<(u64, Made)>> = const { RefCell::new(Vec::new()) };
-    /// What was entered and not left, with what was set before.
+    /// Spans by their `tracing` id. A page has one thread.
+    static PAGE_SPANS: RefCell<Vec<(u64, PageSpan)>> = const { RefCell::new(Vec::new()) };
+    /// Spans that are entered, each with the context that was attached before.
     static ENTERED: RefCell<Vec<(u64, Option<Context>)>> = const { RefCell::new(Vec::new()) };
 }
 
-fn with_made<T>(id: &span::Id, f: impl FnOnce(&Made) -> T) -> Option<T> {
-    MADE.with_borrow(|all| all.iter().find(|(known, _)| *known == id.into_u64()).map(|(_, made)| f(made)))
+fn with_page_span<T>(id: &span::Id, f: impl FnOnce(&PageSpan) -> T) -> Option<T> {
+    PAGE_SPANS.with_borrow(|all| all.iter().find(|(known, _)| *known == id.into_u64()).map(|(_, span)| f(span)))
 }
 
 impl<S> Layer<S> for BrowserLayer
@@ -77,42 +77,42 @@ where
     S: Subscriber + for<'a> LookupSpan<'a>,
 {
     fn on_new_span(&self, attributes: &span::Attributes<'_>, id: &span::Id, ctx: LayerContext<'_, S>) {
-        if !self.takes(attributes.metadata()) {
+        if !self.is_enabled(attributes.metadata()) {
             return;
         }
         let outer = ctx.span(id).and_then(|span| {
             let mut parent = span.parent();
             while let Some(span) = parent {
-                if let Some(context) = with_made(&span.id(), |made| made.context) {
+                if let Some(context) = with_page_span(&span.id(), |page_span| page_span.context) {
                     return Some(context);
                 }
                 parent = span.parent();
             }
             None
         });
-        let Some((context, ends)) = begin(outer, attributes.metadata().name()) else { return };
-        with_open(&ends, |span| attributes.record(&mut Fields(&mut span.attributes)));
-        MADE.with_borrow_mut(|all| all.push((id.into_u64(), Made { context, ends })));
+        let Some((context, guard)) = begin(outer, attributes.metadata().name()) else { return };
+        with_open(&guard, |span| attributes.record(&mut Fields(&mut span.attributes)));
+        PAGE_SPANS.with_borrow_mut(|all| all.push((id.into_u64(), PageSpan { context, guard })));
     }
 
     fn on_record(&self, id: &span::Id, values: &span::Record<'_>, _: LayerContext<'_, S>) {
-        with_made(id, |made| {
-            with_open(&made.ends, |span| values.record(&mut Fields(&mut span.attributes)));
+        with_page_span(id, |page_span| {
+            with_open(&page_span.guard, |span| values.record(&mut Fields(&mut span.attributes)));
         });
     }
 
     fn on_event(&self, event: &Event<'_>, ctx: LayerContext<'_, S>) {
-        if !self.takes(event.metadata()) {
+        if !self.is_enabled(event.metadata()) {
             return;
         }
         let Some(span) = ctx.event_span(event) else { return };
         let mut message = Message(event.metadata().name().to_owned());
         event.record(&mut message);
         let failed = *event.metadata().level() == Level::ERROR;
-        // Asked for first: what is open is the tracer's.
+        // Read first: `with_open` has the tracer, and it cannot be taken twice.
         let now_ns = crate::web::now_ns();
-        with_made(&span.id(), |made| {
-            with_open(&made.ends, |span| {
+        with_page_span(&span.id(), |page_span| {
+            with_open(&page_span.guard, |span| {
                 span.event(now_ns, &message.0);
                 if failed && !span.error {
                     span.fail("error");
@@ -122,7 +122,7 @@ where
     }
 
     fn on_enter(&self, id: &span::Id, _: LayerContext<'_, S>) {
-        if let Some(context) = with_made(id, |made| made.context) {
+        if let Some(context) = with_page_span(id, |page_span| page_span.context) {
             let before = context::replace(Some(context));
             ENTERED.with_borrow_mut(|entered| entered.push((id.into_u64(), before)));
         }
@@ -134,7 +134,7 @@ where
             let index = entered.iter().rposition(|(entered, _)| *entered == number)?;
             let (_, before) = entered.remove(index);
             match entered.get_mut(index) {
-                // Left before what was entered in it, as guards may be: that goes back to what was there before both.
+                // Exited before the span that was entered in it: the exit of that one restores the context before both.
                 Some((_, inner)) => {
                     *inner = before;
                     None
@@ -148,16 +148,16 @@ where
     }
 
     fn on_close(&self, id: span::Id, _: LayerContext<'_, S>) {
-        let closed = MADE.with_borrow_mut(|all| {
+        let closed = PAGE_SPANS.with_borrow_mut(|all| {
             let index = all.iter().position(|(known, _)| *known == id.into_u64())?;
             Some(all.swap_remove(index))
         });
-        // Outside of the borrow: the end of a span may end others.
+        // Outside of the borrow, because the end of a span may end others.
         drop(closed);
     }
 }
 
-/// Fields as attributes.
+/// Records fields as attributes.
 struct Fields<'a>(&'a mut Attributes);
 
 impl Visit for Fields<'_> {
@@ -189,7 +189,7 @@ impl Visit for Fields<'_> {
     }
 }
 
-/// The message of an event.
+/// Collects the message of an event.
 struct Message(String);
 
 impl Visit for Message {

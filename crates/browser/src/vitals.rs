@@ -1,6 +1,6 @@
-//! Web vitals: the arithmetic, as web.dev defines it.
+//! Calculation of web vitals, as web.dev defines them.
 
-/// What a value means for a person.
+/// Returns the rating of a value.
 pub(crate) fn rating(name: &str, value: f64) -> &'static str {
     let (good, poor) = match name {
         "cls" => (0.1, 0.25),
@@ -18,63 +18,65 @@ pub(crate) fn rating(name: &str, value: f64) -> &'static str {
     }
 }
 
-/// Shifts less than this apart are of one window, milliseconds,
+/// Shifts less than this apart belong to one window, milliseconds.
 const WINDOW_GAP_MS: f64 = 1_000.0;
-/// which is no longer than this.
+/// The maximum length of a window, milliseconds.
 const WINDOW_MS: f64 = 5_000.0;
+
+/// A single shift of the layout.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Shift {
+    pub(crate) value: f64,
+    pub(crate) at_ms: f64,
+    /// The selector of the element that shifted.
+    pub(crate) target: Option<String>,
+}
 
 /// Cumulative layout shift: the largest window of shifts.
 #[derive(Debug, Default)]
 pub(crate) struct LayoutShift {
     pub(crate) value: f64,
+    /// The largest single shift of the largest window.
+    pub(crate) largest: Shift,
     window: f64,
     window_start_ms: f64,
     last_ms: f64,
-    /// The largest single shift of the largest window so far,
-    largest: f64,
+    /// The largest single shift of the current window.
+    current: Shift,
 }
 
 impl LayoutShift {
-    /// Takes a shift that did not follow from an input; whether it is the largest of the largest window, so that whoever
-    /// shifted is worth remembering.
-    pub(crate) fn shift(&mut self, value: f64, at_ms: f64) -> bool {
-        let goes_on =
+    /// Adds a shift that was not caused by an input. `target` is called only if its selector is remembered.
+    pub(crate) fn shift(&mut self, value: f64, at_ms: f64, target: impl FnOnce() -> Option<String>) {
+        let same_window =
             self.window > 0.0 && at_ms - self.last_ms < WINDOW_GAP_MS && at_ms - self.window_start_ms < WINDOW_MS;
-        if goes_on {
+        if same_window {
             self.window += value;
         } else {
             self.window = value;
             self.window_start_ms = at_ms;
-            self.largest = 0.0;
+            self.current.value = 0.0;
         }
         self.last_ms = at_ms;
-        let is_largest = value > self.largest;
-        if is_largest {
-            self.largest = value;
+        if value > self.current.value {
+            self.current = Shift { value, at_ms, target: target() };
         }
         if self.window > self.value {
             self.value = self.window;
-            return is_largest;
+            self.largest.clone_from(&self.current);
         }
-        false
-    }
-
-    /// The largest single shift of its window.
-    #[cfg(feature = "vitals")]
-    pub(crate) const fn largest(&self) -> f64 {
-        self.largest
     }
 }
 
-/// So many of the longest interactions are remembered.
+/// The number of longest interactions that are remembered.
 const LONGEST: usize = 10;
-/// For each so many interactions the longest that is left is not counted.
+/// For each this many interactions, the longest remaining one is ignored.
 const OUTLIER_EVERY: u32 = 50;
 
-/// Interaction to next paint: the longest interaction, but for one in fifty.
+/// Interaction to next paint: the longest interaction, ignoring one in fifty.
 #[derive(Debug)]
 pub(crate) struct Interactions<T> {
-    /// Id, duration, and what is known of it; the longest first.
+    /// Id, duration, and data of an interaction; the longest first.
     longest: Vec<(u32, f64, T)>,
 }
 
@@ -85,26 +87,26 @@ impl<T> Default for Interactions<T> {
 }
 
 impl<T> Interactions<T> {
-    /// Takes an event of an interaction, which may have several.
-    pub(crate) fn event(&mut self, id: u32, duration_ms: f64, what: T) {
+    /// Adds an event of an interaction, which may have several.
+    pub(crate) fn event(&mut self, id: u32, duration_ms: f64, data: T) {
         if let Some(index) = self.longest.iter().position(|(known, ..)| *known == id) {
-            // Of several that took as long the last is the one that did something: the click, not the press.
+            // Of several with the same duration the last one had an effect: the click, not the press.
             if self.longest.get(index).is_some_and(|(_, known_ms, _)| *known_ms > duration_ms) {
                 return;
             }
             self.longest.remove(index);
         }
-        // Each finds its place as it comes: sorting would be downloaded.
+        // Inserted in order, because a sort function would add to the WASM.
         let place = self.longest.iter().position(|(_, known_ms, _)| *known_ms < duration_ms);
-        self.longest.insert(place.unwrap_or(self.longest.len()), (id, duration_ms, what));
+        self.longest.insert(place.unwrap_or(self.longest.len()), (id, duration_ms, data));
         self.longest.truncate(LONGEST);
     }
 
-    /// The one that counts, of `count` interactions in all.
+    /// Returns duration and data of the interaction that is the value of INP, given the number of all interactions.
     pub(crate) fn counting(&self, count: u32) -> Option<(f64, &T)> {
         let index = (count / OUTLIER_EVERY) as usize;
-        let (_, duration_ms, what) = self.longest.get(index.min(self.longest.len().checked_sub(1)?))?;
-        Some((*duration_ms, what))
+        let (_, duration_ms, data) = self.longest.get(index.min(self.longest.len().checked_sub(1)?))?;
+        Some((*duration_ms, data))
     }
 }
 
@@ -134,22 +136,35 @@ mod tests {
     }
 
     #[test]
-    fn shifts_close_together_add_up_and_others_do_not() {
+    fn shifts_in_one_window_add_up() {
         let mut shifts = LayoutShift::default();
-        assert!(shifts.shift(0.1, 0.0));
-        assert!(!shifts.shift(0.05, 900.0), "smaller than the one before");
+        shifts.shift(0.1, 0.0, || None);
+        shifts.shift(0.05, 900.0, || None);
         assert!((shifts.value - 0.15).abs() < 1e-9);
-        shifts.shift(0.1, 1_950.0);
-        assert!((shifts.value - 0.15).abs() < 1e-9, "a gap of more than a second begins another window");
-        shifts.shift(0.1, 2_900.0);
+        shifts.shift(0.1, 1_950.0, || None);
+        assert!((shifts.value - 0.15).abs() < 1e-9, "a gap of more than a second begins a new window");
+        shifts.shift(0.1, 2_900.0, || None);
         assert!((shifts.value - 0.2).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_largest_shift_is_that_of_the_largest_window() {
+        let mut shifts = LayoutShift::default();
+        let target = |name: &'static str| move || Some(name.to_owned());
+        shifts.shift(0.2, 0.0, target("first"));
+        // Neither a smaller window nor the start of the one that becomes the largest is reported.
+        shifts.shift(0.15, 2_000.0, target("second"));
+        assert_eq!(shifts.largest.target.as_deref(), Some("first"));
+        shifts.shift(0.1, 2_500.0, target("third"));
+        assert_eq!(shifts.largest.target.as_deref(), Some("second"));
+        assert_eq!((shifts.largest.value, shifts.largest.at_ms), (0.15, 2_000.0));
     }
 
     #[test]
     fn a_window_is_at_most_five_seconds() {
         let mut shifts = LayoutShift::default();
         for n in 0..12 {
-            shifts.shift(0.01, f64::from(n) * 900.0);
+            shifts.shift(0.01, f64::from(n) * 900.0, || None);
         }
         assert!((shifts.value - 0.06).abs() < 1e-9, "{}", shifts.value);
     }
@@ -161,7 +176,7 @@ mod tests {
             let (mut at, mut windows, mut start, mut last) = (0.0, Vec::<f64>::new(), 0.0, f64::NEG_INFINITY);
             for (value, gap) in steps {
                 at += gap;
-                shifts.shift(value, at);
+                shifts.shift(value, at, || None);
                 if at - last < 1_000.0 && at - start < 5_000.0 {
                     *windows.last_mut().unwrap() += value;
                 } else {
@@ -175,7 +190,7 @@ mod tests {
         }
 
         #[test]
-        fn the_interaction_that_counts_is_the_98th_percentile(durations in prop::collection::vec(1_u32..5_000, 1..300)) {
+        fn inp_is_the_98th_percentile(durations in prop::collection::vec(1_u32..5_000, 1..300)) {
             let mut interactions = Interactions::default();
             for (id, duration) in durations.iter().enumerate() {
                 interactions.event(id as u32, f64::from(*duration), ());
@@ -189,13 +204,13 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_event_of_an_interaction_counts() {
+    fn an_interaction_has_the_duration_of_its_longest_event() {
         let mut interactions = Interactions::default();
         interactions.event(1, 80.0, "down");
         interactions.event(1, 120.0, "up");
         interactions.event(1, 120.0, "click");
         interactions.event(1, 90.0, "over");
-        assert_eq!(interactions.counting(1), Some((120.0, &"click")), "of several the last");
+        assert_eq!(interactions.counting(1), Some((120.0, &"click")), "the last of several");
         assert_eq!(Interactions::<()>::default().counting(0), None);
     }
 }

@@ -1,9 +1,9 @@
-//! The layer for `tracing`, in a real browser.
+//! Tests of the layer for `tracing` in a browser.
 
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs)]
 
-#[allow(dead_code, reason = "the other pages' tests use the rest")]
+#[allow(dead_code, reason = "shared with other tests")]
 mod page;
 
 use gloo_net::http::Request;
@@ -17,7 +17,7 @@ wasm_bindgen_test_configure!(run_in_browser);
 
 fn begin() {
     start();
-    // The second test finds what the first has set.
+    // Fails in later tests, because the first one has set the subscriber.
     let _ = tracing::subscriber::set_global_default(
         tracing_subscriber::registry().with(throughline_browser::tracing::layer()),
     );
@@ -28,7 +28,7 @@ async fn get(path: &str) {
 }
 
 #[wasm_bindgen_test]
-async fn what_is_instrumented_is_the_parent_of_what_is_fetched_in_it() {
+async fn an_instrumented_span_is_the_parent_of_requests_in_it() {
     begin();
     let task = |name: &'static str| {
         async move {
@@ -37,7 +37,7 @@ async fn what_is_instrumented_is_the_parent_of_what_is_fetched_in_it() {
         }
         .instrument(tracing::info_span!("load", otel.kind = "internal", who = name))
     };
-    // Each has its own, although they take turns.
+    // Each task has its own span, although they are interleaved.
     all_of([task("one"), task("two")]).await;
     for path in ["/one/first", "/one/second", "/two/first", "/two/second"] {
         assert_eq!(parent_of(path).await, "load", "{path}");
@@ -48,7 +48,7 @@ async fn what_is_instrumented_is_the_parent_of_what_is_fetched_in_it() {
 }
 
 #[wasm_bindgen_test]
-async fn spans_nest_tell_events_and_are_quiet_below_their_level() {
+async fn spans_nest_have_events_and_are_filtered_by_level() {
     begin();
     let outer = tracing::info_span!("outer");
     async {
@@ -81,5 +81,5 @@ async fn guards_that_are_dropped_out_of_order_leave_nothing_behind() {
     drop(first_guard);
     assert!(throughline_browser::current().span().is_some(), "the second is still entered");
     drop(second_guard);
-    assert!(!throughline_browser::current().span().is_some(), "nothing is");
+    assert!(!throughline_browser::current().span().is_some(), "no span is entered");
 }

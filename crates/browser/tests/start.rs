@@ -1,9 +1,9 @@
-//! The one call that starts the tracer, in a real browser.
+//! Test of `start` in a browser.
 
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs)]
 
-#[allow(dead_code, reason = "the other pages' tests use the rest")]
+#[allow(dead_code, reason = "shared with other tests")]
 mod page;
 
 use page::{eval, is_sent, record, task};
@@ -12,8 +12,8 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
 
-/// Gives out an ingest token and keeps those that come back. Timers of five seconds and more never end: that is when a page
-/// counts as mounted without being told.
+/// Issues an ingest token and records those that are sent. Timers of 5 seconds or more never fire, because one of them
+/// marks the application as mounted without `app_ready`.
 const RECEIVER: &str = r"
 window.tokens = [];
 window.fetch = (real => function fetch(input, init) {
@@ -25,7 +25,7 @@ window.setTimeout = (real => (callback, delay) => delay >= 5000 ? 1 : real.call(
 ";
 
 #[wasm_bindgen_test]
-async fn one_call_gets_a_token_and_ends_the_page_load_when_the_application_is_mounted() {
+async fn start_requests_a_token_and_ends_the_page_load_when_the_application_is_mounted() {
     record();
     eval(RECEIVER);
     start();

@@ -1,12 +1,12 @@
-//! The adapters, in a real browser.
+//! Tests of the crate in a browser.
 //!
-//! What leaves the page goes through a `fetch` of the test's, which stands there before the tracer starts: it keeps what it was
-//! given, answers for the telemetry receivers, and hands everything else on.
+//! All requests go through a `fetch` that is installed before the tracer starts. It records its arguments, responds in
+//! place of the telemetry receivers, and passes other requests on.
 
 #![cfg(target_arch = "wasm32")]
 #![allow(missing_docs)]
 
-#[allow(dead_code, reason = "the other pages' tests use the rest")]
+#[allow(dead_code, reason = "shared with other tests")]
 mod page;
 
 use std::{cell::RefCell, rc::Rc};
@@ -21,27 +21,27 @@ use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_browser);
 
-fn heard() -> Rc<RefCell<Vec<RequestSummary>>> {
-    let heard = Rc::new(RefCell::new(Vec::new()));
-    let into = Rc::clone(&heard);
+fn summaries() -> Rc<RefCell<Vec<RequestSummary>>> {
+    let summaries = Rc::new(RefCell::new(Vec::new()));
+    let into = Rc::clone(&summaries);
     on_request(move |summary| into.borrow_mut().push(summary.clone()));
-    heard
+    summaries
 }
 
-async fn summary_of(heard: &Rc<RefCell<Vec<RequestSummary>>>, path: &str) -> RequestSummary {
-    until(|| heard.borrow().iter().any(|summary| summary.path == path)).await;
-    heard.borrow().iter().find(|summary| summary.path == path).cloned().unwrap()
+async fn summary_of(summaries: &Rc<RefCell<Vec<RequestSummary>>>, path: &str) -> RequestSummary {
+    until(|| summaries.borrow().iter().any(|summary| summary.path == path)).await;
+    summaries.borrow().iter().find(|summary| summary.path == path).cloned().unwrap()
 }
 
 #[wasm_bindgen_test]
-async fn a_request_is_timed_and_its_phases_sum_to_it() {
+async fn the_phases_of_a_request_sum_to_its_duration() {
     start();
-    let heard = heard();
+    let summaries = summaries();
     let response = http::send(Request::get("/timed").build().unwrap(), Some("/timed")).await.unwrap();
     response.text().await.unwrap();
-    let summary = summary_of(&heard, "/timed").await;
+    let summary = summary_of(&summaries, "/timed").await;
     assert_eq!(summary.method, "GET");
-    // This server sends no times of its own: the wait is one piece, and no network is claimed.
+    // This server does not send its times: the wait is one segment, and there are no network figures.
     assert_eq!(summary.quality, "unsynced");
     assert!(summary.network.is_none());
     let sum: f64 = summary.segments.iter().map(|(_, length)| length).sum();
@@ -50,20 +50,20 @@ async fn a_request_is_timed_and_its_phases_sum_to_it() {
 }
 
 #[wasm_bindgen_test]
-async fn whoever_fetches_is_traced_once_and_undisturbed() {
+async fn every_fetch_is_traced_once() {
     start();
-    let heard = heard();
+    let summaries = summaries();
     let text = eval_async("fetch('/plain').then(r => r.text())").await.unwrap();
     assert!(text.is_string());
-    let summary = summary_of(&heard, "/plain").await;
+    let summary = summary_of(&summaries, "/plain").await;
     assert!(summary.status.is_some());
     task().await;
-    assert_eq!(heard.borrow().iter().filter(|summary| summary.path == "/plain").count(), 1);
-    // Through the wrapper too, although it sends by `fetch`.
+    assert_eq!(summaries.borrow().iter().filter(|summary| summary.path == "/plain").count(), 1);
+    // A request through the wrapper too, although the wrapper calls `fetch`.
     http::send(Request::get("/wrapped").build().unwrap(), None).await.unwrap().text().await.unwrap();
-    summary_of(&heard, "/wrapped").await;
+    summary_of(&summaries, "/wrapped").await;
     task().await;
-    assert_eq!(heard.borrow().iter().filter(|summary| summary.path == "/wrapped").count(), 1);
+    assert_eq!(summaries.borrow().iter().filter(|summary| summary.path == "/wrapped").count(), 1);
 }
 
 fn method_of(call: &str) -> &'static str {
@@ -71,7 +71,7 @@ fn method_of(call: &str) -> &'static str {
 }
 
 #[wasm_bindgen_test]
-async fn every_way_to_call_fetch_carries_a_context_and_keeps_what_was_given() {
+async fn every_form_of_fetch_carries_a_context_and_keeps_its_arguments() {
     start();
     for call in [
         "fetch('/a')",
@@ -97,11 +97,11 @@ async fn every_way_to_call_fetch_carries_a_context_and_keeps_what_was_given() {
         eval("(i => { fetch('/a', i); return JSON.stringify(i) })({ headers: { a: '1' } })"),
         r#"{"headers":{"a":"1"}}"#
     );
-    assert_eq!(eval("fetch.name"), "fetch", "it looks like the browser's own");
+    assert_eq!(eval("fetch.name"), "fetch", "the proxy has the original name");
 }
 
 #[wasm_bindgen_test]
-async fn nothing_is_added_to_what_goes_elsewhere() {
+async fn no_header_is_added_to_requests_to_other_origins() {
     start();
     eval("window.calls.length = 0");
     assert!(eval_async("fetch('http://127.0.0.1:1/elsewhere', { headers: { accept: 'a/b' } })").await.is_err());
@@ -110,14 +110,14 @@ async fn nothing_is_added_to_what_goes_elsewhere() {
 }
 
 #[wasm_bindgen_test]
-async fn a_rejection_is_the_programs_as_it_was() {
+async fn a_rejection_is_passed_to_the_program_unchanged() {
     start();
-    let heard = heard();
+    let summaries = summaries();
     let error = eval_async("fetch('http://127.0.0.1:1/failing')").await.unwrap_err();
     assert_eq!(js_sys::Error::from(error).name(), "TypeError");
-    let summary = summary_of(&heard, "/failing").await;
+    let summary = summary_of(&summaries, "/failing").await;
     assert_eq!((summary.status, summary.error.as_deref()), (None, Some("TypeError")));
-    // What nobody handles is reported by the browser, as without us.
+    // An unhandled rejection is reported by the browser, as without the tracer.
     eval("window.unhandled = 0; addEventListener('unhandledrejection', () => window.unhandled++)");
     eval("void fetch('http://127.0.0.1:1/unhandled')");
     until(|| eval("window.unhandled") == 1).await;
@@ -128,15 +128,15 @@ async fn a_rejection_is_the_programs_as_it_was() {
 }
 
 #[wasm_bindgen_test]
-async fn an_intentional_abort_is_no_error_and_a_time_limit_is_one() {
+async fn an_abort_is_not_an_error_and_a_timeout_is_one() {
     start();
-    let heard = heard();
+    let summaries = summaries();
     let controller = web_sys::AbortController::new().unwrap();
     controller.abort();
     let request =
         RequestBuilder::new("/aborted").method(Method::GET).abort_signal(Some(&controller.signal())).build().unwrap();
     assert!(http::send(request, None).await.is_err());
-    let summary = summary_of(&heard, "/aborted").await;
+    let summary = summary_of(&summaries, "/aborted").await;
     assert_eq!((summary.status, summary.error), (None, None));
     for (reason, path, expected) in [
         ("AbortSignal.abort()", "/a1", None),
@@ -145,24 +145,24 @@ async fn an_intentional_abort_is_no_error_and_a_time_limit_is_one() {
         ("AbortSignal.abort(new DOMException('late', 'TimeoutError'))", "/a4", Some("TimeoutError")),
     ] {
         assert!(eval_async(&format!("fetch('{path}', {{ signal: {reason} }})")).await.is_err());
-        assert_eq!(summary_of(&heard, path).await.error.as_deref(), expected, "{reason}");
+        assert_eq!(summary_of(&summaries, path).await.error.as_deref(), expected, "{reason}");
     }
 }
 
 #[wasm_bindgen_test]
-async fn many_requests_to_one_url_each_find_their_own_timing() {
+async fn concurrent_requests_to_one_url_have_their_own_timing() {
     start();
-    let heard = heard();
+    let summaries = summaries();
     let one = || async {
         http::send(Request::get("/many").build().unwrap(), None).await.unwrap().text().await.unwrap();
     };
     all_of((0..8).map(|_| one())).await;
-    until(|| heard.borrow().iter().filter(|summary| summary.path == "/many").count() == 8).await;
-    let heard = heard.borrow();
-    let ids: std::collections::HashSet<_> = heard.iter().map(|summary| summary.span_id.clone()).collect();
+    until(|| summaries.borrow().iter().filter(|summary| summary.path == "/many").count() == 8).await;
+    let summaries = summaries.borrow();
+    let ids: std::collections::HashSet<_> = summaries.iter().map(|summary| summary.span_id.clone()).collect();
     assert!(ids.len() >= 8);
-    for summary in heard.iter().filter(|summary| summary.path == "/many") {
-        // A timing that belongs to another request would not fit.
+    for summary in summaries.iter().filter(|summary| summary.path == "/many") {
+        // The timing of another request would not fit.
         assert_eq!(summary.quality, "unsynced");
         let sum: f64 = summary.segments.iter().map(|(_, length)| length).sum();
         assert!((sum - summary.total_ms).abs() < 1e-3);
@@ -170,9 +170,9 @@ async fn many_requests_to_one_url_each_find_their_own_timing() {
 }
 
 #[wasm_bindgen_test]
-async fn xhr_is_traced_and_ends_in_each_way() {
+async fn xhr_is_traced_on_success_abort_and_failure() {
     start();
-    let heard = heard();
+    let summaries = summaries();
     let send = |path: &str, more: &str| {
         format!(
             "new Promise(done => {{ const x = new XMLHttpRequest(); x.open('get', '{path}'); x.onloadend = () => done(x.status); \
@@ -180,18 +180,18 @@ async fn xhr_is_traced_and_ends_in_each_way() {
         )
     };
     eval_async(&send("/xhr", "")).await.unwrap();
-    let summary = summary_of(&heard, "/xhr").await;
+    let summary = summary_of(&summaries, "/xhr").await;
     assert_eq!((summary.method.as_str(), summary.status.is_some()), ("GET", true));
     eval_async(&send("/xhr-aborted", "x.abort()")).await.unwrap();
-    assert_eq!(summary_of(&heard, "/xhr-aborted").await.error, None);
+    assert_eq!(summary_of(&summaries, "/xhr-aborted").await.error, None);
     eval_async(&send("http://127.0.0.1:1/xhr-failed", "")).await.unwrap();
-    assert_eq!(summary_of(&heard, "/xhr-failed").await.error.as_deref(), Some("NetworkError"));
+    assert_eq!(summary_of(&summaries, "/xhr-failed").await.error.as_deref(), Some("NetworkError"));
 }
 
 #[wasm_bindgen_test]
 async fn an_xhr_can_be_used_again() {
     start();
-    let heard = heard();
+    let summaries = summaries();
     eval(
         "window.again = new XMLHttpRequest(); window.listening = 0;
         again.addEventListener = function (...all) { listening += 1; XMLHttpRequest.prototype.addEventListener.apply(this, all); };
@@ -199,22 +199,22 @@ async fn an_xhr_can_be_used_again() {
     );
     for path in ["/again-1", "/again-2"] {
         eval_async(&format!("ask('{path}')")).await.unwrap();
-        assert!(summary_of(&heard, path).await.status.is_some());
+        assert!(summary_of(&summaries, path).await.status.is_some());
     }
-    // One that is opened anew gives up what was under way, and no event says so.
+    // `open` cancels the request in flight without an event.
     eval_async("(again.open('GET', '/again-given-up'), again.send(), ask('/again-3'))").await.unwrap();
-    assert!(summary_of(&heard, "/again-3").await.status.is_some());
-    let given_up = summary_of(&heard, "/again-given-up").await;
+    assert!(summary_of(&summaries, "/again-3").await.status.is_some());
+    let given_up = summary_of(&summaries, "/again-given-up").await;
     assert_eq!((given_up.status, given_up.error), (None, None));
-    let count = |path: &str| heard.borrow().iter().filter(|summary| summary.path == path).count();
+    let count = |path: &str| summaries.borrow().iter().filter(|summary| summary.path == path).count();
     assert_eq!((count("/again-1"), count("/again-2"), count("/again-3")), (1, 1, 1));
-    assert_eq!(eval("window.listening").as_f64(), Some(4.0), "each time the same listeners");
+    assert_eq!(eval("window.listening").as_f64(), Some(4.0), "the listeners are added once");
 }
 
 #[wasm_bindgen_test]
-async fn an_xhr_that_has_a_context_of_its_own_keeps_it() {
+async fn an_xhr_with_its_own_context_keeps_it() {
     start();
-    let heard = heard();
+    let summaries = summaries();
     let ask = |path: &str, own: &str| {
         format!(
             "new Promise(done => {{ const x = new XMLHttpRequest(); window.set = [];
@@ -224,16 +224,16 @@ async fn an_xhr_that_has_a_context_of_its_own_keeps_it() {
     };
     let own = "x.setRequestHeader('TraceParent', '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01');";
     eval_async(&ask("/xhr-own", own)).await.unwrap();
-    summary_of(&heard, "/xhr-own").await;
+    summary_of(&summaries, "/xhr-own").await;
     let contexts = || eval("window.set.filter(name => name === 'traceparent').length").as_f64();
-    assert_eq!(contexts(), Some(1.0), "two would be none");
+    assert_eq!(contexts(), Some(1.0), "a second value would make it invalid");
     eval_async(&ask("/xhr-not-own", "")).await.unwrap();
-    summary_of(&heard, "/xhr-not-own").await;
+    summary_of(&summaries, "/xhr-not-own").await;
     assert_eq!(contexts(), Some(1.0));
 }
 
 #[wasm_bindgen_test]
-async fn what_an_action_sends_is_its_child_across_awaits() {
+async fn requests_of_an_action_are_its_children_across_awaits() {
     start();
     let parent_of = |path: &'static str| async move {
         eval("window.calls.length = 0");
@@ -262,7 +262,7 @@ async fn two_interleaved_tasks_keep_their_own_parents() {
             let own = current().span().unwrap();
             for _ in 0..5 {
                 task().await;
-                // By the page's own fetch, which knows nothing of futures.
+                // With the page's `fetch`, which is independent of futures.
                 eval("void fetch('/interleaved')");
                 let header = eval("window.calls.at(-1).headers.get('traceparent')").as_string().unwrap();
                 seen.borrow_mut().push((own.trace_id.to_string(), header));
@@ -277,7 +277,7 @@ async fn two_interleaved_tasks_keep_their_own_parents() {
 }
 
 #[wasm_bindgen_test]
-async fn a_context_goes_into_the_handler_of_an_event() {
+async fn a_context_can_be_bound_to_an_event_handler() {
     start();
     let mut handler = None;
     let outer = span("outer", async {
@@ -303,12 +303,12 @@ async fn a_route_change_is_the_parent_until_it_settles() {
 }
 
 #[wasm_bindgen_test]
-async fn a_body_that_never_ends_holds_nothing_up() {
+async fn a_body_that_never_ends_does_not_delay_the_route_change() {
     start();
     navigation("/endless-page");
     eval("window.stops = new AbortController(); void fetch('/endless/stopped', { signal: window.stops.signal })");
     eval("void fetch('/endless/open')");
-    // Its place is not held by a response that streams on, or that nobody reads.
+    // A response that streams, or that is not read, does not keep the scope open.
     assert!(sent("/v1/traces", "navigate /endless-page").await);
     assert!(!is_sent("/v1/traces", "/endless/stopped"));
     eval("window.stops.abort()");
@@ -317,13 +317,13 @@ async fn a_body_that_never_ends_holds_nothing_up() {
 }
 
 #[wasm_bindgen_test]
-async fn a_change_of_the_path_is_a_span_and_one_of_the_query_is_none() {
+async fn a_change_of_the_path_is_a_span_and_one_of_the_query_is_not() {
     start();
     eval("history.pushState(null, '', '/pushed')");
     let pushed = current().span().expect("the route change");
     eval("history.pushState(null, '', '/pushed?page=2')");
     assert_eq!(current().span(), Some(pushed), "the same page");
-    // Whether the router says its name before or after, both are one.
+    // The call of the router and the change of the URL become one span.
     navigation("/{page}");
     assert_eq!(current().span(), Some(pushed));
     until(|| current().span().is_none()).await;
@@ -331,14 +331,15 @@ async fn a_change_of_the_path_is_a_span_and_one_of_the_query_is_none() {
 }
 
 #[wasm_bindgen_test]
-async fn urls_and_paths_are_recorded_as_the_application_wants_them() {
+async fn urls_and_paths_are_redacted_by_the_application() {
     start();
     eval("history.pushState(null, '', '/invited/secret-of-a-path')");
     eval_async("fetch('/data?key=secret-of-a-query')").await.unwrap();
     action("open", "invitation", async {}).await;
     event("invited", throughline_browser::Attributes::default());
-    for (receiver, told) in [("/v1/traces", "?key=REDACTED-of-a-query"), ("/v1/traces", "/invited/REDACTED-of-a-path")] {
-        assert!(sent(receiver, told).await, "{told}");
+    for (receiver, text) in [("/v1/traces", "?key=REDACTED-of-a-query"), ("/v1/traces", "/invited/REDACTED-of-a-path")]
+    {
+        assert!(sent(receiver, text).await, "{text}");
     }
     assert!(sent("/v1/traces", "open invitation").await);
     until(|| current().span().is_none()).await;
@@ -350,7 +351,7 @@ async fn urls_and_paths_are_recorded_as_the_application_wants_them() {
 }
 
 #[wasm_bindgen_test]
-async fn baggage_attributes_and_events_go_out() {
+async fn baggage_attributes_and_events_are_sent() {
     start();
     set_baggage("plan", Some("a b"));
     set_baggage("not a token", Some("x"));
@@ -368,17 +369,17 @@ async fn baggage_attributes_and_events_go_out() {
 }
 
 #[wasm_bindgen_test]
-async fn whatever_goes_wrong_is_told() {
+async fn errors_are_reported() {
     start();
     for (script, expected) in [
         ("setTimeout(() => { throw new RangeError('thrown in a task') })", "thrown in a task"),
-        ("void Promise.reject(new Error('nobody cared'))", "nobody cared"),
+        ("void Promise.reject(new Error('not handled'))", "not handled"),
         ("void Promise.reject('a word')", "a word"),
         (
             "document.body.append(Object.assign(new Image(), { src: '/no/such/image.png?sig=secret' }))",
             "image.png?sig=REDACTED",
         ),
-        ("console.error('said', new TypeError('in the console'))", "in the console"),
+        ("console.error('logged', new TypeError('in the console'))", "in the console"),
     ] {
         eval(script);
         assert!(sent("/v1/logs", expected).await, "{script}");
@@ -389,32 +390,32 @@ async fn whatever_goes_wrong_is_told() {
 }
 
 #[wasm_bindgen_test]
-async fn a_frame_that_takes_long_is_told() {
+async fn a_long_frame_is_reported() {
     start();
     eval("requestAnimationFrame(() => { const end = performance.now() + 180; while (performance.now() < end); })");
     assert!(sent("/v1/logs", "browser.long_animation_frame").await);
 }
 
 #[wasm_bindgen_test]
-async fn a_receiver_that_refuses_is_told_in_words_and_disturbs_nobody() {
+async fn a_rejection_by_the_receiver_is_reported_and_affects_no_requests() {
     start();
     let statuses = Rc::new(RefCell::new(Vec::new()));
     let into = Rc::clone(&statuses);
     on_status(move |status| into.borrow_mut().push(*status));
-    eval("window.receiverSays = 403");
+    eval("window.receiverStatus = 403");
     let dropped = throughline_browser::dropped();
     action("click", "Nothing", async {}).await;
     until(|| statuses.borrow().contains(&Status::Refused(403))).await;
     assert!(Status::Refused(403).to_string().contains("answered 403"));
     assert!(throughline_browser::dropped() > dropped);
-    eval("window.receiverSays = 200");
+    eval("window.receiverStatus = 200");
     assert!(http::send(Request::get("/still").build().unwrap(), None).await.is_ok());
 }
 
 #[wasm_bindgen_test]
-async fn a_browser_that_lacks_or_breaks_things_still_has_a_page() {
+async fn missing_or_broken_browser_functions_do_not_break_the_page() {
     start();
-    // Each is broken, used, and put back.
+    // Each function is broken, used, and restored.
     for (broken, repaired) in [
         ("crypto.getRandomValues = () => { throw new Error('broken') }", "delete crypto.getRandomValues"),
         ("performance.now = () => { throw new Error('broken') }", "delete performance.now"),

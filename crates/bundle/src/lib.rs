@@ -20,8 +20,6 @@ const HTML: &str = "text/html; charset=utf-8";
 const ENCODINGS: [(&str, &str); 2] = [("br", ".br"), ("gzip", ".gz")];
 
 /// An embedded bundle: the page `index.html` and the files that it loads.
-///
-/// Clones share nothing that has to be computed again but the page under the empty base path.
 #[derive(Debug)]
 pub struct Bundle {
     get: fn(&str) -> Option<EmbeddedFile>,
@@ -39,16 +37,15 @@ struct Page {
 }
 
 impl Bundle {
-    /// The bundle that `E` embeds.
+    /// Creates the bundle from the files that `E` embeds.
     #[must_use]
     pub fn new<E: Embed>() -> Self {
         Self { get: E::get, placeholder: None, page: OnceLock::new() }
     }
 
-    /// Replaces `placeholder` in the page by the base path under which it is served (the argument `base` of [`Bundle::page`]).
+    /// Replaces `placeholder` in the page by the base path (the argument `base` of [`Bundle::page`]).
     ///
-    /// The placeholder begins with a slash, such as `/__base__`, and is the beginning of the public URL that the bundle was built
-    /// with.
+    /// The placeholder begins with a slash, such as `/__base__`; the public URL that the bundle is built with begins with it.
     #[must_use]
     pub fn with_placeholder(mut self, placeholder: &'static str) -> Self {
         self.placeholder = Some(placeholder);
@@ -67,10 +64,10 @@ impl Bundle {
         name != INDEX && !ENCODINGS.iter().any(|(_, suffix)| name.ends_with(suffix)) && (self.get)(name).is_some()
     }
 
-    /// Answers a `GET` or `HEAD` request for the file `name`; `None` if the bundle has no such file.
+    /// Returns the response to a `GET` or `HEAD` request for the file `name`; `None` if the bundle has no such file.
     ///
-    /// The response is the copy that `accept-encoding` allows, 304 where `if-none-match` names its tag, and immutable for a year
-    /// where the name has a hash of the content.
+    /// The body is the copy that `accept-encoding` allows. The status is 304 if `if-none-match` contains its `ETag`. A file with
+    /// a hash in its name is immutable for a year.
     #[must_use]
     pub fn file(&self, name: &str, headers: &HeaderMap) -> Option<Response> {
         if !self.has_file(name) {
@@ -98,18 +95,19 @@ impl Bundle {
         Some(response)
     }
 
-    /// The page, whatever the route within it, with its Content Security Policy and cross-origin isolation; 503 with a sentence
+    /// Returns the page, for any route within it, with its Content Security Policy and cross-origin isolation; 503 with a message
     /// if the bundle was not built.
     ///
-    /// `base` is the base path under which the application is served: empty, or a path without a slash at its end.
+    /// `base` is the base path under which the application is served: empty, or a path without a trailing slash.
     #[must_use]
     pub fn page(&self, base: &str, headers: &HeaderMap) -> Response {
         let page = match base {
-            "" => self.page.get_or_init(|| self.render("")).as_ref().map(Cow::Borrowed),
+            // With debug assertions files are read from disk at each request, and a page built again has files of other names.
+            "" if !cfg!(debug_assertions) => self.page.get_or_init(|| self.render("")).as_ref().map(Cow::Borrowed),
             base => self.render(base).map(Cow::Owned),
         };
         let Some(page) = page else {
-            let text = "this page is not built into the program; build it with `cargo xtask build`\n";
+            let text = "this page is not built into the program; run `cargo xtask build` to build it\n";
             return (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
         };
         let mut response = respond(page.html.clone(), &page.etag, headers, HeaderValue::from_static(HTML));
@@ -143,15 +141,15 @@ impl Bundle {
     }
 }
 
-/// Whether a request asks for a page: RFC 9110, section 12.5.1, as far as `text/html` by name is concerned. A program that accepts
-/// anything gets no page.
+/// Whether `accept` (RFC 9110, section 12.5.1) names `text/html`. `*/*` does not count: a program that accepts anything gets no
+/// page.
 #[must_use]
 pub fn accepts_html(headers: &HeaderMap) -> bool {
     accepts(headers, &header::ACCEPT, "text/html")
 }
 
-/// Whether the last segment of a path looks like the name of a file. A file that is missing is a 404: a page in place of a
-/// script hides the mistake.
+/// Whether the last segment of a path looks like a file name. A missing file should be a 404, because a page in place of a script
+/// hides the mistake.
 #[must_use]
 pub fn looks_like_file(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|last| last.contains('.') && !last.starts_with('@'))
@@ -171,7 +169,8 @@ fn respond(content: impl Into<Body>, tag: &HeaderValue, headers: &HeaderMap, kin
     response
 }
 
-/// Scripts: the bundle's own, WASM, and the inline script that starts it; everything else from this origin or not at all.
+/// Returns the Content Security Policy of the page. It allows the bundle's own scripts, WASM, and the inline scripts of the page by
+/// hash; everything else only from this origin, or not at all.
 fn policy(html: &str) -> HeaderValue {
     let scripts: String = inline_scripts(html)
         .map(|script| format!(" 'sha256-{}'", BASE64.encode(Sha256::digest(script.as_bytes()))))
@@ -180,15 +179,15 @@ fn policy(html: &str) -> HeaderValue {
         "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'{scripts}; style-src 'self'; img-src 'self' data:; \
          connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
     );
-    HeaderValue::from_str(&policy).expect("base64 and fixed text are valid in a header")
+    HeaderValue::from_str(&policy).expect("base64 and static text are valid in a header")
 }
 
-/// A base path as it may stand in an attribute or in a script's string.
+/// Removes all characters from a base path that are not safe in an attribute or in a script's string.
 fn escape_attribute(base: &str) -> String {
     base.chars().filter(|letter| letter.is_ascii_alphanumeric() || "/-._~%".contains(*letter)).collect()
 }
 
-/// The texts of the scripts that stand in the page itself.
+/// Returns the texts of the inline scripts of a page.
 fn inline_scripts(html: &str) -> impl Iterator<Item = &str> {
     html.split("<script").skip(1).filter_map(|rest| {
         let (attributes, rest) = rest.split_once('>')?;
@@ -208,7 +207,7 @@ fn content_type(file: &EmbeddedFile) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
-/// Whether `if-none-match` names the tag: RFC 9110, section 13.1.2, a list of tags or `*`, compared weakly.
+/// Whether `if-none-match` (RFC 9110, section 13.1.2) contains the tag, compared weakly, or is `*`.
 fn matches(headers: &HeaderMap, tag: &[u8]) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)
@@ -219,7 +218,7 @@ fn matches(headers: &HeaderMap, tag: &[u8]) -> bool {
         .any(|known| known.as_bytes() == tag || known == "*")
 }
 
-/// Whether a list of a negotiating header names `wanted` and does not refuse it by `q=0`.
+/// Whether the list in a content negotiation header contains `wanted` without `q=0`.
 fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
         |item| {
@@ -233,7 +232,7 @@ fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     )
 }
 
-/// Whether Trunk put a hash of the content into the name, as in `app-1a2b3c4d5e6f7a8b.js` or `app-1a2b3c4d5e6f7a8b_bg.wasm`.
+/// Whether a file name contains a hash of the content, as in `app-1a2b3c4d5e6f7a8b.js` or `app-1a2b3c4d5e6f7a8b_bg.wasm`.
 fn is_hashed(name: &str) -> bool {
     let Some(stem) = name.split('.').next() else { return false };
     let stem = stem.strip_suffix("_bg").unwrap_or(stem);

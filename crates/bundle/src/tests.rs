@@ -1,4 +1,4 @@
-//! Pages and files of a small bundle.
+//! Tests of the page and the files of a small bundle.
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn a_base_path_cannot_break_out_of_the_page() {
 }
 
 #[test]
-fn hashed_files_are_kept_and_others_are_asked_for_again() {
+fn hashed_files_are_immutable_and_others_are_revalidated() {
     let bundle = bundle();
     let script = bundle.file("app-1a2b3c4d5e6f7a8b.js", &HeaderMap::new()).unwrap();
     assert_eq!(script.headers()[header::CACHE_CONTROL], IMMUTABLE);
@@ -50,7 +50,7 @@ fn hashed_files_are_kept_and_others_are_asked_for_again() {
 }
 
 #[test]
-fn the_compressed_copy_is_served_to_those_who_accept_it() {
+fn the_compressed_copy_is_served_if_its_encoding_is_accepted() {
     let bundle = bundle();
     let name = "app-1a2b3c4d5e6f7a8b.js";
     let encoding = |value: &str| {
@@ -64,7 +64,7 @@ fn the_compressed_copy_is_served_to_those_who_accept_it() {
 }
 
 #[test]
-fn a_known_tag_is_answered_with_304() {
+fn a_matching_etag_returns_304() {
     let bundle = bundle();
     let tag = bundle.page("", &HeaderMap::new()).headers()[header::ETAG].to_str().unwrap().to_owned();
     for known in [tag.clone(), format!("\"a\", W/{tag}"), "*".to_owned()] {
@@ -81,7 +81,7 @@ fn only_scripts_without_a_source_are_inline() {
 }
 
 #[test]
-fn hashed_names_are_told_from_others() {
+fn hashed_names_are_recognized() {
     assert!(is_hashed("page-1a2b3c4d5e6f7a8b.js"));
     assert!(is_hashed("page-1a2b3c4d5e6f7a8b_bg.wasm"));
     assert!(is_hashed("style-cafe12340000.css"));
@@ -91,7 +91,7 @@ fn hashed_names_are_told_from_others() {
 }
 
 #[test]
-fn pages_are_for_those_who_ask_for_html() {
+fn only_requests_that_accept_html_get_a_page() {
     assert!(accepts_html(&with(header::ACCEPT, "text/html,application/xhtml+xml;q=0.9")));
     assert!(!accepts_html(&with(header::ACCEPT, "*/*")));
     assert!(looks_like_file("/a/b.js") && !looks_like_file("/a/b") && !looks_like_file("/@a.b"));

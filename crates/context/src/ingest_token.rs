@@ -11,3 +11,12 @@ pub const HEADER: &str = "x-throughline-ingest-token";
 
 /// The query parameter that carries the token where headers cannot be set, as by `sendBeacon`.
 pub const PARAMETER: &str = "ingest_token";
+
+/// The former name of [`PATH`], still accepted.
+pub const FORMER_PATH: &str = "/v1/ticket";
+
+/// The former name of [`HEADER`], still accepted.
+pub const FORMER_HEADER: &str = "x-throughline-ticket";
+
+/// The former name of [`PARAMETER`], still accepted.
+pub const FORMER_PARAMETER: &str = "ticket";

@@ -1,4 +1,4 @@
-//! Pages' records in the server's clock, for upstreams that show times as they come.
+//! Shifts the records of pages to the server's clock, for upstreams that show times unchanged.
 
 use crate::outgoing::Outgoing;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -6,14 +6,14 @@ use throughline_context::{TraceId, keys};
 use throughline_otlp::{KeyValue, LogRecord, Span, is_client_reported};
 use throughline_store::{SpanStore as _, Store, StoreError};
 
-/// Of how many traces the offset is remembered.
-const MOST_TRACES: usize = 4096;
+/// The number of traces whose offset is cached.
+const MAX_TRACES: usize = 4096;
 
-/// Moves what pages reported by what their trace knows of the two clocks. What is stored stays as it is.
+/// Shifts records of pages by the clock offset of their trace. Stored records do not change.
 #[derive(Debug)]
 pub(crate) struct Aligner {
     store: Store,
-    /// What was used for a trace before is used for the rest of it.
+    /// The offsets that were already used, so that all records of a trace are shifted equally.
     offsets_ns: HashMap<TraceId, i64>,
 }
 
@@ -22,7 +22,7 @@ impl Aligner {
         Self { store, offsets_ns: HashMap::new() }
     }
 
-    /// Moves those of a batch that can be: a trace whose requests were not measured says nothing about its clock.
+    /// Shifts the records of a batch whose trace has an offset. A trace without measured requests has none.
     pub(crate) async fn align<R: Outgoing>(&mut self, batch: &mut [(u64, R)]) -> Result<(), StoreError> {
         let reported = |record: &R| record.ids().0.filter(|_| is_client_reported(record.attributes()));
         let trace_ids: BTreeSet<TraceId> = batch.iter().filter_map(|(_, record)| reported(record)).collect();
@@ -35,17 +35,17 @@ impl Aligner {
         Ok(())
     }
 
-    /// The offsets of these traces, as far as they are known: from memory, else from the traces' rows.
+    /// Returns the known offsets of these traces, from the cache or the traces' rows.
     async fn offsets_ns(&mut self, trace_ids: BTreeSet<TraceId>) -> Result<BTreeMap<TraceId, i64>, StoreError> {
         let (known, unknown): (Vec<TraceId>, Vec<TraceId>) =
             trace_ids.into_iter().partition(|trace_id| self.offsets_ns.contains_key(trace_id));
-        // The memory of this batch: what is forgotten meanwhile must not move one record and not the next.
+        // The cache may be cleared below, so the offsets of this batch are copied first.
         let mut offsets_ns: BTreeMap<TraceId, i64> =
             known.into_iter().filter_map(|trace_id| Some((trace_id, *self.offsets_ns.get(&trace_id)?))).collect();
         let facts = self.store.facts(unknown.clone()).await?;
         for (trace_id, facts) in unknown.into_iter().zip(facts) {
             let Some(clock) = facts.page_clock else { continue };
-            if self.offsets_ns.len() >= MOST_TRACES {
+            if self.offsets_ns.len() >= MAX_TRACES {
                 self.offsets_ns.clear();
             }
             self.offsets_ns.insert(trace_id, clock.offset_ns);
@@ -66,7 +66,7 @@ pub(crate) fn shift_span(span: &mut Span, offset_ns: i64) {
 
 pub(crate) fn shift_log_record(record: &mut LogRecord, offset_ns: i64) {
     for time_ns in [&mut record.time_ns, &mut record.observed_time_ns] {
-        // 0 says that the time is not known.
+        // 0 means that the time is unknown.
         if *time_ns != 0 {
             *time_ns = time_ns.saturating_add_signed(offset_ns);
         }
@@ -87,7 +87,7 @@ mod tests {
     use throughline_timing::{ClockedSpan, align};
 
     #[test]
-    fn a_span_moves_with_its_events_and_says_by_how_much() {
+    fn a_span_is_shifted_with_its_events_and_has_the_shift() {
         let (trace_id, span_id) = (TraceId::from_bytes([1; 16]).unwrap(), SpanId::from_bytes([1; 8]).unwrap());
         let mut span = Span::new(trace_id, span_id, Arc::default(), Arc::default());
         (span.start_ns, span.end_ns) = (5_000_000, 9_000_000);
@@ -96,10 +96,10 @@ mod tests {
         assert_eq!((span.start_ns, span.end_ns, span.events[0].time_ns), (2_500_000, 6_500_000, 4_500_000));
         assert_eq!(span.attributes, [KeyValue::new(keys::CLOCK_SHIFT_MS, -2.5)]);
         shift_span(&mut span, i64::MIN);
-        assert_eq!(span.start_ns, 0, "it does not wrap");
+        assert_eq!(span.start_ns, 0, "the time saturates");
     }
 
-    /// A trace of a page whose requests each know an offset, `(offset_ms, error_ms)`, and were answered by a server.
+    /// Returns a trace of a page, with requests that measured an offset, `(offset_ms, error_ms)`, and a server span for each.
     fn trace(number: u8, requests: &[(f64, Option<f64>)]) -> Vec<Span> {
         let trace_id = TraceId::from_bytes([number; 16]).unwrap();
         let id = |number: u64| SpanId::from_bytes((1 << 32 | number).to_be_bytes()).unwrap();
@@ -122,10 +122,10 @@ mod tests {
         spans
     }
 
-    /// What the inspector shows is [`align`]: it moves the server's spans into the page's clock. Here the page's are moved into
-    /// the server's. The same trace has to be moved by the same amount.
+    /// The inspector uses [`align`], which shifts the server's spans to the page's clock; this crate shifts the page's spans to the
+    /// server's clock. The distance has to be the same.
     #[tokio::test]
-    async fn a_trace_moves_by_what_the_inspector_moves_it_by() {
+    async fn a_trace_is_shifted_by_the_same_offset_as_in_the_inspector() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let traces: [&[(f64, Option<f64>)]; 5] = [
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_not_known_stays_unknown() {
+    fn an_unknown_time_is_not_shifted() {
         let mut record = LogRecord::new(Arc::default(), Arc::default());
         record.observed_time_ns = 3;
         shift_log_record(&mut record, 2);

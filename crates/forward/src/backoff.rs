@@ -1,4 +1,4 @@
-//! How long to wait after failures.
+//! Exponential backoff after failures.
 
 use crate::BackoffConfig;
 use std::time::Duration;
@@ -19,7 +19,7 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// One more failure: how long to wait. `chance` is uniform.
+    /// Counts a failure, and returns the time to wait. `chance` is a uniform random number.
     pub(crate) fn next(&mut self, chance: u32) -> Duration {
         let factor = 2_u32.saturating_pow(self.failures);
         self.failures = self.failures.saturating_add(1);
@@ -29,7 +29,7 @@ impl Backoff {
     }
 }
 
-/// A uniform number; without randomness there is still a wait, only not a random one.
+/// Returns a uniform random number, or a fixed one if the system has no randomness: the wait is then not random.
 pub(crate) fn chance() -> u32 {
     getrandom::u32().unwrap_or(u32::MAX / 2)
 }
@@ -41,7 +41,7 @@ mod tests {
     const CONFIG: BackoffConfig = BackoffConfig { initial: Duration::from_secs(1), max: Duration::from_secs(60) };
 
     #[test]
-    fn doubles_up_to_the_limit_and_starts_again() {
+    fn the_wait_doubles_up_to_the_limit_and_is_reset() {
         let mut backoff = Backoff::new(CONFIG);
         let longest: Vec<_> = (0..8).map(|_| backoff.next(u32::MAX).as_secs()).collect();
         assert_eq!(longest, [1, 2, 4, 8, 16, 32, 60, 60]);
@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_takes_away_half_at_most() {
+    fn chance_shortens_the_wait_by_at_most_half() {
         let mut backoff = Backoff::new(CONFIG);
         assert_eq!(backoff.next(0), Duration::from_millis(500));
         assert_eq!(backoff.next(0), Duration::from_secs(1));

@@ -6,35 +6,37 @@ use std::{fmt, time::Duration};
 use throughline_store::SinkName;
 use url::Url;
 
-/// An OTLP/HTTP upstream and what it gets.
+/// An OTLP/HTTP upstream, and which records are forwarded to it.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct OtlpSink {
-    /// The name that its cursors have in the store: as long as it stays the same, delivery goes on where it was.
+    /// The name of the sink, which names its cursors in the store: delivery resumes where it left off as long as the name stays
+    /// the same.
     pub name: SinkName,
-    /// The full address that spans are posted to, such as [`traces_endpoint`](crate::traces_endpoint) makes.
+    /// The full URL for spans, see [`traces_endpoint`](crate::traces_endpoint).
     pub endpoint: Url,
-    /// The full address that log records are posted to, such as [`logs_endpoint`](crate::logs_endpoint) makes; without it
-    /// they stay in the store. They have a cursor of their own.
+    /// The full URL for log records, see [`logs_endpoint`](crate::logs_endpoint). Without it, they are not forwarded. They have
+    /// their own cursor.
     pub logs_endpoint: Option<Url>,
-    /// The full address that data points are posted to, such as [`metrics_endpoint`](crate::metrics_endpoint) makes; without
-    /// it they stay where they are. They have a cursor of their own.
+    /// The full URL for data points, see [`metrics_endpoint`](crate::metrics_endpoint). Without it, they are not forwarded. They
+    /// have their own cursor.
     pub metrics_endpoint: Option<Url>,
-    /// Sent with every request; the values are not shown anywhere.
+    /// Headers that are sent with every request. The values never appear in logs or errors.
     pub headers: Vec<(String, SecretString)>,
-    /// Spans, log records or data points in one request. 512.
+    /// The maximum number of spans, log records or data points in one request. Default: 512.
     pub max_spans: usize,
-    /// Bytes of one request before compression. 1,000,000; a single one that is larger is sent by itself.
+    /// The maximum size of one request before compression, in bytes. A single record that is larger is sent alone. Default:
+    /// 1,000,000.
     pub max_bytes: usize,
-    /// Whether what pages report is moved into the server's clock where the offset is known; each record that was moved says
-    /// by how much (`throughline.clock.shift_ms`). What is stored stays as it was. No.
+    /// Whether records from pages are shifted to the server's clock if the offset is known. Each shifted record has the shift in
+    /// the attribute `throughline.clock.shift_ms`. Stored records do not change. Default: false.
     pub align_clocks: bool,
-    /// Which traces are sent; all without it. It is about spans: all else is sent.
+    /// Tail sampling of spans; log records and data points are not sampled. Default: none, all spans are sent.
     pub sampling: Option<Sampling>,
 }
 
 impl OtlpSink {
-    /// Without log records, data points and headers, with limits that suit Honeycomb.
+    /// Creates a sink for spans, without headers, with limits that suit Honeycomb.
     #[must_use]
     pub fn new(name: SinkName, endpoint: Url) -> Self {
         Self {
@@ -64,7 +66,7 @@ impl OtlpSink {
         self
     }
 
-    /// Adds to [`OtlpSink::headers`].
+    /// Adds headers to [`OtlpSink::headers`].
     #[must_use]
     pub fn with_headers(mut self, headers: impl IntoIterator<Item = (String, SecretString)>) -> Self {
         self.headers.extend(headers);
@@ -94,22 +96,23 @@ impl OtlpSink {
     }
 }
 
-/// How records are delivered, wherever that is to.
+/// The settings of delivery that are common to all sinks.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Delivery {
-    /// The name that its cursors have in the store: as long as it stays the same, delivery goes on where it was.
+    /// The name of the sink, which names its cursors in the store: delivery resumes where it left off as long as the name stays
+    /// the same.
     pub name: SinkName,
-    /// Spans, log records or data points in one request. 512.
+    /// The maximum number of spans, log records or data points in one request. Default: 512.
     pub max_records: usize,
-    /// As [`OtlpSink::align_clocks`]. No.
+    /// Same as [`OtlpSink::align_clocks`]. Default: false.
     pub align_clocks: bool,
-    /// As [`OtlpSink::sampling`].
+    /// Same as [`OtlpSink::sampling`].
     pub sampling: Option<Sampling>,
 }
 
 impl Delivery {
-    /// Everything, as it is stored.
+    /// Creates settings that deliver all records as they are stored.
     #[must_use]
     pub const fn new(name: SinkName) -> Self {
         Self { name, max_records: 512, align_clocks: false, sampling: None }
@@ -137,7 +140,7 @@ impl Delivery {
     }
 }
 
-/// Names only: a URL's own `Debug` shows its password.
+/// Shows no secrets: the `Debug` output of a URL would contain its password.
 impl fmt::Debug for OtlpSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OtlpSink")
@@ -154,25 +157,25 @@ impl fmt::Debug for OtlpSink {
     }
 }
 
-/// When things happen.
+/// The timeouts and intervals of a sink.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ForwardConfig {
-    /// How long what is new waits for more, so that one request carries them all. 200 ms.
+    /// The time that new records wait for more, so that they are sent in one request. Default: 200 ms.
     pub linger: Duration,
-    /// How long a connection may take. 10 s.
+    /// The timeout for establishing a connection. Default: 10 s.
     pub connect_timeout: Duration,
-    /// How long a request may take from its start to the end of its answer. 60 s.
+    /// The timeout for a request, from its start to the end of the response. Default: 60 s.
     pub request_timeout: Duration,
-    /// Between failures.
+    /// The backoff after failures.
     pub backoff: BackoffConfig,
-    /// A `Retry-After` is honoured up to this. 15 min.
+    /// The upper limit for a `Retry-After` of the upstream. Default: 15 min.
     pub max_retry_after: Duration,
-    /// How often a refused key is tried again. 60 s.
+    /// The interval between retries with a rejected key. Default: 60 s.
     pub auth_probe: Duration,
-    /// How often log records and data points are offered again to an upstream that has no address for them. 15 min.
+    /// The interval between retries of log records and data points for which the upstream has no endpoint. Default: 15 min.
     pub absent_probe: Duration,
-    /// How long [`Forwarder::shutdown`](crate::Forwarder::shutdown) goes on delivering. 5 s.
+    /// The time that [`Forwarder::shutdown`](crate::Forwarder::shutdown) keeps delivering. Default: 5 s.
     pub shutdown_timeout: Duration,
 }
 
@@ -249,18 +252,18 @@ impl Default for ForwardConfig {
     }
 }
 
-/// Exponential backoff: each failure doubles the wait; half of it is left to chance, so that many do not come at once.
+/// Exponential backoff: each failure doubles the wait. Half of it is random, so that many clients do not retry at the same time.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct BackoffConfig {
-    /// The longest first wait. 1 s.
+    /// The upper limit for the first wait. Default: 1 s.
     pub initial: Duration,
-    /// The longest wait of all. 60 s.
+    /// The upper limit for every wait. Default: 60 s.
     pub max: Duration,
 }
 
 impl BackoffConfig {
-    /// From the longest first wait to the longest wait of all.
+    /// Creates a backoff with these limits.
     #[must_use]
     pub const fn new(initial: Duration, max: Duration) -> Self {
         Self { initial, max }
@@ -278,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn debug_shows_no_secret() {
+    fn debug_output_has_no_secrets() {
         let url = |path: &str| format!("https://user:s3cret@example.com{path}?key=s3cret").parse().unwrap();
         let sink = OtlpSink::new(SinkName::new("a").unwrap(), url("/v1/traces"))
             .with_logs_endpoint(url("/v1/logs"))

@@ -1,41 +1,41 @@
-//! Where to send (OpenTelemetry Protocol Exporter, "Endpoint URLs for OTLP/HTTP").
+//! The URLs of an upstream (OpenTelemetry Protocol Exporter, "Endpoint URLs for OTLP/HTTP").
 
 use throughline_otlp::Signal;
 use url::Url;
 
-/// Why a text is no endpoint. The text is not repeated: it may hold a password.
+/// The reason that a text is not a valid endpoint. The text is not part of the message, because it may contain a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EndpointError {
-    /// It is no URL.
+    /// The text is not a URL.
     #[error("the endpoint is not a URL: {0}")]
     Url(#[source] url::ParseError),
-    /// Only `http` and `https` are spoken.
+    /// The scheme is neither `http` nor `https`.
     #[error("the endpoint must begin with http:// or https://")]
     Scheme,
 }
 
-/// The address of the traces signal below a base, as `OTEL_EXPORTER_OTLP_ENDPOINT` means it: the base's path, then
-/// `v1/traces`. A fragment is left out.
+/// Returns the URL for traces below a base URL, as for `OTEL_EXPORTER_OTLP_ENDPOINT`: `v1/traces` is appended to the path. A
+/// fragment is removed.
 ///
 /// # Errors
-/// See [`EndpointError`].
+/// [`EndpointError`] if the base is not a valid URL.
 pub fn traces_endpoint(base: &str) -> Result<Url, EndpointError> {
     signal_endpoint(base, Signal::Traces)
 }
 
-/// The address of the logs signal below a base, likewise: `v1/logs`.
+/// Returns the URL for logs below a base URL: as [`traces_endpoint`], with `v1/logs`.
 ///
 /// # Errors
-/// See [`EndpointError`].
+/// [`EndpointError`] if the base is not a valid URL.
 pub fn logs_endpoint(base: &str) -> Result<Url, EndpointError> {
     signal_endpoint(base, Signal::Logs)
 }
 
-/// The address of the metrics signal below a base, likewise: `v1/metrics`.
+/// Returns the URL for metrics below a base URL: as [`traces_endpoint`], with `v1/metrics`.
 ///
 /// # Errors
-/// See [`EndpointError`].
+/// [`EndpointError`] if the base is not a valid URL.
 pub fn metrics_endpoint(base: &str) -> Result<Url, EndpointError> {
     signal_endpoint(base, Signal::Metrics)
 }
@@ -51,12 +51,12 @@ fn signal_endpoint(base: &str, signal: Signal) -> Result<Url, EndpointError> {
     Ok(url)
 }
 
-/// The address as people may see it: no user, no password, no query.
+/// Returns the URL for display: without user, password, query and fragment.
 pub(crate) fn shown(url: &Url) -> String {
     let mut url = url.clone();
     if !url.username().is_empty() || url.password().is_some() {
         let removed = url.set_username("").and_then(|()| url.set_password(None));
-        removed.expect("a URL that has a user or a password has a host, and can lose them");
+        removed.expect("a URL with a user or a password has a host, so that they can be removed");
     }
     url.set_query(None);
     url.set_fragment(None);
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_endpoint() {
+    fn an_invalid_endpoint_is_rejected() {
         for base in ["", "api.honeycomb.io", "/v1/traces", "http://", "https://exa mple"] {
             assert!(matches!(traces_endpoint(base), Err(EndpointError::Url(_))), "{base}");
         }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_people_see_holds_no_secret() {
+    fn a_shown_url_has_no_secrets() {
         let url = traces_endpoint("https://user:secret@example.com/otlp?token=secret").unwrap();
         assert_eq!(shown(&url), "https://example.com/otlp/v1/traces");
     }

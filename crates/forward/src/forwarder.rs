@@ -1,4 +1,4 @@
-//! Starting and stopping a sink.
+//! Starts and stops a sink.
 
 use crate::{
     Delivery, ForwardConfig, OtlpSink, Sink, SinkStatus, alignment::Aligner, otlp::Otlp, outgoing::Outgoing,
@@ -13,20 +13,20 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-/// What is delivered, and the memory of it.
+/// The stores from which records are forwarded.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Sources {
     /// Spans and log records.
     pub store: Store,
-    /// Data points, if there are any.
+    /// Data points, if they are forwarded.
     pub metrics: Option<Metrics>,
-    /// What sinks remember besides their cursors.
+    /// Sampling decisions and quarantined records.
     pub outbox: Outbox,
 }
 
 impl Sources {
-    /// Without data points.
+    /// Creates sources without data points.
     #[must_use]
     pub const fn new(store: Store, outbox: Outbox) -> Self {
         Self { store, metrics: None, outbox }
@@ -40,7 +40,7 @@ impl Sources {
     }
 }
 
-/// A sink at work. When it is dropped, work ends at the next opportunity; [`Forwarder::shutdown`] also waits for it.
+/// A running sink. Dropping it stops delivery in the background; [`Forwarder::shutdown`] waits for the end.
 #[derive(Debug)]
 pub struct Forwarder {
     parts: Vec<Part>,
@@ -48,7 +48,7 @@ pub struct Forwarder {
     shutdown_timeout: Duration,
 }
 
-/// What delivers one kind of record; none waits for another.
+/// The delivery of one signal. Signals do not wait for each other.
 #[derive(Debug)]
 struct Part {
     signal: Signal,
@@ -56,19 +56,19 @@ struct Part {
     task: JoinHandle<()>,
 }
 
-/// Starts delivering to an OTLP upstream what lies beyond the sink's cursors, and goes on with whatever is committed.
+/// Starts to deliver all records after the sink's cursors to an OTLP upstream, and continues with new ones as they are committed.
 ///
 /// Must be called on a tokio runtime.
 ///
 /// # Errors
-/// A header cannot be sent, or HTTPS cannot be set up. Nothing is sent before that is known.
+/// [`ClientError`] if a header cannot be sent, or HTTPS cannot be set up.
 pub fn spawn(sources: Sources, sink: OtlpSink, config: ForwardConfig) -> Result<Forwarder, ClientError> {
     let otlp = Otlp::new(&sink, &config)?;
     let OtlpSink { name, max_spans: max_records, align_clocks, sampling, .. } = sink;
     Ok(spawn_sink(sources, Delivery { name, max_records, align_clocks, sampling }, otlp, config))
 }
 
-/// Starts delivering to any other [`Sink`] what lies beyond its cursors, and goes on with whatever is committed.
+/// Starts to deliver all records after the sink's cursors to any [`Sink`], and continues with new ones as they are committed.
 ///
 /// Must be called on a tokio runtime.
 pub fn spawn_sink<S: Sink>(sources: Sources, delivery: Delivery, sink: S, config: ForwardConfig) -> Forwarder {
@@ -85,7 +85,7 @@ pub fn spawn_sink<S: Sink>(sources: Sources, delivery: Delivery, sink: S, config
     Forwarder { parts, stop, shutdown_timeout: config.shutdown_timeout }
 }
 
-/// What all parts of a sink begin with.
+/// The common arguments of all parts of a sink.
 struct Begin<S> {
     outbox: Outbox,
     delivery: Delivery,
@@ -95,7 +95,7 @@ struct Begin<S> {
 }
 
 impl<S: Sink> Begin<S> {
-    /// Delivers one kind of record, if the sink gets it.
+    /// Starts the delivery of one signal, if the sink supports it.
     fn part<R: Outgoing>(&self, queue: R::Queue, aligner: Option<Aligner>) -> Option<Part> {
         let endpoint = self.sink.endpoint(R::SIGNAL)?;
         let cursor = self.delivery.name.cursor(R::SIGNAL);
@@ -111,30 +111,30 @@ impl Part {
     async fn end(mut self, deadline: Instant) {
         match timeout_at(deadline, &mut self.task).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "a sink ended badly"),
+            Ok(Err(error)) => tracing::error!(%error, "the task of a sink failed"),
             Err(_) => {
                 self.task.abort();
                 let status = self.status.borrow();
-                tracing::warn!(sink = %status.cursor, waiting = status.waiting, "a sink was stopped with work waiting");
+                tracing::warn!(sink = %status.cursor, waiting = status.waiting, "a sink was stopped with records waiting");
             }
         }
     }
 }
 
 impl Forwarder {
-    /// What the sink is doing with records of a signal, now and from now on; `None` if it does not deliver any.
+    /// Returns a receiver of the sink's status for a signal; `None` if the sink does not deliver it.
     #[must_use]
     pub fn status(&self, signal: Signal) -> Option<watch::Receiver<SinkStatus>> {
         self.parts.iter().find(|part| part.signal == signal).map(|part| part.status.clone())
     }
 
-    /// What the sink is doing with each kind of record that it delivers: spans, log records, data points, in this order.
+    /// Returns a receiver of the sink's status for each signal that it delivers, in the order spans, log records, data points.
     pub fn statuses(&self) -> impl Iterator<Item = watch::Receiver<SinkStatus>> + '_ {
         self.parts.iter().map(|part| part.status.clone())
     }
 
-    /// Delivers what is waiting, without lingering, as long as the sink takes it and [`ForwardConfig::shutdown_timeout`]
-    /// allows. The rest is delivered when a sink of that name is started again.
+    /// Delivers the waiting records without lingering, until a request fails or [`ForwardConfig::shutdown_timeout`] has passed. The
+    /// rest is delivered when a sink with this name is started again.
     pub async fn shutdown(self) {
         self.stop.send_replace(true);
         let deadline = Instant::now() + self.shutdown_timeout;

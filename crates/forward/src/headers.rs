@@ -4,38 +4,38 @@
 use reqwest::header::{HeaderName, HeaderValue};
 use secrecy::SecretString;
 
-/// What is wrong with an entry. Nothing of the entry is repeated: a key given without its name would be shown.
+/// An invalid entry of a list of headers. The entry is not part of the message, because it may be a key without a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("header {entry}: {problem}")]
 pub struct HeadersError {
-    /// Which entry, counted from 1.
+    /// The number of the entry, counted from 1.
     pub entry: usize,
-    /// What is wrong with it.
+    /// The problem of the entry.
     pub problem: HeadersProblem,
 }
 
-/// See [`HeadersError`].
+/// The problem of an invalid entry, see [`HeadersError`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum HeadersProblem {
-    /// It has no `=`.
+    /// The entry has no `=`.
     #[error("expected name=value")]
     NoValue,
-    /// What stands before `=` is no header name.
-    #[error("the name is not a header name")]
+    /// The text before `=` is not a header name.
+    #[error("the name is not a valid header name")]
     Name,
-    /// A `%` is not followed by two hex digits, or what comes out is not UTF-8.
+    /// A `%` is not followed by two hex digits, or the decoded value is not UTF-8.
     #[error("the value is not percent-encoded correctly")]
     Percent,
-    /// The value has characters that no header can have.
+    /// The value has characters that a header cannot have.
     #[error("the value has characters that a header cannot have")]
     Value,
 }
 
-/// Reads such a list. Empty entries are skipped; a name may come more than once.
+/// Parses a list of headers. Empty entries are skipped; a name may occur more than once.
 ///
 /// # Errors
-/// See [`HeadersError`].
+/// [`HeadersError`] for the first invalid entry.
 pub fn parse_headers(text: &str) -> Result<Vec<(String, SecretString)>, HeadersError> {
     let entries = text.split(',').enumerate().filter(|(_, entry)| !entry.trim().is_empty());
     entries
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn lists() {
+    fn lists_are_parsed() {
         let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         assert_eq!(parsed(""), []);
         assert_eq!(parsed("x-honeycomb-team=abc"), [pair("x-honeycomb-team", "abc")]);
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_where_and_never_what() {
+    fn errors_have_the_position_and_not_the_entry() {
         for (text, entry, problem) in [
             ("s3cret", 1, HeadersProblem::NoValue),
             ("a=b,s3cret", 2, HeadersProblem::NoValue),

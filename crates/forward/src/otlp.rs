@@ -1,4 +1,4 @@
-//! OTLP/HTTP as a sink.
+//! The sink for OTLP/HTTP.
 
 use crate::{
     Answer, ForwardConfig, OtlpSink, Records, Sink,
@@ -9,7 +9,7 @@ use flate2::{Compression, write::GzEncoder};
 use std::{future::Future, io::Write as _};
 use throughline_otlp::{Encoding, Signal};
 
-/// An OTLP upstream, with an address for each signal that it gets.
+/// An OTLP upstream, with an endpoint for each forwarded signal.
 #[derive(Debug)]
 pub(crate) struct Otlp {
     traces: Upstream,
@@ -45,11 +45,11 @@ impl Sink for Otlp {
         self.upstream(signal).map(Upstream::shown_endpoint)
     }
 
-    /// Makes a body within the limit on bytes; a single record may be above it.
+    /// Encodes a body within the size limit; a single record may exceed it.
     fn request(&self, records: Records<'_>) -> Result<Bytes, String> {
         let body = records.encode(Encoding::Protobuf);
         if records.len() > 1 && body.len() > self.max_bytes {
-            return Err("larger than a request may be".to_owned());
+            return Err("the request exceeds the size limit".to_owned());
         }
         Ok(gzip(&body))
     }
@@ -72,7 +72,7 @@ mod tests {
     use std::io::Read as _;
 
     #[test]
-    fn gzip_is_whole() {
+    fn a_compressed_body_can_be_decompressed() {
         let body = vec![7; 100_000];
         let mut inflated = Vec::new();
         flate2::read::GzDecoder::new(gzip(&body).as_ref()).read_to_end(&mut inflated).unwrap();

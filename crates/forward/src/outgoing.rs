@@ -1,4 +1,4 @@
-//! What the outbox passes on: spans, log records and data points, and how the store gives them.
+//! The kinds of records that the outbox forwards: spans, log records and data points, and the queues from which they are read.
 
 use crate::{
     Records,
@@ -11,18 +11,18 @@ use throughline_otlp::{DataPoint, LogRecord, Record, Span};
 use throughline_store::{Metrics, SinkCursor, SpanStore, Store, StoreError};
 use tokio::sync::watch;
 
-/// Where records wait, in the order of commits, and how far each sink has come.
+/// A queue of records in commit order, with a cursor for each sink.
 pub(crate) trait Queue: Clone + fmt::Debug + Send + Sync + 'static {
-    /// How far a sink has come; 0 if it never said.
+    /// Returns the position of a sink's cursor; 0 if it was never set.
     fn cursor(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Notes it, and resolves once that is on disk.
+    /// Sets the position of a sink's cursor, and resolves once it is on disk.
     fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// How many were removed before the sink had them, to keep within bounds.
+    /// Returns the number of records that were deleted, because of the limits of the queue, before the sink had delivered them.
     fn lost(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Changes from now on after each commit.
+    /// Returns a receiver that is notified after each commit.
     fn commits(&self) -> watch::Receiver<u64>;
 }
 
@@ -62,34 +62,34 @@ impl Queue for Metrics {
     }
 }
 
-/// One kind of record with an order of commits of its own.
+/// A kind of record with its own commit order.
 pub(crate) trait Outgoing: Record {
-    /// Where it waits.
+    /// The queue from which it is read.
     type Queue: Queue;
 
-    /// What lies beyond a place.
+    /// Returns the records after a position.
     fn after(
         queue: &Self::Queue,
         cursor: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, Self)>, StoreError>> + Send;
 
-    /// How many lie beyond a place, nearly: places are numbered almost without gaps.
+    /// Returns the approximate number of records after a position: positions are numbered almost without gaps.
     fn waiting(queue: &Self::Queue, cursor: u64) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// What tells it from others, for a person.
+    /// Returns the ids that identify the record for a person.
     fn ids(&self) -> (Option<TraceId>, Option<SpanId>);
 
-    /// When it ended, Unix nanoseconds: by the server's clock where that was noted, else by its maker's.
+    /// Returns the end of the record in Unix nanoseconds: the server's time of arrival if it is known, else the record's own time.
     fn ended_ns(&self) -> u64;
 
-    /// Moves its times, and says so.
+    /// Shifts the record's times, and adds the shift as an attribute.
     fn shift(&mut self, offset_ns: i64);
 
-    /// These records, for a sink.
+    /// Wraps records for a sink.
     fn records(records: &[Self]) -> Records<'_>;
 
-    /// As the span that tail sampling may leave out, if it is one.
+    /// Returns the record as a span, if tail sampling applies to it.
     fn sampled(&mut self) -> Option<&mut Span>;
 }
 
@@ -183,7 +183,7 @@ impl Outgoing for DataPoint {
 
     async fn waiting(queue: &Metrics, cursor: u64) -> Result<u64, StoreError> {
         let counts = queue.counts().await?;
-        // What was too much is not waiting any more.
+        // Points that were dropped from the queue are not waiting any more.
         Ok(counts.received.saturating_sub(cursor).min(counts.queued))
     }
 
@@ -195,7 +195,7 @@ impl Outgoing for DataPoint {
         self.time_ns
     }
 
-    /// A point belongs to no trace, so nothing is known of its clock.
+    /// Does nothing: a point belongs to no trace, so the offset of its clock is unknown.
     fn shift(&mut self, _: i64) {}
 
     fn records(records: &[Self]) -> Records<'_> {

@@ -1,15 +1,15 @@
-//! The responses of an upstream: `ExportTraceServiceResponse` and its like for the other signals, and `google.rpc.Status` on
-//! failure.
+//! Parses the responses of an upstream: `ExportTraceServiceResponse` and its counterparts for the other signals, and
+//! `google.rpc.Status` on failure.
 
 use throughline_otlp::{Encoding, PartialSuccess, decode_response, decode_status_message, media_type};
 
-/// What of a batch was not taken.
+/// The rejected part of a batch.
 pub(crate) type Partial = PartialSuccess;
 
-/// Reads the body of a success. `None` if it is none: a hotel's login page answers 200 to everything.
+/// Parses the body of a success. `None` if it is not an OTLP response: a captive portal returns 200 for every request.
 ///
-/// JSON is not what was asked for, but some collectors answer so; it is read as the object that it is. Any other type that is not
-/// HTML is read as protobuf.
+/// JSON is accepted although protobuf was sent, because some collectors respond with it. Any other type except HTML is parsed as
+/// protobuf.
 pub(crate) fn success(content_type: &str, body: &[u8]) -> Option<Partial> {
     let is_html = media_type(content_type).eq_ignore_ascii_case("text/html");
     if is_html && !body.is_empty() {
@@ -19,7 +19,7 @@ pub(crate) fn success(content_type: &str, body: &[u8]) -> Option<Partial> {
     decode_response(body, encoding)
 }
 
-/// The message of a failure, on one line; empty if there is none that can be read.
+/// Returns the message of a failure on one line; empty if there is none that can be parsed.
 pub(crate) fn failure(content_type: &str, body: &[u8]) -> String {
     const MAX_CHARS: usize = 300;
     let text = match Encoding::from_content_type(content_type) {
@@ -39,7 +39,7 @@ mod tests {
     use throughline_otlp::{Reason, Rejection, RpcCode, Signal, encode_response, encode_status};
 
     #[test]
-    fn partial_success_in_both_encodings() {
+    fn a_partial_success_is_parsed_in_both_encodings() {
         for signal in [Signal::Traces, Signal::Logs, Signal::Metrics] {
             let rejections = vec![Rejection::new(signal, "a", Reason::Refused("too long".into())); 3];
             for encoding in [Encoding::Protobuf, Encoding::Json] {
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_answer() {
+    fn a_body_that_is_not_an_otlp_response_is_rejected() {
         assert_eq!(success("text/html", b"<html>"), None);
         assert_eq!(success("application/json", b"[]"), None);
         assert_eq!(success("application/json", b"{"), None);
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_in_words() {
+    fn the_message_of_a_failure_is_parsed() {
         for encoding in [Encoding::Protobuf, Encoding::Json] {
             let body = encode_status(RpcCode::InvalidArgument, "unknown\n API key", encoding);
             assert_eq!(failure(encoding.content_type(), &body), "unknown API key");

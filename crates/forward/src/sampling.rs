@@ -1,9 +1,9 @@
-//! Tail sampling: reads ahead of the sinks, waits until a trace is quiet, and decides about it once and for all.
+//! Tail sampling: a task that reads ahead of the sinks, waits until a trace is quiet, and decides it once.
 //!
-//! No span waits in memory. The sinks read what is stored a second time, up to the place before which every trace is decided, and
-//! leave out what does not go on. What is read ahead is which traces the spans belong to, and a decision is made by the trace's
-//! row: no block of spans is decompressed for either. Decisions are on disk before anything is sent by them, so that a trace is not judged twice:
-//! neither by its late spans nor after a crash.
+//! No span waits in memory. The task reads only which traces the spans belong to, and decides by a trace's row, so it decompresses
+//! no block of spans. The sinks read the spans later, up to the position before which every trace is decided, and skip the spans
+//! of dropped traces. Decisions are on disk before the sinks use them, so that a trace is not decided a second time when late spans
+//! arrive or after a crash.
 
 use crate::{SamplingRule, backoff::chance};
 use std::{
@@ -16,18 +16,18 @@ use throughline_otlp::Signal;
 use throughline_store::{Outbox, SinkName, SpanStore as _, Store, StoreError, TraceRun};
 use tokio::{sync::watch, time::Instant};
 
-/// Of how many spans one read says which traces they belong to.
+/// The number of spans whose traces are read at once.
 const READ: usize = 2048;
-/// How many decisions one write takes.
+/// The maximum number of decisions in one write.
 const WRITE: usize = 256;
-/// How many traces may wait to be decided; beyond that the ones that have been quiet longest are decided early.
-const MOST_PENDING: usize = 65_536;
-/// What is committed within this is read together.
+/// The maximum number of undecided traces; above it, the traces that have been quiet for longest are decided early.
+const MAX_PENDING: usize = 65_536;
+/// The time after a commit within which further commits are read together with it.
 const GATHER: Duration = Duration::from_millis(50);
-/// After an error of the database.
+/// The wait after an error of the database.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Tail sampling at work, for any number of sinks. It ends when the last clone is dropped.
+/// Running tail sampling, for any number of sinks. It stops when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct Sampling {
     decider: Decider,
@@ -42,7 +42,7 @@ struct Decider {
 }
 
 impl Sampling {
-    /// Begins to decide, from where the last of `sinks` has come to with spans.
+    /// Starts tail sampling, at the lowest of the span cursors of `sinks`.
     ///
     /// Must be called on a tokio runtime.
     #[must_use]
@@ -54,12 +54,13 @@ impl Sampling {
         Self { decider, decided }
     }
 
-    /// The place up to which everything is decided, and later ones.
+    /// Returns a receiver of the position up to which all spans are decided.
     pub(crate) fn decided(&self) -> watch::Receiver<u64> {
         self.decided.clone()
     }
 
-    /// How many each of these traces stands for, 0 for those that do not go on. Where the decision is forgotten it is made again.
+    /// Returns the number of traces that each of these represents, 0 if it is not forwarded. A trace whose decision was deleted is
+    /// decided again.
     pub(crate) async fn rates(&self, trace_ids: BTreeSet<TraceId>) -> Result<HashMap<TraceId, u64>, StoreError> {
         let mut rates = self.decider.outbox.rates(trace_ids.iter().copied().collect()).await?;
         let missing: Vec<_> = trace_ids.into_iter().filter(|trace_id| !rates.contains_key(trace_id)).collect();
@@ -69,7 +70,7 @@ impl Sampling {
 }
 
 impl Decider {
-    /// Decides about traces by what is stored of them now.
+    /// Decides traces by what is stored of them now, and returns their rates.
     async fn decide(&self, trace_ids: &[TraceId]) -> Result<HashMap<TraceId, u64>, StoreError> {
         let mut rates = HashMap::with_capacity(trace_ids.len());
         for some in trace_ids.chunks(WRITE) {
@@ -83,28 +84,30 @@ impl Decider {
     }
 }
 
-/// A trace that is not decided.
+/// A trace that is not decided yet.
 #[derive(Debug)]
 struct Pending {
-    /// Of the first span beyond what is delivered.
+    /// The position of its first span.
     first_place: u64,
+    /// When its first span was read.
     since: Instant,
+    /// When its latest span was read.
     last: Instant,
 }
 
 #[derive(Debug)]
 struct Sampler {
     decider: Decider,
-    /// What is read.
+    /// The position up to which spans are read.
     place: u64,
     pending: HashMap<TraceId, Pending>,
-    most_pending: usize,
+    max_pending: usize,
     decided: watch::Sender<u64>,
 }
 
 impl Sampler {
     fn new(decider: Decider, decided: watch::Sender<u64>) -> Self {
-        Self { decider, place: 0, pending: HashMap::new(), most_pending: MOST_PENDING, decided }
+        Self { decider, place: 0, pending: HashMap::new(), max_pending: MAX_PENDING, decided }
     }
 
     async fn run(mut self, sinks: Vec<SinkName>) {
@@ -114,7 +117,7 @@ impl Sampler {
             }
         }
         loop {
-            // Before the read: what is committed after it wakes us.
+            // Subscribed before the read, so that a later commit wakes this task.
             let mut committed = self.decider.store.commits();
             match self.round().await {
                 Ok(true) => continue,
@@ -150,7 +153,7 @@ impl Sampler {
         Ok(())
     }
 
-    /// Reads on, and decides what is due; whether there may be more to read.
+    /// Reads more runs, and decides the traces that are due. Returns whether there may be more to read.
     async fn round(&mut self) -> Result<bool, StoreError> {
         let runs = self.decider.store.runs_after(self.place, READ).await?;
         let more = !runs.is_empty();
@@ -175,7 +178,7 @@ impl Sampler {
         for run in runs {
             match self.pending.entry(run.trace_id) {
                 Entry::Occupied(mut known) => known.get_mut().last = now,
-                // What comes late goes where the rest of it went.
+                // A late span follows the decision on its trace.
                 Entry::Vacant(_) if decided.contains_key(&run.trace_id) => {}
                 Entry::Vacant(new) => {
                     new.insert(Pending { first_place: run.first, since: now, last: now });
@@ -190,7 +193,7 @@ impl Sampler {
         let now = Instant::now();
         let due_at = |pending: &Pending| self.due_at(pending);
         let mut due: Vec<_> = self.pending.iter().map(|(trace_id, pending)| (due_at(pending), *trace_id)).collect();
-        let too_many = due.len().saturating_sub(self.most_pending);
+        let too_many = due.len().saturating_sub(self.max_pending);
         due.sort_unstable();
         let on_time = due.partition_point(|(at, _)| *at <= now);
         due.truncate(on_time.max(too_many));
@@ -214,12 +217,12 @@ impl Sampler {
         next.unwrap_or_else(|| Instant::now() + Duration::from_hours(1))
     }
 
-    /// An error when nobody is interested any more.
+    /// Waits after an error. Returns an error if the store is closed or all sinks are gone.
     async fn failed(&self, error: &StoreError) -> Result<(), ()> {
         if matches!(error, StoreError::Closed) || self.decided.is_closed() {
             return Err(());
         }
-        tracing::warn!(%error, "traces cannot be judged at present: they wait");
+        tracing::warn!(%error, "cannot sample traces; retrying, they wait in the store");
         let more = Duration::from_millis(u64::from(chance() % 1000));
         tokio::time::sleep(PAUSE + more).await;
         Ok(())
@@ -227,7 +230,7 @@ impl Sampler {
 }
 
 fn now_s() -> u64 {
-    // A clock that is set before 1970 is at its beginning.
+    // A clock that is set before 1970 counts as 0.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
@@ -257,7 +260,7 @@ mod tests {
             Self { dir, sampler, decided, spans: 0 }
         }
 
-        /// One more span of a trace, read at once; the place up to which all is decided then.
+        /// Appends a span of a trace, and returns the position up to which all spans are then decided.
         async fn add(&mut self, trace: u8, code: StatusCode) -> u64 {
             self.spans += 1;
             let id = SpanId::from_bytes([self.spans; 8]).unwrap();
@@ -281,7 +284,7 @@ mod tests {
         TraceId::from_bytes([trace; 16]).unwrap()
     }
 
-    /// The clock stands still but for these steps.
+    /// Advances the paused clock.
     async fn pass(time: Duration) {
         tokio::time::advance(time).await;
     }
@@ -289,7 +292,7 @@ mod tests {
     const A_LITTLE: Duration = Duration::from_millis(1);
 
     #[tokio::test(start_paused = true)]
-    async fn whatever_is_added_makes_it_wait_anew() {
+    async fn a_new_span_restarts_the_wait_of_its_trace() {
         let mut bench = Bench::new();
         assert_eq!(bench.add(1, StatusCode::Unset).await, 0);
         pass(QUIET - A_LITTLE).await;
@@ -298,14 +301,14 @@ mod tests {
         assert_eq!((bench.round().await, bench.rate(1).await), (0, None));
         pass(A_LITTLE).await;
         assert_eq!((bench.round().await, bench.rate(1).await), (2, Some(1)));
-        // What was read beyond it does not wait for it, and is not decided with it.
+        // A trace that arrives later has its own wait.
         assert_eq!(bench.add(2, StatusCode::Unset).await, 2);
         assert!(bench.sampler.next_due() == Instant::now() + QUIET);
     }
 
-    /// A decision reads no block: there is none left that could be read.
+    /// All blocks are damaged, so that reading one would fail.
     #[tokio::test(start_paused = true)]
-    async fn no_span_is_read_for_a_decision() {
+    async fn a_decision_reads_no_spans() {
         let mut bench = Bench::new();
         bench.add(1, StatusCode::Error).await;
         assert_eq!(bench.add(2, StatusCode::Unset).await, 0);
@@ -318,7 +321,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_trace_that_waits_keeps_back_what_comes_after_it_and_no_more() {
+    async fn an_undecided_trace_holds_back_only_later_spans() {
         let mut bench = Bench::new();
         bench.add(1, StatusCode::Unset).await;
         pass(QUIET / 2).await;
@@ -327,13 +330,13 @@ mod tests {
         pass(QUIET / 2).await;
         assert_eq!(bench.add(1, StatusCode::Unset).await, 0);
         pass(QUIET / 2).await;
-        assert_eq!((bench.round().await, bench.rate(2).await), (0, Some(0)), "decided, but behind one that is not");
+        assert_eq!((bench.round().await, bench.rate(2).await), (0, Some(0)), "decided, but behind an undecided trace");
         pass(QUIET / 2).await;
         assert_eq!(bench.round().await, 4);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_comes_late_waits_for_nothing() {
+    async fn a_late_span_of_a_decided_trace_does_not_wait() {
         let mut bench = Bench::new();
         bench.add(1, StatusCode::Unset).await;
         pass(QUIET).await;
@@ -343,9 +346,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn beyond_the_bound_the_one_that_has_been_quiet_longest_is_decided_early() {
+    async fn above_the_limit_the_trace_that_was_quiet_longest_is_decided_early() {
         let mut bench = Bench::new();
-        bench.sampler.most_pending = 2;
+        bench.sampler.max_pending = 2;
         for trace in 1..=3 {
             pass(A_LITTLE).await;
             bench.add(trace, StatusCode::Unset).await;

@@ -1,42 +1,42 @@
-//! Which traces go on: the rule, without any clock or file.
+//! The rule of tail sampling: which traces are forwarded.
 
 use std::{num::NonZeroU64, time::Duration};
 use throughline_context::TraceId;
 use throughline_otlp::{KeyValue, Span, Value};
 use throughline_store::{MAX_TEXT_CHARS, TraceFacts};
 
-/// How many traces one stands for, as Honeycomb reads it.
+/// The attribute with the number of traces that a trace represents, as Honeycomb reads it.
 const SAMPLE_RATE: &str = "SampleRate";
 
-/// Which traces an upstream gets. What is stored here does not depend on it.
+/// A rule that decides which traces are forwarded. Stored records do not depend on it.
 ///
-/// A trace with an error in it goes on, so does one that was slow, and of the rest one in so many, which then says that it
-/// stands for that many (`SampleRate`). It is judged whole, once nothing has been added to it for a while, by what its row in the
-/// store says: no span is read for it.
+/// Traces with an error and slow traces are always forwarded. Of the others, one in `one_in` is forwarded, with the attribute
+/// `SampleRate` on its spans. A trace is decided as a whole, once no span has been added to it for a while, by its row in the
+/// store, without reading its spans.
 ///
-/// The row has the slowest [`MAX_ROUTES`](throughline_store::MAX_ROUTES) routes of a trace. Where there were more, and even the
-/// last of these took as long as the least of the durations that are slow, the trace counts as slow: one too many may go on, and
-/// none that is slow is left out. Routes are compared by their first [`MAX_TEXT_CHARS`] characters.
+/// The row has the slowest [`MAX_ROUTES`](throughline_store::MAX_ROUTES) routes of a trace. If the trace had more, and the last of
+/// them reached the lowest of the limits, the trace counts as slow: a trace may be forwarded needlessly, but no slow trace is
+/// dropped. Routes are compared by their first [`MAX_TEXT_CHARS`] characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SamplingRule {
-    /// Of those that are neither wrong nor slow one in so many goes on. 1 keeps all.
+    /// Of the traces that neither failed nor were slow, one in this number is forwarded. 1 forwards all.
     pub one_in: NonZeroU64,
-    /// What is slow: a span with `http.route` that lasts as long, where [`SamplingRule::slow_routes`] does not name its
-    /// route; a root, where no span of the trace has a route. 1 s.
+    /// The duration from which a trace is slow. It applies to spans with an `http.route` that is not in
+    /// [`SamplingRule::slow_routes`]; if no span of the trace has a route, to the root. Default: 1 s.
     pub slow: Duration,
-    /// What is slow for single routes, as `http.route` has them.
+    /// The durations from which spans of single routes are slow, by `http.route`.
     pub slow_routes: Vec<(String, Duration)>,
-    /// How long nothing has to be added to a trace before it is judged. 10 s.
+    /// The time without new spans after which a trace is decided. Default: 10 s.
     pub quiet: Duration,
-    /// After this long a trace is judged though it still grows. 60 s.
+    /// The time after which a trace is decided even if it still gets new spans. Default: 60 s.
     pub longest: Duration,
-    /// How long a decision is remembered: what comes later is judged anew, with all that is there then. 24 h.
+    /// The time that a decision is kept. If spans arrive later, the trace is decided again. Default: 24 h.
     pub remember: Duration,
 }
 
 impl SamplingRule {
-    /// One in so many, and everything that is wrong or takes a second.
+    /// Creates a rule that forwards one in `one_in` traces, and all traces that failed or took at least one second.
     #[must_use]
     pub fn one_in(one_in: NonZeroU64) -> Self {
         Self {
@@ -56,7 +56,7 @@ impl SamplingRule {
         self
     }
 
-    /// Adds to [`SamplingRule::slow_routes`].
+    /// Adds a route to [`SamplingRule::slow_routes`].
     #[must_use]
     pub fn with_slow_route(mut self, route: impl Into<String>, slow: Duration) -> Self {
         self.slow_routes.push((route.into(), slow));
@@ -84,13 +84,13 @@ impl SamplingRule {
         self
     }
 
-    /// How many traces this one stands for, 0 if it does not go on.
+    /// Returns the number of traces that this one represents, 0 if it is not forwarded.
     pub(crate) fn rate(&self, trace_id: TraceId, facts: &TraceFacts) -> u64 {
         if facts.has_error || self.is_slow(facts) {
             return 1;
         }
         let one_in = self.one_in.get();
-        // `scatter` is uniform below 2⁶⁴, so one in `one_in` lies below that part of it.
+        // `scatter` is uniform below 2⁶⁴, so one in `one_in` results is below this bound.
         if scatter(trace_id) <= u64::MAX / one_in { one_in } else { 0 }
     }
 
@@ -105,15 +105,15 @@ impl SamplingRule {
             || facts.routes.iter().any(|(route, duration_ns)| lasted(*duration_ns, self.slow_for(route)))
     }
 
-    /// From when on a request of this route is slow.
+    /// Returns the duration from which a request of this route is slow.
     fn slow_for(&self, route: &str) -> Duration {
         let own = self.slow_routes.iter().find(|(name, _)| name.chars().take(MAX_TEXT_CHARS).eq(route.chars()));
         own.map_or(self.slow, |(_, limit)| *limit)
     }
 }
 
-/// A number that looks random and is always the same for a trace, in every process and every version. The id's own digits are
-/// not used as they are: a sampler before us may have chosen by them.
+/// Returns a pseudorandom number that is the same for a trace in every process and every version. The digits of the id are not used
+/// directly, because an earlier sampler may have used them for its decision.
 fn scatter(trace_id: TraceId) -> u64 {
     let id = u128::from_be_bytes(trace_id.to_bytes());
     mix(mix((id >> 64) as u64) ^ (id as u64))
@@ -127,7 +127,7 @@ fn mix(number: u64) -> u64 {
     number ^ (number >> 31)
 }
 
-/// Says on a span how many it stands for. One that stood for several before stands for as many times more.
+/// Sets `SampleRate` on a span. If the span already has one, the rates are multiplied.
 pub(crate) fn weigh(span: &mut Span, rate: u64) {
     if rate <= 1 {
         return;
@@ -159,14 +159,14 @@ mod tests {
         facts
     }
 
-    /// Drops whatever is neither wrong nor slow.
+    /// A rule that drops all traces that are neither failed nor slow.
     fn strict() -> SamplingRule {
         let ms = Duration::from_millis;
         SamplingRule::one_in(NonZeroU64::MAX).with_slow(ms(500)).with_slow_route("/api/fast", ms(50))
     }
 
     #[test]
-    fn what_is_wrong_goes_on() {
+    fn a_failed_trace_is_forwarded() {
         let mut wrong = facts(Some(1), &[]);
         assert_eq!(strict().rate(trace(1), &wrong), 0);
         wrong.has_error = true;
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_slow_depends_on_the_route() {
+    fn the_limit_for_slow_depends_on_the_route() {
         for (facts, expected) in [
             (facts(Some(499), &[]), 0),
             (facts(Some(500), &[]), 1),
@@ -184,7 +184,7 @@ mod tests {
             (facts(None, &[("/api/other", 499)]), 0),
             (facts(None, &[("/api/other", 500)]), 1),
             (facts(None, &[("/api/other", 60), ("/api/fast", 50)]), 1),
-            // With a route in it, a page that took its time is not slow by that.
+            // If the trace has a route, the duration of the root does not count.
             (facts(Some(5000), &[("/api/fast", 10)]), 0),
         ] {
             assert_eq!(strict().rate(trace(1), &facts), expected, "{facts:?}");
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_route_that_is_not_kept_may_have_been_as_slow_as_the_last_that_is() {
+    fn routes_that_are_not_kept_count_as_slow_as_the_last_kept_one() {
         for (least_ms, has_more_routes, expected) in [(49, true, 0), (50, true, 1), (50, false, 0)] {
             let mut many = facts(None, &[("/api/a", 300), ("/api/b", least_ms)]);
             many.has_more_routes = has_more_routes;
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn long_routes_are_compared_as_far_as_they_are_kept() {
+    fn long_routes_are_compared_by_their_kept_characters() {
         let long = "é".repeat(600);
         let kept: String = long.chars().take(MAX_TEXT_CHARS).collect();
         let rule = strict().with_slow_route(long, Duration::from_millis(5));
@@ -210,15 +210,15 @@ mod tests {
     }
 
     #[test]
-    fn of_the_rest_one_in_so_many_and_always_the_same() {
+    fn the_sampling_of_other_traces_is_deterministic() {
         for one_in in [1, 2, 10, 100] {
             let rule = SamplingRule::one_in(NonZeroU64::new(one_in).unwrap());
             let rates: Vec<_> = (0..100_000).map(|number| rule.rate(trace(number), &TraceFacts::default())).collect();
             assert!(rates.iter().all(|rate| *rate == 0 || *rate == one_in));
-            let stand_for = rates.iter().sum::<u64>();
-            assert!((90_000..110_000).contains(&stand_for), "one in {one_in} stands for {stand_for} of 100000");
+            let represented = rates.iter().sum::<u64>();
+            assert!((90_000..110_000).contains(&represented), "one in {one_in} represents {represented} of 100000");
         }
-        // These are promises: a later version that chose others would split traces between two processes.
+        // The choice must not change: versions that choose differently would split a trace between two processes.
         let rule = SamplingRule::one_in(NonZeroU64::new(4).unwrap());
         let kept: Vec<_> = (0..24).filter(|number| rule.rate(trace(*number), &TraceFacts::default()) > 0).collect();
         assert_eq!(kept, [0, 5, 10, 11]);

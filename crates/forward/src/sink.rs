@@ -1,10 +1,10 @@
-//! What a sink is to the outbox.
+//! The interface between a sink and the outbox.
 
 use std::{fmt, future::Future, time::Duration};
 
 use throughline_otlp::{DataPoint, Encoding, LogRecord, Signal, Span, encode};
 
-/// Records of one signal, in the order of commits; at least one.
+/// Records of one signal, in commit order; at least one.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum Records<'a> {
@@ -17,7 +17,7 @@ pub enum Records<'a> {
 }
 
 impl Records<'_> {
-    /// How many there are.
+    /// Returns the number of records.
     #[must_use]
     pub const fn len(&self) -> usize {
         match self {
@@ -27,13 +27,13 @@ impl Records<'_> {
         }
     }
 
-    /// Whether there are none, which a sink never gets.
+    /// Returns whether there are no records. A sink always gets at least one.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// What they are.
+    /// Returns the signal of the records.
     #[must_use]
     pub const fn signal(&self) -> Signal {
         match self {
@@ -43,7 +43,7 @@ impl Records<'_> {
         }
     }
 
-    /// They as the body of an OTLP request, not compressed.
+    /// Encodes the records as the body of an OTLP request, without compression.
     #[must_use]
     pub fn encode(&self, encoding: Encoding) -> Vec<u8> {
         match self {
@@ -54,51 +54,53 @@ impl Records<'_> {
     }
 }
 
-/// What a sink says to a request.
+/// The response of a sink to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// All of it was taken.
+    /// All records were accepted.
     Taken,
-    /// It was taken but for some records, and must not be sent again. They are quarantined, and stay in the store.
+    /// Some records were rejected, and the request must not be sent again. The rejected records are quarantined, and stay in the
+    /// store.
     TakenInPart {
-        /// How many records were not taken; 0 for a warning.
+        /// The number of rejected records; 0 for a warning.
         rejected: u64,
-        /// Why.
+        /// The reason.
         message: String,
     },
-    /// Some record in it will never be taken. It is sent again in halves until that record is found, which is then quarantined.
+    /// The request was rejected because of a record in it. It is halved and sent again until that record is found, which is then
+    /// quarantined.
     Refused {
-        /// Why, without secrets.
+        /// The reason, without secrets.
         reason: String,
     },
-    /// It may be taken later: it is sent again, with backoff, for ever.
+    /// The request failed and may succeed later: it is sent again, with backoff, without a limit.
     RetryLater {
-        /// Why, without secrets.
+        /// The reason, without secrets.
         reason: String,
-        /// How long to wait at least.
+        /// The minimum time to wait.
         after: Option<Duration>,
     },
-    /// Records of this signal are not taken at present. Spans are treated as with [`Answer::RetryLater`]; others are kept, and
-    /// offered again after [`ForwardConfig::absent_probe`](crate::ForwardConfig::absent_probe).
+    /// The sink does not support this signal. Spans are treated as with [`Answer::RetryLater`]; other records are kept, and sent
+    /// again after [`ForwardConfig::absent_probe`](crate::ForwardConfig::absent_probe).
     Absent {
-        /// Why, without secrets.
+        /// The reason, without secrets.
         reason: String,
-        /// How long to wait at least.
+        /// The minimum time to wait.
         after: Option<Duration>,
     },
-    /// Nothing is taken until somebody changes something, such as a key. It is reported as an error, and tried again after
-    /// [`ForwardConfig::auth_probe`](crate::ForwardConfig::auth_probe).
+    /// The sink accepts nothing until an operator intervenes, for example with a new key. It is reported as an error, and the
+    /// request is sent again after [`ForwardConfig::auth_probe`](crate::ForwardConfig::auth_probe).
     Stopped {
-        /// Why, without secrets.
+        /// The reason, without secrets.
         reason: String,
     },
 }
 
-/// Somewhere that records are delivered to: an OTLP upstream ([`OtlpSink`](crate::OtlpSink)), or anything else.
+/// A destination of records: an OTLP upstream ([`OtlpSink`](crate::OtlpSink)), or any other.
 ///
-/// The outbox reads batches in the order of commits, has each made into a request once, sends it until there is an answer about
-/// it, and then notes how far it has come. After a crash a batch may be sent again; the receiver knows repetitions by their ids.
+/// The outbox reads batches in commit order, converts each into a request once, sends it until it is accepted or rejected, and then
+/// advances the cursor. After a crash, a batch may be sent again; the destination can detect repetitions by their ids.
 ///
 /// ```
 /// use std::{future, sync::Mutex};
@@ -106,7 +108,7 @@ pub enum Answer {
 /// use throughline_forward::{Answer, Delivery, ForwardConfig, Records, Sink, Sources, spawn_sink};
 /// use throughline_otlp::{Encoding, Signal};
 ///
-/// /// Keeps bodies of spans as OTLP/JSON.
+/// /// A sink that keeps the bodies of spans as OTLP/JSON.
 /// #[derive(Debug, Default)]
 /// struct Memory {
 ///     bodies: Mutex<Vec<String>>,
@@ -136,19 +138,19 @@ pub enum Answer {
 /// # Ok(()) }
 /// ```
 pub trait Sink: fmt::Debug + Send + Sync + 'static {
-    /// What is sent. It is kept until there is an answer about it.
+    /// The request that is sent. It is kept until it is accepted or rejected.
     type Request: Send + Sync + 'static;
 
-    /// Where records of this signal are delivered to, as people may see it: without user, password and query. `None` if they are
-    /// not delivered; they then stay where they are.
+    /// Returns the destination of a signal for display, without user, password and query. `None` if records of this signal are not
+    /// delivered.
     fn endpoint(&self, signal: Signal) -> Option<String>;
 
-    /// Makes a request of these records. It is called where blocking is allowed.
+    /// Converts records into a request. It is called on a thread for blocking operations.
     ///
     /// # Errors
-    /// Why it cannot be made of so many, or of this one: as if it were [refused](Answer::Refused).
+    /// The reason that these records cannot be sent in one request. It has the same effect as [`Answer::Refused`].
     fn request(&self, records: Records<'_>) -> Result<Self::Request, String>;
 
-    /// Sends it once, within a bounded time.
+    /// Sends a request once, within a bounded time.
     fn send(&self, signal: Signal, request: &Self::Request) -> impl Future<Output = Answer> + Send;
 }

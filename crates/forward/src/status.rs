@@ -1,27 +1,27 @@
-//! What a sink is doing.
+//! The status of a sink.
 
 use throughline_store::SinkCursor;
 
-/// What a sink is doing, in one word. Whoever shows it has to know every word, so it is exhaustive.
+/// The state of a sink. The enum is exhaustive, because every state has to be displayed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SinkState {
-    /// Everything is delivered.
+    /// All records are delivered.
     #[default]
     Idle,
-    /// What there is waits until its traces are quiet and can be judged whole.
+    /// The waiting spans belong to traces that tail sampling has not decided yet.
     Sampling,
-    /// A batch is under way.
+    /// A batch is in flight.
     Delivering,
-    /// The upstream does not take anything at present; it will be tried again.
+    /// The last request failed; it is retried with backoff.
     Backoff,
-    /// The upstream refuses the key. It is tried again now and then.
+    /// The upstream rejects the key. It is retried at intervals.
     Stopped,
-    /// The upstream has no address for log records or data points. They are kept, and offered again now and then.
+    /// The upstream has no endpoint for log records or data points. They are kept, and sent again at intervals.
     Absent,
 }
 
 impl SinkState {
-    /// `idle`, `sampling`, `delivering`, `backoff`, `stopped`, `absent`.
+    /// Returns the name of the state: `idle`, `sampling`, `delivering`, `backoff`, `stopped` or `absent`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -35,39 +35,39 @@ impl SinkState {
     }
 }
 
-/// The state of one part of a sink: that for spans, for log records or for data points. It holds no secret.
+/// The status of a sink for one signal: spans, log records or data points. It contains no secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SinkStatus {
-    /// Its cursor, which also is its name for people.
+    /// The name of the sink's cursor, which is also its display name.
     pub cursor: SinkCursor,
-    /// Where it delivers to, without user, password and query.
+    /// The destination, without user, password and query.
     pub endpoint: String,
-    /// What it is doing.
+    /// The current state.
     pub state: SinkState,
-    /// How many the upstream took since the start.
+    /// The number of records that the upstream accepted since the start.
     pub delivered: u64,
-    /// How many are committed and not yet dealt with.
+    /// The number of stored records that are not yet delivered, rejected or sampled out.
     pub waiting: u64,
-    /// When the first of those that wait ended, Unix nanoseconds: by the server's clock where that was noted, else by its
-    /// maker's.
+    /// The end of the first waiting record, in Unix nanoseconds: the server's time of arrival if it is known, else the record's
+    /// own time.
     pub oldest_ns: Option<u64>,
-    /// How many the upstream refused since the start: they were quarantined, and are still in the store.
+    /// The number of records that the upstream rejected since the start. They are quarantined, and stay in the store.
     pub rejected: u64,
-    /// How many were removed before they were delivered, to keep within the bounds of what is kept.
+    /// The number of records that were deleted before they were delivered, because of the limits of retention.
     pub lost: u64,
-    /// How many tail sampling left out since the start; they are still in the store.
+    /// The number of spans that tail sampling dropped since the start. They stay in the store.
     pub sampled_out: u64,
-    /// After a failure: when it is tried again, Unix nanoseconds.
+    /// The time of the next attempt after a failure, in Unix nanoseconds.
     pub next_attempt_ns: Option<u64>,
-    /// What went wrong last; nothing since the last success.
+    /// The error of the last attempt; `None` after a success.
     pub last_error: Option<String>,
-    /// Why the upstream refused one last.
+    /// The reason of the last rejection.
     pub last_rejection: Option<String>,
 }
 
 impl SinkStatus {
-    /// That of a sink that has done nothing yet.
+    /// Creates the status of a sink that has just started.
     pub(crate) fn new(cursor: SinkCursor, endpoint: String) -> Self {
         Self {
             cursor,

@@ -1,4 +1,4 @@
-//! One request to the upstream, and what its answer means (OTLP/HTTP, "Response" and "Failures").
+//! Sends requests to an upstream, and interprets the responses (OTLP/HTTP, "Response" and "Failures").
 
 use crate::{
     Answer, ForwardConfig, OtlpSink, endpoint,
@@ -19,22 +19,22 @@ use std::{
 };
 use url::{Host, Url};
 
-/// An answer longer than this is not read to its end.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// The maximum number of bytes of a response that are read.
+const MAX_RESPONSE_BYTES: usize = 64 * 1024;
 
-/// Why requests cannot be made at all.
+/// The reason that a sink cannot be started.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// A header's name or value cannot be sent. Its value is not shown.
     #[error("header {0} cannot be sent")]
     Header(String),
-    /// The HTTP client cannot be made: for `https` most often because the system has no certificates.
+    /// The HTTP client cannot be created: for `https`, most often because the system has no CA certificates.
     #[error("cannot set up HTTPS (are the system's CA certificates installed?): {0}")]
     Client(#[source] reqwest::Error),
 }
 
-/// The way to one upstream.
+/// A client for one endpoint of an upstream.
 #[derive(Debug)]
 pub(crate) struct Upstream {
     client: Client,
@@ -44,7 +44,7 @@ pub(crate) struct Upstream {
 }
 
 impl Upstream {
-    /// To `endpoint`, with what else `sink` says.
+    /// Creates a client for `endpoint` with the headers of `sink`.
     pub(crate) fn new(sink: &OtlpSink, endpoint: &Url, config: &ForwardConfig) -> Result<Self, ClientError> {
         let mut headers = HeaderMap::new();
         for (name, value) in &sink.headers {
@@ -65,7 +65,7 @@ impl Upstream {
         })
     }
 
-    /// Sends a body that is protobuf, compressed with gzip.
+    /// Sends a body of protobuf compressed with gzip.
     pub(crate) async fn send(&self, body: Bytes) -> Answer {
         let request = self.client.post(self.endpoint.clone()).headers(self.headers.clone()).body(body);
         let mut answer = match request.send().await {
@@ -90,17 +90,17 @@ impl Upstream {
 
 fn client(endpoint: &Url, config: &ForwardConfig) -> reqwest::Result<Client> {
     if CryptoProvider::get_default().is_none() {
-        // Another thread may have been faster, and its provider is as good.
-        ring::default_provider().install_default().unwrap_or_else(|_| tracing::debug!("a TLS provider was installed"));
+        // Another thread may have installed a provider in the meantime, which is just as good.
+        ring::default_provider().install_default().unwrap_or_else(|_| tracing::debug!("a TLS provider is installed"));
     }
     let mut builder = Client::builder()
         .user_agent(concat!("throughline/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(config.connect_timeout)
         .timeout(config.request_timeout)
-        // The key would follow to wherever the redirect points.
+        // A redirect would send the key to another host.
         .redirect(redirect::Policy::none());
     if endpoint.scheme() == "http" {
-        // No certificates are looked for: a machine without any can still reach a collector beside it.
+        // No CA certificates are loaded, so that a machine without any can still reach a local collector.
         builder = builder.tls_certs_only([]);
     }
     if is_loopback(endpoint) {
@@ -137,7 +137,7 @@ async fn answer(mut response: Response) -> Answer {
             Some(Partial { rejected: 0, message }) if message.is_empty() => Answer::Taken,
             Some(Partial { rejected, message }) => Answer::TakenInPart { rejected, message },
             None => {
-                let reason = format!("answered {status} with a body that is no OTLP answer");
+                let reason = format!("answered {status} with a body that is not an OTLP response");
                 Answer::RetryLater { reason, after }
             }
         };
@@ -159,16 +159,16 @@ async fn answer(mut response: Response) -> Answer {
 async fn read(response: &mut Response) -> reqwest::Result<Vec<u8>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = MAX_ANSWER_BYTES - body.len();
+        let room = MAX_RESPONSE_BYTES - body.len();
         body.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        if body.len() == MAX_ANSWER_BYTES {
+        if body.len() == MAX_RESPONSE_BYTES {
             break;
         }
     }
     Ok(body)
 }
 
-/// Seconds or a date (RFC 9110, section 10.2.3).
+/// Returns the time to wait by a `Retry-After` header, which has seconds or a date (RFC 9110, section 10.2.3).
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     match text.parse() {
@@ -177,7 +177,7 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Durati
     }
 }
 
-/// An error and its causes, without the address, which may hold a password.
+/// Formats an error and its causes, without the URL, which may contain a password.
 fn in_words(error: reqwest::Error) -> String {
     let error = error.without_url();
     let mut words = error.to_string();
@@ -198,7 +198,7 @@ mod tests {
     use throughline_store::SinkName;
 
     #[test]
-    fn retry_after_in_seconds_and_as_a_date() {
+    fn retry_after_is_parsed_as_seconds_or_a_date() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_777 - 30);
         let header = |text| HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
@@ -210,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_cannot_be_sent_is_named_and_its_value_is_not() {
+    fn an_error_names_an_invalid_header_without_its_value() {
         let mut sink = OtlpSink::new(SinkName::new("a").unwrap(), "http://127.0.0.1:1/v1/traces".parse().unwrap());
         sink.headers = vec![("x-key".to_owned(), SecretString::from("s3cret\n"))];
         let error = Upstream::new(&sink, &sink.endpoint, &ForwardConfig::default()).unwrap_err();

@@ -1,4 +1,4 @@
-//! The loop of one part of a sink: read beyond the cursor, deliver, advance, wait for more.
+//! The loop of one part of a sink: reads records after the cursor, delivers them, advances the cursor, and waits for more.
 
 use crate::{
     Answer, Delivery, ForwardConfig, Sampling, Sink, SinkState, SinkStatus,
@@ -17,7 +17,7 @@ use throughline_otlp::Signal;
 use throughline_store::{Outbox, SetAside, SinkCursor, StoreError};
 use tokio::sync::watch;
 
-/// Everything that one task owns.
+/// The state of the task that delivers one signal to a sink.
 #[derive(Debug)]
 pub(crate) struct Worker<R: Outgoing, S> {
     queue: R::Queue,
@@ -25,39 +25,39 @@ pub(crate) struct Worker<R: Outgoing, S> {
     delivery: Delivery,
     sink: Arc<S>,
     aligner: Option<Aligner>,
-    /// The place up to which tail sampling has decided, where it has a say.
+    /// The position up to which tail sampling has decided, if it applies to this signal.
     decided: Option<watch::Receiver<u64>>,
-    /// Its name in the store.
+    /// The name of the cursor.
     name: SinkCursor,
     config: ForwardConfig,
     status: watch::Sender<SinkStatus>,
     stopping: watch::Receiver<bool>,
     backoff: Backoff,
-    /// What is dealt with.
+    /// The position up to which records are delivered, quarantined or sampled out.
     cursor: u64,
-    /// What is known on disk to be dealt with.
+    /// The position of the cursor on disk.
     saved_cursor: u64,
 }
 
-/// What became of a request in the end.
-enum Verdict {
-    Taken(Partial),
-    Refused(String),
+/// The final result of a request.
+enum Outcome {
+    Accepted(Partial),
+    Rejected(String),
 }
 
-/// What became of an attempt to make a request.
-enum Made<T> {
+/// The result of encoding a request.
+enum Encoded<T> {
     Request(T),
-    /// It can be made of fewer records at best.
-    Not(String),
-    /// The runtime is ending.
-    Never,
+    /// The records cannot be sent in one request, for this reason.
+    Failed(String),
+    /// The runtime is shutting down.
+    Cancelled,
 }
 
-/// Whether to go on; `Stop` while shutting down.
+/// Whether to continue; `Stop` while shutting down.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Flow {
-    GoOn,
+    Continue,
     Stop,
 }
 
@@ -91,7 +91,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         }
     }
 
-    /// Moves what pages reported, from now on.
+    /// Sets the aligner, which shifts the records of pages.
     pub(crate) fn aligned_by(mut self, aligner: Option<Aligner>) -> Self {
         self.aligner = aligner;
         self
@@ -103,13 +103,13 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         }
         let max_records = self.delivery.max_records.max(1);
         loop {
-            // Both before the read: what is committed after it wakes us, and what was before the end is not left behind.
+            // Both are read before the records: a later commit wakes this task, and no record from before the shutdown is missed.
             let stopping = self.is_stopping();
             let committed = self.queue.commits();
             let decided = self.decided.as_mut().map_or(u64::MAX, |decided| *decided.borrow_and_update());
             let flow = match R::after(&self.queue, self.cursor, max_records).await {
                 Ok(mut batch) => {
-                    // What lay between is gone, and does not wait.
+                    // Records between the cursor and the first one were deleted, and do not count as waiting.
                     let before_first = batch.first().map_or(0, |(place, _)| place.saturating_sub(1));
                     self.cursor = self.cursor.max(before_first);
                     let undecided = batch.split_off(batch.partition_point(|(place, _)| *place <= decided));
@@ -122,7 +122,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
                 Err(error) => self.store_failed(&error).await,
             };
             if flow == Flow::Stop {
-                // What is not saved is delivered once more after the next start.
+                // If the cursor cannot be saved, records are delivered again after the next start.
                 self.save_cursor().await;
                 return;
             }
@@ -134,7 +134,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
             match self.queue.cursor(&self.name).await {
                 Ok(cursor) => {
                     (self.cursor, self.saved_cursor) = (cursor, cursor);
-                    return Flow::GoOn;
+                    return Flow::Continue;
                 }
                 Err(error) => {
                     if self.store_failed(&error).await == Flow::Stop {
@@ -145,8 +145,8 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         }
     }
 
-    /// Waits until more is committed, and a little longer, so that one request carries what belongs together; or until more is
-    /// decided, where there is something that is not.
+    /// Waits until more records are committed, and lingers, so that they are sent in one request; or, if there are undecided spans,
+    /// until more are decided.
     async fn idle(&mut self, mut committed: watch::Receiver<u64>, undecided: Option<&R>) -> Flow {
         self.save_cursor().await;
         let state = if undecided.is_some() { SinkState::Sampling } else { SinkState::Idle };
@@ -169,17 +169,17 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
             changed = committed.changed() => if changed.is_err() {
                 return Flow::Stop;
             },
-            changed = decided => return if changed.is_err() { Flow::Stop } else { Flow::GoOn },
-            () = stopped(&mut self.stopping) => return Flow::GoOn,
+            changed = decided => return if changed.is_err() { Flow::Stop } else { Flow::Continue },
+            () = stopped(&mut self.stopping) => return Flow::Continue,
         }
-        // When stopping, the next round delivers what there is and then stops.
+        // When stopping, the next round delivers the remaining records and then stops.
         match self.pause(self.config.linger).await {
-            Flow::GoOn | Flow::Stop => Flow::GoOn,
+            Flow::Continue | Flow::Stop => Flow::Continue,
         }
     }
 
     async fn deliver(&mut self, batch: Vec<(u64, R)>) -> Flow {
-        let Some((end, _)) = batch.last() else { return Flow::GoOn };
+        let Some((end, _)) = batch.last() else { return Flow::Continue };
         let end = *end;
         self.begin(&batch).await;
         let batch = match self.prepare(batch).await {
@@ -188,35 +188,35 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         };
         let (places, records): (Vec<u64>, Vec<R>) = batch.into_iter().unzip();
         let records = Arc::new(records);
-        // A stack, the earliest on top: the cursor only ever advances.
+        // A stack with the earliest piece on top, so that the cursor only advances.
         let mut pieces = Vec::from([Range { start: 0, end: records.len() }]);
         while let Some(piece) = pieces.pop().filter(|piece| !piece.is_empty()) {
-            let verdict = match self.make(&records, piece.clone()).await {
-                Made::Request(request) => self.send(request).await,
-                Made::Not(reason) => Some(Verdict::Refused(reason)),
-                Made::Never => None,
+            let outcome = match self.encode(&records, piece.clone()).await {
+                Encoded::Request(request) => self.send(request).await,
+                Encoded::Failed(reason) => Some(Outcome::Rejected(reason)),
+                Encoded::Cancelled => None,
             };
-            let Some(verdict) = verdict else { return Flow::Stop };
+            let Some(outcome) = outcome else { return Flow::Stop };
             let last = piece.end - 1;
-            match verdict {
-                Verdict::Taken(partial) => self.taken(piece.len(), places[last], partial).await,
-                Verdict::Refused(_) if piece.len() > 1 => {
+            match outcome {
+                Outcome::Accepted(partial) => self.accepted(piece.len(), places[last], partial).await,
+                Outcome::Rejected(_) if piece.len() > 1 => {
                     let middle = piece.start + piece.len() / 2;
                     pieces.push(middle..piece.end);
                     pieces.push(piece.start..middle);
                     continue;
                 }
-                Verdict::Refused(reason) => self.quarantined(&records[last], places[last], reason).await,
+                Outcome::Rejected(reason) => self.quarantine(&records[last], places[last], reason).await,
             }
             self.cursor = places[last];
             self.save_cursor().await;
         }
         self.cursor = end;
         self.save_cursor().await;
-        Flow::GoOn
+        Flow::Continue
     }
 
-    /// Leaves out what tail sampling leaves out, and moves what is to be moved.
+    /// Removes the spans that tail sampling drops, and shifts the records of pages.
     async fn prepare(&mut self, mut batch: Vec<(u64, R)>) -> Result<Vec<(u64, R)>, StoreError> {
         if let Some(sampling) = self.delivery.sampling.as_ref().filter(|_| self.decided.is_some()) {
             let trace_ids = batch.iter().filter_map(|(_, record)| record.ids().0).collect();
@@ -244,31 +244,31 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         Ok(batch)
     }
 
-    /// Makes a request of a piece.
-    async fn make(&self, records: &Arc<Vec<R>>, piece: Range<usize>) -> Made<S::Request> {
+    /// Encodes a piece of a batch as a request.
+    async fn encode(&self, records: &Arc<Vec<R>>, piece: Range<usize>) -> Encoded<S::Request> {
         let (sink, records) = (Arc::clone(&self.sink), Arc::clone(records));
-        // A megabyte takes milliseconds to compress, which are not to be taken from the application's requests.
-        let made = tokio::task::spawn_blocking(move || sink.request(R::records(&records[piece])));
-        match made.await {
-            Ok(Ok(request)) => Made::Request(request),
-            Ok(Err(reason)) => Made::Not(reason),
+        // Compressing a megabyte takes milliseconds, which must not block the application's requests.
+        let encoded = tokio::task::spawn_blocking(move || sink.request(R::records(&records[piece])));
+        match encoded.await {
+            Ok(Ok(request)) => Encoded::Request(request),
+            Ok(Err(reason)) => Encoded::Failed(reason),
             Err(error) if error.is_panic() => {
-                tracing::error!(%error, "a batch could not be encoded");
-                Made::Not("could not be encoded".to_owned())
+                tracing::error!(%error, "encoding a batch panicked");
+                Encoded::Failed("encoding panicked".to_owned())
             }
-            Err(_) => Made::Never,
+            Err(_) => Encoded::Cancelled,
         }
     }
 
-    /// Sends until there is an answer about this request; `None` when stopping without one.
-    async fn send(&mut self, request: S::Request) -> Option<Verdict> {
+    /// Sends a request until it is accepted or rejected; `None` if the worker is stopped before that.
+    async fn send(&mut self, request: S::Request) -> Option<Outcome> {
         loop {
             let (state, reason, wait) = match self.sink.send(R::SIGNAL, &request).await {
-                Answer::Taken => return Some(Verdict::Taken(Partial::default())),
+                Answer::Taken => return Some(Outcome::Accepted(Partial::default())),
                 Answer::TakenInPart { rejected, message } => {
-                    return Some(Verdict::Taken(Partial { rejected, message }));
+                    return Some(Outcome::Accepted(Partial { rejected, message }));
                 }
-                Answer::Refused { reason } => return Some(Verdict::Refused(reason)),
+                Answer::Refused { reason } => return Some(Outcome::Rejected(reason)),
                 Answer::Absent { reason, .. } if R::SIGNAL != Signal::Traces => {
                     (SinkState::Absent, reason, self.config.absent_probe)
                 }
@@ -286,11 +286,11 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         }
     }
 
-    /// How many are still to come, and how many never will; what was known before, where the store cannot say.
+    /// Returns the number of waiting and of lost records; the previous numbers if the store cannot be read.
     async fn waiting_and_lost(&self) -> (u64, u64) {
         let (waiting, lost) = (R::waiting(&self.queue, self.cursor).await, self.queue.lost(&self.name).await);
         for error in [waiting.as_ref().err(), lost.as_ref().err()].into_iter().flatten() {
-            tracing::debug!(sink = %self.name, %error, "it is not known how much a sink waits for");
+            tracing::debug!(sink = %self.name, %error, "cannot count the waiting and lost records of a sink");
         }
         let known = self.status.borrow();
         (waiting.unwrap_or(known.waiting), lost.unwrap_or(known.lost))
@@ -310,16 +310,16 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         });
     }
 
-    async fn taken(&mut self, count: usize, last_place: u64, partial: Partial) {
+    async fn accepted(&mut self, count: usize, last_place: u64, partial: Partial) {
         let count = count as u64;
         let rejected = partial.rejected.min(count);
         self.backoff.reset();
         if !partial.message.is_empty() || rejected > 0 {
             let name = &self.name;
-            tracing::warn!(sink = %name, rejected, message = %partial.message, "the upstream took a batch in part");
+            tracing::warn!(sink = %name, rejected, message = %partial.message, "the upstream accepted a batch in part");
         }
         if rejected > 0 {
-            // Which they are is not said, and the specification forbids to try the batch again.
+            // The response does not identify the rejected records, and the specification forbids sending the batch again.
             let reason = format!("partial success: {}", partial.message);
             self.note(SetAside::new(last_place, now_ns(), reason).with_count(rejected)).await;
         }
@@ -336,18 +336,18 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
             }
         });
         if matches!(was, SinkState::Backoff | SinkState::Stopped | SinkState::Absent) {
-            tracing::info!(sink = %self.name, "the upstream takes {}s", R::SIGNAL.record());
+            tracing::info!(sink = %self.name, "the upstream accepts {}s", R::SIGNAL.record());
         }
     }
 
-    /// The record stays in the store; only this sink does not try it again.
-    async fn quarantined(&mut self, record: &R, place: u64, reason: String) {
+    /// Quarantines a record: it stays in the store, but this sink does not send it again.
+    async fn quarantine(&mut self, record: &R, place: u64, reason: String) {
         self.backoff.reset();
         let (trace_id, span_id) = record.ids();
         self.note(SetAside::new(place, now_ns(), reason.clone()).with_ids(trace_id, span_id)).await;
         let (trace_id, span_id) = (trace_id.map(tracing::field::display), span_id.map(tracing::field::display));
         let (name, what) = (&self.name, R::SIGNAL.record());
-        tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream refuses a {what}: it is quarantined");
+        tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream rejected a {what}: it is quarantined");
         self.status.send_modify(|status| {
             status.state = SinkState::Delivering;
             status.rejected += 1;
@@ -356,10 +356,11 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         });
     }
 
-    /// Before the cursor goes on, so that a crash in between notes it twice rather than never: it is one entry all the same.
+    /// Stores an entry in the quarantine. This is done before the cursor advances: after a crash in between, the same entry is
+    /// stored again, instead of being lost.
     async fn note(&self, entry: SetAside) {
         if let Err(error) = self.outbox.quarantined(&self.name, entry).await {
-            tracing::error!(sink = %self.name, %error, "what was quarantined is not noted");
+            tracing::error!(sink = %self.name, %error, "cannot store an entry of the quarantine");
         }
     }
 
@@ -368,18 +369,18 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         let what = R::SIGNAL.record();
         let was = self.status.borrow().state;
         match state {
-            // Once, not at every attempt.
-            _ if was == state => tracing::debug!(sink = %name, %reason, "the upstream still does not take {what}s"),
+            // The warning is logged once, not at every attempt.
+            _ if was == state => tracing::debug!(sink = %name, %reason, "the upstream still does not accept {what}s"),
             SinkState::Stopped => tracing::error!(
                 sink = %name, %reason,
-                "the upstream refuses the key: delivery is stopped until it is accepted; {what}s are kept",
+                "the upstream refuses the key: delivery stops until the key is accepted; {what}s are kept",
             ),
             SinkState::Absent => tracing::warn!(
                 sink = %name, %reason,
-                "the upstream has no address for {what}s: they are kept and offered again now and then",
+                "the upstream has no endpoint for {what}s: they are kept and retried at intervals",
             ),
             _ => {
-                tracing::warn!(sink = %name, %reason, "the upstream does not take {what}s: they are kept and sent later");
+                tracing::warn!(sink = %name, %reason, "the upstream does not accept {what}s: they are kept and retried");
             }
         }
         let (waiting, lost) = self.waiting_and_lost().await;
@@ -404,14 +405,14 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         flow
     }
 
-    /// If it cannot be saved now, it is with the next advance, or when there is nothing else to do.
+    /// Saves the cursor. If that fails, it is retried at the next advance, or when the worker is idle.
     async fn save_cursor(&mut self) {
         if self.cursor == self.saved_cursor {
             return;
         }
         match self.queue.set_cursor(&self.name, self.cursor).await {
             Ok(()) => self.saved_cursor = self.cursor,
-            Err(error) => tracing::warn!(sink = %self.name, %error, "the cursor of a sink is not saved yet"),
+            Err(error) => tracing::warn!(sink = %self.name, %error, "cannot save the cursor of a sink; it is retried"),
         }
     }
 
@@ -419,29 +420,29 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         *self.stopping.borrow() || self.stopping.has_changed().is_err()
     }
 
-    /// Waits; when stopping, not at all.
+    /// Waits for a time, or until the worker is stopped.
     async fn pause(&mut self, wait: Duration) -> Flow {
         tokio::select! {
             biased;
             () = stopped(&mut self.stopping) => Flow::Stop,
-            () = tokio::time::sleep(wait) => Flow::GoOn,
+            () = tokio::time::sleep(wait) => Flow::Continue,
         }
     }
 }
 
-/// Resolves when the forwarder says so or is gone.
+/// Resolves when the forwarder is shut down or dropped.
 async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    // An error means that it is gone.
+    // An error means that the forwarder was dropped.
     drop(stopping.wait_for(|stop| *stop).await);
 }
 
-/// Never shorter than our own backoff, never longer than is allowed.
+/// Returns the time to wait: at least the backoff, and a `Retry-After` up to its limit.
 fn wait_time(backoff: Duration, retry_after: Option<Duration>, max_retry_after: Duration) -> Duration {
     retry_after.map_or(backoff, |retry_after| retry_after.min(max_retry_after).max(backoff))
 }
 
 fn now_ns() -> u64 {
-    // A clock that is set before 1970 is at its beginning.
+    // A clock that is set before 1970 counts as 0.
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
@@ -451,7 +452,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_is_honoured_within_reason() {
+    fn retry_after_is_limited_and_at_least_the_backoff() {
         let seconds = Duration::from_secs;
         assert_eq!(wait_time(seconds(2), None, seconds(60)), seconds(2));
         assert_eq!(wait_time(seconds(2), Some(seconds(30)), seconds(60)), seconds(30));

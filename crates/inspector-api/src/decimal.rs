@@ -3,18 +3,18 @@
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
-/// Writes `value` in quotes.
+/// Serializes `value` as a string.
 ///
 /// # Errors
-/// As the serializer.
+/// Returns the error of the serializer.
 pub fn serialize<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
-/// Reads a number in quotes.
+/// Deserializes a number from a string.
 ///
 /// # Errors
-/// Where the string is not a number that fits.
+/// Returns an error if the string is not a number or the number is out of range.
 pub fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: FromStr,

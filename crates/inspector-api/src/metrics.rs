@@ -1,16 +1,16 @@
-//! What the inspector is told of metrics.
+//! The counts of metrics.
 
 use serde::{Deserialize, Serialize};
 
-/// How many data points there are: `GET /api/metrics`.
+/// The counts of data points: `GET /api/metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricsStatus {
-    /// That ever came, each counted once.
+    /// Points received in total, each counted once.
     pub received: u64,
-    /// Series whose last point is kept.
+    /// Series whose last point is stored.
     pub series: u64,
-    /// Points that are kept for upstreams.
+    /// Points queued for upstreams.
     pub queued: u64,
-    /// Points that were dropped, because there were too many, before an upstream had them.
+    /// Points dropped before delivery because the queue was full.
     pub lost: u64,
 }

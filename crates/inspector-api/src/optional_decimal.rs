@@ -3,10 +3,10 @@
 use serde::{Deserialize, Deserializer, Serializer, de::Error};
 use std::{borrow::Cow, fmt::Display, str::FromStr};
 
-/// Writes the value in quotes, or `null`.
+/// Serializes the value as a string, or `null`.
 ///
 /// # Errors
-/// As the serializer.
+/// Returns the error of the serializer.
 pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) -> Result<S::Ok, S::Error> {
     match value {
         Some(value) => serializer.collect_str(value),
@@ -14,10 +14,10 @@ pub fn serialize<T: Display, S: Serializer>(value: &Option<T>, serializer: S) ->
     }
 }
 
-/// Reads a number in quotes, or `null`.
+/// Deserializes a number from a string, or `null`.
 ///
 /// # Errors
-/// Where the string is not a number that fits.
+/// Returns an error if the string is not a number or the number is out of range.
 pub fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     T: FromStr,

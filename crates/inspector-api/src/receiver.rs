@@ -1,11 +1,11 @@
-//! The receiver for programs.
+//! The address of the receiver for programs.
 
 use serde::{Deserialize, Serialize};
 
-/// Where programs send OTLP over HTTP: `GET /api/traces/receiver`.
+/// The address to which programs send OTLP over HTTP: `GET /api/traces/receiver`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receiver {
-    /// The base URL of the receiver, as programs on its machine reach it, such as `http://127.0.0.1:4318`; `None` if it is not
+    /// The base URL of the receiver for programs on the same machine, such as `http://127.0.0.1:4318`; `None` if it is not
     /// known.
     pub otlp_http: Option<String>,
 }

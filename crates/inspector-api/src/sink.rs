@@ -1,79 +1,79 @@
-//! Sinks: how far each has come, and what it refused.
+//! The state of sinks: their progress and the records that upstreams rejected.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{decimal, optional_decimal};
 
-/// What a sink is doing.
+/// The state of a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SinkState {
     /// Everything is delivered.
     #[default]
     Idle,
-    /// What there is waits until its traces are quiet and can be judged whole.
+    /// The waiting spans are held until their traces are complete and can be sampled.
     Sampling,
-    /// A batch is under way.
+    /// A batch is in flight.
     Delivering,
-    /// The upstream does not take anything at present.
+    /// Delivery failed and is retried later.
     Backoff,
-    /// The upstream refuses the key.
+    /// The upstream rejected the key.
     Stopped,
-    /// The upstream has no address for log records or data points.
+    /// The upstream has no endpoint for log records or data points.
     Absent,
 }
 
-/// Something that an upstream refused for good; it is still stored here.
+/// A record, or several, that an upstream rejected permanently; it is still stored here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetAside {
-    /// Its trace, 32 hex digits, where it has one and the upstream said which it was.
+    /// The trace id, 32 hex digits, if the record has one and the upstream identified the record.
     pub trace_id: Option<String>,
-    /// Its span, 16 hex digits, likewise.
+    /// The span id, 16 hex digits, under the same conditions.
     pub span_id: Option<String>,
-    /// How many the entry stands for.
+    /// The number of records in this entry.
     pub count: u64,
-    /// When, Unix nanoseconds.
+    /// The time of the rejection, in Unix nanoseconds.
     #[serde(with = "decimal")]
     pub at_ns: u64,
-    /// What the upstream said.
+    /// The reason that the upstream gave.
     pub reason: String,
 }
 
-/// One end of the pipe, for spans, log records or data points. Counts are since the start of the server.
+/// A sink for spans, log records or data points. Counts are since the start of the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sink {
-    /// Its name, with `/logs` for log records and `/metrics` for data points.
+    /// The name, with `/logs` for log records and `/metrics` for data points.
     pub name: String,
-    /// Where it delivers to, without user, password and query.
+    /// The URL that it delivers to, without user, password and query.
     pub endpoint: String,
-    /// What it is doing.
+    /// The current state.
     pub state: SinkState,
-    /// How many the upstream took.
+    /// Records that the upstream accepted.
     pub delivered: u64,
-    /// How many are stored and not yet dealt with.
+    /// Records that are stored and not yet processed.
     pub waiting: u64,
-    /// When the first of those ended, Unix nanoseconds.
+    /// The end time of the first waiting record, in Unix nanoseconds.
     #[serde(with = "optional_decimal")]
     pub oldest_ns: Option<u64>,
-    /// How many the upstream refused for good.
+    /// Records that the upstream rejected permanently.
     pub rejected: u64,
-    /// How many were removed before they were delivered, to keep within the bounds of what is kept; from before the start too.
+    /// Records removed before delivery to stay within the storage limits, including before the start of the server.
     pub lost: u64,
-    /// How many sampling left out.
+    /// Records dropped by sampling.
     pub sampled_out: u64,
-    /// What went wrong last; absent after a success.
+    /// The last error; absent after a success.
     pub last_error: Option<String>,
-    /// When it is tried again after a failure, Unix nanoseconds.
+    /// The time of the next attempt after a failure, in Unix nanoseconds.
     #[serde(with = "optional_decimal")]
     pub next_attempt_ns: Option<u64>,
-    /// What was refused last, the latest first, from before the start too; at most 20.
+    /// The last rejections, latest first, including before the start of the server; at most 20.
     pub quarantined: Vec<SetAside>,
 }
 
-/// `GET /api/traces/sinks`.
+/// The response to `GET /api/traces/sinks`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkList {
-    /// In the order of the settings; none where nothing is sent on.
+    /// The sinks, in the order of the settings; empty if nothing is forwarded.
     pub sinks: Vec<Sink>,
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sink_survives() {
+    fn a_sink_round_trips() {
         let mut sink = Sink {
             name: "honeycomb".to_owned(),
             endpoint: "https://api.honeycomb.io/v1/traces".to_owned(),
@@ -93,7 +93,7 @@ mod tests {
             rejected: 3,
             lost: 5,
             sampled_out: 4,
-            last_error: Some("answered 503".to_owned()),
+            last_error: Some("the upstream returned 503".to_owned()),
             next_attempt_ns: None,
             quarantined: vec![],
         };

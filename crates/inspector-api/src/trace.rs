@@ -1,76 +1,76 @@
-//! Traces: the list, and one trace with its spans and log records.
+//! The list of traces, and one trace with its spans and log records.
 //!
-//! Nanoseconds are decimal strings in JSON (64 bits do not fit a JavaScript number) and integers in Rust.
-//! Ids are lower-case hex: 32 digits for a trace, 16 for a span.
+//! Nanoseconds are decimal strings in JSON, because 64 bits do not fit a JavaScript number, and integers in Rust. Ids are
+//! lower-case hex: 32 digits for a trace, 16 for a span.
 
 use serde::{Deserialize, Serialize};
 
 use crate::decimal;
 
-/// How the time of a trace's fetches divides, in milliseconds, summed over those with figures.
+/// The time of a trace's fetches by band, in milliseconds, summed over all fetches with network figures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bands {
-    /// Network up and down together; measured.
+    /// Uplink and downlink together; measured.
     pub network_ms: f64,
-    /// Up; an estimate.
+    /// Uplink; an estimate.
     pub uplink_ms: f64,
-    /// Down; an estimate.
+    /// Downlink; an estimate.
     pub downlink_ms: f64,
     /// Half the width of the interval in which the estimates lie.
     pub error_ms: f64,
-    /// Between request received and response head sent, by the server's own clock.
+    /// From the receipt of the request to the response head, by the server's own clock.
     pub server_ms: f64,
 }
 
-/// One line of the list of traces.
+/// The summary of one trace in the list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TraceSummary {
-    /// 32 hex digits.
+    /// The trace id, 32 hex digits.
     pub trace_id: String,
-    /// The name of the span without a parent; of the earliest span while that has not arrived.
+    /// The name of the root span; of the earliest span until the root has arrived.
     pub root_name: String,
     /// The service of that span.
     pub root_service: String,
-    /// Whether the span without a parent has arrived.
+    /// Whether the root span, which has no parent, has arrived.
     pub has_root: bool,
-    /// Start of the earliest span, Unix nanoseconds, raw.
+    /// The start of the earliest span as recorded, in Unix nanoseconds.
     #[serde(with = "decimal")]
     pub start_ns: u64,
-    /// From the start of the root to its end, nanoseconds; from the first start to the last end without a root.
+    /// The duration of the root, in nanoseconds; without a root, the time from the first start to the last end.
     #[serde(with = "decimal")]
     pub duration_ns: u64,
-    /// How many spans have arrived.
+    /// The number of spans that have arrived.
     pub span_count: u32,
-    /// How many of them have status Error.
+    /// The number of spans with status Error.
     pub error_count: u32,
-    /// Their services, in order of first appearance.
+    /// The services of the spans, in order of first appearance.
     pub services: Vec<String>,
-    /// `user.id` or else `app.user_id`, where a span carries one.
+    /// `user.id`, or else `app.user_id`, if a span has one.
     pub user: Option<String>,
-    /// The network figures, where a fetch span carries them.
+    /// The network figures, if a fetch span has them.
     pub bands: Option<Bands>,
 }
 
-/// `GET /api/traces`.
+/// The response to `GET /api/traces`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TraceList {
-    /// Newest first, by start.
+    /// The traces, newest first by start.
     pub traces: Vec<TraceSummary>,
-    /// What to send as `before` for the next page; absent on the last.
+    /// The value of `before` for the next page; absent on the last page.
     pub next_before: Option<String>,
 }
 
-/// An attribute's value, as OTLP knows them.
+/// The value of an attribute, as defined by OTLP.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", content = "value", rename_all = "snake_case")]
 pub enum AttributeValue {
     /// Text.
     String(String),
-    /// Truth.
+    /// A boolean.
     Bool(bool),
     /// A 64-bit integer.
     Int(#[serde(with = "decimal")] i64),
-    /// A double; text where JSON has no number for it (`NaN`, `inf`, `-inf`).
+    /// A double, as a decimal string (also `NaN`, `inf` and `-inf`).
     Double(#[serde(with = "decimal")] f64),
     /// Bytes, base64.
     Bytes(String),
@@ -78,7 +78,7 @@ pub enum AttributeValue {
     Array(Vec<AttributeValue>),
     /// A map.
     Map(Vec<Attribute>),
-    /// Present without a value.
+    /// No value.
     Empty,
 }
 
@@ -91,148 +91,148 @@ pub struct Attribute {
     pub value: AttributeValue,
 }
 
-/// Who was on which end.
+/// The role of a span in a request or message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SpanKind {
-    /// Not said.
+    /// The kind is not set.
     #[default]
     Unspecified,
-    /// Within a program.
+    /// An operation within a program.
     Internal,
-    /// The receiving end of a request.
+    /// The server side of a request.
     Server,
-    /// The asking end of a request.
+    /// The client side of a request.
     Client,
-    /// The sending end of a message.
+    /// The sender of a message.
     Producer,
-    /// The receiving end of a message.
+    /// The receiver of a message.
     Consumer,
 }
 
-/// How a span ended.
+/// The status of a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StatusCode {
-    /// Not said, which is the usual good end.
+    /// The status is not set, which is usual for a successful span.
     #[default]
     Unset,
-    /// Good, said so.
+    /// Explicitly successful.
     Ok,
-    /// Bad.
+    /// Failed.
     Error,
 }
 
-/// Something that happened within a span.
+/// An event within a span.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Event {
-    /// When, Unix nanoseconds.
+    /// The time, in Unix nanoseconds.
     #[serde(with = "decimal")]
     pub time_ns: u64,
-    /// What.
+    /// The name.
     pub name: String,
-    /// More about it.
+    /// The attributes.
     pub attributes: Vec<Attribute>,
 }
 
-/// Another span that this one has to do with.
+/// A link to a related span.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Link {
-    /// Its trace, 32 hex digits.
+    /// The trace id of the linked span, 32 hex digits.
     pub trace_id: String,
-    /// Its span, 16 hex digits.
+    /// The span id of the linked span, 16 hex digits.
     pub span_id: String,
-    /// More about the connection.
+    /// The attributes of the link.
     pub attributes: Vec<Attribute>,
 }
 
-/// Something about a span that a person should know before believing it.
+/// A reason to doubt the times or the parent of a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Warning {
-    /// Its parent has not arrived.
+    /// The parent of the span has not arrived.
     Orphan,
-    /// It ends before it starts, or its clock is far from when it was received.
+    /// The span ends before it starts, or its end is far from the time it was received.
     ClockInconsistent,
-    /// A server span that does not fit inside its fetch span after alignment.
+    /// The server span does not fit inside its fetch span after alignment.
     UnverifiedJoin,
 }
 
 /// One span of a trace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Span {
-    /// 32 hex digits.
+    /// The trace id, 32 hex digits.
     pub trace_id: String,
-    /// 16 hex digits.
+    /// The span id, 16 hex digits.
     pub span_id: String,
-    /// 16 hex digits; absent on a root.
+    /// The span id of the parent, 16 hex digits; absent on a root.
     pub parent_span_id: Option<String>,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// Which end it is.
+    /// The kind.
     pub kind: SpanKind,
-    /// `service.name` of its resource.
+    /// `service.name` of the resource.
     pub service: String,
-    /// Start, Unix nanoseconds, as its maker's clock said.
+    /// The start as recorded by the service's clock, in Unix nanoseconds.
     #[serde(with = "decimal")]
     pub start_ns: u64,
-    /// Length in nanoseconds.
+    /// The duration, in nanoseconds.
     #[serde(with = "decimal")]
     pub duration_ns: u64,
-    /// What to add to `start_ns` to see it in the clock of the trace's root, nanoseconds; 0 where nothing is known.
+    /// The offset that converts `start_ns` to the clock of the trace's root, in nanoseconds; 0 if it is not known.
     #[serde(with = "decimal")]
     pub align_ns: i64,
-    /// How it ended.
+    /// The status.
     pub status: StatusCode,
-    /// What the program said about that; may be empty.
+    /// The message of the status; may be empty.
     pub status_message: String,
-    /// Of the span.
+    /// The attributes of the span.
     pub attributes: Vec<Attribute>,
-    /// Of its resource.
+    /// The attributes of the resource.
     pub resource: Vec<Attribute>,
     /// The name of the instrumentation scope; may be empty.
     pub scope: String,
-    /// In order of time.
+    /// The events.
     pub events: Vec<Event>,
-    /// As sent.
+    /// The links.
     pub links: Vec<Link>,
-    /// What to know before believing it.
+    /// Reasons to doubt the span's times or parent.
     pub warnings: Vec<Warning>,
 }
 
-/// Something that was said in the course of a trace. One with a name is an event.
+/// A log record of a trace. A record with an event name is an event.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LogRecord {
-    /// When, Unix nanoseconds, as its maker's clock said; when it was noticed, where that is not known.
+    /// The time as recorded by the service's clock, in Unix nanoseconds; the observed time if the record has none.
     #[serde(with = "decimal")]
     pub time_ns: u64,
-    /// What to add to `time_ns` to see it in the clock of the trace's root, nanoseconds; 0 where nothing is known.
+    /// The offset that converts `time_ns` to the clock of the trace's root, in nanoseconds; 0 if it is not known.
     #[serde(with = "decimal")]
     pub align_ns: i64,
-    /// The span in whose course, 16 hex digits; it may not have arrived, or be absent.
+    /// The id of the record's span, 16 hex digits, if it has one; the span may not have arrived.
     pub span_id: Option<String>,
-    /// `service.name` of its resource.
+    /// `service.name` of the resource.
     pub service: String,
-    /// OpenTelemetry's `SeverityNumber`: 1 to 24, 17 and more are errors; 0 where it was not said.
+    /// OpenTelemetry's `SeverityNumber`: 1 to 24, 17 and above are errors; 0 if it is not set.
     pub severity: u8,
-    /// The same in its maker's words; may be empty.
+    /// The severity as the sender wrote it; may be empty.
     pub severity_text: String,
-    /// What kind of event, such as `exception`; empty for what is only said.
+    /// The name of the event, such as `exception`; empty for a plain log record.
     pub event_name: String,
-    /// What was said: text, or anything else.
+    /// The body: text, or any other value.
     pub body: AttributeValue,
-    /// More about it.
+    /// The attributes.
     pub attributes: Vec<Attribute>,
 }
 
-/// `GET /api/traces/{trace_id}`.
+/// The response to `GET /api/traces/{trace_id}`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Trace {
-    /// 32 hex digits.
+    /// The trace id, 32 hex digits.
     pub trace_id: String,
-    /// By start in aligned time, parents before children.
+    /// The spans by aligned start; of spans with the same start, roots first.
     pub spans: Vec<Span>,
-    /// By aligned time.
+    /// The log records by aligned time.
     pub logs: Vec<LogRecord>,
 }
 
@@ -241,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_javascript_cannot_hold_survive() {
+    fn numbers_that_javascript_cannot_represent_round_trip() {
         let value = AttributeValue::Int(i64::MAX);
         let json = serde_json::to_string(&value).unwrap();
         assert_eq!(json, r#"{"type":"int","value":"9223372036854775807"}"#);

@@ -1,4 +1,4 @@
-//! Who may look at traces: clients on this machine, and elsewhere those that have the token.
+//! Access control: clients on this machine may view traces, and others if they have the token.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -16,20 +16,20 @@ use url::{Url, form_urlencoded};
 use crate::{client::Client, error::ApiError};
 
 const COOKIE: &str = "throughline_access";
-/// The name of the cookie over TLS: a browser accepts it from this host itself only, and sends it to this host only.
+/// The name of the cookie over TLS: because of the prefix, a browser accepts it only from this host and sends it only to this host.
 const HOST_COOKIE: &str = "__Host-throughline_access";
 const PARAMETER: &str = "access_token";
 
-/// Who may look at traces.
+/// The clients that may view traces.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub enum Access {
-    /// Every client that reaches the address.
+    /// Every client that can reach the address.
     Open,
-    /// Clients on this machine that do not ask for somebody else.
+    /// Clients on this machine that do not forward a request of another machine.
     #[default]
     Local,
-    /// Clients that send the token: as `authorization: Bearer …`, or once as `?access_token=…`, which becomes a cookie.
+    /// Clients that send the token: as `authorization: Bearer …`, or once as `?access_token=…`, which sets a cookie.
     Token(SecretString),
     /// Clients on this machine, and others with the token.
     LocalOrToken(SecretString),
@@ -40,35 +40,35 @@ pub enum Access {
 enum OpenTo {
     All,
     Local,
-    Nobody,
+    None,
 }
 
-/// The rule, shared by the page and the API.
+/// The access rule, shared by the page and the API.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
     token: Option<Arc<SecretString>>,
     open_to: OpenTo,
-    /// Names under which an open inspector answers, besides `localhost` and addresses.
+    /// Host names under which an open inspector responds, in addition to `localhost` and IP addresses.
     hosts: Arc<[String]>,
 }
 
 impl Gate {
-    /// `origins` are those that may call from elsewhere.
+    /// Creates the gate. The hosts of `origins` are host names of this server too.
     pub(crate) fn new(access: &Access, origins: &[String]) -> Self {
         let hosts = origins.iter().filter_map(|origin| Some(Url::parse(origin).ok()?.host_str()?.to_owned())).collect();
         let (token, open_to) = match access {
             Access::Open => (None, OpenTo::All),
             Access::Local => (None, OpenTo::Local),
-            Access::Token(token) => (Some(token), OpenTo::Nobody),
+            Access::Token(token) => (Some(token), OpenTo::None),
             Access::LocalOrToken(token) => (Some(token), OpenTo::Local),
         };
         Self { token: token.cloned().map(Arc::new), open_to, hosts }
     }
 
-    /// Whether a request was sent to a name that is meant for this server.
+    /// Whether the host of a request is a name of this server.
     ///
-    /// Where no token is needed, a page of another site must not get in by a name of its own that it lets point here (DNS
-    /// rebinding). Addresses and `localhost` are no such names.
+    /// Without a token, a page of another site must not gain access through a domain that it resolves to this server (DNS
+    /// rebinding). IP addresses and `localhost` cannot be used for that.
     fn knows_host(&self, uri: &Uri, headers: &HeaderMap, client: &Client) -> bool {
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
         let host = host.and_then(|host| host.parse::<Authority>().ok());
@@ -76,7 +76,7 @@ impl Gate {
             let host = host.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
             host == "localhost" || host.parse::<IpAddr>().is_ok() || self.hosts.contains(&host)
         };
-        // HTTP/2 has it in the URI; a proxy may ask for another host than it was asked for; a program that names none is no
+        // HTTP/2 has the host in the URI; a proxy may send another host than it received; a client without a host is not a
         // browser.
         host.iter().chain(uri.authority()).chain(&client.host).all(is_known)
     }
@@ -93,10 +93,10 @@ impl Gate {
         bearer.into_iter().chain(cookies.map(Cookie::value)).any(|given| same(given, token))
     }
 
-    /// Whether the request may be answered.
-    fn admits(&self, uri: &Uri, headers: &HeaderMap, client: &Client) -> Result<(), Refused> {
-        if is_from_elsewhere(headers, client) {
-            return Err(Refused::OtherOrigin);
+    /// Whether the request is allowed.
+    fn admits(&self, uri: &Uri, headers: &HeaderMap, client: &Client) -> Result<(), Rejected> {
+        if is_cross_origin(headers, client) {
+            return Err(Rejected::OtherOrigin);
         }
         if self.has_token(headers) {
             return Ok(());
@@ -104,50 +104,50 @@ impl Gate {
         let is_open = match self.open_to {
             OpenTo::All => true,
             OpenTo::Local => client.is_local,
-            OpenTo::Nobody => false,
+            OpenTo::None => false,
         };
         match (is_open, self.knows_host(uri, headers, client)) {
             (true, true) => Ok(()),
-            _ if self.token.is_some() => Err(Refused::TokenNeeded),
-            (false, _) => Err(Refused::NotOnThisMachine),
-            (true, false) => Err(Refused::UnknownHost),
+            _ if self.token.is_some() => Err(Rejected::TokenNeeded),
+            (false, _) => Err(Rejected::NotOnThisMachine),
+            (true, false) => Err(Rejected::UnknownHost),
         }
     }
 }
 
-/// Why a request is refused.
+/// The reason why a request is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refused {
+enum Rejected {
     OtherOrigin,
     TokenNeeded,
     NotOnThisMachine,
     UnknownHost,
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for Rejected {
     fn into_response(self) -> Response {
         let (status, code, message) = match self {
             Self::OtherOrigin => (
                 StatusCode::FORBIDDEN,
                 "other_origin",
-                "traces are shown to pages of this server only, not to those of another origin",
+                "only pages of this server may request traces, not pages of another origin",
             ),
             Self::TokenNeeded => (
                 StatusCode::UNAUTHORIZED,
                 "access_token_needed",
-                "traces are shown here to clients with the access token, which the server printed or logged when it started; add \
-                 ?access_token=<token> to the address of the inspector once",
+                "the access token is required, which the server printed or logged at startup; open the inspector once with \
+                 ?access_token=<token> in its address",
             ),
             Self::NotOnThisMachine => (
                 StatusCode::FORBIDDEN,
                 "not_on_this_machine",
-                "traces are shown without a token to clients on this machine only, and this request comes from elsewhere or \
-                 through a proxy; THROUGHLINE_INSPECTOR_ACCESS=token lets others in with a token",
+                "only clients on this machine may request traces, and this request came from another machine or through a \
+                 proxy; set THROUGHLINE_INSPECTOR_ACCESS=token to allow others with a token",
             ),
             Self::UnknownHost => (
                 StatusCode::FORBIDDEN,
                 "unknown_host",
-                "traces are shown without a token under localhost or an address only, not under this name",
+                "without a token, traces are available only under localhost or an IP address, not under this host name",
             ),
         };
         let mut response = ApiError::new(status, code, message).into_response();
@@ -158,13 +158,13 @@ impl IntoResponse for Refused {
     }
 }
 
-/// Whether a page of another origin makes this request. CORS decides what such a page may read; here it may not even ask, so
-/// that nothing depends on how a browser handles the answer. An allowed origin is another origin here.
-fn is_from_elsewhere(headers: &HeaderMap, client: &Client) -> bool {
-    // A value that is no text is no origin and no host.
+/// Whether the request is from a page of another origin. CORS would only hide the response from such a page; the request
+/// itself is rejected here, so that nothing depends on how a browser handles the response. An allowed origin is another origin too.
+fn is_cross_origin(headers: &HeaderMap, client: &Client) -> bool {
+    // A value that is not text counts as an empty one, which matches no origin and no host.
     let text = |name: &header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));
     match headers.get("sec-fetch-site").map(HeaderValue::as_bytes) {
-        // A proxy may change `Host`; no page can set what a browser says of the site. `none` is a person.
+        // A proxy may change `Host`, but no page can set `Sec-Fetch-Site`. `none` is a navigation by the user.
         Some(b"same-origin" | b"none") => false,
         Some(_) => true,
         None => match (text(&header::ORIGIN), text(&header::HOST)) {
@@ -177,19 +177,19 @@ fn is_from_elsewhere(headers: &HeaderMap, client: &Client) -> bool {
     }
 }
 
-/// Compares in constant time, so that a wrong token does not tell how wrong it is.
+/// Compares in constant time, so that the timing does not reveal a prefix of the token.
 fn same(given: &str, token: &SecretString) -> bool {
     given.as_bytes().ct_eq(token.expose_secret().as_bytes()).into()
 }
 
-/// Lets an API request through, or refuses it. No response is kept in a cache, shown in a frame, or read by another site.
+/// Passes an API request on, or rejects it. No response is cached, shown in a frame, or readable by another site.
 pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next) -> Response {
-    // Without a client nothing is known of the sender: it is nobody to be let in.
+    // Without the extension, the client is unknown and therefore not local.
     let unknown = Client::default();
     let client = request.extensions().get().unwrap_or(&unknown);
     let mut response = match gate.admits(request.uri(), request.headers(), client) {
         Ok(()) => next.run(request).await,
-        Err(refused) => refused.into_response(),
+        Err(rejected) => rejected.into_response(),
     };
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
@@ -203,8 +203,8 @@ pub(crate) async fn guard(State(gate): State<Gate>, request: Request, next: Next
     response
 }
 
-/// The response to a page request with the right token in its query: sets the cookie, and redirects to the address without the
-/// token, below `base`. `None` if there is no token or it is wrong.
+/// Returns the response to a page request with a valid token in its query: it sets the cookie and redirects to the address
+/// without the token, below `base`. `None` if there is no token or it is wrong.
 pub(crate) fn enter(gate: &Gate, request: &Parts, base: &str) -> Option<Response> {
     let token = gate.token.as_ref()?;
     let uri = &request.uri;
@@ -247,7 +247,7 @@ mod tests {
         HeaderMap::from_iter([(name, value.parse().unwrap())])
     }
 
-    fn admits(gate: &Gate, headers: &HeaderMap, client: &Client) -> Result<(), Refused> {
+    fn admits(gate: &Gate, headers: &HeaderMap, client: &Client) -> Result<(), Rejected> {
         gate.admits(&Uri::default(), headers, client)
     }
 
@@ -256,39 +256,39 @@ mod tests {
     }
 
     #[test]
-    fn the_token_opens_and_nothing_else_does() {
+    fn only_the_token_gives_access() {
         let (gate, elsewhere) = (gate(), Client::default());
         assert_eq!(admits(&gate, &headers(header::AUTHORIZATION, &format!("Bearer {TOKEN}")), &elsewhere), Ok(()));
         assert_eq!(admits(&gate, &headers(header::COOKIE, &format!("a=b; {COOKIE}={TOKEN}")), &elsewhere), Ok(()));
         for client in [elsewhere, here()] {
-            assert_eq!(admits(&gate, &HeaderMap::new(), &client), Err(Refused::TokenNeeded));
+            assert_eq!(admits(&gate, &HeaderMap::new(), &client), Err(Rejected::TokenNeeded));
             for wrong in [
                 headers(header::AUTHORIZATION, "Bearer 0123456789abcdeF"),
                 headers(header::COOKIE, &format!("x{COOKIE}={TOKEN}")),
             ] {
-                assert_eq!(admits(&gate, &wrong, &client), Err(Refused::TokenNeeded));
+                assert_eq!(admits(&gate, &wrong, &client), Err(Rejected::TokenNeeded));
             }
         }
     }
 
     #[test]
-    fn each_rule_lets_in_whom_it_names() {
+    fn each_rule_admits_the_clients_it_names() {
         let (bearer, token) = (headers(header::AUTHORIZATION, &format!("Bearer {TOKEN}")), SecretString::from(TOKEN));
         let elsewhere = Client::default();
         let open = Gate::new(&Access::Open, &[]);
         assert_eq!(admits(&open, &HeaderMap::new(), &elsewhere), Ok(()));
         let local = Gate::new(&Access::Local, &[]);
         assert_eq!(admits(&local, &HeaderMap::new(), &here()), Ok(()));
-        assert_eq!(admits(&local, &bearer, &elsewhere), Err(Refused::NotOnThisMachine));
+        assert_eq!(admits(&local, &bearer, &elsewhere), Err(Rejected::NotOnThisMachine));
         let either = Gate::new(&Access::LocalOrToken(token), &[]);
         assert_eq!(admits(&either, &HeaderMap::new(), &here()), Ok(()));
         assert_eq!(admits(&either, &bearer, &elsewhere), Ok(()));
-        assert_eq!(admits(&either, &HeaderMap::new(), &elsewhere), Err(Refused::TokenNeeded));
-        assert_eq!(admits(&either, &headers(header::HOST, "evil.example"), &here()), Err(Refused::TokenNeeded));
+        assert_eq!(admits(&either, &HeaderMap::new(), &elsewhere), Err(Rejected::TokenNeeded));
+        assert_eq!(admits(&either, &headers(header::HOST, "evil.example"), &here()), Err(Rejected::TokenNeeded));
     }
 
     #[test]
-    fn an_open_inspector_answers_to_its_own_names_only() {
+    fn an_open_inspector_responds_only_under_its_own_host_names() {
         let gate = Gate::new(&Access::Open, &["https://dev.example:8443".to_owned()]);
         for host in
             ["127.0.0.1:3000", "localhost", "LOCALHOST:3000", "[::1]:3000", "192.168.1.7:80", "dev.example:3000"]
@@ -296,17 +296,17 @@ mod tests {
             assert_eq!(admits(&gate, &headers(header::HOST, host), &here()), Ok(()), "{host}");
         }
         for host in ["evil.example", "localhost.evil.example:3000", "127.0.0.1.evil.example"] {
-            let refused = Err(Refused::UnknownHost);
-            assert_eq!(admits(&gate, &headers(header::HOST, host), &here()), refused, "{host}");
+            let rejected = Err(Rejected::UnknownHost);
+            assert_eq!(admits(&gate, &headers(header::HOST, host), &here()), rejected, "{host}");
             let address = Uri::builder().scheme("http").authority(host).path_and_query("/").build().unwrap();
-            assert_eq!(gate.admits(&address, &HeaderMap::new(), &here()), refused, "{host}");
+            assert_eq!(gate.admits(&address, &HeaderMap::new(), &here()), rejected, "{host}");
             let behind = Client { host: Some(host.parse().unwrap()), ..here() };
-            assert_eq!(admits(&gate, &headers(header::HOST, "127.0.0.1:3000"), &behind), refused, "{host}");
+            assert_eq!(admits(&gate, &headers(header::HOST, "127.0.0.1:3000"), &behind), rejected, "{host}");
         }
     }
 
     #[test]
-    fn the_token_leaves_the_address_bar() {
+    fn the_token_is_removed_from_the_address() {
         let ask = |path: String| http::Request::get(path).body(()).unwrap().into_parts().0;
         let response = enter(&gate(), &ask(format!("/traces?text=a%20b&access_token={TOKEN}")), "/tl").unwrap();
         assert_eq!(response.headers()[header::LOCATION], "/tl/traces?text=a+b");
@@ -328,13 +328,13 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_other_origins_may_not_even_ask() {
+    fn requests_of_pages_of_other_origins_are_recognized() {
         let from = |pairs: &[(&'static str, &str)]| {
             let headers = pairs
                 .iter()
                 .map(|(name, value)| (header::HeaderName::from_static(name), value.parse().unwrap()))
                 .collect();
-            is_from_elsewhere(&headers, &Client::default())
+            is_cross_origin(&headers, &Client::default())
         };
         let host = ("host", "app.example:3000");
         for own in [

@@ -1,4 +1,4 @@
-//! Spans in one clock, and what to doubt about them. Stored times stay as they are. What is added to them is computed by
+//! Alignment of spans to one clock, and warnings about them. Stored times are not changed; the offsets are computed by
 //! [`throughline_timing::align`].
 
 use std::collections::{HashMap, HashSet};
@@ -8,20 +8,20 @@ use throughline_inspector_api::Warning;
 use throughline_otlp::{LogRecord, Span, Value, clocked, measured_offset};
 use throughline_timing::{ClockedSpan, Join, MeasuredOffset, align};
 
-/// A span that ended this long after it was received was not timed by a clock that we understand.
+/// A span that ended longer than this after its receipt has a wrong clock.
 const AHEAD_SLACK_NS: i128 = 5_000_000_000;
-/// A span that was received this long after it ended may have waited offline, or its clock is wrong.
+/// A span that was received longer than this after its end was delayed offline, or has a wrong clock.
 const LATE_SLACK_NS: i128 = 24 * 3_600 * 1_000_000_000;
 
-/// What is known of one span besides itself.
+/// The alignment of one span, and its warnings.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Placed {
-    /// What to add to its times to see them in the clock of the trace's root, nanoseconds.
+    /// The offset that converts its times to the clock of the trace's root, in nanoseconds.
     pub(crate) align_ns: i64,
     pub(crate) warnings: Vec<Warning>,
 }
 
-/// Places every span of a trace, in the order given.
+/// Aligns every span of a trace, in the order of the input.
 pub(crate) fn place(spans: &[Span]) -> Vec<Placed> {
     let ids: HashSet<SpanId> = spans.iter().map(|span| span.span_id).collect();
     let clocked: Vec<ClockedSpan> = spans.iter().map(clocked).collect();
@@ -42,9 +42,10 @@ pub(crate) fn place(spans: &[Span]) -> Vec<Placed> {
     placed.collect()
 }
 
-/// What to add to the time of each log record, in the order given. `placed` says where the spans of the trace are.
+/// Returns the offset for the time of each log record, in the order of the input. `placed` has the alignment of the spans.
 ///
-/// Its clock is its maker's: that of its span, where that is of the same program, else of any other span of it.
+/// A record has the clock of its service: the offset is that of its span if the span is of the same service, else that of
+/// the first span of the service.
 pub(crate) fn align_logs(records: &[LogRecord], spans: &[Span], placed: &[Placed]) -> Vec<i64> {
     let by_id: HashMap<SpanId, usize> = spans.iter().enumerate().map(|(n, span)| (span.span_id, n)).collect();
     let mut by_service: HashMap<&str, usize> = HashMap::new();
@@ -63,7 +64,7 @@ pub(crate) fn align_logs(records: &[LogRecord], spans: &[Span], placed: &[Placed
         .collect()
 }
 
-/// Whether a browser's span lies where its time of receipt makes no sense.
+/// Whether the end of a browser's span is inconsistent with its time of receipt.
 fn received_oddly(span: &Span, page: Option<MeasuredOffset>) -> bool {
     let Some(Value::Int(received_ns)) = span.attribute(keys::RECEIVED_NS) else { return false };
     let Some(offset) = measured_offset(span).or(page) else { return false };
@@ -121,14 +122,14 @@ mod tests {
     }
 
     #[test]
-    fn the_server_and_all_below_it_move_into_the_browsers_clock() {
+    fn the_server_span_and_its_descendants_move_into_the_browsers_clock() {
         let placed = place(&trace(0));
         assert_eq!(placed.iter().map(|p| p.align_ns).collect::<Vec<_>>(), [0, 0, -HOUR_NS, -HOUR_NS]);
         assert!(placed.iter().all(|p| p.warnings.is_empty()));
     }
 
     #[test]
-    fn log_records_move_as_the_spans_of_their_service_do() {
+    fn log_records_have_the_offset_of_their_service() {
         let of = |service: &str| {
             Arc::new(Resource { attributes: vec![KeyValue::new("service.name", service)], ..Resource::default() })
         };
@@ -147,7 +148,7 @@ mod tests {
             record("web", Some(9)),
             record("api", Some(4)),
             record("api", None),
-            // A page that speaks of the server's span does so by its own clock.
+            // A page that refers to the server's span uses its own clock.
             record("web", Some(3)),
             record("elsewhere", None),
         ];
@@ -156,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn a_server_span_outside_its_fetch_span_is_not_believed() {
+    fn a_server_span_outside_its_fetch_span_has_a_warning() {
         assert_eq!(place(&trace(40))[2].warnings, [Warning::UnverifiedJoin]);
     }
 
     #[test]
-    fn orphans_and_cycles_are_survived() {
+    fn orphans_and_cycles_are_handled() {
         let placed = place(&[
             span(1, Some(2), SpanKind::Internal, 1, 2),
             span(2, Some(1), SpanKind::Internal, 1, 2),
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_received_long_before_it_ended_is_doubted() {
+    fn a_span_received_long_before_it_ended_has_a_warning() {
         let mut spans = trace(0);
         let received = |shift_ms: i64| {
             let end_ns = i64::try_from(spans[1].end_ns).unwrap();

@@ -1,4 +1,4 @@
-//! The client of a request: decided once for each request, for everything that depends on it.
+//! The client of a request, determined once per request.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -7,27 +7,27 @@ use http::{HeaderMap, uri::Authority};
 use ipnet::IpNet;
 use throughline_axum::Forwarded;
 
-/// A header of proxies that serve an application below a path and take that path off.
+/// The header of proxies that serve an application below a path prefix and strip the prefix.
 const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
 
 const MAX_PREFIX_BYTES: usize = 256;
 
-/// The client of a request, an extension of the request.
+/// The client of a request, stored in the extensions of the request.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Client {
-    /// The address of the client: the peer, or what a trusted proxy says. `None` where the application does not serve with
-    /// connect info.
+    /// The address of the client: that of the peer, or the one that a trusted proxy forwards. `None` if the application does
+    /// not serve with connect info.
     pub address: Option<IpAddr>,
-    /// Whether the client speaks TLS, to a trusted proxy before the application.
+    /// Whether the client uses TLS, to a trusted proxy in front of the application.
     pub is_over_tls: bool,
-    /// Whether the client is on this machine: the peer is, and so is every address in whose name it says to ask. Anybody can
-    /// send those headers, which does no harm: they can take this away and cannot give it.
+    /// Whether the client is on this machine: the peer and every address in the forwarding headers are loopback addresses.
+    /// The headers of untrusted peers count too, because they can only make this `false`.
     pub is_local: bool,
-    /// The host that the client asked a trusted proxy for.
+    /// The host of the client's request to a trusted proxy.
     pub host: Option<Authority>,
-    /// The path below which a trusted proxy serves the application, and which it took off (`X-Forwarded-Prefix`): empty, or
-    /// with a slash at its beginning and none at its end.
+    /// The path prefix that a trusted proxy stripped (`X-Forwarded-Prefix`): empty, or with a leading slash and no trailing
+    /// slash.
     pub prefix: String,
 }
 
@@ -45,10 +45,10 @@ impl Client {
         }
     }
 
-    /// Puts the client into the extensions of a request, if it is not there yet.
+    /// Inserts the client into the extensions of a request, unless it has been inserted before.
     ///
-    /// `trusted` are the networks of proxies whose forwarding headers are believed. Without axum's connect info
-    /// (`into_make_service_with_connect_info::<SocketAddr>()`) nothing is known of the client.
+    /// `trusted` are the networks of proxies whose forwarding headers are trusted. Without axum's connect info
+    /// (`into_make_service_with_connect_info::<SocketAddr>()`), nothing is inserted.
     #[must_use]
     pub fn identify(trusted: &[IpNet], mut request: Request) -> Request {
         if request.extensions().get::<Self>().is_none()
@@ -61,14 +61,14 @@ impl Client {
     }
 }
 
-/// The prefix that a proxy names. One that is no plain path is ignored: it becomes part of a page.
+/// Reads the prefix that a proxy sends. Anything but a plain path is ignored, because the prefix becomes part of a page.
 fn prefix(headers: &HeaderMap) -> String {
     let Some(value) = headers.get(FORWARDED_PREFIX).and_then(|value| value.to_str().ok()) else { return String::new() };
     let path = value.trim().trim_end_matches('/');
     if is_base_path(path) { path.to_owned() } else { String::new() }
 }
 
-/// Whether a text is a base path: empty, or segments of unreserved characters (RFC 3986, section 2.3), each after a slash.
+/// Whether `path` is a base path: empty, or segments of unreserved characters (RFC 3986, section 2.3), each after a slash.
 #[must_use]
 pub fn is_base_path(path: &str) -> bool {
     let is_segment = |segment: &str| {
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_client_that_asks_for_nobody_else_is_local() {
+    fn a_local_peer_that_forwards_for_another_address_is_not_local() {
         for peer in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
             assert!(is_local(peer, &[]), "{peer}");
             assert!(is_local(peer, &[("x-forwarded-for", "127.0.0.1"), ("x-forwarded-host", "localhost:3000")]));
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn the_prefix_is_read_from_a_trusted_proxy_alone() {
+    fn the_prefix_is_read_only_from_a_trusted_proxy() {
         let prefix = |peer: &str, value: &str| {
             ask(peer, &[("x-forwarded-prefix", value)]).extensions().get::<Client>().unwrap().prefix.clone()
         };

@@ -1,4 +1,4 @@
-//! From the store's model to what the inspector is told.
+//! Conversion from the store's model to the bodies of the API.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use throughline_inspector_api::{

@@ -1,4 +1,4 @@
-//! The error of the API, and how it becomes a response.
+//! The error type of the API and its responses.
 
 use axum::{
     Json,
@@ -9,7 +9,7 @@ use http::StatusCode;
 use throughline_inspector_api::{ErrorBody, ErrorDetail};
 use throughline_store::StoreError;
 
-/// A refused or failed request: the response is JSON ([`ErrorBody`]) with this status.
+/// A rejected or failed request. The response is JSON ([`ErrorBody`]) with this status.
 #[derive(Debug)]
 pub struct ApiError {
     status: StatusCode,
@@ -18,17 +18,17 @@ pub struct ApiError {
 }
 
 impl ApiError {
-    /// An error with this status. `code` is `snake_case` and stable; `message` is a sentence for a person.
+    /// Creates an error with this status. `code` is `snake_case` and stable; `message` is a sentence for people.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self { status, code, message: message.into() }
     }
 
-    /// 404 Not Found.
+    /// Creates a 404 Not Found error.
     pub fn not_found(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }
 
-    /// 400 Bad Request.
+    /// Creates a 400 Bad Request error.
     pub fn bad_request(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
@@ -49,18 +49,18 @@ impl IntoResponse for ApiError {
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
-        Self::bad_request("invalid_query", format!("the query is not understood: {}", rejection.body_text()))
+        Self::bad_request("invalid_query", format!("the query is not valid: {}", rejection.body_text()))
     }
 }
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "the store of traces failed");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_failed", "the store of traces cannot be read at the moment")
+        tracing::error!(%error, "the trace store failed");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_failed", "the trace store cannot be read; try again later")
     }
 }
 
-/// The response of a handler that panicked, for `tower_http::catch_panic::CatchPanicLayer::custom`.
+/// Returns the response for a handler that panicked, for `tower_http::catch_panic::CatchPanicLayer::custom`.
 #[allow(clippy::needless_pass_by_value)] // the signature is tower-http's
 pub fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
     let what = panic
@@ -70,16 +70,16 @@ pub fn panicked(panic: Box<dyn std::any::Any + Send + 'static>) -> Response {
         .unwrap_or("unknown");
     tracing::error!(panic = what, "a handler panicked");
     throughline_axum::record_panic(&*panic);
-    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "something broke on the server; it has been recorded")
+    ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "internal server error; it has been logged")
         .into_response()
 }
 
-/// The response to an address that does not exist.
+/// Returns the error for an address that does not exist.
 pub async fn no_such_address() -> ApiError {
     ApiError::not_found("no_such_address", "there is nothing at this address")
 }
 
-/// The response to a method that an address does not accept.
+/// Returns the error for a method that an address does not accept.
 pub async fn wrong_method() -> ApiError {
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not accept that method")
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this address does not accept this method")
 }

@@ -1,4 +1,4 @@
-//! [`Inspector`]: the settings, and the router that is made of them.
+//! The settings of the inspector, and the router built from them.
 
 use ipnet::IpNet;
 use thiserror::Error;
@@ -18,7 +18,7 @@ use crate::{
     sinks::Sinks,
 };
 
-/// The inspector over a store: the page and its API, as an axum router. See the [crate's page](crate).
+/// The inspector of a store: the page and its API, as an axum router. See the [crate documentation](crate).
 #[derive(Debug)]
 pub struct Inspector {
     store: Store,
@@ -30,19 +30,19 @@ pub struct Inspector {
     trusted_proxies: Vec<IpNet>,
     base_path: String,
     stopping: watch::Receiver<bool>,
-    /// Keeps `stopping` open where nobody else does.
+    /// Keeps `stopping` open if the application has not set one.
     never: Option<watch::Sender<bool>>,
 }
 
-/// A base path that is none.
+/// The error for a text that is not a base path.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error(
-    "`{0}` is not a base path: a slash and segments of letters, digits, `-`, `.`, `_` and `~`, without a slash at the end, such as /tools/tracing"
+    "`{0}` is not a base path: expected slash-separated segments of letters, digits, `-`, `.`, `_` and `~`, without a slash at the end, such as /tools/tracing"
 )]
 pub struct InvalidBasePath(String);
 
 impl Inspector {
-    /// An inspector over `store`, for clients on this machine ([`Access::Local`]), at the root of the server.
+    /// Creates an inspector of `store` at the root of the server, for clients on this machine ([`Access::Local`]).
     #[must_use]
     pub fn new(store: Store) -> Self {
         let (never, stopping) = watch::channel(false);
@@ -60,53 +60,53 @@ impl Inspector {
         }
     }
 
-    /// Shows the data points of this store at `/api/metrics`.
+    /// Serves the data points of this store at `/api/metrics`.
     #[must_use]
     pub fn metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = Some(metrics);
         self
     }
 
-    /// Shows these sinks.
+    /// Shows the state of these sinks.
     #[must_use]
     pub fn sinks(mut self, sinks: Sinks) -> Self {
         self.sinks = Some(sinks);
         self
     }
 
-    /// The base URL of the receiver for programs, which an empty list names.
+    /// Sets the base URL of the receiver for programs, which is shown in an empty list.
     #[must_use]
     pub fn otlp_http(mut self, base_url: impl Into<String>) -> Self {
         self.receiver = Receiver { otlp_http: Some(base_url.into()) };
         self
     }
 
-    /// Who may look at traces.
+    /// Sets the clients that may view traces.
     #[must_use]
     pub fn access(mut self, access: Access) -> Self {
         self.access = access;
         self
     }
 
-    /// Origins whose host names are names of this server too: `https://host:port`.
+    /// Adds the host names of these origins (`https://host:port`) to the names of this server.
     #[must_use]
     pub fn allowed_origins(mut self, origins: impl IntoIterator<Item = String>) -> Self {
         self.allowed_origins = origins.into_iter().collect();
         self
     }
 
-    /// Networks of proxies whose forwarding headers (`Forwarded`, `X-Forwarded-*`) are believed. Default: none.
+    /// Sets the networks of proxies whose forwarding headers (`Forwarded`, `X-Forwarded-*`) are trusted. Default: none.
     #[must_use]
     pub fn trusted_proxies(mut self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.trusted_proxies = networks.into_iter().collect();
         self
     }
 
-    /// Serves everything below this path, such as `/tools/tracing`; empty for the root, which is the default. A trusted proxy
-    /// that takes a path off says so by `X-Forwarded-Prefix`, and needs no base path here.
+    /// Serves everything below this path, such as `/tools/tracing`; empty for the root, which is the default. Behind a trusted
+    /// proxy that strips a path and sends it in `X-Forwarded-Prefix`, no base path is needed.
     ///
     /// # Errors
-    /// The text is not a base path.
+    /// Returns an error if `path` is not a base path.
     pub fn base_path(mut self, path: impl Into<String>) -> Result<Self, InvalidBasePath> {
         let path = path.into();
         if !is_base_path(&path) {
@@ -116,7 +116,7 @@ impl Inspector {
         Ok(self)
     }
 
-    /// Ends live streams when this becomes true: they would hold a graceful shutdown up.
+    /// Ends live streams when this becomes true, because they would delay a graceful shutdown.
     #[must_use]
     pub fn stopping(mut self, stopping: watch::Receiver<bool>) -> Self {
         self.stopping = stopping;
@@ -124,12 +124,12 @@ impl Inspector {
         self
     }
 
-    /// The routes, for [`Router::merge`].
+    /// Builds the router, for [`Router::merge`].
     pub fn router(self) -> Router {
         if !page::is_built() {
             tracing::error!(
-                "the page of the inspector is not built into this program, and /traces answers 503; run `cargo xtask dist` in the \
-                 repository of Throughline and compile again"
+                "the inspector's page is not built into this program, so /traces returns 503; run `cargo xtask dist` in the \
+                 Throughline repository and compile again"
             );
         }
         let gate = Gate::new(&self.access, &self.allowed_origins);

@@ -1,4 +1,4 @@
-//! Traces as they grow, as server-sent events.
+//! The stream of new and changed traces, as server-sent events.
 
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
@@ -14,13 +14,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use crate::convert;
 
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
-/// Changes of this long are told together: a busy server commits many times a second.
+/// The time over which changes are collected before they are sent, because a busy store commits many times per second.
 const GATHER: Duration = Duration::from_millis(100);
-/// A watcher that reads slower than this much is dropped to what is newest.
+/// The number of events buffered for a client; a slower client misses intermediate changes.
 const BUFFER: usize = 64;
 
-/// An event `trace` with a `TraceSummary` whenever a trace changes, as the store broadcasts it; `lagged` when the watcher has missed
-/// some.
+/// Sends an event `trace` with a `TraceSummary` whenever the store reports a changed trace, and `lagged` when the stream has
+/// missed changes.
 pub(crate) fn stream(
     store: &Store,
     mut stopping: watch::Receiver<bool>,
@@ -29,10 +29,10 @@ pub(crate) fn stream(
     let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(BUFFER);
     let mut changes = store.subscribe();
     tokio::spawn(async move {
-        // Held as long as the stream: it ends when the sender is gone.
+        // Kept as long as the stream, which ends when the sender is dropped.
         let _never = never;
         loop {
-            // Of each trace what is newest.
+            // The newest summary of each trace.
             let mut changed: HashMap<TraceId, Arc<Summary>> = HashMap::new();
             let mut lagged = false;
             let first = tokio::select! {
@@ -63,7 +63,7 @@ pub(crate) fn stream(
             for summary in changed.into_values() {
                 let summary = convert::summary(Arc::unwrap_or_clone(summary));
                 let event = Event::default().event("trace").json_data(summary);
-                let event = event.expect("a summary has no map with keys that JSON cannot have");
+                let event = event.expect("a summary has no map with keys other than strings");
                 if sender.send(Ok(event)).await.is_err() {
                     return;
                 }

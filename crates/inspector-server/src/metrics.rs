@@ -1,4 +1,4 @@
-//! `/api/metrics…`.
+//! The routes of `/api/metrics…`.
 
 use axum::{
     Json, Router,
@@ -16,10 +16,10 @@ use throughline_store::Metrics;
 use crate::access::{Gate, guard};
 use crate::error::{ApiError, wrong_method};
 
-/// How many series one answer holds.
+/// The maximum number of series in one response.
 const MAX_SERIES: usize = 1_000;
 
-/// How many data points there are, and the last of each series as OTLP JSON, behind the gate.
+/// Returns the routes for the counts of data points and for the last point of each series as OTLP/JSON, behind the gate.
 pub(crate) fn metrics_router(metrics: Metrics, gate: Gate) -> Router {
     Router::new()
         .route("/api/metrics", get(status))

@@ -1,4 +1,4 @@
-//! The page of the inspector and its files, embedded.
+//! The embedded page of the inspector and its files.
 
 use std::sync::{Arc, LazyLock};
 
@@ -18,7 +18,7 @@ use crate::{
     error::{ApiError, wrong_method},
 };
 
-/// What the built page has in place of the base path; the public URL in `crates/inspector/Trunk.toml` begins with it.
+/// The placeholder for the base path in the built page; the public URL in `crates/inspector/Trunk.toml` begins with it.
 const PLACEHOLDER: &str = "/__throughline_base__";
 
 #[derive(Embed)]
@@ -39,8 +39,8 @@ pub(crate) fn is_built() -> bool {
     BUNDLE.is_built()
 }
 
-/// `/traces`, `/traces/{trace_id}` and `/traces/assets/{file}`. The page itself holds no data, so that only the API asks who the
-/// client is.
+/// Returns the routes `/traces`, `/traces/{trace_id}` and `/traces/assets/{file}`. The page contains no data, so only the API
+/// checks the access of the client.
 pub(crate) fn router(gate: Gate, base_path: &str) -> Router {
     Router::new()
         .route("/traces", get(page))
@@ -58,6 +58,6 @@ async fn page(State(state): State<Page>, request: Request) -> Response {
 }
 
 async fn file(Path(name): Path<String>, headers: HeaderMap) -> Response {
-    let absent = || ApiError::not_found("no_such_address", "there is no file of this name").into_response();
+    let absent = || ApiError::not_found("no_such_address", "there is no file with this name").into_response();
     BUNDLE.file(&name, &headers).unwrap_or_else(absent)
 }

@@ -1,4 +1,4 @@
-//! `/api/traces…`.
+//! The routes of `/api/traces…`.
 
 use std::sync::Arc;
 
@@ -29,11 +29,10 @@ const DEFAULT_LIMIT: u32 = 50;
 const MAX_LIMIT: u32 = 500;
 const MAX_TEXT_CHARS: usize = 200;
 
-/// The inspector's API, behind the gate.
+/// Returns the routes of the inspector's API, behind the gate.
 ///
-/// Live streams end when `stopping` becomes true: they would hold the server up.
-///
-/// `never` is the sender of `stopping` where the application has none.
+/// Live streams end when `stopping` becomes true, because they would delay the shutdown of the server. `never` is the sender of
+/// `stopping` if the application has none.
 pub(crate) fn router(
     store: Store,
     sinks: Option<Sinks>,
@@ -76,7 +75,7 @@ struct ListQuery {
 }
 
 impl ListQuery {
-    /// An empty parameter is one that was not given: forms send those.
+    /// Parses the parameters. An empty one counts as absent, because forms send empty fields.
     fn filter(self) -> Result<ListFilter, ApiError> {
         let invalid = |code, message: &str| ApiError::bad_request(code, message.to_owned());
         let given = |value: Option<String>| value.filter(|value| !value.trim().is_empty());
@@ -86,17 +85,17 @@ impl ListQuery {
                 .parse()
                 .ok()
                 .filter(|limit| (1..=MAX_LIMIT).contains(limit))
-                .ok_or_else(|| invalid("invalid_limit", "`limit` is a number from 1 to 500"))?,
+                .ok_or_else(|| invalid("invalid_limit", "`limit` must be a number from 1 to 500"))?,
         };
         let text = given(self.text).map(|text| text.trim().to_owned());
         if text.as_ref().is_some_and(|text| text.chars().count() > MAX_TEXT_CHARS) {
-            return Err(invalid("invalid_text", "`text` has at most 200 characters"));
+            return Err(invalid("invalid_text", "`text` must have at most 200 characters"));
         }
         let error = match given(self.error).as_deref() {
             None => None,
             Some("true" | "1") => Some(true),
             Some("false" | "0") => Some(false),
-            Some(_) => return Err(invalid("invalid_error", "`error` is true or false")),
+            Some(_) => return Err(invalid("invalid_error", "`error` must be true or false")),
         };
         let min_ms = match given(self.min_ms) {
             None => None,
@@ -105,13 +104,13 @@ impl ListQuery {
                     .parse::<f64>()
                     .ok()
                     .filter(|min_ms| min_ms.is_finite() && *min_ms >= 0.0)
-                    .ok_or_else(|| invalid("invalid_min_ms", "`min_ms` is a number of milliseconds, 0 or more"))?,
+                    .ok_or_else(|| invalid("invalid_min_ms", "`min_ms` must be milliseconds, at least 0"))?,
             ),
         };
         let before = match given(self.before) {
             None => None,
             Some(before) => Some(parse_before(&before).ok_or_else(|| {
-                invalid("invalid_before", "`before` is what `next_before` of the previous page said")
+                invalid("invalid_before", "`before` must be the `next_before` of an earlier page of this list")
             })?),
         };
         let filter = ListFilter::default().with_limit(limit).with_text(text).with_error(error);
@@ -131,7 +130,7 @@ async fn list(
     let Query(query) = query?;
     let mut filter = query.filter()?;
     let limit = filter.limit as usize;
-    // One more than asked for: it says whether there is another page.
+    // One more than requested, to know whether there is another page.
     filter.limit += 1;
     let mut found = store.list(filter).await?;
     let is_last = found.len() <= limit;
@@ -142,7 +141,7 @@ async fn list(
 
 async fn load(store: &Store, trace_id: &str) -> Result<(TraceId, Vec<throughline_otlp::Span>), ApiError> {
     let trace_id = TraceId::from_hex(trace_id)
-        .map_err(|_| ApiError::bad_request("invalid_trace_id", "a trace id is 32 hex digits, not all zero"))?;
+        .map_err(|_| ApiError::bad_request("invalid_trace_id", "the trace id must be 32 hex digits, not all zero"))?;
     let spans = store.trace(trace_id).await?;
     if spans.is_empty() {
         return Err(ApiError::not_found("unknown_trace", "no span of this trace has arrived"));
@@ -170,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_in_the_list_round_trips() {
+    fn the_before_parameter_is_parsed() {
         let trace_id = TraceId::from_bytes([3; 16]).unwrap();
         let before = parse_before(&format!("12-{trace_id}")).unwrap();
         assert_eq!((before.start_ns, before.trace_id), (12, trace_id));

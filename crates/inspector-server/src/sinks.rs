@@ -1,4 +1,4 @@
-//! How far each sink has come.
+//! The state of the sinks.
 
 use throughline_forward::{self as forward, Forwarder};
 use throughline_inspector_api::{SetAside, Sink, SinkList, SinkState};
@@ -7,10 +7,10 @@ use tokio::sync::watch;
 
 use crate::error::ApiError;
 
-/// How many of those that were quarantined are shown.
+/// The maximum number of quarantined records shown per sink.
 const MAX_QUARANTINED: usize = 20;
 
-/// The sinks, as the inspector shows them.
+/// The sinks whose state the inspector shows.
 #[derive(Clone, Debug)]
 pub struct Sinks {
     outbox: Outbox,
@@ -18,13 +18,13 @@ pub struct Sinks {
 }
 
 impl Sinks {
-    /// The sinks of these forwarders, in their order: for each the parts for spans, log records and data points.
+    /// Creates the list of the sinks of these forwarders, in order; each has sinks for spans, log records and data points.
     #[must_use]
     pub fn new(outbox: Outbox, forwarders: &[Forwarder]) -> Self {
         Self { outbox, statuses: forwarders.iter().flat_map(Forwarder::statuses).collect() }
     }
 
-    /// As it is now.
+    /// Returns the current state.
     pub(crate) async fn show(&self) -> Result<SinkList, ApiError> {
         let mut sinks = Vec::with_capacity(self.statuses.len());
         for status in &self.statuses {

@@ -1,20 +1,20 @@
-//! What the address bar holds: the filter of the list, the view of a trace.
+//! State kept in the address bar: the filter of the list and the view of a trace.
 
 use throughline_inspector_api::TraceSummary;
 
 /// The filter of the list of traces.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Filter {
-    /// Text to look for; empty for any.
+    /// Search text; empty for any.
     pub text: String,
     /// Only traces with an error.
     pub errors: bool,
-    /// Only traces at least this long, milliseconds.
+    /// The shortest duration of a trace, in milliseconds.
     pub min_ms: Option<f64>,
 }
 
 impl Filter {
-    /// Reads the parameters of an address. A parameter that cannot be read counts as absent.
+    /// Reads the filter from the query parameters. An invalid parameter is ignored.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         Self {
             text: get("text").map_or_else(String::new, |text| text.trim().to_owned()),
@@ -23,9 +23,9 @@ impl Filter {
         }
     }
 
-    /// The query of the address, with its `?`; empty if nothing is filtered.
+    /// Returns the query string with its `?`; empty if nothing is filtered.
     ///
-    /// The same names serve the page and the API.
+    /// The page and the API use the same parameter names.
     #[must_use]
     pub fn query(&self) -> String {
         let mut query = Query::default();
@@ -41,14 +41,14 @@ impl Filter {
         query.text
     }
 
-    /// Whether it lets everything through.
+    /// Whether the filter matches every trace.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether a trace belongs to the filtered list; `None` where its summary does not tell, since the text is
-    /// also looked for in the names of its spans.
+    /// Whether a trace matches the filter; `None` if its summary cannot decide, because the text is also searched in the
+    /// names of its spans.
     #[must_use]
     pub fn admits(&self, summary: &TraceSummary) -> Option<bool> {
         if self.errors && summary.error_count == 0
@@ -58,14 +58,14 @@ impl Filter {
         }
         let needle = self.text.to_lowercase();
         let has = |text: &str| text.to_lowercase().contains(&needle);
-        let told = has(&summary.root_name)
+        let found = has(&summary.root_name)
             || summary.services.iter().any(|service| has(service))
             || summary.user.as_deref().is_some_and(has)
             || summary.trace_id.starts_with(&needle);
-        told.then_some(true)
+        found.then_some(true)
     }
 
-    /// The address of the API for a page of the list.
+    /// Returns the API path of one page of the list.
     #[must_use]
     pub fn api(&self, limit: u32, before: Option<&str>) -> String {
         let mut query = Query { text: self.query() };
@@ -77,19 +77,19 @@ impl Filter {
     }
 }
 
-/// How a trace is looked at.
+/// The view of a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct View {
     /// The selected span, 16 hex digits.
     pub span: Option<String>,
-    /// Times as their makers' clocks said, rather than aligned.
+    /// Whether times are shown as recorded instead of aligned.
     pub raw: bool,
-    /// The range in view, as offsets from the start of the trace in nanoseconds; all of it if absent.
+    /// The visible range, as offsets from the start of the trace in nanoseconds; `None` for the whole trace.
     pub range_ns: Option<(u64, u64)>,
 }
 
 impl View {
-    /// From the parameters of an address; what cannot be read counts as absent.
+    /// Reads the view from the query parameters. An invalid parameter is ignored.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Self {
         let ns = |key: &str| get(key).and_then(|value| ms_to_ns(&value));
         Self {
@@ -99,7 +99,7 @@ impl View {
         }
     }
 
-    /// The query of the address, with its `?`; empty for the plain view. `from` and `to` are in milliseconds.
+    /// Returns the query string with its `?`; empty for the default view. `from` and `to` are in milliseconds.
     #[must_use]
     pub fn query(&self) -> String {
         let mut query = Query::default();
@@ -117,13 +117,13 @@ impl View {
     }
 }
 
-/// Whether an id is one of a trace: 32 hex digits, not all zero.
+/// Whether `id` is a trace id: 32 hex digits, not all zero.
 #[must_use]
 pub fn is_trace_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && id.bytes().any(|byte| byte != b'0')
 }
 
-/// A query that grows.
+/// A query string under construction.
 #[derive(Default)]
 struct Query {
     text: String,
@@ -138,7 +138,7 @@ impl Query {
     }
 }
 
-/// Percent-encodes all but the unreserved characters of RFC 3986.
+/// Percent-encodes every character that RFC 3986 does not list as unreserved.
 #[must_use]
 pub fn encode(text: &str) -> String {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -155,7 +155,7 @@ pub fn encode(text: &str) -> String {
     encoded
 }
 
-/// Exact, as decimal text: `12.345678`.
+/// Formats nanoseconds as exact decimal milliseconds: `12.345678`.
 fn ns_to_ms(ns: u64) -> String {
     let (whole, rest) = (ns / 1_000_000, ns % 1_000_000);
     if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:06}").trim_end_matches('0').to_owned() }
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The browser's half: what `URLSearchParams` makes of a query.
+    /// Reads a query parameter the way `URLSearchParams` does in the browser.
     fn get<'a>(query: &'a str) -> impl Fn(&str) -> Option<String> + 'a {
         move |key| {
             query.trim_start_matches('?').split('&').find_map(|pair| {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_views_have_plain_addresses() {
+    fn default_views_have_no_query() {
         assert_eq!(Filter::default().query(), "");
         assert_eq!(View::default().query(), "");
         assert_eq!(Filter::default().api(50, None), "/api/traces?limit=50");
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_counts_as_absent() {
+    fn invalid_parameters_are_ignored() {
         let view = View::read(get("?span=xyz&t=sideways&from=9&to=3"));
         assert_eq!(view, View::default());
         assert_eq!(Filter::read(get("?min_ms=-3&error=perhaps")), Filter::default());
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_summary_cannot_tell_is_left_open() {
+    fn a_filter_that_a_summary_cannot_decide_is_left_open() {
         let summary = TraceSummary {
             trace_id: "4bf92f3577b34da6a3ce929d0e0e4736".into(),
             root_name: "submit Crud".into(),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn trace_ids() {
+    fn only_32_hex_digits_are_a_trace_id() {
         assert!(is_trace_id("4bf92f3577b34da6a3ce929d0e0e4736"));
         assert!(!is_trace_id("00000000000000000000000000000000"));
         assert!(!is_trace_id("4bf92f3577b34da6a3ce929d0e0e473"));
@@ -250,14 +250,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_view_survives_its_address(span in prop::option::of("[0-9a-f]{16}"), raw: bool, from in 0_u64..1 << 50, width in prop::option::of(1_u64..1 << 50)) {
+        fn a_view_round_trips_through_its_query(span in prop::option::of("[0-9a-f]{16}"), raw: bool, from in 0_u64..1 << 50, width in prop::option::of(1_u64..1 << 50)) {
             let view = View { span, raw, range_ns: width.map(|width| (from, from + width)) };
             let query = view.query();
             prop_assert_eq!(View::read(get(&query)), view);
         }
 
         #[test]
-        fn a_filter_survives_its_address(text in "\\PC{0,20}", errors: bool, min_ms in prop::option::of(0.001_f64..1e9)) {
+        fn a_filter_round_trips_through_its_query(text in "\\PC{0,20}", errors: bool, min_ms in prop::option::of(0.001_f64..1e9)) {
             let filter = Filter { text: text.trim().to_owned(), errors, min_ms };
             let query = filter.query();
             prop_assert!(query.is_ascii());

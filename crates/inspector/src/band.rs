@@ -1,16 +1,16 @@
-//! The network inside a fetch span: what its attributes say, as bands between its ends.
+//! The network timing of a fetch span, read from its attributes and drawn as bands inside it.
 
 use throughline_context::keys;
 use throughline_inspector_api::{Attribute, AttributeValue};
 use throughline_timing::{Band, Method, Phase, format_estimate, format_ms};
 
-/// The CSS classes that give a band its colour and pattern.
+/// Returns the CSS classes that give a band its colour and pattern.
 #[must_use]
 pub fn class(band: Band) -> String {
     format!("band band-{}", band.as_str())
 }
 
-/// How a split of the network time was made, in words. The name of a method that is not known here is returned as it is.
+/// Describes how the network time was split. The name of an unknown method is returned unchanged.
 #[must_use]
 pub fn method_description(name: &str) -> &str {
     match Method::parse(name) {
@@ -19,36 +19,36 @@ pub fn method_description(name: &str) -> &str {
     }
 }
 
-/// One piece of a request.
+/// One phase of a request, with its position.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Segment {
-    /// What it is.
+    /// The phase.
     pub phase: Phase,
-    /// From the start of the span, milliseconds.
+    /// Its offset from the start of the span, in milliseconds.
     pub start_ms: f64,
-    /// Its length, milliseconds.
+    /// Its length, in milliseconds.
     pub ms: f64,
 }
 
-/// The network figures of a fetch span, milliseconds.
+/// The network figures of a fetch span, in milliseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figures {
-    /// Up and down together; measured.
+    /// Uplink and downlink together; measured.
     pub total_ms: f64,
-    /// Up; an estimate.
+    /// Uplink; an estimate.
     pub uplink_ms: f64,
-    /// Down; an estimate.
+    /// Downlink; an estimate.
     pub downlink_ms: f64,
     /// Half the width of the interval in which the uplink lies.
     pub error_ms: f64,
-    /// In the server, if it said so.
+    /// Time in the server, if the server reported it.
     pub server_ms: Option<f64>,
-    /// How the split came about.
+    /// The name of the method that split the total.
     pub method: String,
 }
 
 impl Figures {
-    /// The line beside the bar: `up 21±2 · 34 · down 20±2`.
+    /// Formats the label beside the bar: `up 21±2 · 34 · down 20±2`.
     #[must_use]
     pub fn line(&self) -> String {
         let up = format_estimate(self.uplink_ms, self.error_ms);
@@ -60,7 +60,7 @@ impl Figures {
     }
 }
 
-/// The pieces that a span's attributes tell of, in order; empty for a span without any.
+/// Reads the phases from a span's attributes, in order; empty if the span has none.
 #[must_use]
 pub fn segments(attributes: &[Attribute]) -> Vec<Segment> {
     let mut at = 0.0;
@@ -85,7 +85,7 @@ pub fn segments(attributes: &[Attribute]) -> Vec<Segment> {
     segments
 }
 
-/// The network figures that a span's attributes tell of.
+/// Reads the network figures from a span's attributes; `None` if one is missing.
 #[must_use]
 pub fn figures(attributes: &[Attribute]) -> Option<Figures> {
     let get = |key: &str| attributes.iter().find(|attribute| attribute.key == key);
@@ -124,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_touch_and_keep_their_order_whatever_the_order_of_the_attributes() {
+    fn segments_are_contiguous_and_in_phase_order() {
         let segments = segments(&[
             phase(Phase::Download, 3.0),
             phase(Phase::Server, 34.0),
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn every_phase_has_its_place() {
+    fn every_phase_becomes_a_segment() {
         for known in Phase::ALL {
             let drawn = segments(&[phase(known, 1.0)]);
             assert_eq!(drawn, [Segment { phase: known, start_ms: 0.0, ms: 1.0 }]);
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_say_the_line_beside_the_bar() {
+    fn figures_format_as_the_label_beside_the_bar() {
         let mut attributes = vec![
             double(keys::NETWORK_TOTAL_MS, 41.0),
             double(keys::NETWORK_UPLINK_MS, 21.2),

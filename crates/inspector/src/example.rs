@@ -1,14 +1,15 @@
-//! A command that makes a trace, for a list that is empty.
+//! A command that creates a trace, shown in an empty list.
 
-/// Where the receiver for the programs of its own machine listens by default.
+/// The default address of the receiver for programs on the same machine.
 pub const RECEIVER: &str = "http://127.0.0.1:4318";
 
-/// How long the span of the example lasts, nanoseconds.
+/// The duration of the example's span, in nanoseconds.
 const DURATION_NS: i64 = 84_000_000;
 
-/// A shell command that sends one span, which ends at `now_ns` (Unix nanoseconds), as OTLP/JSON to the receiver at this base URL.
+/// Returns a shell command that sends one span as OTLP/JSON to the receiver at this base URL. The span ends at `now_ns` (Unix
+/// nanoseconds).
 ///
-/// `random` becomes the trace id and the span id, neither of which may be zero.
+/// `random` becomes the trace id and the span id; a zero is replaced by one, because ids must not be zero.
 #[must_use]
 pub fn command(receiver: &str, now_ns: i64, random: [u64; 3]) -> String {
     let [high, low, span] = random.map(|word| word.max(1));

@@ -2,9 +2,9 @@
 
 use throughline_inspector_api::{Attribute, AttributeValue, Span};
 
-/// Whether a span says `needle` anywhere: name, service, ids, attributes, events, status. Case does not matter.
+/// Whether `needle` occurs in a span's name, service, id, attributes, events, or status message. Case is ignored.
 ///
-/// An empty needle is found nowhere.
+/// An empty needle matches nothing.
 #[must_use]
 pub fn matches(span: &Span, needle: &str) -> bool {
     let needle = needle.trim().to_lowercase();
@@ -22,13 +22,13 @@ pub fn matches(span: &Span, needle: &str) -> bool {
         })
 }
 
-/// Whether the key or the value of an attribute holds `needle`, which has to be in lower case.
+/// Whether the key or the value of an attribute contains `needle`, which must be lower case.
 #[must_use]
 pub fn attribute_matches(attribute: &Attribute, needle: &str) -> bool {
     attribute.key.to_lowercase().contains(needle) || text(&attribute.value).to_lowercase().contains(needle)
 }
 
-/// A value as one line of text.
+/// Formats a value as one line of text.
 #[must_use]
 pub fn text(value: &AttributeValue) -> String {
     match value {
@@ -49,7 +49,7 @@ pub fn text(value: &AttributeValue) -> String {
     }
 }
 
-/// The first index of `hits` (ascending) after `at`, or the first of all when there is none.
+/// Returns the first of `hits` (ascending) after `at`, and wraps around to the first hit.
 #[must_use]
 pub fn next(hits: &[usize], at: Option<usize>) -> Option<usize> {
     at.and_then(|at| hits.iter().find(|hit| **hit > at)).or(hits.first()).copied()
@@ -61,7 +61,7 @@ mod tests {
     use crate::model::tests::span;
 
     #[test]
-    fn everything_that_a_span_says_is_searched() {
+    fn all_texts_of_a_span_are_searched() {
         let mut span = span("1111111111111111", None, 0, 1);
         span.name = "POST /api/activities".into();
         span.attributes.push(Attribute {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn the_next_hit_goes_round() {
+    fn the_next_hit_wraps_around() {
         assert_eq!(next(&[2, 5, 9], None), Some(2));
         assert_eq!(next(&[2, 5, 9], Some(5)), Some(9));
         assert_eq!(next(&[2, 5, 9], Some(9)), Some(2));

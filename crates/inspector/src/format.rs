@@ -5,7 +5,7 @@ const MINUTE_MS: f64 = 60.0 * SECOND_MS;
 const HOUR_MS: f64 = 60.0 * MINUTE_MS;
 const DAY_MS: f64 = 24.0 * HOUR_MS;
 
-/// A length in nanoseconds with its unit, three significant digits: `12.3 µs`, `84 ms`, `1.23 s`, `2 min 05 s`.
+/// Formats a duration in nanoseconds with three significant digits and a unit: `12.3 µs`, `84 ms`, `1.23 s`, `2 min 05 s`.
 #[must_use]
 pub fn duration(ns: u64) -> String {
     let value = ns as f64;
@@ -27,7 +27,7 @@ pub fn duration(ns: u64) -> String {
     }
 }
 
-/// A length in milliseconds with its unit, as [`duration`]; `?` for what is no number.
+/// Formats a duration in milliseconds like [`duration`]; `?` if it is not finite.
 #[must_use]
 pub fn duration_ms(ms: f64) -> String {
     if !ms.is_finite() {
@@ -37,9 +37,9 @@ pub fn duration_ms(ms: f64) -> String {
     if ms < 0.0 && !text.starts_with("0 ") { format!("−{text}") } else { text }
 }
 
-/// How long ago `then_ms` was, both Unix milliseconds: `now`, `3 min`, `2 h`, `5 d`, `4 mo`, `2 y`.
+/// Formats how long ago `then_ms` was: `now`, `3 min`, `2 h`, `5 d`, `4 mo`, `2 y`. Both times are Unix milliseconds.
 ///
-/// A moment in the future is `now`: clocks differ a little.
+/// A time in the future is `now`, because clocks differ a little.
 #[must_use]
 pub fn ago(now_ms: f64, then_ms: f64) -> String {
     span_of_time(now_ms - then_ms).unwrap_or_else(|| "now".to_owned())
@@ -57,14 +57,14 @@ fn span_of_time(ms: f64) -> Option<String> {
     Some(format!("{:.0} {name}", (ms / unit_ms).round().max(1.0)))
 }
 
-/// A count with its noun: `1 span`, `20,000 spans`.
+/// Formats a count with its noun: `1 span`, `20,000 spans`.
 #[must_use]
 pub fn count(n: usize, noun: &str) -> String {
     let plural = if n == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", thousands(n))
 }
 
-/// A number with a comma at each thousand.
+/// Formats a number with thousands separators.
 #[must_use]
 pub fn thousands(n: usize) -> String {
     let digits = n.to_string();
@@ -88,7 +88,7 @@ fn significant(value: f64) -> String {
     }
 }
 
-/// Without the zeros that say nothing, and without a minus before a zero.
+/// Removes trailing zeros, and the minus sign of a zero.
 fn trim(text: &str) -> String {
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
@@ -100,7 +100,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn durations_take_the_unit_that_fits() {
+    fn durations_have_the_unit_that_fits() {
         for (ns, text) in [
             (0, "0 ns"),
             (999, "999 ns"),

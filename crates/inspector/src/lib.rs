@@ -1,6 +1,6 @@
-//! The layout of the inspector's pages, without a browser: trees, rows, bands, ticks, addresses and text.
+//! The layout of the inspector's pages, independent of a browser: trees, rows, bands, ticks, addresses and text.
 //!
-//! It is plain Rust and tested natively. The program of this package (`main.rs` and `web`) shows it with Leptos.
+//! The library is plain Rust and tested natively. The binary of this package (`main.rs` and `web`) renders it with Leptos.
 
 pub mod address;
 pub mod band;

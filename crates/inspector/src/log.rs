@@ -1,4 +1,4 @@
-//! Log records: which span they are shown with, and what is said of them.
+//! Log records: the span that each is shown with, and their texts.
 
 use std::collections::HashMap;
 
@@ -6,35 +6,35 @@ use throughline_inspector_api::{AttributeValue, LogRecord, Span};
 
 use crate::{find, format, model::Clock};
 
-/// OpenTelemetry's name for the event that tells of an exception.
+/// OpenTelemetry's name for an exception event.
 const EXCEPTION: &str = "exception";
-/// The least `SeverityNumber` that is an error.
+/// The lowest `SeverityNumber` of an error.
 const ERROR: u8 = 17;
 
-/// The records of a trace, by the span with which they are shown.
+/// The log records of a trace, grouped by the span they are shown with.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Logs {
-    /// As they came, by time.
+    /// The records in the order of the response, by time.
     pub records: Vec<LogRecord>,
-    /// For each span, its records.
+    /// The records of each span.
     of_span: Vec<Vec<usize>>,
-    /// Those that name no span, or one that is not in the trace.
+    /// The records that name no span, or one that is not in the trace.
     untied: Vec<usize>,
-    /// The span with which these are shown.
+    /// The span that untied records are shown with.
     root: Option<usize>,
 }
 
-/// How many records are shown with a span.
+/// The number of records shown with a span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// All of them.
+    /// All records.
     pub count: usize,
-    /// Those that tell of an error.
+    /// Records that report an error.
     pub errors: usize,
 }
 
 impl Logs {
-    /// `by_id` says which span has an id, `root` which stands for the trace.
+    /// Groups `records` by span. `by_id` maps span ids to indices; `root` is the span that represents the trace.
     pub(crate) fn new(
         records: Vec<LogRecord>,
         spans: &[Span],
@@ -52,17 +52,17 @@ impl Logs {
         Self { records, of_span, untied, root }
     }
 
-    /// The records that name a span.
+    /// Returns the records that name this span.
     pub fn tied(&self, span: usize) -> impl Iterator<Item = &LogRecord> {
         self.pick(self.of_span.get(span).map_or(&[], Vec::as_slice))
     }
 
-    /// The records that belong to no span of the trace, if that is where they are shown.
+    /// Returns the records that belong to no span of the trace, if `span` is the root, which they are shown with.
     pub fn untied(&self, span: usize) -> impl Iterator<Item = &LogRecord> {
         self.pick(if self.root == Some(span) { &self.untied } else { &[] })
     }
 
-    /// How many records are shown with a span; `None` for none.
+    /// Counts the records shown with a span; `None` if there are none.
     #[must_use]
     pub fn mark(&self, span: usize) -> Option<Mark> {
         let (mut count, mut errors) = (0, 0);
@@ -79,7 +79,7 @@ impl Logs {
 }
 
 impl Mark {
-    /// As a person would say it: `3 log records, 1 of them an error`.
+    /// Formats the counts: `3 log records, 1 of them an error`.
     #[must_use]
     pub fn words(self) -> String {
         let records = format::count(self.count, "log record");
@@ -94,13 +94,13 @@ impl Mark {
     }
 }
 
-/// Whether a record tells of an error.
+/// Whether a record reports an error.
 #[must_use]
 pub fn is_error(record: &LogRecord) -> bool {
     record.event_name == EXCEPTION || record.severity >= ERROR
 }
 
-/// How bad it is, in its maker's words or in OpenTelemetry's; empty if that was not said.
+/// Returns the severity as the sender wrote it, or OpenTelemetry's name for its number; empty if it is not set.
 #[must_use]
 pub fn severity_words(record: &LogRecord) -> &str {
     if !record.severity_text.is_empty() {
@@ -117,18 +117,18 @@ pub fn severity_words(record: &LogRecord) -> &str {
     }
 }
 
-/// The name of an event, or what is said.
+/// Returns the name of the event, or the body of a record that has none.
 #[must_use]
 pub fn title(record: &LogRecord) -> String {
     let title = if record.event_name.is_empty() { body(record) } else { record.event_name.clone() };
-    if title.is_empty() { "(nothing said)".to_owned() } else { title }
+    if title.is_empty() { "(no message)".to_owned() } else { title }
 }
 
-/// The body of a record as text; empty if it has none.
+/// Formats the body of a record as text; empty if it has none.
 #[must_use]
 pub fn body(record: &LogRecord) -> String {
     match &record.body {
-        // JSON shows the types of the parts.
+        // JSON keeps the types of the elements visible.
         AttributeValue::Array(_) | AttributeValue::Map(_) => {
             // infallible: a `serde_json::Value` has only strings as keys.
             serde_json::to_string_pretty(&json(&record.body)).unwrap_or_default()
@@ -142,7 +142,7 @@ fn json(value: &AttributeValue) -> serde_json::Value {
         AttributeValue::String(text) | AttributeValue::Bytes(text) => text.clone().into(),
         AttributeValue::Bool(truth) => (*truth).into(),
         AttributeValue::Int(number) => (*number).into(),
-        // What JSON has no number for is text.
+        // JSON has no NaN or infinity: those become text.
         AttributeValue::Double(number) => {
             serde_json::Number::from_f64(*number).map_or_else(|| number.to_string().into(), Into::into)
         }
@@ -152,7 +152,7 @@ fn json(value: &AttributeValue) -> serde_json::Value {
     }
 }
 
-/// Whether a record says `needle` anywhere: name, body, severity, service, attributes. `needle` has to be in lower case.
+/// Whether `needle` occurs in a record's name, body, severity, service, or attributes. `needle` must be lower case.
 #[must_use]
 pub fn matches(record: &LogRecord, needle: &str) -> bool {
     let has = |text: &str| text.to_lowercase().contains(needle);
@@ -163,13 +163,13 @@ pub fn matches(record: &LogRecord, needle: &str) -> bool {
         || any_attribute_matches(record, needle)
 }
 
-/// Whether one of its attributes does.
+/// Whether `needle` occurs in one of a record's attributes. `needle` must be lower case.
 #[must_use]
 pub fn any_attribute_matches(record: &LogRecord, needle: &str) -> bool {
     record.attributes.iter().any(|attribute| find::attribute_matches(attribute, needle))
 }
 
-/// When, Unix nanoseconds.
+/// Returns the time of a record, in Unix nanoseconds.
 #[must_use]
 pub fn time(record: &LogRecord, clock: Clock) -> i64 {
     let align = match clock {
@@ -233,7 +233,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn marks_in_words() {
+    fn marks_format_counts_of_records_and_errors() {
         for (count, errors, words) in [
             (1, 0, "1 log record"),
             (1, 1, "1 log record, an error"),
@@ -246,9 +246,9 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_it_is_called_and_what_it_says() {
+    fn titles_severities_and_bodies_are_formatted() {
         let mut log = record(None, "");
-        assert_eq!((title(&log).as_str(), severity_words(&log)), ("(nothing said)", ""));
+        assert_eq!((title(&log).as_str(), severity_words(&log)), ("(no message)", ""));
         log.body = AttributeValue::String("disk full".into());
         log.severity = 14;
         assert_eq!((title(&log).as_str(), severity_words(&log)), ("disk full", "warn"));
@@ -263,12 +263,12 @@ pub(crate) mod tests {
             },
             Attribute { key: "c".into(), value: AttributeValue::Double(f64::NAN) },
         ]);
-        let said: serde_json::Value = serde_json::from_str(&body(&log)).unwrap();
-        assert_eq!(said, serde_json::json!({"a": "1", "b": [1, null], "c": "NaN"}));
+        let shown: serde_json::Value = serde_json::from_str(&body(&log)).unwrap();
+        assert_eq!(shown, serde_json::json!({"a": "1", "b": [1, null], "c": "NaN"}));
     }
 
     #[test]
-    fn everything_that_it_says_is_searched() {
+    fn all_texts_of_a_record_are_searched() {
         let mut log = record(None, "Exception");
         log.severity = 17;
         log.body = AttributeValue::String("Index out of bounds".into());
@@ -281,7 +281,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn times_are_in_the_clock_that_is_asked_for() {
+    fn times_are_in_the_requested_clock() {
         let mut log = record(None, "a");
         (log.time_ns, log.align_ns) = (1_000, -400);
         assert_eq!((time(&log, Clock::Raw), time(&log, Clock::Aligned)), (1_000, 600));

@@ -1,4 +1,4 @@
-//! A trace as it is drawn: its tree, its services, its times, its network.
+//! The model of a trace that the page draws: tree, services, times, network.
 
 use std::collections::HashMap;
 
@@ -12,56 +12,56 @@ use crate::{
     tree::Tree,
 };
 
-/// Which clock times are shown in.
+/// The clock in which times are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// As each maker's clock said.
+    /// The clock that recorded each time.
     Raw,
-    /// In the clock of the trace's root.
+    /// The clock of the trace's root.
     Aligned,
 }
 
-/// What is drawn inside a fetch span.
+/// The network timing drawn inside a fetch span.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Network {
-    /// The pieces of the request.
+    /// The phases of the request.
     pub segments: Vec<Segment>,
-    /// The figures, where the server sent its times.
+    /// The figures, if the server sent its times.
     pub figures: Option<Figures>,
 }
 
-/// A trace and all that follows from it.
+/// A trace and everything derived from it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model {
-    /// 32 hex digits.
+    /// The trace id, 32 hex digits.
     pub trace_id: String,
-    /// As they came.
+    /// The spans, in the order of the response.
     pub spans: Vec<Span>,
-    /// Who is whose child.
+    /// The tree of the spans.
     pub tree: Tree,
     /// The spans from top to bottom with nothing folded.
     pub order: Vec<u32>,
-    /// For each span, its place in `order`.
+    /// The position of each span in `order`.
     pub rank: Vec<usize>,
-    /// In order of first appearance.
+    /// The services, in order of first appearance.
     pub services: Vec<String>,
-    /// For each span, the index of its service.
+    /// The index of each span's service.
     pub service_of: Vec<usize>,
-    /// For each span, what is drawn inside it.
+    /// The network timing of each span.
     pub network: Vec<Network>,
-    /// The sum of the measured network times, milliseconds, where there is any.
+    /// The sum of the measured network times, in milliseconds, if there is any.
     pub network_ms: Option<f64>,
-    /// What was said in its course.
+    /// The log records of the trace.
     pub logs: Logs,
-    /// How many spans have failed.
+    /// The number of failed spans.
     pub errors: usize,
-    /// `user.id` or else `app.user_id`, where a span carries one.
+    /// `user.id`, or else `app.user_id`, if a span has one.
     pub user: Option<String>,
     by_id: HashMap<String, usize>,
 }
 
 impl Model {
-    /// All that follows from `trace`.
+    /// Builds the model of `trace`.
     #[must_use]
     pub fn new(trace: Trace) -> Self {
         let Trace { trace_id, spans, logs } = trace;
@@ -97,7 +97,7 @@ impl Model {
             .collect();
         let network_ms =
             network.iter().filter_map(|network| Some(network.figures.as_ref()?.total_ms)).reduce(|a, b| a + b);
-        // As the list has it: of the earliest span that says it.
+        // As in the list: the user of the earliest span that has one.
         let users = spans.iter().filter_map(|span| Some((span.start_ns, &span.span_id, user_of(span)?)));
         let user = users.min_by_key(|(start_ns, span_id, _)| (*start_ns, *span_id)).map(|(_, _, user)| user);
         let errors = spans.iter().filter(|span| is_error(span)).count();
@@ -118,31 +118,31 @@ impl Model {
         }
     }
 
-    /// The span that names the trace: the first root that has no parent, or the first root of all.
+    /// Returns the span that names the trace: the first root without a parent id, or else the first root.
     #[must_use]
     pub fn root(&self) -> Option<&Span> {
         root_of(&self.tree, &self.spans).and_then(|root| self.spans.get(root))
     }
 
-    /// Start and end of a span, Unix nanoseconds.
+    /// Returns the start and the end of a span, in Unix nanoseconds.
     #[must_use]
     pub fn times(&self, span: usize, clock: Clock) -> (i64, i64) {
         self.spans.get(span).map_or((0, 0), |span| times(span, clock))
     }
 
-    /// From the first start to the last end.
+    /// Returns the time from the first start to the last end.
     #[must_use]
     pub fn window(&self, clock: Clock) -> Window {
         Window::around(self.spans.iter().map(|span| times(span, clock)))
     }
 
-    /// The index of a span.
+    /// Returns the index of a span.
     #[must_use]
     pub fn position(&self, span_id: &str) -> Option<usize> {
         self.by_id.get(span_id).copied()
     }
 
-    /// What to know about a span before believing it, in words.
+    /// Returns the warnings about a span, as sentences.
     #[must_use]
     pub fn warnings(&self, span: usize) -> Vec<&'static str> {
         let Some(span) = self.spans.get(span) else { return Vec::new() };
@@ -160,7 +160,7 @@ fn root_of(tree: &Tree, spans: &[Span]) -> Option<usize> {
     roots().find(has_no_parent).or_else(|| roots().next())
 }
 
-/// Who acted, as text: [`keys::USER_IDS`].
+/// Returns the user of a span as text, from [`keys::USER_IDS`].
 fn user_of(span: &Span) -> Option<String> {
     keys::USER_IDS.iter().find_map(|key| match &span.attributes.iter().find(|attribute| attribute.key == *key)?.value {
         AttributeValue::String(user) if !user.is_empty() => Some(user.clone()),
@@ -169,7 +169,7 @@ fn user_of(span: &Span) -> Option<String> {
     })
 }
 
-/// Start and end of a span, Unix nanoseconds; the end is never before the start.
+/// Returns the start and the end of a span, in Unix nanoseconds; the end is never before the start.
 #[must_use]
 pub fn times(span: &Span, clock: Clock) -> (i64, i64) {
     let align = match clock {
@@ -180,25 +180,25 @@ pub fn times(span: &Span, clock: Clock) -> (i64, i64) {
     (start, start.saturating_add_unsigned(span.duration_ns))
 }
 
-/// Whether a span has failed.
+/// Whether a span failed.
 #[must_use]
 pub fn is_error(span: &Span) -> bool {
     span.status == StatusCode::Error
 }
 
-/// A warning as a sentence.
+/// Returns a warning as a sentence.
 #[must_use]
 pub const fn warning_words(warning: Warning) -> &'static str {
     match warning {
-        Warning::Orphan => "Orphan: its parent has not arrived.",
+        Warning::Orphan => "Orphan: the parent span has not arrived.",
         Warning::ClockInconsistent => {
-            "Clock inconsistent: it ends before it starts, or its clock is far from the time it was received."
+            "Clock inconsistent: the span ends before it starts, or its end is far from the time it was received."
         }
-        Warning::UnverifiedJoin => "Unverified join: after alignment it does not fit inside the fetch that claims it.",
+        Warning::UnverifiedJoin => "Unverified join: after alignment, the span does not fit inside its fetch span.",
     }
 }
 
-/// The kind of a span in a word.
+/// Returns the name of a span kind.
 #[must_use]
 pub const fn kind_words(kind: SpanKind) -> &'static str {
     match kind {
@@ -259,16 +259,16 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_user_is_opentelemetrys_or_else_our_own_of_the_earliest_span() {
-        let said = |key: &str, value| vec![Attribute { key: key.into(), value }];
+    fn the_user_is_that_of_the_earliest_span_and_user_id_wins() {
+        let user = |key: &str, value| vec![Attribute { key: key.into(), value }];
         let text = |text: &str| AttributeValue::String(text.into());
         let mut spans = vec![span("a", None, 2, 9), span("b", Some("a"), 1, 5), span("c", Some("b"), 0, 1)];
-        spans[0].attributes = said("user.id", text("late"));
-        spans[1].attributes = [said(keys::APP_USER_ID, text("yuki")), said("user.id", text("u-4711"))].concat();
+        spans[0].attributes = user("user.id", text("late"));
+        spans[1].attributes = [user(keys::APP_USER_ID, text("yuki")), user("user.id", text("u-4711"))].concat();
         assert_eq!(model(spans.clone()).user.as_deref(), Some("u-4711"));
-        spans[1].attributes = [said("user.id", text("")), said(keys::APP_USER_ID, text("yuki"))].concat();
+        spans[1].attributes = [user("user.id", text("")), user(keys::APP_USER_ID, text("yuki"))].concat();
         assert_eq!(model(spans.clone()).user.as_deref(), Some("yuki"));
-        spans[2].attributes = said("user.id", AttributeValue::Int(7));
+        spans[2].attributes = user("user.id", AttributeValue::Int(7));
         assert_eq!(model(spans).user.as_deref(), Some("7"));
     }
 
@@ -289,7 +289,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn network_times_add_up_and_a_trace_without_any_says_none() {
+    fn network_times_add_up_and_are_none_for_a_trace_without_any() {
         let mut fetch = span("a", None, 0, 100);
         fetch.kind = SpanKind::Client;
         for (key, value) in [
@@ -307,7 +307,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_duplicate_is_said_in_words() {
+    fn a_duplicate_has_a_warning() {
         let model = model(vec![span("a", None, 0, 1), span("a", None, 0, 1)]);
         assert!(model.warnings(1)[0].starts_with("Duplicate"));
     }

@@ -1,21 +1,21 @@
-//! The state of the sinks in words.
+//! The state of the sinks as text.
 
 use throughline_inspector_api::{Sink, SinkState};
 
 use crate::format;
 
-/// How something has to be taken.
+/// The urgency of a sink's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tone {
-    /// All is well.
+    /// Nothing to do.
     Good,
-    /// Something is under way.
+    /// Work is in progress.
     Busy,
-    /// Somebody should look.
+    /// Somebody should look into it.
     Bad,
 }
 
-/// How a sink has to be taken. An upstream that takes no log records or data points is no reason to worry.
+/// Returns the urgency of a sink's state. An upstream that does not accept log records or data points is fine.
 #[must_use]
 pub fn tone(sink: &Sink) -> Tone {
     match sink.state {
@@ -25,60 +25,60 @@ pub fn tone(sink: &Sink) -> Tone {
     }
 }
 
-/// What a sink is doing; `now_ms` is Unix milliseconds.
+/// Describes what a sink is doing; `now_ms` is Unix milliseconds.
 #[must_use]
 pub fn state(sink: &Sink, now_ms: f64) -> String {
     match sink.state {
         SinkState::Idle => "up to date".to_owned(),
-        SinkState::Sampling => "waits until traces are complete".to_owned(),
+        SinkState::Sampling => "waiting for traces to complete".to_owned(),
         SinkState::Delivering => "delivering".to_owned(),
-        SinkState::Backoff => format!("not taken, {}", again(sink, now_ms)),
-        SinkState::Stopped => "stopped: the key is refused".to_owned(),
-        SinkState::Absent => "the upstream has no address for these".to_owned(),
+        SinkState::Backoff => format!("delivery failed, {}", again(sink, now_ms)),
+        SinkState::Stopped => "stopped: the key was rejected".to_owned(),
+        SinkState::Absent => "no endpoint at the upstream".to_owned(),
     }
 }
 
 fn again(sink: &Sink, now_ms: f64) -> String {
     let wait_s = sink.next_attempt_ns.map_or(0.0, |next_ns| (next_ns as f64 / 1e6 - now_ms) / 1e3);
     if wait_s < 1.0 {
-        "trying again now".to_owned()
+        "retrying now".to_owned()
     } else {
-        format!("trying again in {}", format::duration((wait_s.round() * 1e9) as u64))
+        format!("retrying in {}", format::duration((wait_s.round() * 1e9) as u64))
     }
 }
 
-/// How long the oldest of those that wait has been waiting; empty where none waits.
+/// Formats the age of the oldest waiting record; empty if none is waiting.
 #[must_use]
 pub fn oldest(sink: &Sink, now_ms: f64) -> String {
     sink.oldest_ns.filter(|_| sink.waiting > 0).map_or_else(String::new, |ns| format::ago(now_ms, ns as f64 / 1e6))
 }
 
-/// All sinks in one line, and how it has to be taken; `None` where there are none.
+/// Summarizes all sinks in one line, with its urgency; `None` if there are none.
 #[must_use]
 pub fn headline(sinks: &[Sink], now_ms: f64) -> Option<(String, Tone)> {
-    // Of equals the first: it is the one that people named first.
+    // `rev`, because `max_by_key` returns the last of equal sinks: the first in the settings wins.
     let worst = sinks.iter().rev().max_by_key(|sink| tone(sink))?;
     let tone = tone(worst);
     let sum = |of: fn(&Sink) -> u64| sinks.iter().map(of).fold(0, u64::saturating_add);
-    let refused = match sum(|sink| sink.rejected) {
+    let rejected = match sum(|sink| sink.rejected) {
         0 => String::new(),
-        refused => format!(" · {} refused", number(refused)),
+        rejected => format!(" · {} rejected", number(rejected)),
     };
     let lost = match sum(|sink| sink.lost) {
         0 => String::new(),
         lost => format!(" · {} lost", number(lost)),
     };
     let text = match tone {
-        Tone::Good => format!("up to date · {} delivered{refused}{lost}", number(sum(|sink| sink.delivered))),
+        Tone::Good => format!("up to date · {} delivered{rejected}{lost}", number(sum(|sink| sink.delivered))),
         Tone::Busy | Tone::Bad => {
             let (name, state) = (&worst.name, state(worst, now_ms));
-            format!("{name}: {state} · {} waiting{refused}{lost}", number(worst.waiting))
+            format!("{name}: {state} · {} waiting{rejected}{lost}", number(worst.waiting))
         }
     };
     Some((text, tone))
 }
 
-/// A count with a comma at each thousand.
+/// Formats a count with thousands separators.
 #[must_use]
 pub fn number(n: u64) -> String {
     format::thousands(usize::try_from(n).unwrap_or(usize::MAX))
@@ -109,32 +109,32 @@ mod tests {
     fn the_worst_sink_makes_the_headline() {
         assert_eq!(headline(&[], 0.0), None);
         let (good, absent) = (sink("a", SinkState::Idle), sink("a/logs", SinkState::Absent));
-        let said = headline(&[good.clone(), absent.clone()], 0.0);
-        assert_eq!(said, Some(("up to date · 2,400 delivered".to_owned(), Tone::Good)));
+        let line = headline(&[good.clone(), absent.clone()], 0.0);
+        assert_eq!(line, Some(("up to date · 2,400 delivered".to_owned(), Tone::Good)));
         let mut refusing = good.clone();
         refusing.rejected = 3;
         refusing.lost = 7;
-        let said = headline(&[refusing, absent], 0.0);
-        assert_eq!(said.unwrap().0, "up to date · 2,400 delivered · 3 refused · 7 lost");
+        let line = headline(&[refusing, absent], 0.0);
+        assert_eq!(line.unwrap().0, "up to date · 2,400 delivered · 3 rejected · 7 lost");
 
         let mut stopped = sink("b", SinkState::Stopped);
         stopped.waiting = 12_345;
-        let said = headline(&[good, sink("c", SinkState::Delivering), stopped, sink("d", SinkState::Backoff)], 0.0);
-        assert_eq!(said, Some(("b: stopped: the key is refused · 12,345 waiting".to_owned(), Tone::Bad)));
+        let line = headline(&[good, sink("c", SinkState::Delivering), stopped, sink("d", SinkState::Backoff)], 0.0);
+        assert_eq!(line, Some(("b: stopped: the key was rejected · 12,345 waiting".to_owned(), Tone::Bad)));
     }
 
     #[test]
-    fn the_next_attempt_is_told_in_seconds() {
+    fn the_next_attempt_is_shown_in_seconds() {
         let mut sink = sink("a", SinkState::Backoff);
-        assert_eq!(state(&sink, 0.0), "not taken, trying again now");
+        assert_eq!(state(&sink, 0.0), "delivery failed, retrying now");
         sink.next_attempt_ns = Some(100_000_000_000);
-        assert_eq!(state(&sink, 88_100.0), "not taken, trying again in 12 s");
-        assert_eq!(state(&sink, 100_000.0), "not taken, trying again now");
-        assert_eq!(state(&sink, -500_000.0), "not taken, trying again in 10 min 00 s");
+        assert_eq!(state(&sink, 88_100.0), "delivery failed, retrying in 12 s");
+        assert_eq!(state(&sink, 100_000.0), "delivery failed, retrying now");
+        assert_eq!(state(&sink, -500_000.0), "delivery failed, retrying in 10 min 00 s");
     }
 
     #[test]
-    fn only_what_waits_has_an_age() {
+    fn only_waiting_records_have_an_age() {
         let mut sink = sink("a", SinkState::Backoff);
         sink.oldest_ns = Some(1_000_000_000);
         assert_eq!(oldest(&sink, 7_200_000.0), "");

@@ -1,36 +1,36 @@
-//! The time axis: a window on a trace, the places of bars in it, and its ticks.
+//! The time axis: a window on a trace, the positions of bars in it, and its ticks.
 //!
-//! Instants are `i64` nanoseconds; places are per cent of the window's width.
+//! Times are `i64` nanoseconds; positions are percentages of the window's width.
 
 use crate::format;
 
-/// A range of time; its end is always after its start.
+/// A time range whose end is always after its start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     start_ns: i64,
     end_ns: i64,
 }
 
-/// The place of a bar in a window, in per cent of its width.
+/// The position of a bar in a window, in percent of its width.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bar {
-    /// From the left edge.
+    /// The distance from the left edge.
     pub left: f64,
-    /// Its width; 0 for an instant.
+    /// The width; 0 for an instant.
     pub width: f64,
 }
 
-/// A line of the axis.
+/// A tick of the axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
-    /// From the left edge, per cent.
+    /// The distance from the left edge, in percent.
     pub left: f64,
     /// The time since the start of the trace, with its unit.
     pub label: String,
 }
 
 impl Window {
-    /// From `start_ns` to `end_ns`, at least a microsecond long.
+    /// Creates a window from `start_ns` to `end_ns`, at least a microsecond long.
     #[must_use]
     pub fn new(start_ns: i64, end_ns: i64) -> Self {
         const SHORTEST_NS: i64 = 1_000;
@@ -38,7 +38,7 @@ impl Window {
         Self { start_ns, end_ns: end_ns.max(start_ns + SHORTEST_NS) }
     }
 
-    /// The window around all of the intervals (start, end); the first microsecond of 1970 around none.
+    /// Returns the window around all intervals (start, end); the first microsecond of 1970 if there are none.
     pub fn around(intervals: impl IntoIterator<Item = (i64, i64)>) -> Self {
         let (start, end) = intervals
             .into_iter()
@@ -46,47 +46,47 @@ impl Window {
         if start > end { Self::new(0, 0) } else { Self::new(start, end) }
     }
 
-    /// Its start.
+    /// Returns the start, in nanoseconds.
     #[must_use]
     pub const fn start_ns(&self) -> i64 {
         self.start_ns
     }
 
-    /// Its end.
+    /// Returns the end, in nanoseconds.
     #[must_use]
     pub const fn end_ns(&self) -> i64 {
         self.end_ns
     }
 
-    /// Its length in nanoseconds.
+    /// Returns the length, in nanoseconds.
     #[must_use]
     pub const fn width_ns(&self) -> u64 {
         self.end_ns.abs_diff(self.start_ns)
     }
 
-    /// The part of this window between two offsets from its start, nanoseconds, in either order.
+    /// Returns the part of this window between two offsets from its start, in nanoseconds and in either order.
     #[must_use]
     pub fn part(&self, from_ns: u64, to_ns: u64) -> Self {
         let at = |offset: u64| self.start_ns.saturating_add_unsigned(offset.min(self.width_ns()));
         Self::new(at(from_ns.min(to_ns)), at(from_ns.max(to_ns)))
     }
 
-    /// The instant at a fraction (0 to 1) of the width, as an offset from the start in nanoseconds.
+    /// Converts a fraction (0 to 1) of the width to an offset from the start, in nanoseconds.
     #[must_use]
     pub fn offset_at(&self, fraction: f64) -> u64 {
         (fraction.clamp(0.0, 1.0) * self.width_ns() as f64).round() as u64
     }
 
-    /// Where an instant stands; below 0 or over 100 outside the window.
+    /// Returns the position of an instant in percent; below 0 or above 100 outside the window.
     #[must_use]
     pub fn percent(&self, at_ns: i64) -> f64 {
         let offset = at_ns as f64 - self.start_ns as f64;
-        // The difference of two large numbers loses the nanoseconds that the integers still have.
+        // The difference of two large floats loses nanoseconds, which the integers keep.
         let exact = at_ns.checked_sub(self.start_ns).map_or(offset, |offset| offset as f64);
         100.0 * exact / self.width_ns() as f64
     }
 
-    /// The place of an interval, clipped to the window; `None` where it lies outside.
+    /// Returns the position of an interval, clipped to the window; `None` if it lies outside.
     #[must_use]
     pub fn bar(&self, start_ns: i64, end_ns: i64) -> Option<Bar> {
         let end_ns = end_ns.max(start_ns);
@@ -98,7 +98,7 @@ impl Window {
         Some(Bar { left, width: (right - left).max(0.0) })
     }
 
-    /// About `most` ticks, at most one more, at round times since `origin_ns`, the start of the trace.
+    /// Returns about `most` ticks, at most one more, at round times since `origin_ns`, the start of the trace.
     #[must_use]
     pub fn ticks(&self, origin_ns: i64, most: usize) -> Vec<Tick> {
         let most = most.max(1) as u64;
@@ -115,7 +115,7 @@ impl Window {
     }
 }
 
-/// The smallest of 1, 2, 5, 10, 20, 50, … that is not smaller.
+/// Returns the smallest of 1, 2, 5, 10, 20, 50, … that is at least `ns`.
 fn round_up_to_1_2_5(ns: u64) -> u64 {
     let mut power = 1_u64;
     loop {
@@ -131,7 +131,7 @@ fn round_up_to_1_2_5(ns: u64) -> u64 {
     }
 }
 
-/// All the digits that tell neighbouring ticks apart, unlike a duration's three.
+/// Formats a tick with enough digits to distinguish it from its neighbours; a duration has only three.
 fn tick_label(offset_ns: u64, step_ns: u64) -> String {
     let (unit_ns, unit) = match offset_ns.max(step_ns) {
         ns if ns < 1_000 => (1, "ns"),
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_around_nothing_is_still_a_window() {
+    fn a_window_around_nothing_is_not_empty() {
         assert!(Window::around([]).width_ns() > 0);
         assert!(Window::around([(5, 5)]).width_ns() > 0);
     }

@@ -1,11 +1,11 @@
-//! The tree of a trace, from spans that name their parents.
+//! The tree of a trace, built from the parent ids of its spans.
 //!
-//! The spans come from anywhere, so a parent may be missing (the span is then a root), named twice (the first
-//! one counts), or part of a circle (which is cut at its first span).
+//! Spans are untrusted input: a parent may be missing (the span is then a root), its id may occur twice (the first span
+//! counts), and spans may form a cycle (which is cut at its first span).
 
 use std::collections::HashMap;
 
-/// Who is whose child. Spans are named by their index.
+/// The parents and children of spans, which are identified by index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tree {
     parents: Vec<Option<u32>>,
@@ -17,22 +17,22 @@ pub struct Tree {
 /// One visible line of a tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// Index of the span.
+    /// The index of the span.
     pub span: u32,
-    /// How deep it stands; a root is 0.
+    /// The depth in the tree; 0 for a root.
     pub depth: u32,
-    /// How many spans stand below it, folded or not.
+    /// The number of descendants, folded or not.
     pub descendants: u32,
-    /// Whether they are hidden.
+    /// Whether the descendants are hidden.
     pub folded: bool,
-    /// Its place among its siblings, from 1.
+    /// The position among its siblings, from 1.
     pub position: u32,
-    /// How many siblings there are, itself included.
+    /// The number of siblings, including the span itself.
     pub siblings: u32,
 }
 
 impl Tree {
-    /// The tree of spans given as (id, id of the parent), children in the order given.
+    /// Builds the tree from pairs of a span id and a parent id. Children keep the order of the input.
     pub fn new<'a>(spans: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Self {
         let spans: Vec<_> = spans.into_iter().collect();
         let mut by_id = HashMap::with_capacity(spans.len());
@@ -41,7 +41,7 @@ impl Tree {
         }
         let mut parents: Vec<Option<u32>> =
             spans.iter().map(|(_, parent)| parent.and_then(|id| by_id.get(id).copied())).collect();
-        cut_circles(&mut parents);
+        cut_cycles(&mut parents);
 
         let mut children = vec![Vec::new(); parents.len()];
         let mut roots = Vec::new();
@@ -52,7 +52,7 @@ impl Tree {
             }
         }
         let mut tree = Self { descendants: vec![0; parents.len()], parents, children, roots };
-        // Children come after their parents in this order, so backwards every count is complete when it is used.
+        // Parents precede their children in this order, so in reverse every count is complete when it is used.
         let order: Vec<u32> = tree.rows(|_| false).iter().map(|row| row.span).collect();
         for span in order.into_iter().rev() {
             if let Some(parent) = tree.parents[span as usize] {
@@ -62,28 +62,28 @@ impl Tree {
         tree
     }
 
-    /// The parent of a span, if it has arrived.
+    /// Returns the parent of a span, if it has arrived.
     #[must_use]
     pub fn parent(&self, span: u32) -> Option<u32> {
         self.parents.get(span as usize).copied().flatten()
     }
 
-    /// The spans without a parent that has arrived.
+    /// Returns the spans without a parent, or whose parent has not arrived.
     #[must_use]
     pub fn roots(&self) -> &[u32] {
         &self.roots
     }
 
-    /// The children of a span.
+    /// Returns the children of a span.
     #[must_use]
     pub fn children(&self, span: u32) -> &[u32] {
         self.children.get(span as usize).map_or(&[], Vec::as_slice)
     }
 
-    /// The visible lines from top to bottom: what stands below a folded span is left out.
+    /// Returns the visible rows from top to bottom, without the descendants of folded spans.
     pub fn rows(&self, folded: impl Fn(u32) -> bool) -> Vec<Row> {
         let mut rows = Vec::with_capacity(self.parents.len());
-        // A stack of lists still to be walked, not recursion: a trace may be as deep as it is long.
+        // An explicit stack instead of recursion: a trace may be as deep as it has spans.
         let mut stack: Vec<(&[u32], usize)> = vec![(&self.roots, 0)];
         while let Some((siblings, next)) = stack.last_mut() {
             let Some(&span) = siblings.get(*next) else {
@@ -110,10 +110,10 @@ impl Tree {
     }
 }
 
-/// Makes the first span of every circle a root.
-fn cut_circles(parents: &mut [Option<u32>]) {
+/// Makes the first span of every cycle a root.
+fn cut_cycles(parents: &mut [Option<u32>]) {
     const UNSEEN: u32 = 0;
-    // For each span, the walk that first came by, counted from 1.
+    // The number of the walk that first visited each span, from 1.
     let mut seen = vec![UNSEEN; parents.len()];
     for (start, walk) in (0..parents.len()).zip(1_u32..) {
         let mut at = start;
@@ -125,7 +125,7 @@ fn cut_circles(parents: &mut [Option<u32>]) {
             }
         }
         if seen[at] == walk && parents[at].is_some() {
-            // `at` lies on a circle that this walk has just closed.
+            // `at` is part of a cycle that this walk has just closed.
             let (mut first, mut on) = (at, parents[at].map_or(at, |parent| parent as usize));
             while on != at {
                 first = first.min(on);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plain_trace() {
+    fn children_are_below_their_parents_and_fold_with_them() {
         let tree = Tree::new([("a", None), ("b", Some("a")), ("c", Some("b")), ("d", Some("a"))]);
         assert_eq!(shape(&tree), [(0, 0), (1, 1), (2, 2), (3, 1)]);
         let folded: Vec<_> =
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn circles_are_cut_at_their_first_span() {
+    fn cycles_are_cut_at_their_first_span() {
         let tree = Tree::new([("a", Some("a"))]);
         assert_eq!(shape(&tree), [(0, 0)]);
         let tree =
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_comes_twice_is_listed_twice() {
+    fn a_duplicate_id_is_listed_twice() {
         let tree = Tree::new([("a", None), ("a", None), ("b", Some("a"))]);
         assert_eq!(shape(&tree), [(0, 0), (2, 1), (1, 0)]);
     }
@@ -187,7 +187,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_span_has_exactly_one_place(parents in prop::collection::vec(prop::option::of(0_usize..60), 0..60), folded in any::<u64>()) {
+        fn every_span_has_exactly_one_row(parents in prop::collection::vec(prop::option::of(0_usize..60), 0..60), folded in any::<u64>()) {
             let ids: Vec<String> = (0..60).map(|i| format!("s{i}")).collect();
             let tree = Tree::new(parents.iter().enumerate().map(|(i, parent)| (ids[i].as_str(), parent.map(|p| ids[p].as_str()))));
             let rows = tree.rows(|_| false);

@@ -1,10 +1,10 @@
-//! Which rows of a long list are in view. Only those are rendered.
+//! The rows of a long list that are in view; only those are rendered.
 
 use std::ops::Range;
 
-/// The rows to render: those in view and `margin` more on either side.
+/// Returns the rows to render: those in view and `margin` more on either side.
 ///
-/// All lengths are CSS pixels; `row` is the height of one row and has to be positive.
+/// All lengths are CSS pixels; `row` is the height of one row and must be positive.
 #[must_use]
 pub fn visible(scroll_top: f64, height: f64, row: f64, count: usize, margin: usize) -> Range<usize> {
     let first = (scroll_top.max(0.0) / row).floor() as usize;
@@ -13,7 +13,7 @@ pub fn visible(scroll_top: f64, height: f64, row: f64, count: usize, margin: usi
     first.saturating_sub(margin).min(end)..end
 }
 
-/// Where to scroll so that a row is wholly in view; `None` where it is already.
+/// Returns the scroll position that brings a row fully into view; `None` if it is already.
 #[must_use]
 pub fn reveal(index: usize, scroll_top: f64, height: f64, row: f64) -> Option<f64> {
     let top = index as f64 * row;
@@ -32,19 +32,19 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_short_list_is_rendered_whole() {
+    fn a_short_list_is_rendered_completely() {
         assert_eq!(visible(0.0, 500.0, 28.0, 3, 8), 0..3);
         assert_eq!(visible(0.0, 500.0, 28.0, 0, 8), 0..0);
     }
 
     #[test]
-    fn scrolled_past_the_end_nothing_breaks() {
+    fn scrolling_past_the_end_renders_nothing() {
         assert_eq!(visible(1e9, 500.0, 28.0, 20, 4), 20..20);
     }
 
     proptest! {
         #[test]
-        fn what_is_in_view_is_rendered_and_little_more(
+        fn rows_in_view_are_rendered_and_few_others(
             scroll in 0.0_f64..1e6, height in 0.0_f64..3000.0, count in 0_usize..50_000, margin in 0_usize..20, row in 0_usize..50_000,
         ) {
             let range = visible(scroll, height, 28.0, count, margin);

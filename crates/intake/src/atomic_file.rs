@@ -1,4 +1,4 @@
-//! Small files that are there whole or not at all, readable by their owner only (mode 0600 on Unix).
+//! Small files that are written atomically and are readable by their owner only (mode 0600 on Unix).
 
 use std::{
     fs::File,
@@ -8,31 +8,33 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-/// Writes `bytes` to the file at `path`, in the place of what was there. After a power cut, it is the old file or the new one.
+/// Writes `bytes` to the file at `path` and replaces an existing one. After a power cut, the file has either the old or
+/// the new content.
 ///
 /// # Errors
-/// The directory is missing, or a file in it cannot be written, synced or renamed. The file at `path` is then what it was.
+/// Returns an error if the directory does not exist, or if a file in it cannot be written, synced or renamed. The file
+/// at `path` is then unchanged.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    written(path, bytes)?.persist(path).map_err(|error| error.error)?;
+    write_temporary(path, bytes)?.persist(path).map_err(|error| error.error)?;
     sync_dir(parent(path))
 }
 
-/// Writes `bytes` to a new file at `path`; one that is there already stays as it is.
+/// Writes `bytes` to a new file at `path`; an existing file is left unchanged.
 ///
 /// # Errors
-/// As [`replace`].
+/// The same as for [`replace`].
 pub(crate) fn create(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    match written(path, bytes)?.persist_noclobber(path) {
+    match write_temporary(path, bytes)?.persist_noclobber(path) {
         Ok(_) => {}
         Err(error) if error.error.kind() == ErrorKind::AlreadyExists => return Ok(()),
-        // The file system has neither a rename that keeps what is there nor hard links.
+        // The file system supports neither a rename without overwriting nor hard links.
         Err(error) => drop(error.file.persist(path).map_err(|error| error.error)?),
     }
     sync_dir(parent(path))
 }
 
-/// A file with a name of its own beside `path`, written and synced. It is removed when it is dropped.
-fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
+/// Writes and syncs a temporary file in the directory of `path`. The file is removed when the handle is dropped.
+fn write_temporary(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let mut prefix = path.file_name().ok_or(ErrorKind::InvalidInput)?.to_owned();
     prefix.push(".");
     let mut file = tempfile::Builder::new().prefix(&prefix).tempfile_in(parent(path))?;
@@ -41,7 +43,7 @@ fn written(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     Ok(file)
 }
 
-/// The directory of a file that has a name.
+/// Returns the directory of a file.
 fn parent(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -49,14 +51,14 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-/// Makes a new name survive a power cut.
+/// Syncs a directory, so that a new file name survives a power cut.
 fn sync_dir(dir: &Path) -> io::Result<()> {
     if !cfg!(unix) {
-        // Elsewhere a directory cannot be opened.
+        // Other systems cannot open a directory.
         return Ok(());
     }
     match File::open(dir).and_then(|dir| dir.sync_all()) {
-        // There are file systems that cannot sync a directory; the file itself is written.
+        // Some file systems cannot sync a directory; the file itself is written.
         Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported) => Ok(()),
         synced => synced,
     }
@@ -72,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_new_content_is_there_and_nothing_else() {
+    fn replace_overwrites_and_leaves_no_other_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.key");
         replace(&path, b"old").unwrap();
@@ -82,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_there_is_kept_by_create() {
+    fn create_keeps_an_existing_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.key");
         create(&path, b"first").unwrap();
@@ -92,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_leaves_nothing_behind() {
+    fn a_failed_replace_leaves_no_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.key");
         fs::create_dir(&path).unwrap();
@@ -103,7 +105,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_its_owner_can_read_it() {
+    fn the_file_is_readable_by_its_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a.key");

@@ -1,4 +1,4 @@
-//! Reading a body: capped as it arrives and as it is decompressed, in bounded time and memory.
+//! Reads request bodies in bounded time and memory: sizes are limited on the wire and after decompression.
 
 mod inflate;
 
@@ -16,17 +16,17 @@ use tokio::{
     time::{Duration, Instant},
 };
 
-/// The unit in which memory is quarantined.
+/// The unit in which memory is reserved.
 const PAGE_BYTES: usize = 1024;
 const SMALLEST_BUFFER: usize = 4 * 1024;
-/// Zstandard looks back up to 8 MiB, which a decoder has to keep: so many at once at one receiver.
+/// The maximum number of zstd decoders at one receiver; each keeps a window of up to 8 MiB.
 const ZSTD_DECODERS: usize = 8;
-/// How much, and how long, is still read of what was refused. Many programs write all of a request before they read the
-/// answer, and who finds the connection closed meanwhile never sees it.
+/// How much of a refused body is still read, and for how long. Many clients write the whole request before they read
+/// the response, and never see it if the connection is closed first.
 const DRAIN_BYTES: usize = 64 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(2);
 
-/// How a body is compressed.
+/// The compression of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Compression {
     None,
@@ -39,7 +39,7 @@ impl Compression {
         Self::named(headers, &header::CONTENT_ENCODING)
     }
 
-    /// As the header of this name says it; gRPC has one of its own.
+    /// Reads the compression from the header of this name. HTTP and gRPC use different headers.
     pub(crate) fn named(headers: &HeaderMap, name: &header::HeaderName) -> Result<Self, Refusal> {
         let mut encodings = headers.get_all(name).iter();
         let encoding = encodings.next().map_or(Ok(""), |value| value.to_str()).map_err(|_| Refusal::ContentEncoding)?;
@@ -52,8 +52,8 @@ impl Compression {
         }
     }
 
-    /// What is decompressed of the wire's bytes without giving other tasks a turn: deflate expands at most 1032 times, 4 bytes
-    /// of Zstandard may say 128 KiB.
+    /// The number of compressed bytes that are processed before the task yields: deflate expands at most 1032 times,
+    /// and 4 bytes of zstd may expand to 128 KiB.
     const fn step_bytes(self) -> usize {
         match self {
             Self::None => usize::MAX,
@@ -63,7 +63,7 @@ impl Compression {
     }
 }
 
-/// The memory that all bodies at one receiver may take together.
+/// The memory for all bodies at one receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Memory {
     pages: Arc<Semaphore>,
@@ -80,7 +80,7 @@ impl Memory {
     }
 }
 
-/// A whole body, decompressed. Its memory is quarantined for as long as this lives.
+/// A whole decompressed body. Its memory is reserved until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Buffered {
     bytes: Vec<u8>,
@@ -93,7 +93,7 @@ impl Buffered {
     }
 }
 
-/// Reads and decompresses a body.
+/// Reads a body, and decompresses it as its headers declare.
 pub(crate) async fn read(
     body: &mut Body,
     headers: &HeaderMap,
@@ -104,7 +104,7 @@ pub(crate) async fn read(
     read_as(body, Compression::of(headers)?, headers, limits, memory, counters).await
 }
 
-/// The same, compressed as the caller knows.
+/// Reads a body with this compression.
 pub(crate) async fn read_as(
     body: &mut Body,
     compression: Compression,
@@ -134,8 +134,8 @@ async fn receive(
 ) -> Result<Buffer, Refusal> {
     let mut wire_bytes = 0;
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Refusal::Malformed("the body broke off".to_owned()))?;
-        // What is no data is trailers, which OTLP does not have.
+        let frame = frame.map_err(|_| Refusal::Malformed("the body is incomplete".to_owned()))?;
+        // Frames without data are trailers, which OTLP does not use.
         let Ok(chunk) = frame.into_data() else { continue };
         counters.wire_bytes.fetch_add(chunk.len() as u64, Relaxed);
         wire_bytes += chunk.len();
@@ -152,7 +152,7 @@ async fn receive(
     inflater.finish(wire_bytes)
 }
 
-/// Decompresses bytes that are all there.
+/// Decompresses a complete body.
 pub(crate) async fn inflate(
     bytes: &[u8],
     compression: Compression,
@@ -168,7 +168,7 @@ pub(crate) async fn inflate(
     Ok(Buffered { bytes: buffer.bytes, _memory: buffer.held })
 }
 
-/// The same without waiting for anybody, in pieces of this size.
+/// Decompresses a complete body in chunks of `piece` bytes, without yielding.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn inflate_in_pieces(
     bytes: &[u8],
@@ -184,9 +184,10 @@ pub(crate) fn inflate_in_pieces(
     inflater.finish(bytes.len()).ok().map(|buffer| buffer.bytes)
 }
 
-/// Reads on in the background, for a while, and keeps nothing: so that whoever still writes comes to see the answer.
+/// Reads and discards the rest of a body in the background for a while, so that a client that is still writing sees the
+/// response.
 pub(crate) fn drain(mut body: Body, headers: &HeaderMap) {
-    // Who asks before sending waits for our word, and an answer is as good.
+    // A client with `Expect: 100-continue` has not sent the body and waits for the response.
     if headers.contains_key(header::EXPECT) || body.is_end_stream() {
         return;
     }
@@ -203,13 +204,14 @@ pub(crate) fn drain(mut body: Body, headers: &HeaderMap) {
     });
 }
 
-/// Grows up to its limit and no further than the receiver's memory allows.
+/// A buffer that grows up to its limit, as far as the receiver's memory allows.
 struct Buffer {
     bytes: Vec<u8>,
     limit: usize,
     memory: Memory,
     held: Option<OwnedSemaphorePermit>,
-    /// Why it did not take more: an `io::Error` could carry it, but only through an allocation and a cast.
+    /// Why a write failed. It is kept here because an `io::Error` could carry it only with an allocation and a
+    /// downcast.
     full: Option<Refusal>,
 }
 
@@ -218,7 +220,7 @@ impl Buffer {
         Self { bytes: Vec::new(), limit, memory: memory.clone(), held: None, full: None }
     }
 
-    /// What is in it. Dropping a decoder writes to what it writes to once more, so that cannot be moved out.
+    /// Takes the content out. The buffer itself cannot be moved out of a decoder, which writes to it once more on drop.
     fn take(&mut self) -> Self {
         Self {
             bytes: std::mem::take(&mut self.bytes),
@@ -229,8 +231,8 @@ impl Buffer {
         }
     }
 
-    fn refusal(&mut self, what: &str, error: &io::Error) -> Refusal {
-        self.full.take().unwrap_or_else(|| Refusal::Malformed(format!("the body is not {what}: {error}")))
+    fn refusal(&mut self, encoding_name: &str, error: &io::Error) -> Refusal {
+        self.full.take().unwrap_or_else(|| Refusal::Malformed(format!("the body is not {encoding_name}: {error}")))
     }
 
     fn reserve(&mut self, length: usize) -> Result<(), Refusal> {
@@ -307,7 +309,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_sent() {
+    async fn compressed_bodies_are_decompressed() {
         let bytes = vec![7; 10_000];
         assert_eq!(inflate(bytes.clone(), "identity").await.unwrap().bytes(), bytes);
         for (encoding, compressed) in [("gzip", gzip(&bytes)), ("zstd", zstd(&bytes))] {
@@ -325,10 +327,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_frame_that_looks_back_too_far_is_refused() {
+    async fn a_frame_with_a_too_large_window_is_refused() {
         let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
         encoder.window_log(27).unwrap();
-        // Without a known length the frame says how far it may look back.
+        // Without a content size, the frame declares its window size.
         encoder.include_contentsize(false).unwrap();
         encoder.write_all(b"{}").unwrap();
         let refusal = inflate(encoder.finish().unwrap(), "zstd").await.unwrap_err();
@@ -336,7 +338,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn few_zstd_decoders_at_once() {
+    async fn the_number_of_zstd_decoders_is_limited() {
         let memory = Memory::new(&LIMITS);
         let open = || Inflater::new(Compression::Zstd, Buffer::new(10, &memory), &memory);
         let held: Vec<_> = (0..ZSTD_DECODERS).map(|_| open().unwrap()).collect();
@@ -359,7 +361,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn broken_compression() {
+    async fn malformed_compression_is_refused() {
         for (encoding, whole) in [("gzip", gzip(&[7; 10_000])), ("zstd", zstd(&[7; 10_000]))] {
             let refusal = inflate(whole[..whole.len() - 1].to_vec(), encoding).await.unwrap_err();
             assert!(matches!(refusal, Refusal::Malformed(_)), "{refusal}");
@@ -372,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn a_buffer_never_holds_more_than_its_limit_and_what_was_quarantined() {
+    fn a_buffer_never_exceeds_its_limit_and_its_reserved_memory() {
         let memory = Memory::new(&LIMITS);
         let before = memory.pages.available_permits();
         let mut buffer = Buffer::new(LIMITS.inflated_bytes, &memory);
@@ -399,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings() {
+    fn only_supported_content_encodings_are_accepted() {
         assert_eq!(Compression::of(&HeaderMap::new()).unwrap(), Compression::None);
         assert_eq!(Compression::of(&headers("GZIP")).unwrap(), Compression::Gzip);
         assert_eq!(Compression::of(&headers("zstd")).unwrap(), Compression::Zstd);
@@ -413,7 +415,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_get_an_answer(bytes in prop::collection::vec(any::<u8>(), 0..2_000), header: bool) {
+        fn arbitrary_bytes_stay_within_the_limit(bytes in prop::collection::vec(any::<u8>(), 0..2_000), header: bool) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             for (encoding, start) in [("gzip", &gzip(b"")[..10]), ("zstd", &zstd(b"")[..4])] {
                 let mut body = if header { start.to_vec() } else { Vec::new() };

@@ -1,23 +1,23 @@
-//! Cutting a browser's span or log record down to size.
+//! Limits on the size of a browser's span or log record.
 
 use crate::config::SpanLimits;
 use throughline_otlp::{KeyValue, LogRecord, Scope, Span, Value};
 
-/// What was taken away, and what was noticed.
+/// Counts of the changes made to browser records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Cut {
-    /// Attributes that were left out; their number is also on what they were left out of.
+    /// Attributes that were left out; the record counts them too.
     pub(crate) attributes: u64,
-    /// Values that were cut short.
+    /// Values that were truncated.
     pub(crate) values: u64,
-    /// Values in which there was a secret.
+    /// Values that held a secret.
     pub(crate) redacted: u64,
-    /// Records whose times are far from that of reception.
+    /// Records whose times differ too much from the time of reception.
     pub(crate) far_off: u64,
 }
 
 impl SpanLimits {
-    /// Brings a span within the limits; its resource and scope are shared and looked at elsewhere.
+    /// Applies the limits to a span, except to its resource and scope, which are shared and limited separately.
     pub(crate) fn span(&self, span: &mut Span, cut: &mut Cut) {
         self.text(&mut span.name, self.name_bytes, cut);
         self.text(&mut span.status.message, self.value_bytes, cut);
@@ -35,7 +35,7 @@ impl SpanLimits {
         }
     }
 
-    /// Brings a log record within the limits, likewise.
+    /// Applies the limits to a log record, except to its resource and scope.
     pub(crate) fn log_record(&self, record: &mut LogRecord, cut: &mut Cut) {
         self.text(&mut record.event_name, self.name_bytes, cut);
         self.text(&mut record.severity_text, self.name_bytes, cut);
@@ -43,7 +43,7 @@ impl SpanLimits {
         self.attributes(&mut record.attributes, &mut record.dropped_attributes_count, cut);
     }
 
-    /// Brings a scope within the limits, likewise.
+    /// Applies the limits to a scope.
     pub(crate) fn scope(&self, scope: &mut Scope, cut: &mut Cut) {
         self.text(&mut scope.name, self.name_bytes, cut);
         self.text(&mut scope.version, self.name_bytes, cut);
@@ -51,7 +51,7 @@ impl SpanLimits {
         self.attributes(&mut scope.attributes, &mut scope.dropped_attributes_count, cut);
     }
 
-    /// Leaves out what is too much, and cuts the rest.
+    /// Removes attributes above the limits, and truncates the values of the others.
     pub(crate) fn attributes(&self, attributes: &mut Vec<KeyValue>, dropped: &mut u32, cut: &mut Cut) {
         let before = attributes.len();
         attributes.retain(|attribute| attribute.key.len() <= self.key_bytes);
@@ -64,7 +64,7 @@ impl SpanLimits {
         }
     }
 
-    /// The model is no deeper than [`throughline_otlp::MAX_VALUE_DEPTH`], so neither is the recursion.
+    /// Applies the limits to a value. The recursion is bounded by [`throughline_otlp::MAX_VALUE_DEPTH`].
     fn value(&self, value: &mut Value, cut: &mut Cut) {
         match value {
             Value::String(text) => self.text(text, self.value_bytes, cut),
@@ -98,7 +98,7 @@ impl SpanLimits {
         }
     }
 
-    #[expect(clippy::unused_self, reason = "reads as the others do")]
+    #[expect(clippy::unused_self, reason = "consistent with the other methods")]
     fn text(&self, text: &mut String, limit: usize, cut: &mut Cut) {
         if text.len() > limit {
             text.truncate(text.floor_char_boundary(limit));
@@ -107,7 +107,8 @@ impl SpanLimits {
     }
 }
 
-/// A `tracestate` has at most 512 bytes (W3C Trace Context, section 3.3.1.5), and half of one is worth nothing.
+/// Clears a text of more than 512 bytes, the maximum of a `tracestate` (W3C Trace Context, section 3.3.1.5), since a
+/// truncated one is useless.
 fn drop_if_long(text: &mut String, cut: &mut Cut) {
     const MAX_BYTES: usize = 512;
     if text.len() > MAX_BYTES {
@@ -153,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn within_the_limits_nothing_changes() {
+    fn a_span_within_the_limits_is_unchanged() {
         let mut span = span();
         span.name = "GET /a".to_owned();
         span.attributes = vec![KeyValue::new("k", "0123456789")];
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_between_characters() {
+    fn text_is_truncated_at_a_character_boundary() {
         let mut span = span();
         span.attributes = vec![KeyValue::new("k", "012345678é")];
         let mut cut = Cut::default();
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn events_and_links_too() {
+    fn events_and_their_names_are_limited() {
         let mut span = span();
         span.events = vec![throughline_otlp::Event { name: "e".repeat(9), ..Default::default() }; 4];
         let mut cut = Cut::default();
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn log_records_too() {
+    fn log_records_are_limited() {
         let mut record = LogRecord::new(Arc::default(), Arc::default());
         record.event_name = "exception".to_owned();
         record.severity_text = "terrible".to_owned();

@@ -9,29 +9,31 @@ use throughline_store::Metrics;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct IntakeConfig {
-    /// The keys that sign ingest tokens; [`Intake::set_ingest_token_keys`](crate::Intake::set_ingest_token_keys) replaces them later.
+    /// The keys that sign ingest tokens; [`Intake::set_ingest_token_keys`](crate::Intake::set_ingest_token_keys)
+    /// replaces them later.
     pub ingest_token_keys: IngestTokenKeys,
-    /// How long an ingest token is valid; whole seconds.
+    /// How long an ingest token is valid, in whole seconds.
     pub ingest_token_ttl: Duration,
     /// `service.name` of every span and log record from a browser.
     pub browser_service_name: String,
-    /// Attributes that the resource of each of them has besides, such as `deployment.environment.name`.
+    /// Further attributes of the resource of each of these records, such as `deployment.environment.name`.
     pub resource_attributes: Vec<KeyValue>,
-    /// Origins other than the server's own whose pages may send, such as `https://shop.example`.
+    /// Origins whose pages may send records, in addition to the server's own, such as `https://shop.example`.
     pub allowed_origins: Vec<String>,
-    /// The rules by which secrets are removed from all texts of browsers before they are stored.
+    /// The rules by which secrets are removed from text that browsers send, before it is stored.
     pub redact: Vec<RedactionRule>,
-    /// The token that programs have to send to the OTLP receivers. Without one, these receivers must not be reachable from
-    /// other machines.
+    /// The token that the OTLP receivers require. Without one, these receivers must not be reachable from other
+    /// machines.
     pub otlp_token: Option<OtlpToken>,
-    /// Where data points are stored; without it there is no `/v1/metrics`.
+    /// The store for data points. Without it, metrics are not accepted.
     pub metrics: Option<Metrics>,
-    /// The limits on what is accepted.
+    /// The limits on requests and records.
     pub limits: Limits,
 }
 
 impl IntakeConfig {
-    /// Ingest tokens for 15 minutes, no other origins, all built-in rules for secrets, no token, no metrics, default limits.
+    /// Creates a configuration with the defaults: ingest tokens are valid for 15 minutes, only the server's own origin
+    /// is allowed, all built-in redaction rules apply, and there is no OTLP token and no store for metrics.
     #[must_use]
     pub fn new(ingest_token_keys: impl Into<IngestTokenKeys>, browser_service_name: impl Into<String>) -> Self {
         Self {
@@ -47,49 +49,50 @@ impl IntakeConfig {
         }
     }
 
-    /// Sets how long an ingest token is valid; whole seconds.
+    /// Sets how long an ingest token is valid, in whole seconds.
     #[must_use]
     pub const fn with_ingest_token_ttl(mut self, ingest_token_ttl: Duration) -> Self {
         self.ingest_token_ttl = ingest_token_ttl;
         self
     }
 
-    /// Sets the attributes that the resource of every record from a browser has besides `service.name`.
+    /// Sets the attributes that are added to the resource of every record from a browser, in addition to
+    /// `service.name`.
     #[must_use]
     pub fn with_resource_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
         self.resource_attributes = attributes.into_iter().collect();
         self
     }
 
-    /// Sets the origins other than the server's own whose pages may send, such as `https://shop.example`.
+    /// Sets the origins whose pages may send records, in addition to the server's own, such as `https://shop.example`.
     #[must_use]
     pub fn with_allowed_origins(mut self, origins: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.allowed_origins = origins.into_iter().map(Into::into).collect();
         self
     }
 
-    /// Sets the rules by which secrets are removed from what browsers send.
+    /// Sets the rules by which secrets are removed from the records of browsers.
     #[must_use]
     pub fn with_redact(mut self, rules: impl IntoIterator<Item = RedactionRule>) -> Self {
         self.redact = rules.into_iter().collect();
         self
     }
 
-    /// Sets the token that programs at the OTLP receivers have to send.
+    /// Sets the token that the OTLP receivers require.
     #[must_use]
     pub fn with_otlp_token(mut self, token: OtlpToken) -> Self {
         self.otlp_token = Some(token);
         self
     }
 
-    /// Sets where data points are stored, and with it opens `/v1/metrics`.
+    /// Sets the store for data points, so that metrics are accepted.
     #[must_use]
     pub fn with_metrics(mut self, metrics: Metrics) -> Self {
         self.metrics = Some(metrics);
         self
     }
 
-    /// Sets the limits on what is accepted.
+    /// Sets the limits on requests and records.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -97,33 +100,37 @@ impl IntakeConfig {
     }
 }
 
-/// The limits on what is accepted.
+/// The limits on requests and records.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Limits of bodies on the receiver for pages: 1 MiB on the wire, 4 MiB decompressed, 30 s, 32 MiB for all at once.
+    /// Limits on bodies at the receiver for pages. Default: 1 MiB on the wire, 4 MiB decompressed, 30 s, 32 MiB for all
+    /// at once.
     pub page_body: BodyLimits,
-    /// Limits of bodies on the OTLP receivers: 16 MiB on the wire, 64 MiB decompressed, 30 s, 256 MiB for all at once.
+    /// Limits on bodies at the OTLP receivers. Default: 16 MiB on the wire, 64 MiB decompressed, 30 s, 256 MiB for all
+    /// at once.
     pub otlp_body: BodyLimits,
-    /// The most spans or log records in one batch from a page; those above it are rejected. 512.
+    /// The maximum number of spans or log records in one batch from a page; those above it are rejected. Default: 512.
     pub spans_per_batch: usize,
-    /// Limits of a span or a log record from a page.
+    /// Limits on a span or a log record from a page.
     pub span: SpanLimits,
-    /// Spans and log records of one session: 200 a second, 2,000 at once.
+    /// The rate of spans and log records of one session. Default: 200 per second, 2,000 at once.
     pub session_rate: RateLimit,
-    /// Spans and log records of one client, by its address (of IPv6, by its /64): 1,000 a second, 10,000 at once. An ingest token
-    /// costs as much as a span. Clients on loopback have no limit of their own: all may be behind one proxy there.
+    /// The rate of spans and log records of one client, which is identified by its address (for IPv6, by its /64).
+    /// Issuing an ingest token costs as much as a span. Loopback addresses are not limited, since all clients may be
+    /// behind one proxy there. Default: 1,000 per second, 10,000 at once.
     pub client_rate: RateLimit,
-    /// Spans and log records of all browsers together: 5,000 a second, 20,000 at once.
+    /// The rate of spans and log records of all browsers together. Default: 5,000 per second, 20,000 at once.
     pub public_rate: RateLimit,
-    /// The most sessions whose rates are remembered at once; a new one replaces the one that was quiet longest. 10,000.
+    /// The maximum number of sessions whose rates are tracked at once; a new one replaces the least recently used.
+    /// Default: 10,000.
     pub tracked_sessions: usize,
-    /// The most clients whose rates are remembered at once. 10,000.
+    /// The maximum number of clients whose rates are tracked at once. Default: 10,000.
     pub tracked_clients: usize,
-    /// A browser's times that are this long before the time of reception are flagged. 24 h: what a page could not send, the next
-    /// one sends.
+    /// A browser's record is flagged if it ended more than this long before its reception. Default: 24 h, since records
+    /// that a page could not send are sent by the next page.
     pub time_behind: Duration,
-    /// A browser's times that are this long after the time of reception are flagged. 10 min.
+    /// A browser's record is flagged if it began more than this long after its reception. Default: 10 min.
     pub time_ahead: Duration,
 }
 
@@ -152,38 +159,40 @@ impl Default for Limits {
     }
 }
 
-/// The limits of request bodies at one receiver.
+/// The limits on request bodies at one receiver.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct BodyLimits {
-    /// The most bytes as they arrive; more is status 413.
+    /// The maximum number of bytes on the wire; a larger body gets status 413.
     pub wire_bytes: usize,
-    /// The most bytes after decompression; more is status 413.
+    /// The maximum number of bytes after decompression; a larger body gets status 413.
     pub inflated_bytes: usize,
-    /// The longest time from the head of a request to the end of its body; longer is status 408.
+    /// The maximum time from the head of a request to the end of its body; a slower request gets status 408.
     pub timeout: Duration,
-    /// The most bytes of all bodies that are held at once; above it, requests get 503 with `Retry-After`. Raised to
-    /// `inflated_bytes` if it is less.
+    /// The maximum number of bytes of all bodies that are in memory at once; above it, requests get status 503 with
+    /// `Retry-After`. Raised to `inflated_bytes` if it is less.
     pub total_bytes: usize,
 }
 
-/// The limits of one span or log record from a browser. What exceeds them is left out or cut, and counted; the rest stays.
+/// The limits on one span or log record from a browser. Items above a limit are left out or truncated, and counted; the
+/// rest is kept.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct SpanLimits {
-    /// Attributes of a span, an event, a link, a log record or a scope. 128.
+    /// The maximum number of attributes of a span, an event, a link, a log record or a scope. Default: 128.
     pub attributes: usize,
-    /// Bytes of a key; an attribute with a longer one is left out. 256.
+    /// The maximum length of a key, in bytes; an attribute with a longer one is left out. Default: 256.
     pub key_bytes: usize,
-    /// Bytes of a text or bytes value; longer ones are cut, text at a character's boundary. 4,096.
+    /// The maximum length of a text or bytes value, in bytes; a longer one is truncated, text at a character boundary.
+    /// Default: 4,096.
     pub value_bytes: usize,
-    /// Entries of a list or map inside a value. 128.
+    /// The maximum number of entries of a list or map inside a value. Default: 128.
     pub items: usize,
-    /// Bytes of a name (span, event, scope), a version or the words for a severity. 1,024.
+    /// The maximum length of a name (span, event, scope), a version or a severity text, in bytes. Default: 1,024.
     pub name_bytes: usize,
-    /// Events of a span. 128.
+    /// The maximum number of events of a span. Default: 128.
     pub events: usize,
-    /// Links of a span. 128.
+    /// The maximum number of links of a span. Default: 128.
     pub links: usize,
 }
 
@@ -201,18 +210,18 @@ impl Default for SpanLimits {
     }
 }
 
-/// A token bucket, in spans and log records; a request costs one at least.
+/// A token bucket. Each span or log record costs one token, and each request at least one.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RateLimit {
-    /// How many tokens flow in each second. With 0, none do, and the burst is all that there ever is.
+    /// The number of tokens that are added each second. With 0, the burst is never refilled.
     pub per_second: u32,
-    /// How many tokens the bucket holds; at least 1.
+    /// The capacity of the bucket, in tokens; at least 1.
     pub burst: u32,
 }
 
 impl RateLimit {
-    /// A bucket of `burst` tokens, into which `per_second` flow.
+    /// Creates a rate limit with this refill rate and capacity.
     #[must_use]
     pub const fn new(per_second: u32, burst: u32) -> Self {
         Self { per_second, burst }

@@ -1,4 +1,4 @@
-//! Identity: what a browser says about itself is replaced by what the server knows.
+//! Enrichment: the identity that a browser claims is replaced with what the server knows.
 
 use crate::{
     SessionId,
@@ -16,13 +16,14 @@ const CLIENT_ADDRESS: &str = "client.address";
 const SERVICE_NAME: &str = "service.name";
 /// `session.id` (semantic conventions, session).
 pub(crate) const SESSION_ID: &str = "session.id";
-/// Upstreams multiply by it; a stranger has no say in that.
+/// An attribute by which upstreams multiply counts; it is not accepted from browsers.
 const SAMPLE_RATE: &str = "SampleRate";
 
-/// What of its resource a browser may say: what it is, not whose.
+/// The prefixes of the resource attributes that are accepted from a browser. They describe the device and the program,
+/// not the service.
 const RESOURCE_PREFIXES: [&str; 5] = ["browser.", "device.", "os.", "telemetry.sdk.", "user_agent."];
 
-/// What the server knows about one request of a browser.
+/// The identity that the server assigns to the records of one browser request.
 #[derive(Debug)]
 pub(crate) struct Enrichment<'a> {
     pub(crate) service_name: &'a str,
@@ -34,7 +35,7 @@ pub(crate) struct Enrichment<'a> {
     pub(crate) redactor: &'a Redactor,
 }
 
-/// Resources and scopes already replaced. The old ones are kept, so that an address means one of them only.
+/// The resources and scopes already replaced, by address. The originals are kept so that no address is reused.
 #[derive(Debug, Default)]
 pub(crate) struct Replaced {
     resources: HashMap<*const Resource, (Arc<Resource>, Arc<Resource>)>,
@@ -42,7 +43,7 @@ pub(crate) struct Replaced {
 }
 
 impl Enrichment<'_> {
-    /// Whether the record's `session.id`, if it has one, is the ingest token's.
+    /// Returns whether the record's `session.id`, if present, is that of the ingest token.
     pub(crate) fn owns(&self, record: &impl Item) -> bool {
         let session_id = self.session_id.to_string();
         record
@@ -52,11 +53,11 @@ impl Enrichment<'_> {
             .all(|attribute| attribute.value.as_str() == Some(&session_id))
     }
 
-    /// Takes secrets out of the record, cuts it down to size and enriches it. Secrets go first: half of one is one still. The enriches
-    /// come last: none of them is ever left out.
+    /// Redacts, limits and enriches the record. Secrets are removed first, since a truncated secret may no longer be
+    /// recognized. The server's attributes are added last, so that no limit removes them.
     pub(crate) fn apply(&self, record: &mut impl FromBrowser, limits: &Limits, replaced: &mut Replaced, cut: &mut Cut) {
         record.redact(self.redactor, &mut cut.redacted);
-        let is_far_off = self.is_far_off(record.times_ns(), limits);
+        let is_clock_skewed = self.is_clock_skewed(record.times_ns(), limits);
         let limits = &limits.span;
         record.limit(limits, cut);
         let (resource, scope, attributes) = record.parts_mut();
@@ -71,48 +72,49 @@ impl Enrichment<'_> {
             .or_insert_with(|| (Arc::clone(scope), self.scope(scope, limits, cut)));
         *scope = Arc::clone(new_scope);
 
-        let ours =
+        let server_keys =
             [CLIENT_ADDRESS, SESSION_ID, keys::CLIENT_REPORTED, keys::RECEIVED_NS, keys::TIME_FAR_OFF, SAMPLE_RATE];
-        attributes.retain(|attribute| !ours.contains(&attribute.key.as_str()));
+        attributes.retain(|attribute| !server_keys.contains(&attribute.key.as_str()));
         if let Some(address) = self.client_address {
             attributes.push(KeyValue::new(CLIENT_ADDRESS, address.to_string()));
         }
         attributes.push(KeyValue::new(SESSION_ID, self.session_id.to_string()));
         attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
         attributes.push(KeyValue::new(keys::RECEIVED_NS, self.received_ns));
-        if is_far_off {
+        if is_clock_skewed {
             attributes.push(KeyValue::new(keys::TIME_FAR_OFF, true));
             cut.far_off += 1;
         }
     }
 
-    /// Whether it began too long after it was received, or ended too long before. A time that is not given is not wrong.
-    fn is_far_off(&self, (start_ns, end_ns): (u64, u64), limits: &Limits) -> bool {
+    /// Returns whether a record began too long after it was received, or ended too long before. Absent times are not
+    /// checked.
+    fn is_clock_skewed(&self, (start_ns, end_ns): (u64, u64), limits: &Limits) -> bool {
         let received_ns = i128::from(self.received_ns);
         let ahead_ns = i128::from(start_ns) - received_ns;
         let behind_ns = received_ns - i128::from(end_ns);
-        let most = |limit: Duration| i128::try_from(limit.as_nanos()).unwrap_or(i128::MAX);
-        (start_ns != 0 || end_ns != 0) && (ahead_ns > most(limits.time_ahead) || behind_ns > most(limits.time_behind))
+        let ns = |limit: Duration| i128::try_from(limit.as_nanos()).unwrap_or(i128::MAX);
+        (start_ns != 0 || end_ns != 0) && (ahead_ns > ns(limits.time_ahead) || behind_ns > ns(limits.time_behind))
     }
 
-    fn scope(&self, said: &Scope, limits: &SpanLimits, cut: &mut Cut) -> Arc<Scope> {
-        let mut scope = said.clone();
+    fn scope(&self, sent: &Scope, limits: &SpanLimits, cut: &mut Cut) -> Arc<Scope> {
+        let mut scope = sent.clone();
         self.redactor.scope(&mut scope, &mut cut.redacted);
         limits.scope(&mut scope, cut);
         Arc::new(scope)
     }
 
-    fn resource(&self, said: &Resource, limits: &SpanLimits, cut: &mut Cut) -> Arc<Resource> {
+    fn resource(&self, sent: &Resource, limits: &SpanLimits, cut: &mut Cut) -> Arc<Resource> {
         let allowed = |attribute: &&KeyValue| {
             RESOURCE_PREFIXES.iter().any(|prefix| attribute.key.starts_with(prefix))
-                && !self.resource_attributes.iter().any(|ours| ours.key == attribute.key)
+                && !self.resource_attributes.iter().any(|server| server.key == attribute.key)
         };
-        let mut attributes: Vec<_> = said.attributes.iter().filter(allowed).cloned().collect();
+        let mut attributes: Vec<_> = sent.attributes.iter().filter(allowed).cloned().collect();
         self.redactor.attributes(&mut attributes, &mut cut.redacted);
         let mut dropped_attributes_count = 0;
         limits.attributes(&mut attributes, &mut dropped_attributes_count, cut);
-        let ours = self.resource_attributes.iter().filter(|attribute| attribute.key != SERVICE_NAME);
-        attributes.extend(ours.cloned());
+        let server_attributes = self.resource_attributes.iter().filter(|attribute| attribute.key != SERVICE_NAME);
+        attributes.extend(server_attributes.cloned());
         attributes.push(KeyValue { key: SERVICE_NAME.to_owned(), value: Value::from(self.service_name) });
         Arc::new(Resource { attributes, dropped_attributes_count, schema_url: String::new() })
     }

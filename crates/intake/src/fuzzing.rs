@@ -1,4 +1,4 @@
-//! What fuzz targets drive, which nobody else should: it may change at any time.
+//! The entry points for fuzz targets. They are not part of the public API and may change at any time.
 
 use crate::{
     body::{self, Compression, Memory},
@@ -8,8 +8,8 @@ use crate::{
 };
 use std::time::Duration;
 
-/// What is left of a body of this content encoding, if it is one and not longer than `limit` bytes, read in pieces of `piece`
-/// bytes.
+/// Decompresses a body of this content encoding in chunks of `piece` bytes. Returns `None` if it is malformed or longer
+/// than `limit` bytes.
 #[must_use]
 pub fn inflate(bytes: &[u8], content_encoding: &str, limit: usize, piece: usize) -> Option<Vec<u8>> {
     let compression = match content_encoding {
@@ -22,13 +22,13 @@ pub fn inflate(bytes: &[u8], content_encoding: &str, limit: usize, piece: usize)
     body::inflate_in_pieces(bytes, compression, &limits, &Memory::new(&limits), piece)
 }
 
-/// The one message of a gRPC body, and whether it is compressed.
+/// Returns the message of a gRPC body, and whether it is compressed; `None` if the body is malformed.
 #[must_use]
 pub fn unframe(framed: &[u8]) -> Option<(bool, &[u8])> {
     grpc::unframe(framed).ok()
 }
 
-/// The text without secrets.
+/// Returns the text without secrets.
 #[must_use]
 pub fn redact(text: &str) -> String {
     let redactor = Redactor::new(RedactionRule::default_rules());

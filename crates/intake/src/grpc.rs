@@ -1,8 +1,8 @@
-//! OTLP/gRPC (PROTOCOL-HTTP2 of gRPC, unary calls): frames around the bodies that OTLP/HTTP has.
+//! OTLP/gRPC (PROTOCOL-HTTP2 of gRPC, unary calls): the bodies of OTLP/HTTP in gRPC frames.
 //!
-//! The frames are read here and not by a gRPC library, because a library decodes whole messages before anybody sees them: limits
-//! would not hold while a body comes in, all bodies together would not be bounded, and one wrong record would refuse them all.
-//! So both OTLP receivers are the same but for what stands around a message.
+//! The frames are read here and not by a gRPC library, because a library decodes whole messages first: limits could not
+//! be enforced while a body arrives, the memory for all bodies would not be bounded, and one malformed record would
+//! fail the whole request. Both OTLP receivers therefore differ only in their framing.
 
 use std::time::Duration;
 
@@ -37,21 +37,21 @@ const ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encodin
 const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
 const STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
-/// Whether it is compressed, and how long it is.
+/// The length of the prefix of a message: a compression flag and a 32-bit length.
 const PREFIX_BYTES: usize = 5;
-/// What a `grpc-message` does not show as it is.
+/// The characters that are percent-encoded in `grpc-message`, in addition to non-ASCII ones.
 const NOT_PLAIN: &AsciiSet = &CONTROLS.add(b'%');
 
-/// One call of an `Export` method.
+/// Handles a call of an `Export` method.
 pub(crate) async fn export<R: Item>(State(intake): State<Intake>, request: Request) -> Response {
     let shared = &intake.shared;
     let (parts, mut body) = request.into_parts();
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    // Nothing else is gRPC, and an answer in gRPC would not be understood.
+    // Other content types are not gRPC, and the client would not understand a gRPC response.
     if !content_type.is_some_and(is_protobuf) {
         return StatusCode::UNSUPPORTED_MEDIA_TYPE.into_response();
     }
-    match take::<R>(shared, &parts.headers, &mut body).await {
+    match receive::<R>(shared, &parts.headers, &mut body).await {
         Ok(message) => success(&message),
         Err(refusal) => {
             shared.counters.refused(&refusal);
@@ -60,11 +60,11 @@ pub(crate) async fn export<R: Item>(State(intake): State<Intake>, request: Reque
     }
 }
 
-/// Any other method.
+/// Handles a call of any other method.
 pub(crate) async fn unimplemented() -> Response {
     failure(
         RpcCode::Unimplemented,
-        "there are the Export methods of the trace, logs and metrics services, and no others",
+        "unknown method: only the Export methods of the trace, logs and metrics services are supported",
         None,
     )
 }
@@ -74,9 +74,9 @@ fn is_protobuf(content_type: &str) -> bool {
     matches!(media_type.as_str(), "application/grpc" | "application/grpc+proto")
 }
 
-/// The message of the answer.
-async fn take<R: Item>(shared: &Shared, headers: &HeaderMap, body: &mut Body) -> Result<Vec<u8>, Refusal> {
-    shared.trust(headers)?;
+/// Receives and stores the records of a call, and returns the response message.
+async fn receive<R: Item>(shared: &Shared, headers: &HeaderMap, body: &mut Body) -> Result<Vec<u8>, Refusal> {
+    shared.authorize(headers)?;
     let compression = Compression::named(headers, &ENCODING)?;
     let receiver = &shared.trusted;
     let wire_bytes = receiver.limits.wire_bytes.saturating_add(PREFIX_BYTES);
@@ -91,36 +91,37 @@ async fn take<R: Item>(shared: &Shared, headers: &HeaderMap, body: &mut Body) ->
     let compression = match (is_compressed, compression) {
         (false, _) => Compression::None,
         (true, Compression::None) => {
-            return Err(Refusal::Malformed("a message is compressed, and grpc-encoding does not say how".to_owned()));
+            let problem = "the message is compressed, but grpc-encoding names no compression";
+            return Err(Refusal::Malformed(problem.to_owned()));
         }
         (true, compression) => compression,
     };
     let message = body::inflate(message, compression, &receiver.limits, &receiver.memory).await?;
     drop(framed);
-    let taken = shared.keep_trusted::<R>(&message, Encoding::Protobuf).await?;
-    Ok(encode_response(R::SIGNAL, &taken.rejections, Encoding::Protobuf))
+    let batch = shared.store_body::<R>(&message, Encoding::Protobuf).await?;
+    Ok(encode_response(R::SIGNAL, &batch.rejections, Encoding::Protobuf))
 }
 
-/// The one message of a unary call, and whether it is compressed.
+/// Returns the message of a unary call, and whether it is compressed.
 pub(crate) fn unframe(framed: &[u8]) -> Result<(bool, &[u8]), Refusal> {
-    let malformed = |what: &str| Err(Refusal::Malformed(format!("the body is not one gRPC message: {what}")));
+    let malformed = |problem: &str| Err(Refusal::Malformed(format!("the body is not one gRPC message: {problem}")));
     let Some(([flag, length @ ..], message)) = framed.split_first_chunk::<PREFIX_BYTES>() else {
         return malformed("it is too short");
     };
     if u32::from_be_bytes(*length) as usize != message.len() {
-        return malformed("it has another length than it says");
+        return malformed("its length does not match its prefix");
     }
     match flag {
         0 => Ok((false, message)),
         1 => Ok((true, message)),
-        _ => malformed("its first byte is neither 0 nor 1"),
+        _ => malformed("its compression flag is neither 0 nor 1"),
     }
 }
 
 fn success(message: &[u8]) -> Response {
     let mut framed = BytesMut::with_capacity(PREFIX_BYTES + message.len());
     framed.put_u8(0);
-    framed.put_u32(u32::try_from(message.len()).expect("a response is a count and a few sentences, far below 4 GiB"));
+    framed.put_u32(u32::try_from(message.len()).expect("a response is a count and a short message, far below 4 GiB"));
     framed.put_slice(message);
     let trailers = HeaderMap::from_iter([(STATUS, HeaderValue::from_static("0"))]);
     let body = Full::new(Bytes::from(framed)).with_trailers(std::future::ready(Some(Ok(trailers))));
@@ -129,7 +130,7 @@ fn success(message: &[u8]) -> Response {
     (headers, Body::new(body)).into_response()
 }
 
-/// An answer without a message is nothing but its trailers ("Trailers-Only").
+/// Builds an error response. It has no message and consists of its trailers only ("Trailers-Only").
 fn failure(code: RpcCode, message: &str, retry_after: Option<Duration>) -> Response {
     let mut response = [
         (header::CONTENT_TYPE, CONTENT_TYPE),
@@ -153,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames() {
+    fn malformed_frames_are_rejected() {
         assert_eq!(unframe(b"\0\0\0\0\x02ab").unwrap(), (false, &b"ab"[..]));
         assert_eq!(unframe(b"\x01\0\0\0\0").unwrap(), (true, &b""[..]));
         for wrong in
@@ -175,9 +176,9 @@ mod tests {
     }
 
     #[test]
-    fn content_types() {
-        for good in ["application/grpc", "application/grpc+proto", "Application/gRPC; x=y"] {
-            assert!(is_protobuf(good), "{good}");
+    fn only_grpc_content_types_are_accepted() {
+        for valid in ["application/grpc", "application/grpc+proto", "Application/gRPC; x=y"] {
+            assert!(is_protobuf(valid), "{valid}");
         }
         for other in ["application/grpc+json", "application/grpc-web", "application/x-protobuf"] {
             assert!(!is_protobuf(other), "{other}");

@@ -1,4 +1,4 @@
-//! Ingest tokens: what a browser shows to be let in.
+//! Ingest tokens, which authenticate browsers.
 
 use crate::{SessionId, IngestTokenKey};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -7,49 +7,49 @@ use sha2::Sha256;
 use std::time::Duration;
 use throughline_context::ingest_token;
 
-/// What is signed begins with this, so that the key's signatures are good for nothing else.
+/// The prefix of the signed bytes, so that a signature cannot be used for another purpose.
 const DOMAIN: &[u8] = b"throughline ingest token v1";
 const VERSION: &str = "v1";
-/// Unix seconds have so many digits until the year 33658.
+/// The maximum number of digits of the expiry; enough until the year 33658.
 const MAX_EXPIRY_DIGITS: usize = 12;
 
-/// Making and checking of ingest tokens.
+/// Issues and verifies ingest tokens.
 ///
-/// An ingest token is `v1.<expiry>.<session>.<mac>`: Unix seconds in decimal, 32 hex digits, and the HMAC-SHA-256 of what
-/// stands before it and of the service's name, in base64url without padding. There is one way only to write each.
+/// An ingest token is `v1.<expiry>.<session>.<mac>`: Unix seconds in decimal, 32 hex digits, and the HMAC-SHA-256 of
+/// the preceding text and the service name, in base64url without padding. Every token has exactly one text form.
 #[derive(Clone, Copy, Debug)]
 pub struct IngestToken;
 
-/// What a good ingest token says.
+/// The content of a valid ingest token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Claims {
-    /// Whom it was issued to.
+    /// The session to which it was issued.
     pub session_id: SessionId,
-    /// From when on it is no longer good, Unix seconds.
+    /// When it expires, in Unix seconds.
     pub expires_at_s: u64,
 }
 
-/// Why an ingest token is no good.
+/// Why an ingest token is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IngestTokenError {
-    /// There is none.
-    #[error("no ingest token: ask for one at {} and send it as {}", ingest_token::PATH, ingest_token::HEADER)]
+    /// The request has no ingest token.
+    #[error("no ingest token: request one with POST {} and send it as {}", ingest_token::PATH, ingest_token::HEADER)]
     Missing,
-    /// It does not look like one.
+    /// The text is not in the format of an ingest token.
     #[error("the ingest token is malformed")]
     Malformed,
-    /// It was not made with this key for this service.
-    #[error("the ingest token was not issued here")]
+    /// The signature does not match the key and the service.
+    #[error("the ingest token was not issued by this server")]
     Forged,
-    /// Its time is over.
-    #[error("the ingest token has expired: ask for a new one at {}", ingest_token::PATH)]
+    /// The ingest token has expired.
+    #[error("the ingest token has expired: request a new one with POST {}", ingest_token::PATH)]
     Expired,
 }
 
 impl IngestToken {
-    /// An ingest token for this session and service, good for `ttl` from `now_s` (Unix seconds) on.
+    /// Issues an ingest token for this session and service, valid for `ttl` from `now_s` (Unix seconds).
     #[must_use]
     pub fn issue(key: &IngestTokenKey, session_id: SessionId, service: &str, now_s: u64, ttl: Duration) -> String {
         let expires_at_s = now_s.saturating_add(ttl.as_secs());
@@ -58,11 +58,11 @@ impl IngestToken {
         format!("{claims}.{mac}")
     }
 
-    /// What the ingest token says, if it was made with this key for this service and is still good at `now_s` (Unix
-    /// seconds). The signature is compared in constant time, and before anything that it vouches for.
+    /// Returns the claims of an ingest token that was issued with this key for this service and is valid at `now_s`
+    /// (Unix seconds). The signature is compared in constant time, before the claims are checked.
     ///
     /// # Errors
-    /// See [`IngestTokenError`].
+    /// Returns an error if the token is malformed, was signed with another key or for another service, or has expired.
     pub fn verify(key: &IngestTokenKey, service: &str, ingest_token: &str, now_s: u64) -> Result<Claims, IngestTokenError> {
         let (claims, signature) = ingest_token.rsplit_once('.').ok_or(IngestTokenError::Malformed)?;
         let parsed = parse(claims).ok_or(IngestTokenError::Malformed)?;
@@ -89,12 +89,12 @@ fn parse(claims: &str) -> Option<Claims> {
 }
 
 fn mac(key: &IngestTokenKey, service: &str, claims: &str) -> Hmac<Sha256> {
-    // HMAC fills a key up to the block of its hash with zeros (RFC 2104, section 2).
+    // HMAC pads a key with zeros to the block size of its hash (RFC 2104, section 2).
     let mut block = [0; 64];
     block[..32].copy_from_slice(key.as_bytes());
     let mut mac = Hmac::<Sha256>::new(&block.into());
     mac.update(DOMAIN);
-    // The length keeps service and claims apart.
+    // The length separates service and claims.
     mac.update(&service.len().to_be_bytes());
     mac.update(service.as_bytes());
     mac.update(claims.as_bytes());
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn good_until_it_expires() {
+    fn a_token_is_valid_until_it_expires() {
         let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
         let claims = Claims { session_id: session(), expires_at_s: 1_900 };
         assert_eq!(IngestToken::verify(&key(), "web", &ingest_token, 1_000), Ok(claims));
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn its_form_is_as_documented() {
+    fn the_text_form_is_as_documented() {
         let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
         let parts: Vec<_> = ingest_token.split('.').collect();
         assert_eq!(parts[..3], ["v1", "1900", "30313233343536373839616263646566"]);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn of_another_key_or_service() {
+    fn a_token_of_another_key_or_service_is_forged() {
         let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
         let other = IngestTokenKey::from_bytes([43; 32]);
         assert_eq!(IngestToken::verify(&other, "web", &ingest_token, 1_000), Err(IngestTokenError::Forged));
@@ -143,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn a_forged_ingest_token_is_not_called_expired() {
+    fn a_forged_token_is_not_reported_as_expired() {
         let ingest_token = IngestToken::issue(&IngestTokenKey::from_bytes([43; 32]), session(), "web", 0, TTL);
         assert_eq!(IngestToken::verify(&key(), "web", &ingest_token, 5_000), Err(IngestTokenError::Forged));
     }
 
     #[test]
-    fn a_changed_claim_is_found_out() {
+    fn a_changed_claim_is_detected() {
         let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
         let longer = ingest_token.replace("v1.1900.", "v1.9900.");
         assert_eq!(IngestToken::verify(&key(), "web", &longer, 1_000), Err(IngestTokenError::Forged));
@@ -159,7 +159,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_other_text_is_good(at in any::<prop::sample::Index>(), byte in b' '..=b'~') {
+        fn a_changed_token_is_invalid(at in any::<prop::sample::Index>(), byte in b' '..=b'~') {
             let ingest_token = IngestToken::issue(&key(), session(), "web", 1_000, TTL);
             let mut bytes = ingest_token.clone().into_bytes();
             let at = at.index(bytes.len());
@@ -169,12 +169,12 @@ mod tests {
         }
 
         #[test]
-        fn any_text_gets_an_answer(text in "\\PC{0,120}") {
+        fn arbitrary_text_is_rejected(text in "\\PC{0,120}") {
             prop_assert!(IngestToken::verify(&key(), "web", &text, 1_000).is_err());
         }
 
         #[test]
-        fn any_text_of_the_right_form_is_forged(expiry in 0_u64..999_999_999_999, session: [u8; 16], mac: [u8; 32]) {
+        fn well_formed_text_is_forged(expiry in 0_u64..999_999_999_999, session: [u8; 16], mac: [u8; 32]) {
             let session = SessionId::from_bytes(session);
             let text = format!("v1.{expiry}.{session}.{}", URL_SAFE_NO_PAD.encode(mac));
             prop_assert_eq!(IngestToken::verify(&key(), "web", &text, 1_000), Err(IngestTokenError::Forged));

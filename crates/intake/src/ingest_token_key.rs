@@ -1,4 +1,4 @@
-//! The key that ingest tokens are signed with.
+//! The key that signs ingest tokens.
 
 use std::{
     fs,
@@ -14,11 +14,12 @@ use crate::atomic_file;
 pub(crate) const FILE_NAME: &str = "ingest-token.key";
 pub(crate) const LENGTH: usize = 32;
 
-/// 32 random bytes. `Debug` does not show them, clones share them, and their memory is overwritten when the last is dropped.
+/// A key that signs ingest tokens: 32 random bytes. `Debug` does not show them, clones share them, and their memory is
+/// overwritten when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub struct IngestTokenKey(Arc<SecretBox<[u8; LENGTH]>>);
 
-/// Why a key cannot be had.
+/// Why a key cannot be loaded or created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IngestTokenKeyError {
@@ -30,41 +31,42 @@ pub enum IngestTokenKeyError {
         /// The cause.
         source: io::Error,
     },
-    /// The file does not hold a key. Where it is removed, a new key is made, and ingest tokens issued so far become invalid.
-    #[error("the ingest token key file {} has {found} bytes instead of {LENGTH}", path.display())]
+    /// The file does not hold a key. If it is removed, a new key is created, and all ingest tokens become invalid.
+    #[error("the ingest token key file {} has {found} bytes, expected {LENGTH}", path.display())]
     Length {
         /// The file.
         path: PathBuf,
-        /// How many bytes it has.
+        /// The size of the file, in bytes.
         found: usize,
     },
     /// The system's random source failed.
-    #[error("no randomness for an ingest token key: {0}")]
+    #[error("cannot generate an ingest token key: {0}")]
     Random(#[source] getrandom::Error),
 }
 
 impl IngestTokenKey {
-    /// A key from elsewhere, such as a setting; it should be random.
+    /// Creates a key from bytes, such as those of a setting; they should be random.
     #[must_use]
     pub fn from_bytes(bytes: [u8; LENGTH]) -> Self {
         Self(Arc::new(SecretBox::new(Box::new(bytes))))
     }
 
-    /// A new random key.
+    /// Generates a random key.
     ///
     /// # Errors
-    /// [`IngestTokenKeyError::Random`].
+    /// Returns [`IngestTokenKeyError::Random`] if the system's random source fails.
     pub fn random() -> Result<Self, IngestTokenKeyError> {
         let mut bytes = Zeroizing::new([0; LENGTH]);
         getrandom::fill(bytes.as_mut()).map_err(IngestTokenKeyError::Random)?;
         Ok(Self::from_bytes(*bytes))
     }
 
-    /// The key in the file `ingest-token.key` of this directory. Where there is none, one is made, readable by its owner only
-    /// (mode 0600). Of several that do so at once one wins, and all get its key.
+    /// Loads the key from the file `ingest-token.key` of this directory. If the file does not exist, it is created,
+    /// readable by its owner only (mode 0600). If several processes create it at once, all of them get the same key.
     ///
     /// # Errors
-    /// The directory is not there, or the file cannot be read, written or does not hold 32 bytes.
+    /// Returns an error if the directory does not exist, if the file cannot be read or written, or if it does not hold
+    /// 32 bytes.
     pub fn load_or_create(dir: &Path) -> Result<Self, IngestTokenKeyError> {
         let path = dir.join(FILE_NAME);
         let file = |source| IngestTokenKeyError::File { path: path.clone(), source };
@@ -96,19 +98,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_key_stays() {
+    fn a_created_key_is_loaded_again() {
         let dir = tempfile::tempdir().unwrap();
-        let made = IngestTokenKey::load_or_create(dir.path()).unwrap();
+        let created = IngestTokenKey::load_or_create(dir.path()).unwrap();
         let loaded = IngestTokenKey::load_or_create(dir.path()).unwrap();
-        assert_eq!(made.as_bytes(), loaded.as_bytes());
-        assert_ne!(made.as_bytes(), &[0; LENGTH]);
+        assert_eq!(created.as_bytes(), loaded.as_bytes());
+        assert_ne!(created.as_bytes(), &[0; LENGTH]);
         let names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-        assert_eq!(names, [FILE_NAME], "nothing unfinished is left");
+        assert_eq!(names, [FILE_NAME], "no temporary file is left");
     }
 
     #[cfg(unix)]
     #[test]
-    fn only_its_owner_can_read_it() {
+    fn the_file_is_readable_by_its_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         IngestTokenKey::load_or_create(dir.path()).unwrap();
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn all_who_make_it_at_once_get_the_same() {
+    fn concurrent_creation_yields_one_key() {
         let dir = tempfile::tempdir().unwrap();
         let keys: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> =
@@ -128,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_said_and_left_alone() {
+    fn a_damaged_file_is_an_error_and_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(FILE_NAME), "short").unwrap();
         let error = IngestTokenKey::load_or_create(dir.path()).unwrap_err();
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_does_not_show_it() {
+    fn debug_does_not_show_the_key() {
         let shown = format!("{:?}", IngestTokenKey::from_bytes([7; LENGTH]));
         assert!(shown.contains("REDACTED") && !shown.contains('7'), "{shown}");
     }

@@ -1,4 +1,4 @@
-//! Several ingest token keys at once: one signs, and ingest tokens of earlier ones are valid until they expire.
+//! A set of ingest token keys: the current one signs, and tokens of earlier ones stay valid until they expire.
 
 use std::{
     fs, io,
@@ -14,18 +14,18 @@ use crate::{
     ingest_token_key::{FILE_NAME, LENGTH},
 };
 
-/// Beside the key: keys that were in its place before, each with the time when it was replaced.
+/// The file of replaced keys, each with the time at which it was replaced.
 const OLD_FILE_NAME: &str = "ingest-token.key.old";
-/// A key and Unix seconds, big-endian.
+/// The length of an entry: a key and Unix seconds, big-endian.
 const OLD_LENGTH: usize = LENGTH + 8;
-/// No ingest token is good for longer, so no key is kept for longer.
+/// The maximum lifetime of an ingest token; replaced keys are kept for as long.
 const LONGEST_TTL: Duration = Duration::from_hours(24);
 
-/// The key that ingest tokens are signed with, and those that were before it.
+/// The key that signs ingest tokens, and the keys that it replaced.
 #[derive(Clone, Debug)]
 pub struct IngestTokenKeys {
     current: IngestTokenKey,
-    /// Until when each is believed, Unix seconds; `None` is for ever.
+    /// Earlier keys, with the Unix seconds until which each is trusted; `None` is forever.
     before: Vec<(IngestTokenKey, Option<u64>)>,
 }
 
@@ -36,17 +36,18 @@ impl From<IngestTokenKey> for IngestTokenKeys {
 }
 
 impl IngestTokenKeys {
-    /// `current` signs; ingest tokens of the others are valid too, for as long as these keys are set. For keys that come from settings.
+    /// Creates a set of keys from settings. `current` signs; ingest tokens of the others are valid for as long as this
+    /// set is used.
     #[must_use]
     pub fn new(current: IngestTokenKey, others: Vec<IngestTokenKey>) -> Self {
         Self { current, before: others.into_iter().map(|key| (key, None)).collect() }
     }
 
-    /// The key in the file `ingest-token.key` of this directory, which is made if it is not there, and those that were replaced less
-    /// than `ttl` ago, which is as long as an ingest token is valid.
+    /// Loads the key from the file `ingest-token.key` of this directory, which is created if it does not exist, and the
+    /// keys that were replaced less than `ttl` ago. `ttl` is how long an ingest token is valid.
     ///
     /// # Errors
-    /// As [`IngestTokenKey::load_or_create`].
+    /// The same as for [`IngestTokenKey::load_or_create`].
     pub fn load_or_create(dir: &Path, ttl: Duration) -> Result<Self, IngestTokenKeyError> {
         let current = IngestTokenKey::load_or_create(dir)?;
         let until = |replaced_s: u64| replaced_s.saturating_add(ttl.as_secs());
@@ -54,13 +55,13 @@ impl IngestTokenKeys {
         Ok(Self { current, before })
     }
 
-    /// Writes a new key into the file `ingest-token.key` of this directory and keeps the old one beside it, so that its ingest tokens
-    /// stay valid until they expire. Both files are readable by their owner only.
+    /// Writes a new key to the file `ingest-token.key` of this directory and keeps the old key in a second file, so
+    /// that its ingest tokens stay valid until they expire. Both files are readable by their owner only.
     ///
     /// # Errors
-    /// As [`IngestTokenKey::load_or_create`].
+    /// The same as for [`IngestTokenKey::load_or_create`].
     pub fn rotate(dir: &Path) -> Result<(), IngestTokenKeyError> {
-        // A clock before 1970 makes the old key good for `ttl` seconds from 1970 on: not at all once the clock is right.
+        // A clock before 1970 is read as 1970: the old key is then no longer trusted once the clock is corrected.
         let now_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         let current = IngestTokenKey::load_or_create(dir)?;
         let mut old = old_keys(dir)?;
@@ -69,27 +70,28 @@ impl IngestTokenKeys {
         let old: Vec<u8> =
             old.iter().flat_map(|(key, at_s)| key.as_bytes().iter().copied().chain(at_s.to_be_bytes())).collect();
         let old = Zeroizing::new(old);
-        // First the old one: between the two writes it is in both files, and at no time in neither.
+        // The old key is written first, so that a crash between the two writes does not lose it.
         replace(dir.join(OLD_FILE_NAME), &old)?;
         replace(dir.join(FILE_NAME), IngestTokenKey::random()?.as_bytes())
     }
 
-    /// When the files of this directory last changed; another answer than before is worth a [`IngestTokenKeys::load_or_create`].
+    /// Returns when the key file of this directory last changed. If the time differs from an earlier one, the keys
+    /// should be loaded again with [`IngestTokenKeys::load_or_create`].
     #[must_use]
     pub fn changed_at(dir: &Path) -> Option<SystemTime> {
         fs::metadata(dir.join(FILE_NAME)).ok()?.modified().ok()
     }
 
-    /// [`IngestToken::issue`] with the key that signs.
+    /// Issues an ingest token with the current key; see [`IngestToken::issue`].
     #[must_use]
     pub fn issue(&self, session_id: SessionId, service: &str, now_s: u64, ttl: Duration) -> String {
         IngestToken::issue(&self.current, session_id, service, now_s, ttl)
     }
 
-    /// [`IngestToken::verify`] with each key that is believed at `now_s` (Unix seconds).
+    /// Verifies an ingest token with each key that is trusted at `now_s` (Unix seconds); see [`IngestToken::verify`].
     ///
     /// # Errors
-    /// See [`IngestTokenError`].
+    /// The same as for [`IngestToken::verify`].
     pub fn verify(&self, service: &str, ingest_token: &str, now_s: u64) -> Result<Claims, IngestTokenError> {
         let before = self.before.iter().filter(|(_, until_s)| until_s.is_none_or(|until_s| now_s < until_s));
         let mut result = IngestToken::verify(&self.current, service, ingest_token, now_s);
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_ingest_token_is_good_until_it_expires() {
+    fn a_token_of_a_replaced_key_is_valid_until_it_expires() {
         let dir = tempfile::tempdir().unwrap();
         let now_s = now_s();
         let before = IngestTokenKeys::load_or_create(dir.path(), TTL).unwrap();
@@ -155,9 +157,9 @@ mod tests {
         assert_eq!(before.verify("web", &new, now_s), Err(IngestTokenError::Forged));
     }
 
-    /// Who got hold of the old key cannot make ingest tokens with it for ever.
+    /// A stolen old key must not sign valid ingest tokens forever.
     #[test]
-    fn the_old_key_is_believed_for_as_long_as_its_ingest_tokens_last_and_no_longer() {
+    fn a_replaced_key_is_trusted_only_for_the_lifetime_of_its_tokens() {
         let dir = tempfile::tempdir().unwrap();
         let old = IngestTokenKeys::load_or_create(dir.path(), TTL).unwrap();
         IngestTokenKeys::rotate(dir.path()).unwrap();
@@ -168,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn two_rotations_keep_both() {
+    fn two_rotations_keep_both_old_keys() {
         let dir = tempfile::tempdir().unwrap();
         let now_s = now_s();
         let ingest_tokens: Vec<_> = (0..3)
@@ -184,7 +186,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn only_their_owner_can_read_them() {
+    fn the_files_are_readable_by_their_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
         let dir = tempfile::tempdir().unwrap();
         IngestTokenKeys::rotate(dir.path()).unwrap();
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_from_settings() {
+    fn tokens_of_further_keys_from_settings_are_valid() {
         let key = |number| IngestTokenKey::from_bytes([number; LENGTH]);
         let old = IngestTokenKeys::from(key(1)).issue(session(), "web", 1_000, TTL);
         assert!(IngestTokenKeys::new(key(2), vec![key(1)]).verify("web", &old, 1_000).is_ok());
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_said() {
+    fn a_damaged_file_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join(OLD_FILE_NAME), "short").unwrap();
         let error = IngestTokenKeys::load_or_create(dir.path(), TTL).unwrap_err();

@@ -1,4 +1,4 @@
-//! What the receivers do alike with spans, log records and data points, and what each does its own way.
+//! The traits through which the receivers handle spans, log records and data points.
 
 use std::future::Future;
 
@@ -7,7 +7,7 @@ use throughline_store::{Appended, MAX_POINT_BYTES, Metrics, SpanStore as _, Stor
 
 use crate::{bounds::Cut, config::SpanLimits, redact::Redactor};
 
-/// Where records go.
+/// The stores for records.
 #[derive(Clone, Debug)]
 pub(crate) struct Stores {
     pub(crate) store: Store,
@@ -16,24 +16,25 @@ pub(crate) struct Stores {
 
 /// A record on its way from a receiver to the store.
 pub(crate) trait Item: Record {
-    /// Why it cannot be kept, if it cannot.
+    /// Returns why the record cannot be stored, or `None` if it can.
     fn problem(&self) -> Option<Reason> {
         None
     }
 
-    /// Resolves when they are committed.
+    /// Stores the records; resolves when they are committed.
     fn store(items: Vec<Self>, stores: &Stores) -> impl Future<Output = Result<Appended, StoreError>> + Send;
 }
 
-/// One that a browser may send.
+/// A record that a browser may send.
 pub(crate) trait FromBrowser: Item {
-    /// Takes secrets out of it; its resource and scope are shared and looked at elsewhere.
+    /// Removes secrets from the record, except from its resource and scope, which are shared and redacted separately.
+    /// Increments `count` for each value that held a secret.
     fn redact(&mut self, redactor: &Redactor, count: &mut u64);
 
-    /// Brings it within the limits, likewise.
+    /// Applies the limits to the record, except to its resource and scope.
     fn limit(&mut self, limits: &SpanLimits, cut: &mut Cut);
 
-    /// When it began and ended, Unix nanoseconds; 0 where it does not say.
+    /// Returns when the record began and ended, in Unix nanoseconds; 0 if absent.
     fn times_ns(&self) -> (u64, u64);
 }
 
@@ -79,14 +80,14 @@ impl FromBrowser for LogRecord {
 
 impl Item for DataPoint {
     fn problem(&self) -> Option<Reason> {
-        let refused = || Reason::Refused(format!("it takes more than {MAX_POINT_BYTES} bytes").into());
+        let refused = || Reason::Refused(format!("it has more than {MAX_POINT_BYTES} bytes").into());
         (!Metrics::fits(self)).then(refused)
     }
 
     async fn store(items: Vec<Self>, stores: &Stores) -> Result<Appended, StoreError> {
         match &stores.metrics {
             Some(metrics) => metrics.append(items).await,
-            // There is no receiver for them then.
+            // Without a store for metrics, there is no receiver for data points.
             None => Err(StoreError::Closed),
         }
     }

@@ -26,7 +26,7 @@ mod otlp_token;
 pub use crate::{
     config::{BodyLimits, IntakeConfig, Limits, RateLimit, SpanLimits},
     receivers::{
-        ClientAddress, Intake, IssueError, IssuedIngestToken, INGEST_TOKEN_HEADER, grpc_router, public_router, otlp_router,
+        ClientAddress, Intake, IssueError, IssuedIngestToken, INGEST_TOKEN_HEADER, grpc_router, page_router, otlp_router,
     },
     redact::{PatternError, REDACTED, RedactionRule, UnknownRedactionRule},
     session::{SessionId, SessionIdError},

@@ -1,8 +1,8 @@
-//! Which pages may send (Fetch, section 3.1 `Origin`; Fetch Metadata, `Sec-Fetch-Site`).
+//! The check of the origin of browser requests (Fetch, section 3.1 `Origin`; Fetch Metadata, `Sec-Fetch-Site`).
 
 use http::{HeaderMap, Uri, header};
 
-/// Origins in the form that a browser sends: no trailing slash, lower case.
+/// The allowed origins, as a browser sends them: in lower case, without a trailing slash.
 #[derive(Clone, Debug)]
 pub(crate) struct AllowedOrigins(Vec<String>);
 
@@ -11,20 +11,20 @@ impl AllowedOrigins {
         Self(origins.iter().map(|origin| origin.trim().trim_end_matches('/').to_ascii_lowercase()).collect())
     }
 
-    /// Whether the request comes from a page of this server, from one that is allowed, or from no page at all.
+    /// Returns whether the request comes from a page of this server, from a page of an allowed origin, or from no page.
     ///
-    /// A program that is no browser can claim any origin: this protects people from other people's pages, no more.
+    /// Programs other than browsers can send any origin: the check only protects users of browsers from pages of other
+    /// sites.
     pub(crate) fn admit(&self, headers: &HeaderMap, uri: &Uri) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => !is_cross_site(headers),
             (Some(_), Some(_)) => false,
             (Some(origin), None) => {
-                // What is no text is no origin.
+                // A header that is not text is not an origin.
                 let Ok(origin) = origin.to_str() else { return false };
                 let origin = origin.to_ascii_lowercase();
-                // A proxy before us may change `Host`; what the browser itself says of the site it does not change, and no
-                // page can set it.
+                // A proxy may change `Host`, but it does not change `Sec-Fetch-Site`, which pages cannot set.
                 self.0.contains(&origin)
                     || site_is(headers, "same-origin")
                     || (is_own(&origin, headers, uri) && !is_cross_site(headers))
@@ -38,21 +38,21 @@ fn is_cross_site(headers: &HeaderMap) -> bool {
 }
 
 fn site_is(headers: &HeaderMap, site: &str) -> bool {
-    headers.get("sec-fetch-site").is_some_and(|said| said == site)
+    headers.get("sec-fetch-site").is_some_and(|value| value == site)
 }
 
-/// Whether host and port of the origin are those that the request was sent to: `Host`, in HTTP/2 `:authority`.
+/// Returns whether the origin has the host and port to which the request was sent: `Host`, or `:authority` in HTTP/2.
 fn is_own(origin: &str, headers: &HeaderMap, uri: &Uri) -> bool {
     let Some((scheme @ ("http" | "https"), authority)) = origin.split_once("://") else { return false };
-    let asked = match headers.get(header::HOST) {
+    let target = match headers.get(header::HOST) {
         Some(host) => host.to_str().ok(),
         None => uri.authority().map(http::uri::Authority::as_str),
     };
-    let Some(asked) = asked else { return false };
-    let asked = asked.to_ascii_lowercase();
-    // A browser leaves the default port out, others may not.
+    let Some(target) = target else { return false };
+    let target = target.to_ascii_lowercase();
+    // A browser leaves the default port out; other clients may not.
     let default = if scheme == "https" { ":443" } else { ":80" };
-    !authority.is_empty() && authority == asked.strip_suffix(default).unwrap_or(&asked)
+    !authority.is_empty() && authority == target.strip_suffix(default).unwrap_or(&target)
 }
 
 #[cfg(test)]
@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may() {
+    fn own_and_allowed_origins_are_accepted() {
         let host = ("host", "app.example:3000");
         assert!(admit(&[host]));
         assert!(admit(&[host, ("origin", "http://app.example:3000")]));
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn who_may_not() {
+    fn other_origins_are_rejected() {
         let host = ("host", "app.example:3000");
         for origin in [
             "null",
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn two_origins_are_none() {
+    fn two_origin_headers_are_rejected() {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, HeaderValue::from_static("app.example"));
         headers.append(header::ORIGIN, HeaderValue::from_static("https://app.example"));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn http_2_has_the_host_in_the_address() {
+    fn the_host_of_an_http_2_request_is_its_authority() {
         let mut headers = HeaderMap::new();
         headers.insert(header::ORIGIN, HeaderValue::from_static("https://app.example"));
         let origins = AllowedOrigins::new(&[]);

@@ -4,18 +4,19 @@ use http::{HeaderMap, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use subtle::ConstantTimeEq as _;
 
-/// A secret that programs send as `authorization: Bearer …`. Its `Debug` does not show it.
+/// A secret that programs send as `authorization: Bearer …`. `Debug` does not show it.
 #[derive(Clone, Debug)]
 pub struct OtlpToken(SecretString);
 
 impl OtlpToken {
-    /// A token of any text that a header can hold; it should be hard to guess.
+    /// Creates a token from any text that is valid in a header; it should be hard to guess.
     #[must_use]
     pub fn new(token: impl Into<SecretString>) -> Self {
         Self(token.into())
     }
 
-    /// Whether the request has this token, once. Comparing takes the same time wherever a wrong one differs.
+    /// Returns whether the request has exactly one `authorization` header and it carries this token. The comparison
+    /// takes constant time.
     pub(crate) fn is_in(&self, headers: &HeaderMap) -> bool {
         let mut given = headers.get_all(header::AUTHORIZATION).iter();
         let (Some(first), None) = (given.next(), given.next()) else { return false };
@@ -31,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_token_itself() {
+    fn only_one_header_with_the_exact_token_is_accepted() {
         let token = OtlpToken::new("0123456789abcdef");
         let is_in = |values: &[&str]| {
             let mut headers = HeaderMap::new();

@@ -1,11 +1,11 @@
-//! How fast browsers may send: a token bucket for each session, one for each client, and one for all of them together, since
-//! session ids and addresses are cheap.
+//! Rate limits for browsers: a token bucket for each session, one for each client, and one for all of them together,
+//! since session ids and addresses are cheap.
 //!
-//! A bucket is one number, the time at which it is full again (the generic cell rate algorithm), and may be overdrawn: what a
-//! batch costs is known only after it is read. Each request takes constant time, and memory has a fixed bound: at most
-//! [`Limits::tracked_sessions`] and [`Limits::tracked_clients`] buckets are kept, and a new one replaces the least recently
-//! used. A session that is forgotten while its bucket is overdrawn gains nothing: a new session id begins with a full
-//! bucket as well, and the bucket of its client and that of all browsers together still limit it.
+//! A bucket is one number, the time at which it is full again (the generic cell rate algorithm), and may be overdrawn:
+//! the cost of a batch is known only after it is read. Each request takes constant time, and memory has a fixed bound:
+//! at most [`Limits::tracked_sessions`] and [`Limits::tracked_clients`] buckets are kept, and a new one replaces the
+//! least recently used. A session that is forgotten while its bucket is overdrawn gains nothing: a new session id
+//! begins with a full bucket as well, and the bucket of its client and that of all browsers together still limit it.
 
 use crate::{
     SessionId,
@@ -19,13 +19,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The longest time that a sender is asked to wait.
+/// The maximum time that a client is asked to wait.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// All buckets.
 #[derive(Debug)]
 pub(crate) struct RateLimiter {
-    /// Buckets count time from here.
+    /// The origin of the times in the buckets.
     start: Instant,
     state: Mutex<State>,
 }
@@ -42,7 +42,7 @@ struct State {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sender {
     pub(crate) session: SessionId,
-    /// Where that says something about the sender.
+    /// The address of the client, if it is known.
     pub(crate) client: Option<IpAddr>,
 }
 
@@ -56,13 +56,14 @@ struct Buckets<K: Eq + Hash> {
 /// A [`RateLimit`] in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 struct Rate {
-    /// How long one token takes to flow in.
+    /// The time until one token is added.
     token_ns: u128,
-    /// How far ahead of now a bucket may be full again and still hold one token.
+    /// The maximum time until a bucket is full at which it still holds one token.
     tolerance_ns: u128,
 }
 
-/// When the bucket is full again, in nanoseconds since the limiter's start; a time that has passed means that it is full.
+/// When the bucket is full again, in nanoseconds since the limiter's start; a time that has passed means that it is
+/// full.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     full_ns: u128,
@@ -70,7 +71,7 @@ struct Bucket {
 
 impl From<RateLimit> for Rate {
     fn from(limit: RateLimit) -> Self {
-        // With 0 tokens a second the next one is 584 years away.
+        // With 0 tokens per second, the next one is added after 584 years.
         let token_ns = 1_000_000_000_u64.checked_div(u64::from(limit.per_second)).map_or(u64::MAX, |ns| ns.max(1));
         let token_ns = u128::from(token_ns);
         let others = u128::from(limit.burst.max(1) - 1);
@@ -79,11 +80,11 @@ impl From<RateLimit> for Rate {
 }
 
 impl Bucket {
-    /// Whether there is a whole token.
+    /// Checks that the bucket holds at least one token.
     ///
     /// # Errors
-    /// How long it takes until there is one.
-    fn look(self, rate: Rate, now_ns: u128) -> Result<(), Duration> {
+    /// Returns the time until it holds one.
+    fn check(self, rate: Rate, now_ns: u128) -> Result<(), Duration> {
         let ahead_ns = self.full_ns.saturating_sub(now_ns);
         match ahead_ns.saturating_sub(rate.tolerance_ns) {
             0 => Ok(()),
@@ -108,7 +109,7 @@ impl RateLimiter {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing panics between two writes that belong together.
+        // A panic cannot leave the state inconsistent: nothing panics between related writes.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -119,14 +120,14 @@ impl RateLimiter {
     /// Takes one token of the session, one of the client and one of all browsers for a request.
     ///
     /// # Errors
-    /// How long to wait where one of the buckets has none.
+    /// Returns how long to wait if one of the buckets is empty.
     pub(crate) fn admit(&self, sender: Sender, now: Instant) -> Result<(), Duration> {
         let now_ns = self.ns(now);
-        let client = sender.client.and_then(told_apart);
+        let client = sender.client.and_then(client_key);
         let mut state = self.state();
-        state.public.look(state.public_rate, now_ns)?;
-        client.map_or(Ok(()), |client| state.clients.look(&client, now_ns))?;
-        state.sessions.look(&sender.session, now_ns)?;
+        state.public.check(state.public_rate, now_ns)?;
+        client.map_or(Ok(()), |client| state.clients.check(&client, now_ns))?;
+        state.sessions.check(&sender.session, now_ns)?;
         state.charge(sender.session, client, 1, now_ns);
         Ok(())
     }
@@ -134,27 +135,27 @@ impl RateLimiter {
     /// Takes one token of the client for an ingest token.
     ///
     /// # Errors
-    /// How long to wait where there is none.
+    /// Returns how long to wait if the bucket is empty.
     pub(crate) fn admit_client(&self, client: Option<IpAddr>, now: Instant) -> Result<(), Duration> {
-        let Some(client) = client.and_then(told_apart) else { return Ok(()) };
+        let Some(client) = client.and_then(client_key) else { return Ok(()) };
         let now_ns = self.ns(now);
         let mut state = self.state();
-        state.clients.look(&client, now_ns)?;
+        state.clients.check(&client, now_ns)?;
         state.clients.charge(client, 1, now_ns);
         Ok(())
     }
 
-    /// Takes what an admitted request costs above its first token.
+    /// Takes the tokens for the records of an admitted request, except for the first token, which [`Self::admit`] took.
     pub(crate) fn charge(&self, sender: Sender, records: usize, now: Instant) {
         let tokens = records.saturating_sub(1);
         let now_ns = self.ns(now);
-        self.state().charge(sender.session, sender.client.and_then(told_apart), tokens, now_ns);
+        self.state().charge(sender.session, sender.client.and_then(client_key), tokens, now_ns);
     }
 }
 
-/// The part of an address that identifies a client: all of it, of IPv6 the part that a provider gives to one customer. None for
-/// loopback, where all clients may be behind the same proxy.
-fn told_apart(address: IpAddr) -> Option<IpAddr> {
+/// Returns the part of an address that identifies a client: the whole address, or the /64 prefix for IPv6, which a
+/// provider assigns to one customer. `None` for loopback, since all clients may be behind the same proxy there.
+fn client_key(address: IpAddr) -> Option<IpAddr> {
     match address {
         address if address.is_loopback() => None,
         IpAddr::V4(_) => Some(address),
@@ -177,13 +178,13 @@ impl<K: Eq + Hash> Buckets<K> {
         Self { rate: limit.into(), by_key: LruCache::new(most.max(1)) }
     }
 
-    /// A bucket that is not there is full.
-    fn look(&mut self, key: &K, now_ns: u128) -> Result<(), Duration> {
-        self.by_key.get(key).map_or(Ok(()), |bucket| bucket.look(self.rate, now_ns))
+    /// Checks a bucket; an absent bucket is full.
+    fn check(&mut self, key: &K, now_ns: u128) -> Result<(), Duration> {
+        self.by_key.get(key).map_or(Ok(()), |bucket| bucket.check(self.rate, now_ns))
     }
 
     fn charge(&mut self, key: K, tokens: usize, now_ns: u128) {
-        // Not by `entry`, which lets the map grow by one above its capacity.
+        // `entry` is not used, since it lets the map exceed its capacity by one.
         if let Some(bucket) = self.by_key.get_mut(&key) {
             return bucket.charge(self.rate, tokens, now_ns);
         }
@@ -213,7 +214,7 @@ mod tests {
         let limiter = limiter(RateLimit { per_second: 10, burst: 20 }, ALL, 10, start);
         assert_eq!(limiter.admit(sender(1), start), Ok(()));
         limiter.charge(sender(1), 50, start);
-        // 20 - 50 = 30 owed, and one more wanted, at 10 a second.
+        // The bucket is overdrawn by 30 tokens and needs one more, at 10 per second.
         assert_eq!(limiter.admit(sender(1), start), Err(Duration::from_millis(3_100)));
         assert_eq!(limiter.admit(sender(2), start), Ok(()));
         assert_eq!(limiter.admit(sender(1), start + Duration::from_millis(3_100)), Ok(()));
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn new_sessions_do_not_get_round_the_limit_of_all() {
+    fn new_sessions_do_not_bypass_the_global_limit() {
         let start = Instant::now();
         let all = RateLimit { per_second: 5, burst: 10 };
         let limiter = limiter(RateLimit { per_second: 100, burst: 100 }, all, 10, start);
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn new_sessions_do_not_get_round_the_limit_of_their_client() {
+    fn new_sessions_do_not_bypass_the_limit_of_their_client() {
         let start = Instant::now();
         let client_rate = RateLimit { per_second: 1, burst: 10 };
         let limiter = RateLimiter::new(&Limits { client_rate, tracked_clients: 2, ..Limits::default() }, start);
@@ -258,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_session_that_was_quiet_longest_is_forgotten_and_not_one_that_keeps_asking() {
+    fn the_least_recently_used_session_is_evicted() {
         let start = Instant::now();
         let limiter = limiter(RateLimit { per_second: 1, burst: 5 }, ALL, 2, start);
         limiter.admit(sender(1), start).unwrap();
@@ -282,14 +283,14 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_holds_no_more_than_its_burst_however_long_it_was_quiet() {
+    fn a_bucket_never_exceeds_its_burst() {
         let start = Instant::now();
         let limiter = limiter(RateLimit { per_second: 10, burst: 3 }, ALL, 10, start);
         limiter.admit(sender(1), start).unwrap();
         let later = start + Duration::from_hours(1);
         let admitted = (0..10).filter(|_| limiter.admit(sender(1), later).is_ok()).count();
         assert_eq!(admitted, 3);
-        // Nor does a request whose body took long to arrive gain what flowed in meanwhile above the burst.
+        // Tokens above the burst are also not added while the body of a request arrives.
         let much_later = later + Duration::from_hours(1);
         limiter.charge(sender(1), 4, much_later);
         assert!(limiter.admit(sender(1), much_later).is_err());
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_stands_still_or_goes_back_gives_nothing_away() {
+    fn a_clock_that_stops_or_goes_back_adds_no_tokens() {
         let start = Instant::now() + Duration::from_secs(10);
         let limiter = limiter(RateLimit { per_second: 10, burst: 1 }, ALL, 3, start);
         assert_eq!(limiter.admit(sender(1), start), Ok(()));

@@ -1,10 +1,10 @@
-//! The receivers over HTTP.
+//! The HTTP receivers.
 
 use crate::{
     IntakeConfig, SessionId, Stats, IngestTokenError, IngestTokenKeys,
     body::{self, Buffered, Memory},
     config::BodyLimits,
-    decode::{self, Taken},
+    decode::{self, Batch},
     grpc,
     item::{FromBrowser, Item, Stores},
     origin::AllowedOrigins,
@@ -34,46 +34,48 @@ use throughline_otlp::{DataPoint, Encoding, LogRecord, Signal, Span, encode_resp
 use throughline_store::{Appended, Store};
 use tokio::sync::Semaphore;
 
-/// The header in which a browser sends its ingest token. What cannot set headers (`sendBeacon`) uses the query `?ingest_token=`.
+/// The header in which a browser sends its ingest token. Where headers cannot be set (`sendBeacon`), the query
+/// parameter `ingest_token` carries it.
 pub const INGEST_TOKEN_HEADER: &str = ingest_token::HEADER;
 
-/// How many bodies are decoded at once at one receiver: decoded, a small hostile body may take many times its size.
+/// The number of bodies that one receiver decodes at once: a small malicious body may grow to many times its size.
 const DECODERS: usize = 2;
-/// Up to so many bytes are decoded where they were read; more would hold other tasks up.
+/// Bodies up to this size are decoded on the async task; larger ones would delay other tasks.
 const DECODE_INLINE_BYTES: usize = 16 * 1024;
 const INGEST_TOKEN_REQUEST: BodyLimits =
     BodyLimits { wire_bytes: 1024, inflated_bytes: 1024, timeout: Duration::from_secs(5), total_bytes: 64 * 1024 };
 
-/// Who sent a request, for the receiver for pages: put into its extensions by whoever knows which forwarding header to trust.
-/// Without it, axum's connect info is used; without that, `client.address` is left out.
+/// The client's address, which the receiver for pages reads from the request extensions. It is set by a layer that
+/// knows which forwarding header to trust. Without it, axum's connect info is used; without that, `client.address` is
+/// left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientAddress(pub IpAddr);
 
-/// An ingest token and what its holder should know.
+/// An ingest token, with its session and lifetime.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct IssuedIngestToken {
-    /// To be sent with every batch.
+    /// The token to send with every batch.
     pub ingest_token: String,
-    /// 32 hex digits: `session.id` of everything sent with it.
+    /// The `session.id` of all records sent with the token: 32 hex digits.
     pub session_id: String,
-    /// How long it is good, seconds.
+    /// How long the token is valid, in seconds.
     pub expires_in_s: u64,
 }
 
-/// Why there is no ingest token.
+/// Why an ingest token could not be issued.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IssueError {
-    /// The session id that the ingest token should be for is none.
+    /// The session id is not 32 lower-case hex digits.
     #[error(transparent)]
     SessionId(#[from] SessionIdError),
     /// The system has no randomness for a new session id.
-    #[error("no randomness for a session id: {0}")]
+    #[error("cannot generate a session id: {0}")]
     Random(#[source] getrandom::Error),
 }
 
-/// What both receivers share. Clones are the same intake.
+/// The state that all receivers share. Clones share the same state.
 #[derive(Clone, Debug)]
 pub struct Intake {
     pub(crate) shared: Arc<Shared>,
@@ -107,7 +109,7 @@ impl Receiver {
 }
 
 impl Intake {
-    /// What comes in goes into `store`.
+    /// Creates an intake that stores the records it receives in `store`.
     #[must_use]
     pub fn new(store: Store, config: IntakeConfig) -> Self {
         let limits = &config.limits;
@@ -126,10 +128,10 @@ impl Intake {
         Self { shared: Arc::new(shared) }
     }
 
-    /// An ingest token for this session (32 lower-case hex digits), or for a new one.
+    /// Issues an ingest token for this session (32 lower-case hex digits), or for a new one.
     ///
     /// # Errors
-    /// The session id is not of that form, or the system has no randomness for a new one.
+    /// Returns an error if the session id is malformed, or if the system has no randomness for a new one.
     pub fn issue_ingest_token(&self, session_id: Option<&str>) -> Result<IssuedIngestToken, IssueError> {
         let config = &self.shared.config;
         let session_id = match session_id {
@@ -141,30 +143,31 @@ impl Intake {
         Ok(IssuedIngestToken { ingest_token, session_id: session_id.to_string(), expires_in_s: config.ingest_token_ttl.as_secs() })
     }
 
-    /// From now on ingest tokens are signed and checked with these.
+    /// Replaces the keys that sign and verify ingest tokens.
     pub fn set_ingest_token_keys(&self, keys: IngestTokenKeys) {
         *self.shared.ingest_token_keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
-    /// What came in so far, and what did not.
+    /// Returns the counts of accepted and refused records and requests so far.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.counters.snapshot()
     }
 }
 
-/// The receiver for browsers: `POST /v1/traces` and `POST /v1/logs` with an ingest token, `POST /v1/ingest-token`. CORS headers are the
-/// caller's to add.
-pub fn public_router(intake: Intake) -> Router {
+/// Returns the router for browsers: `POST /v1/traces` and `POST /v1/logs`, which require an ingest token, and
+/// `POST /v1/ingest-token`. It sets no CORS headers; the caller has to add them.
+pub fn page_router(intake: Intake) -> Router {
     Router::new()
         .route(Signal::Traces.path(), post(public::<Span>))
         .route(Signal::Logs.path(), post(public::<LogRecord>))
         .route(ingest_token::PATH, post(issue))
+        .route(ingest_token::FORMER_PATH, post(issue_by_former_names))
         .with_state(intake)
 }
 
-/// The receiver for programs of the same machine: `POST /v1/traces`, `POST /v1/logs`, and `POST /v1/metrics` where there is a place
-/// for data points. Without a token it must not be reachable from elsewhere.
+/// Returns the OTLP/HTTP router for programs: `POST /v1/traces`, `POST /v1/logs`, and `POST /v1/metrics` if
+/// [`IntakeConfig::metrics`] is set. Without an OTLP token it must not be reachable from other machines.
 pub fn otlp_router(intake: Intake) -> Router {
     let mut router = Router::new()
         .route(Signal::Traces.path(), post(trusted::<Span>))
@@ -175,7 +178,8 @@ pub fn otlp_router(intake: Intake) -> Router {
     router.with_state(intake)
 }
 
-/// The same receiver for OTLP/gRPC: the three `Export` methods, and `UNIMPLEMENTED` for whatever else is called.
+/// Returns the OTLP/gRPC router for programs: the `Export` methods of traces, logs, and metrics if
+/// [`IntakeConfig::metrics`] is set. Other methods return `UNIMPLEMENTED`.
 pub fn grpc_router(intake: Intake) -> Router {
     let mut router = Router::new()
         .route(grpc::TRACES, post(grpc::export::<Span>))
@@ -189,15 +193,15 @@ pub fn grpc_router(intake: Intake) -> Router {
 async fn public<R: FromBrowser>(State(intake): State<Intake>, request: Request) -> Response {
     let encoding = encoding_of(request.headers());
     let (parts, mut body) = request.into_parts();
-    let taken = intake.shared.take_public::<R>(&parts, &mut body, encoding).await;
-    intake.shared.answer(taken, encoding, &parts, body)
+    let batch = intake.shared.receive_public::<R>(&parts, &mut body, encoding).await;
+    intake.shared.respond(batch, encoding, &parts, body)
 }
 
 async fn trusted<R: Item>(State(intake): State<Intake>, request: Request) -> Response {
     let encoding = encoding_of(request.headers());
     let (parts, mut body) = request.into_parts();
-    let taken = intake.shared.take_trusted::<R>(&parts, &mut body, encoding).await;
-    intake.shared.answer(taken, encoding, &parts, body)
+    let batch = intake.shared.receive_trusted::<R>(&parts, &mut body, encoding).await;
+    intake.shared.respond(batch, encoding, &parts, body)
 }
 
 fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
@@ -205,18 +209,18 @@ fn encoding_of(headers: &HeaderMap) -> Option<Encoding> {
 }
 
 impl Shared {
-    /// The answer mirrors the request's encoding; it is JSON where that is neither.
-    fn answer<R: Item>(
+    /// Builds the response in the encoding of the request, or in JSON if its content type is unknown.
+    fn respond<R: Item>(
         &self,
-        taken: Result<Taken<R>, Refusal>,
+        batch: Result<Batch<R>, Refusal>,
         encoding: Option<Encoding>,
         parts: &Parts,
         body: Body,
     ) -> Response {
         let encoding = encoding.unwrap_or(Encoding::Json);
-        match taken {
-            Ok(taken) => {
-                let body = encode_response(R::SIGNAL, &taken.rejections, encoding);
+        match batch {
+            Ok(batch) => {
+                let body = encode_response(R::SIGNAL, &batch.rejections, encoding);
                 ([(header::CONTENT_TYPE, encoding.content_type())], body).into_response()
             }
             Err(refusal) => self.refuse(refusal, encoding, parts, body),
@@ -225,16 +229,16 @@ impl Shared {
 
     fn refuse(&self, refusal: Refusal, encoding: Encoding, parts: &Parts, body: Body) -> Response {
         self.counters.refused(&refusal);
-        // Who did not send in time is not waited for any longer.
+        // A client that was too slow gets no more time.
         if !matches!(refusal, Refusal::Slow) {
             body::drain(body, &parts.headers);
         }
         refusal.into_response(encoding)
     }
 
-    /// Whether a request may come through the OTLP receivers.
-    pub(crate) fn trust(&self, headers: &HeaderMap) -> Result<(), Refusal> {
-        // No page has business here, and a browser on this machine would reach the port.
+    /// Checks whether the OTLP receivers accept a request with these headers.
+    pub(crate) fn authorize(&self, headers: &HeaderMap) -> Result<(), Refusal> {
+        // Pages must not use this receiver, and a browser on this machine can reach the port.
         if headers.contains_key(header::ORIGIN) {
             return Err(Refusal::Origin);
         }
@@ -244,31 +248,31 @@ impl Shared {
         }
     }
 
-    async fn take_trusted<R: Item>(
+    async fn receive_trusted<R: Item>(
         &self,
         parts: &Parts,
         body: &mut Body,
         encoding: Option<Encoding>,
-    ) -> Result<Taken<R>, Refusal> {
-        self.trust(&parts.headers)?;
+    ) -> Result<Batch<R>, Refusal> {
+        self.authorize(&parts.headers)?;
         let encoding = encoding.ok_or(Refusal::ContentType)?;
         let receiver = &self.trusted;
         let body = body::read(body, &parts.headers, &receiver.limits, &receiver.memory, &self.counters).await?;
-        self.keep_trusted(&body, encoding).await
+        self.store_body(&body, encoding).await
     }
 
-    /// What both OTLP receivers do with a body that is all there.
-    pub(crate) async fn keep_trusted<R: Item>(&self, body: &Buffered, encoding: Encoding) -> Result<Taken<R>, Refusal> {
-        let taken = self.trusted.decode(body, || decode::trusted(body.bytes(), encoding)).await?;
-        self.store(taken).await
+    /// Decodes and stores a complete body from either OTLP receiver.
+    pub(crate) async fn store_body<R: Item>(&self, body: &Buffered, encoding: Encoding) -> Result<Batch<R>, Refusal> {
+        let batch = self.trusted.decode(body, || decode::trusted(body.bytes(), encoding)).await?;
+        self.store(batch).await
     }
 
-    async fn take_public<R: FromBrowser>(
+    async fn receive_public<R: FromBrowser>(
         &self,
         parts: &Parts,
         body: &mut Body,
         encoding: Option<Encoding>,
-    ) -> Result<Taken<R>, Refusal> {
+    ) -> Result<Batch<R>, Refusal> {
         if !self.origins.admit(&parts.headers, &parts.uri) {
             return Err(Refusal::Origin);
         }
@@ -290,26 +294,26 @@ impl Shared {
             redactor: &self.redactor,
         };
         let limits = &self.config.limits;
-        let taken = receiver.decode(&body, || decode::public(body.bytes(), encoding, limits, &enrichment)).await?;
-        self.rate.charge(sender, taken.records.len() + taken.rejections.len(), Instant::now());
-        self.store(taken).await
+        let batch = receiver.decode(&body, || decode::public(body.bytes(), encoding, limits, &enrichment)).await?;
+        self.rate.charge(sender, batch.records.len() + batch.rejections.len(), Instant::now());
+        self.store(batch).await
     }
 
     fn ingest_token_keys(&self) -> Arc<IngestTokenKeys> {
         Arc::clone(&self.ingest_token_keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Resolves when the records are committed.
-    async fn store<R: Item>(&self, mut taken: Taken<R>) -> Result<Taken<R>, Refusal> {
-        let records = std::mem::take(&mut taken.records);
+    /// Stores the records of a batch; resolves when they are committed.
+    async fn store<R: Item>(&self, mut batch: Batch<R>) -> Result<Batch<R>, Refusal> {
+        let records = std::mem::take(&mut batch.records);
         let appended = if records.is_empty() { Appended::default() } else { R::store(records, &self.stores).await? };
-        self.counters.accepted(R::SIGNAL, appended, taken.rejected, taken.cut);
-        Ok(taken)
+        self.counters.accepted(R::SIGNAL, appended, batch.rejected, batch.cut);
+        Ok(batch)
     }
 }
 
 impl Receiver {
-    /// Decodes, few at a time.
+    /// Runs `decode`, at most [`DECODERS`] at a time.
     async fn decode<T>(&self, body: &Buffered, decode: impl FnOnce() -> Result<T, Refusal>) -> Result<T, Refusal> {
         let _turn = self.decoders.acquire().await.expect("the semaphore is never closed");
         let long = body.bytes().len() > DECODE_INLINE_BYTES;
@@ -320,13 +324,13 @@ impl Receiver {
     }
 }
 
-/// The header's, else the query's.
+/// Returns the ingest token from the header or, without one, from the query.
 fn ingest_token_of<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
-    match headers.get(INGEST_TOKEN_HEADER) {
-        // What is not text is a malformed ingest token, as an empty one is.
+    match headers.get(INGEST_TOKEN_HEADER).or_else(|| headers.get(ingest_token::FORMER_HEADER)) {
+        // A header that is not text is handled as an empty one: a malformed ingest token.
         Some(ingest_token) => Some(ingest_token.to_str().unwrap_or("")),
         None => uri.query()?.split('&').find_map(|pair| match pair.split_once('=') {
-            Some((ingest_token::PARAMETER, ingest_token)) => Some(ingest_token),
+            Some((ingest_token::PARAMETER | ingest_token::FORMER_PARAMETER, ingest_token)) => Some(ingest_token),
             _ => None,
         }),
     }
@@ -343,7 +347,7 @@ fn client_address(parts: &Parts) -> Option<IpAddr> {
 }
 
 fn unix_now() -> Duration {
-    // A clock before 1970 stands still at 1970: ingest tokens then neither expire nor are good for long.
+    // A clock before 1970 is read as 1970: ingest tokens issued then are expired once the clock is corrected.
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO)
 }
 
@@ -360,6 +364,25 @@ async fn issue(State(intake): State<Intake>, request: Request) -> Response {
     }
 }
 
+/// The body of the response at the former path.
+#[derive(Serialize)]
+struct FormerIngestToken {
+    ticket: String,
+    session_id: String,
+    expires_in_s: u64,
+}
+
+async fn issue_by_former_names(State(intake): State<Intake>, request: Request) -> Response {
+    let (parts, mut body) = request.into_parts();
+    match intake.issue(&parts, &mut body).await {
+        Ok(IssuedIngestToken { ingest_token: ticket, session_id, expires_in_s }) => {
+            let body = FormerIngestToken { ticket, session_id, expires_in_s };
+            ([(header::CACHE_CONTROL, "no-store")], axum::Json(body)).into_response()
+        }
+        Err(refusal) => intake.shared.refuse(refusal, Encoding::Json, &parts, body),
+    }
+}
+
 impl Intake {
     async fn issue(&self, parts: &Parts, body: &mut Body) -> Result<IssuedIngestToken, Refusal> {
         let shared = &self.shared;
@@ -370,15 +393,15 @@ impl Intake {
         admitted.map_err(|wait| Refusal::Rate { wait })?;
         let receiver = &shared.ingest_token;
         let body = body::read(body, &parts.headers, &receiver.limits, &receiver.memory, &shared.counters).await?;
-        let asked: IngestTokenRequest = if body.bytes().is_empty() {
+        let request_body: IngestTokenRequest = if body.bytes().is_empty() {
             IngestTokenRequest::default()
         } else {
             serde_json::from_slice(body.bytes()).map_err(|error| Refusal::Malformed(error.to_string()))?
         };
-        self.issue_ingest_token(asked.session_id.as_deref()).map_err(|error| match error {
+        self.issue_ingest_token(request_body.session_id.as_deref()).map_err(|error| match error {
             IssueError::SessionId(error) => Refusal::Malformed(error.to_string()),
             IssueError::Random(error) => {
-                tracing::error!(%error, "no ingest token for a new session");
+                tracing::error!(%error, "cannot issue an ingest token for a new session");
                 Refusal::Failed
             }
         })

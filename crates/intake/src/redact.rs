@@ -1,4 +1,4 @@
-//! Secrets that find their way into names and attributes: known by their form, and taken out before anything is stored.
+//! Redaction: secrets in names and attributes are recognized by their form and removed before a record is stored.
 
 mod text;
 
@@ -7,36 +7,36 @@ use std::str::FromStr;
 use regex::Regex;
 use throughline_otlp::{KeyValue, LogRecord, Scope, Span, Value};
 
-/// What stands in the place of a secret.
+/// The text that replaces a secret.
 pub const REDACTED: &str = "[redacted]";
 
-/// How often a text is looked through until nothing more is found.
+/// The maximum number of passes over a text.
 const MAX_PASSES: usize = 8;
 
-/// What is taken out.
+/// A rule by which secrets are recognized.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum RedactionRule {
-    /// Credentials: bearer tokens, `authorization` headers, JSON web tokens, and whatever an attribute or a parameter holds
-    /// that is called `password`, `api_key`, `cookie` and the like.
+    /// Credentials: bearer tokens, `authorization` headers, JSON web tokens, and the values of attributes and
+    /// parameters with names such as `password`, `api_key` or `cookie`.
     Authorization,
-    /// Numbers of payment cards: 13 to 19 digits, with spaces or dashes or without, of a known issuer and with the right check
-    /// digit (Luhn).
+    /// Payment card numbers: 13 to 19 digits, optionally separated by spaces or dashes, with the prefix of a known
+    /// issuer and a correct check digit (Luhn).
     Card,
-    /// Addresses of e-mail.
+    /// Email addresses.
     Email,
-    /// Whatever matches.
+    /// All matches of a regular expression.
     Pattern(Regex),
 }
 
-/// A text that is no regular expression.
+/// The error for an invalid regular expression.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("it is not a regular expression: {0}")]
+#[error("invalid regular expression: {0}")]
 pub struct PatternError(#[source] regex::Error);
 
-/// A rule that there is not.
+/// The error for an unknown rule name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of authorization, card, email")]
+#[error("unknown redaction rule `{0}`: expected authorization, card or email")]
 pub struct UnknownRedactionRule(String);
 
 impl FromStr for RedactionRule {
@@ -53,22 +53,22 @@ impl FromStr for RedactionRule {
 }
 
 impl RedactionRule {
-    /// Whatever matches this regular expression, in the syntax of the crate `regex`.
+    /// Creates a rule that removes all matches of a regular expression, in the syntax of the crate `regex`.
     ///
     /// # Errors
-    /// It is none, or is too large.
+    /// Returns an error if the regular expression is invalid or too large.
     pub fn pattern(text: &str) -> Result<Self, PatternError> {
         Regex::new(text).map(Self::Pattern).map_err(PatternError)
     }
 
-    /// All but patterns.
+    /// Returns all built-in rules: [`Self::Authorization`], [`Self::Card`] and [`Self::Email`].
     #[must_use]
     pub fn default_rules() -> Vec<Self> {
         vec![Self::Authorization, Self::Card, Self::Email]
     }
 }
 
-/// An attribute whose key ends like this holds a credential, whatever it looks like.
+/// The endings of attribute keys whose values are always redacted.
 const SECRET_KEYS: [&str; 12] = [
     "authorization",
     "cookie",
@@ -84,7 +84,7 @@ const SECRET_KEYS: [&str; 12] = [
     "private_key",
 ];
 
-/// The rules at work.
+/// Applies redaction rules to records.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Redactor {
     rules: Vec<RedactionRule>,
@@ -95,8 +95,8 @@ impl Redactor {
         Self { rules }
     }
 
-    /// Takes secrets out of a span; its resource and scope are shared and looked at elsewhere. `count` is how many values held
-    /// any.
+    /// Removes secrets from a span, except from its resource and scope, which are shared and redacted separately.
+    /// Increments `count` for each value that held a secret.
     pub(crate) fn span(&self, span: &mut Span, count: &mut u64) {
         self.text(&mut span.name, count);
         self.text(&mut span.status.message, count);
@@ -112,7 +112,7 @@ impl Redactor {
         }
     }
 
-    /// Likewise out of a log record.
+    /// Removes secrets from a log record, except from its resource and scope.
     pub(crate) fn log_record(&self, record: &mut LogRecord, count: &mut u64) {
         self.text(&mut record.event_name, count);
         self.text(&mut record.severity_text, count);
@@ -120,7 +120,7 @@ impl Redactor {
         self.attributes(&mut record.attributes, count);
     }
 
-    /// Likewise out of a scope.
+    /// Removes secrets from a scope.
     pub(crate) fn scope(&self, scope: &mut Scope, count: &mut u64) {
         self.text(&mut scope.name, count);
         self.text(&mut scope.version, count);
@@ -131,8 +131,8 @@ impl Redactor {
     pub(crate) fn attributes(&self, attributes: &mut [KeyValue], count: &mut u64) {
         for attribute in attributes {
             if self.is_secret(&attribute.key) && attribute.value != Value::Empty {
-                let was = std::mem::replace(&mut attribute.value, Value::from(REDACTED));
-                *count += u64::from(was != attribute.value);
+                let original = std::mem::replace(&mut attribute.value, Value::from(REDACTED));
+                *count += u64::from(original != attribute.value);
             } else {
                 self.value(&mut attribute.value, count);
             }
@@ -148,7 +148,7 @@ impl Redactor {
             })
     }
 
-    /// The model is no deeper than [`throughline_otlp::MAX_VALUE_DEPTH`], so neither is the recursion.
+    /// Removes secrets from a value. The recursion is bounded by [`throughline_otlp::MAX_VALUE_DEPTH`].
     fn value(&self, value: &mut Value, count: &mut u64) {
         match value {
             Value::String(text) => self.text(text, count),
@@ -160,7 +160,7 @@ impl Redactor {
                     *count += 1;
                 }
             }
-            // A card number may come as a number.
+            // A card number may be sent as an integer.
             Value::Int(number) => {
                 if self.redacted(&number.to_string()).is_some() {
                     *value = Value::from(REDACTED);
@@ -180,17 +180,17 @@ impl Redactor {
         }
     }
 
-    /// The text without secrets; `None` if there were none. What is left has none either: redacted again it is the same.
+    /// Returns the text without secrets, or `None` if it had none. Redacting the result again changes nothing.
     pub(crate) fn redacted(&self, text: &str) -> Option<String> {
         let mut redacted = text::pass(&self.rules, text)?;
-        // What was taken out may have hidden another from the patterns: their words begin and end where others do.
+        // A removed secret may have hidden another one from the patterns, since they match at word boundaries.
         for _ in 1..MAX_PASSES {
             match text::pass(&self.rules, &redacted) {
                 Some(next) => redacted = next,
                 None => return Some(redacted),
             }
         }
-        // Nobody writes that but to see what happens.
+        // Only deliberately crafted text needs this many passes.
         Some(REDACTED.to_owned())
     }
 }
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_go_and_the_rest_stays() {
+    fn secrets_are_removed_and_other_text_is_kept() {
         for (text, redacted) in [
             ("ada@example.com9", "[redacted]9"),
             ("e@2x.comBada@example.com", "[redacted]@example.com"),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_it_stays() {
+    fn text_that_resembles_a_secret_is_kept() {
         for text in [
             "",
             "GET /api/activities/{uuid}",
@@ -259,7 +259,7 @@ mod tests {
 
     const MAIL: &str = "ada@example.com";
 
-    fn span_full_of_it() -> Span {
+    fn span_with_secrets() -> Span {
         let (trace_id, span_id) = (TraceId::from_bytes([1; 16]).unwrap(), SpanId::from_bytes([1; 8]).unwrap());
         let mut span = Span::new(trace_id, span_id, Arc::default(), Arc::default());
         let nested = Value::Map(vec![KeyValue::new("k", vec![Value::from(MAIL), Value::Bytes(MAIL.into())])]);
@@ -279,8 +279,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_it_is_left_anywhere() {
-        let mut span = span_full_of_it();
+    fn secrets_are_removed_from_every_field() {
+        let mut span = span_with_secrets();
         let mut count = 0;
         redactor().span(&mut span, &mut count);
         let shown = format!("{span:?}");
@@ -299,18 +299,18 @@ mod tests {
     }
 
     #[test]
-    fn rules_are_chosen() {
+    fn only_the_configured_rules_apply() {
         let card_only = Redactor::new(vec!["card".parse().unwrap()]);
         assert_eq!(card_only.redacted("ada@example.com password=x"), None);
         assert!("cards".parse::<RedactionRule>().is_err());
         let own = Redactor::new(vec![RedactionRule::Pattern(Regex::new("emp-[0-9]+").unwrap())]);
         assert_eq!(own.redacted("by emp-17").as_deref(), Some("by [redacted]"));
-        let mut span = span_full_of_it();
+        let mut span = span_with_secrets();
         Redactor::default().span(&mut span, &mut 0);
-        assert_eq!(span, span_full_of_it());
+        assert_eq!(span, span_with_secrets());
     }
 
-    /// Secrets and what is nearly one, without anything between them.
+    /// Secrets and text that resembles one, without separators.
     fn texts() -> impl Strategy<Value = String> {
         let piece = prop_oneof![
             Just("ada@example.com"),
@@ -357,15 +357,15 @@ mod tests {
     }
 
     #[test]
-    fn what_hides_behind_a_secret_goes_too() {
-        // No word of its own before the address is gone.
+    fn a_secret_next_to_a_removed_secret_is_removed() {
+        // `password` begins at a word boundary only after the address is removed.
         let text = "a@b.aaaaaaaaaaaaaaaaaaaaaaaapassword=hunter2";
         assert_eq!(redact(text), "[redacted]password=[redacted]");
         assert_eq!(redact("a@b.cc@d.ee"), "[redacted]@d.ee");
     }
 
     #[test]
-    fn a_pattern_does_not_eat_what_stands_for_secrets() {
+    fn a_custom_pattern_does_not_match_inside_a_redaction_mark() {
         let with = |pattern: &str, text: &str| {
             Redactor::new(vec![RedactionRule::Email, RedactionRule::pattern(pattern).unwrap()]).redacted(text)
         };
@@ -378,13 +378,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_changes_says_so(text in "[a-z0-9 @.=:/%-]{0,60}|\\PC{0,40}") {
+        fn changed_text_contains_the_redaction_mark(text in "[a-z0-9 @.=:/%-]{0,60}|\\PC{0,40}") {
             let once = redact(&text);
             prop_assert!(once == text || once.contains(REDACTED));
         }
 
         #[test]
-        fn redaction_again_changes_nothing(text in texts(), own in patterns()) {
+        fn redaction_is_idempotent(text in texts(), own in patterns()) {
             let once = redact(&text);
             prop_assert_eq!(redact(&once), once);
             let rules = RedactionRule::default_rules().into_iter().chain([RedactionRule::pattern(own).unwrap()]).collect();
@@ -394,7 +394,7 @@ mod tests {
         }
 
         #[test]
-        fn nor_does_it_in_attributes(key in texts(), value in texts()) {
+        fn redaction_of_attributes_is_idempotent(key in texts(), value in texts()) {
             let mut once = vec![KeyValue::new(key, value)];
             redactor().attributes(&mut once, &mut 0);
             let mut twice = once.clone();

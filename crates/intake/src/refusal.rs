@@ -1,4 +1,4 @@
-//! Requests that are refused as a whole, and how that is said (OTLP/HTTP, "Failures").
+//! Requests that are refused as a whole, and their error responses (OTLP/HTTP, "Failures").
 
 use crate::IngestTokenError;
 use axum::response::{IntoResponse, Response};
@@ -7,14 +7,14 @@ use std::time::Duration;
 use throughline_otlp::{DecodeError, Encoding, RpcCode, encode_status};
 use throughline_store::StoreError;
 
-/// Why a request is refused. The message goes to the sender's developer.
+/// Why a request is refused. The message is for the developer of the sender.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
     #[error("requests from pages of this origin are not allowed")]
     Origin,
     #[error(transparent)]
     IngestToken(#[from] IngestTokenError),
-    #[error("this receiver wants its token: `authorization: Bearer …`")]
+    #[error("this receiver requires a token: send `authorization: Bearer <token>`")]
     Token,
     #[error("the content type must be application/x-protobuf or application/json")]
     ContentType,
@@ -26,19 +26,19 @@ pub(crate) enum Refusal {
     Malformed(String),
     #[error("the body did not arrive in time")]
     Slow,
-    #[error("too much at once: slow down")]
+    #[error("the rate limit is exceeded: slow down")]
     Rate { wait: Duration },
-    #[error("{0}: try again")]
+    #[error("{0}: try again later")]
     Busy(&'static str),
-    #[error("what was sent could not be stored")]
+    #[error("the server could not process the request")]
     Failed,
 }
 
-/// When a busy server is worth asking again.
+/// When a client should retry after a busy response.
 const BUSY_WAIT: Duration = Duration::from_secs(1);
 
 impl Refusal {
-    /// HTTP status and `google.rpc.Code`.
+    /// Returns the HTTP status and the `google.rpc.Code`.
     fn codes(&self) -> (StatusCode, RpcCode) {
         match self {
             Self::Origin => (StatusCode::FORBIDDEN, RpcCode::PermissionDenied),
@@ -53,7 +53,7 @@ impl Refusal {
         }
     }
 
-    /// The same for gRPC, where there is no HTTP status beside it to say more.
+    /// Returns the gRPC status code. It is more specific than in [`Self::codes`], as gRPC has no HTTP status beside it.
     pub(crate) fn grpc_code(&self) -> RpcCode {
         match self {
             Self::TooLarge { .. } => RpcCode::ResourceExhausted,
@@ -62,7 +62,7 @@ impl Refusal {
         }
     }
 
-    /// When it may be worth trying again, if it ever is.
+    /// Returns how long to wait before a retry; `None` if a retry will not help.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Rate { wait } => Some(*wait),
@@ -71,13 +71,13 @@ impl Refusal {
         }
     }
 
-    /// The answer, in the encoding of the request.
+    /// Builds the response in the encoding of the request.
     pub(crate) fn into_response(self, encoding: Encoding) -> Response {
         let (status, code) = self.codes();
         let body = encode_status(code, &self.to_string(), encoding);
         let mut response = (status, [(header::CONTENT_TYPE, encoding.content_type())], body).into_response();
         if let Some(wait) = self.retry_after() {
-            // Rounded up: who comes back early is refused again.
+            // Rounded up: a client that retries early is refused again.
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }
@@ -98,12 +98,13 @@ impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Busy => Self::Busy("the store's queue is full"),
-            StoreError::Closed => Self::Busy("the server is about to stop"),
+            StoreError::Closed => Self::Busy("the server is shutting down"),
             StoreError::Full => Self::Busy("the disk is full"),
-            // What is wrong with our disk is not the sender's business. It may be put right, so nothing is to be thrown away.
+            // The sender does not need to know what is wrong with the disk. It may be repaired, so the sender should
+            // retry.
             error => {
-                tracing::error!(%error, "the store did not take a batch");
-                Self::Busy("the store does not take anything")
+                tracing::error!(%error, "cannot store a batch");
+                Self::Busy("the store accepts no records")
             }
         }
     }
@@ -114,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_store_that_is_busy_asks_for_patience() {
+    fn a_busy_store_returns_503_with_retry_after() {
         for error in [StoreError::Busy, StoreError::Closed, StoreError::Full, StoreError::Corrupt(String::new())] {
             let response = Refusal::from(error).into_response(Encoding::Json);
             assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -123,17 +124,17 @@ mod tests {
     }
 
     #[test]
-    fn waiting_times_are_rounded_up() {
-        for (millis, said) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2")] {
+    fn retry_after_is_rounded_up_to_seconds() {
+        for (millis, seconds) in [(0, "1"), (1, "1"), (1_000, "1"), (1_001, "2")] {
             let refusal = Refusal::Rate { wait: Duration::from_millis(millis) };
             let response = refusal.into_response(Encoding::Protobuf);
-            assert_eq!(response.headers()[header::RETRY_AFTER], said);
+            assert_eq!(response.headers()[header::RETRY_AFTER], seconds);
             assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-protobuf");
         }
     }
 
     #[test]
-    fn what_will_not_help_to_repeat_has_no_retry_after() {
+    fn permanent_refusals_have_no_retry_after() {
         for refusal in [Refusal::Origin, Refusal::ContentType, Refusal::Slow, Refusal::Failed] {
             assert!(!refusal.into_response(Encoding::Json).headers().contains_key(header::RETRY_AFTER));
         }

@@ -2,29 +2,29 @@
 
 use std::{fmt, str::FromStr};
 
-/// What a browser's session is known by: 128 bits, written as 32 lower-case hex digits.
+/// The id of a browser session: 128 bits, written as 32 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionId([u8; 16]);
 
-/// Not 32 lower-case hex digits.
+/// The error for a session id that is not 32 lower-case hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a session id has 32 lower-case hex digits")]
+#[error("invalid session id: expected 32 lower-case hex digits")]
 pub struct SessionIdError;
 
 impl SessionId {
-    /// How many characters it is written with.
+    /// The length of the text form, in characters.
     pub const TEXT_LENGTH: usize = 32;
 
-    /// Any 16 bytes are a session id.
+    /// Creates a session id from 16 bytes; any bytes are valid.
     #[must_use]
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
 
-    /// A new one, from the system's random source.
+    /// Generates a session id from the system's random source.
     ///
     /// # Errors
-    /// Where the system has no randomness to give.
+    /// Returns an error if the random source fails.
     pub fn random() -> Result<Self, getrandom::Error> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)?;
@@ -73,13 +73,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_printed_is_read_again(bytes: [u8; 16]) {
+        fn a_displayed_id_parses_to_the_same_id(bytes: [u8; 16]) {
             let id = SessionId::from_bytes(bytes);
             prop_assert_eq!(id.to_string().parse(), Ok(id));
         }
 
         #[test]
-        fn what_is_read_is_printed_again(text in "\\PC{0,40}") {
+        fn a_parsed_id_displays_as_the_same_text(text in "\\PC{0,40}") {
             if let Ok(id) = text.parse::<SessionId>() {
                 prop_assert_eq!(id.to_string(), text);
             }
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_forms() {
+    fn malformed_ids_are_rejected() {
         for text in ["", "0123456789abcdef", "0123456789ABCDEF0123456789ABCDEF", "0123456789abcdef0123456789abcdeg"] {
             assert_eq!(text.parse::<SessionId>(), Err(SessionIdError), "{text}");
         }

@@ -1,11 +1,11 @@
-//! Counts of what was accepted and what was not.
+//! Counts of accepted and refused records and requests.
 
 use crate::{bounds::Cut, refusal::Refusal};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use throughline_otlp::Signal;
 use throughline_store::Appended;
 
-/// Counts since the start, both receivers together.
+/// Counts since the start, of all receivers together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -15,19 +15,19 @@ pub struct Stats {
     pub log_records: RecordStats,
     /// Data points of metrics.
     pub data_points: RecordStats,
-    /// Attributes of browsers' spans and log records that were left out by a limit.
+    /// Attributes of browsers' spans and log records that were left out because of a limit.
     pub cut_attributes: u64,
-    /// Values of browsers' spans and log records that were cut short by a limit.
+    /// Values of browsers' spans and log records that were truncated because of a limit.
     pub cut_values: u64,
-    /// Values of browsers' spans and log records in which there was a secret that was taken out.
+    /// Values of browsers' spans and log records from which a secret was removed.
     pub redacted_values: u64,
-    /// Browsers' spans and log records whose times are far from that of their reception.
+    /// Browsers' spans and log records whose times differ too much from the time of reception.
     pub far_off: u64,
-    /// Bytes of bodies as they arrived.
+    /// Bytes of bodies on the wire.
     pub wire_bytes: u64,
     /// Bytes of bodies after decompression.
     pub inflated_bytes: u64,
-    /// Requests that were answered with a success.
+    /// Requests that got a success response.
     pub accepted_requests: u64,
     /// Requests that were refused.
     pub refused_requests: RefusedRequests,
@@ -37,11 +37,11 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RecordStats {
-    /// Those that were committed for the first time.
+    /// Records that were committed for the first time.
     pub accepted: u64,
-    /// Those that had been committed before.
+    /// Records that had been committed before.
     pub duplicates: u64,
-    /// Those that were rejected.
+    /// Records that were rejected.
     pub rejected: Rejected,
 }
 
@@ -49,11 +49,11 @@ pub struct RecordStats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejected {
-    /// They break a rule of OTLP.
+    /// Records that violate OTLP.
     pub invalid: u64,
-    /// They claim another session than the ingest token's.
+    /// Records with a session id other than the ingest token's.
     pub foreign_session: u64,
-    /// Their batch had as many as it may before them.
+    /// Records above the limit on records per batch.
     pub batch_limit: u64,
 }
 
@@ -65,21 +65,21 @@ pub struct RefusedRequests {
     pub origin: u64,
     /// No valid ingest token (401).
     pub ingest_token: u64,
-    /// No valid token of the OTLP receivers (401).
+    /// No valid token at an OTLP receiver (401).
     pub token: u64,
     /// Neither protobuf nor JSON, or compressed in an unknown way (415).
     pub media_type: u64,
-    /// Above a limit on bytes (413).
+    /// A body above a size limit (413).
     pub too_large: u64,
-    /// The body is not what its headers declare (400).
+    /// A body that does not match its headers (400).
     pub malformed: u64,
-    /// The body did not arrive in time (408).
+    /// A body that did not arrive in time (408).
     pub slow: u64,
-    /// Above a rate (429).
+    /// Above a rate limit (429).
     pub rate: u64,
-    /// Too many requests at once, or a store that accepts no more at present (503).
+    /// Too many requests at once, or a store that accepts no records at present (503).
     pub busy: u64,
-    /// An error of the server's own (500).
+    /// An internal error (500).
     pub failed: u64,
 }
 

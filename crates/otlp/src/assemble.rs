@@ -1,4 +1,4 @@
-//! What both encodings have in common on the way in: the rules for one record.
+//! Validation of decoded records, for both encodings.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::{
     value::{self, KeyValue},
 };
 
-/// A span's ids as its encoding read them. A parent that is absent or all zero is no parent.
+/// The decoded ids of a span. A parent id that is absent or all zero means no parent.
 pub(crate) struct Ids {
     pub(crate) trace_id: Result<TraceId, IdError>,
     pub(crate) span_id: Result<SpanId, IdError>,
@@ -18,7 +18,7 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// All three, or the first that is wrong.
+    /// Returns all three ids, or the reason for the first invalid one.
     pub(crate) fn checked(self) -> Result<(TraceId, SpanId, Option<SpanId>), Reason> {
         Ok((
             self.trace_id.map_err(Reason::TraceId)?,
@@ -28,20 +28,20 @@ impl Ids {
     }
 }
 
-/// A log record's ids as its encoding read them. Either may be absent.
+/// The decoded ids of a log record. Each may be absent.
 pub(crate) struct LogIds {
     pub(crate) trace_id: Result<Option<TraceId>, IdError>,
     pub(crate) span_id: Result<Option<SpanId>, IdError>,
 }
 
 impl LogIds {
-    /// Both, or the first that is wrong.
+    /// Returns both ids, or the reason for the first invalid one.
     pub(crate) fn checked(self) -> Result<(Option<TraceId>, Option<SpanId>), Reason> {
         Ok((self.trace_id.map_err(Reason::TraceId)?, self.span_id.map_err(Reason::SpanId)?))
     }
 }
 
-/// An id that need not be there: empty is absent, and some senders write that as zeros.
+/// Makes an id optional: an empty id is absent, and so is an all-zero id, which some senders write instead.
 pub(crate) fn optional<T>(id: Result<T, IdError>) -> Result<Option<T>, IdError> {
     match id {
         Err(IdError::AllZero | IdError::Length { actual: 0, .. }) => Ok(None),
@@ -49,8 +49,8 @@ pub(crate) fn optional<T>(id: Result<T, IdError>) -> Result<Option<T>, IdError> 
     }
 }
 
-/// The links whose ids are valid, and how many there are with those that the sender left out: a bad link is not
-/// worth a span.
+/// Returns the links with valid ids, and the number of dropped links, including those of the sender. An invalid link
+/// does not reject its span.
 pub(crate) fn links(links: impl Iterator<Item = Result<Link, IdError>>, dropped_count: u32) -> (Vec<Link>, u32) {
     let mut dropped_count = dropped_count;
     let links =
@@ -58,7 +58,7 @@ pub(crate) fn links(links: impl Iterator<Item = Result<Link, IdError>>, dropped_
     (links, dropped_count)
 }
 
-/// The depth rule for everything that belongs to the span alone.
+/// Checks the nesting depth of all attributes of a span, its events and its links.
 pub(crate) fn check_span(span: Span) -> Result<Span, Rejection> {
     let deep = value::any_too_deep(&span.attributes)
         || span.events.iter().any(|event| value::any_too_deep(&event.attributes))
@@ -66,7 +66,7 @@ pub(crate) fn check_span(span: Span) -> Result<Span, Rejection> {
     check(span, deep)
 }
 
-/// The depth rule for everything that belongs to the log record alone.
+/// Checks the nesting depth of the body and the attributes of a log record.
 pub(crate) fn check_log_record(record: LogRecord) -> Result<LogRecord, Rejection> {
     let deep = record.body.is_too_deep() || value::any_too_deep(&record.attributes);
     check(record, deep)
@@ -77,25 +77,25 @@ fn check<R: Record>(record: R, is_too_deep: bool) -> Result<R, Rejection> {
 }
 
 impl Shared {
-    /// What comes from this resource, whatever the scope.
+    /// Creates the shared part of the records of a resource, with an empty scope.
     pub(crate) fn of_resource(resource: Resource) -> Self {
         let broken = broken(&resource.attributes);
         Self { resource: Arc::new(resource), scope: Arc::default(), broken }
     }
 
-    /// What comes from this scope in it.
+    /// Returns the shared part of the records of a scope of this resource.
     pub(crate) fn with_scope(&self, scope: Scope) -> Self {
         let broken = self.broken.clone().or_else(|| broken(&scope.attributes));
         Self { resource: Arc::clone(&self.resource), scope: Arc::new(scope), broken }
     }
 
-    /// The rule that takes all records along.
+    /// Returns the reason for which all records are rejected, if any.
     pub(crate) fn check(&self) -> Result<(), Reason> {
         self.broken.clone().map_or(Ok(()), Err)
     }
 }
 
-/// The depth rule for a resource's or a scope's attributes.
+/// Checks the nesting depth of the attributes of a resource or a scope.
 fn broken(attributes: &[KeyValue]) -> Option<Reason> {
     value::any_too_deep(attributes).then_some(Reason::TooDeep)
 }

@@ -1,21 +1,21 @@
-//! Whole bodies: `ExportTraceServiceRequest`, `ExportLogsServiceRequest` and `ExportMetricsServiceRequest`, which are
-//! `TracesData`, `LogsData` and `MetricsData` by other names.
+//! Request bodies: `ExportTraceServiceRequest`, `ExportLogsServiceRequest` and `ExportMetricsServiceRequest`, which are
+//! encoded like `TracesData`, `LogsData` and `MetricsData`.
 
 use crate::{DecodeError, Encoding, LogRecord, Record, Rejection, Span, json, protobuf};
 
-/// How many spans, log records or data points one body may hold, good and bad together. The OpenTelemetry Collector sends 8192 at a
-/// time.
+/// The maximum number of spans, log records or data points in one body, valid and invalid ones together. The
+/// OpenTelemetry Collector sends 8192 at a time.
 ///
-/// An empty span takes two bytes on the wire and a few hundred in memory, so a limit on bytes is not enough.
+/// A limit on bytes is not enough, since an empty span is two bytes on the wire and a few hundred in memory.
 pub const MAX_RECORDS: usize = 65_536;
 
-/// What a body held.
+/// The decoded records of a body.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Decoded<R> {
-    /// Those that keep the rules, in the order of the body. Those of one resource share it.
+    /// The valid records, in the order of the body. Records of one resource share it.
     pub records: Vec<R>,
-    /// One entry for each that does not.
+    /// One entry for each invalid record.
     pub rejections: Vec<Rejection>,
 }
 
@@ -26,7 +26,7 @@ impl<R> Default for Decoded<R> {
 }
 
 impl<R: Record> Decoded<R> {
-    /// Takes one record or the reason why not.
+    /// Adds a record or a rejection; fails above [`MAX_RECORDS`].
     pub(crate) fn push(&mut self, record: Result<R, Rejection>) -> Result<(), DecodeError> {
         if self.records.len() + self.rejections.len() >= MAX_RECORDS {
             return Err(DecodeError::TooMany(R::SIGNAL));
@@ -39,15 +39,15 @@ impl<R: Record> Decoded<R> {
     }
 }
 
-/// Reads a body of spans, of log records or of data points. An empty body holds none, in either encoding.
+/// Decodes a body of spans, log records or data points. An empty body has no records, in either encoding.
 ///
-/// In JSON, ids are hexadecimal in either case, 64-bit integers are strings or numbers, enumerations are numbers
-/// or the names of the `.proto` files, `null` is as good as absent, and unknown fields are ignored. Ids that break the
-/// rules reject their record alone; links that do are dropped and counted.
+/// In JSON, ids are hexadecimal in either case, 64-bit integers are strings or numbers, enumerations are numbers or the
+/// names of the `.proto` files, `null` means absent, and unknown fields are ignored. An invalid id rejects its record
+/// only; links with invalid ids are dropped and counted.
 ///
 /// # Errors
-/// The body is not OTLP in that encoding, nests deeper than 100 (protobuf) or 128 (JSON) levels, or holds more
-/// than [`MAX_RECORDS`] records.
+/// Returns an error if the body is not OTLP in this encoding, nests deeper than 100 (protobuf) or 128 (JSON) levels, or
+/// holds more than [`MAX_RECORDS`] records.
 pub fn decode<R: Record>(body: &[u8], encoding: Encoding) -> Result<Decoded<R>, DecodeError> {
     match encoding {
         Encoding::Protobuf => protobuf::decode(body),
@@ -55,7 +55,7 @@ pub fn decode<R: Record>(body: &[u8], encoding: Encoding) -> Result<Decoded<R>, 
     }
 }
 
-/// Writes a body, grouped by resource and scope in the order in which these first appear.
+/// Encodes records as a body, grouped by resource and scope in the order of their first appearance.
 #[must_use]
 pub fn encode<R: Record>(records: &[R], encoding: Encoding) -> Vec<u8> {
     match encoding {
@@ -64,29 +64,29 @@ pub fn encode<R: Record>(records: &[R], encoding: Encoding) -> Vec<u8> {
     }
 }
 
-/// [`decode`] for spans.
+/// Decodes a body of spans; see [`decode`].
 ///
 /// # Errors
-/// As [`decode`].
+/// The same as for [`decode`].
 pub fn decode_traces(body: &[u8], encoding: Encoding) -> Result<Decoded<Span>, DecodeError> {
     decode(body, encoding)
 }
 
-/// [`encode`] for spans.
+/// Encodes spans as a body; see [`encode`].
 #[must_use]
 pub fn encode_traces(spans: &[Span], encoding: Encoding) -> Vec<u8> {
     encode(spans, encoding)
 }
 
-/// [`decode`] for log records.
+/// Decodes a body of log records; see [`decode`].
 ///
 /// # Errors
-/// As [`decode`].
+/// The same as for [`decode`].
 pub fn decode_logs(body: &[u8], encoding: Encoding) -> Result<Decoded<LogRecord>, DecodeError> {
     decode(body, encoding)
 }
 
-/// [`encode`] for log records.
+/// Encodes log records as a body; see [`encode`].
 #[must_use]
 pub fn encode_logs(records: &[LogRecord], encoding: Encoding) -> Vec<u8> {
     encode(records, encoding)

@@ -1,12 +1,12 @@
-//! What the spans of a trace know about the clock of the page that made some of them.
+//! Clock measurements in the spans of a page, for the alignment of its clock with the server's.
 
 use throughline_context::{SpanId, keys};
 use throughline_timing::{ClockedSpan, MeasuredOffset};
 
 use crate::{KeyValue, Span, SpanKind, Value, value};
 
-/// What a fetch span has measured of the two clocks ([`keys::CLOCK_OFFSET_MS`], [`keys::CLOCK_ERROR_MS`]); `None` where it has
-/// measured nothing.
+/// Returns the clock offset that a fetch span has measured ([`keys::CLOCK_OFFSET_MS`], [`keys::CLOCK_ERROR_MS`]), or
+/// `None` if it has no valid measurement.
 #[must_use]
 pub fn measured_offset(span: &Span) -> Option<MeasuredOffset> {
     let offset_ns = match span.attribute(keys::CLOCK_OFFSET_MS)? {
@@ -19,7 +19,7 @@ pub fn measured_offset(span: &Span) -> Option<MeasuredOffset> {
     Some(MeasuredOffset { offset_ns, error_ns: error_ns.map(|error_ms| (error_ms * 1e6).ceil() as u64) })
 }
 
-/// A span as [`align`](throughline_timing::align) needs it.
+/// Converts a span to the form that [`align`](throughline_timing::align) requires.
 #[must_use]
 pub fn clocked(span: &Span) -> ClockedSpan {
     let id = |id: SpanId| u64::from_be_bytes(id.to_bytes());
@@ -33,7 +33,7 @@ pub fn clocked(span: &Span) -> ClockedSpan {
     }
 }
 
-/// Whether a page said it: [`keys::CLIENT_REPORTED`] is true.
+/// Returns whether a page reported the record: [`keys::CLIENT_REPORTED`] is true.
 #[must_use]
 pub fn is_client_reported(attributes: &[KeyValue]) -> bool {
     value::find(attributes, keys::CLIENT_REPORTED).and_then(Value::as_bool) == Some(true)
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_and_its_error_are_numbers_of_milliseconds() {
+    fn an_offset_and_its_error_are_in_milliseconds() {
         let measured = |offset_ns, error_ns| Some(MeasuredOffset { offset_ns, error_ns });
         assert_eq!(measured_offset(&fetch(1.5, None)), measured(1_500_000, None));
         assert_eq!(measured_offset(&fetch(-2, Some(0.25))), measured(-2_000_000, Some(250_000)));
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_is_clocked_by_its_ids_kind_and_times() {
+    fn a_clocked_span_has_the_ids_kind_and_times_of_the_span() {
         let mut span = fetch(1, None);
         span.parent_span_id = SpanId::from_bytes([0, 0, 0, 0, 0, 0, 1, 2]);
         (span.start_ns, span.end_ns) = (5, 7);

@@ -1,4 +1,4 @@
-//! Data points of metrics. On the wire a metric holds many; here each is a record that knows its metric.
+//! Data points of metrics. On the wire, a metric holds many points; here, each point is a record with its metric.
 
 use std::sync::Arc;
 
@@ -6,24 +6,24 @@ use throughline_context::{SpanId, TraceId};
 
 use crate::{KeyValue, Reason, Record, Resource, Scope, Signal, value};
 
-/// What a metric measures, and how its points are to be read.
+/// The kind of a metric, which determines the type of its points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MetricKind {
-    /// A value at a time.
+    /// A value at a point in time.
     #[default]
     Gauge,
-    /// A value that is added up.
+    /// A sum of values.
     Sum,
-    /// A distribution over buckets with given bounds.
+    /// A distribution over buckets with explicit bounds.
     Histogram,
-    /// A distribution over buckets that grow exponentially.
+    /// A distribution over buckets of exponentially growing size.
     ExponentialHistogram,
     /// Quantiles that the sender computed.
     Summary,
 }
 
 impl MetricKind {
-    /// `gauge`, `sum`, `histogram`, `exponential_histogram`, `summary`.
+    /// Returns `gauge`, `sum`, `histogram`, `exponential_histogram` or `summary`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -36,26 +36,26 @@ impl MetricKind {
     }
 }
 
-/// Since when a point of a sum or a histogram counts (`AggregationTemporality`).
+/// The interval that a point of a sum or a histogram covers (`AggregationTemporality`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Temporality {
-    /// The sender did not say, or said something unknown; gauges and summaries have none.
+    /// Not specified by the sender, or unknown. Gauges and summaries have no temporality.
     #[default]
     Unspecified,
-    /// Since the last point.
+    /// Since the previous point.
     Delta,
-    /// Since a fixed time.
+    /// Since a fixed start time.
     Cumulative,
 }
 
 impl Temporality {
-    /// The number on the wire.
+    /// Returns the number on the wire.
     #[must_use]
     pub const fn number(self) -> i32 {
         self as i32
     }
 
-    /// The temporality with that number; [`Temporality::Unspecified`] for a number that is not known.
+    /// Returns the temporality with this number; [`Temporality::Unspecified`] for an unknown number.
     #[must_use]
     pub const fn from_number(number: i32) -> Self {
         match number {
@@ -66,26 +66,26 @@ impl Temporality {
     }
 }
 
-/// What the points of one metric share: `Metric` of `opentelemetry/proto/metrics/v1/metrics.proto` without its data.
+/// A metric without its points: `Metric` of `opentelemetry/proto/metrics/v1/metrics.proto` without its data.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Metric {
-    /// Its name, such as `http.server.request.duration`.
+    /// The name, such as `http.server.request.duration`.
     pub name: String,
-    /// What it is in words; may be empty.
+    /// The description; may be empty.
     pub description: String,
-    /// Its unit (UCUM), such as `s` or `By`; may be empty.
+    /// The unit (UCUM), such as `s` or `By`; may be empty.
     pub unit: String,
-    /// What else is known about it.
+    /// Further attributes of the metric.
     pub metadata: Vec<KeyValue>,
-    /// How its points are to be read.
+    /// The kind of the metric.
     pub kind: MetricKind,
-    /// Since when they count.
+    /// The interval that the points cover.
     pub temporality: Temporality,
-    /// Whether a sum only ever grows.
+    /// Whether a sum never decreases.
     pub is_monotonic: bool,
 }
 
-/// A whole or a floating-point number.
+/// An integer or a floating-point number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Number {
     /// `as_int`.
@@ -94,126 +94,126 @@ pub enum Number {
     Double(f64),
 }
 
-/// Counts in buckets with given bounds.
+/// A histogram with explicit bucket bounds.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Histogram {
-    /// How many values there were.
+    /// The number of values.
     pub count: u64,
-    /// Their sum, if it means anything.
+    /// The sum of the values, if known.
     pub sum: Option<f64>,
-    /// The least of them.
+    /// The minimum, if known.
     pub min: Option<f64>,
-    /// The greatest of them.
+    /// The maximum, if known.
     pub max: Option<f64>,
-    /// The upper bounds of all buckets but the last, in ascending order.
+    /// The upper bounds of all buckets except the last, in ascending order.
     pub bounds: Vec<f64>,
-    /// How many values each bucket holds: one more than there are bounds, or none at all.
+    /// The number of values in each bucket: one more than there are bounds, or empty.
     pub bucket_counts: Vec<u64>,
 }
 
-/// Buckets that follow each other.
+/// Consecutive buckets of an exponential histogram.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Buckets {
-    /// The index of the first.
+    /// The index of the first bucket.
     pub offset: i32,
-    /// How many values each holds.
+    /// The number of values in each bucket.
     pub counts: Vec<u64>,
 }
 
-/// Counts in buckets that grow exponentially.
+/// A histogram with exponentially growing buckets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ExponentialHistogram {
-    /// How many values there were.
+    /// The number of values.
     pub count: u64,
-    /// Their sum, if it means anything.
+    /// The sum of the values, if known.
     pub sum: Option<f64>,
-    /// The least of them.
+    /// The minimum, if known.
     pub min: Option<f64>,
-    /// The greatest of them.
+    /// The maximum, if known.
     pub max: Option<f64>,
-    /// The base of the bounds is 2^(2^-scale).
+    /// The scale: the base of the bucket bounds is 2^(2^-scale).
     pub scale: i32,
-    /// How many values are as good as zero.
+    /// The number of values that count as zero.
     pub zero_count: u64,
-    /// Up to where a value is as good as zero.
+    /// The absolute value up to which a value counts as zero.
     pub zero_threshold: f64,
-    /// Of values above zero.
+    /// The buckets of positive values.
     pub positive: Buckets,
-    /// Of values below zero.
+    /// The buckets of negative values.
     pub negative: Buckets,
 }
 
 /// One quantile of a summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Quantile {
-    /// From 0 to 1.
+    /// The quantile, from 0 to 1.
     pub quantile: f64,
-    /// The value there.
+    /// The value at the quantile.
     pub value: f64,
 }
 
-/// Quantiles that the sender computed.
+/// The value of a summary: quantiles that the sender computed.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QuantileSummary {
-    /// How many values there were.
+    /// The number of values.
     pub count: u64,
-    /// Their sum.
+    /// The sum of the values.
     pub sum: f64,
-    /// Ascending by quantile.
+    /// The quantiles, in ascending order.
     pub quantiles: Vec<Quantile>,
 }
 
-/// What a point says.
+/// The value of a data point.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum PointValue {
-    /// Nothing: valid only together with the flag that says so.
+    /// No value; valid only if the point is flagged as having none.
     #[default]
     Empty,
-    /// Of a gauge or a sum.
+    /// The value of a gauge or a sum.
     Number(Number),
-    /// Of a histogram.
+    /// The value of a histogram.
     Histogram(Histogram),
-    /// Of an exponential histogram.
+    /// The value of an exponential histogram.
     ExponentialHistogram(Box<ExponentialHistogram>),
-    /// Of a summary.
+    /// The value of a summary.
     Summary(QuantileSummary),
 }
 
-/// A single value with the span in which it was measured.
+/// A single measurement with the span in which it was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Exemplar {
-    /// When, in nanoseconds since the Unix epoch.
+    /// When it was measured, in nanoseconds since the Unix epoch.
     pub time_ns: u64,
-    /// What was measured.
+    /// The measured value.
     pub value: Option<Number>,
-    /// The trace in whose course it was; one that is not valid is left out.
+    /// The id of the trace; `None` if absent or invalid.
     pub trace_id: Option<TraceId>,
-    /// The span, likewise.
+    /// The id of the span; `None` if absent or invalid.
     pub span_id: Option<SpanId>,
-    /// What is not among the attributes of the point.
+    /// The attributes of the measurement that the point does not have.
     pub attributes: Vec<KeyValue>,
 }
 
-/// One point of one series: a metric, the attributes, and who made it.
+/// A point of a series, which is identified by metric, attributes, resource and scope.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataPoint {
-    /// The metric; points that come together share it.
+    /// The metric; points of one message share it.
     pub metric: Arc<Metric>,
-    /// What tells its series from others of the metric.
+    /// The attributes that identify the series within the metric.
     pub attributes: Vec<KeyValue>,
-    /// Since when it counts, in nanoseconds since the Unix epoch; 0 if that is not known.
+    /// The start of the interval that the point covers, in nanoseconds since the Unix epoch; 0 if unknown.
     pub start_ns: u64,
-    /// When it was so, likewise.
+    /// The time of the point, in nanoseconds since the Unix epoch.
     pub time_ns: u64,
-    /// `DataPointFlags`: bit 0 says that there is no value.
+    /// `DataPointFlags`; bit 0 is set if the point has no value.
     pub flags: u32,
-    /// What it says.
+    /// The value.
     pub value: PointValue,
-    /// A few of the values that it sums up.
+    /// Examples of the measurements that the point aggregates.
     pub exemplars: Vec<Exemplar>,
-    /// Who made it.
+    /// The source of the point.
     pub resource: Arc<Resource>,
-    /// The library that made it.
+    /// The instrumentation library.
     pub scope: Arc<Scope>,
 }
 
@@ -221,7 +221,7 @@ pub struct DataPoint {
 const NO_RECORDED_VALUE: u32 = 1;
 
 impl DataPoint {
-    /// A point of this metric that says nothing, at no time.
+    /// Creates a point of this metric without a value; its times are 0.
     #[must_use]
     pub fn new(metric: Arc<Metric>, resource: Arc<Resource>, scope: Arc<Scope>) -> Self {
         Self {
@@ -237,13 +237,13 @@ impl DataPoint {
         }
     }
 
-    /// Whether it says that there is no value, as when a program has ended.
+    /// Returns whether the point is flagged as having no value, as when a program has ended.
     #[must_use]
     pub const fn is_without_value(&self) -> bool {
         self.flags & NO_RECORDED_VALUE != 0
     }
 
-    /// What is wrong with it, whoever sent it.
+    /// Validates the point.
     pub(crate) fn check(self) -> Result<Self, crate::Rejection> {
         match self.problem() {
             None => Ok(self),
@@ -275,11 +275,11 @@ impl Histogram {
             return None;
         }
         if self.bucket_counts.len() != self.bounds.len() + 1 {
-            return Some("there must be one bucket more than there are bounds");
+            return Some("it does not have one more bucket than bounds");
         }
-        // Also refuses NaN, which is neither before nor after anything.
+        // NaN is rejected too: it has no order.
         let ascending = self.bounds.windows(2).all(|pair| pair[0] < pair[1]) && !self.bounds.iter().any(|b| b.is_nan());
-        (!ascending).then_some("the bounds of its buckets do not ascend")
+        (!ascending).then_some("its bucket bounds are not in ascending order")
     }
 }
 

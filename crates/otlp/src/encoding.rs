@@ -1,6 +1,6 @@
 //! The two encodings of OTLP/HTTP.
 
-/// How a body is encoded (OTLP/HTTP, "Binary Protobuf Encoding" and "JSON Protobuf Encoding").
+/// The encoding of a body (OTLP/HTTP, "Binary Protobuf Encoding" and "JSON Protobuf Encoding").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// `application/x-protobuf`.
@@ -10,7 +10,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Reads a `Content-Type` header; parameters such as `charset` are ignored. `None` for any other type.
+    /// Parses a `Content-Type` header and ignores its parameters, such as `charset`. Returns `None` for other types.
     #[must_use]
     pub fn from_content_type(header: &str) -> Option<Self> {
         let media_type = media_type(header);
@@ -19,7 +19,7 @@ impl Encoding {
             .find(|encoding| media_type.eq_ignore_ascii_case(encoding.content_type()))
     }
 
-    /// The value of the `Content-Type` header.
+    /// Returns the value for the `Content-Type` header.
     #[must_use]
     pub const fn content_type(self) -> &'static str {
         match self {
@@ -29,10 +29,10 @@ impl Encoding {
     }
 }
 
-/// The media type of a `Content-Type` header without its parameters (RFC 9110, section 8.3.1), as it was written: types are to be
-/// compared without regard to case.
+/// Returns the media type of a `Content-Type` header without its parameters (RFC 9110, section 8.3.1). The case is
+/// kept; media types are to be compared case-insensitively.
 ///
-/// No parameter changes how an OTLP body is read, so none is parsed, and none that is malformed makes a body unreadable.
+/// Parameters do not affect how an OTLP body is decoded, so they are not parsed, and malformed ones are ignored.
 #[must_use]
 pub fn media_type(header: &str) -> &str {
     header.split_once(';').map_or(header, |(media_type, _)| media_type).trim()
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_types() {
+    fn content_types_are_parsed_without_parameters() {
         for encoding in [Encoding::Protobuf, Encoding::Json] {
             assert_eq!(Encoding::from_content_type(encoding.content_type()), Some(encoding));
         }

@@ -1,24 +1,24 @@
-//! Why a whole body cannot be read.
+//! The error for a body that cannot be decoded.
 
 use crate::{Reason, Signal, body::MAX_RECORDS};
 
-/// The body is not what its content type says, or asks for too much. Nothing of it was kept.
+/// Why a body or a single record cannot be decoded. No record of a failed body is returned.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// It is not the protobuf message that it should be.
+    /// The body is not the expected protobuf message.
     #[error("the body is not OTLP in protobuf: {0}")]
     Protobuf(#[source] prost::DecodeError),
-    /// It is not the JSON that it should be. The message tells line and column.
+    /// The body is not the expected JSON. The message has line and column.
     #[error("the body is not OTLP in JSON: {0}")]
     Json(#[source] serde_json::Error),
-    /// It holds more than [`MAX_RECORDS`] spans or log records, good and bad together.
+    /// The body holds more than [`MAX_RECORDS`] records, valid and invalid ones together.
     #[error("the body holds more than {MAX_RECORDS} {record}s", record = .0.record())]
     TooMany(Signal),
-    /// A single record that was to be read breaks a rule (only of `decode_record`).
-    #[error("the record is not valid: {0}")]
+    /// The single record is invalid (returned by `decode_record` only).
+    #[error("the record is invalid: {0}")]
     Record(#[source] Reason),
-    /// A resource is missing where one must be (only of `decode_resource_scope`).
-    #[error("no resource and scope where they should be")]
+    /// The message has no scope (returned by `decode_resource_scope` only).
+    #[error("the message has no scope")]
     NoResource,
 }

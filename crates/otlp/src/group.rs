@@ -1,4 +1,4 @@
-//! Records by resource and scope, as the wire wants them.
+//! Grouping of records by resource and scope, as in an OTLP body.
 
 use std::{collections::HashMap, hash::Hash, sync::Arc};
 
@@ -16,8 +16,8 @@ pub(crate) struct ScopeGroup<'a, R> {
     pub(crate) records: Vec<&'a R>,
 }
 
-/// Groups records, keeping the order of first appearance. Equal resources are one group even if they are not
-/// shared; equal means the same bytes, so that NaN equals itself.
+/// Groups records by resource and scope, in the order of first appearance. Equal resources form one group even if they
+/// are not shared. They are compared by their encoded bytes, so that NaN equals itself.
 pub(crate) fn by_resource_and_scope<R: Record>(records: &[R]) -> Vec<ResourceGroup<'_, R>> {
     let mut groups: Vec<ResourceGroup<'_, R>> = Vec::new();
     let mut resources = Index::default();
@@ -41,7 +41,7 @@ pub(crate) fn by_resource_and_scope<R: Record>(records: &[R]) -> Vec<ResourceGro
     groups
 }
 
-/// Numbers things by address first, which is cheap, and by content if the address is new.
+/// Assigns numbers to items: by address, which is cheap, and by content if the address is new.
 struct Index<A, C> {
     by_address: HashMap<A, usize>,
     by_content: HashMap<C, usize>,
@@ -54,7 +54,7 @@ impl<A, C> Default for Index<A, C> {
 }
 
 impl<A: Eq + Hash, C: Eq + Hash> Index<A, C> {
-    /// The number of what lies at `address`; `next` if its content was never seen.
+    /// Returns the number of the item at `address`, or `next` if its content is new.
     fn number(&mut self, address: A, next: usize, content: impl FnOnce() -> C) -> usize {
         let by_content = &mut self.by_content;
         *self.by_address.entry(address).or_insert_with(|| *by_content.entry(content()).or_insert(next))

@@ -1,8 +1,8 @@
-//! The JSON encoding of OTLP/HTTP, read generously and written strictly.
+//! The JSON encoding of OTLP/HTTP: decoding is lenient, encoding is strict.
 //!
-//! It is not left to `opentelemetry-proto`, whose serde support fails the whole body for one id that is not
-//! hexadecimal, for an enumeration by name, for `null`, for an array without `values`, and cannot carry NaN.
-//! Tests hold the two against each other.
+//! The serde support of `opentelemetry-proto` is not used: it fails the whole body for one id that is not hexadecimal,
+//! for an enumeration by name, for `null` and for an array without `values`, and it cannot encode NaN. Tests compare
+//! both implementations.
 
 mod body;
 mod data_point;
@@ -20,17 +20,17 @@ use serde::Serialize;
 
 use crate::{DecodeError, Decoded, Record, Rejection, record::Shared};
 
-/// One record as an object.
+/// A record that is encoded as a JSON object.
 pub trait Json: Sized {
-    /// What is written of it.
+    /// The serializable form of the record.
     type Out<'a>: Serialize
     where
         Self: 'a;
 
-    /// Reads an object. The inner error is a rule that the record breaks, or what it shares with others does.
+    /// Decodes an object. The inner error is returned if the record, its resource or its scope is invalid.
     fn from_json(object: &[u8], shared: &Shared) -> Result<Result<Self, Rejection>, DecodeError>;
 
-    /// Reads an object that may hold several records, as a metric holds data points.
+    /// Decodes an object that may hold several records, such as a metric with its data points.
     fn all_from_json(object: &[u8], shared: &Shared, decoded: &mut Decoded<Self>) -> Result<(), DecodeError>
     where
         Self: Record,
@@ -38,6 +38,6 @@ pub trait Json: Sized {
         decoded.push(Self::from_json(object, shared)?)
     }
 
-    /// What to write.
+    /// Returns the serializable form.
     fn to_json(&self) -> Self::Out<'_>;
 }

@@ -1,4 +1,4 @@
-//! Log records: what a program said, and when. One with a name is an event.
+//! Log records. A log record with an event name is an event.
 
 use std::sync::Arc;
 
@@ -9,70 +9,70 @@ use crate::{
     value::{self, KeyValue, Value},
 };
 
-/// How bad it is: `SeverityNumber`, 1 to 24, or 0 if the sender did not say.
+/// The severity of a log record: `SeverityNumber`, 1 to 24, or 0 if not specified.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Severity(u8);
 
 impl Severity {
-    /// The sender did not say, or said something unknown.
+    /// Not specified by the sender, or unknown.
     pub const UNSPECIFIED: Self = Self(0);
-    /// The least of the errors.
+    /// The lowest severity of an error.
     pub const ERROR: Self = Self(17);
-    /// The greatest that there is.
+    /// The highest valid number.
     const GREATEST: i32 = 24;
 
-    /// The severity with that number; [`Severity::UNSPECIFIED`] for a number that is not known.
+    /// Returns the severity with this number; [`Severity::UNSPECIFIED`] for an unknown number.
     #[must_use]
     pub const fn from_number(number: i32) -> Self {
         if number < 1 || number > Self::GREATEST { Self::UNSPECIFIED } else { Self(number as u8) }
     }
 
-    /// The number on the wire.
+    /// Returns the number on the wire.
     #[must_use]
     pub const fn number(self) -> u8 {
         self.0
     }
 
-    /// Whether it is an error or worse.
+    /// Returns whether the severity is `ERROR` or higher.
     #[must_use]
     pub fn is_error(self) -> bool {
         self >= Self::ERROR
     }
 }
 
-/// Something that was said: `LogRecord` of `opentelemetry/proto/logs/v1/logs.proto`.
+/// A log record: `LogRecord` of `opentelemetry/proto/logs/v1/logs.proto`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogRecord {
-    /// When it happened, in nanoseconds since the Unix epoch, by the sender's clock; 0 if that is not known.
+    /// When it happened, in nanoseconds since the Unix epoch, by the sender's clock; 0 if unknown.
     pub time_ns: u64,
-    /// When somebody took notice of it, likewise.
+    /// When it was observed, in nanoseconds since the Unix epoch; 0 if unknown.
     pub observed_time_ns: u64,
-    /// How bad it is.
+    /// The severity.
     pub severity: Severity,
-    /// The same in the sender's words; may be empty.
+    /// The sender's name for the severity; may be empty.
     pub severity_text: String,
-    /// What is said: text, or anything else.
+    /// The body: text or any other value.
     pub body: Value,
-    /// What else is known about it.
+    /// The attributes.
     pub attributes: Vec<KeyValue>,
-    /// How many attributes the sender left out.
+    /// The number of attributes that the sender dropped.
     pub dropped_attributes_count: u32,
-    /// W3C trace flags in the lower 8 bits.
+    /// The W3C trace flags in the lower 8 bits.
     pub flags: u32,
-    /// The trace to which it belongs, if any.
+    /// The id of the trace, if any.
     pub trace_id: Option<TraceId>,
-    /// The span to which it belongs, if any; it means nothing without a trace.
+    /// The id of the span, if any; meaningless without a trace id.
     pub span_id: Option<SpanId>,
-    /// What kind of event it is, such as `exception`; empty for what is only said.
+    /// The event name, such as `exception`; empty if the record is not an event.
     pub event_name: String,
-    /// Who made it.
+    /// The source of the record.
     pub resource: Arc<Resource>,
-    /// The library that made it.
+    /// The instrumentation library.
     pub scope: Arc<Scope>,
 }
 
 impl LogRecord {
-    /// A record that says nothing, at no time.
+    /// Creates a record whose other fields are empty or 0.
     #[must_use]
     pub fn new(resource: Arc<Resource>, scope: Arc<Scope>) -> Self {
         Self {
@@ -92,19 +92,20 @@ impl LogRecord {
         }
     }
 
-    /// The first attribute with that key; the resource's are not looked at.
+    /// Returns the value of the first attribute of the record itself with this key.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&Value> {
         value::find(&self.attributes, key)
     }
 
-    /// [`Resource::service_name`] of its resource.
+    /// Returns the service name of the resource; see [`Resource::service_name`].
     #[must_use]
     pub fn service_name(&self) -> &str {
         self.resource.service_name()
     }
 
-    /// When it happened; when it was noticed, where that is not known (logs data model, "Recipients of log data").
+    /// Returns when the record happened or, if that is unknown, when it was observed (logs data model, "Recipients of
+    /// log data").
     #[must_use]
     pub const fn at_ns(&self) -> u64 {
         if self.time_ns == 0 { self.observed_time_ns } else { self.time_ns }
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn severities() {
+    fn unknown_severity_numbers_are_unspecified() {
         for number in 1..=24 {
             assert_eq!(i32::from(Severity::from_number(number).number()), number);
             assert_eq!(Severity::from_number(number).is_error(), number >= 17);
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_time_was_noticed_at_some_time() {
+    fn a_record_without_a_time_has_its_observed_time() {
         let mut record = LogRecord::new(Arc::default(), Arc::default());
         record.observed_time_ns = 7;
         assert_eq!(record.at_ns(), 7);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_called_by_its_name_or_by_what_it_says() {
+    fn the_title_is_the_event_name_or_the_body() {
         let mut record = LogRecord::new(Arc::default(), Arc::default());
         assert_eq!(record.title(), "");
         record.body = Value::from("disk full");

@@ -1,4 +1,4 @@
-//! Between the model and the protobuf messages of `opentelemetry-proto`.
+//! The protobuf encoding: conversion between the model and the messages of `opentelemetry-proto`.
 
 mod body;
 mod data_point;
@@ -11,12 +11,12 @@ pub(crate) use body::{decode, decode_resource_scope, encode, encode_resource_sco
 
 use crate::{DecodeError, Decoded, Record, Rejection, record::Shared};
 
-/// One record as a message.
+/// A record that is encoded as a protobuf message.
 pub trait Protobuf: Sized {
-    /// Reads a message. The inner error is a rule that the record breaks, or what it shares with others does.
+    /// Decodes a message. The inner error is returned if the record, its resource or its scope is invalid.
     fn from_protobuf(message: &[u8], shared: &Shared) -> Result<Result<Self, Rejection>, DecodeError>;
 
-    /// Reads a message that may hold several records, as a metric holds data points.
+    /// Decodes a message that may hold several records, such as a metric with its data points.
     fn all_from_protobuf(message: &[u8], shared: &Shared, decoded: &mut Decoded<Self>) -> Result<(), DecodeError>
     where
         Self: Record,
@@ -24,7 +24,7 @@ pub trait Protobuf: Sized {
         decoded.push(Self::from_protobuf(message, shared)?)
     }
 
-    /// Writes the message.
+    /// Encodes the record as a message.
     fn to_protobuf(&self) -> Vec<u8>;
 }
 

@@ -1,32 +1,32 @@
-//! What spans, log records and data points have in common.
+//! The common trait of spans, log records and data points.
 
 use std::{fmt, sync::Arc};
 
 use crate::{KeyValue, Reason, Resource, Scope, Signal, json::Json, protobuf::Protobuf};
 
-/// A span, a log record or a data point: what a body holds many of, each from a resource and a scope. Nothing else implements it.
+/// A span, a log record or a data point, with its resource and scope. Other crates cannot implement this trait.
 pub trait Record: Protobuf + Json + Clone + fmt::Debug + PartialEq + Send + Sync + 'static {
-    /// What it belongs to.
+    /// The signal of the record.
     const SIGNAL: Signal;
 
-    /// What messages about it call it; may be empty.
+    /// Returns the name of the record for messages; may be empty.
     fn title(&self) -> &str;
 
-    /// Who made it, and with which library.
+    /// Returns the resource and the scope.
     fn source(&self) -> (&Arc<Resource>, &Arc<Scope>);
 
-    /// Its own attributes.
+    /// Returns the attributes of the record itself.
     fn attributes(&self) -> &[KeyValue];
 
-    /// Who made it, with which library, and its own attributes, to be changed.
+    /// Returns the resource, the scope and the attributes of the record, mutably.
     fn parts_mut(&mut self) -> (&mut Arc<Resource>, &mut Arc<Scope>, &mut Vec<KeyValue>);
 }
 
-/// Where the records of one list come from.
+/// The resource and scope that the records of one list share.
 #[derive(Clone, Debug, Default)]
 pub struct Shared {
     pub(crate) resource: Arc<Resource>,
     pub(crate) scope: Arc<Scope>,
-    /// A rule that resource or scope break, and with them all that is theirs.
+    /// Why the resource or the scope is invalid, and with it all of its records.
     pub(crate) broken: Option<Reason>,
 }

@@ -1,4 +1,4 @@
-//! Spans, log records and data points that were not taken, and why.
+//! Rejected spans, log records and data points, with the reasons.
 
 use std::{borrow::Cow, fmt};
 
@@ -6,10 +6,10 @@ use throughline_context::IdError;
 
 use crate::{Record, Signal, value::MAX_VALUE_DEPTH};
 
-/// How much of the name of what was refused is kept for the message, in characters.
+/// The maximum length of the name of a rejected record, in characters.
 const NAME_CHARS: usize = 64;
 
-/// A rule that a span, a log record or a data point breaks.
+/// Why a span, a log record or a data point is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Reason {
@@ -25,34 +25,34 @@ pub enum Reason {
     /// A value nests deeper than [`MAX_VALUE_DEPTH`], in the record, its scope or its resource.
     #[error("value nested deeper than {MAX_VALUE_DEPTH} levels")]
     TooDeep,
-    /// A data point says nothing, or contradicts itself.
+    /// A data point has no value, or is inconsistent.
     #[error("{0}")]
     Point(&'static str),
-    /// The receiver does not want it, for a reason of its own such as a limit.
+    /// The receiver refuses the record for a reason of its own, such as a limit.
     #[error("{0}")]
     Refused(Cow<'static, str>),
 }
 
-/// One span or log record that was not taken. `Display` names it and the reason, for the sender's developer.
+/// A rejected record. `Display` shows its name and the reason, for the developer of the sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejection {
-    /// What it would have been.
+    /// The signal of the record.
     pub signal: Signal,
-    /// The beginning of its name, at most 64 characters; it may be empty.
+    /// The name of the record, truncated to 64 characters; may be empty.
     pub name: String,
-    /// The rule that it breaks.
+    /// Why the record is rejected.
     pub reason: Reason,
 }
 
 impl Rejection {
-    /// Keeps the beginning of `name` only, so that what is refused costs little.
+    /// Creates a rejection; only the first 64 characters of `name` are kept.
     #[must_use]
     pub fn new(signal: Signal, name: &str, reason: Reason) -> Self {
         Self { signal, name: name.chars().take(NAME_CHARS).collect(), reason }
     }
 
-    /// A record that was read and is not wanted.
+    /// Creates a rejection of a decoded record.
     #[must_use]
     pub fn of<R: Record>(record: &R, reason: Reason) -> Self {
         Self::new(R::SIGNAL, record.title(), reason)

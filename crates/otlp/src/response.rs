@@ -1,4 +1,4 @@
-//! Answers: `ExportTraceServiceResponse`, its likes for logs and metrics, and `google.rpc.Status`.
+//! Responses: `ExportTraceServiceResponse`, its counterparts for logs and metrics, and `google.rpc.Status`.
 
 use std::time::Duration;
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::{Encoding, Rejection, RpcCode, Signal, json};
 
-/// How many rejections the message tells one by one.
-const TOLD: usize = 5;
+/// The maximum number of rejections that the message lists.
+const MAX_LISTED: usize = 5;
 
-/// Writes the answer to a body that was taken: `partial_success` with their number, and the first few in words, if
-/// there are rejections; empty (`{}` in JSON) if there are none.
+/// Encodes the response to an accepted body. If there are rejections, it has a `partial_success` with their number and
+/// a message that lists the first few; otherwise it is empty (`{}` in JSON).
 #[must_use]
 pub fn encode_response(signal: Signal, rejections: &[Rejection], encoding: Encoding) -> Vec<u8> {
     let partial_success = (!rejections.is_empty())
@@ -36,28 +36,28 @@ pub fn encode_response(signal: Signal, rejections: &[Rejection], encoding: Encod
 
 fn message(rejections: &[Rejection]) -> String {
     let mut message = String::new();
-    for rejection in rejections.iter().take(TOLD) {
+    for rejection in rejections.iter().take(MAX_LISTED) {
         if !message.is_empty() {
             message.push_str("; ");
         }
         message.push_str(&rejection.to_string());
     }
-    if rejections.len() > TOLD {
-        message.push_str(&format!("; and {} more", rejections.len() - TOLD));
+    if rejections.len() > MAX_LISTED {
+        message.push_str(&format!("; and {} more", rejections.len() - MAX_LISTED));
     }
     message
 }
 
-/// The part of a successful response that says what was not taken.
+/// The partial success of a response: the number of rejected records, and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PartialSuccess {
-    /// How many records were rejected.
+    /// The number of rejected records.
     pub rejected: u64,
-    /// Why; a warning where none was rejected. It may be empty.
+    /// The reason, or a warning if no record was rejected; may be empty.
     pub message: String,
 }
 
-/// Reads the response to a request of any signal. `None` if it is none.
+/// Decodes the response to a request of any signal. Returns `None` if the body is not such a response.
 ///
 /// An empty body is a full success in both encodings, and so is a response without a partial success.
 #[must_use]
@@ -89,8 +89,8 @@ fn decode_json_response(body: &[u8]) -> Option<PartialSuccess> {
     Some(PartialSuccess { rejected, message: message.to_owned() })
 }
 
-/// The message of a response that reports a failure, which should be a `google.rpc.Status`; `None` if it is none. In JSON, an
-/// object with a text `error` in the place of `message` is read as well.
+/// Decodes the message of an error response, which should be a `google.rpc.Status`; returns `None` if it is not. In
+/// JSON, an object with a text field `error` instead of `message` is accepted too.
 #[must_use]
 pub fn decode_status_message(body: &[u8], encoding: Encoding) -> Option<String> {
     match encoding {
@@ -102,7 +102,7 @@ pub fn decode_status_message(body: &[u8], encoding: Encoding) -> Option<String> 
     }
 }
 
-/// Writes the body of a response that reports a failure: `google.rpc.Status`.
+/// Encodes the body of an error response: a `google.rpc.Status`.
 #[must_use]
 pub fn encode_status(code: RpcCode, message: &str, encoding: Encoding) -> Vec<u8> {
     let status = RpcStatus { code: code.number(), message: message.to_owned() };
@@ -112,7 +112,7 @@ pub fn encode_status(code: RpcCode, message: &str, encoding: Encoding) -> Vec<u8
     }
 }
 
-/// [`encode_status`] in protobuf with a `google.rpc.RetryInfo` among its details: for gRPC, when to come again.
+/// Encodes a `google.rpc.Status` in protobuf with a `google.rpc.RetryInfo` in its details: the delay after which gRPC clients may retry.
 #[must_use]
 pub fn encode_retry_status(code: RpcCode, message: &str, retry_after: Duration) -> Vec<u8> {
     let retry_info = RetryInfo {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_rejected_is_an_empty_answer() {
+    fn a_response_without_rejections_is_empty() {
         for signal in ALL {
             assert!(encode_response(signal, &[], Encoding::Protobuf).is_empty());
             assert_eq!(encode_response(signal, &[], Encoding::Json), b"{}");
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn rejections_are_counted_and_told() {
+    fn rejections_are_counted_and_listed() {
         let body = encode_response(Signal::Traces, &rejections(Signal::Traces, 7), Encoding::Protobuf);
         let partial = ExportTraceServiceResponse::decode(body.as_slice()).unwrap().partial_success.unwrap();
         assert_eq!(partial.rejected_spans, 7);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn encoded_responses_are_decoded() {
         for signal in ALL {
             for encoding in [Encoding::Protobuf, Encoding::Json] {
                 let read = |rejections: &[_]| {
@@ -277,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn responses_of_others() {
+    fn responses_of_other_receivers_are_decoded() {
         let json = |text: &str| decode_response(text.as_bytes(), Encoding::Json);
         let partial = json(r#"{"partialSuccess":{"rejectedSpans":2}}"#).unwrap();
         assert_eq!((partial.rejected, partial.message.as_str()), (2, ""));
@@ -301,13 +301,13 @@ mod tests {
     }
 
     #[test]
-    fn a_long_name_is_cut() {
+    fn a_long_name_is_truncated() {
         let rejection = Rejection::new(Signal::Traces, &"é".repeat(1000), Reason::TooDeep);
         assert_eq!(rejection.name, "é".repeat(64));
     }
 
     #[test]
-    fn when_to_come_again() {
+    fn the_retry_delay_is_in_the_status_details() {
         let body = encode_retry_status(RpcCode::Unavailable, "no", Duration::from_millis(1_500));
         let status = DetailedStatus::decode(body.as_slice()).unwrap();
         assert_eq!((status.code, status.message.as_str()), (14, "no"));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn status_in_both_encodings() {
+    fn a_status_is_encoded_in_both_encodings() {
         assert_eq!(encode_status(RpcCode::InvalidArgument, "no", Encoding::Protobuf), b"\x08\x03\x12\x02no");
         assert_eq!(encode_status(RpcCode::InvalidArgument, "no", Encoding::Json), br#"{"code":3,"message":"no"}"#);
     }

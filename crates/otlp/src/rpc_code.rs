@@ -1,46 +1,46 @@
-//! The codes of `google.rpc.Status`, which are gRPC's status codes too.
+//! The codes of `google.rpc.Status`, which are also the status codes of gRPC.
 
-/// Why a request failed: `google.rpc.Code`.
+/// The outcome of a request: `google.rpc.Code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RpcCode {
-    /// It did not fail.
+    /// The request succeeded.
     Ok = 0,
-    /// The client gave up.
+    /// The client cancelled the request.
     Cancelled = 1,
-    /// Nothing more is known.
+    /// The cause is unknown.
     Unknown = 2,
-    /// The request is wrong, whatever state the receiver is in.
+    /// The request is invalid, regardless of the state of the receiver.
     InvalidArgument = 3,
-    /// It took too long.
+    /// The request took too long.
     DeadlineExceeded = 4,
-    /// What was asked for is not there.
+    /// The requested resource does not exist.
     NotFound = 5,
-    /// What was to be made is there already.
+    /// The resource to create exists already.
     AlreadyExists = 6,
-    /// The client is known and not allowed.
+    /// The client is authenticated but not allowed to do this.
     PermissionDenied = 7,
-    /// A limit is reached.
+    /// A limit or quota is exhausted.
     ResourceExhausted = 8,
     /// The receiver is not in the state that the request needs.
     FailedPrecondition = 9,
-    /// Another request was in the way.
+    /// The request was aborted because of a conflict with another one.
     Aborted = 10,
-    /// The request reaches past the valid range.
+    /// The request is outside the valid range.
     OutOfRange = 11,
-    /// There is no such method, or it is not offered.
+    /// The method does not exist, or is not supported.
     Unimplemented = 12,
-    /// The receiver is broken.
+    /// The receiver had an internal error.
     Internal = 13,
-    /// The receiver cannot serve the request at present; the client may try again.
+    /// The receiver cannot serve the request at present; the client may retry.
     Unavailable = 14,
-    /// Data is lost or damaged.
+    /// Data is lost or corrupted.
     DataLoss = 15,
     /// The client has no valid credentials.
     Unauthenticated = 16,
 }
 
 impl RpcCode {
-    /// The number on the wire.
+    /// Returns the number on the wire.
     #[must_use]
     pub const fn number(self) -> i32 {
         self as i32

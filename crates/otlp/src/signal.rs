@@ -1,18 +1,18 @@
-//! The kinds of telemetry that are carried.
+//! The signals of OTLP.
 
-/// What a body is about.
+/// The signal of a body: traces, logs or metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Signal {
     /// Spans.
     Traces,
-    /// Log records, events among them.
+    /// Log records, including events.
     Logs,
     /// Data points of metrics.
     Metrics,
 }
 
 impl Signal {
-    /// Where OTLP/HTTP takes it: `/v1/traces`, `/v1/logs`, `/v1/metrics`.
+    /// Returns the OTLP/HTTP path of the signal: `/v1/traces`, `/v1/logs`, `/v1/metrics`.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -22,7 +22,7 @@ impl Signal {
         }
     }
 
-    /// What one of its records is called: `span`, `log record`, `data point`.
+    /// Returns the name of a record of the signal: `span`, `log record`, `data point`.
     #[must_use]
     pub const fn record(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Spans, what they hold, and where they come from.
+//! Spans, with their events, links, resources and scopes.
 
 use std::sync::Arc;
 
@@ -9,28 +9,28 @@ use crate::{
     value::{self, KeyValue, Value},
 };
 
-/// The name of a service that does not give its name (resource semantic conventions).
+/// The name of a service without `service.name` (resource semantic conventions).
 pub const UNKNOWN_SERVICE: &str = "unknown_service";
 
-/// Who made a span or a log record: the program, its instance, its machine.
+/// The source of a record: the program, its instance and its host.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Resource {
-    /// `service.name` and so on.
+    /// The attributes, such as `service.name`.
     pub attributes: Vec<KeyValue>,
-    /// How many attributes the sender left out.
+    /// The number of attributes that the sender dropped.
     pub dropped_attributes_count: u32,
-    /// The schema that the attributes follow; may be empty.
+    /// The schema URL of the attributes; may be empty.
     pub schema_url: String,
 }
 
 impl Resource {
-    /// The first attribute with that key.
+    /// Returns the value of the first attribute with this key.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&Value> {
         value::find(&self.attributes, key)
     }
 
-    /// `service.name`, or [`UNKNOWN_SERVICE`] if it is absent, empty or no text.
+    /// Returns `service.name`, or [`UNKNOWN_SERVICE`] if it is absent, empty or not text.
     #[must_use]
     pub fn service_name(&self) -> &str {
         self.attribute("service.name")
@@ -40,57 +40,57 @@ impl Resource {
     }
 }
 
-/// The library that made a span or a log record.
+/// The instrumentation library that created a record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scope {
-    /// Its name; empty if unknown.
+    /// The name; empty if unknown.
     pub name: String,
-    /// Its version; empty if unknown.
+    /// The version; empty if unknown.
     pub version: String,
-    /// What else is known about it.
+    /// Further attributes.
     pub attributes: Vec<KeyValue>,
-    /// How many attributes the sender left out.
+    /// The number of attributes that the sender dropped.
     pub dropped_attributes_count: u32,
-    /// The schema that its records follow; may be empty.
+    /// The schema URL of its records; may be empty.
     pub schema_url: String,
 }
 
-/// Which side of a call a span is.
+/// The kind of a span: its role in a call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SpanKind {
-    /// The sender did not say, or said something unknown.
+    /// Not specified by the sender, or unknown.
     #[default]
     Unspecified,
     /// Work inside one program.
     Internal,
-    /// A request that is answered.
+    /// The handling of a request.
     Server,
-    /// A request that is made.
+    /// A request to another service.
     Client,
-    /// A message that is sent.
+    /// The sending of a message.
     Producer,
-    /// A message that is worked on.
+    /// The processing of a message.
     Consumer,
 }
 
 impl SpanKind {
-    /// Every kind; its place is its number on the wire.
+    /// All kinds; the index of a kind is its number on the wire.
     pub const ALL: [Self; 6] =
         [Self::Unspecified, Self::Internal, Self::Server, Self::Client, Self::Producer, Self::Consumer];
 
-    /// The number on the wire (`Span.SpanKind`).
+    /// Returns the number on the wire (`Span.SpanKind`).
     #[must_use]
     pub const fn number(self) -> i32 {
         self as i32
     }
 
-    /// The kind with that number; [`SpanKind::Unspecified`] for a number that is not known.
+    /// Returns the kind with this number; [`SpanKind::Unspecified`] for an unknown number.
     #[must_use]
     pub fn from_number(number: i32) -> Self {
         from_number(&Self::ALL, number).unwrap_or(Self::Unspecified)
     }
 
-    /// `unspecified`, `internal`, `server`, `client`, `producer`, `consumer`.
+    /// Returns `unspecified`, `internal`, `server`, `client`, `producer` or `consumer`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -104,35 +104,35 @@ impl SpanKind {
     }
 }
 
-/// How it ended, in one word.
+/// The status code of a span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum StatusCode {
-    /// Nothing was said, which mostly means well.
+    /// Not set, which usually means success.
     #[default]
     Unset,
-    /// Somebody vouches that it went well.
+    /// Explicitly marked as successful.
     Ok,
-    /// It went wrong.
+    /// The operation failed.
     Error,
 }
 
 impl StatusCode {
-    /// Every code; its place is its number on the wire.
+    /// All codes; the index of a code is its number on the wire.
     pub const ALL: [Self; 3] = [Self::Unset, Self::Ok, Self::Error];
 
-    /// The number on the wire (`Status.StatusCode`).
+    /// Returns the number on the wire (`Status.StatusCode`).
     #[must_use]
     pub const fn number(self) -> i32 {
         self as i32
     }
 
-    /// The code with that number; [`StatusCode::Unset`] for a number that is not known.
+    /// Returns the code with this number; [`StatusCode::Unset`] for an unknown number.
     #[must_use]
     pub fn from_number(number: i32) -> Self {
         from_number(&Self::ALL, number).unwrap_or(Self::Unset)
     }
 
-    /// `unset`, `ok`, `error`.
+    /// Returns `unset`, `ok` or `error`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -143,52 +143,52 @@ impl StatusCode {
     }
 }
 
-/// The one of `all` in the place `number`.
+/// Returns the element of `all` at the index `number`.
 fn from_number<T: Copy>(all: &[T], number: i32) -> Option<T> {
     all.get(usize::try_from(number).ok()?).copied()
 }
 
-/// How a span ended.
+/// The status of a span.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
-    /// In one word.
+    /// The status code.
     pub code: StatusCode,
-    /// In the sender's words; may be empty.
+    /// The message of the sender; may be empty.
     pub message: String,
 }
 
-/// Something that happened while a span lasted.
+/// An event during a span.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Event {
-    /// When, in nanoseconds since the Unix epoch.
+    /// When it happened, in nanoseconds since the Unix epoch.
     pub time_ns: u64,
-    /// What, such as `exception`.
+    /// The name, such as `exception`.
     pub name: String,
-    /// More about it.
+    /// The attributes.
     pub attributes: Vec<KeyValue>,
-    /// How many attributes the sender left out.
+    /// The number of attributes that the sender dropped.
     pub dropped_attributes_count: u32,
 }
 
-/// Another span that has to do with this one.
+/// A link to a related span.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Link {
-    /// Its trace.
+    /// The trace id of the linked span.
     pub trace_id: TraceId,
-    /// The span itself.
+    /// The span id of the linked span.
     pub span_id: SpanId,
-    /// Its `tracestate`; may be empty.
+    /// The `tracestate` of the linked span; may be empty.
     pub trace_state: String,
-    /// Its flags, as of [`Span::flags`].
+    /// The flags of the linked span; see [`Span::flags`].
     pub flags: u32,
-    /// What it has to do with this one.
+    /// The attributes of the link.
     pub attributes: Vec<KeyValue>,
-    /// How many attributes the sender left out.
+    /// The number of attributes that the sender dropped.
     pub dropped_attributes_count: u32,
 }
 
 impl Link {
-    /// A link to this span, with nothing more said about it.
+    /// Creates a link to the span with these ids, without attributes.
     #[must_use]
     pub const fn new(trace_id: TraceId, span_id: SpanId) -> Self {
         Self {
@@ -202,49 +202,50 @@ impl Link {
     }
 }
 
-/// One piece of work: `Span` of `opentelemetry/proto/trace/v1/trace.proto`.
+/// A span: `Span` of `opentelemetry/proto/trace/v1/trace.proto`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span {
-    /// The trace to which it belongs.
+    /// The id of the trace.
     pub trace_id: TraceId,
-    /// Its own id, unique in the trace.
+    /// The id of the span, unique in the trace.
     pub span_id: SpanId,
-    /// The span that caused it; none for a root.
+    /// The id of the parent span; `None` for a root span.
     pub parent_span_id: Option<SpanId>,
-    /// `tracestate` as it was sent, unchecked; may be empty.
+    /// The `tracestate` as sent, not validated; may be empty.
     pub trace_state: String,
-    /// W3C trace flags in the lower 8 bits; bits 8 and 9 say whether the parent is remote (`SpanFlags`).
+    /// The W3C trace flags in the lower 8 bits; bits 8 and 9 state whether the parent is remote (`SpanFlags`).
     pub flags: u32,
-    /// What it is; should have few different values.
+    /// The name, which should have low cardinality.
     pub name: String,
-    /// Which side of a call it is.
+    /// The kind: the role in a call.
     pub kind: SpanKind,
-    /// When it began, in nanoseconds since the Unix epoch, by the sender's clock.
+    /// When the span began, in nanoseconds since the Unix epoch, by the sender's clock.
     pub start_ns: u64,
-    /// When it ended, likewise. It may lie before the beginning: clocks are what they are.
+    /// When the span ended, in nanoseconds since the Unix epoch, by the sender's clock. It may be before the start,
+    /// since clocks are adjusted.
     pub end_ns: u64,
-    /// What is known about it.
+    /// The attributes.
     pub attributes: Vec<KeyValue>,
-    /// How many attributes the sender left out.
+    /// The number of attributes that the sender dropped.
     pub dropped_attributes_count: u32,
-    /// What happened while it lasted.
+    /// The events during the span.
     pub events: Vec<Event>,
-    /// How many events the sender left out.
+    /// The number of events that the sender dropped.
     pub dropped_events_count: u32,
-    /// Other spans that have to do with it.
+    /// The links to related spans.
     pub links: Vec<Link>,
-    /// How many links were left out, by the sender or because their ids were not valid.
+    /// The number of links that were dropped, by the sender or because their ids were invalid.
     pub dropped_links_count: u32,
-    /// How it ended.
+    /// The status.
     pub status: Status,
-    /// Who made it.
+    /// The source of the span.
     pub resource: Arc<Resource>,
-    /// The library that made it.
+    /// The instrumentation library.
     pub scope: Arc<Scope>,
 }
 
 impl Span {
-    /// An unnamed span of no duration at the epoch, with these ids and nothing else.
+    /// Creates a span with these ids; all other fields are empty or 0.
     #[must_use]
     pub fn new(trace_id: TraceId, span_id: SpanId, resource: Arc<Resource>, scope: Arc<Scope>) -> Self {
         Self {
@@ -269,25 +270,25 @@ impl Span {
         }
     }
 
-    /// The first attribute with that key; the resource's are not looked at.
+    /// Returns the value of the first attribute of the span itself with this key.
     #[must_use]
     pub fn attribute(&self, key: &str) -> Option<&Value> {
         value::find(&self.attributes, key)
     }
 
-    /// [`Resource::service_name`] of its resource.
+    /// Returns the service name of the resource; see [`Resource::service_name`].
     #[must_use]
     pub fn service_name(&self) -> &str {
         self.resource.service_name()
     }
 
-    /// How long it lasted, in nanoseconds; 0 if it ended before it began.
+    /// Returns the duration in nanoseconds; 0 if the span ended before it began.
     #[must_use]
     pub const fn duration_ns(&self) -> u64 {
         self.end_ns.saturating_sub(self.start_ns)
     }
 
-    /// Whether its status is [`StatusCode::Error`].
+    /// Returns whether the status is [`StatusCode::Error`].
     #[must_use]
     pub fn is_error(&self) -> bool {
         self.status.code == StatusCode::Error

@@ -1,26 +1,26 @@
 //! Attribute values.
 
-/// How deep a value may nest: a scalar is 1, an array of scalars 2.
+/// The maximum nesting depth of a value: a scalar has depth 1, an array of scalars depth 2.
 ///
-/// Chosen so that whatever is taken in one encoding can be read again in the other, within the recursion limits
-/// of prost (100) and `serde_json` (128).
+/// It is chosen so that a value decoded from one encoding can be decoded from the other as well, within the recursion
+/// limits of prost (100) and `serde_json` (128).
 pub const MAX_VALUE_DEPTH: usize = 24;
 
-/// `AnyValue` of `opentelemetry/proto/common/v1/common.proto`.
+/// The value of an attribute: `AnyValue` of `opentelemetry/proto/common/v1/common.proto`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Value {
-    /// No value at all; valid, and not the same as an empty string.
+    /// No value; valid, and different from an empty string.
     #[default]
     Empty,
     /// Text.
     String(String),
     /// True or false.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A floating-point number; NaN and the infinities too.
+    /// A floating-point number, including NaN and the infinities.
     Double(f64),
-    /// Bytes, in JSON as base64.
+    /// Bytes, which are base64 in JSON.
     Bytes(Vec<u8>),
     /// A list.
     Array(Vec<Value>),
@@ -29,7 +29,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// The text, if it is text.
+    /// Returns the text, if the value is text.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         match self {
@@ -38,7 +38,7 @@ impl Value {
         }
     }
 
-    /// The truth value, if it is one.
+    /// Returns the boolean, if the value is one.
     #[must_use]
     pub const fn as_bool(&self) -> Option<bool> {
         match self {
@@ -47,7 +47,7 @@ impl Value {
         }
     }
 
-    /// The whole number, if it is one.
+    /// Returns the integer, if the value is one.
     #[must_use]
     pub const fn as_i64(&self) -> Option<i64> {
         match self {
@@ -56,7 +56,7 @@ impl Value {
         }
     }
 
-    /// The number, whole or floating-point; a whole number beyond 2⁵³ is rounded.
+    /// Returns the number, if the value is an integer or a float; an integer above 2⁵³ is rounded.
     #[must_use]
     pub const fn as_f64(&self) -> Option<f64> {
         match self {
@@ -66,7 +66,7 @@ impl Value {
         }
     }
 
-    /// Whether it nests deeper than [`MAX_VALUE_DEPTH`].
+    /// Returns whether the value nests deeper than [`MAX_VALUE_DEPTH`].
     pub(crate) fn is_too_deep(&self) -> bool {
         deeper_than(self, MAX_VALUE_DEPTH)
     }
@@ -122,26 +122,26 @@ impl From<Vec<Self>> for Value {
 /// An attribute.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct KeyValue {
-    /// Its name, such as `http.route`.
+    /// The key, such as `http.route`.
     pub key: String,
-    /// What it says.
+    /// The value.
     pub value: Value,
 }
 
 impl KeyValue {
-    /// An attribute with this key and value.
+    /// Creates an attribute with this key and value.
     #[must_use]
     pub fn new(key: impl Into<String>, value: impl Into<Value>) -> Self {
         Self { key: key.into(), value: value.into() }
     }
 }
 
-/// The first attribute with that key.
+/// Returns the value of the first attribute with this key.
 pub(crate) fn find<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a Value> {
     attributes.iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
 }
 
-/// Whether any of them nests deeper than [`MAX_VALUE_DEPTH`].
+/// Returns whether any attribute nests deeper than [`MAX_VALUE_DEPTH`].
 pub(crate) fn any_too_deep(attributes: &[KeyValue]) -> bool {
     attributes.iter().any(|attribute| attribute.value.is_too_deep())
 }

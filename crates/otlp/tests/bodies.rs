@@ -1,6 +1,6 @@
-//! Bodies as senders write them, good and bad.
+//! Tests of valid and invalid bodies of spans.
 
-#![allow(clippy::unwrap_used, reason = "functions beside the tests, where the lint does not know that it is in a test")]
+#![allow(clippy::unwrap_used, reason = "the lint does not recognize test helpers")]
 
 use opentelemetry_proto::tonic::{
     collector::trace::v1::ExportTraceServiceRequest,
@@ -17,24 +17,24 @@ fn json(body: &str) -> Decoded<Span> {
     decode_traces(body.as_bytes(), Encoding::Json).unwrap()
 }
 
-/// A body with these spans, of one resource and scope.
+/// Creates a body with these spans, of one resource and scope.
 fn with_spans(spans: &str) -> String {
     format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{spans}]}}]}}]}}"#)
 }
 
-/// A body with one span that has these fields beside its ids.
+/// Creates a body with one span that has these fields in addition to its ids.
 fn with_fields(fields: &str) -> String {
     with_spans(&format!(r#"{{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174",{fields}}}"#))
 }
 
-/// The only attribute of the only span, if that is its value in JSON.
+/// Decodes a span with one attribute that has this JSON value, and returns the value.
 fn value(value: &str) -> Value {
     let mut decoded = json(&with_fields(&format!(r#""attributes":[{{"key":"k","value":{value}}}]"#)));
     decoded.records.remove(0).attributes.remove(0).value
 }
 
 #[test]
-fn nothing_is_a_success() {
+fn an_empty_body_is_a_success() {
     for (body, encoding) in [
         ("", Encoding::Protobuf),
         ("", Encoding::Json),
@@ -51,7 +51,7 @@ fn nothing_is_a_success() {
 }
 
 #[test]
-fn the_example_of_the_specification() {
+fn the_example_of_the_specification_is_decoded() {
     let decoded = json(
         r#"{"resourceSpans":[{
             "resource":{"attributes":[{"key":"service.name","value":{"stringValue":"my.service"}}]},
@@ -79,7 +79,7 @@ fn the_example_of_the_specification() {
 }
 
 #[test]
-fn json_is_read_generously() {
+fn json_is_decoded_leniently() {
     let decoded = json(&with_fields(
         r#""parentSpanId":"","traceState":null,"kind":"SPAN_KIND_CLIENT","unknown":{"a":[1]},
            "startTimeUnixNano":17,"endTimeUnixNano":1.8e1,"flags":"257","attributes":null,
@@ -92,14 +92,14 @@ fn json_is_read_generously() {
     assert_eq!(span.events[0].time_ns, 9);
     assert_eq!(span.status.code, StatusCode::Error);
 
-    // What a later version of the protocol may know.
+    // Values of a later version of the protocol.
     let span = &json(&with_fields(r#""kind":99,"status":{"code":"STATUS_CODE_NEW"}"#)).records[0];
     assert_eq!(span.kind, SpanKind::Unspecified);
     assert_eq!(span.status.code, StatusCode::Unset);
 }
 
 #[test]
-fn json_values() {
+fn json_values_of_every_type_are_decoded() {
     assert_eq!(value(r#"{"stringValue":""}"#), Value::String(String::new()));
     assert_eq!(value(r#"{"boolValue":false}"#), Value::Bool(false));
     assert_eq!(value(r#"{"intValue":"-9223372036854775808"}"#), Value::Int(i64::MIN));
@@ -117,7 +117,7 @@ fn json_values() {
 }
 
 #[test]
-fn what_is_no_otlp_is_an_error() {
+fn a_body_that_is_not_otlp_is_an_error() {
     for body in [
         "[]",
         "null,",
@@ -144,7 +144,7 @@ fn what_is_no_otlp_is_an_error() {
 }
 
 #[test]
-fn a_bad_id_rejects_its_span_alone() {
+fn an_invalid_id_rejects_only_its_span() {
     const T: &str = "5b8efff798038103d269b633813fc60c";
     const S: &str = "eee19b7ec3c1b174";
     let spans: Vec<String> = [
@@ -204,13 +204,13 @@ fn message(trace_id: &[u8], span_id: &[u8], parent_span_id: &[u8]) -> trace::Spa
 }
 
 #[test]
-fn a_bad_id_rejects_its_span_alone_in_protobuf() {
-    let good_link = trace::span::Link { trace_id: vec![1; 16], span_id: vec![1; 8], ..Default::default() };
-    let bad_link = trace::span::Link { trace_id: vec![1; 15], ..good_link.clone() };
+fn an_invalid_id_rejects_only_its_span_in_protobuf() {
+    let valid_link = trace::span::Link { trace_id: vec![1; 16], span_id: vec![1; 8], ..Default::default() };
+    let invalid_link = trace::span::Link { trace_id: vec![1; 15], ..valid_link.clone() };
     let mut linked = message(&[1; 16], &[1; 8], &[]);
-    linked.links = vec![bad_link, good_link];
+    linked.links = vec![invalid_link, valid_link];
     linked.dropped_links_count = 3;
-    // It ends before it begins, and is kept all the same.
+    // A span that ends before it begins is kept.
     (linked.start_time_unix_nano, linked.end_time_unix_nano) = (9, 4);
     let body = protobuf(vec![
         linked,
@@ -233,23 +233,23 @@ fn a_bad_id_rejects_its_span_alone_in_protobuf() {
 
 #[test]
 fn too_deep_values_reject_their_span() {
-    for (depth, taken) in [(MAX_VALUE_DEPTH, 1), (MAX_VALUE_DEPTH + 1, 0)] {
+    for (depth, accepted) in [(MAX_VALUE_DEPTH, 1), (MAX_VALUE_DEPTH + 1, 0)] {
         let nested = format!(
             r#"{}{{"intValue":1}}{}"#,
             r#"{"arrayValue":{"values":["#.repeat(depth - 1),
             "]}}".repeat(depth - 1)
         );
         let decoded = json(&with_fields(&format!(r#""attributes":[{{"key":"k","value":{nested}}}]"#)));
-        assert_eq!(decoded.records.len(), taken);
-        assert_eq!(decoded.rejections.len(), 1 - taken);
+        assert_eq!(decoded.records.len(), accepted);
+        assert_eq!(decoded.rejections.len(), 1 - accepted);
 
-        // In the resource it takes all spans along.
+        // In the resource, it rejects all spans.
         let body = format!(
             r#"{{"resourceSpans":[{{"resource":{{"attributes":[{{"key":"k","value":{nested}}}]}},
                 "scopeSpans":[{{"spans":[{{"traceId":"5b8efff798038103d269b633813fc60c",
                 "spanId":"eee19b7ec3c1b174"}}]}}]}}]}}"#
         );
-        assert_eq!(json(&body).records.len(), taken);
+        assert_eq!(json(&body).records.len(), accepted);
     }
 }
 

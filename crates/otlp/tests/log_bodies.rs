@@ -1,6 +1,6 @@
-//! Bodies of log records as senders write them, good and bad.
+//! Tests of valid and invalid bodies of log records.
 
-#![allow(clippy::unwrap_used, reason = "functions beside the tests, where the lint does not know that it is in a test")]
+#![allow(clippy::unwrap_used, reason = "the lint does not recognize test helpers")]
 
 use opentelemetry_proto::tonic::{
     collector::logs::v1::ExportLogsServiceRequest, common::v1 as common, logs::v1 as logs,
@@ -18,12 +18,12 @@ fn json(body: &str) -> Decoded<LogRecord> {
     decode_logs(body.as_bytes(), Encoding::Json).unwrap()
 }
 
-/// A body with these records, of one resource and scope.
+/// Creates a body with these records, of one resource and scope.
 fn with_records(records: &str) -> String {
     format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}]}}"#)
 }
 
-/// The only record, if it has these fields.
+/// Decodes a body with one record that has these fields.
 fn record(fields: &str) -> LogRecord {
     let mut decoded = json(&with_records(&format!("{{{fields}}}")));
     assert_eq!(decoded.rejections, [], "{fields}");
@@ -31,7 +31,7 @@ fn record(fields: &str) -> LogRecord {
 }
 
 #[test]
-fn nothing_is_a_success() {
+fn an_empty_body_is_a_success() {
     for (body, encoding) in [
         ("", Encoding::Protobuf),
         ("", Encoding::Json),
@@ -39,7 +39,7 @@ fn nothing_is_a_success() {
         (r#"{"resourceLogs":null}"#, Encoding::Json),
         (r#"{"resourceLogs":[{}]}"#, Encoding::Json),
         (r#"{"resourceLogs":[{"scopeLogs":[{}]}]}"#, Encoding::Json),
-        // Unknown here, and so not looked at.
+        // Unknown fields are ignored.
         (r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"n"}]}]}]}"#, Encoding::Json),
         (r#"{"resourceSpans":7}"#, Encoding::Json),
     ] {
@@ -51,7 +51,7 @@ fn nothing_is_a_success() {
 }
 
 #[test]
-fn the_example_of_the_specification() {
+fn the_example_of_the_specification_is_decoded() {
     let decoded = json(
         r#"{"resourceLogs":[{
             "resource":{"attributes":[{"key":"service.name","value":{"stringValue":"my.service"}}]},
@@ -85,7 +85,7 @@ fn the_example_of_the_specification() {
 }
 
 #[test]
-fn json_is_read_generously() {
+fn json_is_decoded_leniently() {
     let record = record(
         r#""timeUnixNano":17,"observedTimeUnixNano":1.8e1,"severityNumber":"SEVERITY_NUMBER_ERROR2","flags":"1",
            "severityText":null,"unknown":{"a":[1]},"eventName":"exception","attributes":null,
@@ -98,7 +98,7 @@ fn json_is_read_generously() {
 }
 
 #[test]
-fn what_a_later_version_may_know() {
+fn unknown_severities_and_values_are_unspecified() {
     for severity in ["99", "-1", r#""SEVERITY_NUMBER_NEW""#, "null"] {
         let record = record(&format!(r#""severityNumber":{severity},"body":{{"newValue":[1]}}"#));
         assert_eq!((record.severity, record.body), (Severity::UNSPECIFIED, Value::Empty), "{severity}");
@@ -118,7 +118,7 @@ fn ids_may_be_absent() {
 }
 
 #[test]
-fn a_bad_id_rejects_its_record_alone() {
+fn an_invalid_id_rejects_only_its_record() {
     let records: Vec<String> = [
         (TRACE, SPAN),
         ("5b8e", SPAN),
@@ -161,7 +161,7 @@ fn protobuf(log_records: Vec<logs::LogRecord>) -> Vec<u8> {
 }
 
 #[test]
-fn a_bad_id_rejects_its_record_alone_in_protobuf() {
+fn an_invalid_id_rejects_only_its_record_in_protobuf() {
     let message = |trace_id: &[u8], span_id: &[u8]| logs::LogRecord {
         trace_id: trace_id.to_vec(),
         span_id: span_id.to_vec(),
@@ -185,7 +185,7 @@ fn a_bad_id_rejects_its_record_alone_in_protobuf() {
 }
 
 #[test]
-fn what_is_no_otlp_is_an_error() {
+fn a_body_that_is_not_otlp_is_an_error() {
     for body in [
         "[]",
         "null,",
@@ -211,7 +211,7 @@ fn what_is_no_otlp_is_an_error() {
 
 #[test]
 fn too_deep_values_reject_their_record() {
-    for (depth, taken) in [(MAX_VALUE_DEPTH, 1), (MAX_VALUE_DEPTH + 1, 0)] {
+    for (depth, accepted) in [(MAX_VALUE_DEPTH, 1), (MAX_VALUE_DEPTH + 1, 0)] {
         let nested = format!(
             r#"{}{{"intValue":1}}{}"#,
             r#"{"arrayValue":{"values":["#.repeat(depth - 1),
@@ -227,23 +227,23 @@ fn too_deep_values_reject_their_record() {
             in_resource,
         ] {
             let decoded = json(&body);
-            assert_eq!((decoded.records.len(), decoded.rejections.len()), (taken, 1 - taken), "{body}");
-            // What was taken can be taken in the other encoding too.
+            assert_eq!((decoded.records.len(), decoded.rejections.len()), (accepted, 1 - accepted), "{body}");
+            // Accepted records can be decoded from the other encoding too.
             let written = encode_logs(&decoded.records, Encoding::Protobuf);
-            assert_eq!(decode_logs(&written, Encoding::Protobuf).unwrap().records.len(), taken);
+            assert_eq!(decode_logs(&written, Encoding::Protobuf).unwrap().records.len(), accepted);
         }
     }
 }
 
 #[test]
-fn an_empty_body_is_none() {
+fn an_empty_value_is_encoded_as_no_body() {
     let message = logs::LogRecord { body: Some(common::AnyValue { value: None }), ..Default::default() };
     let decoded = decode_logs(&protobuf(vec![message]), Encoding::Protobuf).unwrap();
     assert_eq!(decoded.records[0].body, Value::Empty);
     let written = encode_logs(&decoded.records, Encoding::Protobuf);
     let read = ExportLogsServiceRequest::decode(written.as_slice()).unwrap();
     assert_eq!(read.resource_logs[0].scope_logs[0].log_records[0].body, None);
-    assert_eq!(record(r#""body":{"stringValue":""}"#).body, Value::from(""), "which is not the same");
+    assert_eq!(record(r#""body":{"stringValue":""}"#).body, Value::from(""), "an empty string is a value");
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Bodies of metrics, held against `opentelemetry-proto`, and through both encodings.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Tests of bodies of metrics, in both encodings and compared with `opentelemetry-proto`.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 use opentelemetry_proto::tonic::{
     collector::metrics::v1::ExportMetricsServiceRequest,
@@ -44,14 +44,14 @@ fn number(value: number_data_point::Value) -> NumberDataPoint {
 fn metric(name: &str, data: Data) -> Metric {
     Metric {
         name: name.to_owned(),
-        description: "in words".to_owned(),
+        description: "a description".to_owned(),
         unit: "ms".to_owned(),
         metadata: attributes("metadata"),
         data: Some(data),
     }
 }
 
-/// One metric of each kind, and everything that it can hold.
+/// Returns a metric of each kind, with all fields set.
 fn every_kind() -> ExportMetricsServiceRequest {
     let delta = AggregationTemporality::Delta.into();
     let cumulative = AggregationTemporality::Cumulative.into();
@@ -144,7 +144,7 @@ fn points(body: &[u8], encoding: Encoding) -> Vec<DataPoint> {
 }
 
 #[test]
-fn every_kind_is_read_with_all_that_it_holds() {
+fn every_kind_is_decoded_completely() {
     let points = points(&every_kind().encode_to_vec(), Encoding::Protobuf);
     let kinds: Vec<_> = points.iter().map(|point| point.metric.kind).collect();
     use MetricKind::*;
@@ -155,9 +155,9 @@ fn every_kind_is_read_with_all_that_it_holds() {
     assert!(points[0].exemplars[0].span_id.is_some());
 }
 
-/// What is written is what the other implementation wrote, but for one message a point.
+/// The encoding is the same as that of `opentelemetry-proto`, except that each point has its own metric message.
 #[test]
-fn what_is_written_is_read_by_others() {
+fn opentelemetry_proto_decodes_encoded_metrics() {
     let sent = every_kind();
     let points = points(&sent.encode_to_vec(), Encoding::Protobuf);
     let written = ExportMetricsServiceRequest::decode(encode(&points, Encoding::Protobuf).as_slice()).unwrap();
@@ -173,17 +173,17 @@ fn what_is_written_is_read_by_others() {
 }
 
 #[test]
-fn the_json_of_others_is_read() {
+fn the_json_of_opentelemetry_proto_is_decoded() {
     let sent = every_kind();
     let body = serde_json::to_vec(&sent).unwrap();
-    // The infinite bound is what the other implementation cannot write.
+    // `opentelemetry-proto` cannot encode the infinite bound.
     let body = String::from_utf8(body).unwrap().replace("[1.0,null]", r#"[1.0,"Infinity"]"#);
     let from_json = points(body.as_bytes(), Encoding::Json);
     assert_eq!(from_json, points(&sent.encode_to_vec(), Encoding::Protobuf));
 }
 
 #[test]
-fn both_encodings_say_the_same() {
+fn both_encodings_and_single_records_round_trip() {
     let points_sent = points(&every_kind().encode_to_vec(), Encoding::Protobuf);
     for encoding in BOTH {
         assert_eq!(points(&encode(&points_sent, encoding), encoding), points_sent);
@@ -194,7 +194,7 @@ fn both_encodings_say_the_same() {
 }
 
 #[test]
-fn json_by_name_as_numbers_and_with_null() {
+fn json_may_have_names_numbers_and_null() {
     let body = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[
         {"name":"a","sum":{"dataPoints":[{"asInt":5,"timeUnixNano":7,"exemplars":null}],
             "aggregationTemporality":"AGGREGATION_TEMPORALITY_DELTA","isMonotonic":null}},
@@ -208,7 +208,7 @@ fn json_by_name_as_numbers_and_with_null() {
 }
 
 #[test]
-fn what_contradicts_itself_is_rejected_alone() {
+fn only_invalid_points_are_rejected() {
     let histogram = |bounds: &str, counts: &str| {
         format!(
             r#"{{"name":"h","histogram":{{"dataPoints":[{{"explicitBounds":{bounds},"bucketCounts":{counts}}}]}}}}"#
@@ -231,7 +231,7 @@ fn what_contradicts_itself_is_rejected_alone() {
 }
 
 #[test]
-fn too_many_points_are_refused() {
+fn a_body_of_too_many_points_is_an_error() {
     let point = r#"{"asInt":1},"#.repeat(throughline_otlp::MAX_RECORDS);
     let body = format!(
         r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"name":"a","gauge":{{"dataPoints":[{point}{{}}]}}}}]}}]}}]}}"#

@@ -1,6 +1,7 @@
-//! Laws: what is written can be read again, alike, in both encodings, by us and by others; nothing panics.
+//! Property tests: encoded records decode to the same records, in both encodings, with this crate and with
+//! `opentelemetry-proto`; nothing panics.
 
-#![allow(clippy::unwrap_used, reason = "functions beside the tests, where the lint does not know that it is in a test")]
+#![allow(clippy::unwrap_used, reason = "the lint does not recognize test helpers")]
 
 mod strategies;
 
@@ -20,7 +21,7 @@ use throughline_otlp::{
 
 const BOTH: [Encoding; 2] = [Encoding::Protobuf, Encoding::Json];
 
-/// Grouping may reorder records, so they are compared as a set with multiplicities.
+/// Grouping may reorder records, so they are compared as a multiset.
 fn sorted(records: &[impl Debug]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for record in records {
@@ -35,7 +36,7 @@ fn bodies<R: Record>(records: &[R]) -> Result<(), TestCaseError> {
         let decoded = decode::<R>(&body, encoding).unwrap();
         prop_assert_eq!(&decoded.rejections, &vec![]);
         prop_assert_eq!(sorted(&decoded.records), sorted(records));
-        // In the order of its groups a body is written as it was read.
+        // Records in the order of their groups are encoded to the same body again.
         prop_assert_eq!(encode(&decoded.records, encoding), body);
     }
     Ok(())
@@ -52,8 +53,8 @@ fn single_records<R: Record>(records: &[R]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// The JSON of others' serde support and ours mean the same protobuf, which others read as we do.
-fn others<R: Record, M>(mut records: Vec<R>) -> Result<(), TestCaseError>
+/// Checks that `opentelemetry-proto` and this crate decode the JSON and the protobuf of each other to the same records.
+fn compatible<R: Record, M>(mut records: Vec<R>) -> Result<(), TestCaseError>
 where
     M: Message + Debug + Default + PartialEq + Serialize + DeserializeOwned,
 {
@@ -73,7 +74,7 @@ where
 
 type Damage = Vec<(prop::sample::Index, u8)>;
 
-/// Nearly right bodies go deeper into the parsers than noise does.
+/// Bodies with little damage reach more of the parsers than random bytes.
 fn damaged_bodies<R: Record>(records: &[R], damage: &Damage) -> Result<(), TestCaseError> {
     for encoding in BOTH {
         let mut body = encode(records, encoding);
@@ -85,7 +86,7 @@ fn damaged_bodies<R: Record>(records: &[R], damage: &Damage) -> Result<(), TestC
             body[at] = *byte;
         }
         if let Ok(decoded) = decode::<R>(&body, encoding) {
-            // What was taken can be written and taken again.
+            // Accepted records can be encoded and decoded again.
             for encoding in BOTH {
                 let again = decode::<R>(&encode(&decoded.records, encoding), encoding);
                 prop_assert_eq!(again.unwrap().records.len(), decoded.records.len());
@@ -103,33 +104,33 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
 
     #[test]
-    fn bodies_of_spans(spans in strategies::spans()) {
+    fn bodies_of_spans_round_trip(spans in strategies::spans()) {
         bodies(&spans)?;
     }
 
     #[test]
-    fn bodies_of_log_records(records in strategies::log_records()) {
+    fn bodies_of_log_records_round_trip(records in strategies::log_records()) {
         bodies(&records)?;
     }
 
     #[test]
-    fn single_spans(spans in strategies::spans()) {
+    fn single_spans_round_trip(spans in strategies::spans()) {
         single_records(&spans)?;
     }
 
     #[test]
-    fn single_log_records(records in strategies::log_records()) {
+    fn single_log_records_round_trip(records in strategies::log_records()) {
         single_records(&records)?;
     }
 
     #[test]
-    fn others_read_our_spans_and_we_theirs(spans in strategies::spans()) {
-        others::<_, ExportTraceServiceRequest>(spans)?;
+    fn opentelemetry_proto_spans_are_compatible(spans in strategies::spans()) {
+        compatible::<_, ExportTraceServiceRequest>(spans)?;
     }
 
     #[test]
-    fn others_read_our_log_records_and_we_theirs(records in strategies::log_records()) {
-        others::<_, ExportLogsServiceRequest>(records)?;
+    fn opentelemetry_proto_log_records_are_compatible(records in strategies::log_records()) {
+        compatible::<_, ExportLogsServiceRequest>(records)?;
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The access token of an embedded inspector, kept in the data directory: a cookie outlives a restart of the application.
+//! The access token of an embedded inspector, kept in the data directory, so that cookies stay valid after a restart.
 
 use std::{
     fs,
@@ -12,10 +12,10 @@ use crate::settings::is_token;
 
 const FILE: &str = "access.token";
 
-/// The token in `data_dir`; a new one, in a file that only this user can read, if there is none or if it is no token.
+/// Returns the token in `data_dir`, or creates one, with mode 0600, if the file does not exist or its content is not a token.
 ///
 /// # Errors
-/// The file cannot be read or written.
+/// Returns an error if the file cannot be read or written.
 pub(crate) fn load_or_create(data_dir: &Path) -> io::Result<SecretString> {
     let path = data_dir.join(FILE);
     match fs::read_to_string(&path) {
@@ -43,12 +43,12 @@ mod tests {
     }
 
     #[test]
-    fn a_token_stays_what_it_is() {
+    fn a_token_is_kept() {
         let dir = tempfile::tempdir().unwrap();
         let token = load(dir.path());
         assert!(is_token(&token), "{token}");
         assert_eq!(load(dir.path()), token);
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the temporary file is gone");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "the temporary file is left");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt as _;

@@ -1,4 +1,4 @@
-//! An application that is served together with the product.
+//! An application that is served together with the inspector and the receivers.
 
 use std::{fmt, future::Future, path::PathBuf, pin::Pin, sync::Arc};
 
@@ -7,7 +7,7 @@ use http::request::Parts;
 use ipnet::IpNet;
 use throughline_axum::Route;
 
-/// The error of an application that cannot start.
+/// The error of an application that failed to start.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 type Check = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
@@ -15,23 +15,23 @@ pub(crate) type Readiness = Arc<dyn Fn() -> Check + Send + Sync>;
 pub(crate) type Filter = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 pub(crate) type RouteOf = Arc<dyn Fn(Option<&str>, &Parts) -> Route + Send + Sync>;
 
-/// The server that an application becomes a part of.
+/// The properties of the server that an application is part of.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Context {
-    /// The data directory, which exists and which no other process uses.
+    /// The data directory. It exists, and no other process uses it.
     pub data_dir: PathBuf,
-    /// The path below which the inspector, its API and the receiver for pages are: empty, or with a slash at its beginning.
+    /// The path under which the inspector, its API and the receiver for pages are served: empty, or starting with a slash.
     pub base_path: String,
     /// `service.instance.id` of this process.
     pub service_instance_id: String,
-    /// Networks of proxies whose forwarding headers are believed.
+    /// The networks of proxies whose forwarding headers are trusted.
     pub trusted_proxies: Vec<IpNet>,
 }
 
-/// An application: its router, and what the server has to know of it.
+/// An application that a [`Server`](crate::Server) serves: its router, and options of its tracing and health check.
 ///
-/// The server adds to the router a span for each request, the CORS headers for `--allow-origin`, and an ingest token on each page.
+/// The server adds a span to each request, the CORS headers for `--allow-origin`, and an ingest token to each page.
 #[derive(Clone)]
 pub struct Application {
     pub(crate) router: Router,
@@ -48,13 +48,13 @@ impl fmt::Debug for Application {
 }
 
 impl Application {
-    /// An application with these routes. Its fallback, if it has one, answers whatever has no route.
+    /// Creates an application with these routes. Its fallback, if it has one, handles all requests without a route.
     #[must_use]
     pub fn new(router: Router) -> Self {
         Self { router, readiness: None, filter: None, route: None, documents: None }
     }
 
-    /// Extends `GET /readyz`: an error makes it 503 with this sentence.
+    /// Adds a check to `GET /readyz`, which returns 503 with the error as its text if the check fails.
     #[must_use]
     pub fn readiness<F, T>(mut self, check: F) -> Self
     where
@@ -65,21 +65,22 @@ impl Application {
         self
     }
 
-    /// Which of the application's requests become spans. Default: all.
+    /// Sets which of the application's requests become spans. The default is all.
     #[must_use]
     pub fn filter(mut self, filter: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.filter = Some(Arc::new(filter));
         self
     }
 
-    /// The route template of a request where the router's own does not tell enough. The first argument is the router's.
+    /// Sets the function that returns the route of a request, for routes more specific than those of the router. The first argument is
+    /// the route template that the router matched.
     #[must_use]
     pub fn route(mut self, route: impl Fn(Option<&str>, &Parts) -> Route + Send + Sync + 'static) -> Self {
         self.route = Some(Arc::new(route));
         self
     }
 
-    /// Which requests may be for a page. Default: those that a browser makes for a document.
+    /// Sets which requests may be page loads. The default is requests that a browser sends for a document.
     #[must_use]
     pub fn documents(mut self, documents: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.documents = Some(Arc::new(documents));

@@ -1,4 +1,4 @@
-//! Everything put together: which address leads where.
+//! The routers of all listeners.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use cookie::time::Duration as CookieDuration;
 use http::{HeaderName, HeaderValue, Method, StatusCode, header, request::Parts};
 use throughline_axum::{IpNet, TraceLayer};
 use throughline_inspector_server::{Client, Inspector, no_such_address, panicked, wrong_method};
-use throughline_intake::{ClientAddress, Intake, INGEST_TOKEN_HEADER};
+use throughline_intake::{ClientAddress, INGEST_TOKEN_HEADER, Intake};
 use throughline_store::{SpanStore as _, Store};
 use tokio::sync::watch;
 use tower::util::MapRequestLayer;
@@ -30,12 +30,12 @@ use crate::{
     settings::Settings,
 };
 
-/// The cookie that carries the session of the pages' telemetry from one page to the next.
+/// The cookie that passes the telemetry session from one page to the next.
 const SESSION_COOKIE: &str = "throughline_session";
-/// A session ends when no page is opened for this long, seconds.
+/// A session ends after this time without a page load, in seconds.
 const SESSION_IDLE_S: i64 = 15 * 60;
 
-/// The product's routes: the inspector, its API, and the receiver for pages, below the base path.
+/// Returns the routes of Throughline itself: the inspector, its API, and the receiver for pages, under the base path.
 pub(crate) fn product(settings: &Settings, pipeline: &Pipeline, stopping: watch::Receiver<bool>) -> Router {
     let inspector = Inspector::new(pipeline.store.clone())
         .metrics(pipeline.metrics.clone())
@@ -47,7 +47,7 @@ pub(crate) fn product(settings: &Settings, pipeline: &Pipeline, stopping: watch:
         .stopping(stopping)
         .base_path(settings.base_path.clone())
         .expect("the settings have checked the base path");
-    let receiver = throughline_intake::public_router(pipeline.intake.clone())
+    let receiver = throughline_intake::page_router(pipeline.intake.clone())
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked));
     let receiver = match settings.base_path.as_str() {
@@ -63,7 +63,7 @@ pub(crate) fn product(settings: &Settings, pipeline: &Pipeline, stopping: watch:
     }
 }
 
-/// Everything that is served to browsers.
+/// Returns the router of the listener for browsers.
 pub(crate) fn router(
     settings: &Settings,
     instance: &str,
@@ -81,7 +81,7 @@ pub(crate) fn router(
         Some(application) => {
             application.router.layer(middleware::from_fn_with_state(pipeline.intake.clone(), with_ingest_token))
         }
-        None => alone(settings),
+        None => standalone(settings),
     };
     Router::new()
         .merge(product(settings, pipeline, stopping))
@@ -98,12 +98,12 @@ pub(crate) fn router(
         .layer(identify(&settings.trusted_proxies))
 }
 
-/// What is served where there is no application: the way to the inspector.
-fn alone(settings: &Settings) -> Router {
+/// Returns the routes of a server without an application: a redirect to the inspector.
+fn standalone(settings: &Settings) -> Router {
     Router::new().route("/", get(to_inspector(settings.base_path.clone()))).fallback(no_such_address)
 }
 
-/// A redirect to the inspector below the base path `base`.
+/// Returns a handler that redirects to the inspector under the base path `base`.
 fn to_inspector(base: String) -> impl Fn(Request) -> std::future::Ready<Redirect> + Clone + Send + Sync + 'static {
     move |request| std::future::ready(redirect(&base, &request))
 }
@@ -113,7 +113,7 @@ fn redirect(base: &str, request: &Request) -> Redirect {
     Redirect::temporary(&format!("{prefix}{base}/traces"))
 }
 
-/// Puts the client of a request into its extensions, for the inspector and for the receiver of pages.
+/// Returns a layer that adds the client to the extensions of a request, for the inspector and the receiver for pages.
 pub(crate) fn identify(trusted: &[IpNet]) -> MapRequestLayer<impl Fn(Request) -> Request + Clone + use<>> {
     let trusted: Arc<[IpNet]> = trusted.into();
     MapRequestLayer::new(move |request| {
@@ -128,12 +128,12 @@ pub(crate) fn identify(trusted: &[IpNet]) -> MapRequestLayer<impl Fn(Request) ->
 fn trace_layer(settings: &Settings, instance: &str, application: Option<&Application>) -> TraceLayer {
     let base_path = settings.base_path.clone();
     let filter = application.and_then(|application| application.filter.clone());
-    // Alone, a request is answered with a redirect or 404: a span only where a trace asks for it.
-    let is_alone = application.is_none();
+    // Without an application, the response is a redirect or 404: a request becomes a span only if it is part of a trace.
+    let is_standalone = application.is_none();
     let mut trace = TraceLayer::new(instance)
         .filter(move |request: &Parts| {
             !is_product(&base_path, request)
-                && (!is_alone || request.headers.contains_key("traceparent"))
+                && (!is_standalone || request.headers.contains_key("traceparent"))
                 && filter.as_ref().is_none_or(|filter| filter(request))
         })
         .trusted_proxies(settings.trusted_proxies.iter().copied())
@@ -151,7 +151,7 @@ fn trace_layer(settings: &Settings, instance: &str, application: Option<&Applica
     trace
 }
 
-/// Whether a request is for the product itself: telemetry, the inspector and health checks make no spans.
+/// Returns whether a request is for Throughline itself: telemetry, the inspector and health checks are not traced.
 fn is_product(base_path: &str, request: &Parts) -> bool {
     let path = request.uri.path();
     let is_below = |path: &str, parent: &str| {
@@ -179,6 +179,7 @@ fn cors(origins: &[String]) -> CorsLayer {
             HeaderName::from_static("tracestate"),
             HeaderName::from_static("baggage"),
             HeaderName::from_static(INGEST_TOKEN_HEADER),
+            HeaderName::from_static(throughline_context::ingest_token::FORMER_HEADER),
         ])
         .expose_headers([HeaderName::from_static("server-timing"), header::RETRY_AFTER])
         .max_age(std::time::Duration::from_secs(3600))
@@ -186,8 +187,8 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// Adds an ingest token to each page of the application.
 ///
-/// It is on `Server-Timing`, so that the page's bytes stay the same, and the page keeps it in memory. Its session is that of the page
-/// before, by a cookie, so that every page has a valid token from its first span on.
+/// The token is sent in `Server-Timing`, which does not change the page's body, so that a page has a valid token for its first span.
+/// The page keeps it in memory. A cookie continues the session of the previous page.
 async fn with_ingest_token(State(intake): State<Intake>, request: Request, next: Next) -> Response {
     let is_over_tls = request.extensions().get::<Client>().is_some_and(|client| client.is_over_tls);
     let session =
@@ -200,7 +201,7 @@ async fn with_ingest_token(State(intake): State<Intake>, request: Request, next:
     if !is_page {
         return response;
     }
-    // A session id that is not one of ours gets a new session.
+    // An invalid session id is replaced by a new session.
     let issued = intake.issue_ingest_token(session.as_deref()).or_else(|_| intake.issue_ingest_token(None));
     let Ok(issued) = issued else { return response };
     let mut cookie = Cookie::new(SESSION_COOKIE, issued.session_id);
@@ -218,10 +219,10 @@ async fn with_ingest_token(State(intake): State<Intake>, request: Request, next:
     response
 }
 
-/// Whether requests can be served: the store answers, and the application says that it is ready.
+/// Responds to `GET /readyz`: 200 if the store can be read and the application is ready, otherwise 503.
 async fn ready(State((store, readiness)): State<(Store, Option<Readiness>)>) -> Response {
     if store.counts().await.is_err() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the store of traces does not answer\n").into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, "the trace store cannot be read\n").into_response();
     }
     if let Some(readiness) = readiness
         && let Err(reason) = readiness().await
@@ -231,7 +232,7 @@ async fn ready(State((store, readiness)): State<(Store, Option<Readiness>)>) -> 
     "ok\n".into_response()
 }
 
-/// The receiver for programs on this machine, OTLP/HTTP.
+/// Returns the router of the OTLP/HTTP receiver for other programs.
 pub(crate) fn otlp_router(intake: Intake) -> Router {
     throughline_intake::otlp_router(intake)
         .fallback(no_such_address)
@@ -239,7 +240,7 @@ pub(crate) fn otlp_router(intake: Intake) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
 }
 
-/// The receiver for programs on this machine, OTLP/gRPC.
+/// Returns the router of the OTLP/gRPC receiver for other programs.
 pub(crate) fn grpc_router(intake: Intake) -> Router {
     throughline_intake::grpc_router(intake).layer(CatchPanicLayer::custom(panicked))
 }
@@ -255,7 +256,7 @@ mod tests {
         settings::{self, Identity},
     };
 
-    /// The router of a server around an application whose readiness is `readiness`, and the response to `GET path`.
+    /// Returns the response to `GET path` of a server with an application whose readiness is `readiness`.
     async fn served(readiness: Result<(), String>, path: &str) -> (StatusCode, String) {
         let dir = tempfile::tempdir().unwrap();
         let arguments = ["throughline", "--otlp-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"];
@@ -278,16 +279,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_application_that_is_not_ready_says_why() {
-        let reason = "its database does not answer";
+    async fn readyz_returns_the_reason_of_an_application_that_is_not_ready() {
+        let reason = "the database does not respond";
         let not_ready = served(Err(reason.to_owned()), "/readyz").await;
         assert_eq!(not_ready, (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")));
-        assert_eq!(served(Err(reason.to_owned()), "/livez").await.0, StatusCode::OK, "it lives all the same");
+        assert_eq!(served(Err(reason.to_owned()), "/livez").await.0, StatusCode::OK, "it is alive");
         assert_eq!(served(Ok(()), "/readyz").await, (StatusCode::OK, "ok\n".to_owned()));
     }
 
     #[tokio::test]
-    async fn an_application_has_the_root() {
+    async fn the_application_serves_the_root() {
         assert_eq!(served(Ok(()), "/").await, (StatusCode::OK, "the application".to_owned()));
     }
 
@@ -297,9 +298,15 @@ mod tests {
 
     #[test]
     fn telemetry_and_the_inspector_are_not_traced() {
-        for path in
-            ["/v1/traces", "/v1/logs", "/v1/ingest-token", "/api/traces", "/api/traces/live", "/api/metrics", "/traces/abc"]
-        {
+        for path in [
+            "/v1/traces",
+            "/v1/logs",
+            "/v1/ingest-token",
+            "/api/traces",
+            "/api/traces/live",
+            "/api/metrics",
+            "/traces/abc",
+        ] {
             assert!(is_product("", path), "{path}");
             assert!(is_product("/tl", &format!("/tl{path}")), "{path}");
             assert!(!is_product("/tl", path), "{path}");

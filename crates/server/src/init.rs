@@ -1,4 +1,4 @@
-//! Telemetry of an application in three lines: [`init`], [`Telemetry::layer`], [`Telemetry::inspector`].
+//! Tracing for an axum application in three lines: [`init`], [`Telemetry::layer`], [`Telemetry::inspector`].
 
 use std::{
     fmt,
@@ -30,46 +30,47 @@ use crate::{embedded::Embedded, server::install_crypto_provider, telemetry};
 
 const SCOPE: &str = "throughline";
 
-/// How long the last spans may take to be sent when the telemetry is dropped.
+/// The timeout for sending the last spans when the telemetry is dropped.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The routes of the inspector and of the receiver for pages make no spans.
-const UNTRACED: [&str; 6] = ["/v1/traces", "/v1/logs", "/v1/ingest-token", "/traces", "/api/traces", "/api/metrics"];
+/// The routes of the inspector and of the receiver for pages, which are not traced.
+const UNTRACED: [&str; 7] =
+    ["/v1/traces", "/v1/logs", "/v1/ingest-token", "/v1/ticket", "/traces", "/api/traces", "/api/metrics"];
 
-/// Why the telemetry of an application cannot be set up.
+/// The error of an application's telemetry that cannot be set up.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InitError {
-    /// The exporter or its HTTP client cannot be made.
-    #[error("the exporter cannot be set up: {0}")]
+    /// The exporter or its HTTP client cannot be set up.
+    #[error("cannot set up the exporter: {0}")]
     Exporter(#[source] BoxedError),
-    /// A setting is wrong; the text names it.
-    #[error("a setting is wrong: {0}")]
+    /// A setting is invalid; the text names it.
+    #[error("invalid setting: {0}")]
     Setting(String),
     /// The receiver, the store or a sink cannot be started.
-    #[error("the inspector cannot be started: {0}")]
+    #[error("cannot start the inspector: {0}")]
     Inspector(String),
-    /// [`Telemetry::inspector`] was called before.
-    #[error("the inspector is part of the application already: call `inspector()` once")]
+    /// [`Telemetry::inspector`] was called more than once.
+    #[error("the inspector is already part of the application: call `inspector()` only once")]
     AlreadyEmbedded,
 }
 
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Sets up tracing for this process by the standard environment variables; the same as `builder().init()`.
+/// Sets up tracing for this process from the standard environment variables; equivalent to `builder().init()`.
 ///
 /// | variable | effect |
 /// | --- | --- |
 /// | `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES` | the resource of all spans |
-/// | `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `…_TIMEOUT`, `…_COMPRESSION`, each also with `TRACES_` | where spans are sent, by OTLP/HTTP; by default to `http://localhost:4318` |
-/// | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_*` | sampling, and batches |
-/// | `OTEL_PROPAGATORS` | which headers carry the context; by default `tracecontext,baggage` |
-/// | `RUST_LOG` | what is logged on standard error, if the application has not set a `tracing` subscriber |
+/// | `OTEL_EXPORTER_OTLP_ENDPOINT`, `…_HEADERS`, `…_TIMEOUT`, `…_COMPRESSION`, each also with `TRACES_` | the OTLP/HTTP endpoint to which spans are sent; `http://localhost:4318` by default |
+/// | `OTEL_TRACES_SAMPLER`, `OTEL_TRACES_SAMPLER_ARG`, `OTEL_BSP_*` | sampling and batching |
+/// | `OTEL_PROPAGATORS` | the headers that carry the context; `tracecontext,baggage` by default |
+/// | `RUST_LOG` | the filter of the log on standard error, unless the application has set a `tracing` subscriber |
 ///
-/// Keep what is returned until the end of `main`: it sends the last spans when it is dropped.
+/// Keep the returned [`Telemetry`] until the end of `main`: it sends the last spans when it is dropped.
 ///
 /// # Errors
-/// The exporter cannot be set up, or a setting is wrong.
+/// Returns an error if the exporter cannot be set up, or a setting is invalid.
 ///
 /// ```no_run
 /// use axum::{Router, routing::put};
@@ -91,13 +92,13 @@ pub fn init() -> Result<Telemetry, InitError> {
     builder().init()
 }
 
-/// Settings of [`init`] in code.
+/// Returns a builder that sets up tracing like [`init`], with settings in code.
 #[must_use]
 pub fn builder() -> Builder {
     Builder { service_name: None, sets_subscriber: true }
 }
 
-/// Sets up the telemetry of an application; made by [`builder`].
+/// A builder for the telemetry of an application, created by [`builder`].
 #[derive(Clone, Debug)]
 pub struct Builder {
     service_name: Option<String>,
@@ -105,14 +106,14 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// `service.name` where `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` do not name one.
+    /// Sets the `service.name` that is used unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES` has one.
     #[must_use]
     pub fn service_name(mut self, name: impl Into<String>) -> Self {
         self.service_name = Some(name.into());
         self
     }
 
-    /// Leaves the global `tracing` subscriber to the application, which adds [`Telemetry::tracing_layer`] to its own.
+    /// Does not set the global `tracing` subscriber. The application adds [`Telemetry::tracing_layer`] to its own.
     #[must_use]
     pub fn without_subscriber(mut self) -> Self {
         self.sets_subscriber = false;
@@ -122,7 +123,7 @@ impl Builder {
     /// Sets up tracing for this process; see [`init`].
     ///
     /// # Errors
-    /// The exporter cannot be set up, or a setting is wrong.
+    /// Returns an error if the exporter cannot be set up, or a setting is invalid.
     pub fn init(self) -> Result<Telemetry, InitError> {
         install_crypto_provider();
         let instance = uuid::Uuid::new_v4().to_string();
@@ -158,7 +159,7 @@ impl Builder {
     }
 }
 
-/// The telemetry of an application. Dropping it sends the last spans, which takes 5 s at most, and stops the inspector.
+/// The telemetry of an application. Dropping it sends the last spans, which takes at most 5 s, and stops the inspector.
 pub struct Telemetry {
     provider: SdkTracerProvider,
     instance: String,
@@ -174,15 +175,15 @@ impl fmt::Debug for Telemetry {
 }
 
 impl Telemetry {
-    /// The tower layer that makes a server span of each request, with the settings of its defaults but for the routes of the
-    /// inspector, which make none.
+    /// Returns the tower layer that creates a server span for each request, except requests to the inspector's routes. All other options
+    /// of the layer have their defaults.
     #[must_use]
     pub fn layer(&self) -> TraceLayer {
         TraceLayer::new(&self.instance).tracer(self.provider.tracer(SCOPE)).filter(ExceptPaths::new(UNTRACED))
     }
 
-    /// A `tracing` layer that makes OpenTelemetry spans of `tracing` spans of level `INFO` and above, for an application that sets
-    /// its subscriber itself.
+    /// Returns a `tracing` layer that creates an OpenTelemetry span for each `tracing` span of level `INFO` and above, for an application
+    /// that sets its own subscriber.
     pub fn tracing_layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + Send + Sync + for<'a> LookupSpan<'a>,
@@ -190,25 +191,30 @@ impl Telemetry {
         otel_layer(self.provider.tracer(SCOPE)).with_filter(LevelFilter::INFO)
     }
 
-    /// The provider, for whatever else needs one.
+    /// Returns the tracer provider, for other libraries that need one.
     #[must_use]
     pub fn tracer_provider(&self) -> &SdkTracerProvider {
         &self.provider
     }
 
-    /// Receiver, store, inspector and forwarder inside this process, as routes to merge into the application's router: the inspector at
-    /// `/traces`, its API at `/api/traces` and `/api/metrics`, the receiver for pages at `/v1/traces`, `/v1/logs` and `/v1/ingest-token`.
+    /// Starts the receivers, the store, the inspector and the forwarder in this process, and returns routes to merge into the
+    /// application's router.
     ///
-    /// The settings are those of the program `throughline`, by environment: the data directory `THROUGHLINE_DATA_DIR` (`data`), the
-    /// receivers for other programs on 127.0.0.1:4318 and :4317, upstreams by `HONEYCOMB_API_KEY` or `OTEL_EXPORTER_OTLP_ENDPOINT`. The
-    /// application's own spans go to the store from now on, and from there to the upstreams.
+    /// The inspector is at `/traces`, its API at `/api/traces` and `/api/metrics`, and the receiver for pages at `/v1/traces`, `/v1/logs`
+    /// and `/v1/ingest-token`.
     ///
-    /// Clients on this machine may look at traces if the application is served with
-    /// `into_make_service_with_connect_info::<SocketAddr>()`; all others need the token, which is in the log and stays the same in the data directory
-    /// (`THROUGHLINE_ACCESS_TOKEN` sets it, `THROUGHLINE_INSPECTOR_ACCESS=open` goes without).
+    /// The settings are those of the program `throughline`, read from the environment: the data directory `THROUGHLINE_DATA_DIR`
+    /// (default `data`), the receivers for other programs on 127.0.0.1:4318 and :4317, and upstreams by `HONEYCOMB_API_KEY` or
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`. After this call, the application's own spans are sent to the store, and forwarded to the upstreams
+    /// from there.
+    ///
+    /// Clients on this machine may access the inspector if the application is served with
+    /// `into_make_service_with_connect_info::<SocketAddr>()`. All other clients need the access token, which is logged at startup and
+    /// kept in the data directory. `THROUGHLINE_ACCESS_TOKEN` sets it; with `THROUGHLINE_INSPECTOR_ACCESS=open` no token is needed.
     ///
     /// # Errors
-    /// A setting is wrong, the data directory is in use or cannot be written, an address is in use, or `inspector` was called before.
+    /// Returns an error if a setting is invalid, the data directory is in use or cannot be written, an address is in use, or `inspector`
+    /// was called before.
     pub fn inspector(&self) -> Result<Router, InitError> {
         let mut embedded = self.embedded.lock().unwrap_or_else(PoisonError::into_inner);
         if embedded.is_some() {
@@ -216,7 +222,7 @@ impl Telemetry {
         }
         let (started, router) = Embedded::start(&self.service_name)?;
         let destination = started.destination();
-        // A destination is set once, with `embedded`, under its lock.
+        // The destination is set only here, together with `embedded` and under its lock.
         self.destination.set(destination).map_err(|_| InitError::AlreadyEmbedded)?;
         *embedded = Some(started);
         Ok(router)
@@ -227,8 +233,8 @@ impl Telemetry {
         let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
         if tracing_subscriber::registry().with(self.tracing_layer()).with(log).try_init().is_err() {
             tracing::warn!(
-                "a tracing subscriber is set already, so that only requests become spans; add `telemetry.tracing_layer()` to it, \
-                 or call `throughline::init()` instead of setting one"
+                "a tracing subscriber is already set, so that only requests become spans; add `telemetry.tracing_layer()` to it, \
+                 or let `throughline::init()` set the subscriber"
             );
         }
     }
@@ -244,7 +250,7 @@ impl Drop for Telemetry {
     }
 }
 
-/// The layer that makes OpenTelemetry spans of `tracing` spans, without what only costs bytes.
+/// Returns the layer that creates OpenTelemetry spans for `tracing` spans, without attributes for code locations, threads and targets.
 pub(crate) fn otel_layer<S>(tracer: SdkTracer) -> tracing_opentelemetry::OpenTelemetryLayer<S, SdkTracer>
 where
     S: Subscriber + for<'a> LookupSpan<'a>,
@@ -257,14 +263,14 @@ where
         .with_tracked_inactivity(false)
 }
 
-/// Where spans go instead of the endpoint of the environment.
+/// The destination that replaces the endpoint of the environment.
 #[derive(Debug)]
 pub(crate) struct Destination {
     pub(crate) endpoint: Uri,
     pub(crate) authorization: Option<HeaderValue>,
 }
 
-/// A client whose requests can be sent elsewhere later: `inspector()` is called after the exporter was made.
+/// An HTTP client whose destination can be changed after the exporter has been created, when `inspector()` is called.
 #[derive(Debug)]
 struct Redirectable<C> {
     inner: C,
@@ -276,7 +282,7 @@ impl<C: HttpClient> HttpClient for Redirectable<C> {
     async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         if let Some(destination) = self.destination.get() {
             *request.uri_mut() = destination.endpoint.clone();
-            // Headers of the environment are for the upstream, and may hold its key.
+            // Headers of the environment are for the upstream, and may have its key.
             let headers = request.headers_mut();
             let kept = [header::CONTENT_TYPE, header::CONTENT_ENCODING].map(|name| (headers.get(&name).cloned(), name));
             headers.clear();

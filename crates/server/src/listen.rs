@@ -1,4 +1,4 @@
-//! Connections: how many at once, and how long one may take to say what it wants.
+//! The accept loop of a listener, with limits on the number of connections and on idle time.
 
 use std::{
     net::SocketAddr,
@@ -28,60 +28,60 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-/// How long a system that cannot accept, for want of file descriptors, is left alone.
+/// The delay after a failed accept, which may be caused by a lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often it is asked whether the other end of an HTTP/2 connection is still there.
+/// The interval of keep-alive pings on HTTP/2 connections.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
-/// How long a client that is told that its connection ends may take to let go of it.
-const LAST_WORDS: Duration = Duration::from_secs(5);
+/// The time that a client has to close an idle connection after the server has started its graceful shutdown.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a listener puts up with.
+/// The limits of a listener.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ConnectionLimits {
-    /// For the head of a request; between requests too, on connections of HTTP/2 up to twice as long.
+    /// The timeout for the head of a request, and for idle connections. An idle HTTP/2 connection may last up to twice as long.
     pub(crate) read_timeout: Duration,
-    /// Beyond them nobody is let in until somebody leaves.
+    /// The maximum number of open connections. Above the limit, new connections wait until another one closes.
     pub(crate) max_connections: usize,
 }
 
-/// Serves until `stopping` becomes true and all requests have been answered.
+/// Serves `router` on `listener` until `stopping` becomes true and all requests in flight are complete.
 pub(crate) async fn listen(
     listener: TcpListener,
     router: Router,
-    patience: ConnectionLimits,
+    limits: ConnectionLimits,
     mut stopping: watch::Receiver<bool>,
 ) {
-    let turns = Arc::new(Semaphore::new(patience.max_connections));
+    let slots = Arc::new(Semaphore::new(limits.max_connections));
     let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(patience.read_timeout);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.read_timeout);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(PING_INTERVAL);
     let builder = Arc::new(builder);
     loop {
         let accepted = tokio::select! {
-            // An error means that the sender is gone: then it is over too.
+            // An error means that the sender was dropped, which also stops the listener.
             _ = stopping.wait_for(|stopping| *stopping) => break,
-            accepted = accept(&listener, &turns) => accepted,
+            accepted = accept(&listener, &slots) => accepted,
         };
-        let Some((stream, peer, turn)) = accepted else { continue };
+        let Some((stream, peer, slot)) = accepted else { continue };
         let connection = Connection { stream, peer, router: router.clone(), builder: Arc::clone(&builder) };
-        tokio::spawn(connection.serve(patience.read_timeout, stopping.clone(), turn));
+        tokio::spawn(connection.serve(limits.read_timeout, stopping.clone(), slot));
     }
     drop(listener);
-    // Each connection gives its turn back when it has ended.
-    let all = u32::try_from(patience.max_connections).expect("the settings limit the number of connections");
-    drop(turns.acquire_many(all).await.expect("the semaphore is never closed"));
+    // Each connection releases its slot when it ends.
+    let all = u32::try_from(limits.max_connections).expect("the settings limit the number of connections");
+    drop(slots.acquire_many(all).await.expect("the semaphore is never closed"));
 }
 
-/// The next connection, once there is room for it.
+/// Waits for a free slot, and accepts the next connection. Returns `None` after an error.
 async fn accept(
     listener: &TcpListener,
-    turns: &Arc<Semaphore>,
+    slots: &Arc<Semaphore>,
 ) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let turn = Arc::clone(turns).acquire_owned().await.expect("the semaphore is never closed");
+    let slot = Arc::clone(slots).acquire_owned().await.expect("the semaphore is never closed");
     match listener.accept().await {
-        Ok((stream, peer)) => Some((stream, peer, turn)),
+        Ok((stream, peer)) => Some((stream, peer, slot)),
         Err(error) => {
-            tracing::warn!(%error, "a connection was not accepted");
+            tracing::warn!(%error, "failed to accept a connection");
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
@@ -96,24 +96,26 @@ struct Connection {
 }
 
 impl Connection {
-    async fn serve(self, read_timeout: Duration, mut stopping: watch::Receiver<bool>, _turn: OwnedSemaphorePermit) {
+    async fn serve(self, read_timeout: Duration, mut stopping: watch::Receiver<bool>, _slot: OwnedSemaphorePermit) {
         let Self { stream, peer, router, builder } = self;
-        // Small responses must not wait for each other's acknowledgement.
-        // best effort: without the option they are slower, and a connection that is broken shows it when it is read.
+        // Without TCP_NODELAY, small responses wait for the acknowledgement of earlier ones.
+        // best effort: responses are only slower without the option, and a broken connection fails when it is read.
         let _ = stream.set_nodelay(true);
         let activity = Arc::new(Activity::new());
         let service = {
             let activity = Arc::clone(&activity);
             service_fn(move |request: Request<Incoming>| {
-                let open = activity.begin();
+                let in_flight = activity.begin();
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(ConnectInfo(peer));
                 let response = router.clone().oneshot(request);
-                async move { response.await.map(|response| response.map(|body| Held { body, _open: open })) }
+                async move {
+                    response.await.map(|response| response.map(|body| TrackedBody { body, _in_flight: in_flight }))
+                }
             })
         };
         let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-        // An error means that the sender is gone: then it is over too.
+        // An error means that the sender was dropped, which also stops the connection.
         let stop = async { drop(stopping.wait_for(|stopping| *stopping).await) };
         let result = tokio::select! {
             result = connection.as_mut() => result,
@@ -121,8 +123,8 @@ impl Connection {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
-            // HTTP/1 has a limit of its own between requests, and HTTP/2 has none. Before the first request hyper does not know
-            // which of them it is.
+            // hyper's read timeout covers idle HTTP/1 connections, but neither HTTP/2 nor the time before the first byte, when the
+            // protocol is not known yet.
             () = activity.idle(read_timeout) => {
                 if !activity.has_begun() {
                     return;
@@ -130,7 +132,7 @@ impl Connection {
                 connection.as_mut().graceful_shutdown();
                 tokio::select! {
                     result = connection => result,
-                    () = activity.idle(LAST_WORDS) => return,
+                    () = activity.idle(CLOSE_TIMEOUT) => return,
                 }
             }
         };
@@ -140,48 +142,48 @@ impl Connection {
     }
 }
 
-/// What goes on on a connection.
+/// The requests in flight on a connection.
 struct Activity {
-    open: AtomicUsize,
-    /// Since when nothing is open, and whether anything ever was.
-    quiet: Mutex<(Instant, bool)>,
+    in_flight: AtomicUsize,
+    /// The time of the last start or end of a request, and whether there was a request.
+    last: Mutex<(Instant, bool)>,
 }
 
 impl Activity {
     fn new() -> Self {
-        Self { open: AtomicUsize::new(0), quiet: Mutex::new((Instant::now(), false)) }
+        Self { in_flight: AtomicUsize::new(0), last: Mutex::new((Instant::now(), false)) }
     }
 
-    /// A request comes in, which is open until what is returned is dropped.
-    fn begin(self: &Arc<Self>) -> Open {
-        self.open.fetch_add(1, Ordering::Relaxed);
-        self.note();
-        Open(Arc::clone(self))
+    /// Records the start of a request, which is in flight until the returned guard is dropped.
+    fn begin(self: &Arc<Self>) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.record();
+        InFlight(Arc::clone(self))
     }
 
-    fn note(&self) {
-        *self.quiet.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), true);
+    fn record(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = (Instant::now(), true);
     }
 
-    fn quiet(&self) -> (Instant, bool) {
-        *self.quiet.lock().unwrap_or_else(PoisonError::into_inner)
+    fn last(&self) -> (Instant, bool) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn has_begun(&self) -> bool {
-        self.quiet().1
+        self.last().1
     }
 
-    /// Resolves when nothing was open for so long from now on; it may take up to twice as long. It looks now and then, so that
-    /// requests do not have to wake anybody.
+    /// Resolves when no request has been in flight for `limit`, counted from the call, at most one further `limit` later. It polls, so
+    /// that requests do not have to wake the task.
     async fn idle(&self, limit: Duration) {
         let mut from = Instant::now();
         loop {
             tokio::time::sleep_until(from + limit).await;
-            if self.open.load(Ordering::Relaxed) > 0 {
+            if self.in_flight.load(Ordering::Relaxed) > 0 {
                 from = Instant::now();
                 continue;
             }
-            let since = self.quiet().0.max(from);
+            let since = self.last().0.max(from);
             if since == from {
                 return;
             }
@@ -190,23 +192,23 @@ impl Activity {
     }
 }
 
-/// A request, from its head to the last byte of its response.
-struct Open(Arc<Activity>);
+/// A guard for a request in flight, from its head to the last byte of its response.
+struct InFlight(Arc<Activity>);
 
-impl Drop for Open {
+impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.note();
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.record();
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-/// The body of a response whose request is open as long as it is there.
-struct Held {
+/// A response body that keeps its request in flight until it is dropped.
+struct TrackedBody {
     body: Body,
-    _open: Open,
+    _in_flight: InFlight,
 }
 
-impl hyper::body::Body for Held {
+impl hyper::body::Body for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -238,7 +240,7 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_secs(60);
 
-    /// Long enough for most requests to come in time; those that do not are sent again.
+    /// A timeout that most requests meet. Requests that do not are sent again.
     const SHORT: Duration = Duration::from_millis(50);
 
     struct Bench {
@@ -263,13 +265,13 @@ mod tests {
             }),
         );
         let (stop, stopping) = watch::channel(false);
-        let patience = ConnectionLimits { read_timeout, max_connections };
-        Bench { address, entered, release, stop, listening: tokio::spawn(listen(listener, router, patience, stopping)) }
+        let limits = ConnectionLimits { read_timeout, max_connections };
+        Bench { address, entered, release, stop, listening: tokio::spawn(listen(listener, router, limits, stopping)) }
     }
 
-    /// A client, and what drives its connection and says how it ended.
+    /// A client, and the task that drives its connection.
     type Client = (SendRequest<Body>, JoinHandle<hyper::Result<()>>);
-    type Answer = JoinHandle<hyper::Result<Body>>;
+    type PendingResponse = JoinHandle<hyper::Result<Body>>;
 
     impl Bench {
         async fn connect(&self) -> Client {
@@ -278,31 +280,31 @@ mod tests {
             (sender, tokio::spawn(connection))
         }
 
-        /// One that has been answered.
-        async fn answered(&self) -> Client {
+        /// Returns a client that has received a response.
+        async fn connected(&self) -> Client {
             loop {
                 let mut client = self.connect().await;
-                if let Ok(body) = ask(&mut client.0, "/").await.unwrap() {
+                if let Ok(body) = send(&mut client.0, "/").await.unwrap() {
                     assert_eq!(text(body).await, "here");
                     return client;
                 }
             }
         }
 
-        /// One with a request that is open until it is released.
-        async fn held(&self) -> (Client, Answer) {
+        /// Returns a client with a request that is in flight until it is released.
+        async fn held(&self) -> (Client, PendingResponse) {
             loop {
                 let mut client = self.connect().await;
-                let mut answer = ask(&mut client.0, "/held");
+                let mut response = send(&mut client.0, "/held");
                 tokio::select! {
-                    () = self.entered.notified() => return (client, answer),
-                    _ = &mut answer => {}
+                    () = self.entered.notified() => return (client, response),
+                    _ = &mut response => {}
                 }
             }
         }
     }
 
-    fn ask(sender: &mut SendRequest<Body>, path: &str) -> Answer {
+    fn send(sender: &mut SendRequest<Body>, path: &str) -> PendingResponse {
         let response =
             sender.send_request(Request::get(format!("http://localhost{path}")).body(Body::empty()).unwrap());
         tokio::spawn(async move { Ok(Body::new(response.await?.into_body())) })
@@ -312,37 +314,37 @@ mod tests {
         String::from_utf8(axum::body::to_bytes(body, 100).await.unwrap().to_vec()).unwrap()
     }
 
-    async fn within<T>(what: impl Future<Output = T>) -> T {
-        tokio::time::timeout(DEADLINE, what).await.unwrap()
+    async fn within<T>(future: impl Future<Output = T>) -> T {
+        tokio::time::timeout(DEADLINE, future).await.unwrap()
     }
 
     #[tokio::test]
-    async fn an_idle_connection_of_http_2_ends_and_makes_room() {
+    async fn an_idle_http_2_connection_is_closed_and_frees_its_slot() {
         let bench = bench(SHORT, 1).await;
-        let (sender, connection) = within(bench.answered()).await;
-        // The client does not let go: the server says that it ends, in good order.
+        let (sender, connection) = within(bench.connected()).await;
+        // The client keeps the connection open: the server closes it gracefully.
         within(connection).await.unwrap().unwrap();
         assert!(sender.is_closed());
-        within(bench.answered()).await;
+        within(bench.connected()).await;
     }
 
     #[tokio::test]
-    async fn a_connection_with_an_open_request_does_not_end() {
+    async fn a_connection_with_a_request_in_flight_is_not_closed() {
         let bench = bench(SHORT, 10).await;
         let ((mut sender, _connection), held) = within(bench.held()).await;
-        // Some that came later and were idle have ended: so much time has passed.
+        // Three later connections are closed as idle, so at least three timeouts pass.
         for _ in 0..3 {
-            let (_sender, connection) = within(bench.answered()).await;
+            let (_sender, connection) = within(bench.connected()).await;
             within(connection).await.unwrap().unwrap();
         }
-        let another = within(ask(&mut sender, "/")).await.unwrap().expect("new ones are taken");
+        let another = within(send(&mut sender, "/")).await.unwrap().expect("new requests are accepted");
         assert_eq!(text(another).await, "here");
         bench.release.notify_one();
         assert_eq!(text(within(held).await.unwrap().unwrap()).await, "held");
     }
 
     #[tokio::test]
-    async fn one_that_says_nothing_at_all_ends_too() {
+    async fn a_connection_without_a_request_is_closed() {
         let bench = bench(SHORT, 1).await;
         let silent = TcpStream::connect(bench.address).await.unwrap();
         within(silent.readable()).await.unwrap();
@@ -350,10 +352,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_end_waits_for_what_is_open() {
+    async fn shutdown_waits_for_requests_in_flight() {
         let bench = bench(DEADLINE, 10).await;
         let ((mut sender, connection), held) = within(bench.held()).await;
-        assert_eq!(text(within(ask(&mut sender, "/")).await.unwrap().unwrap()).await, "here");
+        assert_eq!(text(within(send(&mut sender, "/")).await.unwrap().unwrap()).await, "here");
         bench.stop.send(true).unwrap();
         assert!(!bench.listening.is_finished());
         bench.release.notify_one();
@@ -363,7 +365,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn idle_is_from_the_end_of_the_last_request_on() {
+    async fn idle_time_starts_at_the_end_of_the_last_request() {
         let limit = Duration::from_secs(30);
         let activity = Arc::new(Activity::new());
         let start = Instant::now();
@@ -371,15 +373,15 @@ mod tests {
         assert_eq!((start.elapsed(), activity.has_begun()), (limit, false));
 
         let start = Instant::now();
-        let open = activity.begin();
+        let in_flight = activity.begin();
         let idle = tokio::spawn({
             let activity = Arc::clone(&activity);
             async move { activity.idle(limit).await }
         });
         tokio::time::sleep(limit * 10 + limit / 2).await;
         assert!(!idle.is_finished());
-        drop(open);
-        // It looked at ten limits, and looks again at eleven: then it has been idle for half of one.
+        drop(in_flight);
+        // The request ends half a limit after the tenth poll, so that the eleventh poll waits for another half.
         idle.await.unwrap();
         assert_eq!(start.elapsed(), limit * 11 + limit / 2);
     }

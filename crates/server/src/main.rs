@@ -1,4 +1,4 @@
-//! The binary `throughline`: receiver, store, inspector and forwarder, for applications in any language.
+//! The program `throughline`: receivers, store, inspector and forwarder, for applications in any language.
 
 use std::process::ExitCode;
 

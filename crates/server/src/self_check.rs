@@ -1,4 +1,4 @@
-//! The check at the start: one span is sent through the whole chain, and one line of the log has the result.
+//! The self-check at startup: one span is sent through the whole pipeline, and the result is logged in one line.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use throughline_self_check::{Finding, Outcome};
 use throughline_store::{SpanStore as _, Store};
 use tokio::{sync::watch, time::timeout};
 
-/// How long a sink may take to accept the span before its result is reported as unknown.
+/// The time after which the result of a sink that has not accepted the span is reported as unknown.
 const UPSTREAM_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Sends a span and logs in one line where it arrived: at the receiver, in the store, and at each sink.
+/// Sends a span, and logs in one line whether it arrived at the receiver, in the store, and at each sink.
 pub(crate) async fn run(provider: SdkTracerProvider, store: Store, sinks: Vec<watch::Receiver<SinkStatus>>) {
     // The exporter blocks.
     let checked =
@@ -20,21 +20,21 @@ pub(crate) async fn run(provider: SdkTracerProvider, store: Store, sinks: Vec<wa
     let mut report = match checked {
         Ok(report) => report,
         Err(error) => {
-            tracing::error!(%error, "the check of the telemetry ended early");
+            tracing::error!(%error, "the self-check failed");
             return;
         }
     };
     if report.outcome() != Outcome::Bad {
         if let Some(trace_id) = report.trace_id.as_deref().and_then(|id| id.parse::<TraceId>().ok()) {
             report.push(match store.trace(trace_id).await {
-                Ok(spans) if !spans.is_empty() => Finding::good("store", "the span is in it"),
+                Ok(spans) if !spans.is_empty() => Finding::good("store", "the span was stored"),
                 Ok(_) => Finding::bad(
                     "store",
-                    "the receiver accepted the span, and it is not there",
-                    "look for errors above",
+                    "the receiver accepted the span, but it was not stored",
+                    "look for errors in the log",
                 ),
                 Err(error) => {
-                    Finding::bad("store", format!("it cannot be read: {error}"), "see whether the disk is full")
+                    Finding::bad("store", format!("cannot read the store: {error}"), "check whether the disk is full")
                 }
             });
         }
@@ -55,20 +55,20 @@ async fn delivered(mut sink: watch::Receiver<SinkStatus>) -> Finding {
     };
     let known = timeout(UPSTREAM_TIMEOUT, sink.wait_for(is_known)).await;
     let Ok(Ok(status)) = known else {
-        return Finding::doubtful("upstream", "it has not responded yet", "see its state at /traces");
+        return Finding::doubtful("upstream", "no response yet", "its state is shown at /traces");
     };
-    let why = status.last_error.as_deref().or(status.last_rejection.as_deref()).unwrap_or("no reason is known");
+    let reason = status.last_error.as_deref().or(status.last_rejection.as_deref()).unwrap_or("unknown reason");
     match status.state {
         SinkState::Stopped => Finding::bad(
             "upstream",
-            format!("{} refuses the key: {why}", status.endpoint),
-            "set the right key (OTEL_EXPORTER_OTLP_HEADERS or HONEYCOMB_API_KEY) and start again; nothing is lost meanwhile",
+            format!("{} rejects the key: {reason}", status.endpoint),
+            "set a valid key (OTEL_EXPORTER_OTLP_HEADERS or HONEYCOMB_API_KEY) and restart; records are kept until then",
         ),
-        _ if status.delivered > 0 => Finding::good("upstream", format!("{} takes spans", status.endpoint)),
+        _ if status.delivered > 0 => Finding::good("upstream", format!("{} accepts spans", status.endpoint)),
         _ => Finding::doubtful(
             "upstream",
-            format!("{} takes nothing: {why}", status.endpoint),
-            "spans are kept and sent when it does; `throughline doctor` looks closer",
+            format!("{} does not accept spans: {reason}", status.endpoint),
+            "spans are kept and sent later; run `throughline doctor` for details",
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! From settings to a running server, and back down without losing anything.
+//! Starts a server from its settings, and shuts it down without losing records.
 
 use std::{
     io::{ErrorKind, Write as _},
@@ -25,7 +25,7 @@ use crate::{
     telemetry,
 };
 
-/// Runs the server until it is told to stop.
+/// Runs the server until it receives the signal to stop.
 pub(crate) fn run(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(serve(settings, build));
@@ -44,20 +44,20 @@ async fn serve(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
         trusted_proxies: settings.trusted_proxies.clone(),
     };
     let application = build.map(|build| build(&context)).transpose();
-    let application = application.map_err(|error| anyhow::anyhow!("the application cannot start: {error}"))?;
+    let application = application.map_err(|error| anyhow::anyhow!("cannot start the application: {error}"))?;
 
     let listener = bind("--listen", settings.listen).await?;
     let address = listener.local_addr()?;
     let running = opened.listen(&settings).await?;
-    let provider = telemetry::start(&settings, &instance, running.otlp_http).context("tracing cannot be set up")?;
+    let provider = telemetry::start(&settings, &instance, running.otlp_http).context("cannot set up tracing")?;
     let router = compose::router(&settings, &instance, application, &running.pipeline, running.stopping());
-    let pages = tokio::spawn(listen(listener, router, settings.receivers.patience, running.stopping()));
+    let pages = tokio::spawn(listen(listener, router, settings.receivers.connection_limits, running.stopping()));
 
-    // Before anybody knows that there is something to be stopped.
+    // The signal handler is installed before the addresses are printed, after which a client may stop the server.
     let stop_signal = stop_signal();
     announce(&settings, address, &running)?;
     if settings.self_check {
-        // Where only some traces are forwarded, this one may well stay.
+        // With sampling, the span of the self-check may not be forwarded.
         let are_all_sent = settings.outbox.sampling.is_none();
         let forwarders = running.forwarders.iter().filter(|_| are_all_sent);
         let sinks = forwarders.filter_map(|forwarder| forwarder.status(Signal::Traces)).collect();
@@ -67,9 +67,9 @@ async fn serve(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
     tracing::info!("stopping");
     running.stop();
     if tokio::time::timeout(DRAIN, pages).await.is_err() {
-        tracing::warn!("some requests did not end in time");
+        tracing::warn!("some requests did not complete in time");
     }
-    // Blocks until the exporter has sent what it has; it sends to the receiver of this process.
+    // Blocks until the exporter has sent its spans to the receiver of this process.
     let flushed = tokio::task::spawn_blocking(move || provider.shutdown()).await;
     if let Ok(Err(error)) = flushed {
         tracing::warn!(%error, "the last spans of this server may be lost");
@@ -78,26 +78,26 @@ async fn serve(settings: Settings, build: Option<Build>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Works on the store while no server does.
+/// Calls `work` with the store, which must not be in use by a server.
 pub(crate) fn with_store(settings: &Settings, work: impl FnOnce(&Store) -> anyhow::Result<()>) -> anyhow::Result<()> {
     settings.make_data_dir()?;
     let _lock = lock(&settings.data_dir)?;
-    let store = Store::open(&settings.data_dir).context("the store of traces cannot be opened")?;
+    let store = Store::open(&settings.data_dir).context("cannot open the trace store")?;
     work(&store)
 }
 
-/// Removes the port file of an earlier run, so that nobody takes its addresses for those of this run.
+/// Removes the port file of an earlier run, so that its addresses are not read for this run.
 fn remove_port_file(settings: &Settings) -> anyhow::Result<()> {
     let Some(path) = &settings.port_file else { return Ok(()) };
     match std::fs::remove_file(path) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("the old port file `{}` cannot be removed", path.display()))
+            Err(error).with_context(|| format!("cannot remove the old port file `{}`", path.display()))
         }
         _ => Ok(()),
     }
 }
 
-/// Reports the addresses of all listeners, in the port file and on standard output.
+/// Writes the addresses of all listeners to the port file and to standard output.
 fn announce(settings: &Settings, listen: SocketAddr, running: &Running) -> anyhow::Result<()> {
     let new_token = match &settings.access {
         Access::Token(token) if settings.token_is_new => Some(token.expose_secret()),
@@ -105,20 +105,20 @@ fn announce(settings: &Settings, listen: SocketAddr, running: &Running) -> anyho
     };
     let addresses = Addresses::new(listen, &settings.base_path, running.otlp_http, running.otlp_grpc, new_token);
     if let Some(path) = &settings.port_file {
-        addresses.write(path).with_context(|| format!("the port file `{}` cannot be written", path.display()))?;
+        addresses.write(path).with_context(|| format!("cannot write the port file `{}`", path.display()))?;
     }
     let text = match settings.print_addresses {
         PrintAddresses::Json => addresses.json(),
         PrintAddresses::Text => banner(settings, &addresses),
     };
-    // A closed standard output is no reason to end: `println!` would panic.
+    // A closed standard output does not stop the server; `println!` would panic.
     if let Err(error) = std::io::stdout().write_all(text.as_bytes()) {
-        tracing::debug!(%error, "the addresses cannot be printed");
+        tracing::debug!(%error, "cannot print the addresses");
     }
     Ok(())
 }
 
-/// The addresses for people, and the upstreams.
+/// Formats the addresses and the upstreams for people.
 fn banner(settings: &Settings, addresses: &Addresses) -> String {
     let own_token = matches!(settings.access, Access::Token(_)) && !settings.token_is_new;
     let query = if own_token { "?access_token=<your token>" } else { "" };
@@ -135,15 +135,15 @@ fn banner(settings: &Settings, addresses: &Addresses) -> String {
     text
 }
 
-/// Resolves when the process is asked to stop. SIGTERM is listened for from the call on, not only from the first poll.
+/// Resolves at SIGINT or SIGTERM. The handler of SIGTERM is installed by the call, not by the first poll.
 fn stop_signal() -> impl Future<Output = ()> {
     #[cfg(unix)]
     let terminate = signal::unix::signal(signal::unix::SignalKind::terminate());
     async {
         let interrupt = async {
             if let Err(error) = signal::ctrl_c().await {
-                // Without a handler, the system ends the process at the signal: that is no reason to stop now.
-                tracing::warn!(%error, "Ctrl-C cannot be handled: it ends the process at once");
+                // Without a handler, the signal kills the process, which keeps running until then.
+                tracing::warn!(%error, "cannot handle Ctrl-C, which will kill the process without a graceful shutdown");
                 std::future::pending::<()>().await;
             }
         };
@@ -156,7 +156,9 @@ fn stop_signal() -> impl Future<Output = ()> {
                 }
                 return;
             }
-            Err(error) => tracing::warn!(%error, "SIGTERM cannot be handled: it ends the process at once"),
+            Err(error) => {
+                tracing::warn!(%error, "cannot handle SIGTERM, which will kill the process without a graceful shutdown")
+            }
         }
         interrupt.await;
     }

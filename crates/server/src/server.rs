@@ -1,4 +1,4 @@
-//! [`Server`]: the command line, around an application or alone.
+//! [`Server`]: the command-line program, with or without an application.
 
 use std::{fmt, process::ExitCode};
 
@@ -10,15 +10,15 @@ use crate::{
     settings::{self, Command, Identity},
 };
 
-/// BSD's `EX_USAGE`: a setting is wrong, and nothing was started.
+/// BSD's `EX_USAGE`: a setting is invalid, and nothing was started.
 const EXIT_USAGE: u8 = 64;
 
 pub(crate) type Build = Box<dyn FnOnce(&Context) -> Result<Application, BoxError> + Send>;
 
-/// A server as a program: receiver, store, inspector and forwarder, alone or around an application.
+/// A server program with receivers, store, inspector and forwarder, with or without an application.
 ///
-/// The program has the command line of `throughline`: the settings (flags, environment) and the commands `doctor`, `backup`, `export`,
-/// `import`, and so on.
+/// The program has the command line of `throughline`: its settings (flags, environment variables, configuration file) and its commands,
+/// such as `doctor`, `backup`, `export` and `import`.
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};
@@ -50,20 +50,24 @@ impl Default for Server {
 }
 
 impl Server {
-    /// `throughline` alone.
+    /// Creates the program `throughline`, without an application.
     pub fn new() -> Self {
         Self { identity: Identity::default(), build: None }
     }
 
-    /// The name of the program in its help, its messages and its banner, and what its help says that it is. The name is the
-    /// default of `service.name` and the beginning of the targets whose `tracing` spans are recorded, besides those of Throughline.
+    /// Sets the name of the program in its help and messages, and the description in its help.
+    ///
+    /// The name is also the default of `service.name`. `tracing` spans are recorded if their target starts with this name or with
+    /// `throughline`.
     pub fn name(mut self, name: &'static str, about: &'static str) -> Self {
         self.identity = Identity { name, about };
         self
     }
 
-    /// Serves an application at the same address. `build` is called once, in the server's Tokio runtime, when the data directory
-    /// is there and before any socket is bound; its error ends the program.
+    /// Serves an application at the same address.
+    ///
+    /// `build` is called once, in the server's Tokio runtime, after the data directory has been opened and before a socket is bound. If
+    /// it returns an error, the program exits.
     pub fn application(
         mut self,
         build: impl FnOnce(&Context) -> Result<Application, BoxError> + Send + 'static,
@@ -72,20 +76,21 @@ impl Server {
         self
     }
 
-    /// Runs the command line of this process. The exit code is 64 (`EX_USAGE`) if a setting is wrong, 1 if something failed.
+    /// Runs the command line of this process. The exit code is 64 (`EX_USAGE`) for invalid settings or arguments, and 1 for any other
+    /// error.
     #[must_use]
     pub fn main(self) -> ExitCode {
         let Self { identity, build } = self;
-        let wrong_setting = |error: &settings::SettingError| {
-            eprintln!("{}: a setting is wrong: {error}", identity.name);
+        let invalid_setting = |error: &settings::SettingError| {
+            eprintln!("{}: invalid setting: {error}", identity.name);
             ExitCode::from(EXIT_USAGE)
         };
         let cli = match settings::parse(&identity, std::env::args_os()) {
             Ok(cli) => cli,
-            Err(settings::ParseError::Setting(error)) => return wrong_setting(&error),
+            Err(settings::ParseError::Setting(error)) => return invalid_setting(&error),
             Err(settings::ParseError::Usage(error)) => {
-                // Help and version are printed this way too.
-                // best effort: nobody reads the output if it is closed.
+                // clap returns help and version as errors too.
+                // best effort: printing fails only if the output is closed.
                 let _ = error.print();
                 return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
             }
@@ -96,7 +101,7 @@ impl Server {
         }
         let settings = match cli.args.resolve(&identity) {
             Ok(settings) => settings,
-            Err(error) => return wrong_setting(&error),
+            Err(error) => return invalid_setting(&error),
         };
         install_crypto_provider();
         let result = match cli.command {
@@ -114,10 +119,12 @@ impl Server {
             }
             Some(Command::Settings | Command::RotateIngestTokenKey) | None => {
                 if let Err(error) = settings.make_data_dir() {
-                    return wrong_setting(&error);
+                    return invalid_setting(&error);
                 }
                 match cli.command {
-                    Some(Command::RotateIngestTokenKey) => settings.receivers.rotate_ingest_token_key(&settings.data_dir),
+                    Some(Command::RotateIngestTokenKey) => {
+                        settings.receivers.rotate_ingest_token_key(&settings.data_dir)
+                    }
                     _ => serve::run(settings, build),
                 }
             }
@@ -136,10 +143,10 @@ impl Server {
     }
 }
 
-/// Installs the provider of cryptography that `reqwest` uses, which is built without one. An application's own is kept.
+/// Installs the crypto provider for `reqwest`, which is built without one. A provider that the application has installed is kept.
 pub(crate) fn install_crypto_provider() {
     if rustls::crypto::CryptoProvider::get_default().is_none() {
-        // best effort: another thread may have installed one meanwhile, which is as good.
+        // best effort: this fails only if another thread has installed one in the meantime.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
 }

@@ -1,12 +1,12 @@
-//! Settings in two stages: the arguments as they were typed ([`Args`]), each checked by a value parser of its own, and the settings
-//! that follow from them ([`Settings`]), where what needs several arguments is checked. Both are done before a socket is bound.
+//! Settings are read in two stages: value parsers check each argument on its own ([`Args`]), and [`Args::resolve`] checks rules that
+//! span several arguments and derives [`Settings`]. Both stages complete before a socket is bound.
 
 mod cli;
-mod receivers;
 mod error;
 mod file;
 mod outbox;
 mod proxies;
+mod receivers;
 mod retention;
 mod sinks;
 #[cfg(test)]
@@ -28,9 +28,9 @@ use url::Origin;
 
 pub(crate) use self::{
     cli::{Command, Identity, markdown, parse},
-    receivers::ReceiverSettings,
     error::{ParseError, SettingError},
     outbox::Outbox,
+    receivers::ReceiverSettings,
     sinks::Upstream,
     values::is_token,
 };
@@ -39,32 +39,32 @@ use crate::addresses::{self, PrintAddresses};
 
 const DATA_DIR: &str = "--data-dir / THROUGHLINE_DATA_DIR";
 
-/// Who may look at traces in an inspector within another application.
+/// The access settings of an inspector that is embedded in another application.
 #[derive(Clone, Debug)]
 pub(crate) struct EmbeddedAccess {
-    pub(crate) wish: InspectorAccess,
-    /// The token, if it was given.
+    pub(crate) mode: InspectorAccess,
+    /// The access token, if it is set.
     pub(crate) token: Option<SecretString>,
 }
 
-/// Who may look at traces.
+/// Which clients may access the inspector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum InspectorAccess {
-    /// Open on loopback to this machine alone, by token on any other address
+    /// On a loopback address, clients on this machine; on any other address, clients with the access token
     Auto,
-    /// Open to every client that reaches the address
+    /// All clients that reach the address
     Open,
-    /// By token everywhere
+    /// Clients with the access token
     Token,
 }
 
-/// The arguments as they were typed.
+/// The arguments, each parsed on its own.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct Args {
-    /// A file in TOML with settings; a flag or variable takes precedence over it
+    /// A TOML file with settings; flags and environment variables take precedence over it
     #[arg(long, env = "THROUGHLINE_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The address of pages, API and inspector
+    /// The address on which pages, the API and the inspector are served
     #[arg(
         long,
         env = "THROUGHLINE_LISTEN",
@@ -75,7 +75,7 @@ pub(crate) struct Args {
     listen: SocketAddr,
     #[command(flatten)]
     receivers: receivers::ReceiverArgs,
-    /// Networks or addresses of proxies whose `Forwarded` and `X-Forwarded-*` headers are believed, separated by commas; `off` for
+    /// Networks or addresses of the proxies whose `Forwarded` and `X-Forwarded-*` headers are trusted, separated by commas; `off` for
     /// none
     #[arg(
         long,
@@ -85,16 +85,16 @@ pub(crate) struct Args {
         value_parser = proxies::trusted_proxies
     )]
     trusted_proxies: List<IpNet>,
-    /// The path below which the inspector, its API and the receiver for pages are served, such as `/tracing`; the root by default
+    /// The path under which the inspector, its API and the receiver for pages are served, such as `/tracing`; the root by default
     #[arg(long, env = "THROUGHLINE_BASE_PATH", value_name = "PATH", value_parser = values::base_path)]
     base_path: Option<String>,
-    /// The directory of the data; created if it does not exist
+    /// The data directory; created if it does not exist
     #[arg(long, env = "THROUGHLINE_DATA_DIR", value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
-    /// An origin whose pages may call the API and the receiver for pages of this server; may be repeated
+    /// An origin whose pages may call this server's API and receiver for pages; separate several with commas, or repeat the flag
     #[arg(long, env = "FRONTEND_URL", value_name = "ORIGIN", value_parser = values::origins)]
     allow_origin: Vec<List<Origin>>,
-    /// Who may look at traces
+    /// Which clients may access the inspector
     #[arg(
         long,
         env = "THROUGHLINE_INSPECTOR_ACCESS",
@@ -104,7 +104,7 @@ pub(crate) struct Args {
         ignore_case = true
     )]
     inspector_access: InspectorAccess,
-    /// The token for the inspector, at least 16 characters; generated at each start if it is needed and not given
+    /// The access token of the inspector, at least 16 characters; generated at each start if it is required and not set
     #[arg(
         long,
         env = "THROUGHLINE_ACCESS_TOKEN",
@@ -116,10 +116,10 @@ pub(crate) struct Args {
     /// `service.name` of this server
     #[arg(long, env = "OTEL_SERVICE_NAME", value_name = "NAME", value_parser = values::text)]
     service_name: Option<String>,
-    /// `service.name` of the pages, whatever they send; `<service name>-web` by default
+    /// `service.name` of the pages, which replaces the name they send; `<service name>-web` by default
     #[arg(long, env = "THROUGHLINE_BROWSER_SERVICE_NAME", value_name = "NAME", value_parser = values::text)]
     browser_service_name: Option<String>,
-    /// More resource attributes: `key=value,key=value`
+    /// Additional resource attributes: `key=value,key=value`, values percent-encoded
     #[arg(
         long,
         env = "OTEL_RESOURCE_ATTRIBUTES",
@@ -131,7 +131,7 @@ pub(crate) struct Args {
     outbox: OutboxArgs,
     #[command(flatten)]
     retention: RetentionArgs,
-    /// Whether a span is sent through the whole chain at the start, and its way is logged: `on` or `off`
+    /// Whether a test span is sent through the whole pipeline at startup and the result is logged: `on` or `off`
     #[arg(
         long,
         env = "THROUGHLINE_SELF_CHECK",
@@ -141,13 +141,13 @@ pub(crate) struct Args {
         value_parser = values::switch
     )]
     self_check: bool,
-    /// How the addresses of all listeners are printed at the start: `text` for people, `json` for programs
+    /// The format in which the addresses of all listeners are printed at startup: `text` for people, `json` for programs
     #[arg(long, env = "THROUGHLINE_PRINT_ADDRESSES", value_name = "FORMAT", value_enum, default_value = "text")]
     print_addresses: PrintAddresses,
-    /// A file to which the addresses are written at the start, as JSON; it is complete as soon as it exists
+    /// A file to which these addresses are written as JSON at startup; it is complete as soon as it exists
     #[arg(long, env = "THROUGHLINE_PORT_FILE", value_name = "PATH")]
     port_file: Option<PathBuf>,
-    /// What is logged, as a filter of `tracing`
+    /// The log filter, in the syntax of `tracing`'s `EnvFilter`
     #[arg(
         long,
         env = "THROUGHLINE_LOG",
@@ -158,7 +158,7 @@ pub(crate) struct Args {
     log: String,
 }
 
-/// The settings, checked.
+/// The checked settings.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// The name of the program.
@@ -166,14 +166,14 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) receivers: ReceiverSettings,
     pub(crate) trusted_proxies: Vec<IpNet>,
-    /// The base path: empty, or with a slash at its beginning and none at its end.
+    /// The base path: empty, or starting with a slash and not ending with one.
     pub(crate) base_path: String,
     pub(crate) data_dir: PathBuf,
     pub(crate) allowed_origins: Vec<String>,
     pub(crate) access: Access,
-    /// The access of an inspector within another application, whose address is not known here.
+    /// The access settings of an embedded inspector, whose address is not known here.
     pub(crate) embedded: EmbeddedAccess,
-    /// Whether the token was generated and has to be printed.
+    /// Whether the access token was generated and therefore has to be printed.
     pub(crate) token_is_new: bool,
     pub(crate) service_name: String,
     pub(crate) browser_service_name: String,
@@ -187,7 +187,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Creates the data directory, for this user alone, if it does not exist.
+    /// Creates the data directory with mode 0700 if it does not exist.
     pub(crate) fn make_data_dir(&self) -> Result<(), SettingError> {
         let mut builder = DirBuilder::new();
         builder.recursive(true);
@@ -195,14 +195,14 @@ impl Settings {
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
         builder
             .create(&self.data_dir)
-            .map_err(|error| wrong(DATA_DIR, format!("`{}` cannot be created: {error}", self.data_dir.display())))
+            .map_err(|error| wrong(DATA_DIR, format!("cannot create `{}`: {error}", self.data_dir.display())))
     }
 }
 
 impl Args {
-    /// Checks what needs several settings or the file system, and derives the rest.
+    /// Checks the rules that need several settings or the file system, and derives the settings.
     pub(crate) fn resolve(self, identity: &Identity) -> Result<Settings, SettingError> {
-        // Read again where the propagator is installed; here, so that a wrong name is an error before anything is made.
+        // The propagator is parsed again where it is installed. Parsing it here rejects an unknown name before anything is created.
         throughline_propagator::Propagator::from_env().map_err(|error| wrong("OTEL_PROPAGATORS", error.to_string()))?;
         let receivers = self.receivers.resolve(self.listen)?;
         data_dir(&self.data_dir)?;
@@ -216,7 +216,7 @@ impl Args {
             InspectorAccess::Auto => !self.listen.ip().is_loopback(),
         };
         let token_is_new = token_is_needed && self.access_token.is_none();
-        let embedded = EmbeddedAccess { wish: self.inspector_access, token: self.access_token.clone() };
+        let embedded = EmbeddedAccess { mode: self.inspector_access, token: self.access_token.clone() };
         let token = self.access_token.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string().into());
         let access = match self.inspector_access {
             _ if token_is_needed => Access::Token(token),
@@ -224,7 +224,7 @@ impl Args {
             InspectorAccess::Auto | InspectorAccess::Token => Access::Local,
         };
         let mut resource_attributes = self.resource_attributes.map_or_else(Vec::new, |list| list.0);
-        // OTEL_SERVICE_NAME takes precedence over `service.name` among the attributes, as the specification demands.
+        // The OpenTelemetry specification gives OTEL_SERVICE_NAME precedence over `service.name` in OTEL_RESOURCE_ATTRIBUTES.
         let named = resource_attributes
             .iter()
             .position(|(key, _)| key == "service.name")
@@ -238,7 +238,7 @@ impl Args {
             listen: self.listen,
             receivers,
             trusted_proxies: self.trusted_proxies.0,
-            // default: the base path of the root is empty.
+            // default: the root has an empty base path.
             base_path: self.base_path.unwrap_or_default(),
             allowed_origins: origins.map(Origin::ascii_serialization).collect(),
             data_dir: self.data_dir,
@@ -260,7 +260,7 @@ impl Args {
 
 fn data_dir(path: &Path) -> Result<(), SettingError> {
     if path.as_os_str().is_empty() {
-        return Err(wrong(DATA_DIR, "it is empty"));
+        return Err(wrong(DATA_DIR, "the path is empty"));
     }
     if path.exists() && !path.is_dir() {
         return Err(wrong(DATA_DIR, format!("`{}` is not a directory", path.display())));
@@ -271,7 +271,7 @@ fn data_dir(path: &Path) -> Result<(), SettingError> {
 fn port_file(path: &Path) -> Result<(), SettingError> {
     let setting = "--port-file / THROUGHLINE_PORT_FILE";
     if path.file_name().is_none() || path.is_dir() {
-        return Err(wrong(setting, format!("`{}` is not the path of a file", path.display())));
+        return Err(wrong(setting, format!("`{}` is not a file path", path.display())));
     }
     let folder = addresses::folder(path);
     if !folder.is_dir() {

@@ -1,7 +1,7 @@
-//! The product inside another application: `throughline::init()`, a layer, and the inspector's routes.
+//! Throughline embedded in another application: `throughline::init()`, a layer, and the inspector's routes.
 //!
-//! A process has one tracer provider, so each application is a process of its own: this test program, which starts itself again with
-//! [`APPLICATION`] set and becomes the test [`application`].
+//! A process has one tracer provider, so that each application is a separate process: this test program starts itself with
+//! [`APPLICATION`] set, which runs the application in the test [`application`].
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
@@ -19,11 +19,11 @@ use throughline_testkit::bench::{
 };
 use tokio::net::TcpListener;
 
-/// Set in a process that is to be the application: `local` to serve with the addresses of clients, anything else without.
+/// The variable that is set in a process of the application: with `local`, it knows the addresses of its clients.
 const APPLICATION: &str = "TEST_APPLICATION";
 const TOKEN: &str = "0123456789abcdef";
 
-/// The application, where this process is to be one. It ends when its standard input does.
+/// Runs the application if [`APPLICATION`] is set, until its standard input is closed.
 #[test]
 fn application() {
     let Ok(kind) = std::env::var(APPLICATION) else { return };
@@ -82,7 +82,7 @@ impl Application {
         Self { child, stdin, lines: BufReader::new(stdout).lines() }
     }
 
-    /// The rest of the next line of its output that begins with `name`.
+    /// Returns the rest of the next line of output that starts with `name`.
     fn line(&mut self, name: &str) -> String {
         let mut output = String::new();
         for line in self.lines.by_ref().map(Result::unwrap) {
@@ -92,10 +92,10 @@ impl Application {
             output.push_str(&line);
             output.push('\n');
         }
-        panic!("it ended without `{name}`: {output}")
+        panic!("the application exited without `{name}`: {output}")
     }
 
-    /// Closes its standard input and waits for its end, which has to be a good one.
+    /// Closes the standard input, and checks that the application exits with success.
     fn stop(mut self) {
         drop(self.stdin.take());
         self.lines.by_ref().for_each(drop);
@@ -105,14 +105,14 @@ impl Application {
 
 impl Drop for Application {
     fn drop(&mut self) {
-        // best effort: it has ended already where the test has stopped it.
+        // best effort: this fails if the test has already stopped the application.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Asks for a note as part of a trace; the ids of the trace and of the span that sends the request.
-async fn ask(base: &str) -> (String, String) {
+/// Requests a note as part of a new trace, and returns the ids of the trace and of the client span.
+async fn request_note(base: &str) -> (String, String) {
     let (trace_id, span_id) = (new_trace_id(), new_span_id());
     let request = client().get(format!("{base}/notes/7")).header("traceparent", traceparent(&trace_id, &span_id));
     assert_eq!(request.send().await.unwrap().text().await.unwrap(), "a note");
@@ -120,11 +120,11 @@ async fn ask(base: &str) -> (String, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_becomes_a_span_that_the_same_port_shows() {
+async fn a_request_becomes_a_span_in_the_inspector_on_the_same_port() {
     let dir = tempfile::tempdir().unwrap();
     let mut application = Application::start("local", dir.path(), &[]);
     let base = application.line("address");
-    let (trace_id, caller) = ask(&base).await;
+    let (trace_id, caller) = request_note(&base).await;
     let trace = eventually("the trace", async || {
         let response = client().get(format!("{base}/api/traces/{trace_id}")).send().await.unwrap();
         (response.status() == 200).then_some(response)
@@ -133,13 +133,13 @@ async fn a_request_becomes_a_span_that_the_same_port_shows() {
     let [server] = trace.spans.as_slice() else { panic!("{trace:?}") };
     assert_eq!((server.name.as_str(), server.service.as_str()), ("GET /notes/{id}", "notes"));
     assert_eq!((server.kind, server.parent_span_id.as_ref()), (SpanKind::Server, Some(&caller)));
-    // Looking at traces makes none.
+    // Requests to the inspector are not traced.
     let list: TraceList = read(client().get(format!("{base}/api/traces"))).await;
     assert_eq!(list.traces.iter().map(|trace| trace.trace_id.as_str()).collect::<Vec<_>>(), [trace_id.as_str()]);
     let page = client().get(format!("{base}/traces")).send().await.unwrap();
     assert_eq!(page.status(), 200, "build the page with `cargo xtask build`");
 
-    // A page of the application reports to the same port.
+    // A page of the application sends its records to the same port.
     let issued: serde_json::Value = read(client().post(format!("{base}/v1/ingest-token"))).await;
     let batch = client().post(format!("{base}/v1/traces")).header(header::CONTENT_TYPE, "application/json");
     let batch = batch.header("x-throughline-ingest-token", issued["ingest_token"].as_str().unwrap());
@@ -155,11 +155,11 @@ async fn a_request_becomes_a_span_that_the_same_port_shows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_spans_are_stored_when_the_telemetry_is_dropped() {
     let dir = tempfile::tempdir().unwrap();
-    // Nothing is sent before the end.
+    // No span is sent before the shutdown.
     let slow = [("OTEL_BSP_SCHEDULE_DELAY", "3600000")];
     let mut application = Application::start("local", dir.path(), &slow);
     let base = application.line("address");
-    let (trace_id, _) = ask(&base).await;
+    let (trace_id, _) = request_note(&base).await;
     application.stop();
     let mut application = Application::start("local", dir.path(), &slow);
     let base = application.line("address");
@@ -168,10 +168,10 @@ async fn the_last_spans_are_stored_when_the_telemetry_is_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_addresses_of_clients_the_token_is_needed() {
+async fn without_the_addresses_of_clients_the_access_token_is_required() {
     let dir = tempfile::tempdir().unwrap();
     let token = [("THROUGHLINE_ACCESS_TOKEN", TOKEN)];
-    let mut application = Application::start("blind", dir.path(), &token);
+    let mut application = Application::start("unknown", dir.path(), &token);
     let base = application.line("address");
     let list = || client().get(format!("{base}/api/traces"));
     refused(list(), 401, "access_token_needed").await;
@@ -182,14 +182,14 @@ async fn without_the_addresses_of_clients_the_token_is_needed() {
 }
 
 #[test]
-fn the_inspector_is_part_of_an_application_once() {
+fn a_second_inspector_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let again = Application::start("local", dir.path(), &[]).line("again");
-    assert!(again.contains("part of the application already"), "{again}");
+    assert!(again.contains("already part of the application"), "{again}");
 }
 
 #[test]
-fn a_wrong_setting_is_an_error_that_names_it() {
+fn an_invalid_setting_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().join("data");
     for (variable, value) in [
@@ -198,9 +198,9 @@ fn a_wrong_setting_is_an_error_that_names_it() {
         ("THROUGHLINE_ACCESS_TOKEN", "short"),
     ] {
         let error = Application::start("local", &data_dir, &[(variable, value)]).line("error");
-        assert!(error.contains("a setting is wrong") && error.contains(variable), "{error}");
+        assert!(error.contains("invalid setting") && error.contains(variable), "{error}");
     }
-    assert!(!data_dir.exists(), "the data directory was made");
+    assert!(!data_dir.exists(), "the data directory was created");
 }
 
 #[test]

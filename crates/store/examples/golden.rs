@@ -1,6 +1,6 @@
 //! Writes the golden files of the formats, `tests/golden`: `cargo run -p throughline-store --example golden`.
 //!
-//! The files of a version that was released stay as they are: a new version gets files of its own beside them.
+//! The files of a released version must not change: a new version gets new files beside them.
 
 use std::{error::Error, fs, path::Path};
 
@@ -13,7 +13,7 @@ mod others;
 #[path = "../tests/golden/spans.rs"]
 mod spans;
 
-/// When all of it came in, in seconds since the Unix epoch.
+/// The time at which all records were stored, in seconds since the Unix epoch.
 const STORED_S: i64 = 1_700_000_200;
 
 #[tokio::main(flavor = "current_thread")]
@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Copies a file, with small pages so that it is small.
+/// Copies a database with a small page size, so that the file is small.
 fn copy(from: &Path, to: &Path) -> Result<(), Box<dyn Error>> {
     let connection = Connection::open(from)?;
     connection.pragma_update_and_check(None, "journal_mode", "delete", |_| Ok(()))?;

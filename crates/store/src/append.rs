@@ -1,4 +1,4 @@
-//! Putting batches of spans into the tables, inside of a transaction that is somebody else's.
+//! Appends batches of spans to the tables, within the caller's transaction.
 
 use std::{
     collections::BTreeSet,
@@ -19,16 +19,16 @@ use crate::{
     terms::{self, Term, Terms},
 };
 
-/// What the writer keeps between transactions. After one that failed it has to be [cleared](State::clear).
+/// The state that the writer keeps between transactions. It has to be [cleared](State::clear) after a failed one.
 pub(crate) struct State {
     pub(crate) known: Known,
     pub(crate) terms: Terms,
     encoder: Encoder,
-    /// The number of the newest trace, as far as it is known.
+    /// The number of the newest trace.
     pub(crate) last_no: i64,
-    /// The bytes of all blocks so far.
+    /// The size of all blocks written so far, in bytes.
     pub(crate) written_bytes: usize,
-    /// Texts older than this are gone.
+    /// Texts older than this age have been deleted.
     pub(crate) swept_age: i64,
 }
 
@@ -45,26 +45,26 @@ impl State {
         })
     }
 
-    /// Forgets texts, some of which went.
+    /// Clears the cached texts, some of which were deleted.
     pub(crate) fn forget_terms(&mut self) {
         self.terms.clear();
     }
 
-    /// Forgets what may not be in the file after all.
+    /// Clears everything that may not have been committed.
     pub(crate) fn clear(&mut self) {
         self.known.clear();
         self.terms.clear();
     }
 }
 
-/// Spans of one trace that are stored together.
+/// The spans of one trace that are stored together.
 struct Group<'a> {
     trace_id: TraceId,
     trace: Trace,
     spans: Vec<&'a Span>,
 }
 
-/// Spans by trace, in the order in which these are first met.
+/// Spans grouped by trace, in the order in which the traces first occur.
 #[derive(Default)]
 struct Groups<'a> {
     groups: Vec<Group<'a>>,
@@ -91,7 +91,8 @@ impl<'a> Groups<'a> {
     }
 }
 
-/// Stores batches, and notes which traces they change; what became of each. Those of a trace are put together.
+/// Stores batches, with the spans of a trace together, and returns the result of each batch. Adds the traces that got new spans
+/// to `changed`.
 pub(crate) fn append(
     connection: &Connection,
     state: &mut State,
@@ -132,13 +133,13 @@ pub(crate) fn append(
     Ok(results)
 }
 
-/// Seconds since the Unix epoch.
+/// Returns the current time in seconds since the Unix epoch.
 pub(crate) fn unix_s() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the clock of the machine is later than 1970");
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("the system clock is set to a time after 1970");
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Brings the rows of traces up to date; the number of each.
+/// Inserts or updates the rows of traces, and returns the number of each.
 fn save_traces(
     connection: &Connection,
     state: &mut State,
@@ -212,7 +213,7 @@ fn save_traces(
     Ok(numbers)
 }
 
-/// Writes blocks, and which traces have spans in which.
+/// Writes the spans as blocks, and links each block to its traces.
 fn save_spans(
     connection: &Connection,
     state: &mut State,
@@ -241,7 +242,7 @@ fn save_spans(
     Ok(())
 }
 
-/// The services of the resources of some batches, by where those lie in memory.
+/// The services of the resources of one append, keyed by the address of the resource.
 #[derive(Default)]
 struct Services {
     by_address: HashMap<usize, Term>,

@@ -1,5 +1,4 @@
-//! A store as it lies there, read without being opened for writing: to be taken elsewhere. A server may have it open
-//! meanwhile.
+//! Reads a store without opening it for writing, to export it. A server may have it open at the same time.
 
 use std::path::Path;
 
@@ -8,8 +7,8 @@ use throughline_otlp::{LogRecord, Span};
 
 use crate::{Counts, StoreError, read, schema, sqlite::FILE};
 
-/// A store's file, as it was when this was opened: what comes in meanwhile is not seen. It blocks, and is for programs that do
-/// nothing else.
+/// A read-only snapshot of a store: records that are stored after it was opened are not visible. All methods block, so it is
+/// meant for command-line programs.
 #[derive(Debug)]
 pub struct Archive {
     connection: Connection,
@@ -19,8 +18,9 @@ impl Archive {
     /// Opens the store in `dir`.
     ///
     /// # Errors
-    /// [`StoreError::Directory`] if there is none, [`StoreError::OlderFormat`] if it was not upgraded yet,
-    /// [`StoreError::NewerFormat`] or another format that is not read, [`StoreError::Corrupt`], or the database's.
+    /// [`StoreError::Directory`] if there is no store, [`StoreError::OlderFormat`] if its file was not upgraded yet,
+    /// [`StoreError::NewerFormat`] or the error of another unsupported format, [`StoreError::Corrupt`], or an error of the
+    /// database.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let file = dir.join(FILE);
         let connection = open_still(&file)?;
@@ -28,36 +28,36 @@ impl Archive {
         Ok(Self { connection })
     }
 
-    /// How much there is.
+    /// Returns the number of stored records.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub fn counts(&self) -> Result<Counts, StoreError> {
         read::counts(&self.connection)
     }
 
-    /// Spans beyond a place, as [`SpanStore::after`](crate::SpanStore::after) gives them.
+    /// Returns the spans after a position, as [`SpanStore::after`](crate::SpanStore::after) does.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub fn after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, Span)>, StoreError> {
         read::after(&self.connection, cursor, limit)
     }
 
-    /// Log records beyond a place, likewise.
+    /// Returns the log records after a position, as [`SpanStore::logs_after`](crate::SpanStore::logs_after) does.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub fn logs_after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, LogRecord)>, StoreError> {
         read::logs_after(&self.connection, cursor, limit)
     }
 }
 
-/// Opens the file for reading, and holds on to what is in it now.
+/// Opens the file for reading, with a snapshot of its current content.
 pub(crate) fn open_still(file: &Path) -> Result<Connection, StoreError> {
     std::fs::metadata(file).map_err(StoreError::Directory)?;
     let connection = schema::open_reader(file)?;
-    // Within one transaction all reads see the same, and a copy need not begin anew when somebody writes.
+    // Within one transaction all reads see the same snapshot, and a backup does not restart when another process writes.
     connection.execute_batch("BEGIN")?;
     let _: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     Ok(connection)

@@ -1,4 +1,4 @@
-//! Everything that is stored, copied while it is used.
+//! Copies all files of a data directory while a server uses them.
 
 use std::path::Path;
 
@@ -9,24 +9,24 @@ use rusqlite::{
 
 use crate::{StoreError, archive::open_still, metrics, outbox, schema, sqlite};
 
-/// How many pages are copied between two looks at how far it is.
+/// The number of pages that are copied between two reports of progress.
 const PAGES_AT_ONCE: i32 = 256;
 
-/// Copies the store in `dir`, what the outbox remembers, and the metrics, into the directory `to`, which must be there and have
-/// none of them; a server that writes to them goes on. `progress` is told how many pages of how many are there. What is in `to`
-/// then is as it was at the beginning: a server that starts there has each sink go on where it was. What was sent after the
-/// beginning is sent once more.
+/// Copies the store in `dir`, the outbox and the metrics into the directory `to`, which must exist and contain none of these
+/// files. A server may keep writing to `dir`. `progress` is called with the number of copied pages and the total number of pages.
+/// The copy is a snapshot taken when the backup starts: in a server that starts with it, each sink resumes at the cursor it had
+/// then, so records that were sent later are sent again.
 ///
 /// # Errors
 /// [`StoreError::Directory`] if there is no store, or `to` cannot be written; [`StoreError::Full`], [`StoreError::Corrupt`], or
-/// the database's.
+/// an error of the database.
 pub fn backup(dir: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Result<(), StoreError> {
-    // From here on none of them changes. The store with its cursors comes first: so whatever a sink has passed on was decided in
-    // the outbox that is copied, and no trace is judged again.
+    // A snapshot does not change once it is opened. The store with its cursors comes first, so that the copied outbox has the
+    // decision on every trace that a sink has passed on, and no trace is decided again.
     let mut sources = vec![(sqlite::FILE, open_still(&dir.join(sqlite::FILE))?)];
     for file in [outbox::FILE, metrics::FILE] {
         let path = dir.join(file);
-        // Where no server ran there is but a store.
+        // Without a server only the store exists.
         if path.exists() {
             sources.push((file, open_still(&path)?));
         }
@@ -44,7 +44,7 @@ pub fn backup(dir: &Path, to: &Path, mut progress: impl FnMut(u64, u64)) -> Resu
     Ok(())
 }
 
-/// The file by itself, without a log beside it. How many pages it has.
+/// Copies a database into a single file without a write-ahead log. Returns its number of pages.
 fn copy(source: &Connection, target: &Path, mut progress: impl FnMut(u64)) -> Result<u64, StoreError> {
     let mut copy = Connection::open(target)?;
     let pages = {
@@ -52,7 +52,7 @@ fn copy(source: &Connection, target: &Path, mut progress: impl FnMut(u64)) -> Re
         loop {
             let step = backup.step(PAGES_AT_ONCE)?;
             let state = backup.progress();
-            let count = |pages| u64::try_from(pages).expect("SQLite counts pages from 0");
+            let count = |pages| u64::try_from(pages).expect("a number of pages is not negative");
             let pages = count(state.pagecount);
             progress(pages.saturating_sub(count(state.remaining)));
             match step {

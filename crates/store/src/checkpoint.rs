@@ -1,5 +1,5 @@
-//! Writing the log back into the file, beside the writer: what takes a tenth of a second there is a tenth of a second in which
-//! nothing is acknowledged.
+//! A thread that checkpoints the write-ahead log. In the writer, a checkpoint would delay all acknowledgements, by up to a tenth
+//! of a second.
 
 use std::{
     path::Path,
@@ -15,32 +15,33 @@ use rusqlite::Connection;
 
 use crate::{StoreError, schema};
 
-/// After how many records the log is written back.
+/// The number of records after which a checkpoint runs.
 const RECORDS: usize = 32_768;
-/// After how many bytes of spans.
+/// The size of written blocks, in bytes, after which a checkpoint runs.
 const BYTES: usize = 8 << 20;
-/// After how many commits, where they are small.
+/// The number of commits after which a checkpoint runs, if they are small.
 const COMMITS: usize = 512;
-/// How often in a row: what was committed during the first time is little, and what was during the second next to nothing.
+/// The number of consecutive checkpoints: the second writes the little that was committed during the first, so that almost
+/// nothing is left.
 const TIMES: usize = 2;
 
-/// The writer's end of the thread that writes back.
+/// The writer's handle of the checkpoint thread.
 pub(crate) struct Checkpointer {
     requests: SyncSender<()>,
     thread: JoinHandle<()>,
-    /// Whether it has just come nearly to the log's end.
+    /// Whether a checkpoint has just reached almost the end of the log.
     is_near: Arc<AtomicBool>,
     records: usize,
     commits: usize,
-    /// How many bytes of spans there were the last time.
+    /// The writer's total of written bytes at the last request.
     written_bytes: usize,
 }
 
 impl Checkpointer {
-    /// Starts the thread, over the same file.
+    /// Starts the thread, with its own connection to the file.
     pub(crate) fn start(file: &Path) -> Result<Self, StoreError> {
         let connection = schema::open_checkpointer(file)?;
-        // One request waits at most: they are all the same.
+        // At most one request waits: all requests are the same.
         let (requests, asked) = mpsc::sync_channel(1);
         let is_near = Arc::new(AtomicBool::new(false));
         let near = Arc::clone(&is_near);
@@ -51,11 +52,12 @@ impl Checkpointer {
         Ok(Self { requests, thread, is_near, records: 0, commits: 0, written_bytes: 0 })
     }
 
-    /// Notes a commit of the writer's, and how many bytes of spans it has written in all.
+    /// Records a commit of the writer, and requests a checkpoint if one is due. `written_bytes` is the total size of all blocks
+    /// written so far.
     pub(crate) fn committed(&mut self, connection: &Connection, records: usize, written_bytes: usize) {
         if self.is_near.swap(false, Ordering::Relaxed) {
-            // Only where nothing is missing does the log begin anew, and only the writer can see to that: what is missing
-            // is what it has just written.
+            // The log restarts from its beginning only after a complete checkpoint. Only the writer can complete it, because
+            // the remaining pages are those that it has just written.
             write_back(connection);
         }
         self.records += records;
@@ -64,17 +66,17 @@ impl Checkpointer {
         if is_large || self.records >= RECORDS || self.commits >= COMMITS {
             (self.records, self.commits, self.written_bytes) = (0, 0, written_bytes);
             match self.requests.try_send(()) {
-                // One that waits already does as well; without a thread SQLite does it by itself, later.
+                // A waiting request is enough. If the thread has stopped, the writer's connection checkpoints, only later.
                 Ok(()) | Err(TrySendError::Full(()) | TrySendError::Disconnected(())) => {}
             }
         }
     }
 
-    /// Waits for its end.
+    /// Stops the thread, and waits for its end.
     pub(crate) fn stop(self) {
         drop(self.requests);
         if self.thread.join().is_err() {
-            tracing::error!("the thread that writes the store's log back panicked");
+            tracing::error!("the store's checkpoint thread panicked");
         }
     }
 }
@@ -88,9 +90,9 @@ fn run(connection: &Connection, asked: &Receiver<()>, is_near: &AtomicBool) {
     }
 }
 
-/// Writes back what can be without waiting for anybody.
+/// Checkpoints as much of the log as is possible without waiting for readers and writers.
 fn write_back(connection: &Connection) {
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        tracing::warn!(%error, "the store's log cannot be written back into the file yet");
+        tracing::warn!(%error, "cannot checkpoint the store's write-ahead log; it is retried later");
     }
 }

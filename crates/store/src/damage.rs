@@ -1,4 +1,4 @@
-//! What to do with a file that cannot be used.
+//! Moves a damaged file away.
 
 use std::{
     fs, io,
@@ -7,22 +7,22 @@ use std::{
 
 use crate::{append::unix_s, sqlite::FILE};
 
-/// Moves the store's file in `dir`, which cannot be used, out of the way: to `traces.db.damaged-<Unix seconds>` beside it,
-/// with its log. Nothing is deleted, and [`Store::open`](crate::Store::open) makes a new one.
+/// Renames the store's damaged file in `dir` to `traces.db.damaged-<Unix seconds>`, with its write-ahead log, and returns the
+/// new path. No records are deleted, and [`Store::open`](crate::Store::open) creates a new file.
 ///
 /// # Errors
-/// The file cannot be moved.
+/// An I/O error if the file cannot be renamed.
 pub fn quarantined(dir: &Path) -> io::Result<PathBuf> {
     let name = format!("{FILE}.damaged-{}", unix_s());
     let mut aside = dir.join(&name);
-    // Twice within a second is possible.
+    // The name is taken if this is called twice within a second.
     for number in 2.. {
         if !aside.exists() {
             break;
         }
         aside = dir.join(format!("{name}-{number}"));
     }
-    // First the log: a new file must not find that of another.
+    // The log is moved first: a new file must not be opened with the log of the damaged one.
     let log = dir.join(format!("{FILE}-wal"));
     if log.exists() {
         let mut aside_log = aside.clone().into_os_string();

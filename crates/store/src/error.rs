@@ -1,14 +1,14 @@
-//! What can go wrong, as far as a caller can tell the difference.
+//! The errors of the store.
 
 use std::path::PathBuf;
 
 use rusqlite::ErrorCode;
 
-/// Why the store did not do what was asked. Nothing of a failed append is kept.
+/// An error of the store. A failed append stores nothing.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// Too much is queued, or another process holds the file. Later it may work.
+    /// The queue is full, or another process has locked the file. A later attempt may succeed.
     #[error("the store is busy")]
     Busy,
     /// The store was closed.
@@ -17,13 +17,13 @@ pub enum StoreError {
     /// The disk is full.
     #[error("the disk is full")]
     Full,
-    /// The file is damaged, or is something else than a store.
+    /// The file is damaged, or is not a file of the store.
     #[error("the store's file is damaged: {0}")]
     Corrupt(String),
-    /// A later version of this program made the file.
+    /// The file was created by a later version of this program.
     #[error(
         "{} has format version {found}, and this program reads versions up to {supported}: start the version of the program \
-         that made the file, or move the file away, and a new one is made",
+         that created the file, or move the file away, and a new one is created",
         .file.display()
     )]
     NewerFormat {
@@ -34,7 +34,7 @@ pub enum StoreError {
         /// The newest version that can be read.
         supported: i64,
     },
-    /// An earlier version of this program made the file, and it is opened for reading only.
+    /// The file was created by an earlier version of this program, and it is opened for reading only.
     #[error(
         "{} has format version {found}, and this program reads version {supported}: start the server once, which upgrades the \
          file",
@@ -45,13 +45,13 @@ pub enum StoreError {
         file: PathBuf,
         /// The version of the file.
         found: i64,
-        /// The version that is read.
+        /// The version that can be read.
         supported: i64,
     },
     /// The file has a format from before the first release.
     #[error(
         "{} has a format from before the first release, and this program reads versions up to {supported}: move the file \
-         away, and a new one is made",
+         away, and a new one is created",
         .file.display()
     )]
     UnreleasedFormat {
@@ -60,10 +60,10 @@ pub enum StoreError {
         /// The newest version that can be read.
         supported: i64,
     },
-    /// The file has blocks of spans that are compressed with a dictionary that this program does not have.
+    /// The file has blocks of spans compressed with a dictionary that this program does not have.
     #[error(
         "{} has spans that are compressed with dictionary {found:08x}, and this program has {supported:08x}: start the version \
-         of the program that made the file, or move the file away, and a new one is made",
+         of the program that created the file, or move the file away, and a new one is created",
         .file.display()
     )]
     UnknownDictionary {
@@ -74,7 +74,7 @@ pub enum StoreError {
         /// The dictionary that this program has.
         supported: u32,
     },
-    /// A later version of this program wrote a block of spans.
+    /// A block of spans was written by a later version of this program.
     #[error(
         "{file} has a block of spans of format version {found}, and this program reads versions up to {supported}: start the \
          version of the program that wrote it"
@@ -87,7 +87,7 @@ pub enum StoreError {
         /// The newest version that can be read.
         supported: u8,
     },
-    /// The directory or the file cannot be made, or is not there.
+    /// The directory or the file cannot be created, or does not exist.
     #[error("the store's directory cannot be used: {0}")]
     Directory(#[source] std::io::Error),
     /// Any other error of the database.
@@ -102,7 +102,7 @@ impl From<rusqlite::Error> for StoreError {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Corrupt(error.to_string()),
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(_) => Self::Sqlite(Box::new(error)),
-            // Without a code of SQLite it is a column that does not hold what was put there.
+            // An error without an SQLite code is a column with an unexpected type or value.
             None => match error {
                 rusqlite::Error::FromSqlConversionFailure(..)
                 | rusqlite::Error::IntegralValueOutOfRange(..)

@@ -1,4 +1,4 @@
-//! What tail sampling and alignment go by, from a trace's row.
+//! The facts about a trace that tail sampling and clock alignment use, read from the trace's row.
 
 use rusqlite::Connection;
 use throughline_context::TraceId;
@@ -6,11 +6,11 @@ use throughline_timing::MeasuredOffset;
 
 use crate::{StoreError, read, terms};
 
-/// What is known of a trace without reading its spans: whether something failed, how long its requests took, and
-/// what they measured of the clocks.
+/// Facts about a trace that are known without reading its spans: whether something failed, how long its requests took, and
+/// the clock offset they measured.
 ///
-/// It is about every span that was ever stored, and every log record that still is. Where retention has removed a part of a
-/// trace, the failed spans of that part no longer count, but its durations and offsets do.
+/// The facts cover every span that was ever stored, and every log record that is still stored. If retention has removed a
+/// part of a trace, the failed spans of that part no longer count, but its durations and offsets do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceFacts {
@@ -19,17 +19,18 @@ pub struct TraceFacts {
     /// The longest duration of a span without a parent, in nanoseconds; `None` if there is no such span.
     pub slowest_root_ns: Option<u64>,
     /// The longest duration among the spans of each `http.route`, in nanoseconds, the longest first; at most
-    /// [`MAX_ROUTES`](crate::MAX_ROUTES). Of a route, the first [`MAX_TEXT_CHARS`](crate::MAX_TEXT_CHARS) characters are kept:
-    /// routes that differ only after them are one.
+    /// [`MAX_ROUTES`](crate::MAX_ROUTES). Routes are cut to [`MAX_TEXT_CHARS`](crate::MAX_TEXT_CHARS) characters: routes that
+    /// differ only after that count as one.
     pub routes: Vec<(String, u64)>,
-    /// What to add to the times of the page to see them in the server's clock, as
+    /// The offset to add to the page's times to convert them to the server's clock, as
     /// [`Alignment::page`](throughline_timing::Alignment::page) of all spans; `None` if no request was measured.
     pub page_clock: Option<MeasuredOffset>,
-    /// Whether the trace has more routes than these. None of them took longer than the last of these.
+    /// Whether the trace has more routes than `routes`. None of them took longer than the last entry of `routes`.
     pub has_more_routes: bool,
 }
 
-/// One answer for each trace, in the order given; that of a trace without spans says so by being empty, but for its log records.
+/// Returns the facts of each trace, in the given order. For a trace without spans, only `has_error` can be set, by its log
+/// records.
 pub(crate) fn facts(connection: &Connection, trace_ids: &[TraceId]) -> Result<Vec<TraceFacts>, StoreError> {
     trace_ids.iter().map(|trace_id| facts_of(connection, *trace_id)).collect()
 }
@@ -56,7 +57,7 @@ mod tests {
     use crate::{Store, schema};
 
     #[test]
-    fn error_records_are_found_by_an_index_of_their_own() {
+    fn error_records_are_looked_up_in_their_own_index() {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path()).unwrap());
         let connection = schema::open_reader(&dir.path().join("traces.db")).unwrap();

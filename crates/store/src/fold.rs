@@ -1,4 +1,4 @@
-//! A trace's row, as a sum over its spans that comes out the same in whatever order they arrive.
+//! The aggregate of a trace's spans in the trace's row. It does not depend on the order in which the spans arrive.
 
 use std::borrow::Cow;
 
@@ -15,12 +15,12 @@ use crate::{
 
 /// `http.route` (semantic conventions, HTTP spans).
 const HTTP_ROUTE: &str = "http.route";
-/// How many services a trace's row names at most: those that began first.
+/// The maximum number of services in a trace's row: those with the earliest start.
 const MAX_SERVICES: usize = 64;
-/// How many different texts a trace's row can be found by.
+/// The maximum number of different texts by which a trace can be found.
 const MAX_TERMS: usize = 1024;
 
-/// What is known of a trace from some of its spans. Times are Unix nanoseconds.
+/// The aggregate of the spans of a trace. Times are Unix nanoseconds.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Fold {
     pub(crate) start_ns: i64,
@@ -30,16 +30,16 @@ pub(crate) struct Fold {
     pub(crate) error_count: u64,
     pub(crate) user: Option<User>,
     pub(crate) bands: Option<Bands>,
-    /// The best that its requests measured of the clocks of page and server.
+    /// The best offset between the clocks of page and server that a request measured.
     pub(crate) clock: Option<MeasuredOffset>,
     pub(crate) slowest: Slowest,
-    /// Each service, and when its first span began; in that order.
+    /// Each service with the start of its first span, ordered by start.
     pub(crate) services: Vec<(i64, Term)>,
-    /// Names, services and users, in order.
+    /// The terms of names, services and users, in ascending order.
     pub(crate) terms: Vec<Term>,
 }
 
-/// The span that stands for the trace: a root before any other, then the earliest.
+/// The span that represents the trace: the earliest root, or the earliest span if there is no root.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Head {
     pub(crate) is_root: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Head {
     pub(crate) service: Term,
 }
 
-/// The user that the earliest span names.
+/// The user of the earliest span that has one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct User {
     pub(crate) start_ns: i64,
@@ -58,7 +58,7 @@ pub(crate) struct User {
     pub(crate) name: Term,
 }
 
-/// The texts of a span that its trace's row knows, as numbers.
+/// The terms of a span that are kept in its trace's row.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SpanTerms {
     pub(crate) name: Term,
@@ -68,7 +68,7 @@ pub(crate) struct SpanTerms {
 }
 
 impl Fold {
-    /// What one span says.
+    /// Creates the aggregate of one span.
     pub(crate) fn of(span: &Span, terms: SpanTerms) -> Self {
         let (start_ns, end_ns) = (column_ns(span.start_ns), column_ns(span.end_ns));
         let mut fold = Self {
@@ -88,7 +88,7 @@ impl Fold {
         fold
     }
 
-    /// Takes in one more span.
+    /// Adds a span.
     pub(crate) fn add(&mut self, span: &Span, terms: SpanTerms) {
         let head = head(span, terms);
         self.start_ns = self.start_ns.min(head.start_ns);
@@ -129,14 +129,14 @@ impl Fold {
         }
     }
 
-    /// The root's own duration, or from first start to last end; never negative.
+    /// Returns the duration of the root, or the time from the first start to the last end; never negative.
     pub(crate) fn duration_ns(&self) -> i64 {
         let (start_ns, end_ns) =
             if self.head.is_root { (self.head.start_ns, self.head.end_ns) } else { (self.start_ns, self.end_ns) };
         end_ns.saturating_sub(start_ns).max(0)
     }
 
-    /// What has no column of its own: all but start, duration and counts.
+    /// Encodes the fields that have no column: all but start, duration and counts.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64 + 8 * self.terms.len());
         let clock_error_ns = self.clock.and_then(|clock| clock.error_ns);
@@ -182,7 +182,7 @@ impl Fold {
         bytes
     }
 
-    /// Reads what [`Fold::to_bytes`] wrote, beside the columns.
+    /// Decodes the bytes that [`Fold::to_bytes`] wrote, with the values of the columns.
     pub(crate) fn from_bytes(bytes: &[u8], columns: Columns) -> Result<Self, Broken> {
         let mut reader = Reader(bytes);
         let bits = reader.byte()?;
@@ -229,7 +229,7 @@ impl Fold {
     }
 }
 
-/// What a trace's row has in columns that lists are filtered by; its duration follows from the rest.
+/// The columns of a trace's row that are part of its fold. The duration also has a column, but follows from the other fields.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Columns {
     pub(crate) start_ns: i64,
@@ -264,12 +264,12 @@ impl User {
     }
 }
 
-/// A time as `SQLite` can hold it; what is beyond the year 2262 becomes that.
+/// Converts a time to `SQLite`'s integer; a time after the year 2262 is clamped.
 pub(crate) fn column_ns(time_ns: u64) -> i64 {
     i64::try_from(time_ns).unwrap_or(i64::MAX)
 }
 
-/// Who acted, as text: [`keys::USER_IDS`].
+/// Returns the user of a span as text, from the first of [`keys::USER_IDS`] that has a value.
 pub(crate) fn user(span: &Span) -> Option<Cow<'_, str>> {
     keys::USER_IDS.iter().find_map(|key| match span.attribute(key)? {
         Value::String(name) if !name.is_empty() => Some(Cow::Borrowed(name.as_str())),
@@ -278,12 +278,12 @@ pub(crate) fn user(span: &Span) -> Option<Cow<'_, str>> {
     })
 }
 
-/// The route of a request that a span is about.
+/// Returns the `http.route` of a span.
 pub(crate) fn route(span: &Span) -> Option<&str> {
     span.attribute(HTTP_ROUTE)?.as_str()
 }
 
-/// The network times of a span; `None` if it was not measured. A part that was not reported counts as 0.
+/// Returns the network times of a span; `None` if the network was not measured. A missing part counts as 0.
 fn bands(span: &Span) -> Option<Bands> {
     let ms = |key| span.attribute(key).and_then(Value::as_f64).filter(|ms| ms.is_finite());
     Some(Bands {
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn opentelemetrys_user_comes_before_our_own() {
+    fn user_id_takes_precedence_over_app_user_id() {
         let of = |attributes: Vec<KeyValue>| {
             let mut span = Span::new(
                 TraceId::from_bytes([1; 16]).unwrap(),
@@ -373,13 +373,13 @@ mod tests {
         assert_eq!(of(vec![ours.clone(), theirs.clone()]).as_deref(), Some("u-4711"));
         assert_eq!(of(vec![theirs]).as_deref(), Some("u-4711"));
         assert_eq!(of(vec![ours.clone()]).as_deref(), Some("yuki"));
-        // What says nothing does not hide what does.
+        // An empty value is skipped.
         assert_eq!(of(vec![KeyValue::new("user.id", ""), ours]).as_deref(), Some("yuki"));
         assert_eq!(of(vec![KeyValue::new("user.id", 7)]).as_deref(), Some("7"));
         assert_eq!(of(vec![KeyValue::new("user.name", "Yuki")]), None);
     }
 
-    /// Spans with different ids, and their order of arrival.
+    /// Generates spans with different ids, and the same spans in their order of arrival.
     fn trace() -> impl Strategy<Value = (Vec<Span>, Vec<Span>)> {
         vec(span(), 1..8).prop_flat_map(|mut spans| {
             for (number, span) in (1..).zip(&mut spans) {
@@ -390,7 +390,7 @@ mod tests {
         })
     }
 
-    /// Names are numbers here, users are letters.
+    /// Derives terms from a span whose name is a number and whose user and route are letters.
     fn terms(span: &Span) -> SpanTerms {
         let user = user(span).map(|user| i64::from(user.as_bytes()[0]));
         let route = route(span).map(|route| i64::from(route.as_bytes()[0]));
@@ -403,7 +403,7 @@ mod tests {
         fold
     }
 
-    /// As it comes back from the file.
+    /// Encodes and decodes a fold, as the file does.
     fn stored(fold: &Fold) -> Fold {
         let Fold { start_ns, span_count, error_count, .. } = *fold;
         Fold::from_bytes(&fold.to_bytes(), Columns { start_ns, span_count, error_count }).unwrap()
@@ -411,7 +411,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn order_does_not_matter_nor_what_was_stored_in_between(
+        fn the_order_and_grouping_of_spans_do_not_matter(
             (spans, shuffled) in trace(),
             at in any::<prop::sample::Index>(),
         ) {
@@ -425,7 +425,7 @@ mod tests {
         }
 
         #[test]
-        fn it_says_what_the_spans_say((spans, _) in trace()) {
+        fn a_fold_is_the_aggregate_of_its_spans((spans, _) in trace()) {
             let fold = fold(&spans);
             prop_assert_eq!(fold.span_count, spans.len() as u64);
             let errors = spans.iter().filter(|span| span.is_error()).count();
@@ -447,7 +447,7 @@ mod tests {
             let named = by_start.values().find_map(|span| terms(span).user);
             prop_assert_eq!(fold.user.map(|user| user.name), named);
             let clocked: Vec<_> = spans.iter().map(clocked).collect();
-            prop_assert_eq!(fold.clock, align(&clocked).page, "what is found by reading all spans");
+            prop_assert_eq!(fold.clock, align(&clocked).page, "the same as aligning all spans");
             for route in [None, Some(97), Some(98), Some(99)] {
                 let lasted = spans.iter().filter(|span| match route {
                     None => span.parent_span_id.is_none(),
@@ -470,20 +470,20 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_a_row_or_an_error(bytes: Vec<u8>) {
+        fn decoding_any_bytes_does_not_panic(bytes: Vec<u8>) {
             let columns = Columns { start_ns: i64::MAX, span_count: 1, error_count: 0 };
             let _ = Fold::from_bytes(&bytes, columns);
         }
     }
 
     #[test]
-    fn times_beyond_sqlite_are_clamped() {
+    fn times_too_large_for_sqlite_are_clamped() {
         assert_eq!(column_ns(u64::MAX), i64::MAX);
         assert_eq!(column_ns(7), 7);
     }
 
     #[test]
-    fn a_row_has_bounds() {
+    fn services_and_terms_are_bounded() {
         let mut span = Span::new(
             TraceId::from_bytes([1; 16]).unwrap(),
             SpanId::from_bytes([1; 8]).unwrap(),
@@ -498,6 +498,6 @@ mod tests {
             fold.add(&span, of(number));
         }
         assert_eq!((fold.services.len(), fold.terms.len()), (MAX_SERVICES, MAX_TERMS));
-        assert_eq!(fold.services[0], (1, 14_999), "the earliest stay");
+        assert_eq!(fold.services[0], (1, 14_999), "the earliest services are kept");
     }
 }

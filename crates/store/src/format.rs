@@ -1,7 +1,7 @@
-//! The formats of the files: which version a file has, and whether this program reads it.
+//! The formats of the files: their versions and upgrades.
 //!
-//! Each file says in its header what it is (`application_id`) and in which version (`user_version`). A file of a later version
-//! is refused by its name: what this program does not know it must not change.
+//! The header of each file has its kind (`application_id`) and its version (`user_version`). A file of a later version is rejected
+//! with an error that names it: this program must not change a format that it does not know.
 
 use std::path::Path;
 
@@ -9,16 +9,16 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use crate::StoreError;
 
-/// The format of one of the files.
+/// The format of one kind of file.
 #[derive(Debug)]
 pub(crate) struct Format {
     /// The name of the file in its directory.
     pub(crate) file: &'static str,
-    /// What tells such a file from any other `SQLite` file.
+    /// The `application_id` of this kind of file.
     application_id: i64,
-    /// The same in the formats before the first release, which are not read.
+    /// The `application_id` before the first release. Such files cannot be read.
     unreleased_id: i64,
-    /// What each version adds to the one before it. A file has as many of them as its `user_version` says.
+    /// The SQL that upgrades a file to each version from the one before it, beginning with version 1.
     steps: &'static [&'static str],
 }
 
@@ -33,15 +33,15 @@ impl Format {
         Self { file, application_id: id as i64, unreleased_id: old as i64, steps }
     }
 
-    /// The version that this program writes.
+    /// Returns the version that this program writes.
     pub(crate) const fn version(&self) -> i64 {
         self.steps.len() as i64
     }
 
-    /// The version of a file, 0 if there is nothing in it yet.
+    /// Returns the version of a file, 0 if it is empty.
     ///
     /// # Errors
-    /// The file is of another program, or of a version that this one does not read.
+    /// An error if the file belongs to another program, or has a version that this one cannot read.
     pub(crate) fn found(&self, connection: &Connection, file: &Path) -> Result<i64, StoreError> {
         let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).map_err(named(file));
         let (application_id, found) = (pragma("application_id")?, pragma("user_version")?);
@@ -51,7 +51,7 @@ impl Format {
         if application_id == self.application_id {
             return match found {
                 ..1 => Err(StoreError::Corrupt(format!(
-                    "{} has format version {found}, and the first one is 1",
+                    "{} has format version {found}, but the first version is 1",
                     file.display()
                 ))),
                 found if found > self.version() => {
@@ -68,10 +68,10 @@ impl Format {
         }
     }
 
-    /// Whether a file can be read as it is.
+    /// Checks that a file can be read without an upgrade.
     ///
     /// # Errors
-    /// As [`Format::found`], and the file is empty or of an earlier version.
+    /// Same as [`Format::found`], or an error if the file is empty or of an earlier version.
     pub(crate) fn check(&self, connection: &Connection, file: &Path) -> Result<(), StoreError> {
         match self.found(connection, file)? {
             0 => Err(StoreError::Corrupt(format!("{} is empty", file.display()))),
@@ -82,11 +82,11 @@ impl Format {
         }
     }
 
-    /// Brings a file to the current version with all steps or none: a step that fails leaves the file as it was. `made` is
-    /// run in the same transaction if the file was empty.
+    /// Upgrades a file to the current version, with all steps or none: a failed step leaves the file unchanged. `made` runs in
+    /// the same transaction if the file was empty.
     ///
     /// # Errors
-    /// As [`Format::found`], or the database's.
+    /// Same as [`Format::found`], or an error of the database.
     pub(crate) fn upgrade(
         &self,
         connection: &mut Connection,
@@ -97,10 +97,10 @@ impl Format {
             return Ok(());
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // Another process may have been quicker.
+        // Another process may have upgraded the file in the meantime.
         let found = self.found(&transaction, file)?;
         let steps = usize::try_from(found).ok().and_then(|found| self.steps.get(found..));
-        for step in steps.expect("a version that is found is one of the steps") {
+        for step in steps.expect("`found` returns at most the number of steps") {
             transaction.execute_batch(step)?;
         }
         if found == 0 {
@@ -113,7 +113,7 @@ impl Format {
     }
 }
 
-/// Puts the name of the file in front of what is wrong with it.
+/// Returns a function that converts errors, and adds the name of the file if it is damaged.
 pub(crate) fn named<'f>(file: &'f Path) -> impl Fn(rusqlite::Error) -> StoreError + 'f {
     |error| match StoreError::from(error) {
         StoreError::Corrupt(reason) => StoreError::Corrupt(format!("{}: {reason}", file.display())),
@@ -148,14 +148,14 @@ mod tests {
     }
 
     #[test]
-    fn a_file_takes_the_steps_that_it_does_not_have_yet() {
+    fn a_file_is_upgraded_by_the_missing_steps() {
         let mut connection = Connection::open_in_memory().unwrap();
         open(&mut connection, &ONE).unwrap();
         let older = TWO.check(&connection, Path::new("dir/test.db")).unwrap_err();
         assert!(matches!(older, StoreError::OlderFormat { found: 1, supported: 2, .. }), "{older:?}");
         for _ in 0..2 {
             open(&mut connection, &TWO).unwrap();
-            assert_eq!(rows(&connection), [(7, 8)], "what a new file begins with is there once");
+            assert_eq!(rows(&connection), [(7, 8)], "`made` runs once");
             TWO.check(&connection, Path::new("dir/test.db")).unwrap();
         }
         let error = open(&mut connection, &ONE).unwrap_err().to_string();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_leaves_the_file_as_it_was() {
+    fn a_failed_step_leaves_the_file_unchanged() {
         let mut connection = Connection::open_in_memory().unwrap();
         open(&mut connection, &ONE).unwrap();
         assert!(open(&mut connection, &BROKEN).is_err());
@@ -172,11 +172,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_such_a_file_is_refused_by_its_name() {
+    fn an_error_names_the_file_of_another_format() {
         for (make, reason) in [
             ("PRAGMA application_id = 0x4f4c4454; PRAGMA user_version = 3", "before the first release"),
-            ("PRAGMA application_id = 0x54455354", "the first one is 1"),
-            ("PRAGMA application_id = 0x54455354; PRAGMA user_version = -1", "the first one is 1"),
+            ("PRAGMA application_id = 0x54455354", "the first version is 1"),
+            ("PRAGMA application_id = 0x54455354; PRAGMA user_version = -1", "the first version is 1"),
             ("PRAGMA application_id = 1", "of another program"),
             ("PRAGMA user_version = 1", "of another program"),
             ("CREATE TABLE theirs (x)", "of another program"),

@@ -1,4 +1,4 @@
-//! A look at the files of a data directory that changes nothing there: neither their content nor which files there are.
+//! Inspects the files of a data directory without changing anything: no file is written, created or deleted.
 
 use std::{
     ffi::OsString,
@@ -17,49 +17,49 @@ use crate::{
     metrics, outbox, read, schema,
 };
 
-/// How often a file is read again because it changed meanwhile.
+/// The number of attempts to read a file that changes while it is read.
 const ATTEMPTS: usize = 8;
-/// A file with its log is copied up to this size. Of a larger one the log is not read.
-const MOST_COPIED_BYTES: u64 = 512 << 20;
-/// What is written as it is in a path that is part of a URI.
+/// The maximum size of a file with its write-ahead log that is copied. The log of a larger file is not read.
+const MAX_COPIED_BYTES: u64 = 512 << 20;
+/// The characters that are percent-encoded in the path of a URI.
 const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// The files of a data directory, as [`inspect`] found them.
+/// The result of [`inspect`]: the files of a data directory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// `traces.db`, if there is one.
+    /// `traces.db`, if it exists.
     pub traces: Option<FileInspection>,
-    /// `outbox.db`, if there is one.
+    /// `outbox.db`, if it exists.
     pub outbox: Option<FileInspection>,
-    /// `metrics.db`, if there is one.
+    /// `metrics.db`, if it exists.
     pub metrics: Option<FileInspection>,
-    /// How much is in `traces.db`, if it is of the version that this program writes.
+    /// The number of records in `traces.db`, if it has the version that this program writes.
     pub counts: Option<Counts>,
 }
 
-/// One of the files.
+/// One file of a data directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FileInspection {
-    /// The version of its format; 0 if there is nothing in it yet.
+    /// The version of its format; 0 if the file is empty.
     pub version: i64,
-    /// Its size and that of its write-ahead log.
+    /// The size of the file and its write-ahead log.
     pub bytes: u64,
 }
 
-/// Reads what the files in `dir` are and whether [`Store`](crate::Store), [`Outbox`](crate::Outbox) and
-/// [`Metrics`](crate::Metrics) can be opened there. No file in the directory is created or opened for writing.
+/// Checks the files in `dir`: whether [`Store`](crate::Store), [`Outbox`](crate::Outbox) and [`Metrics`](crate::Metrics) can be
+/// opened there. No file in the directory is created or opened for writing.
 ///
-/// A write-ahead log that has something in it, as a killed server leaves it, can only be read by SQLite with write access: the file
-/// and its log are then copied into a temporary directory, up to 512 MiB. Of a larger file the log is not read, and the counts are
-/// those of the file alone.
+/// SQLite needs write access to read a write-ahead log that is not empty, such as a killed server leaves. The file and its log
+/// are then copied into a temporary directory, up to 512 MiB. The log of a larger file is not read, and the counts are those of
+/// the file alone.
 ///
 /// # Errors
-/// [`StoreError::Directory`] if there is no such directory or the copy cannot be made, [`StoreError::Busy`] if a server keeps writing
-/// meanwhile, or the error with which the first file that cannot be opened would be refused.
+/// [`StoreError::Directory`] if the directory does not exist or the copy fails, [`StoreError::Busy`] if a server keeps writing
+/// to the files, or the error that opening the first invalid file would return.
 pub fn inspect(dir: &Path) -> Result<Inspection, StoreError> {
-    // An error that says what is wrong with the directory.
+    // Without this check, a missing directory would look like an empty one.
     fs::read_dir(dir).map_err(StoreError::Directory)?;
     let traces = file(dir, &schema::FORMAT, |connection, path, version| {
         if version > 0 {
@@ -78,19 +78,19 @@ pub fn inspect(dir: &Path) -> Result<Inspection, StoreError> {
     })
 }
 
-/// The size of a file and when it changed, to see whether it was written to meanwhile.
+/// The size and the modification time of a file, to detect whether it was written while it was read.
 type Fingerprint = (u64, SystemTime);
 
-/// A file and its write-ahead log, as they are now.
+/// The state of a file and its write-ahead log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
     file: Fingerprint,
-    /// `None` if there is no log, or nothing in it.
+    /// `None` if there is no log, or it is empty.
     log: Option<Fingerprint>,
 }
 
 impl State {
-    /// The state of this file; `None` if there is no such file.
+    /// Returns the state of a file; `None` if it does not exist.
     fn of(path: &Path) -> io::Result<Option<Self>> {
         let Some(file) = fingerprint(path)? else { return Ok(None) };
         Ok(Some(Self { file, log: fingerprint(&log_of(path))?.filter(|(bytes, _)| *bytes > 0) }))
@@ -100,9 +100,9 @@ impl State {
         self.file.0 + self.log.map_or(0, |(bytes, _)| bytes)
     }
 
-    /// Opens the file so that nothing changes: the file itself, as one that nobody changes, or a copy of it.
+    /// Opens the file without changing anything: the file itself as `immutable`, or a copy of it.
     fn open(&self, path: &Path) -> Result<Opened, StoreError> {
-        let opened = if self.log.is_some() && self.bytes() <= MOST_COPIED_BYTES {
+        let opened = if self.log.is_some() && self.bytes() <= MAX_COPIED_BYTES {
             let dir = tempfile::tempdir().map_err(StoreError::Directory)?;
             let copy = dir.path().join("copy.db");
             fs::copy(path, &copy).map_err(StoreError::Directory)?;
@@ -120,7 +120,8 @@ impl State {
     }
 }
 
-/// A connection, and the directory of the copy that it reads, if it reads one: the connection is closed first.
+/// A connection, and the temporary directory of the copy, if it reads one. The fields are dropped in this order, so that the
+/// connection is closed first.
 struct Opened {
     connection: Connection,
     is_copy: bool,
@@ -135,14 +136,14 @@ fn fingerprint(path: &Path) -> io::Result<Option<Fingerprint>> {
     }
 }
 
-/// The write-ahead log of a file.
+/// Returns the path of the write-ahead log of a file.
 fn log_of(path: &Path) -> PathBuf {
     let mut log = OsString::from(path);
     log.push("-wal");
     log.into()
 }
 
-/// What one of the files is, and what `read` finds in it.
+/// Inspects one file, and returns the result of `read` for it; `None` if the file does not exist.
 fn file<T>(
     dir: &Path,
     format: &Format,
@@ -152,7 +153,7 @@ fn file<T>(
     for _ in 0..ATTEMPTS {
         let Some(state) = State::of(&path).map_err(StoreError::Directory)? else { return Ok(None) };
         let found = look(&path, state, format, &read);
-        // What was read without locks counts only if nobody has written meanwhile.
+        // The file was read without locks, so the result is only valid if the file has not changed since.
         if State::of(&path).map_err(StoreError::Directory)? == Some(state) {
             return found.map(Some);
         }
@@ -168,7 +169,7 @@ fn look<T>(
 ) -> Result<(FileInspection, T), StoreError> {
     let opened = state.open(path)?;
     let connection = &opened.connection;
-    // All reads are of the same state.
+    // Within one transaction all reads see the same state.
     connection.execute_batch("BEGIN").map_err(named(path))?;
     let version = format.found(connection, path)?;
     let read = read(connection, path, version)?;
@@ -176,7 +177,7 @@ fn look<T>(
     let expected = pragma("page_count")? * pragma("page_size")?;
     let length = state.file.0;
     if !opened.is_copy && length < expected {
-        return Err(StoreError::Corrupt(format!("{} has {length} bytes of {expected}", path.display())));
+        return Err(StoreError::Corrupt(format!("{} has only {length} of {expected} bytes", path.display())));
     }
     Ok((FileInspection { version, bytes: state.bytes() }, read))
 }

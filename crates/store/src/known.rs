@@ -1,4 +1,4 @@
-//! The traces that were written to of late, so that most spans find theirs without a look into the file.
+//! A cache of the traces that were written to recently, so that most spans need no lookup in the file.
 
 use foldhash::{HashMap, HashSet};
 use rusqlite::{Connection, params};
@@ -6,14 +6,14 @@ use throughline_context::{SpanId, TraceId};
 
 use crate::{StoreError, block, fold::Fold, read};
 
-/// How many traces are remembered before those that were not needed since are forgotten.
+/// The number of traces in the younger generation of the cache.
 const TRACES: usize = 16_384;
-/// How many span ids of theirs.
+/// The number of span ids in the younger generation, and the maximum for one trace.
 const SPAN_IDS: usize = 1 << 19;
-/// How many blocks of a trace are looked at for what it has.
+/// The maximum number of blocks that are read for the span ids of a trace.
 const BLOCKS: usize = 1_024;
 
-/// What the writer knows of a trace.
+/// A trace in the writer's cache.
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     /// Its number in the file, unless it is new.
@@ -24,7 +24,7 @@ pub(crate) struct Trace {
 }
 
 impl Trace {
-    /// Notes a span; whether it is new. Of a trace that has more spans than can be remembered, the latest are known.
+    /// Adds a span id, and returns whether it is new. If a trace has more spans than fit, only the latest are known.
     pub(crate) fn is_new(&mut self, span_id: SpanId) -> bool {
         if self.span_ids.len() >= SPAN_IDS {
             self.span_ids.clear();
@@ -32,7 +32,7 @@ impl Trace {
         self.span_ids.insert(span_id)
     }
 
-    /// Reads it from the file.
+    /// Reads a trace from the file.
     fn load(connection: &Connection, trace_id: TraceId) -> Result<Self, StoreError> {
         let Some((no, fold)) = read::fold(connection, trace_id)? else { return Ok(Self::default()) };
         let mut trace = Self { no: Some(no), fold: Some(fold), span_ids: HashSet::default() };
@@ -54,7 +54,7 @@ impl Trace {
     }
 }
 
-/// Traces in two generations: what is not asked for while the younger one fills up is forgotten with the older one.
+/// A cache of traces in two generations: a trace that is not used while the younger one fills up is dropped with the older one.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     young: HashMap<TraceId, Trace>,
@@ -63,7 +63,7 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// What is known of a trace, from memory or from the file. It has to be put back.
+    /// Takes a trace from the cache, or reads it from the file. The caller has to put it back.
     pub(crate) fn take(&mut self, connection: &Connection, trace_id: TraceId) -> Result<Trace, StoreError> {
         match self.young.remove(&trace_id).or_else(|| self.old.remove(&trace_id)) {
             Some(trace) => Ok(trace),
@@ -71,12 +71,12 @@ impl Known {
         }
     }
 
-    /// What is known of a trace that was written to recently.
+    /// Returns the fold of a trace, if it is in the cache.
     pub(crate) fn fold(&self, trace_id: TraceId) -> Option<&Fold> {
         self.young.get(&trace_id).or_else(|| self.old.get(&trace_id))?.fold.as_ref()
     }
 
-    /// Remembers a trace as it is in the file.
+    /// Puts a trace into the cache, as it is in the file.
     pub(crate) fn put(&mut self, trace_id: TraceId, trace: Trace) {
         if self.young.len() >= TRACES || self.span_ids >= SPAN_IDS {
             self.old = std::mem::take(&mut self.young);
@@ -86,13 +86,13 @@ impl Known {
         self.young.insert(trace_id, trace);
     }
 
-    /// Forgets a trace that changed otherwise.
+    /// Removes a trace that was changed elsewhere.
     pub(crate) fn forget(&mut self, trace_id: TraceId) {
         self.young.remove(&trace_id);
         self.old.remove(&trace_id);
     }
 
-    /// Forgets everything: memory and file may not agree.
+    /// Clears the cache: it may differ from the file.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -1,4 +1,4 @@
-//! The list of traces: filters, order, pages.
+//! The list of traces: filters, order, and pages.
 
 use foldhash::HashSet;
 use rusqlite::{Connection, params_from_iter, types::Value};
@@ -12,24 +12,24 @@ use crate::{
     terms::{self, Term},
 };
 
-/// How many traces one list has at most.
+/// The maximum number of traces in one list.
 pub const MAX_LIST: u32 = 1000;
 
-/// Which traces are listed, and how many. The default is the latest 50 of all.
+/// A filter that selects which traces are listed, and how many. The default is the latest 50 traces.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ListFilter {
-    /// The most traces to list, 1 to [`MAX_LIST`]; a number outside of that is clamped.
+    /// The maximum number of traces to list, clamped to 1 to [`MAX_LIST`].
     pub limit: u32,
-    /// Lists only traces with this text, in upper or lower case, in a span's name, service or user, or at the beginning of
-    /// the trace id. Surrounding space is ignored; empty text is no filter. Only the first 512 characters of a span's texts
-    /// are searched.
+    /// Lists only traces with this text, ignoring case, in a span's name, service or user, or at the beginning of the trace
+    /// id. Surrounding whitespace is ignored; an empty text does not filter. Only the first 512 characters of a name, service
+    /// or user are searched.
     pub text: Option<String>,
     /// Lists only traces with (`true`) or without (`false`) a failed span.
     pub error: Option<bool>,
     /// Lists only traces of at least this duration, in milliseconds.
     pub min_ms: Option<f64>,
-    /// Lists only traces after this place in the order of the list.
+    /// Lists only traces after this position in the order of the list.
     pub before: Option<Before>,
 }
 
@@ -71,11 +71,11 @@ impl Default for ListFilter {
     }
 }
 
-/// A place in the list: that of the last trace of a page, for the next one. Traces of equal start are ordered by id, so
-/// that none is lost or shown twice.
+/// A position in the list: the last trace of a page, after which the next page starts. Traces with equal start are ordered by
+/// id, so that none is skipped or shown twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Before {
-    /// [`Summary::start_ns`] of that trace.
+    /// The [`Summary::start_ns`] of that trace.
     pub start_ns: u64,
     /// Its id.
     pub trace_id: TraceId,
@@ -85,7 +85,7 @@ pub(crate) fn list(connection: &Connection, filter: &ListFilter) -> Result<Vec<S
     let text = filter.text.as_deref().map(str::trim).filter(|text| !text.is_empty());
     let text = text.map(|text| Text::new(connection, text)).transpose()?;
     let limit = filter.limit.clamp(1, MAX_LIST) as usize;
-    // Where no name, service or user has the text, it is the beginning of an id, or nothing is found.
+    // If no name, service or user contains the text, it can only be the beginning of an id.
     let ids = match &text {
         Some(text) if text.terms.is_empty() => match text.ids {
             Some(ids) => Some(ids),
@@ -115,7 +115,7 @@ pub(crate) fn summary(connection: &Connection, trace_id: TraceId) -> Result<Opti
     }
 }
 
-/// `ids` are the least and the greatest id, where the text can be found nowhere else.
+/// Builds the query. `ids` is the range of trace ids to search, if the text can only be the beginning of an id.
 fn statement(filter: &ListFilter, ids: Option<Ids>) -> (String, Vec<Value>) {
     let mut values = Vec::new();
     let mut select = match ids {
@@ -123,7 +123,7 @@ fn statement(filter: &ListFilter, ids: Option<Ids>) -> (String, Vec<Value>) {
             values.extend([least, greatest].map(|id| Value::Blob(id.to_vec())));
             format!("SELECT {FOLD_COLUMNS} FROM traces WHERE trace_id BETWEEN ? AND ?")
         }
-        // The index is named: it gives the order, so that a page is read without sorting all that match.
+        // The index is named because it has the order of the list: a page is read without sorting all matches.
         None => format!("SELECT {FOLD_COLUMNS} FROM traces INDEXED BY traces_by_start WHERE true"),
     };
     if let Some(before) = filter.before {
@@ -135,7 +135,7 @@ fn statement(filter: &ListFilter, ids: Option<Ids>) -> (String, Vec<Value>) {
         select.push_str(if error { " AND error_count > 0" } else { " AND error_count = 0" });
     }
     if let Some(min_ms) = filter.min_ms {
-        // The conversion saturates, and makes 0 of NaN.
+        // The conversion saturates, and NaN becomes 0.
         select.push_str(" AND duration_ns >= ?");
         values.push(Value::Integer((min_ms * 1e6).ceil() as i64));
     }
@@ -143,7 +143,7 @@ fn statement(filter: &ListFilter, ids: Option<Ids>) -> (String, Vec<Value>) {
     (select, values)
 }
 
-/// A text to be found: the terms of the dictionary that have it in them, and the ids that begin with it.
+/// A text to search for: the terms of the dictionary that contain it, and the ids that start with it.
 struct Text {
     terms: HashSet<Term>,
     ids: Option<Ids>,
@@ -164,7 +164,7 @@ impl Text {
     }
 }
 
-/// The least and the greatest id that begin with these hexadecimal digits.
+/// Returns the least and the greatest id that start with these hexadecimal digits.
 fn id_range(digits: &str) -> Option<Ids> {
     if digits.len() > 32 {
         return None;
@@ -179,7 +179,7 @@ fn id_range(digits: &str) -> Option<Ids> {
     Some((least, greatest))
 }
 
-/// What a list shows of a trace; `text` gives the text with a number.
+/// Builds the list entry of a trace; `text` looks up the text of a term.
 pub(crate) fn summary_of(
     trace_id: TraceId,
     fold: &Fold,
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::{Store, schema};
 
-    /// The plan for pages after the first, whatever else is filtered by.
+    /// The query plan of a page after the first, with all filters.
     fn plan(ids: Option<Ids>) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path()).unwrap());
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_read_in_order_and_an_id_is_looked_up() {
+    fn a_page_is_read_from_the_index_and_an_id_is_looked_up() {
         assert_eq!(plan(None), ["SEARCH traces USING INDEX traces_by_start ((start_ns,trace_id)<(?,?))"]);
         assert_eq!(
             plan(id_range("ab")),
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_of_ids() {
+    fn hexadecimal_digits_become_a_range_of_ids() {
         let (least, greatest) = id_range("aB3").unwrap();
         assert_eq!(least[..3], [0xab, 0x30, 0]);
         assert_eq!(greatest[..3], [0xab, 0x3f, 0xff]);

@@ -1,4 +1,4 @@
-//! Putting a batch of log records into the tables, and what makes two of them the same.
+//! Appends batches of log records to the tables, and detects duplicates.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -9,10 +9,10 @@ use throughline_otlp::{LogRecord, Value, encode_record};
 
 use crate::{Appended, append::unix_s, fold::column_ns, resources::Resources};
 
-/// What the receiver for pages says of how a record came in, which differs when it comes again.
+/// The attributes that the browser receiver adds, which differ when a record is sent again.
 const OF_RECEPTION: [&str; 2] = ["client.address", keys::RECEIVED_NS];
 
-/// Stores a batch, and notes which traces it adds to.
+/// Stores a batch of log records, and adds their traces to `changed`.
 pub(crate) fn append_logs(
     connection: &Connection,
     records: &[LogRecord],
@@ -48,8 +48,8 @@ pub(crate) fn append_logs(
     Ok(appended)
 }
 
-/// 128 bits of everything that the sender said: a log record has no id of its own, and one that is sent again is the same
-/// to the nanosecond. It is a cryptographic hash, so that nobody can make up a record that keeps another's out.
+/// Returns a 128-bit hash of a record as it was sent: a log record has no id, and a retry sends exactly the same content. The
+/// hash is cryptographic, so that nobody can craft a record that suppresses another one as its duplicate.
 pub(crate) fn key(record: &LogRecord, resource_id: i64) -> [u8; 16] {
     let hash = Sha256::new()
         .chain_update(resource_id.to_be_bytes())
@@ -60,8 +60,8 @@ pub(crate) fn key(record: &LogRecord, resource_id: i64) -> [u8; 16] {
     key
 }
 
-/// The record without what the receiver for pages has added. What comes through the other receiver may have a `client.address` of its
-/// own, which tells one record from another.
+/// Returns the record without the attributes that the browser receiver added. A record from the OTLP receiver may have its own
+/// `client.address`, which is part of its content.
 fn as_sent(record: &LogRecord) -> Cow<'_, LogRecord> {
     if record.attribute(keys::CLIENT_REPORTED) != Some(&Value::Bool(true)) {
         return Cow::Borrowed(record);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_the_sender_says_makes_a_difference() {
+    fn records_that_differ_in_any_field_are_distinct() {
         let changes: [fn(&mut LogRecord); 12] = [
             |_| {},
             |record| record.time_ns = 6,
@@ -95,7 +95,7 @@ mod tests {
             |record| record.severity = Severity::ERROR,
             |record| record.severity_text = "bad".to_owned(),
             |record| record.event_name = "other".to_owned(),
-            |record| record.body = Value::from("said"),
+            |record| record.body = Value::from("text"),
             |record| record.attributes.push(KeyValue::new("k", 1)),
             |record| record.flags = 1,
             |record| record.dropped_attributes_count = 1,
@@ -111,11 +111,11 @@ mod tests {
             })
             .collect();
         assert_eq!(keys.len(), changes.len());
-        assert!(!keys.contains(&key(&record(), 2)), "the same from somebody else is not the same");
+        assert!(!keys.contains(&key(&record(), 2)), "the key depends on the resource");
     }
 
     #[test]
-    fn how_it_came_in_makes_none() {
+    fn attributes_of_the_browser_receiver_are_ignored() {
         let mut again = record();
         again.attributes[1] = KeyValue::new(keys::RECEIVED_NS, 8);
         again.attributes.push(KeyValue::new("client.address", "192.0.2.1"));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_from_a_page_may_have_an_address_of_its_own() {
+    fn the_client_address_of_a_record_from_a_server_counts() {
         let of = |address: &str| {
             let mut record = record();
             record.attributes = vec![KeyValue::new("client.address", address)];

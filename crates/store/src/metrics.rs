@@ -1,7 +1,7 @@
-//! Metrics: the last point of each series, and a queue of all points for whoever passes them on.
+//! The store of metrics: the last point of each series, and a queue of all points for the sinks.
 //!
-//! It is a file of its own beside the store's, `metrics.db`: points have neither a trace nor spans to be joined with, they come
-//! seldom, and nothing of theirs should make spans wait.
+//! It has its own file, `metrics.db`, beside that of the store: points belong to no trace, they arrive rarely, and writing them
+//! must not delay spans.
 
 mod append;
 
@@ -21,17 +21,17 @@ pub(crate) const FILE: &str = "metrics.db";
 /// The format of `metrics.db`.
 pub(crate) const FORMAT: Format = Format::new(FILE, b"TLmt", b"THLM", &[TABLES]);
 
-/// How many series are told apart; of more, the one that was quiet longest is forgotten.
+/// The maximum number of series; above the limit, the series that was not updated for the longest time is removed.
 pub const MAX_SERIES: usize = 10_000;
-/// How many points are kept for sinks; of more, the oldest go, delivered or not.
+/// The maximum number of points that are queued for sinks; above the limit, the oldest are dropped, delivered or not.
 pub const MAX_QUEUED_POINTS: usize = 200_000;
-/// How many bytes of points, as stored, are kept for sinks.
+/// The maximum size of the points that are queued for sinks, in bytes as stored.
 pub const MAX_QUEUED_BYTES: usize = 64 << 20;
-/// How many bytes one point, or its resource and scope, may take as stored.
+/// The maximum size of one point, and of its resource and scope, in bytes as stored.
 pub const MAX_POINT_BYTES: usize = 64 << 10;
 
-// `points.seq` is the order of commits. `series.key` is a hash of all that tells one series from another, and `updated` the
-// `seq` of its last point. Bodies are protobuf `Metric` messages with one point, without resource and scope.
+// `points.seq` is the commit order. `series.key` is a hash of the identity of the series, and `updated` the `seq` of its last
+// point. Bodies are protobuf `Metric` messages with one point, without resource and scope.
 const TABLES: &str = "
 CREATE TABLE sources (
     id INTEGER PRIMARY KEY,
@@ -71,21 +71,21 @@ CREATE TABLE totals (
 INSERT INTO totals VALUES (0, 0, 0, 0, 0, 0);
 ";
 
-/// How much there is.
+/// The number of points and series in the store of metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MetricCounts {
-    /// Points that ever came, each counted once.
+    /// Points ever received, without duplicates.
     pub received: u64,
-    /// Series whose last point is kept.
+    /// Series whose last point is stored.
     pub series: u64,
-    /// Points that are kept for sinks.
+    /// Points that are queued for sinks.
     pub queued: u64,
-    /// Points that were dropped, because there were too many, before a sink had them.
+    /// Points that were dropped because the queue was full, before a sink had delivered them.
     pub lost: u64,
 }
 
-/// How much is kept.
+/// The limits of the store of metrics.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
     series: usize,
@@ -118,12 +118,12 @@ impl fmt::Debug for Metrics {
 }
 
 impl Metrics {
-    /// Opens the file `metrics.db` in `dir`; makes both if they are absent, readable for the owner alone. It blocks for the
-    /// short while that takes.
+    /// Opens the file `metrics.db` in `dir`. Both are created if they do not exist, readable only by the owner. It blocks
+    /// briefly.
     ///
     /// # Errors
-    /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerFormat`] or another format that is not
-    /// read, [`StoreError::Full`], or the database's.
+    /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerFormat`] or the error of another unsupported
+    /// format, [`StoreError::Full`], or an error of the database.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_with(dir, Bounds::default())
     }
@@ -133,7 +133,7 @@ impl Metrics {
         schema::make_file(dir, &file).map_err(StoreError::Directory)?;
         let mut connection = Connection::open(&file)?;
         connection.busy_timeout(schema::BUSY_TIMEOUT)?;
-        // Nothing is changed in a file that is not ours.
+        // A file of another program must not be changed, so the format is checked first.
         FORMAT.found(&connection, &file)?;
         let _: String = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get(0))?;
         connection.pragma_update(None, "synchronous", "full")?;
@@ -143,18 +143,18 @@ impl Metrics {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// Whether a point, its resource and its scope are small enough to be kept.
+    /// Returns whether a point is small enough to be stored, with its resource and scope: see [`MAX_POINT_BYTES`].
     #[must_use]
     pub fn fits(point: &DataPoint) -> bool {
         encode_record(point).len() <= MAX_POINT_BYTES
             && encode_resource_scope(&point.resource, &point.scope).len() <= MAX_POINT_BYTES
     }
 
-    /// Stores points, all or none, and resolves once they are on disk. A point that is the last of its series already is a
-    /// duplicate; one that is older than the last goes into the queue alone.
+    /// Stores points, all or none, and resolves once they are on disk. A point that equals the last one of its series is a
+    /// duplicate. A point that is older than the last one of its series is only queued.
     ///
     /// # Errors
-    /// [`StoreError::Busy`], [`StoreError::Full`], or the database's.
+    /// [`StoreError::Busy`], [`StoreError::Full`], or an error of the database.
     pub async fn append(&self, points: Vec<DataPoint>) -> Result<Appended, StoreError> {
         if points.is_empty() {
             return Ok(Appended::default());
@@ -167,11 +167,11 @@ impl Metrics {
         Ok(appended)
     }
 
-    /// Points in the order in which they were committed, each with its place, beginning after `cursor`; 0 is before the first.
-    /// What lies between the cursor and the first is lost.
+    /// Returns points in commit order, each with its position, starting after `cursor`; 0 is before the first. Points between
+    /// the cursor and the first returned point were dropped.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn metrics_after(&self, cursor: u64, limit: usize) -> Result<Vec<(u64, DataPoint)>, StoreError> {
         self.read(move |connection| {
             let mut select = connection.prepare_cached(
@@ -189,10 +189,11 @@ impl Metrics {
         .await
     }
 
-    /// The last point of each series, by the metric's name; at most `limit`, and only of the metric `name` if one is given.
+    /// Returns the last point of each series, ordered by the metric's name: at most `limit`, and only of the metric `name` if
+    /// it is given.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn last_values(&self, name: Option<String>, limit: usize) -> Result<Vec<DataPoint>, StoreError> {
         self.read(move |connection| {
             let mut select = connection.prepare_cached(
@@ -209,24 +210,24 @@ impl Metrics {
         .await
     }
 
-    /// How far a sink has come; 0 if it never said.
+    /// Returns the position of a sink's cursor; 0 if it was never set.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn cursor(&self, cursor: &SinkCursor) -> Result<u64, StoreError> {
         let cursor = cursor.clone();
         self.read(move |connection| {
             let mut select = connection.prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?;
-            // A sink that never noted anything is before the first point.
+            // A sink without a cursor starts before the first point.
             Ok(select.query_row([cursor.as_str()], |row| row.get(0)).optional()?.unwrap_or(0))
         })
         .await
     }
 
-    /// Notes how far a sink has come, and resolves once that is on disk.
+    /// Sets the position of a sink's cursor, and resolves once it is on disk.
     ///
     /// # Errors
-    /// [`StoreError::Full`], or the database's.
+    /// [`StoreError::Full`], or an error of the database.
     pub async fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> Result<(), StoreError> {
         let cursor = cursor.clone();
         self.write(move |connection| {
@@ -237,10 +238,10 @@ impl Metrics {
         .await
     }
 
-    /// How much is stored.
+    /// Returns the number of stored points and series.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn counts(&self) -> Result<MetricCounts, StoreError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached("SELECT received, series, queued, lost FROM totals")?;
@@ -251,7 +252,7 @@ impl Metrics {
         .await
     }
 
-    /// Changes from now on after each commit that stored points.
+    /// Returns a receiver that is notified after each commit that stored points.
     #[must_use]
     pub fn commits(&self) -> watch::Receiver<u64> {
         self.inner.commits.subscribe()
@@ -269,7 +270,7 @@ impl Metrics {
             .map_err(|_| StoreError::Closed)?
     }
 
-    /// All or nothing: a transaction that is not committed is rolled back when it is dropped.
+    /// Runs `write` in a transaction. It is rolled back when it is dropped without a commit.
     async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -287,7 +288,7 @@ impl Metrics {
     }
 }
 
-/// Reads the body of a point and of its source, the first two columns.
+/// Decodes a point from the first two columns of a row: the bodies of the point and of its source.
 fn point(row: &Row<'_>) -> Result<DataPoint, StoreError> {
     let damaged = |error: &dyn fmt::Display| StoreError::Corrupt(error.to_string());
     let blob = |column| row.get_ref(column)?.as_blob().map_err(|error| damaged(&error));

@@ -1,7 +1,7 @@
-//! What the outbox has to remember besides its cursors: which traces go on, and what was quarantined.
+//! The persistent state of the outbox, apart from its cursors: tail sampling decisions and quarantined records.
 //!
-//! It is a file of its own beside the store's, `outbox.db`: all of it can be made again from what is stored, but then a
-//! trace might be judged twice, and differently.
+//! It has its own file, `outbox.db`, beside that of the store. If the file is lost, delivery continues from the store, but a
+//! trace may then be decided a second time, with a different result.
 
 use std::{
     collections::HashMap,
@@ -19,12 +19,12 @@ use crate::{SinkCursor, StoreError, fold::column_ns, format::Format, read::damag
 pub(crate) const FILE: &str = "outbox.db";
 /// The format of `outbox.db`.
 pub(crate) const FORMAT: Format = Format::new(FILE, b"TLob", b"THLO", &[TABLES]);
-/// How many entries of one sink are kept; the oldest go first.
+/// The maximum number of quarantined entries of one sink; the oldest are deleted first.
 const MAX_QUARANTINED: i64 = 10_000;
-/// How many decisions one call forgets at most.
+/// The maximum number of decisions that one call deletes.
 const FORGET_STEP: i64 = 10_000;
 
-// `rate` is how many traces one that is sent stands for; 0 says that it is not sent.
+// `rate` is the number of traces that one forwarded trace represents; 0 if the trace is not forwarded.
 const TABLES: &str = "
 CREATE TABLE decisions (
     trace_id BLOB PRIMARY KEY,
@@ -45,39 +45,39 @@ CREATE TABLE quarantined (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Something that an upstream refused for good. It stays in the store.
+/// An entry of the quarantine: records that an upstream permanently rejected. The records stay in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SetAside {
-    /// Where it stands in the order of commits; of several, the last of the batch they were in.
+    /// The record's position in commit order; if `count` is more than one, the last position of their batch.
     pub place: u64,
-    /// Its trace, if it has one and the upstream said which it was.
+    /// The record's trace, if it has one and the rejected record is known.
     pub trace_id: Option<TraceId>,
-    /// Its span, likewise.
+    /// The record's span, if it has one and the rejected record is known.
     pub span_id: Option<SpanId>,
-    /// How many the entry stands for: more than one where the upstream only said how many it did not take.
+    /// The number of rejected records: more than one if the upstream reported only how many it rejected.
     pub count: u64,
-    /// When, in nanoseconds since the Unix epoch.
+    /// The time of the rejection, in nanoseconds since the Unix epoch.
     pub at_ns: u64,
-    /// What the upstream said.
+    /// The reason that the upstream gave.
     pub reason: String,
 }
 
 impl SetAside {
-    /// One record at `place` that was refused at `at_ns`, nanoseconds since the Unix epoch, for this reason.
+    /// Creates an entry for one record at position `place` that was rejected at `at_ns`, in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn new(place: u64, at_ns: u64, reason: impl Into<String>) -> Self {
         Self { place, trace_id: None, span_id: None, count: 1, at_ns, reason: reason.into() }
     }
 
-    /// Says how many records the entry stands for.
+    /// Sets the number of rejected records.
     #[must_use]
     pub fn with_count(mut self, count: u64) -> Self {
         self.count = count;
         self
     }
 
-    /// Says which record it was, as far as that is known.
+    /// Sets the ids of the rejected record, as far as they are known.
     #[must_use]
     pub fn with_ids(mut self, trace_id: Option<TraceId>, span_id: Option<SpanId>) -> Self {
         (self.trace_id, self.span_id) = (trace_id, span_id);
@@ -85,7 +85,7 @@ impl SetAside {
     }
 }
 
-/// The memory of the outbox. Clones share it. What is written is on disk when the call resolves.
+/// The persistent state of the outbox. Clones share it. Changes are on disk when the call resolves.
 #[derive(Clone)]
 pub struct Outbox {
     connection: Arc<Mutex<Connection>>,
@@ -98,17 +98,17 @@ impl fmt::Debug for Outbox {
 }
 
 impl Outbox {
-    /// Opens the file `outbox.db` in `dir`; makes both if they are absent, readable for the owner alone. It blocks for
-    /// the short while that takes.
+    /// Opens the file `outbox.db` in `dir`. Both are created if they do not exist, readable only by the owner. It blocks
+    /// briefly.
     ///
     /// # Errors
-    /// As [`Store::open`](crate::Store::open).
+    /// Same as [`Store::open`](crate::Store::open).
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         let file = dir.join(FILE);
         schema::make_file(dir, &file).map_err(StoreError::Directory)?;
         let mut connection = Connection::open(&file)?;
         connection.busy_timeout(schema::BUSY_TIMEOUT)?;
-        // Nothing is changed in a file that is not ours.
+        // A file of another program must not be changed, so the format is checked first.
         FORMAT.found(&connection, &file)?;
         connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0))?;
         connection.pragma_update(None, "synchronous", "full")?;
@@ -117,11 +117,11 @@ impl Outbox {
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
-    /// What was decided about these traces: how many traces each stands for where it is sent on, 0 where it is not.
-    /// Traces that nothing was decided about are absent.
+    /// Returns the sampling decisions of these traces: the number of traces that each one represents if it is forwarded, 0 if
+    /// it is not. Undecided traces are absent.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn rates(&self, trace_ids: Vec<TraceId>) -> Result<HashMap<TraceId, u64>, StoreError> {
         self.with(move |connection| {
             let mut rates = HashMap::with_capacity(trace_ids.len());
@@ -133,11 +133,11 @@ impl Outbox {
         .await
     }
 
-    /// Notes decisions, all or none, made at `now_s`, seconds since the Unix epoch. A trace keeps its first one; what now
-    /// holds for each is returned.
+    /// Stores decisions, all or none, that were made at `now_s`, in seconds since the Unix epoch. A trace keeps its first
+    /// decision. Returns the decision that is in effect for each trace.
     ///
     /// # Errors
-    /// [`StoreError::Full`], or the database's.
+    /// [`StoreError::Full`], or an error of the database.
     pub async fn decide(
         &self,
         decisions: Vec<(TraceId, u64)>,
@@ -162,11 +162,11 @@ impl Outbox {
         .await
     }
 
-    /// Forgets decisions that were made before `before_s`, seconds since the Unix epoch: some at each call, so that nobody
-    /// waits long for it. How many were forgotten.
+    /// Deletes decisions that were made before `before_s`, in seconds since the Unix epoch. Each call deletes a limited number,
+    /// so that it does not block other calls for long. Returns the number of deleted decisions.
     ///
     /// # Errors
-    /// [`StoreError::Full`], or the database's.
+    /// [`StoreError::Full`], or an error of the database.
     pub async fn forget_decisions(&self, before_s: u64) -> Result<usize, StoreError> {
         self.with(move |connection| {
             let mut delete = connection.prepare_cached(
@@ -178,10 +178,10 @@ impl Outbox {
         .await
     }
 
-    /// Notes that a sink set something aside. The same place again is the same entry.
+    /// Stores an entry in the quarantine of a sink. It replaces an entry with the same position.
     ///
     /// # Errors
-    /// [`StoreError::Full`], or the database's.
+    /// [`StoreError::Full`], or an error of the database.
     pub async fn quarantined(&self, sink: &SinkCursor, entry: SetAside) -> Result<(), StoreError> {
         let sink = sink.clone();
         self.with(move |connection| {
@@ -212,10 +212,10 @@ impl Outbox {
         .await
     }
 
-    /// What a sink quarantined, the latest place first, at most `limit` entries.
+    /// Returns the quarantined entries of a sink, the latest position first, at most `limit`.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn quarantined_by(&self, sink: &SinkCursor, limit: usize) -> Result<Vec<SetAside>, StoreError> {
         let sink = sink.clone();
         self.with(move |connection| {
@@ -247,7 +247,7 @@ impl Outbox {
         work: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let connection = Arc::clone(&self.connection);
-        // A panic leaves at most a transaction that is rolled back.
+        // A poisoned lock is usable: a panic leaves at most a transaction that is rolled back.
         let done = task::spawn_blocking(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner)));
         // The only way to fail is that the runtime shuts down.
         done.await.map_err(|_| StoreError::Closed)?
@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_decision_stays_and_outlives_the_process() {
+    async fn the_first_decision_is_kept_across_restarts() {
         let dir = tempfile::tempdir().unwrap();
         let outbox = Outbox::open(dir.path()).unwrap();
         outbox.decide(vec![(trace(1), 0), (trace(2), 20)], 100).await.unwrap();
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_quarantined_is_kept_by_place_up_to_a_bound() {
+    async fn quarantined_entries_are_keyed_by_position_and_bounded() {
         let dir = tempfile::tempdir().unwrap();
         let outbox = Outbox::open(dir.path()).unwrap();
         for place in [3, 5, 5] {
@@ -323,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_somebody_else_is_left_alone() {
+    fn a_file_of_another_program_is_rejected() {
         let dir = tempfile::tempdir().unwrap();
         let other = Connection::open(dir.path().join(FILE)).unwrap();
         other.execute_batch("CREATE TABLE theirs (x)").unwrap();

@@ -1,4 +1,4 @@
-//! The connections that read.
+//! A pool of read-only connections.
 
 use std::{
     path::PathBuf,
@@ -10,10 +10,10 @@ use tokio::{sync::Semaphore, task};
 
 use crate::{StoreError, schema};
 
-/// How many reads go on at once; all others wait for their turn.
+/// The maximum number of concurrent reads; further reads wait.
 const READERS: usize = 4;
 
-/// A few connections that can read only, opened when they are first needed.
+/// A pool of read-only connections, opened on demand.
 pub(crate) struct Pool {
     file: PathBuf,
     idle: Mutex<Vec<Connection>>,
@@ -25,8 +25,8 @@ impl Pool {
         Self { file, idle: Mutex::new(Vec::with_capacity(READERS)), turns: Arc::new(Semaphore::new(READERS)) }
     }
 
-    /// Reads on a thread where blocking is allowed. A read goes on to its end even if nobody waits for it, and keeps
-    /// its turn until then.
+    /// Runs `read` on a thread for blocking operations. It runs to its end even if the future is dropped, and holds its permit
+    /// until then.
     pub(crate) async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
@@ -42,7 +42,7 @@ impl Pool {
             drop(turn);
             result
         });
-        // The only way to fail is that the runtime shuts down.
+        // It fails only if the runtime shuts down.
         reading.await.map_err(|_| StoreError::Closed)?
     }
 

@@ -1,4 +1,4 @@
-//! Reading single traces, spans and log records in order, and the small tables.
+//! Reads single traces, spans and log records in commit order, and the small tables.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -11,19 +11,20 @@ use crate::{
     fold::{Columns, Fold, column_ns},
 };
 
-/// How many spans of one trace are returned; what lies beyond is left out, latest first.
+/// The maximum number of spans of one trace that are returned; of more, the earliest.
 pub const MAX_TRACE_SPANS: usize = 100_000;
-/// How many log records of one trace are returned; what lies beyond is left out, latest first.
+/// The maximum number of log records of one trace that are returned; of more, the earliest.
 pub const MAX_TRACE_LOGS: usize = 10_000;
-/// After how many bytes of records, as stored but not compressed, `after` and `logs_after` stop. The first is returned whatever its size.
+/// The size of records, in bytes before compression, after which `after` and `logs_after` stop. They return at least one block
+/// of spans or one log record, even if it is larger.
 pub const MAX_AFTER_BYTES: usize = 8 << 20;
 
 /// The columns of `traces` that [`fold_of`] reads, beginning with `trace_id`.
 pub(crate) const FOLD_COLUMNS: &str = "trace_id, start_ns, span_count, error_count, about";
-/// How many these are.
+/// The number of columns in [`FOLD_COLUMNS`].
 const FOLD_COUNT: usize = 5;
 
-/// All spans of a trace, by start, at most so many.
+/// Returns the earliest [`MAX_TRACE_SPANS`] spans of a trace, ordered by start time.
 pub(crate) fn trace(connection: &Connection, trace_id: TraceId) -> Result<Vec<Span>, StoreError> {
     let mut select = connection.prepare_cached(
         "SELECT body FROM traces JOIN trace_blocks ON trace_no = no JOIN blocks USING (last_seq)
@@ -42,12 +43,12 @@ pub(crate) fn trace(connection: &Connection, trace_id: TraceId) -> Result<Vec<Sp
 }
 
 fn earliest(spans: &mut Vec<Span>) {
-    // Stable: those that began together stay in the order of commits.
+    // The sort is stable: spans with equal start stay in commit order.
     spans.sort_by_key(|span| span.start_ns);
     spans.truncate(MAX_TRACE_SPANS);
 }
 
-/// Spans beyond a place, in order.
+/// Returns the spans after a position, in commit order.
 pub(crate) fn after(connection: &Connection, cursor: u64, limit: usize) -> Result<Vec<(u64, Span)>, StoreError> {
     let mut select =
         connection.prepare_cached("SELECT first_seq, body FROM blocks WHERE last_seq > ?1 ORDER BY last_seq")?;
@@ -69,19 +70,19 @@ pub(crate) fn after(connection: &Connection, cursor: u64, limit: usize) -> Resul
     Ok(spans)
 }
 
-/// Spans of one trace that have consecutive places.
+/// A run of spans of one trace at consecutive positions in commit order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceRun {
-    /// Their trace.
+    /// The id of the trace.
     pub trace_id: TraceId,
-    /// The place of the first of them.
+    /// The position of the first span.
     pub first: u64,
-    /// The place of the last of them.
+    /// The position of the last span.
     pub last: u64,
 }
 
-/// Which traces the spans beyond a place belong to, from the plain heads of their blocks.
+/// Returns the traces of the spans after a position, from the uncompressed heads of their blocks.
 pub(crate) fn runs_after(connection: &Connection, cursor: u64, limit: usize) -> Result<Vec<TraceRun>, StoreError> {
     let mut select =
         connection.prepare_cached("SELECT first_seq, body FROM blocks WHERE last_seq > ?1 ORDER BY last_seq")?;
@@ -104,7 +105,7 @@ pub(crate) fn runs_after(connection: &Connection, cursor: u64, limit: usize) -> 
     Ok(runs)
 }
 
-/// All log records of a trace, by time, at most so many.
+/// Returns the earliest [`MAX_TRACE_LOGS`] log records of a trace, ordered by time.
 pub(crate) fn trace_logs(connection: &Connection, trace_id: TraceId) -> Result<Vec<LogRecord>, StoreError> {
     let mut select = connection
         .prepare_cached("SELECT resource_id, body FROM logs WHERE trace_id = ?1 ORDER BY time_ns, seq LIMIT ?2")?;
@@ -118,7 +119,7 @@ pub(crate) fn trace_logs(connection: &Connection, trace_id: TraceId) -> Result<V
     Ok(records)
 }
 
-/// Log records beyond a place, in order.
+/// Returns the log records after a position, in commit order.
 pub(crate) fn logs_after(
     connection: &Connection,
     cursor: u64,
@@ -147,7 +148,7 @@ pub(crate) fn cursor(connection: &Connection, cursor: &SinkCursor) -> Result<u64
         .prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?
         .query_row([cursor.as_str()], |row| row.get(0))
         .optional()?;
-    // A sink that never noted anything is before the first span.
+    // A sink without a cursor starts before the first record.
     Ok(place.unwrap_or(0))
 }
 
@@ -169,7 +170,7 @@ pub(crate) fn counts(connection: &Connection) -> Result<Counts, StoreError> {
     Ok(counts)
 }
 
-/// The number of a trace, and what is known of it.
+/// Returns the number and the fold of a trace.
 pub(crate) fn fold(connection: &Connection, trace_id: TraceId) -> Result<Option<(i64, Fold)>, StoreError> {
     let mut select =
         connection.prepare_cached(&format!("SELECT {FOLD_COLUMNS}, no FROM traces WHERE trace_id = ?1"))?;
@@ -192,7 +193,7 @@ pub(crate) fn trace_id(row: &Row<'_>, column: usize) -> rusqlite::Result<TraceId
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Box::new(error)))
 }
 
-/// Resources and scopes that one read has met, each shared by its records.
+/// The resources and scopes that one read has decoded, each shared by its records.
 #[derive(Default)]
 struct Resources {
     by_id: HashMap<i64, (Arc<Resource>, Arc<Scope>)>,

@@ -1,20 +1,20 @@
-//! The table of resources and scopes, on the way in.
+//! Inserts into the table of resources and scopes.
 
 use std::{collections::HashMap, sync::Arc};
 
 use rusqlite::{Connection, OptionalExtension};
 use throughline_otlp::{Record, encode_resource_scope};
 
-/// The numbers of the resources and scopes of one batch, whose records mostly share them. Addresses are good for as
-/// long as the batch lives.
+/// The ids of the resources and scopes of one batch, most of which are shared by its records. They are keyed by address, which
+/// is valid as long as the batch exists.
 #[derive(Default)]
 pub(crate) struct Resources {
     ids: HashMap<(usize, usize), i64>,
 }
 
 impl Resources {
-    /// The number of where a record comes from. Equal resources and scopes have the same number for as long as the file
-    /// lives.
+    /// Returns the id of a record's resource and scope, inserting them if they are new. Equal resources and scopes have the
+    /// same id as long as they are in the file.
     pub(crate) fn id(&mut self, connection: &Connection, record: &impl Record) -> rusqlite::Result<i64> {
         let (resource, scope) = record.source();
         let address = (Arc::as_ptr(resource).addr(), Arc::as_ptr(scope).addr());

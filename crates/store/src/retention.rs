@@ -1,4 +1,4 @@
-//! How long things are kept, and their going in small steps, so that nobody waits long for the writer.
+//! Deletes old records in small steps, so that the writer is never busy for long.
 
 use std::time::Duration;
 
@@ -13,69 +13,69 @@ use crate::{
     terms,
 };
 
-/// How many traces one step looks at before it ends; the last block may bring as many more as it has spans. Each takes some
-/// ten microseconds.
+/// The number of traces after which a step ends; the last block may add as many more as it has spans. A trace takes about ten
+/// microseconds.
 const STEP_TRACES: usize = 2_048;
-/// How many blocks one step takes.
+/// The maximum number of blocks that one step deletes.
 const STEP_BLOCKS: usize = 64;
-/// How many log records one step takes.
+/// The number of log records after which a step ends.
 const STEP_RECORDS: usize = 1_024;
-/// How many log records go between two looks at how much is left.
+/// The number of log records that are deleted between two checks of the limits.
 const AT_ONCE: usize = 128;
-/// How many texts that no trace needs any more one step takes.
+/// The maximum number of unused texts that one step deletes.
 const STEP_TERMS: usize = 1_024;
-/// How many free pages one step gives back.
+/// The maximum number of free pages that one step returns to the file system.
 const STEP_PAGES: u32 = 256;
 
-/// How long and how much is kept. The default is everything, for ever.
+/// Limits on the age and size of stored records. By default, there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// What came in longer ago goes.
+    /// Records that were stored longer ago are deleted.
     pub age: Option<Duration>,
-    /// About how large the store may get, in bytes: beyond it, what came in first goes first. Free pages are used again, and
-    /// given back where they are more than a tenth.
+    /// The approximate size limit of the store, in bytes: above it, the records that were stored first are deleted first. Free
+    /// pages are reused, and are returned to the file system while the file is more than a tenth above the limit.
     pub bytes: Option<u64>,
-    /// How large the store may get, in bytes, with what sinks have not had yet. Up to there neither `age` nor `bytes`
-    /// touches what one of the sinks below is still to get; beyond it, that is lost, and counted
+    /// The size limit of the store for undelivered records, in bytes. Up to this size, records that one of the sinks below has
+    /// not delivered yet are kept, regardless of `age` and `bytes`. Above it, they are deleted and counted as lost
     /// ([`Store::lost`](crate::Store::lost)).
     pub unsent_bytes: Option<u64>,
-    /// The sinks that are to get all spans.
+    /// The sinks that receive all spans.
     pub span_sinks: Vec<SinkName>,
-    /// The sinks that are to get all log records.
+    /// The sinks that receive all log records.
     pub log_sinks: Vec<SinkName>,
 }
 
 impl Retention {
-    /// Keeps what came in for so long; `None` is for ever.
+    /// Sets [`age`](Self::age); `None` is no limit.
     #[must_use]
     pub fn with_age(mut self, age: impl Into<Option<Duration>>) -> Self {
         self.age = age.into();
         self
     }
 
-    /// Keeps about so many bytes; `None` is no limit.
+    /// Sets [`bytes`](Self::bytes); `None` is no limit.
     #[must_use]
     pub fn with_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.bytes = bytes.into();
         self
     }
 
-    /// Keeps so many bytes with what sinks have not had yet; `None` is no limit.
+    /// Sets [`unsent_bytes`](Self::unsent_bytes); `None` is no limit.
     #[must_use]
     pub fn with_unsent_bytes(mut self, bytes: impl Into<Option<u64>>) -> Self {
         self.unsent_bytes = bytes.into();
         self
     }
 
-    /// Names the sinks that are to get all spans.
+    /// Sets [`span_sinks`](Self::span_sinks).
     #[must_use]
     pub fn with_span_sinks(mut self, sinks: impl IntoIterator<Item = SinkName>) -> Self {
         self.span_sinks = sinks.into_iter().collect();
         self
     }
 
-    /// Names the sinks that are to get all log records.
+    /// Sets [`log_sinks`](Self::log_sinks).
     #[must_use]
     pub fn with_log_sinks(mut self, sinks: impl IntoIterator<Item = SinkName>) -> Self {
         self.log_sinks = sinks.into_iter().collect();
@@ -83,7 +83,7 @@ impl Retention {
     }
 }
 
-/// What went.
+/// The number of records that retention deleted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tidied {
@@ -91,16 +91,16 @@ pub struct Tidied {
     pub spans: usize,
     /// Log records.
     pub log_records: usize,
-    /// How many of these a sink did not have yet; one that two sinks wait for counts twice.
+    /// Deleted records that a sink had not delivered yet; a record that two sinks had not delivered counts twice.
     pub lost: usize,
-    /// In how many steps.
+    /// The number of steps.
     pub steps: usize,
-    /// The most rows of traces, log records and blocks that a step touched: what bounds how long the writer was busy.
+    /// The maximum number of rows that one step touched, which bounds how long the writer was busy.
     pub most_rows: usize,
 }
 
 impl Tidied {
-    /// Adds another.
+    /// Adds the numbers of another step.
     pub(crate) fn add(&mut self, other: Self) {
         self.spans += other.spans;
         self.log_records += other.log_records;
@@ -110,13 +110,13 @@ impl Tidied {
     }
 }
 
-/// Takes one step; `None` if there is nothing to do.
+/// Runs one step of retention; `None` if there is nothing to do.
 pub(crate) fn step(
     connection: &mut Connection,
     state: &mut State,
     retention: &Retention,
 ) -> Result<Option<Tidied>, StoreError> {
-    // Looking costs no transaction.
+    // The check needs no write transaction.
     if oldest(connection, retention, unix_s())?.is_none() {
         return give_back(connection, retention);
     }
@@ -139,7 +139,7 @@ pub(crate) fn step(
     Ok(Some(tidied))
 }
 
-/// What is to go next.
+/// The records to delete next.
 enum Oldest {
     Block(Block),
     Records(Records),
@@ -150,12 +150,12 @@ struct Block {
     last_seq: i64,
 }
 
-/// Log records up to this place.
+/// The log records up to this position.
 struct Records {
     last_seq: i64,
 }
 
-/// The block or the log records that came in first, if they have to go.
+/// Returns the block or the log records that were stored first, if they exceed the limits.
 fn oldest(connection: &Connection, retention: &Retention, now_s: i64) -> Result<Option<Oldest>, StoreError> {
     if retention.age.is_none() && retention.bytes.is_none() {
         return Ok(None);
@@ -187,13 +187,13 @@ fn oldest(connection: &Connection, retention: &Retention, now_s: i64) -> Result<
     })
 }
 
-/// The bytes of all pages that are in use.
+/// Returns the size of all pages in use, in bytes.
 fn used_bytes(connection: &Connection) -> rusqlite::Result<u64> {
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     Ok((pragma("page_count")? - pragma("freelist_count")?) * pragma("page_size")?)
 }
 
-/// The place up to which all of these have had everything.
+/// Returns the position up to which all of these sinks have delivered everything.
 fn sent(connection: &Connection, sinks: &[SinkName], signal: Signal) -> rusqlite::Result<i64> {
     let mut sent = i64::MAX;
     for sink in sinks {
@@ -207,12 +207,12 @@ fn place(connection: &Connection, cursor: &SinkCursor) -> rusqlite::Result<i64> 
         .prepare_cached("SELECT cursor FROM sinks WHERE name = ?1")?
         .query_row([cursor.as_str()], |row| row.get(0))
         .optional()?;
-    // A sink that never noted anything is before the first record.
+    // A sink without a cursor starts before the first record.
     Ok(place.unwrap_or(0))
 }
 
-/// Removes a block from the traces that have spans in it; how many these are. A trace with spans elsewhere stays, with what
-/// is known of it but for the counts.
+/// Deletes a block, and returns the number of traces that had spans in it. A trace that has spans in other blocks is kept:
+/// its counts are reduced, and its other facts stay.
 fn remove_block(
     connection: &Connection,
     state: &mut State,
@@ -230,7 +230,7 @@ fn remove_block(
             }
             head.runs.len()
         }
-        // It cannot say whose it is; then everybody is asked.
+        // The head of the block is damaged, so its traces are looked up in `trace_blocks`.
         Err(_) => remove_damaged(connection, state, block)?,
     };
     connection.prepare_cached("DELETE FROM blocks WHERE last_seq = ?1")?.execute([block.last_seq])?;
@@ -255,7 +255,7 @@ fn remove_run(connection: &Connection, state: &mut State, block: &Block, run: &R
     remove_part(connection, no, block.last_seq, run.spans, run.errors)
 }
 
-/// A trace loses what it has in a block.
+/// Removes the spans of a block from a trace, and deletes the trace if it has no other block.
 fn remove_part(connection: &Connection, no: i64, last_seq: i64, spans: usize, errors: usize) -> Result<(), StoreError> {
     connection
         .prepare_cached("DELETE FROM trace_blocks WHERE trace_no = ?1 AND last_seq = ?2")?
@@ -322,14 +322,14 @@ fn note_lost(connection: &Connection, cursor: &SinkCursor, unsent: i64) -> Resul
             )?
             .execute(params![cursor.as_str(), unsent])?;
     }
-    Ok(usize::try_from(unsent).expect("what was not sent is a count"))
+    Ok(usize::try_from(unsent).expect("the number of unsent records is not negative"))
 }
 
-/// Removes texts that only traces had that are gone.
+/// Deletes texts that no remaining trace uses. Returns the number of deleted texts.
 fn remove_terms(connection: &Connection, state: &mut State) -> Result<usize, StoreError> {
     let oldest_no: Option<i64> =
         connection.prepare_cached("SELECT min(no) FROM traces")?.query_row([], |row| row.get(0))?;
-    // The traces of one transaction may be of two ages.
+    // The traces of one transaction may have two different ages.
     let age = terms::age(oldest_no.unwrap_or(state.last_no)) - 1;
     if age <= state.swept_age {
         return Ok(0);
@@ -344,12 +344,12 @@ fn remove_terms(connection: &Connection, state: &mut State) -> Result<usize, Sto
     Ok(removed)
 }
 
-/// Makes the file smaller, if it is much larger than it may be and has pages that nobody uses.
+/// Returns free pages to the file system, if the file is more than a tenth above its limit.
 fn give_back(connection: &Connection, retention: &Retention) -> Result<Option<Tidied>, StoreError> {
     let Some(bytes) = retention.bytes else { return Ok(None) };
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     let (pages, free, page_bytes) = (pragma("page_count")?, pragma("freelist_count")?, pragma("page_size")?);
-    // 2 is incremental; a file that was made otherwise keeps its free pages.
+    // 2 is `incremental`; a file that was created with another mode keeps its free pages.
     let can = pragma("auto_vacuum")? == 2;
     if !can || free == 0 || pages * page_bytes <= bytes.saturating_add(bytes / 10) {
         return Ok(None);
@@ -358,7 +358,7 @@ fn give_back(connection: &Connection, retention: &Retention) -> Result<Option<Ti
     Ok(Some(Tidied { steps: 1, most_rows: STEP_PAGES as usize, ..Tidied::default() }))
 }
 
-/// How many records were removed before this sink had them.
+/// Returns the number of records that were deleted before this sink had delivered them.
 pub(crate) fn lost(connection: &Connection, cursor: &SinkCursor) -> Result<u64, StoreError> {
     let lost = connection
         .prepare_cached("SELECT lost FROM sinks WHERE name = ?1")?

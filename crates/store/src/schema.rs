@@ -1,4 +1,4 @@
-//! The file: where it is, what is in it, and whether it is ours.
+//! The schema of `traces.db`, and how its connections are opened and checked.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -14,22 +14,22 @@ use crate::{
 pub(crate) const FORMAT: Format = Format::new(FILE, b"TLtr", b"THLN", &[TABLES]);
 /// How long to wait for another process that holds the file.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// After how many pages the writer itself writes the log back into the file: only where nobody else has come to it.
+/// The number of pages after which the writer itself checkpoints the log: far more than the checkpoint thread leaves.
 const CHECKPOINT_PAGES: i64 = 65_536;
 
-// Spans are in blocks, in the order of commits: the first and the last place of a block are its own. `dictionaries` has the
-// id of each dictionary that a block was ever compressed with. Traces have numbers in the order in which they were first met, so
-// that what is written about new ones lies together. `about` is a `Fold` without what has a column. `stored_s` is when it came
-// in, Unix seconds.
+// Spans are stored in blocks, in commit order; `first_seq` and `last_seq` are the positions of the first and last span of a block.
+// `dictionaries` has the id of each dictionary that a block was ever compressed with. Traces are numbered in the order in which
+// they first occur, so that the rows of new traces are adjacent. `about` is a `Fold` without the fields that have a column.
+// `stored_s` is the time of the commit, in Unix seconds.
 //
-// `terms` has the names, services, users and routes of traces; `age` says until when they are needed, see `terms`. `terms_text`
-// finds them by parts of them, see `search`.
+// `terms` has the names, services, users and routes of traces; `age` is the age of the newest trace that uses the text, see
+// `terms.rs`. `terms_text` is the index for substring search, see `search.rs`.
 //
-// `logs.seq` is the order of commits, as of spans. A log record has no id, so `key` tells what came before from what is
-// new. `time_ns` is when it happened or was noticed; `is_error` is 1 where its severity is ERROR or worse; `body` is a protobuf
+// `logs.seq` is the commit order of log records. A log record has no id, so `key` is a hash of its content, to find duplicates.
+// `time_ns` is when it occurred or was observed; `is_error` is 1 if its severity is ERROR or higher; `body` is a protobuf
 // `LogRecord` without its resource and scope.
 //
-// `span_seq` is the last place that was given to a span; `lost` counts what was removed before a sink had it.
+// `span_seq` is the position of the newest span; `lost` counts the records that were deleted before the sink had delivered them.
 pub(crate) const TABLES: &str = "
 CREATE TABLE dictionaries (
     id INTEGER PRIMARY KEY
@@ -103,7 +103,7 @@ CREATE TABLE totals (
 INSERT INTO totals VALUES (0, 0, 0, 0);
 ";
 
-/// Makes the directory if it is absent, and the file, both for the owner alone.
+/// Creates the directory and the file if they do not exist, both accessible only by the owner.
 pub(crate) fn make_file(dir: &Path, file: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);
@@ -120,14 +120,14 @@ pub(crate) fn make_file(dir: &Path, file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the file for writing, and brings it to the current version.
+/// Opens the file for writing, and upgrades it to the current version.
 pub(crate) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(file, flags).map_err(named(file))?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    // Whose file it is comes first: nothing is changed in one that is not ours.
+    // A file of another program must not be changed, so the format is checked first.
     if FORMAT.found(&connection, file)? == 0 {
-        // Only before the first table; free pages can then be given back in small steps.
+        // It can only be set before the first table is created. Free pages can then be returned in small steps.
         connection.pragma_update(None, "auto_vacuum", "incremental")?;
     } else {
         check_dictionaries(&connection, file)?;
@@ -151,7 +151,7 @@ pub(crate) fn open_writer(file: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Whether all blocks can be decompressed, as far as their dictionaries say.
+/// Checks that this program has the dictionaries of all blocks.
 pub(crate) fn check_dictionaries(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     let mut select = connection.prepare("SELECT id FROM dictionaries").map_err(named(file))?;
     let ids: Vec<u32> = select.query_map([], |row| row.get(0))?.collect::<Result<_, _>>().map_err(named(file))?;
@@ -163,7 +163,7 @@ pub(crate) fn check_dictionaries(connection: &Connection, file: &Path) -> Result
     }
 }
 
-/// Opens the file for writing the log back into it, and nothing else.
+/// Opens the file for checkpoints only.
 pub(crate) fn open_checkpointer(file: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
@@ -172,9 +172,9 @@ pub(crate) fn open_checkpointer(file: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// What every connection has: a file's schema runs nothing of its own, and a statement stays as it was prepared. Without the
-/// latter SQLite looks at what is bound to a `LIMIT`, and prepares a statement anew, for several microseconds, each time that is
-/// bound.
+/// Sets the options of every connection: the schema of a file cannot run functions with side effects, and query plans are stable.
+/// Without stable plans, SQLite prepares a statement again, which takes several microseconds, each time a value is bound to its
+/// `LIMIT`.
 pub(crate) fn guard(connection: &Connection) -> Result<(), StoreError> {
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
@@ -191,21 +191,21 @@ pub(crate) fn open_reader(file: &Path) -> Result<Connection, StoreError> {
     Ok(connection)
 }
 
-/// Whether the file can be read as it is.
+/// Checks that the file can be read without an upgrade.
 pub(crate) fn check(connection: &Connection, file: &Path) -> Result<(), StoreError> {
     FORMAT.check(connection, file)?;
     check_dictionaries(connection, file)
 }
 
-/// Whether the file ends too early: a copy that broke off, or a disk that lost something.
+/// Checks that the file is not truncated, as by an interrupted copy or a disk failure.
 fn check_length(connection: &Connection, file: &Path) -> Result<(), StoreError> {
-    // Only when the log is in the file does the file have all pages that there are.
+    // The file has all its pages only after a complete checkpoint.
     let is_busy: bool = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
     let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     let expected = pragma("page_count")? * pragma("page_size")?;
     let found = fs::metadata(file).map_err(StoreError::Directory)?.len();
     if !is_busy && found < expected {
-        return Err(StoreError::Corrupt(format!("{} has {found} bytes of {expected}", file.display())));
+        return Err(StoreError::Corrupt(format!("{} has only {found} of {expected} bytes", file.display())));
     }
     Ok(())
 }
@@ -218,7 +218,7 @@ mod tests {
     use crate::Store;
 
     #[test]
-    fn a_limit_that_is_bound_prepares_nothing_anew() {
+    fn binding_a_limit_does_not_prepare_the_statement_again() {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path()).unwrap());
         let file = dir.path().join("traces.db");

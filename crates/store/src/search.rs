@@ -1,9 +1,9 @@
-//! Finding texts of the dictionary by a part of them.
+//! Substring search in the dictionary.
 //!
-//! `terms_text` is an FTS5 table of trigrams: for each three characters that follow each other, the texts that have them, and
-//! where. It holds texts in lower case, so that SQLite's own idea of case does not matter, and no copy of them. A text of three
-//! characters or more is looked up there; a shorter one has no trigram, and all texts of the dictionary are read instead. Both
-//! give the same answer as reading all texts.
+//! `terms_text` is an FTS5 table of trigrams: for each sequence of three characters, the texts that contain it, and where. It
+//! indexes texts in lower case, so that SQLite's own case folding does not matter, and stores no copy of them. A search text of
+//! three characters or more is looked up there; a shorter one has no trigram, so all texts of the dictionary are read instead. The
+//! index never changes the result.
 
 use foldhash::HashSet;
 use rusqlite::Connection;
@@ -14,12 +14,12 @@ use crate::{
     terms::{MAX_TEXT_CHARS, Term},
 };
 
-/// How many characters a text has at least that is looked up in the index.
+/// The minimum number of characters of a search text that is looked up in the index.
 const TRIGRAM_CHARS: usize = 3;
-/// How many characters a kept text can have in lower case: one character becomes three at most.
+/// The maximum number of characters of a stored text in lower case: one character becomes at most three.
 const MAX_LOWER_CHARS: usize = 3 * MAX_TEXT_CHARS;
 
-/// Adds a text of the dictionary.
+/// Adds a text of the dictionary to the index.
 pub(crate) fn add(connection: &Connection, term: Term, text: &str) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT INTO terms_text (rowid, text) VALUES (?1, ?2)")?
@@ -27,13 +27,13 @@ pub(crate) fn add(connection: &Connection, term: Term, text: &str) -> rusqlite::
     Ok(())
 }
 
-/// Removes a text that is removed from the dictionary.
+/// Removes a text of the dictionary from the index.
 pub(crate) fn remove(connection: &Connection, term: Term) -> rusqlite::Result<()> {
     connection.prepare_cached("DELETE FROM terms_text WHERE rowid = ?1")?.execute([term])?;
     Ok(())
 }
 
-/// The texts of the dictionary that contain `text`, in whatever case.
+/// Returns the texts of the dictionary that contain `text`, ignoring case.
 pub(crate) fn containing(connection: &Connection, text: &str) -> Result<HashSet<Term>, StoreError> {
     let lower = text.to_lowercase();
     let chars = lower.chars().count();
@@ -45,7 +45,7 @@ pub(crate) fn containing(connection: &Connection, text: &str) -> Result<HashSet<
     let mut rows = if is_indexed { select.query([phrase(&lower)])? } else { select.query([])? };
     let mut terms = HashSet::default();
     while let Some(row) = rows.next()? {
-        // The index may find too much: it has another character where a text has NUL.
+        // The index may return false matches, because it replaces NUL by another character.
         if row.get_ref(1)?.as_str().map_err(damaged)?.to_lowercase().contains(&lower) {
             terms.insert(row.get(0)?);
         }
@@ -61,12 +61,12 @@ fn statement(is_indexed: bool) -> &'static str {
     }
 }
 
-/// A text as the index has it. FTS5 stops at NUL.
+/// Replaces NUL characters, at which FTS5 would end the text.
 fn indexed(lower: &str) -> String {
     lower.replace('\0', "\u{1}")
 }
 
-/// A query of FTS5 that is this text and nothing else: in double quotes nothing is an operator, and a quote is written twice.
+/// Quotes a text as an FTS5 phrase: in double quotes nothing is an operator, and a double quote is doubled.
 fn phrase(lower: &str) -> String {
     format!("\"{}\"", indexed(lower).replace('"', "\"\""))
 }
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_text_is_looked_up_in_the_index() {
-        // `M` is FTS5's word for a full-text query; without it the whole index would be read.
+        // `M` is FTS5's mark for a full-text query; without it, the whole index would be read.
         assert_eq!(
             plan(true),
             ["SCAN terms_text VIRTUAL TABLE INDEX 0:M1", "SEARCH terms USING INTEGER PRIMARY KEY (rowid=?)"]
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_and_quotes_are_text() {
+    fn operators_and_quotes_are_searched_as_text() {
         let connection = dictionary();
         let texts = [
             "SELECT \"name\" FROM t",
@@ -140,7 +140,7 @@ mod tests {
         ];
         add_all(&connection, texts);
         for text in texts {
-            assert_eq!(found(&connection, text), [text], "{text:?} finds itself alone");
+            assert_eq!(found(&connection, text), [text], "{text:?} finds only itself");
         }
         assert_eq!(found(&connection, "\"name\""), [texts[0]]);
         assert_eq!(found(&connection, "\"\"\""), Vec::<String>::new());
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn case_is_that_of_unicode() {
+    fn case_is_ignored_as_in_unicode() {
         let connection = dictionary();
         add_all(&connection, ["GET /Über/straße", "ΟΔΥΣΣΕΥΣ", "İstanbul", "日本語のページ", "🦀🦀🦀 crab"]);
         for (text, expected) in [
@@ -164,11 +164,11 @@ mod tests {
         ] {
             assert_eq!(found(&connection, text), [expected], "{text}");
         }
-        assert_eq!(found(&connection, "uber"), Vec::<String>::new(), "no letter stands for another");
+        assert_eq!(found(&connection, "uber"), Vec::<String>::new(), "accents are not ignored");
     }
 
     #[test]
-    fn what_is_removed_is_not_found() {
+    fn a_removed_text_is_not_found() {
         let connection = dictionary();
         add_all(&connection, ["first text"]);
         let mut terms = Terms::new();
@@ -177,12 +177,12 @@ mod tests {
         assert_eq!(found(&connection, "text"), ["second text"]);
         let left = "SELECT count(*) FROM terms_text WHERE terms_text MATCH '\"text\"'";
         let left: i64 = connection.query_row(left, [], |row| row.get(0)).unwrap();
-        assert_eq!(left, 1, "nothing is left in the index");
+        assert_eq!(left, 1, "the removed text is not in the index");
         connection.execute_batch("INSERT INTO terms_text (terms_text) VALUES ('integrity-check')").unwrap();
     }
 
     #[test]
-    fn no_text_is_too_long() {
+    fn a_search_text_may_have_any_length() {
         let connection = dictionary();
         add_all(&connection, ["x".repeat(600).as_str()]);
         assert_eq!(found(&connection, &"x".repeat(512)).len(), 1);
@@ -191,9 +191,9 @@ mod tests {
     }
 
     proptest! {
-        /// Few different characters, so that parts of texts are in many of them.
+        /// The texts have few different characters, so that most search texts occur in several of them.
         #[test]
-        fn it_finds_what_reading_all_texts_finds(
+        fn a_search_finds_the_same_as_reading_all_texts(
             texts in vec("[aAbΣσς\"*\0ß İ]{0,8}", 1..20),
             wanted in "[aAbΣσς\"*\0ß İ]{0,5}",
         ) {

@@ -1,16 +1,16 @@
-//! What the cursors of sinks are called in the tables: here and nowhere else.
+//! The names of sinks, and of their cursors in the tables.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use throughline_otlp::Signal;
 
-/// How many characters a sink's name has at most.
+/// The maximum number of characters of a sink's name.
 const MAX_NAME_CHARS: usize = 64;
 
-/// The name of a sink. As long as it stays the same, delivery goes on where it was.
+/// The name of a sink. A sink resumes delivery where it left off as long as its name stays the same.
 ///
-/// It has 1 to 64 characters, none of which is a slash, a space or a control character: its cursors have names that are made of
-/// it with a slash.
+/// A name has 1 to 64 characters, without slashes, whitespace and control characters. A slash separates it from the signal in the
+/// names of its cursors.
 ///
 /// ```
 /// use throughline_otlp::Signal;
@@ -25,28 +25,28 @@ const MAX_NAME_CHARS: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SinkName(Arc<str>);
 
-/// Why a text is not the name of a sink.
+/// The reason that a text is not a valid name of a sink.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkNameError {
-    /// It is empty or too long.
+    /// The name is empty or too long.
     #[error("the name of a sink has 1 to {MAX_NAME_CHARS} characters, not {0}")]
     Length(usize),
-    /// It would be the name of another sink's cursor.
+    /// The name could be that of another sink's cursor.
     #[error(
-        "the name `{0}` of a sink has a slash, and would clash with the names of other sinks' cursors; leave it out"
+        "the name `{0}` of a sink has a slash, which could clash with the name of another sink's cursor; remove it"
     )]
     Slash(String),
-    /// It has a space or a control character.
-    #[error("the name {0:?} of a sink has a space or a control character; leave it out")]
+    /// The name has a space or a control character.
+    #[error("the name {0:?} of a sink has a space or a control character; remove it")]
     Character(String),
 }
 
 impl SinkName {
-    /// Checks a name.
+    /// Creates a name from a text.
     ///
     /// # Errors
-    /// See [`SinkNameError`].
+    /// [`SinkNameError`] if the text is not a valid name.
     pub fn new(name: &str) -> Result<Self, SinkNameError> {
         let chars = name.chars().count();
         if chars == 0 || chars > MAX_NAME_CHARS {
@@ -61,13 +61,13 @@ impl SinkName {
         Ok(Self(name.into()))
     }
 
-    /// The name as it was given.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// The sink's cursor over the records of a signal.
+    /// Returns the sink's cursor for the records of a signal.
     #[must_use]
     pub fn cursor(&self, signal: Signal) -> SinkCursor {
         let text = match signal {
@@ -93,12 +93,14 @@ impl fmt::Display for SinkName {
     }
 }
 
-/// A sink's cursor over the records of one signal, as the tables, statuses and logs name it: made by [`SinkName::cursor`].
+/// The name of a sink's cursor for the records of one signal, as used in the tables, statuses and logs. It is created by
+/// [`SinkName::cursor`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SinkCursor(Arc<str>);
 
 impl SinkCursor {
-    /// Its name: that of the sink for spans, with `/logs` for log records and `/metrics` for data points.
+    /// Returns the name of the cursor: the name of the sink, with the suffix `/logs` for log records and `/metrics` for data
+    /// points.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -117,15 +119,15 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn the_names_of_cursors_stay_as_they_are() {
-        // They are in the files of those who use it: another text would send everything again.
+    fn the_names_of_cursors_do_not_change() {
+        // They are stored in existing files: after a change, all records would be sent again.
         let name = SinkName::new("honeycomb").unwrap();
         let names = [Signal::Traces, Signal::Logs, Signal::Metrics].map(|signal| name.cursor(signal).to_string());
         assert_eq!(names, ["honeycomb", "honeycomb/logs", "honeycomb/metrics"]);
     }
 
     #[test]
-    fn a_name_that_would_clash_is_refused_with_the_reason() {
+    fn an_invalid_name_is_rejected_with_the_reason() {
         let error = |name: &str| SinkName::new(name).unwrap_err().to_string();
         assert!(error("a/logs").contains("`a/logs` of a sink has a slash"), "{}", error("a/logs"));
         assert!(error("").contains("1 to 64 characters, not 0"));
@@ -137,7 +139,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_two_cursors_have_one_name(a in "[a-c/]{1,8}|[a-c]/(logs|metrics)", b in "[a-c/]{1,8}|[a-c]/(logs|metrics)") {
+        fn no_two_cursors_have_the_same_name(a in "[a-c/]{1,8}|[a-c]/(logs|metrics)", b in "[a-c/]{1,8}|[a-c]/(logs|metrics)") {
             let cursors = |name: &str| {
                 let name = SinkName::new(name).ok()?;
                 Some([Signal::Traces, Signal::Logs, Signal::Metrics].map(|signal| name.cursor(signal)))

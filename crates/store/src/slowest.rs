@@ -1,4 +1,4 @@
-//! How long a trace's requests took: what tail sampling decides by, in a trace's row.
+//! The longest durations of a trace's requests, kept in the trace's row for tail sampling.
 
 use throughline_otlp::Span;
 
@@ -7,17 +7,18 @@ use crate::{
     varint::{Broken, Reader, put, put_signed},
 };
 
-/// How many routes of one trace are kept with their longest duration: the slowest ones.
+/// The maximum number of routes of one trace that are kept with their longest duration: the slowest ones.
 pub const MAX_ROUTES: usize = 64;
 
-/// The longest durations among the spans of a trace, in nanoseconds. It is the same in whatever order spans arrive.
+/// The longest durations among the spans of a trace, in nanoseconds. The result does not depend on the order in which spans
+/// arrive.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Slowest {
-    /// Of the spans without a parent, if there is one.
+    /// The longest duration of a span without a parent, if there is such a span.
     pub(crate) root_ns: Option<u64>,
-    /// Of the spans of each route, the longest first; at most [`MAX_ROUTES`].
+    /// The longest duration of each route, the longest first; at most [`MAX_ROUTES`].
     pub(crate) routes: Vec<(u64, Term)>,
-    /// Whether there were more routes. Each of them took no longer than the last that is kept.
+    /// Whether there were more routes. None of them took longer than the last one that is kept.
     pub(crate) has_more_routes: bool,
 }
 
@@ -33,8 +34,8 @@ impl Slowest {
         }
     }
 
-    /// Durations of a route only grow, so a route that had to go was slower than none of those that are kept, and it comes
-    /// back only with a longer duration: what is kept does not depend on the order.
+    /// Adds the duration of a route. The longest duration of a route only grows, so a dropped route was not slower than any
+    /// kept one, and it is added again only with a longer duration: the result does not depend on the order.
     fn add_route(&mut self, duration_ns: u64, route: Term) {
         if let Some(at) = self.routes.iter().position(|(_, known)| *known == route) {
             if self.routes[at].0 >= duration_ns {
@@ -50,7 +51,7 @@ impl Slowest {
         self.routes.truncate(MAX_ROUTES);
     }
 
-    /// Appends it to a row.
+    /// Appends the durations to a row.
     pub(crate) fn write(&self, bytes: &mut Vec<u8>) {
         bytes.push(u8::from(self.root_ns.is_some()) | (u8::from(self.has_more_routes) << 1));
         if let Some(root_ns) = self.root_ns {
@@ -63,7 +64,7 @@ impl Slowest {
         }
     }
 
-    /// Reads what [`Slowest::write`] wrote.
+    /// Reads the bytes that [`Slowest::write`] wrote.
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, Broken> {
         let bits = reader.byte()?;
         let root_ns = if bits & 1 == 0 { None } else { Some(reader.number()?) };
@@ -87,9 +88,9 @@ mod tests {
     }
 
     proptest! {
-        /// More routes than are kept, of few different durations.
+        /// There are more routes than are kept, with few different durations.
         #[test]
-        fn the_slowest_routes_are_kept_in_whatever_order(
+        fn the_slowest_routes_are_kept_in_any_order(
             requests in vec((0..40_u64, 0..100_i64), 0..400).prop_flat_map(|all| (Just(all.clone()), Just(all).prop_shuffle())),
         ) {
             let (requests, shuffled) = requests;

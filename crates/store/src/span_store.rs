@@ -1,4 +1,4 @@
-//! What a store of spans and log records does, whichever it is.
+//! The interface of a store of spans and log records.
 
 use std::{future::Future, sync::Arc};
 
@@ -8,17 +8,17 @@ use tokio::sync::{broadcast, watch};
 
 use crate::{ListFilter, SinkCursor, StoreError, Summary, TraceFacts, TraceRun};
 
-/// What became of a batch.
+/// The result of appending a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Appended {
-    /// How many spans or log records are new.
+    /// The number of new spans or log records.
     pub stored: usize,
-    /// How many were there already, and were left as they were.
+    /// The number that were already stored, and were left unchanged.
     pub duplicates: usize,
 }
 
-/// How much there is.
+/// The number of records in a store.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
@@ -28,109 +28,112 @@ pub struct Counts {
     pub traces: u64,
     /// Log records.
     pub log_records: u64,
-    /// The place of the newest span; 0 if there never was one. What is before the first place that is left is gone, so the
-    /// number of spans alone does not tell how far a cursor is behind.
+    /// The position of the newest span in commit order; 0 if no span was ever stored. Spans before the first remaining position
+    /// have been deleted, so the number of spans alone does not show how far behind a cursor is.
     pub last_span: u64,
-    /// The place of the newest log record, likewise.
+    /// The position of the newest log record; 0 if none was ever stored.
     pub last_log_record: u64,
 }
 
-/// A durable store of spans and log records. All futures may be dropped at any time; what was begun is then finished unseen.
+/// A durable store of spans and log records. All futures may be dropped at any time; an operation that has started still
+/// completes.
 pub trait SpanStore: Send + Sync + 'static {
-    /// Stores a batch, whole or not at all, and resolves once it is on disk. A span with the trace id and span id of
-    /// one that is stored is a duplicate: the first stays.
+    /// Stores a batch of spans, all or none, and resolves once it is on disk. A span with the trace id and span id of a stored
+    /// span is a duplicate: the stored one is kept.
     ///
     /// # Errors
-    /// [`StoreError::Busy`] if too much is queued, [`StoreError::Closed`], [`StoreError::Full`], or the database's.
+    /// [`StoreError::Busy`] if the queue is full, [`StoreError::Closed`], [`StoreError::Full`], or an error of the database.
     fn append(&self, spans: Vec<Span>) -> impl Future<Output = Result<Appended, StoreError>> + Send;
 
-    /// The same for log records. They have no ids: one with the content of one that is stored is a duplicate, to the
-    /// nanosecond, whenever and from whichever address a browser's came.
+    /// Stores a batch of log records, all or none, and resolves once it is on disk. Log records have no ids: a record with
+    /// the same content as a stored one, including its timestamp, is a duplicate. For records from a browser, the time of
+    /// arrival and the client's address are not part of the content.
     ///
     /// # Errors
-    /// As [`SpanStore::append`].
+    /// Same as [`SpanStore::append`].
     fn append_logs(&self, records: Vec<LogRecord>) -> impl Future<Output = Result<Appended, StoreError>> + Send;
 
-    /// All spans of a trace, by start; none if there is no such trace. At most
-    /// [`MAX_TRACE_SPANS`](crate::MAX_TRACE_SPANS), the earliest.
+    /// Returns the spans of a trace, ordered by start time; empty if the trace does not exist. At most the earliest
+    /// [`MAX_TRACE_SPANS`](crate::MAX_TRACE_SPANS) are returned.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn trace(&self, trace_id: TraceId) -> impl Future<Output = Result<Vec<Span>, StoreError>> + Send;
 
-    /// All log records that name a trace, by time; its spans may be absent. At most
-    /// [`MAX_TRACE_LOGS`](crate::MAX_TRACE_LOGS), the earliest.
+    /// Returns the log records of a trace, ordered by time, even if the trace has no spans. At most the earliest
+    /// [`MAX_TRACE_LOGS`](crate::MAX_TRACE_LOGS) are returned.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn trace_logs(&self, trace_id: TraceId) -> impl Future<Output = Result<Vec<LogRecord>, StoreError>> + Send;
 
-    /// What a list shows of one trace; `None` if there is no such trace.
+    /// Returns the list entry of a trace; `None` if the trace does not exist.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn summary(&self, trace_id: TraceId) -> impl Future<Output = Result<Option<Summary>, StoreError>> + Send;
 
-    /// What is known of traces without reading their spans, in the order given; a trace that is not there has
-    /// [`TraceFacts::default`], unless log records name it.
+    /// Returns facts about traces, in the given order, without reading their spans. A trace that has neither spans nor log
+    /// records has [`TraceFacts::default`].
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn facts(&self, trace_ids: Vec<TraceId>) -> impl Future<Output = Result<Vec<TraceFacts>, StoreError>> + Send;
 
-    /// Traces that the filter lets through, latest start first.
+    /// Returns the traces that match the filter, latest start first.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn list(&self, filter: ListFilter) -> impl Future<Output = Result<Vec<Summary>, StoreError>> + Send;
 
-    /// Spans in the order in which they were committed, each with its place, beginning after `cursor`; 0 is before
-    /// the first. It may return fewer than `limit` though there are more: only an empty answer means the end.
+    /// Returns spans in commit order, each with its position, starting after `cursor`; 0 is before the first. It may return
+    /// fewer than `limit` spans even if more are stored: only an empty result means the end.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn after(&self, cursor: u64, limit: usize) -> impl Future<Output = Result<Vec<(u64, Span)>, StoreError>> + Send;
 
-    /// Which traces the spans after `cursor` belong to, in the same order, without reading the spans: of about `limit` spans.
-    /// Only an empty answer means the end.
+    /// Returns the traces of about `limit` spans after `cursor`, in commit order, without reading the spans. Only an empty
+    /// result means the end.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn runs_after(&self, cursor: u64, limit: usize) -> impl Future<Output = Result<Vec<TraceRun>, StoreError>> + Send;
 
-    /// The same as [`SpanStore::after`] for log records, whose places are their own.
+    /// Returns log records in commit order, as [`SpanStore::after`] does for spans. Log records are numbered separately from
+    /// spans.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn logs_after(
         &self,
         cursor: u64,
         limit: usize,
     ) -> impl Future<Output = Result<Vec<(u64, LogRecord)>, StoreError>> + Send;
 
-    /// How far a sink has come; 0 if it never said.
+    /// Returns the position of a sink's cursor; 0 if it was never set.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn cursor(&self, cursor: &SinkCursor) -> impl Future<Output = Result<u64, StoreError>> + Send;
 
-    /// Notes how far a sink has come, and resolves once that is on disk. It waits if the queue is full.
+    /// Sets the position of a sink's cursor, and resolves once it is on disk. It waits if the queue is full.
     ///
     /// # Errors
-    /// [`StoreError::Closed`], [`StoreError::Full`], or the database's.
+    /// [`StoreError::Closed`], [`StoreError::Full`], or an error of the database.
     fn set_cursor(&self, cursor: &SinkCursor, place: u64) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// How much is stored.
+    /// Returns the number of stored records.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     fn counts(&self) -> impl Future<Output = Result<Counts, StoreError>> + Send;
 
-    /// What the list shows of each trace that gets new spans or log records from now on: once per commit, after it. Log records
-    /// that name a trace without spans are no change of the list. A receiver that does not keep up gets
+    /// Subscribes to changes of the list: after each commit, the list entry of each trace with new spans or log records is
+    /// sent. Log records of a trace without spans do not change the list. A receiver that does not keep up gets
     /// [`Lagged`](broadcast::error::RecvError::Lagged), and should read the list again.
     fn subscribe(&self) -> broadcast::Receiver<Arc<Summary>>;
 
-    /// Changes from now on after each commit that stored anything: what belongs to no trace too.
+    /// Returns a receiver that is notified after each commit that stored anything, including log records without a trace.
     fn commits(&self) -> watch::Receiver<u64>;
 }

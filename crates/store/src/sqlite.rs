@@ -1,4 +1,4 @@
-//! The store in one `SQLite` file.
+//! The store of spans and log records in one `SQLite` file.
 
 use std::{
     fmt,
@@ -29,15 +29,15 @@ use crate::{
     writer::{Job, Reply, Writer},
 };
 
-/// In its directory.
+/// The name of the file in its directory.
 pub(crate) const FILE: &str = "traces.db";
-/// How many jobs may be queued.
+/// The maximum number of queued jobs.
 const MAX_QUEUED_JOBS: usize = 256;
-/// How many spans and log records may be queued, in however few batches. One batch is taken whatever its size.
+/// The maximum number of queued spans and log records. A batch of any size is accepted if the queue is empty.
 const MAX_QUEUED_RECORDS: usize = 65_536;
-/// How often it is looked for what is too old while nobody writes.
+/// The interval between retention steps while nothing is written.
 const TIDY_IDLE: Duration = Duration::from_secs(60);
-/// How many changes a receiver may lag behind.
+/// The number of changes that a subscriber may lag behind.
 const CHANGES: usize = 1024;
 
 /// A store in one `SQLite` file. Clones share it. When the last one is dropped, the writer finishes its queue and closes
@@ -62,20 +62,21 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    /// Opens the file `traces.db` in `dir`; makes both if they are absent, readable for the owner alone. It blocks for
-    /// the short while that takes.
+    /// Opens the file `traces.db` in `dir`. Both are created if they do not exist, readable only by the owner. It blocks
+    /// briefly.
     ///
     /// # Errors
-    /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerFormat`] or another format that is not read,
-    /// [`StoreError::Full`], or the database's.
+    /// [`StoreError::Directory`], [`StoreError::Corrupt`], [`StoreError::NewerFormat`] or the error of another unsupported
+    /// format, [`StoreError::Full`], or an error of the database.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
         Self::open_with(dir, Retention::default())
     }
 
-    /// The same, and what `retention` says goes: while there is something to write, and once a minute.
+    /// Opens the store as [`Store::open`] does, and deletes records that exceed `retention`: once a second while records are
+    /// written, and once a minute otherwise.
     ///
     /// # Errors
-    /// As [`Store::open`].
+    /// Same as [`Store::open`].
     pub fn open_with(dir: &Path, retention: Retention) -> Result<Self, StoreError> {
         let file = dir.join(FILE);
         schema::make_file(dir, &file).map_err(StoreError::Directory)?;
@@ -95,7 +96,7 @@ impl Store {
             commits: committed,
             retention,
             tidied: Instant::now(),
-            // There may be much to do after a long pause.
+            // Many records may have expired while the store was not open.
             is_untidy: true,
         };
         thread::Builder::new()
@@ -106,22 +107,22 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { jobs, queued_records, pool: Arc::new(Pool::new(file)), changes, commits }) })
     }
 
-    /// Writes what is queued and closes the file for writing; all that is asked of any clone afterwards, other than
-    /// reading, is [`StoreError::Closed`].
+    /// Writes the queued batches and closes the file for writing. After that, every write on any clone returns
+    /// [`StoreError::Closed`]; reads still work.
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.inner.jobs.send(Job::Close { reply }).await.is_ok() {
             match closed.await {
-                // Without an answer the writer is gone, and the file is closed all the same.
+                // If there is no reply, the writer has stopped, and the file is closed as well.
                 Ok(()) | Err(_) => {}
             }
         }
     }
 
-    /// Lets go what the [`Retention`] does not keep, in steps between which others have their turn.
+    /// Deletes all records that exceed the [`Retention`], in small steps between which other jobs are written.
     ///
     /// # Errors
-    /// [`StoreError::Closed`], [`StoreError::Full`], or the database's.
+    /// [`StoreError::Closed`], [`StoreError::Full`], or an error of the database.
     pub async fn tidy(&self) -> Result<Tidied, StoreError> {
         let mut tidied = Tidied::default();
         loop {
@@ -134,16 +135,16 @@ impl Store {
         }
     }
 
-    /// How many spans or log records were removed before the sink of this cursor had them.
+    /// Returns the number of spans or log records that were deleted before the sink of this cursor had delivered them.
     ///
     /// # Errors
-    /// The database's.
+    /// An error of the database.
     pub async fn lost(&self, cursor: &SinkCursor) -> Result<u64, StoreError> {
         let cursor = cursor.clone();
         self.inner.pool.read(move |connection| retention::lost(connection, &cursor)).await
     }
 
-    /// Counts records in, unless there would be too many.
+    /// Reserves room for records in the queue.
     fn reserve(&self, records: usize) -> Result<(), StoreError> {
         self.inner
             .queued_records
@@ -178,7 +179,7 @@ impl Store {
     }
 }
 
-/// Has the writer look for what is too old while nobody writes, until the store is gone.
+/// Starts a thread that requests a retention step every [`TIDY_IDLE`], until the store is dropped.
 fn remind(jobs: mpsc::WeakSender<Job>) -> Result<(), StoreError> {
     let remind = move || {
         loop {

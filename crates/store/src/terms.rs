@@ -1,4 +1,4 @@
-//! The dictionary of names, services and users that the rows of traces are made of.
+//! The dictionary of names, services, users and routes that the rows of traces refer to.
 
 use std::sync::Arc;
 
@@ -7,24 +7,24 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::search;
 
-/// How much of a name, a service, a user or a route is kept in the rows of traces, in characters.
+/// The maximum length of a name, service, user or route in the rows of traces, in characters; the rest is cut off.
 pub const MAX_TEXT_CHARS: usize = 512;
-/// How many texts are remembered beside the file.
+/// The number of texts that are cached in memory.
 const REMEMBERED: usize = 32_768;
-/// How many bytes of them.
+/// The size of the cached texts, in bytes.
 const REMEMBERED_BYTES: usize = 4 << 20;
-/// So many traces, as a power of two, share an age: a text that is used says so once in each.
+/// The binary logarithm of the number of traces that share an age. The age of a text that is in use is updated once per age.
 const AGE_BITS: u32 = 16;
 
-/// The age in which a trace with this number was new.
+/// Returns the age in which the trace with this number was created.
 pub(crate) const fn age(trace_no: i64) -> i64 {
     trace_no >> AGE_BITS
 }
 
-/// The number of a text in the file.
+/// The number of a text in the dictionary.
 pub(crate) type Term = i64;
 
-/// The writer's side of the dictionary: the table, with the recently used texts in memory.
+/// The dictionary as the writer uses it: the table, with recently used texts cached in memory.
 #[derive(Debug)]
 pub(crate) struct Terms {
     known: HashMap<Arc<str>, (Term, i64)>,
@@ -38,14 +38,14 @@ impl Terms {
         Self { known: HashMap::new(), texts: HashMap::new(), bytes: 0 }
     }
 
-    /// Forgets what may not be in the file after all.
+    /// Clears the cache: its texts may not be in the file.
     pub(crate) fn clear(&mut self) {
         self.known.clear();
         self.texts.clear();
         self.bytes = 0;
     }
 
-    /// The text with this number.
+    /// Returns the text with this number.
     pub(crate) fn text(&self, connection: &Connection, term: Term) -> rusqlite::Result<String> {
         match self.texts.get(&term) {
             Some(text) => Ok(text.as_ref().to_owned()),
@@ -53,7 +53,8 @@ impl Terms {
         }
     }
 
-    /// The number of a text, of which only the beginning counts. It stays as long as a trace that is not older than `age` does.
+    /// Returns the number of a text, after cutting it to [`MAX_TEXT_CHARS`]; the text is added if it is new. It is kept at least
+    /// as long as the traces of this `age`.
     pub(crate) fn number(&mut self, connection: &Connection, text: &str, age: i64) -> rusqlite::Result<Term> {
         let text = beginning(text);
         if let Some((term, seen)) = self.known.get_mut(text) {
@@ -95,12 +96,12 @@ impl Terms {
     }
 }
 
-/// The text with this number, as the table has it.
+/// Returns the text with this number from the table.
 pub(crate) fn text(connection: &Connection, term: Term) -> rusqlite::Result<String> {
     connection.prepare_cached("SELECT text FROM terms WHERE id = ?1")?.query_row([term], |row| row.get(0))
 }
 
-/// Removes at most `limit` texts that are older than `age`; how many were removed.
+/// Removes at most `limit` texts that are older than `age`. Returns the number of removed texts.
 pub(crate) fn remove(connection: &Connection, age: i64, limit: usize) -> rusqlite::Result<usize> {
     let mut delete = connection
         .prepare_cached("DELETE FROM terms WHERE id IN (SELECT id FROM terms WHERE age < ?1 LIMIT ?2) RETURNING id")?;
@@ -111,7 +112,7 @@ pub(crate) fn remove(connection: &Connection, age: i64, limit: usize) -> rusqlit
     Ok(removed.len())
 }
 
-/// As much of a text as is kept.
+/// Returns the part of a text that is kept.
 fn beginning(text: &str) -> &str {
     if text.len() <= MAX_TEXT_CHARS {
         return text;
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn beginnings_are_counted_in_characters() {
+    fn texts_are_cut_by_characters() {
         assert_eq!(beginning("short"), "short");
         assert_eq!(beginning(&"é".repeat(600)).chars().count(), 512);
         assert_eq!(beginning(&"é".repeat(300)).chars().count(), 300);
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_texts_have_one_number_and_say_when_they_were_used() {
+    fn equal_texts_share_a_number_and_their_age_is_updated() {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(crate::schema::TABLES).unwrap();
         let mut terms = Terms::new();

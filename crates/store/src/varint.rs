@@ -1,8 +1,8 @@
-//! Numbers in as few bytes as they need: seven bits a byte, least significant first (LEB128), signed ones zigzag.
+//! Variable-length integers: LEB128, with zigzag encoding for signed numbers.
 
-/// Bytes that end too early, or a number that does not fit.
+/// The error of bytes that cannot be decoded: they end too early, or have an invalid value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the bytes are not what was stored")]
+#[error("stored bytes cannot be decoded")]
 pub(crate) struct Broken;
 
 /// Appends a number.
@@ -19,13 +19,13 @@ pub(crate) fn put_signed(bytes: &mut Vec<u8>, number: i64) {
     put(bytes, ((number << 1) ^ (number >> 63)) as u64);
 }
 
-/// Appends a length and as many bytes.
+/// Appends bytes, preceded by their length.
 pub(crate) fn put_bytes(bytes: &mut Vec<u8>, appended: &[u8]) {
     put(bytes, appended.len() as u64);
     bytes.extend_from_slice(appended);
 }
 
-/// What is left to read.
+/// A reader over the bytes that are left to read.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
@@ -38,7 +38,7 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn number(&mut self) -> Result<u64, Broken> {
         let first = self.byte()?;
-        // Most are small.
+        // Most numbers are small.
         if first < 0x80 {
             return Ok(first.into());
         }
@@ -62,17 +62,17 @@ impl<'a> Reader<'a> {
         Ok((number >> 1) as i64 ^ -((number & 1) as i64))
     }
 
-    /// A number as an index or a length.
+    /// Reads a number that is an index or a length.
     pub(crate) fn size(&mut self) -> Result<usize, Broken> {
         usize::try_from(self.number()?).map_err(|_| Broken)
     }
 
-    /// A number of 32 bits.
+    /// Reads a number of 32 bits.
     pub(crate) fn short(&mut self) -> Result<u32, Broken> {
         u32::try_from(self.number()?).map_err(|_| Broken)
     }
 
-    /// How many things follow; there cannot be more than bytes.
+    /// Reads the number of items that follow, each of which has at least one byte.
     pub(crate) fn count(&mut self) -> Result<usize, Broken> {
         let count = self.size()?;
         if count > self.0.len() { Err(Broken) } else { Ok(count) }
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
-    /// A length and as many bytes.
+    /// Reads bytes that are preceded by their length.
     pub(crate) fn bytes(&mut self) -> Result<&'a [u8], Broken> {
         let length = self.size()?;
         self.take(length)
@@ -104,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_in_comes_out(number: u64, signed: i64, bytes: Vec<u8>) {
+        fn written_values_are_read_back(number: u64, signed: i64, bytes: Vec<u8>) {
             let mut written = Vec::new();
             put(&mut written, number);
             put_signed(&mut written, signed);
@@ -117,14 +117,14 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_end(bytes: Vec<u8>) {
+        fn reading_any_bytes_ends(bytes: Vec<u8>) {
             let mut reader = Reader(&bytes);
             while reader.number().is_ok() {}
         }
     }
 
     #[test]
-    fn the_extremes() {
+    fn extreme_numbers_are_read_back_or_rejected() {
         for signed in [0, -1, 1, i64::MIN, i64::MAX] {
             let mut written = Vec::new();
             put_signed(&mut written, signed);

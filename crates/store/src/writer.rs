@@ -1,4 +1,4 @@
-//! The thread that writes: whatever is queued goes into one transaction.
+//! The writer thread: queued jobs are written in one transaction.
 
 use std::{
     collections::BTreeSet,
@@ -28,17 +28,17 @@ use crate::{
     retention,
 };
 
-/// How many jobs one transaction takes in.
+/// The maximum number of jobs in one transaction.
 const MAX_GROUP_JOBS: usize = 64;
-/// After how many spans and log records a transaction takes in no more jobs.
+/// The number of spans and log records after which no more jobs are added to a transaction.
 const MAX_GROUP_RECORDS: usize = 8192;
 
-/// How often it is looked for what is too old or too much, while there is something to write.
+/// The interval between retention steps while jobs are written.
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, StoreError>>;
 
-/// Something to be written. Who asked may be gone by the time it is answered.
+/// A job for the writer. The receiver of the reply may have been dropped when the job is done.
 pub(crate) enum Job {
     Append {
         spans: Vec<Span>,
@@ -53,11 +53,11 @@ pub(crate) enum Job {
         place: u64,
         reply: Reply<()>,
     },
-    /// Take one step of [`retention`](crate::retention); what it was, or nothing if there is nothing to do.
+    /// Runs one step of [`retention`](crate::retention). The reply is `None` if there was nothing to do.
     Tidy {
         reply: Reply<Option<Tidied>>,
     },
-    /// Take no more jobs, finish those that are queued, close the file, then answer.
+    /// Accepts no more jobs, finishes those in the queue, closes the file, then replies.
     Close {
         reply: oneshot::Sender<()>,
     },
@@ -82,26 +82,26 @@ impl Job {
     }
 }
 
-/// The writer's end of everything.
+/// The state of the writer thread.
 pub(crate) struct Writer {
     pub(crate) connection: Connection,
     pub(crate) state: State,
-    /// Absent where the log is written back by the writer.
+    /// `None` if the writer itself checkpoints the write-ahead log.
     pub(crate) checkpointer: Option<Checkpointer>,
     pub(crate) jobs: mpsc::Receiver<Job>,
-    /// How many spans and log records are queued; the store counts up, the writer down.
+    /// The number of queued spans and log records: increased by the store, decreased by the writer.
     pub(crate) queued_records: Arc<AtomicUsize>,
     pub(crate) changes: broadcast::Sender<Arc<Summary>>,
     pub(crate) commits: watch::Sender<u64>,
     pub(crate) retention: Retention,
-    /// When the last step was.
+    /// The time of the last retention step.
     pub(crate) tidied: Instant,
-    /// Whether the last step left something to do.
+    /// Whether more may be left to delete after the last retention step.
     pub(crate) is_untidy: bool,
 }
 
 impl Writer {
-    /// Works until all handles are gone or one says that it is enough, and the queue is empty.
+    /// Runs until the queue is empty and the store was closed or all its handles were dropped.
     pub(crate) fn run(mut self) {
         let mut closing = Vec::new();
         while let Some(mut next) = self.next() {
@@ -135,20 +135,20 @@ impl Writer {
         if let Some(checkpointer) = self.checkpointer.take() {
             checkpointer.stop();
         }
-        // SQLite does it by itself only where no reader is left.
+        // On close, SQLite checkpoints only if no reader has the file open.
         let written = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         if let Err(error) = written {
-            tracing::debug!(%error, "the store's log is written back at the next start");
+            tracing::debug!(%error, "cannot checkpoint the store's write-ahead log; the next start does it");
         }
         if let Err((_, error)) = self.connection.close() {
-            tracing::warn!(%error, "the store's file was not closed cleanly");
+            tracing::warn!(%error, "cannot close the store's file cleanly");
         }
         for job in closing {
             job.answer(Ok(Appended::default()));
         }
     }
 
-    /// The next job; none yet if there is something to tidy up until then. At the end, nothing.
+    /// Returns the next job. It is `Some(None)` if the queue is empty and retention has more to do, and `None` at the end.
     fn next(&mut self) -> Option<Option<Job>> {
         if !self.is_untidy {
             return self.jobs.blocking_recv().map(Some);
@@ -160,23 +160,23 @@ impl Writer {
         }
     }
 
-    /// Takes a step of retention where somebody asks for it, where the last one left something to do, and every second.
+    /// Runs a step of retention if one was requested, if the last one left something to do, or if [`TIDY_EVERY`] has passed.
     fn tidy(&mut self, mut asked: Vec<Reply<Option<Tidied>>>) {
         if asked.is_empty() && !self.is_untidy && self.tidied.elapsed() < TIDY_EVERY {
             return;
         }
         let result = retention::step(&mut self.connection, &mut self.state, &self.retention);
         self.tidied = Instant::now();
-        // What failed is tried again, but not at once.
+        // A failed step is retried after `TIDY_EVERY`, not at once.
         self.is_untidy = matches!(result, Ok(Some(_)));
         match &result {
             Ok(Some(tidied)) if tidied.lost > 0 => {
-                tracing::warn!(records = tidied.lost, "the store is too large: what a sink did not have yet is lost");
+                tracing::warn!(records = tidied.lost, "the store exceeds its size limit: undelivered records are lost");
             }
             Ok(_) => {}
             Err(error) => {
                 self.state.clear();
-                tracing::warn!(%error, "the store cannot remove what is old");
+                tracing::warn!(%error, "the store cannot delete old records");
             }
         }
         if let Some(reply) = asked.pop() {
@@ -187,7 +187,8 @@ impl Writer {
         }
     }
 
-    /// Writes a group in one transaction; if that fails, each job in its own, so that none suffers for another.
+    /// Writes a group of jobs in one transaction. If that fails, each job is written in its own, so that one bad job does not
+    /// make the others fail.
     fn write(&mut self, group: Vec<Job>) {
         if group.is_empty() {
             return;
@@ -209,7 +210,7 @@ impl Writer {
                     job.answer(Err(error));
                 }
                 Err(group) => {
-                    tracing::debug!(%error, "writing the jobs of a group one by one");
+                    tracing::debug!(%error, "cannot write a group of jobs; retrying each job separately");
                     for job in group {
                         self.write(vec![job]);
                     }
@@ -219,14 +220,14 @@ impl Writer {
     }
 
     fn publish(&self, results: &[Appended], changed: BTreeSet<TraceId>) {
-        // Without a subscriber nothing is made: a new one sees the commit in the list.
+        // Without subscribers no summary is built: a later subscriber finds the commit in the list.
         if self.changes.receiver_count() > 0 {
             for trace_id in changed {
                 match self.summary(trace_id) {
-                    // It fails only where the last receiver has just gone.
+                    // It fails only if the last receiver was just dropped.
                     Ok(Some(summary)) => drop(self.changes.send(Arc::new(summary))),
                     Ok(None) => {}
-                    Err(error) => tracing::error!(%error, %trace_id, "a changed trace is not shown in live lists"),
+                    Err(error) => tracing::error!(%error, %trace_id, "live lists do not show a change of a trace"),
                 }
             }
         }
@@ -237,7 +238,7 @@ impl Writer {
 }
 
 impl Writer {
-    /// What a list shows of a trace: from memory if it has just got spans, else from the file.
+    /// Returns the list entry of a trace: from memory if spans were just added to it, else from the file.
     fn summary(&self, trace_id: TraceId) -> Result<Option<Summary>, StoreError> {
         let State { known, terms, .. } = &self.state;
         match known.fold(trace_id) {
@@ -249,11 +250,11 @@ impl Writer {
 
 type Committed = (Vec<Appended>, BTreeSet<TraceId>);
 
-/// All or nothing: a transaction that is not committed is rolled back when it is dropped.
+/// Writes a group of jobs in one transaction. It is rolled back when it is dropped without a commit.
 fn commit(connection: &mut Connection, state: &mut State, group: &[Job]) -> Result<Committed, StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut changed = BTreeSet::new();
-    // All spans at once: those of a trace are put together, whoever sent them.
+    // All batches are appended together, so that the spans of a trace are stored together.
     let batches: Vec<&[Span]> = group
         .iter()
         .filter_map(|job| match job {
@@ -303,7 +304,7 @@ mod tests {
         (Job::Append { spans, reply }, result)
     }
 
-    /// A text that does not get smaller.
+    /// Returns a text that does not compress.
     fn noise(length: usize) -> String {
         let mut state = 1_u32;
         let mut letter = || {
@@ -313,10 +314,9 @@ mod tests {
         (0..length).map(|_| letter()).collect()
     }
 
-    /// A batch that does not fit on the disk fails alone: those before and after it in its group are stored, and
-    /// nothing of it is.
+    /// If one batch of a group does not fit on the disk, the batches before and after it are stored, and no part of it is.
     #[test]
-    fn one_batch_in_a_group_fails_alone() {
+    fn a_batch_that_fails_does_not_affect_its_group() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("traces.db");
         schema::make_file(dir.path(), &file).unwrap();
@@ -361,7 +361,7 @@ mod tests {
         assert_eq!(read::trace(&writer.connection, large).unwrap(), vec![]);
         assert!(read::fold(&writer.connection, large).unwrap().is_none());
 
-        // When there is room again, it goes on, and the same batch is no duplicate.
+        // When there is space again, the same batch is stored, and is not a duplicate.
         let _: i64 = writer
             .connection
             .pragma_update_and_check(None, "max_page_count", pages + 10_000, |row| row.get(0))

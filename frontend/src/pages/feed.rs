@@ -5,11 +5,11 @@ use leptos::prelude::*;
 
 use crate::crud::{self, Crud};
 
-/// The cruds, or `empty` when there are none.
+/// The cruds, or `empty` if there are none.
 #[component]
 pub(crate) fn FeedList(
     #[prop(into)] activities: Signal<Vec<Activity>>,
-    /// What to show and do when there are none.
+    /// The view shown if there are none.
     #[prop(into)]
     empty: ViewFn,
 ) -> impl IntoView {

@@ -1,4 +1,4 @@
-//! `/`: what everybody writes.
+//! `/`: the cruds of all users.
 
 use cruddur_shared::cruddur::Activity;
 use leptos::prelude::*;
@@ -28,7 +28,7 @@ pub(crate) fn HomePage() -> impl IntoView {
         });
     });
     if use_context::<WantsComposer>().is_some_and(|wanted| wanted.0.try_update_value(std::mem::take) == Some(true)) {
-        // After the heading has had the focus, as on every change of page.
+        // After the heading has received the focus, as on every change of page.
         request_animation_frame(|| {
             request_animation_frame(|| {
                 focus_composer();
@@ -42,7 +42,7 @@ pub(crate) fn HomePage() -> impl IntoView {
         view! {
             <div class="empty">
                 <h2>"Nothing here yet"</h2>
-                <p>"Write the first crud: it appears here, and its whole way to the database in the dock below."</p>
+                <p>"Write the first crud. It appears here, and its request in the dock below."</p>
                 <p>
                     <button type="button" class="button button-accent" on:click=|_| { focus_composer(); }>
                         "Write a crud"

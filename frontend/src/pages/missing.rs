@@ -1,4 +1,4 @@
-//! An address without a page.
+//! The page for an unknown address.
 
 use leptos::prelude::*;
 
@@ -6,10 +6,10 @@ use crate::page::use_page;
 
 #[component]
 pub(crate) fn MissingPage() -> impl IntoView {
-    drop(use_page("/{unknown}", "No such page"));
+    drop(use_page("/{unknown}", "Page not found"));
     view! {
-        <h1 tabindex="-1">"There is no such page"</h1>
-        <p>"The address leads nowhere. People are at " <code>"/@handle"</code> ", traces at " <a href="/traces" rel="external">"/traces"</a> "."</p>
+        <h1 tabindex="-1">"Page not found"</h1>
+        <p>"There is no page at this address. Profiles are at " <code>"/@handle"</code> ", traces at " <a href="/traces" rel="external">"/traces"</a> "."</p>
         <p>
             <a class="button button-accent" href="/">"Go home"</a>
         </p>

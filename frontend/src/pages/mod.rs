@@ -1,4 +1,4 @@
-//! One page in each module.
+//! The pages, one per module.
 
 pub(crate) mod feed;
 pub(crate) mod home;

@@ -1,4 +1,4 @@
-//! `/notifications`: what happened to your cruds.
+//! `/notifications`: likes of your cruds and replies to them.
 
 use cruddur_shared::cruddur::{Notification, NotificationKind};
 use leptos::prelude::*;
@@ -21,7 +21,7 @@ pub(crate) fn NotificationsPage() -> impl IntoView {
         view! {
             <div class="empty">
                 <h2>"Nothing yet"</h2>
-                <p>"Likes of your cruds and replies to them come here."</p>
+                <p>"Likes of your cruds and replies to them appear here."</p>
                 <p>
                     <a class="button button-accent" href="/">"Write something"</a>
                 </p>
@@ -55,7 +55,7 @@ pub(crate) fn NotificationsPage() -> impl IntoView {
 fn One(one: Notification) -> impl IntoView {
     let Notification { kind, handle, display_name, created_at, activity } = one;
     let what = match kind {
-        NotificationKind::Like => " likes your crud",
+        NotificationKind::Like => " liked your crud",
         NotificationKind::Reply => " replied to you",
     };
     view! {

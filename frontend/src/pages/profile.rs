@@ -1,4 +1,4 @@
-//! `/@{handle}`: one person's cruds.
+//! `/@{handle}`: the cruds of one user.
 
 use cruddur_shared::cruddur::Profile;
 use leptos::prelude::*;
@@ -56,7 +56,7 @@ fn OneProfile(handle: String) -> impl IntoView {
             if is_you {
                 view! {
                     <div class="empty">
-                        <h2>"You have not written anything that is still here"</h2>
+                        <h2>"You have no cruds"</h2>
                         <p>
                             <a class="button button-accent" href="/">"Write a crud"</a>
                         </p>
@@ -66,8 +66,8 @@ fn OneProfile(handle: String) -> impl IntoView {
             } else {
                 view! {
                     <div class="empty">
-                        <h2>"No cruds here"</h2>
-                        <p>"Nothing that they wrote is still here."</p>
+                        <h2>"No cruds"</h2>
+                        <p>"This user has not written any cruds, or they have expired."</p>
                         <p>
                             <a class="button" href="/">"See what others write"</a>
                         </p>

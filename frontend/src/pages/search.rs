@@ -1,4 +1,4 @@
-//! `/search?term=`: cruds that hold a word.
+//! `/search?term=`: the cruds that contain a term.
 
 use leptos::prelude::*;
 use leptos_router::hooks::use_location;
@@ -18,7 +18,7 @@ pub(crate) fn SearchPage() -> impl IntoView {
         {move || {
             let term = term.get();
             if term.is_empty() {
-                view! { <Nothing/> }.into_any()
+                view! { <NoTerm/> }.into_any()
             } else {
                 view! { <Results term/> }.into_any()
             }
@@ -26,10 +26,10 @@ pub(crate) fn SearchPage() -> impl IntoView {
     }
 }
 
-/// No word yet.
+/// The page without a search term.
 #[component]
-fn Nothing() -> impl IntoView {
-    // Nothing is fetched, but the page has opened.
+fn NoTerm() -> impl IntoView {
+    // Nothing is loaded, but the page has opened.
     drop(use_page("/search", "Search"));
     request_animation_frame(|| {
         request_animation_frame(|| {
@@ -56,8 +56,8 @@ fn Results(term: String) -> impl IntoView {
     let empty = move || {
         view! {
             <div class="empty">
-                <h2>{format!("Nobody has said “{term}”")}</h2>
-                <p>"Expired cruds are not found. Be the first to say it?"</p>
+                <h2>{format!("No cruds contain “{term}”")}</h2>
+                <p>"Expired cruds are not searched."</p>
                 <p>
                     <a class="button button-accent" href="/">"Write a crud"</a>
                 </p>

@@ -16,7 +16,7 @@ use super::{
     sections,
     table::{align, thousands},
 };
-use crate::{compress, tools, workspace::Workspace};
+use crate::{dist, process, tools, workspace::Workspace};
 
 /// What the tracer is to add to a page in Leptos by its default features: module and glue as wasm-bindgen writes it, brotli 11.
 const TARGET_BYTES: i64 = 14_000;
@@ -44,20 +44,20 @@ struct Page {
 }
 
 impl Page {
-    fn measure(built: &Built, peers: Option<&Peers>) -> Result<Self> {
+    fn measure(workspace: &Workspace, built: &Built, peers: Option<&Peers>) -> Result<Self> {
         let wasm = fs::read(&built.wasm).with_context(|| format!("cannot read {}", built.wasm.display()))?;
         let glue_minified = match peers {
             None => None,
             Some(peers) => {
                 let output = built.glue.with_extension("min.js");
                 peers.minify(&built.glue, &output)?;
-                Some(compressed(&output)?)
+                Some(compressed(workspace, &output)?)
             }
         };
         Ok(Self {
             wasm_raw: i64::try_from(wasm.len())?,
-            wasm: i64::try_from(compress::brotli(&wasm)?.len())?,
-            glue: compressed(&built.glue)?,
+            wasm: compressed(workspace, &built.wasm)?,
+            glue: compressed(workspace, &built.glue)?,
             glue_minified,
             sections: sections::read(&wasm)?,
         })
@@ -94,8 +94,9 @@ struct Pair {
 impl Pair {
     fn build(workspace: &Workspace, app: fn(Tracer) -> App, peers: Option<&Peers>) -> Result<Self> {
         let toolbox = tools::ensure(workspace)?;
+        dist::compile_bundler(workspace)?;
         let folder = folder(workspace)?;
-        let page = |tracer| Page::measure(&apps::build(workspace, &toolbox, app(tracer), &folder)?, peers);
+        let page = |tracer| Page::measure(workspace, &apps::build(workspace, &toolbox, app(tracer), &folder)?, peers);
         Ok(Self {
             name: app(Tracer::Without).name,
             untraced: page(Tracer::Without)?,
@@ -154,7 +155,7 @@ pub(super) fn measure(workspace: &Workspace, peers: &Peers) -> Result<(String, b
     text.push_str(&ours(&pairs));
     writeln!(text, "\n{}.\n", verdict(&pairs[0]))?;
     text.push_str(&parts(&pairs));
-    text.push_str(&others(&pairs[0], peers, &folder(workspace)?)?);
+    text.push_str(&others(workspace, &pairs[0], peers, &folder(workspace)?)?);
     Ok((text, pairs[0].added() <= TARGET_BYTES))
 }
 
@@ -237,13 +238,13 @@ fn largest(all: impl Iterator<Item = (String, i64)>, count: usize) -> Vec<(Strin
 }
 
 /// The other tracers, beside what ours adds to `page`.
-fn others(page: &Pair, peers: &Peers, folder: &Path) -> Result<String> {
+fn others(workspace: &Workspace, page: &Pair, peers: &Peers, folder: &Path) -> Result<String> {
     let ours = page.added_minified().unwrap_or_else(|| page.added());
     let mut rows = Vec::new();
     for peer in &PEERS {
         let bundle = folder.join("peers").join(format!("{}.js", peer.name));
         peers.bundle(peer, &bundle)?;
-        rows.push((peer.title, peers.version(peer), Some(size(&bundle)?), compressed(&bundle)?));
+        rows.push((peer.title, peers.version(peer), Some(size(&bundle)?), compressed(workspace, &bundle)?));
     }
     rows.push(("**throughline-browser**", env!("CARGO_PKG_VERSION"), None, ours));
     let all = page.full.both_minified().zip(page.untraced.both_minified()).map(|(with, without)| with - without);
@@ -266,7 +267,8 @@ fn size(path: &Path) -> Result<i64> {
     Ok(i64::try_from(fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())?)
 }
 
-fn compressed(path: &Path) -> Result<i64> {
-    let raw = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(i64::try_from(compress::brotli(&raw)?.len())?)
+/// The size of a file in bytes with brotli, quality 11.
+fn compressed(workspace: &Workspace, path: &Path) -> Result<i64> {
+    let output = process::output(dist::bundler(workspace).arg("brotli").arg(path))?;
+    output.trim().parse().with_context(|| format!("`{output}` is not a size"))
 }

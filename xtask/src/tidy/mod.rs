@@ -1,5 +1,6 @@
 //! Rules that neither the compiler nor clippy knows: which package may depend on which, which packages stay out of which
-//! graph, re-exports, the name of the demo in the product, where keys are spelled, how long a file may be.
+//! graph, re-exports, the name of the demo in the product, where keys are spelled, how long a file may be, words
+//! to avoid.
 
 mod exports;
 mod fuzz;
@@ -9,6 +10,7 @@ mod peers;
 mod pins;
 mod product;
 mod source;
+mod words;
 
 use std::{fs, path::Path};
 
@@ -31,6 +33,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     problems.extend(pins::check(workspace)?);
     problems.extend(fresh_app::check(workspace)?);
     problems.extend(product::check(&workspace.root)?);
+    problems.extend(words::check(workspace)?);
     let files = sources(&workspace.root)?;
     problems.extend(exports::check(&files));
     for (path, text) in &files {

@@ -1,7 +1,6 @@
-//! The tools that build the page: found, or installed in the versions pinned here.
+//! Build tools: found, or installed in the versions pinned here.
 
 mod find;
-pub(crate) mod pass_through;
 
 use std::{
     env, fs,
@@ -23,7 +22,8 @@ pub(crate) const BINARYEN_VERSION: &str = "132";
 /// The oldest wasm-opt that takes what rustc makes.
 const WASM_OPT_AT_LEAST: u32 = 120;
 
-const WASM_TARGET: &str = "wasm32-unknown-unknown";
+/// The compiler's target for pages.
+pub(crate) const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// A program that cargo installs.
 struct CargoTool {
@@ -38,6 +38,8 @@ const WASM_BINDGEN: CargoTool = CargoTool {
     version: WASM_BINDGEN_VERSION,
     programs: &["wasm-bindgen", "wasm-bindgen-test-runner"],
 };
+
+const GECKODRIVER: CargoTool = CargoTool { package: "geckodriver", version: "0.36.0", programs: &["geckodriver"] };
 
 /// Where the tools are that are not on `PATH`, or stand behind another version there.
 pub(crate) struct Toolbox {
@@ -61,22 +63,33 @@ impl Toolbox {
     }
 }
 
-/// Finds every tool and installs what is missing. What cannot be installed is an error with the command that would do
-/// it, but for wasm-opt, without which the page is only larger.
+/// Finds the tools of the tests and of the development loop, and installs missing ones: the WASM target, Trunk, the command line
+/// of wasm-bindgen, and `wasm-opt`. `cargo xtask run` and `cargo xtask build` need neither Trunk nor the command line.
+///
+/// # Errors
+///
+/// A tool that cannot be installed, with the command that installs it. A missing `wasm-opt` is only reported.
 pub(crate) fn ensure(workspace: &Workspace) -> Result<Toolbox> {
+    check_wasm_bindgen(workspace)?;
+    wasm_target(workspace)?;
+    let mut folders = Vec::new();
+    for tool in [&TRUNK, &WASM_BINDGEN] {
+        folders.extend(cargo_tool(workspace, tool)?);
+    }
+    let wasm_opt = wasm_opt()?;
+    folders.extend(wasm_opt.as_deref().and_then(Path::parent).map(Path::to_owned));
+    Ok(Toolbox { folders })
+}
+
+/// Checks that the lock file has the version of wasm-bindgen whose command line is installed.
+pub(crate) fn check_wasm_bindgen(workspace: &Workspace) -> Result<()> {
     let locked = workspace.locked_version("wasm-bindgen")?;
     ensure!(
         locked == WASM_BINDGEN_VERSION,
         "Cargo.lock has wasm-bindgen {locked}, but xtask/src/tools/mod.rs pins its command line to \
          {WASM_BINDGEN_VERSION}: the two must be equal"
     );
-    wasm_target(workspace)?;
-    let mut folders = Vec::new();
-    for tool in [&TRUNK, &WASM_BINDGEN] {
-        folders.extend(cargo_tool(workspace, tool)?);
-    }
-    folders.extend(wasm_opt(workspace)?);
-    Ok(Toolbox { folders })
+    Ok(())
 }
 
 /// The standard library for the page.
@@ -97,6 +110,17 @@ pub(crate) fn wasm_target(workspace: &Workspace) -> Result<()> {
         })?;
     ensure!(installed()?, "the target {WASM_TARGET} is still missing after `{command}`");
     Ok(())
+}
+
+/// The WebDriver server of Firefox, which is installed if it is missing.
+pub(crate) fn geckodriver(workspace: &Workspace) -> Result<PathBuf> {
+    let folder = cargo_tool(workspace, &GECKODRIVER)?;
+    let name = GECKODRIVER.programs[0];
+    let program = match folder {
+        Some(folder) => process::find_in(folder.as_os_str(), name),
+        None => process::find(name),
+    };
+    program.with_context(|| format!("{name} is not installed"))
 }
 
 /// The folder to put on `PATH` for `tool`, if it takes one.
@@ -164,20 +188,23 @@ fn install(workspace: &Workspace, tool: &CargoTool, root: Option<&Path>) -> Resu
         .with_context(|| format!("{wanted} is missing and could not be installed; it takes: {by_hand}"))
 }
 
-/// The folder to put on `PATH` for wasm-opt, if it takes one. Without a usable one, a stand-in that changes nothing.
-fn wasm_opt(workspace: &Workspace) -> Result<Option<PathBuf>> {
+/// The path of `wasm-opt`, which is installed with npm if it is missing. `None`, with a message, if that fails.
+pub(crate) fn wasm_opt() -> Result<Option<PathBuf>> {
     let path = env::var_os("PATH").unwrap_or_default();
     let usable = |path: &std::ffi::OsStr| {
-        find::version("wasm-opt", path)
-            .and_then(|(folder, version)| (version.parse::<u32>().ok()? >= WASM_OPT_AT_LEAST).then_some(folder))
+        let (folder, version) = find::version("wasm-opt", path)?;
+        if version.parse::<u32>().ok()? < WASM_OPT_AT_LEAST {
+            return None;
+        }
+        process::find_in(folder.as_os_str(), "wasm-opt")
     };
-    if usable(&path).is_some() {
-        return Ok(None);
+    if let Some(program) = usable(&path) {
+        return Ok(Some(program));
     }
     let prefix = cache()?.join(format!("binaryen-{BINARYEN_VERSION}"));
     let bin = prefix.join("node_modules").join(".bin");
-    if let Some(folder) = usable(bin.as_os_str()) {
-        return Ok(Some(folder));
+    if let Some(program) = usable(bin.as_os_str()) {
+        return Ok(Some(program));
     }
     let package = format!("binaryen@{BINARYEN_VERSION}");
     let problem = match process::find("npm") {
@@ -186,24 +213,22 @@ fn wasm_opt(workspace: &Workspace) -> Result<Option<PathBuf>> {
             fs::create_dir_all(&prefix)?;
             let mut npm = Command::new(npm);
             npm.args(["install", "--no-audit", "--no-fund"])
-                // Without a network it would go on trying for more than a minute.
+                // Without a network the default number of retries takes more than a minute.
                 .args(["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--prefix"])
                 .arg(&prefix)
                 .arg(&package);
             println!("installing wasm-opt: {}", process::show(&npm));
             match process::run(&mut npm) {
                 Ok(()) => match usable(bin.as_os_str()) {
-                    Some(folder) => return Ok(Some(folder)),
+                    Some(program) => return Ok(Some(program)),
                     None => anyhow!("{package} was installed, but its wasm-opt does not run"),
                 },
                 Err(error) => error,
             }
         }
     };
-    println!(
-        "going on without wasm-opt, so the page gets larger ({problem:#}); it takes: npm install --global {package}"
-    );
-    pass_through::install(&workspace.state().join("no-wasm-opt")).map(Some)
+    println!("pages are larger without wasm-opt ({problem:#}); to install it: npm install --global {package}");
+    Ok(None)
 }
 
 /// Where `cargo install` may put programs.

@@ -1,4 +1,4 @@
-//! Cruddur, started for a test, and what its users do.
+//! Starts Cruddur for a test, and sends the requests of its users.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use reqwest::header;
 
 pub(crate) use throughline_testkit::bench::*;
 
-/// The program under test.
+/// Returns the path of the program under test.
 pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_cruddur"))
 }
 
 /// Starts the program under test.
 pub(crate) trait Start: Sized {
-    /// Starts it with nothing set but the ports and the data directory.
+    /// Starts it with only the ports and the data directory set.
     fn start() -> Self {
         Self::start_with(&[], &[])
     }
@@ -29,9 +29,9 @@ impl Start for Bench {
     }
 }
 
-/// What users of Cruddur do.
+/// The actions of Cruddur's users.
 pub(crate) trait Cruddur {
-    /// Chooses a user; the cookie that remembers the choice.
+    /// Chooses a user; returns the cookie.
     async fn sign_in(&self, handle: &str) -> String;
 
     /// Writes a crud.

@@ -1,4 +1,4 @@
-//! Spans that the application asks for: a user action, and any other.
+//! Spans created by the application: user actions and others.
 
 use std::{
     pin::Pin,
@@ -7,29 +7,29 @@ use std::{
 
 use throughline_context::keys;
 
-use super::{Tracer, active::What, with};
+use super::{Tracer, active::ActiveKind, with};
 use crate::{
     context::{self, Context},
     record::{Kind, Span, SpanContext},
 };
 
-/// Ends an open span when it is dropped.
-pub(crate) struct Ends(u32);
+/// A guard that ends an open span when it is dropped.
+pub(crate) struct SpanGuard(u32);
 
-impl Drop for Ends {
+impl Drop for SpanGuard {
     fn drop(&mut self) {
         with(|tracer| tracer.end_span(self.0));
     }
 }
 
 impl Tracer {
-    /// Opens a span: the context in it, and what ends it.
-    fn open(&mut self, span: Span, scope: u32) -> (Context, Ends) {
+    /// Opens a span and returns its context and the guard that ends it.
+    fn open(&mut self, span: Span, scope: u32) -> (Context, SpanGuard) {
         let context = Context { span: Some(span.context), scope: 0 };
-        (context, Ends(self.follow(What::Span, span, scope)))
+        (context, SpanGuard(self.follow(ActiveKind::Span, span, scope)))
     }
 
-    /// The span of a user action.
+    /// Creates the span of a user action.
     pub(super) fn action_span(&mut self, parent: Option<SpanContext>, kind: &str, name: &str) -> Span {
         let mut span = self.start(parent, two_words(kind, name), Kind::Internal);
         span.attributes.text(keys::ACTION_KIND, kind);
@@ -46,9 +46,9 @@ pub(super) fn two_words(first: &str, second: &str) -> String {
     text
 }
 
-/// Begins a span of `tracing`, within another of them or within what is current.
+/// Begins the span of a `tracing` span, in the context `outer` or else the current one.
 #[cfg(feature = "tracing")]
-pub(crate) fn begin(outer: Option<Context>, name: &'static str) -> Option<(Context, Ends)> {
+pub(crate) fn begin(outer: Option<Context>, name: &'static str) -> Option<(Context, SpanGuard)> {
     with(|tracer| {
         let parent = outer.unwrap_or_else(|| tracer.current());
         let span = tracer.start(parent.span, name.to_owned(), Kind::Internal);
@@ -56,37 +56,37 @@ pub(crate) fn begin(outer: Option<Context>, name: &'static str) -> Option<(Conte
     })
 }
 
-/// Does something to an open span.
+/// Calls `f` with an open span.
 #[cfg(feature = "tracing")]
-pub(crate) fn with_open(ends: &Ends, f: impl FnOnce(&mut Span)) {
+pub(crate) fn with_open(guard: &SpanGuard, f: impl FnOnce(&mut Span)) {
     with(|tracer| {
-        if let Some(open) = tracer.find(ends.0) {
+        if let Some(open) = tracer.find(guard.0) {
             f(&mut open.span);
         }
     });
 }
 
 pin_project_lite::pin_project! {
-    /// A future that is a span: see [`action`] and [`span`].
+    /// A future with a span, which ends with it. Created by [`action`] and [`span`].
     #[must_use = "futures do nothing unless polled"]
     pub struct InSpan<F> {
-        open: Option<(Context, Ends)>,
+        open: Option<(Context, SpanGuard)>,
         #[pin]
         future: F,
     }
 }
 
-/// `future` as the consequence of a user action.
+/// Wraps `future` in the span of a user action.
 ///
-/// The span begins now, is named `{kind} {name}`, is the parent of every request that `future` makes, and ends with it, or
-/// when it is dropped. `kind` is `click`, `submit` or `key`; `name` is the stable name of what was acted upon, never a text
-/// that somebody typed. It takes the place of the span that is made for a click by itself.
+/// The span is named `{kind} {name}`. It begins now, is the parent of every request that `future` makes, and ends when
+/// `future` is ready or dropped. `kind` is `click`, `submit` or `key`; `name` is the stable name of the element, never
+/// text that a user typed. The span replaces the one that is created automatically for a click.
 pub fn action<F: Future>(kind: &str, name: &str, future: F) -> InSpan<F> {
     let open = with(|tracer| {
         let parent = match context::attached() {
             Some(attached) => attached,
-            // What is made by itself gives way: unless something has followed from it already, it is not told of.
-            None => match tracer.ambient_of(What::Action) {
+            // Replaces the automatic span, unless that one has a child already: without one it is not recorded.
+            None => match tracer.ambient_of(ActiveKind::Action) {
                 Some(scope) if scope.kept => tracer.ambient_context(),
                 _ => Context::default(),
             },
@@ -97,8 +97,10 @@ pub fn action<F: Future>(kind: &str, name: &str, future: F) -> InSpan<F> {
     InSpan { open, future }
 }
 
-/// `future` as a span of this name, a child of the [current](crate::current) context, and the parent of every request that
-/// `future` makes. It begins now, and ends with the future or when that is dropped.
+/// Wraps `future` in a span named `name`.
+///
+/// The span is a child of the [current](crate::current) context and the parent of every request that `future` makes. It
+/// begins now, and ends when `future` is ready or dropped.
 pub fn span<F: Future>(name: &str, future: F) -> InSpan<F> {
     let open = with(|tracer| {
         let parent = tracer.current();

@@ -1,4 +1,5 @@
-//! Clicks, submits and keys on buttons, as the roots of what follows from them. Where nothing follows, nothing is told.
+//! Clicks, submits and keys on buttons, as root spans of the requests they cause. An action without children is not
+//! recorded.
 
 use throughline_context::keys;
 use wasm_bindgen::JsValue;
@@ -6,20 +7,20 @@ use wasm_bindgen::JsValue;
 use super::{
     Tracer,
     action::two_words,
-    active::What,
+    active::ActiveKind,
     js::{self, Name, Tag},
 };
 use crate::context;
 
-/// What can be acted upon.
+/// The selector of elements whose use is an action.
 const ACTIONABLE: &str = "button,a,summary,form,input,select,[role],[data-action]";
-/// A longer label is no label, bytes.
+/// The maximum length of a label that is used as a name, bytes.
 const LABEL_LIMIT_BYTES: usize = 40;
 
 impl Tracer {
-    /// Somebody acts.
-    pub(super) fn acted(&mut self, event: &JsValue) {
-        // A program that clicks is no person.
+    /// Handles a click or submit.
+    pub(super) fn on_action(&mut self, event: &JsValue) {
+        // A click made by a program is not a user action.
         if !js::is(event, Name::IsTrusted) || context::attached().is_some() {
             return;
         }
@@ -28,9 +29,9 @@ impl Tracer {
             return;
         }
         let is_submit = js::get(event, Name::Type) == "submit";
-        if is_submit && let Some(scope) = self.ambient_of(What::Action) {
-            // A form is submitted by a click on its button, which says better what it is.
-            // default: an action without a name gives the submit none
+        if is_submit && let Some(scope) = self.ambient_of(ActiveKind::Action) {
+            // A form is submitted by a click on its button, which has the better name.
+            // default: the action has no name, so the submit has none
             let name = scope.span.attributes.get_text(keys::ACTION_NAME).unwrap_or_default();
             scope.span.name = two_words("submit", &name);
             scope.span.attributes.set(keys::ACTION_KIND, "submit");
@@ -38,16 +39,16 @@ impl Tracer {
         }
         let kind = match () {
             () if is_submit => "submit",
-            // A click without a pointer is made by a key.
+            // A click without a pointer comes from the keyboard.
             () if js::number(event, Name::Detail) > 0.0 => "click",
             () => "key",
         };
         let span = self.action_span(None, kind, &self.stable_name(&element));
-        let number = self.begin_scope(What::Action, span, 0);
-        js::after(0.0, Tag::ActedOver, number);
+        let number = self.begin_scope(ActiveKind::Action, span, 0);
+        js::after(0.0, Tag::ActionOver, number);
     }
 
-    /// The task of an action is over: what was the parent before is it again.
+    /// Handles the end of an action's task: the previous parent is restored.
     pub(super) fn action_over(&mut self, number: u32) {
         if self.ambient == number {
             self.ambient = self.find(number).map_or(0, |scope| scope.before);
@@ -55,9 +56,9 @@ impl Tracer {
         self.release(number);
     }
 
-    /// A name that is the same tomorrow and for everybody, and that nobody typed: what the application says, else the label that
-    /// it gave for those who cannot see, else the id, the name, the words on a button, the template of where a link leads, or
-    /// what it is.
+    /// Returns a name that is the same for all users and contains no text typed by them: `data-action`, else
+    /// `aria-label`, else the id, the name, the text of a button, the route template of a link's target, or the kind of
+    /// element.
     fn stable_name(&self, element: &JsValue) -> String {
         for attribute in ["data-action", "aria-label", "id", "name"] {
             let value = js::call(element, Name::GetAttribute, &[&attribute.into()]);
@@ -65,9 +66,9 @@ impl Tracer {
                 return value;
             }
         }
-        // default: what is no element has no kind
+        // default: a target that is not an element has no kind
         let kind = js::text(element, Name::LocalName).unwrap_or_default();
-        // Words in a link or a summary may be somebody's; those on a button are the application's.
+        // The text of a link or a summary may come from a user; that of a button comes from the application.
         if kind == "button"
             && let Some(label) = js::text(element, Name::TextContent)
             && label.len() <= LABEL_LIMIT_BYTES
@@ -75,7 +76,7 @@ impl Tracer {
         {
             return label.trim_ascii().to_owned();
         }
-        // Only a link of this site leads where a template of the application's is.
+        // The application has templates only for links within its own site.
         let template = self
             .config
             .route

@@ -1,5 +1,5 @@
-//! Whatever has begun and has not ended: requests, spans of the application, and the spans that wait for what follows from
-//! them, which are the load of the page, a change of route, and a user action.
+//! Spans that have begun and not ended: requests, spans of the application, and scopes. A scope is a span that ends
+//! after its children: the page load, a route change, or a user action.
 
 use wasm_bindgen::JsValue;
 
@@ -14,68 +14,69 @@ use crate::{
     record::{Kind, Span, SpanContext},
 };
 
-/// At most so much is followed at once; what begins beyond is left alone, and counted as lost.
+/// The maximum number of active spans; spans begun above the limit are not traced and are counted as dropped.
 const MAX_ACTIVE: usize = 4_096;
 
-/// A timer that has not called back for so long after its time never will: another is set. Milliseconds.
+/// The delay after which a timer that has not fired is considered lost and set again, milliseconds.
 pub(super) const TIMER_MS: f64 = 1_000.0;
 
-/// What it is.
+/// The kind of an active span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum ActiveKind {
     Request,
     /// A span that the application ends.
     Span,
-    /// It waits for the `load` event too.
+    /// A scope that also waits for the `load` event.
     PageLoad,
     Route,
-    /// It is told of only if something follows.
+    /// A scope that is recorded only if it has children.
     Action,
 }
 
-/// Something that has begun. One type for all: each further one would bring its own copy of every list's code.
+/// A span that has begun. All kinds have one type, because a further type would add an instance of the list code to the
+/// WASM.
 pub(super) struct Active {
     pub(super) number: u32,
-    pub(super) what: What,
+    pub(super) kind: ActiveKind,
     pub(super) span: Span,
     pub(super) anchor_ms: f64,
-    /// The number of what has to outlast it; 0 is nothing.
+    /// The number of the scope that must not end before this span; 0 is none.
     pub(super) scope: u32,
 
-    // Of what waits for others:
-    /// What was the parent before, and will be again.
+    // Fields of scopes:
+    /// The ambient scope before this one, which is restored when it ends.
     pub(super) before: u32,
     pending: u32,
     released: bool,
     pub(super) kept: bool,
-    /// Whether the application has said which route it is.
+    /// Whether the application has named the route.
     pub(super) is_named: bool,
-    is_overtaken: bool,
-    /// Whether the address has changed to it.
+    is_superseded: bool,
+    /// Whether the page's URL has changed to this route.
     #[cfg(feature = "navigation")]
-    pub(super) is_there: bool,
+    pub(super) url_changed: bool,
     last_ms: f64,
 
-    // Of requests; 0 is not yet, or never:
-    /// Absolute, as the performance timeline spells it.
+    // Fields of requests; a time of 0 is absent:
+    /// The absolute URL, as in the performance timeline.
     pub(super) url: String,
     pub(super) start_ms: f64,
-    /// When the program heard of the response's head.
+    /// When the program received the response's head.
     pub(super) head_ms: f64,
-    /// When the program was through with it, or it failed.
+    /// When the program had read the response, or the request failed.
     pub(super) ended_ms: f64,
-    /// Whether the program says when it is through; otherwise the body's last byte is the end.
+    /// Whether the program reports when it has read the body; otherwise the request ends with the body's last byte.
     pub(super) by_program: bool,
     /// The abort signal, if there is one.
     pub(super) signal: JsValue,
-    /// The response's `Server-Timing`, where the timeline may hide it.
+    /// The response's `Server-Timing`, if the timeline may hide it.
     pub(super) server_timing: Option<String>,
     pub(super) entry: Option<Entry>,
 }
 
 impl Tracer {
-    /// Follows a span that has begun; its number, or 0 if there is too much already.
-    pub(super) fn follow(&mut self, what: What, span: Span, scope: u32) -> u32 {
+    /// Adds a span that has begun and returns its number, or 0 if there are too many.
+    pub(super) fn follow(&mut self, kind: ActiveKind, span: Span, scope: u32) -> u32 {
         if self.active.len() >= MAX_ACTIVE {
             self.delivery.count_dropped(1);
             return 0;
@@ -88,18 +89,18 @@ impl Tracer {
         let now_ms = self.timeline.page_ms();
         self.active.push(Active {
             number,
-            what,
+            kind,
             span,
             anchor_ms: self.timeline.anchor_ms(),
             scope,
             before: 0,
             pending: 0,
             released: false,
-            kept: what != What::Action,
+            kept: kind != ActiveKind::Action,
             is_named: false,
-            is_overtaken: false,
+            is_superseded: false,
             #[cfg(feature = "navigation")]
-            is_there: false,
+            url_changed: false,
             last_ms: now_ms,
             url: String::new(),
             start_ms: now_ms,
@@ -113,7 +114,7 @@ impl Tracer {
         number
     }
 
-    /// A number that nothing has.
+    /// Returns a new number.
     pub(super) const fn number(&mut self) -> u32 {
         self.last_number = self.last_number.wrapping_add(1);
         if self.last_number == 0 {
@@ -126,24 +127,24 @@ impl Tracer {
         self.active.iter_mut().find(|active| active.number == number)
     }
 
-    /// Takes something out of the list.
+    /// Removes a span from the list.
     pub(super) fn take(&mut self, number: u32) -> Option<Active> {
         let index = self.active.iter().position(|active| active.number == number)?;
         Some(self.active.swap_remove(index))
     }
 
-    /// Something that a scope has to outlast has ended.
-    pub(super) fn left(&mut self, scope: u32) {
+    /// Handles the end of a child of a scope.
+    pub(super) fn child_ended(&mut self, scope: u32) {
         let now_ms = self.timeline.page_ms();
         if let Some(scope) = self.find(scope) {
             scope.pending = scope.pending.saturating_sub(1);
             scope.last_ms = now_ms;
-            // What follows from the response in this task may send the next request.
+            // Code that handles the response in this task may send the next request.
             self.settle_soon();
         }
     }
 
-    /// Something happened that is worth telling of what it happened in.
+    /// Marks a scope as to be recorded, because it has a child or an event.
     pub(super) fn keep(&mut self, scope: u32) {
         if let Some(scope) = self.find(scope) {
             scope.kept = true;
@@ -157,29 +158,29 @@ impl Tracer {
         }
     }
 
-    /// What is the parent of what is begun without a context, if it is of this kind.
-    pub(super) fn ambient_of(&mut self, what: What) -> Option<&mut Active> {
-        self.find(self.ambient).filter(|active| active.what == what)
+    /// Returns the ambient scope, if it is of this kind.
+    pub(super) fn ambient_of(&mut self, kind: ActiveKind) -> Option<&mut Active> {
+        self.find(self.ambient).filter(|active| active.kind == kind)
     }
 
-    /// Whether the page has not settled since it was asked for.
+    /// Returns whether the page load has not ended.
     pub(super) fn is_loading(&self) -> bool {
-        self.active.iter().any(|active| active.what == What::PageLoad)
+        self.active.iter().any(|active| active.kind == ActiveKind::PageLoad)
     }
 
-    /// Makes a span the parent of what is begun from now on. An earlier load or route change ends; an action is passing, and
-    /// gives the place back.
-    pub(super) fn begin_scope(&mut self, what: What, mut span: Span, scope: u32) -> u32 {
-        // An action gives the place back to what was there before all actions.
-        let mut before = match self.ambient_of(What::Action) {
+    /// Makes a span the ambient scope, the parent of spans begun from now on without a context. An earlier page load or
+    /// route change ends. An action is temporary and restores the scope before it.
+    pub(super) fn begin_scope(&mut self, kind: ActiveKind, mut span: Span, scope: u32) -> u32 {
+        // An action restores the scope before all actions.
+        let mut before = match self.ambient_of(ActiveKind::Action) {
             Some(earlier) => earlier.before,
             None => self.ambient,
         };
-        if what != What::Action {
-            for earlier in [What::PageLoad, What::Route] {
-                while let Some(one) = self.active.iter_mut().find(|one| one.what == earlier) {
-                    // The address may be the next one's already.
-                    one.is_overtaken = true;
+        if kind != ActiveKind::Action {
+            for earlier in [ActiveKind::PageLoad, ActiveKind::Route] {
+                while let Some(one) = self.active.iter_mut().find(|one| one.kind == earlier) {
+                    // The URL may already be that of the next route.
+                    one.is_superseded = true;
                     let number = one.number;
                     self.end_scope(number);
                 }
@@ -187,7 +188,7 @@ impl Tracer {
             before = 0;
             span.attributes.text("url.path", &self.path());
         }
-        let number = self.follow(what, span, scope);
+        let number = self.follow(kind, span, scope);
         if let Some(scope) = self.find(number) {
             scope.before = before;
             self.ambient = number;
@@ -195,7 +196,7 @@ impl Tracer {
         number
     }
 
-    /// Lets a span end once what belongs to it has, from the next task on: what this task sets off still belongs to it.
+    /// Lets a scope end once its children have, from the next task on: spans begun in this task are still children.
     pub(super) fn release(&mut self, number: u32) {
         if let Some(scope) = self.find(number) {
             scope.released = true;
@@ -203,7 +204,7 @@ impl Tracer {
         self.settle_soon();
     }
 
-    /// Looks in the next task at which scopes have come to their end.
+    /// Sets a timer that ends settled scopes in the next task.
     pub(super) fn settle_soon(&mut self) {
         let now_ms = self.timeline.page_ms();
         if self.settles_ms <= now_ms && js::after(0.0, Tag::Settle, 0) {
@@ -211,20 +212,21 @@ impl Tracer {
         }
     }
 
+    /// Ends the scopes that have settled.
     pub(super) fn settle(&mut self) {
         self.settles_ms = 0.0;
         let loaded = js::get(&self.document, Name::ReadyState) == "complete";
         while let Some(number) = self
             .active
             .iter()
-            .find(|one| one.released && one.pending == 0 && (loaded || one.what != What::PageLoad))
+            .find(|one| one.released && one.pending == 0 && (loaded || one.kind != ActiveKind::PageLoad))
             .map(|one| one.number)
         {
             self.end_scope(number);
         }
     }
 
-    /// Ends what others waited in, at the last thing that happened in it.
+    /// Ends a scope at the time of the last activity in it.
     pub(super) fn end_scope(&mut self, number: u32) {
         let Some(mut scope) = self.take(number) else { return };
         if self.ambient == number {
@@ -232,17 +234,17 @@ impl Tracer {
         }
         if scope.kept {
             let mut last_ms = scope.last_ms;
-            if scope.what == What::PageLoad {
+            if scope.kind == ActiveKind::PageLoad {
                 last_ms = self.page_loaded(&mut scope, last_ms);
             }
-            // A router changes the address after it has built the page: now it is the right one.
-            if scope.what != What::Action && !scope.is_overtaken {
+            // A router changes the URL after it has built the page: now it is the right one.
+            if scope.kind != ActiveKind::Action && !scope.is_superseded {
                 scope.span.attributes.set("url.path", self.path());
             }
             scope.span.end_ns = unix_ns(scope.anchor_ms, last_ms);
             self.record(&mut scope.span);
         }
-        self.left(scope.scope);
+        self.child_ended(scope.scope);
     }
 
     /// Ends a span of the application, now.
@@ -250,10 +252,10 @@ impl Tracer {
         let Some(mut open) = self.take(number) else { return };
         open.span.end_ns = unix_ns(open.anchor_ms, self.timeline.page_ms());
         self.record(&mut open.span);
-        self.left(open.scope);
+        self.child_ended(open.scope);
     }
 
-    /// Begins a span of this page that starts at a moment of the performance timeline.
+    /// Creates a span that starts at a time of the performance timeline.
     pub(super) fn begin_at(
         &self,
         context: SpanContext,

@@ -1,4 +1,4 @@
-//! The load of the document, joined with the server in the order in which things happen: the page is the root.
+//! The span of the page load, in one trace with the server's span for the document. The page load is the root.
 
 use throughline_context::{SpanId, TraceFlags, TraceParent, ingest_token};
 use throughline_timing::server_timing::TRACE_METRICS;
@@ -6,7 +6,7 @@ use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    active::{Active, What},
+    active::{Active, ActiveKind},
     js::{self, Name, Tag},
     observer::Entry,
     platform,
@@ -18,28 +18,28 @@ use crate::{
     session::{number, part},
 };
 
-/// An application that does not say when it is ready is taken to be so after this, milliseconds.
+/// The time after which an application that did not call `app_ready` is considered ready, milliseconds.
 const READY_MS: f64 = 5_000.0;
-/// How a page came to be shown.
+/// The attribute for the type of the navigation.
 const NAVIGATION_TYPE: &str = "browser.navigation.type";
 
 fn timeline(performance: &JsValue, kind: &str) -> js::Items {
     js::items(js::call(performance, Name::GetEntriesByType, &[&kind.into()]))
 }
 
-/// How the document itself was fetched; without any times where the browser does not say.
+/// Returns the entry of the document itself; empty if the browser does not report one.
 pub(super) fn navigation_entry(performance: &JsValue) -> Entry {
     let mut entry = Entry::read(&timeline(performance, "navigation").next().unwrap_or_else(js::empty));
     if entry.is_from_cache {
-        // What the server said, it said to an earlier page.
+        // The server's times are those of an earlier page.
         entry.server = None;
     }
     entry
 }
 
-/// The ingest token that came with the page: `v1.<expiry>.<session>.<mac>`.
+/// Returns the ingest token that came with the page: `v1.<expiry>.<session>.<mac>`.
 pub(super) fn page_ingest_token(entry: &Entry) -> Option<IngestToken> {
-    // One from a cache was somebody's once.
+    // A cached token belongs to an earlier page.
     let text = if entry.is_from_cache { None } else { entry.metric(ingest_token::METRIC) }?;
     let part = |index| part(&text, b'.', index);
     if part(0)? != "v1" {
@@ -52,14 +52,14 @@ pub(super) fn page_ingest_token(entry: &Entry) -> Option<IngestToken> {
 impl Tracer {
     /// Begins the span of the page load at the page's time origin.
     ///
-    /// The server made up the id of the span that asked for the document, and says so on `Server-Timing`: `documentFetch` takes
-    /// that id, so that the server's span is its child. `documentLoad` is the root above it.
+    /// The server generates the id of the span that requested the document and returns it in `Server-Timing`.
+    /// `documentFetch` has that id, so the server's span is its child. `documentLoad` is the root and its parent.
     pub(super) fn start_page(&mut self, entry: Entry) {
         if !self.config.page_load || self.ignores_page() {
             return;
         }
         if js::is(&self.document, Name::Prerendering) {
-            // Nobody sees it yet, and perhaps nobody ever will.
+            // A prerendered page is not visible yet, and may never be.
             js::listen(&self.document, "prerenderingchange", Tag::Activated);
             return;
         }
@@ -69,43 +69,44 @@ impl Tracer {
             flags: TraceFlags::RANDOM.with_sampled(self.sampled),
         };
         let mut fetch_id = self.ids.span_id();
-        let asked = entry.server.as_ref().and_then(|server| server.client_span.as_ref()?.parse::<SpanId>().ok());
-        let said = TRACE_METRICS.iter().find_map(|metric| TraceParent::parse(entry.metric(metric)?.as_bytes()).ok());
-        if let (Some(id), Some(server)) = (asked, said) {
-            // Whether it is recorded was decided where it began: at the server.
+        let fetch_span = entry.server.as_ref().and_then(|server| server.client_span.as_ref()?.parse::<SpanId>().ok());
+        let server_trace =
+            TRACE_METRICS.iter().find_map(|metric| TraceParent::parse(entry.metric(metric)?.as_bytes()).ok());
+        if let (Some(id), Some(server)) = (fetch_span, server_trace) {
+            // The trace began at the server, which made the sampling decision.
             root = SpanContext { trace_id: server.trace_id, flags: server.flags, ..root };
             fetch_id = id;
         }
-        // A page that was loaded before anybody looked at it begins when somebody does.
+        // A prerendered page begins when it is activated.
         let shown_ms = entry.number(Name::ActivationStart);
         let mut load = self.begin_at(root, None, "documentLoad".to_owned(), Kind::Internal, shown_ms);
-        platform::note(&mut load.attributes, NAVIGATION_TYPE, &entry.timing, Name::Type);
+        platform::copy_text(&mut load.attributes, NAVIGATION_TYPE, &entry.timing, Name::Type);
         platform::describe_network(&mut load.attributes);
         self.page = Some(root);
-        self.begin_scope(What::PageLoad, load, 0);
+        self.begin_scope(ActiveKind::PageLoad, load, 0);
         js::after(READY_MS, Tag::Ready, 0);
         let context = SpanContext { span_id: fetch_id, ..root };
         let fetch = self.begin_at(context, self.page, "documentFetch".to_owned(), Kind::Client, entry.start_ms());
         if shown_ms <= 0.0 {
-            self.finish_seen(fetch, entry, true);
+            self.finish_entry(fetch, entry, true);
         }
     }
 
-    /// The application is mounted, or has had time enough.
+    /// Handles that the application is mounted, or that [`READY_MS`] have passed.
     pub(super) fn page_ready(&mut self) {
-        if let Some(page) = self.active.iter().find(|one| one.what == What::PageLoad) {
+        if let Some(page) = self.active.iter().find(|one| one.kind == ActiveKind::PageLoad) {
             self.release(page.number);
         }
     }
 
-    /// A page that was loaded beforehand is shown.
+    /// Handles the activation of a prerendered page.
     pub(super) fn activated(&mut self) {
         let entry = navigation_entry(&self.performance);
         self.start_page(entry);
         self.page_ready();
     }
 
-    /// A page is shown: from the back/forward cache, if it was there before.
+    /// Handles `pageshow`: begins a new page load if the page comes from the back/forward cache.
     pub(super) fn shown(&mut self, event: &JsValue) {
         if !js::is(event, Name::Persisted) {
             return;
@@ -120,11 +121,11 @@ impl Tracer {
         let mut span = self.start(None, "documentLoad".to_owned(), Kind::Internal);
         span.attributes.text(NAVIGATION_TYPE, "back_forward_cache");
         self.page = Some(span.context);
-        let number = self.begin_scope(What::PageLoad, span, 0);
+        let number = self.begin_scope(ActiveKind::PageLoad, span, 0);
         self.release(number);
     }
 
-    /// The page is loaded: tells what happened meanwhile, and when the last of it did.
+    /// Adds milestones and resources to the span of the page load, and returns when the last activity was.
     pub(super) fn page_loaded(&mut self, load: &mut Active, last_ms: f64) -> f64 {
         let entry = navigation_entry(&self.performance);
         let mut last_ms = last_ms;
@@ -135,27 +136,27 @@ impl Tracer {
             ("loadEventEnd", Name::LoadEventEnd),
         ] {
             let page_ms = entry.number(name);
-            // A page that is shown again was loaded in another life.
+            // A page from the back/forward cache was loaded before this span began.
             if page_ms > 0.0 && unix_ns(load.anchor_ms, page_ms) >= load.span.start_ns {
                 last_ms = last_ms.max(page_ms);
                 load.span.event(unix_ns(load.anchor_ms, page_ms), milestone);
             }
         }
         #[cfg(feature = "resources")]
-        self.tell_resources(load, last_ms);
+        self.record_resources(load, last_ms);
         last_ms
     }
 
     #[cfg(feature = "resources")]
-    /// Tells of the resources that were loaded until `until_ms`, as children of the page load: of those that took long enough,
-    /// the first so many.
-    fn tell_resources(&mut self, load: &Active, until_ms: f64) {
+    /// Records the resources that were loaded until `until_ms` as children of the page load, within the configured
+    /// limits.
+    fn record_resources(&mut self, load: &Active, until_ms: f64) {
         let mut left = self.config.resources;
         let page = load.span.context;
         for timing in timeline(&self.performance, "resource") {
             let kind = js::word(&timing, Name::InitiatorType);
             let start_ms = js::number(&timing, Name::StartTime);
-            // Requests of the program have spans of their own.
+            // Requests of the program have their own spans.
             if left == 0
                 || matches!(kind.as_str(), "fetch" | "xmlhttprequest" | "beacon")
                 || js::number(&timing, Name::Duration) < self.config.resource_threshold_ms
@@ -168,7 +169,7 @@ impl Tracer {
             let context = SpanContext { span_id: self.ids.span_id(), ..page };
             let mut one = self.begin_at(context, Some(page), "resourceFetch".to_owned(), Kind::Client, start_ms);
             one.attributes.text("browser.resource.initiator_type", &kind);
-            self.finish_seen(one, Entry::read(&timing), false);
+            self.finish_entry(one, Entry::read(&timing), false);
         }
     }
 }

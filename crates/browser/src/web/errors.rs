@@ -1,4 +1,4 @@
-//! Whatever goes wrong in the page, as `exception` events in the span in which it did.
+//! Errors of the page, as `exception` events in the span in which they occurred.
 
 use std::panic::{self, PanicHookInfo};
 
@@ -14,13 +14,13 @@ use super::{
 };
 use crate::{attributes::Attributes, record::Severity, repeat::hash, session::decimal};
 
-/// The head of a stack tells where; its foot is the same for all. Bytes.
-const PLACE_BYTES: usize = 200;
+/// The length of the part of a stack trace that identifies an error, bytes: the rest is the same for many errors.
+const STACK_HEAD_BYTES: usize = 200;
 
-/// So many frames of a panic are told.
+/// The maximum number of stack frames of a panic.
 const PANIC_FRAMES: u32 = 40;
 
-/// Hears of panics, before whoever did so far.
+/// Installs a panic hook that calls the previous one afterwards.
 pub(super) fn hook() {
     let before = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
@@ -29,7 +29,7 @@ pub(super) fn hook() {
     }));
 }
 
-/// Rust code panicked: after this nothing of it may run any more, so it is sent at once.
+/// Records a panic and sends it at once, because the WASM may not run after it.
 fn panicked(info: &PanicHookInfo<'_>) {
     let mut place = String::new();
     if let Some(location) = info.location() {
@@ -40,7 +40,7 @@ fn panicked(info: &PanicHookInfo<'_>) {
         }
         place.push('\n');
     }
-    // The nearest frames are those of the panic itself; the browser would keep no others.
+    // By default the browser keeps only the first frames, which are those of the panic handler.
     js::set_named(&js::get(&js::window(), Name::ErrorClass), "stackTraceLimit", &PANIC_FRAMES.into());
     place.push_str(&js::word(&js::new(Name::ErrorClass, &[]), Name::Stack));
     let message = info.payload_as_str().unwrap_or("a panic without a message");
@@ -52,29 +52,29 @@ fn panicked(info: &PanicHookInfo<'_>) {
 }
 
 impl Tracer {
-    /// Something went wrong. What happens again and again is told a few times.
+    /// Queues an `exception` event. A repeated error is reported only at each doubling.
     fn exception(&mut self, source: &str, kind: &str, message: &str, stack: Option<&str>, severity: Severity) {
         let stack_bytes = stack.map_or(&[][..], str::as_bytes);
-        let place = stack_bytes.get(..PLACE_BYTES).unwrap_or(stack_bytes);
+        let place = stack_bytes.get(..STACK_HEAD_BYTES).unwrap_or(stack_bytes);
         let hash = hash(&[source.as_bytes(), kind.as_bytes(), message.as_bytes(), place]);
-        let Some(count) = self.repeats.tell(hash) else { return };
+        let Some(count) = self.repeats.count(hash) else { return };
         let mut attributes = Attributes::default();
         attributes.text("exception.type", kind);
         attributes.text("exception.message", message);
-        attributes.maybe("exception.stacktrace", stack);
+        attributes.text_opt("exception.stacktrace", stack);
         attributes.text(keys::ERROR_SOURCE, source);
         if count > 1 {
             attributes.int(keys::ERROR_COUNT, i64::from(count));
         }
         attributes.text("url.path", &self.path());
-        self.tell_now("exception", severity, attributes);
+        self.emit_now("exception", severity, attributes);
     }
 
-    /// An uncaught error, or a resource that cannot be loaded: the same kind of event.
+    /// Handles `error` events: uncaught errors, and resources that failed to load.
     pub(super) fn error_event(&mut self, event: &JsValue) {
         let target = js::get(event, Name::Target);
         if let Some(element) = js::text(&target, Name::LocalName) {
-            // default: an element without an address is told without one
+            // default: an element without a URL is reported without one
             let url = js::text(&target, Name::Src).or_else(|| js::text(&target, Name::Href)).unwrap_or_default();
             let message = self.redacted(&url);
             self.exception("resource", &two_words("resource", &element), &message, None, Severity::Error);
@@ -83,7 +83,7 @@ impl Tracer {
         }
     }
 
-    /// A promise was rejected, and nobody cared.
+    /// Handles an unhandled rejection of a promise.
     pub(super) fn rejection(&mut self, event: &JsValue) {
         self.thrown("unhandledrejection", &js::get(event, Name::Reason), None);
     }
@@ -91,7 +91,7 @@ impl Tracer {
     fn thrown(&mut self, source: &str, error: &JsValue, message: Option<String>) {
         let kind = platform::error_name(error);
         let kind = kind.as_deref().unwrap_or("Error");
-        // A panic becomes an error of the WebAssembly machine right after: the same thing, told again and worse.
+        // A panic is followed by a `RuntimeError` of the browser, which has less information.
         if kind == "RuntimeError" && std::mem::take(&mut self.panicked) {
             return;
         }
@@ -100,17 +100,17 @@ impl Tracer {
         self.exception(source, kind, &message, stack.as_deref(), Severity::Error);
     }
 
-    /// Something was not loaded, or not run, because the page's content security policy forbids it.
+    /// Handles a violation of the page's content security policy.
     pub(super) fn policy_violated(&mut self, event: &JsValue) {
         let blocked = self.redacted(&js::word(event, Name::BlockedUri));
         let message = two_words(&js::word(event, Name::EffectiveDirective), &blocked);
-        // A policy that only reports has broken nothing.
+        // A report-only policy has no effect on the page.
         let is_report = js::get(event, Name::Disposition) == "report";
         let severity = if is_report { Severity::Warn } else { Severity::Error };
         self.exception("csp", "SecurityPolicyViolation", &message, None, severity);
     }
 
-    /// `console.error` was called.
+    /// Handles a call of `console.error`.
     pub(super) fn console_called(&mut self, arguments: &Array) {
         let mut message = String::new();
         let mut stack = None;
@@ -127,9 +127,9 @@ impl Tracer {
     }
 }
 
-/// Tells of an error that the application has dealt with: an `exception` event in the span that is current.
+/// Records an error that the application has handled, as an `exception` event in the current span.
 ///
-/// `kind` is the class of the error, such as `ParseError`; `message` must not hold what somebody typed.
+/// `kind` is the class of the error, such as `ParseError`. `message` must not contain text that a user typed.
 pub fn record_error(kind: &str, message: &str) {
     with(|tracer| tracer.exception("application", kind, message, None, Severity::Error));
 }

@@ -1,4 +1,4 @@
-//! Requests: what the program asks for, whoever asks.
+//! Spans of requests: `fetch`, and the parts shared with `XMLHttpRequest`.
 
 use js_sys::Array;
 use throughline_context::{TraceId, TraceParent, UrlParts};
@@ -6,11 +6,10 @@ use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    active::What,
+    active::ActiveKind,
+    api::BAGGAGE_HEADER,
     js::{self, Name, Tag},
-    platform,
-    said::BAGGAGE_HEADER,
-    with,
+    platform, with,
 };
 use crate::{
     record::{Kind, Span},
@@ -18,14 +17,14 @@ use crate::{
     session::{decimal, number, push_hex},
 };
 
-/// A request that has begun: its number, and the headers that it is to carry.
-pub(super) struct Begun {
+/// A request that has begun: its number, and the headers to add to it.
+pub(super) struct StartedRequest {
     pub(super) number: u32,
     pub(super) carried: Vec<(Name, String)>,
 }
 
-/// What is asked for.
-pub(super) struct Asked<'a> {
+/// The arguments of a request.
+pub(super) struct RequestArgs<'a> {
     pub(super) method: &'a str,
     pub(super) url: &'a JsValue,
     pub(super) route: Option<&'a str>,
@@ -33,7 +32,7 @@ pub(super) struct Asked<'a> {
     pub(super) signal: JsValue,
 }
 
-/// `fetch(input, init)` was called; `this` and the function that was there before come with it.
+/// Handles a call of `fetch(input, init)`; `target` is the original function.
 pub(super) fn called(target: &JsValue, this: &JsValue, arguments: &Array) -> Result<JsValue, JsValue> {
     let begun = with(|tracer| tracer.fetch_called(arguments, None, false)).flatten();
     let result = js::apply(target, this, arguments);
@@ -41,13 +40,14 @@ pub(super) fn called(target: &JsValue, this: &JsValue, arguments: &Array) -> Res
     let promise = result.inspect_err(|error| {
         with(|tracer| tracer.failed(number, error));
     })?;
-    // What is returned is as handled, or unhandled, as what it stands for.
-    let told = js::then(&promise, &js::function(Tag::FetchAnswered, number), &js::function(Tag::FetchFailed, number));
-    Ok(if told.is_object() { told } else { promise })
+    // The derived promise is returned, so that a rejection stays unhandled unless the program handles it.
+    let derived =
+        js::then(&promise, &js::function(Tag::FetchAnswered, number), &js::function(Tag::FetchFailed, number));
+    Ok(if derived.is_object() { derived } else { promise })
 }
 
 impl Tracer {
-    /// Begins the span of a `fetch`, and adds to its arguments the headers that it is to carry. `None` if it is not traced.
+    /// Begins the span of a `fetch` and adds the headers to its arguments. `None` if it is not traced.
     pub(super) fn fetch_called(&mut self, arguments: &Array, route: Option<&str>, by_program: bool) -> Option<u32> {
         let input = arguments.get(0);
         let init = arguments.get(1);
@@ -60,25 +60,25 @@ impl Tracer {
             if own.is_undefined() && is_request { js::get(&input, name) } else { own }
         };
         let method = first(Name::Method).as_string();
-        let asked = Asked {
+        let args = RequestArgs {
             method: method.as_deref().unwrap_or("GET"),
             url: if is_request { &given } else { &input },
             route,
             by_program,
             signal: first(Name::Signal),
         };
-        let begun = self.begin_request(asked)?;
+        let begun = self.begin_request(args)?;
         if begun.carried.is_empty() {
             return Some(begun.number);
         }
         let own = of_init(Name::Headers);
-        // A request in the place of settings: what it says cannot be copied, but a request can be made of both.
+        // `init` is a `Request`: its properties cannot be copied, but a new `Request` can be made of both.
         let is_both = of_init(Name::Url).is_string();
-        // Beside a request, other settings would reset its referrer; its own headers can be added to. Anything else is copied:
-        // the application may use it again.
+        // An added `init` would reset the referrer of a `Request`, so the headers are added to the `Request` itself.
+        // Anything else is copied, because the application may use it again.
         let to_request = is_request && own.is_undefined();
         let request = if is_both { js::new(Name::RequestClass, &[&input, &init]) } else { input };
-        // The browser reads an object in a fraction of the time that it takes for `Headers`.
+        // The browser reads a plain object much faster than `Headers`.
         let is_plain = !is_request && own.is_undefined();
         let headers = if is_plain {
             js::empty()
@@ -100,7 +100,7 @@ impl Tracer {
         } else if !to_request && headers.is_object() {
             let copy = js::empty();
             if has_init {
-                // A getter that throws will throw at `fetch` too, where it belongs.
+                // A getter that throws also throws in `fetch`, which reports it.
                 js::call(&js::of_window(Name::ObjectClass), Name::Assign, &[&copy, &init]);
             }
             js::set(&copy, Name::Headers, &headers);
@@ -110,8 +110,8 @@ impl Tracer {
     }
 
     /// Begins the span of a request; `None` if it is not traced.
-    pub(super) fn begin_request(&mut self, asked: Asked<'_>) -> Option<Begun> {
-        let Asked { method, url, route, by_program, signal } = asked;
+    pub(super) fn begin_request(&mut self, args: RequestArgs<'_>) -> Option<StartedRequest> {
+        let RequestArgs { method, url, route, by_program, signal } = args;
         let absolute = js::new(Name::UrlClass, &[url, &js::get(&self.document, Name::BaseUri)]);
         let url = js::text(&absolute, Name::Href).filter(|url| url.starts_with("http"))?;
         if self.config.ignore.iter().any(|prefix| url.starts_with(prefix.as_str())) {
@@ -120,7 +120,7 @@ impl Tracer {
         let parts = UrlParts::of(&url);
         let route = route.map(str::to_owned).or_else(|| self.config.route?(parts.path));
         let known = request::known_method(method);
-        // The conventions name a span with an unknown method `HTTP`.
+        // By the conventions, the name of a span with an unknown method is `HTTP`.
         let mut name = known.unwrap_or("HTTP").to_owned();
         if let Some(route) = &route {
             name = super::action::two_words(&name, route);
@@ -131,11 +131,11 @@ impl Tracer {
         if known.is_none() {
             span.attributes.text("http.request.method_original", method);
         }
-        span.attributes.maybe("url.template", route.as_deref());
+        span.attributes.text_opt("url.template", route.as_deref());
         self.describe_url(&mut span, &url, &parts);
         let context = span.context;
         let may_carry = self.propagates_to(&parts);
-        let number = self.follow(What::Request, span, parent.scope);
+        let number = self.follow(ActiveKind::Request, span, parent.scope);
         if let Some(call) = self.find(number) {
             call.url = url;
             call.by_program = by_program;
@@ -154,7 +154,7 @@ impl Tracer {
                 }
             });
         }
-        Some(Begun { number, carried })
+        Some(StartedRequest { number, carried })
     }
 
     /// Sets `url.full`, `server.address` and `server.port`.
@@ -166,7 +166,7 @@ impl Tracer {
         span.attributes.int("server.port", number(port).unwrap_or(default).cast_signed());
     }
 
-    /// The head of a response is there.
+    /// Handles the head of a response.
     pub(super) fn answered(&mut self, number: u32, response: &JsValue) {
         let now_ms = self.timeline.page_ms();
         let Some(index) = self.active.iter().position(|call| call.number == number) else { return };
@@ -177,14 +177,14 @@ impl Tracer {
             let headers = js::get(response, Name::Headers);
             call.server_timing = js::call(&headers, Name::Get, &[&"server-timing".into()]).as_string();
         }
-        self.consider(number);
+        self.complete_if_ready(number);
     }
 
-    /// No response came, or its body broke off.
+    /// Handles a request without a response, or with an incomplete body.
     pub(super) fn failed(&mut self, number: u32, reason: &JsValue) {
         let name = platform::error_name(reason);
-        // Somebody meant it to stop: that is no failure. A time limit that ran out is one. Nothing but an abort rejects with
-        // something that is no `Error`.
+        // An intentional abort is not a failure; a timeout is one. Only an abort rejects with a value that is not an
+        // `Error`.
         let is_failure = match name.as_deref() {
             Some("AbortError") | None => false,
             Some("TimeoutError") => true,
@@ -195,7 +195,7 @@ impl Tracer {
         self.failed_by(number, if is_failure { name.as_deref() } else { None });
     }
 
-    /// It ended without all of its response: by an error of this type, or because it was meant to.
+    /// Ends a request without a complete response: with an error of this type, or aborted.
     pub(super) fn failed_by(&mut self, number: u32, error_type: Option<&str>) {
         if let (Some(error_type), Some(call)) = (error_type, self.find(number)) {
             if !call.span.error {
@@ -206,7 +206,7 @@ impl Tracer {
         self.ended(number);
     }
 
-    /// The program is through with it.
+    /// Ends a request: the program has read or dropped the response.
     pub(super) fn ended(&mut self, number: u32) {
         let now_ms = self.timeline.page_ms();
         let Some(call) = self.find(number) else { return };
@@ -214,17 +214,17 @@ impl Tracer {
             call.ended_ms = now_ms;
         }
         let scope = std::mem::replace(&mut call.scope, 0);
-        self.consider(number);
-        self.left(scope);
+        self.complete_if_ready(number);
+        self.child_ended(scope);
     }
 
-    /// The trace of a request that has not been told of.
+    /// Returns the trace id of a request that is still active.
     pub(super) fn trace_of(&mut self, number: u32) -> Option<TraceId> {
         Some(self.find(number)?.span.context.trace_id)
     }
 }
 
-/// What a status code says of a request; 0 is none.
+/// Sets the attributes for a status code; 0 is none.
 pub(super) fn describe_status(span: &mut Span, status: f64) {
     if status > 0.0 {
         span.attributes.int("http.response.status_code", status as i64);

@@ -1,4 +1,4 @@
-//! Traced requests by gloo-net.
+//! Traced requests with gloo-net.
 
 use std::{
     pin::Pin,
@@ -18,15 +18,16 @@ use super::{
 };
 use crate::session::push_hex;
 
-/// Sends `request` as a CLIENT span, a child of the [current](super::current) context.
+/// Sends `request` with a CLIENT span, a child of the [current](super::current) context.
 ///
-/// `route` is the template of the URL, such as `/api/users/{id}`: it becomes `url.template` and part of the span's name; without
-/// it and without [`Config::route`](crate::Config::route) the name is the method alone, never the path. `traceparent` is added
-/// for the page's own origin and for those that [`Config::propagate_to`](crate::Config::propagate_to) names. The span ends when
-/// the response's body has been read, or when the [`Response`] is dropped.
+/// `route` is the template of the URL, such as `/api/users/{id}`. It becomes `url.template` and part of the span's
+/// name; without it and without [`Config::route`](crate::Config::route) the name is the method, never the path.
+/// `traceparent` is added for the page's own origin and for those set by
+/// [`Config::propagate_to`](crate::Config::propagate_to). The span ends when the response's body has been read, or when
+/// the [`Response`] is dropped.
 ///
 /// # Errors
-/// As gloo-net's `Request::send`. Nothing fails because of the tracing.
+/// The errors of gloo-net's `Request::send`. Tracing adds none.
 pub fn send(request: Request, route: Option<&str>) -> Sending {
     let request: web_sys::Request = request.into();
     let arguments = js::list(&[&request]);
@@ -41,13 +42,13 @@ pub fn send(request: Request, route: Option<&str>) -> Sending {
 /// Sends `request` without a span and without `traceparent`.
 ///
 /// # Errors
-/// As gloo-net's `Request::send`.
+/// The errors of gloo-net's `Request::send`.
 pub async fn send_untraced(request: Request) -> Result<gloo_net::http::Response, Error> {
     let request: web_sys::Request = request.into();
     Sending { promise: fetched(&js::list(&[&request])), call: None }.await.map(|response| response.inner)
 }
 
-/// By the browser's own `fetch`: what is patched would trace it, or trace it again.
+/// Calls the original `fetch`: the intercepted one would trace the request, or trace it again.
 fn fetched(arguments: &Array) -> JsFuture {
     let window = js::window();
     let fetch = with(|tracer| tracer.fetch.clone()).unwrap_or_else(|| js::get(&window, Name::Fetch));
@@ -57,9 +58,9 @@ fn fetched(arguments: &Array) -> JsFuture {
     }
 }
 
-/// A request under way: see [`send`].
+/// The future of a request in flight. Created by [`send`].
 #[derive(Debug)]
-#[must_use = "what comes of it should be heard"]
+#[must_use = "await it to receive the response"]
 pub struct Sending {
     promise: JsFuture,
     call: Option<Call>,
@@ -84,7 +85,7 @@ impl Future for Sending {
     }
 }
 
-/// As gloo-net says it, but for an abort with a reason that is no `Error`: that would be a panic there.
+/// Converts an error as gloo-net does, except an abort whose reason is not an `Error`, for which gloo-net panics.
 fn as_error(error: JsValue) -> Error {
     match JsError::try_from(error) {
         Ok(error) => Error::JsError(error),
@@ -92,7 +93,7 @@ fn as_error(error: JsValue) -> Error {
     }
 }
 
-/// The number of a request under way, which ends when this is dropped.
+/// The number of a request in flight, which ends when this is dropped.
 #[derive(Debug)]
 struct Call(u32);
 
@@ -102,7 +103,7 @@ impl Drop for Call {
     }
 }
 
-/// A response whose body is still to be read; reading it, or dropping this, ends the span.
+/// A response whose body has not been read. Reading the body, or dropping the response, ends the span.
 #[derive(Debug)]
 pub struct Response {
     inner: gloo_net::http::Response,
@@ -110,25 +111,25 @@ pub struct Response {
 }
 
 impl Response {
-    /// The status code.
+    /// Returns the status code.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.inner.status()
     }
 
-    /// Whether the status code is 200 to 299.
+    /// Returns whether the status code is 200 to 299.
     #[must_use]
     pub fn ok(&self) -> bool {
         self.inner.ok()
     }
 
-    /// The headers.
+    /// Returns the headers.
     #[must_use]
     pub fn headers(&self) -> gloo_net::http::Headers {
         self.inner.headers()
     }
 
-    /// The trace of the request, 32 hex digits, if it was traced and the page has not been left meanwhile.
+    /// Returns the trace id of the request, 32 hexadecimal digits, if it was traced and its span has not ended.
     #[must_use]
     pub fn trace_id(&self) -> Option<String> {
         let mut id = String::new();
@@ -140,7 +141,7 @@ impl Response {
     /// Reads the body as text.
     ///
     /// # Errors
-    /// If the body breaks off or is not text.
+    /// If the body is incomplete or is not text.
     pub async fn text(mut self) -> Result<String, Error> {
         let read = self.inner.text().await;
         self.read(&read);
@@ -150,7 +151,7 @@ impl Response {
     /// Reads the body as JSON.
     ///
     /// # Errors
-    /// If the body breaks off or is not the JSON of a `T`.
+    /// If the body is incomplete or is not the JSON of a `T`.
     pub async fn json<T: DeserializeOwned>(mut self) -> Result<T, Error> {
         let read = self.inner.json().await;
         self.read(&read);
@@ -160,7 +161,7 @@ impl Response {
     /// Reads the body as bytes.
     ///
     /// # Errors
-    /// If the body breaks off.
+    /// If the body is incomplete.
     pub async fn binary(mut self) -> Result<Vec<u8>, Error> {
         let read = self.inner.binary().await;
         self.read(&read);
@@ -169,7 +170,7 @@ impl Response {
 
     fn read<T>(&mut self, read: &Result<T, Error>) {
         let Some(call) = self.call.take() else { return };
-        // JSON that does not parse is the application's affair: the transfer was good.
+        // JSON that cannot be parsed is not an error of the request: the transfer succeeded.
         if let Err(Error::JsError(error)) = read {
             let is_failure = error.name != "AbortError";
             with(|tracer| tracer.failed_by(call.0, is_failure.then_some(error.name.as_str())));

@@ -1,20 +1,19 @@
-//! The browser, by name.
+//! Access to the browser's API by name.
 //!
-//! Each function of web-sys that is used costs the page an import and a piece of JavaScript glue, some 45 bytes compressed;
-//! a property that is asked for by name costs its name. So nearly everything here goes through `Reflect`, with all names in one
-//! list, and the browser calls back through one function.
+//! Each function of web-sys adds an import and JavaScript glue to the page, about 45 bytes compressed; a property that
+//! is read by name adds only its name. So nearly all access goes through `Reflect`, with all names in one list, and all
+//! callbacks go through one function.
 
 use std::cell::Cell;
 
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 
-/// Names of properties and methods, and other words that are said to the browser: those that are always needed, and those of
-/// what can be left out.
+/// Defines the names of properties, methods and classes: those that are always needed, and those of optional features.
 macro_rules! names {
     ({ $($core:ident = $core_text:literal,)* } { $($more:ident = $more_text:literal,)* }) => {
         #[derive(Clone, Copy)]
-        #[allow(dead_code, clippy::enum_variant_names, reason = "as the browser has them; what is left out needs fewer")]
+        #[allow(dead_code, clippy::enum_variant_names, reason = "spelled as in the browser; some are for features only")]
         pub(super) enum Name { $($core,)* $($more),* }
 
         const NAMES: &str = concat!($($core_text, ",",)* "");
@@ -73,14 +72,14 @@ mod numbers {
 
     #[wasm_bindgen]
     extern "C" {
-        // By far the most of what is asked for: in one call instead of three.
+        // Most properties that are read are numbers: one call instead of three.
         #[wasm_bindgen(js_namespace = Reflect, catch)]
         pub(super) fn get(object: &JsValue, name: &JsValue) -> Result<Option<f64>, JsValue>;
     }
 }
 
 thread_local! {
-    // Both live as long as the page.
+    // Both are leaked and live as long as the page.
     static NAME_VALUES: Cell<&'static [JsValue]> = const { Cell::new(&[]) };
     static CALL_BACK: Cell<Option<&'static Function>> = const { Cell::new(None) };
 }
@@ -121,81 +120,81 @@ fn value_of(name: Name) -> Option<&'static JsValue> {
     names.get(name as usize)
 }
 
-/// A name itself. A text from here takes microseconds; these are there already.
+/// Returns a name as a JavaScript string. The strings are cached, because converting one takes microseconds.
 pub(super) fn name(name: Name) -> JsValue {
     // infallible: every name is in the list
     value_of(name).cloned().unwrap_or_default()
 }
 
-/// A property; undefined where there is none, where `object` is none, and where asking throws.
+/// Returns a property; undefined if it does not exist, if `object` is not an object, or if the getter throws.
 pub(super) fn get(object: &JsValue, name: Name) -> JsValue {
     // default: undefined, as documented
     value_of(name).and_then(|name| Reflect::get(object, name).ok()).unwrap_or_default()
 }
 
-/// A property of the window.
+/// Returns a property of the window.
 pub(super) fn of_window(name: Name) -> JsValue {
     get(&window(), name)
 }
 
-/// Whether a property is true, or as good as true.
+/// Returns whether a property is truthy.
 pub(super) fn is(object: &JsValue, name: Name) -> bool {
     get(object, name).is_truthy()
 }
 
-/// A property that is a number; 0 where it is none.
+/// Returns a property as a number; 0 if it is not a number.
 pub(super) fn number(object: &JsValue, name: Name) -> f64 {
     number_if_any(object, name).unwrap_or(0.0)
 }
 
-/// A property that is a number, if there is one. What is no number becomes one, as the browser has it, or is none.
+/// Returns a property as a number, converted as JavaScript does; `None` if it does not exist.
 pub(super) fn number_if_any(object: &JsValue, name: Name) -> Option<f64> {
     numbers::get(object, value_of(name)?).ok()?
 }
 
-/// A property that is a text with something in it.
+/// Returns a property that is a string and not empty.
 pub(super) fn text(object: &JsValue, name: Name) -> Option<String> {
     Some(word(object, name)).filter(|text| !text.is_empty())
 }
 
-/// A property that is a text; an empty one where it is none.
+/// Returns a property as a string; empty if it is not a string.
 pub(super) fn word(object: &JsValue, name: Name) -> String {
     // default: empty, as documented
     get(object, name).as_string().unwrap_or_default()
 }
 
-/// Sets a property; an object that does not want it stays as it is.
+/// Sets a property; an error is ignored.
 pub(super) fn set(object: &JsValue, name: Name, value: &JsValue) {
     // best effort: as documented
     let _ = value_of(name).map(|name| Reflect::set(object, name, value));
 }
 
-/// A property whose name is asked for too seldom to be in the list.
+/// Returns a property whose name is not in the list, because it is rarely read.
 #[cfg(feature = "xhr")]
 pub(super) fn get_named(object: &JsValue, name: &str) -> JsValue {
-    // default: undefined where there is none
+    // default: undefined if it does not exist
     Reflect::get(object, &name.into()).unwrap_or_default()
 }
 
-/// Sets a property whose name is not known before.
+/// Sets a property whose name is not in the list; an error is ignored.
 pub(super) fn set_named(object: &JsValue, name: &str, value: &JsValue) {
-    // best effort: an object that does not want it stays as it is
+    // best effort: as documented
     let _ = Reflect::set(object, &name.into(), value);
 }
 
-/// An object without properties.
+/// Creates an object without properties.
 pub(super) fn empty() -> JsValue {
     js_sys::Object::new().into()
 }
 
-/// An object with one property.
+/// Creates an object with one property.
 pub(super) fn object(name: Name, value: &JsValue) -> JsValue {
     let object = empty();
     set(&object, name, value);
     object
 }
 
-/// A list of these.
+/// Creates an array of `items`.
 pub(super) fn list(items: &[&JsValue]) -> Array {
     let list = Array::new();
     for item in items {
@@ -204,7 +203,7 @@ pub(super) fn list(items: &[&JsValue]) -> Array {
     list
 }
 
-/// Calls a method; undefined where there is none, and where it throws.
+/// Calls a method and returns its result; undefined if it does not exist or throws.
 pub(super) fn call(object: &JsValue, method: Name, arguments: &[&JsValue]) -> JsValue {
     // default: undefined, as documented
     apply(&get(object, method), object, &list(arguments)).unwrap_or_default()
@@ -213,12 +212,12 @@ pub(super) fn call(object: &JsValue, method: Name, arguments: &[&JsValue]) -> Js
 /// Calls a function.
 ///
 /// # Errors
-/// What it throws.
+/// The value that it throws.
 pub(super) fn apply(function: &JsValue, this: &JsValue, arguments: &Array) -> Result<JsValue, JsValue> {
     Reflect::apply(function.unchecked_ref::<Function>(), this, arguments)
 }
 
-/// A new object of a class of the window; undefined where there is none, and where its constructor throws.
+/// Creates an object of a class of the window; undefined if the class does not exist or its constructor throws.
 pub(super) fn new(class: Name, arguments: &[&JsValue]) -> JsValue {
     // default: undefined, as documented
     Reflect::construct(of_window(class).unchecked_ref::<Function>(), &list(arguments)).unwrap_or_default()
@@ -228,15 +227,15 @@ pub(super) fn window() -> JsValue {
     js_sys::global().into()
 }
 
-/// The items of a list, or of something that may not be one.
+/// An iterator over the items of a JavaScript array, or of any value.
 pub(super) struct Items {
     list: JsValue,
     next: u32,
     length: u32,
 }
 
+/// Iterates over the items of an array; a value without a length has none.
 pub(super) fn items(list: JsValue) -> Items {
-    // Whatever it is, it is asked as a list is; what has no length has none.
     let length = if list.is_object() { number(&list, Name::Length) as u32 } else { 0 };
     Items { list, next: 0, length }
 }
@@ -261,12 +260,12 @@ pub(super) fn bytes(bytes: &[u8]) -> JsValue {
     Uint8Array::from(bytes).into()
 }
 
-/// What the browser calls back for. The number of one call, request or timer may stand behind it.
+/// The reason of a callback. It may be accompanied by the number of a call, request or timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-#[allow(dead_code, reason = "what is left out is not called back for")]
+#[allow(dead_code, reason = "optional features have callbacks of their own")]
 pub(super) enum Tag {
-    // What was intercepted comes first: whoever called it waits for what comes of it.
+    // Intercepted calls come first: their callers need the result.
     FetchCalled,
     HistoryCalled,
     ConsoleCalled,
@@ -293,10 +292,10 @@ pub(super) enum Tag {
     Online,
     Sent,
     SentAtExit,
-    IngestTokenCame,
+    IngestTokenReceived,
     IngestTokenRead,
-    Acted,
-    ActedOver,
+    Action,
+    ActionOver,
     Navigated,
     Failed,
     Rejected,
@@ -304,7 +303,7 @@ pub(super) enum Tag {
 }
 
 impl Tag {
-    /// Whether it is of something that was intercepted.
+    /// Returns whether it is an intercepted call.
     pub(super) const fn is_call(tag: u8) -> bool {
         tag < Self::FetchAnswered as u8
     }
@@ -312,10 +311,10 @@ impl Tag {
 
 const TAGS: u32 = 64;
 
-/// What happens when the browser calls back: tag, number, and what it calls back with.
+/// A handler of callbacks, called with tag, number, and the arguments of the callback.
 pub(super) type Handler = fn(u8, u32, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>;
 
-/// Says who is called back.
+/// Sets the handler of callbacks.
 pub(super) fn on_call_back(handler: Handler) {
     let closure = Closure::<dyn Fn(f64, JsValue, JsValue, JsValue) -> Result<JsValue, JsValue>>::new(
         move |tag: f64, a: JsValue, b: JsValue, c: JsValue| {
@@ -326,38 +325,38 @@ pub(super) fn on_call_back(handler: Handler) {
     CALL_BACK.replace(Some(Box::leak(Box::new(closure.into_js_value().unchecked_into()))));
 }
 
-/// A function for the browser to call back by.
+/// Creates a function that calls the handler with `tag` and `number`.
 pub(super) fn function(tag: Tag, number: u32) -> JsValue {
     let tag = f64::from(number) * f64::from(TAGS) + f64::from(tag as u8);
     CALL_BACK.get().map_or(JsValue::UNDEFINED, |function| function.bind1(&JsValue::UNDEFINED, &tag.into()).into())
 }
 
-/// Calls back in a task of its own after `delay_ms`; whether a timer could be set.
+/// Calls the handler in a new task after `delay_ms`; returns whether the timer could be set.
 pub(super) fn after(delay_ms: f64, tag: Tag, number: u32) -> bool {
     call(&window(), Name::SetTimeout, &[&function(tag, number), &delay_ms.into()]).is_truthy()
 }
 
-/// Calls back at each event, before anybody else hears of it.
+/// Calls the handler at each event, in the capture phase.
 pub(super) fn listen(target: &JsValue, event: &str, tag: Tag) {
     call(target, Name::Add, &[&event.into(), &function(tag, 0), &JsValue::TRUE]);
 }
 
-/// Puts a stand-in in the place of a method, which calls back with the method itself, `this` and the arguments. It looks like
-/// the method in every other way.
+/// Replaces a method by a proxy that calls the handler with the original method, `this` and the arguments. The proxy
+/// has the same properties as the method.
 pub(super) fn intercept(object: &JsValue, method: &str, tag: Tag) {
     let method = method.into();
-    // default: undefined is no function
+    // default: undefined is not a function
     let original = Reflect::get(object, &method).unwrap_or_default();
     if original.is_function() {
         let stand_in = new(Name::ProxyClass, &[&original, &self::object(Name::Apply, &function(tag, 0))]);
         if stand_in.is_function() {
-            // best effort: a method that cannot be replaced stays, and its calls are not traced
+            // best effort: a method that cannot be replaced is kept, and its calls are not traced
             let _ = Reflect::set(object, &method, &stand_in);
         }
     }
 }
 
-/// What comes of a promise, kept or broken; undefined if it is none.
+/// Calls `promise.then(kept, broken)`; undefined if `promise` is not a promise.
 pub(super) fn then(promise: &JsValue, kept: &JsValue, broken: &JsValue) -> JsValue {
     call(promise, Name::Then, &[kept, broken])
 }

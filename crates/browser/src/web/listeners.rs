@@ -1,4 +1,4 @@
-//! Who is told of requests and of the tracer's status.
+//! Listeners for finished requests and for the tracer's status.
 
 use std::{cell::Cell, rc::Rc, thread::LocalKey};
 
@@ -10,59 +10,62 @@ use crate::{
     summary::{RequestSummary, Status},
 };
 
-/// How many requests are kept for a listener that may come.
-const MAX_UNHEARD: usize = 20;
+/// The maximum number of requests that are kept for a listener registered later.
+const MAX_KEPT: usize = 20;
 
 type Listener<T> = Rc<dyn Fn(&T)>;
 type Summarize = fn(&Active, &Measured);
 
 thread_local! {
-    // Set by those who listen, so that a page in which nobody does has none of their code:
+    // Function pointers set when a listener is registered, so that a page without listeners does not contain their
+    // code.
     pub(super) static AFTER: Cell<Option<fn()>> = const { Cell::new(None) };
     pub(super) static SUMMARIZE: Cell<Option<Summarize>> = const { Cell::new(None) };
     static ON_REQUEST: Cell<Vec<Listener<RequestSummary>>> = const { Cell::new(Vec::new()) };
     static ON_STATUS: Cell<Vec<Listener<Status>>> = const { Cell::new(Vec::new()) };
-    static TOLD: Cell<Status> = const { Cell::new(Status::Starting) };
-    /// Requests that nobody has been told of yet.
+    static NOTIFIED: Cell<Status> = const { Cell::new(Status::Starting) };
+    /// Requests that have not been passed to listeners yet.
     static SUMMARIES: Cell<Vec<RequestSummary>> = const { Cell::new(Vec::new()) };
 }
 
-/// Calls `listener` with each finished request once its timing is known. To hear of those that end before anybody listens, that
-/// of the document among them, say [`keep_requests`] before [`init`](crate::init).
+/// Calls `listener` with each finished request once its timing is known.
+///
+/// To include requests that end before a listener is registered, such as that of the document, call [`keep_requests`]
+/// before [`init`](crate::init).
 pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
     keep_requests();
     let mut all = ON_REQUEST.take();
     all.push(Rc::new(listener));
     ON_REQUEST.set(all);
-    // What was kept is told.
+    // Passes the requests that were kept.
     with(|_| ());
 }
 
-/// Keeps the first few finished requests for a listener that comes later.
+/// Keeps the first 20 finished requests for a listener that is registered later.
 pub fn keep_requests() {
     SUMMARIZE.set(Some(summarize));
-    AFTER.set(Some(tell_listeners));
+    AFTER.set(Some(notify_listeners));
 }
 
-/// Calls `listener` now with the present status, and again at each change.
+/// Calls `listener` with the current status, and again at each change.
 pub fn on_status(listener: impl Fn(&Status) + 'static) {
     let status = if STARTED.get() { STATUS.get() } else { Status::Off("the tracer was not started") };
     listener(&status);
-    TOLD.set(status);
+    NOTIFIED.set(status);
     let mut all = ON_STATUS.take();
     all.push(Rc::new(listener));
     ON_STATUS.set(all);
-    AFTER.set(Some(tell_listeners));
+    AFTER.set(Some(notify_listeners));
 }
 
-/// Keeps what a listener is told of a request.
+/// Keeps the summary of a request for the listeners.
 fn summarize(call: &Active, measured: &Measured) {
     let Active { span, url, .. } = call;
-    let listening = ON_REQUEST.take();
-    let hears = !listening.is_empty();
-    ON_REQUEST.set(listening);
+    let listeners = ON_REQUEST.take();
+    let has_listeners = !listeners.is_empty();
+    ON_REQUEST.set(listeners);
     let mut all = SUMMARIES.take();
-    if hears || all.len() < MAX_UNHEARD {
+    if has_listeners || all.len() < MAX_KEPT {
         let text = |key| span.attributes.get_text(key);
         all.push(RequestSummary {
             trace_id: span.context.trace_id.to_string(),
@@ -82,9 +85,9 @@ fn summarize(call: &Active, measured: &Measured) {
     SUMMARIES.set(all);
 }
 
-/// Tells listeners what happened while the tracer was taken. They may add listeners, or ask for anything.
-fn tell_listeners() {
-    fn tell<T>(listeners: &'static LocalKey<Cell<Vec<Listener<T>>>>, things: &[T]) {
+/// Notifies listeners after the tracer was put back. They may register listeners and call the tracer.
+fn notify_listeners() {
+    fn notify<T>(listeners: &'static LocalKey<Cell<Vec<Listener<T>>>>, things: &[T]) {
         let mut all = listeners.take();
         for thing in things {
             for listener in &all {
@@ -95,16 +98,16 @@ fn tell_listeners() {
         listeners.set(all);
     }
     let status = STATUS.get();
-    if TOLD.replace(status) != status {
-        tell(&ON_STATUS, &[status]);
+    if NOTIFIED.replace(status) != status {
+        notify(&ON_STATUS, &[status]);
     }
-    let listening = ON_REQUEST.take();
-    let hears = !listening.is_empty();
-    ON_REQUEST.set(listening);
-    if hears {
+    let listeners = ON_REQUEST.take();
+    let has_listeners = !listeners.is_empty();
+    ON_REQUEST.set(listeners);
+    if has_listeners {
         let summaries = SUMMARIES.take();
         if !summaries.is_empty() {
-            tell(&ON_REQUEST, &summaries);
+            notify(&ON_REQUEST, &summaries);
         }
     }
 }

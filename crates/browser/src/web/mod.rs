@@ -1,12 +1,14 @@
-//! The only place that touches the browser.
+//! The only module that uses the browser's API.
 //!
-//! All that a page's tracer knows is one [`Tracer`]. Whoever needs it takes it and puts it back, so nothing here can be borrowed
-//! twice, and what happens while it is taken is simply not traced. It is put back before anybody else's code runs.
+//! The state of a page's tracer is one [`Tracer`]. A function that needs it takes it out of a thread-local and puts it
+//! back, so it cannot be borrowed twice. Calls made while it is taken are not traced. It is put back before code of the
+//! application runs.
 
 pub(crate) mod action;
 #[cfg(feature = "actions")]
 mod actions;
 mod active;
+mod api;
 mod document;
 #[cfg(feature = "errors")]
 mod errors;
@@ -19,7 +21,6 @@ mod listeners;
 mod navigation;
 mod observer;
 mod platform;
-mod said;
 mod sender;
 mod sessions;
 mod start;
@@ -42,9 +43,9 @@ use self::{
     platform::{BrowserClock, BrowserRandom},
 };
 pub use self::{
+    api::{app_ready, current, dropped, event, flush, session_id, set_attribute, set_baggage, set_user_id},
     listeners::{keep_requests, on_request, on_status},
     navigation::navigation,
-    said::{app_ready, current, dropped, event, flush, session_id, set_attribute, set_baggage, set_user_id},
     start::start,
 };
 use crate::{
@@ -58,10 +59,10 @@ use crate::{
     summary::Status,
 };
 
-/// How long the spans of a page that is loading wait for its end, milliseconds.
+/// How long spans wait while the page is loading, milliseconds.
 const LOADING_MS: f64 = 5_000.0;
 
-/// One page's tracer.
+/// The tracer of a page.
 pub(crate) struct Tracer {
     config: Config,
     timeline: Timeline<BrowserClock>,
@@ -70,46 +71,46 @@ pub(crate) struct Tracer {
     origin: Origin,
     /// `scheme://host:port` of the page.
     page_origin: String,
-    /// The browser's own `fetch`, or whatever stood there before.
+    /// `fetch` as it was before the tracer replaced it.
     fetch: JsValue,
     window: JsValue,
     document: JsValue,
     performance: JsValue,
     observer: JsValue,
-    /// Whether the timing of requests is told: some browsers have no such timeline, and all is coarse there.
-    tells_requests: bool,
+    /// Whether the browser reports the timing of requests. If not, all timing is coarse.
+    has_request_timing: bool,
 
     session: Session,
     /// Whether the session is recorded.
     sampled: bool,
-    /// When the session was last looked at, wall clock.
-    looked_ms: f64,
-    /// What the application wants on every record.
+    /// When the session was last synchronized, Unix milliseconds.
+    synced_ms: f64,
+    /// Attributes that the application sets on every record.
     common: Attributes,
 
-    /// Whatever has begun and has not ended, by number.
+    /// Spans that have begun and not ended.
     active: Vec<Active>,
     last_number: u32,
-    /// The parent of what is begun without a context: the number of a load, a route change or an action; 0 is none.
+    /// The parent of spans begun without a context: the number of a page load, a route change or an action; 0 is none.
     ambient: u32,
-    /// Until when a timer is relied upon to look at what may have settled, page milliseconds;
+    /// Until when the settle timer is expected to fire, page milliseconds. After that, another is set.
     settles_ms: f64,
-    /// and at requests whose timing does not come.
+    /// The same for the timer that completes requests whose timing is missing.
     gives_up_ms: f64,
     clocks: ClockSync,
 
     delivery: Delivery,
-    /// When the next look at the delivery is due, page milliseconds.
+    /// When the delivery timer fires, page milliseconds.
     wake_ms: f64,
-    /// What was sent while the page went away, and has not been answered.
+    /// Batches that were sent while the page was closing, and have no response yet.
     exiting: Vec<Batch>,
     #[cfg(feature = "vitals")]
     vitals: vitals::Vitals,
     #[cfg(feature = "errors")]
     repeats: crate::repeat::Repeats,
-    /// The page's load, to which what belongs to the whole page is tied.
+    /// The span of the page load, to which events of the whole page belong.
     page: Option<SpanContext>,
-    /// The path that was last seen.
+    /// The last known path of the page.
     path: String,
     #[cfg(feature = "errors")]
     panicked: bool,
@@ -121,18 +122,18 @@ thread_local! {
     static STATUS: Cell<Status> = const { Cell::new(Status::Starting) };
 }
 
-/// Does something with the tracer, if there is one and nobody else does.
+/// Calls `f` with the tracer, if it is running and not in use.
 fn with<T>(f: impl FnOnce(&mut Tracer) -> T) -> Option<T> {
     let mut tracer = TRACER.take()?;
-    tracer.timeline.clock().go_on();
+    tracer.timeline.clock().invalidate();
     let result = f(&mut tracer);
     put_back(tracer);
     Some(result)
 }
 
-/// Puts the tracer where everybody finds it. There is none: there is only one, and whoever has it took it from there.
+/// Puts the tracer into the thread-local, which is empty: there is only one tracer, and it was taken from there.
 fn put(tracer: Box<Tracer>) {
-    // Forgotten, so that no page downloads what would drop a whole tracer.
+    // Forgotten, so that the WASM does not contain the drop code of the tracer.
     std::mem::forget(TRACER.replace(Some(tracer)));
 }
 
@@ -144,7 +145,7 @@ fn put_back(tracer: Box<Tracer>) {
     }
 }
 
-/// Starts the tracer of this page. A second call changes nothing; nothing here panics or fails the page.
+/// Starts the tracer of this page. A second call has no effect. It does not panic or throw.
 pub fn init(config: Config) {
     if STARTED.replace(true) {
         return;
@@ -164,7 +165,7 @@ pub fn init(config: Config) {
     let performance = js::get(&window, Name::Performance);
     let navigation = document::navigation_entry(&performance);
     let ingest_token = document::page_ingest_token(&navigation);
-    let started = sessions::start(ids.trace_id(), ingest_token.as_ref().map(|ingest_token| ingest_token.session), now_ms);
+    let started = sessions::start(ids.trace_id(), ingest_token.as_ref().map(|token| token.session), now_ms);
     if let Some(ingest_token) = ingest_token {
         delivery.set_ingest_token(ingest_token);
     }
@@ -176,12 +177,12 @@ pub fn init(config: Config) {
         document: js::get(&window, Name::Document),
         performance,
         observer: JsValue::UNDEFINED,
-        tells_requests: false,
+        has_request_timing: false,
         session: started.session,
         sampled: crate::session::is_sampled(started.session.id, config.sample_ratio),
-        looked_ms: now_ms,
-        // default: nothing was set before the start
-        common: said::SAID_EARLY.take().unwrap_or_default(),
+        synced_ms: now_ms,
+        // default: no attributes were set before the start
+        common: api::EARLY_ATTRIBUTES.take().unwrap_or_default(),
         active: Vec::new(),
         last_number: 0,
         ambient: 0,
@@ -205,7 +206,7 @@ pub fn init(config: Config) {
         config,
     });
     tracer.start_page(navigation);
-    tracer.session_found(&started);
+    tracer.adopt_session(&started);
     if tracer.config.fetch {
         js::intercept(&tracer.window, "fetch", Tag::FetchCalled);
     }
@@ -221,7 +222,7 @@ pub fn init(config: Config) {
 }
 
 impl Tracer {
-    /// What happens to the page.
+    /// Registers the listeners for events of the page.
     fn listen(&self) {
         let Self { window, document, .. } = self;
         js::listen(document, "visibilitychange", Tag::Hidden);
@@ -238,8 +239,8 @@ impl Tracer {
         }
         #[cfg(feature = "actions")]
         if self.config.actions {
-            js::listen(document, "click", Tag::Acted);
-            js::listen(document, "submit", Tag::Acted);
+            js::listen(document, "click", Tag::Action);
+            js::listen(document, "submit", Tag::Action);
         }
         #[cfg(feature = "errors")]
         if self.config.console_errors {
@@ -251,7 +252,7 @@ impl Tracer {
         }
     }
 
-    /// Something that the browser calls back for, and whose result nobody waits for.
+    /// Handles a callback whose result is not used.
     fn called_back(&mut self, tag: u8, number: u32, a: &JsValue) {
         const fn is(tag: u8, known: Tag) -> bool {
             tag == known as u8
@@ -262,9 +263,9 @@ impl Tracer {
             #[cfg(feature = "xhr")]
             _ if is(tag, Tag::XhrEnded) => self.xhr_ended(a),
             _ if is(tag, Tag::Observed) => self.observed(js::call(a, Name::GetEntries, &[])),
-            _ if is(tag, Tag::Flush) => self.woken(),
+            _ if is(tag, Tag::Flush) => self.on_flush_timer(),
             _ if is(tag, Tag::Settle) => self.settle(),
-            _ if is(tag, Tag::GiveUp) => self.give_up_in_time(),
+            _ if is(tag, Tag::GiveUp) => self.on_give_up_timer(),
             _ if is(tag, Tag::Ready) => self.page_ready(),
             _ if is(tag, Tag::Loaded) => self.settle_soon(),
             _ if is(tag, Tag::Activated) => self.activated(),
@@ -276,9 +277,9 @@ impl Tracer {
             _ if is(tag, Tag::SentAtExit) => self.delivered_at_exit(number, a),
             _ if is(tag, Tag::IngestTokenRead) => self.ingest_token_read(number, a),
             #[cfg(feature = "actions")]
-            _ if is(tag, Tag::Acted) => self.acted(a),
+            _ if is(tag, Tag::Action) => self.on_action(a),
             #[cfg(feature = "actions")]
-            _ if is(tag, Tag::ActedOver) => self.action_over(number),
+            _ if is(tag, Tag::ActionOver) => self.action_over(number),
             #[cfg(feature = "navigation")]
             _ if is(tag, Tag::Navigated) => self.navigated(),
             #[cfg(feature = "errors")]
@@ -291,10 +292,10 @@ impl Tracer {
         }
     }
 
-    /// A new span of this page that starts now.
+    /// Creates a span that starts now.
     fn start(&mut self, parent: Option<SpanContext>, name: String, kind: Kind) -> Span {
         if self.timeline.stepped() {
-            // The laptop slept or the clock was set: what was learnt of the server's clock no longer holds.
+            // The laptop slept or the clock was set: the estimated offset of the server's clock is no longer valid.
             self.clocks.reset();
         }
         let span_id = self.ids.span_id();
@@ -308,47 +309,47 @@ impl Tracer {
         self.begin_at(context, parent, name, kind, self.timeline.page_ms())
     }
 
-    /// Takes a finished span: it will be sent, unless its session is not recorded and it is no error.
+    /// Queues a finished span, unless its session is not recorded and the span is not an error.
     fn record(&mut self, span: &mut Span) {
-        // A session that is not recorded goes on, or ends, all the same.
+        // A session that is not recorded is continued too.
         self.touch();
         if !span.context.flags.is_sampled() && !span.error {
             return;
         }
         self.finish_attributes(&mut span.attributes, self.session.id);
-        // While a page loads, its spans wait for each other, and for who it is that loads it.
+        // While a page loads, its spans wait for each other, and for a user id.
         let interval_ms = f64::from(self.config.flush_interval_ms);
         let delay_ms = if self.is_loading() { interval_ms.max(LOADING_MS) } else { interval_ms };
         self.push(Signal::Traces, self.session.id, span.encode(), delay_ms);
     }
 
-    /// Takes an event that happens now, in the current span, or else in that of the page.
-    fn tell_now(&mut self, name: &'static str, severity: Severity, attributes: Attributes) {
+    /// Queues an event that happens now, in the current span or else in that of the page.
+    fn emit_now(&mut self, name: &'static str, severity: Severity, attributes: Attributes) {
         if self.timeline.stepped() {
             self.clocks.reset();
         }
         let here = self.current();
         self.keep(here.scope);
         let span = here.span.or(self.page);
-        self.tell(Event { name, time_ns: self.timeline.now_ns(), severity, attributes, span });
+        self.emit(Event { name, time_ns: self.timeline.now_ns(), severity, attributes, span });
     }
 
-    /// Takes an event: it will be sent, unless the session is not recorded and it is no error.
-    fn tell(&mut self, event: Event) {
+    /// Queues an event, unless the session is not recorded and the event has severity Info.
+    fn emit(&mut self, event: Event) {
         self.touch();
         if event.severity != Severity::Info || self.sampled {
-            self.tell_of(self.session.id, event);
+            self.emit_for(self.session.id, event);
         }
     }
 
-    /// Takes an event of a session that may be over.
-    fn tell_of(&mut self, session: SessionId, mut event: Event) {
+    /// Queues an event of a session that may be over.
+    fn emit_for(&mut self, session: SessionId, mut event: Event) {
         self.finish_attributes(&mut event.attributes, session);
         let body = event.encode(self.timeline.now_ns());
         self.push(Signal::Logs, session, body, f64::from(self.config.flush_interval_ms));
     }
 
-    /// What every record has.
+    /// Adds the attributes of every record.
     fn finish_attributes(&self, attributes: &mut Attributes, session: SessionId) {
         let mut id = String::new();
         push_hex(&mut id, &session.to_hex());
@@ -362,28 +363,29 @@ impl Tracer {
         self.schedule();
     }
 
-    /// The context in which code runs: see [`current`].
+    /// Returns the context in which code runs: see [`current`].
     fn current(&self) -> Context {
         context::attached().unwrap_or_else(|| self.ambient_context())
     }
 
-    /// Whether a URL may be sent `traceparent`: one of the page's own origin, or of one that the application named.
+    /// Returns whether `traceparent` may be sent to a URL: its origin is the page's own, or one configured by the
+    /// application.
     fn propagates_to(&self, url: &UrlParts<'_>) -> bool {
         let is_origin = |origin: &String| origin.strip_prefix(url.scheme) == Some(url.host);
         is_origin(&self.page_origin) || self.config.propagate_to.iter().any(is_origin)
     }
 
-    /// A URL as it is recorded.
+    /// Returns a URL as it is recorded.
     fn redacted(&self, url: &str) -> String {
-        self.by_hook(throughline_context::redact_url(url))
+        self.apply_redact(throughline_context::redact_url(url))
     }
 
-    /// The page's path, as it is recorded.
+    /// Returns the page's path as it is recorded.
     fn path(&self) -> String {
-        self.by_hook(platform::path())
+        self.apply_redact(platform::path())
     }
 
-    fn by_hook(&self, url: String) -> String {
+    fn apply_redact(&self, url: String) -> String {
         match self.config.redact {
             Some(redact) => redact(&url),
             None => url,
@@ -391,8 +393,8 @@ impl Tracer {
     }
 }
 
-/// The browser calls back: an event, a promise, a timer, or somebody who calls what was intercepted.
-#[expect(clippy::needless_pass_by_value, reason = "the form of every handler")]
+/// Handles all callbacks of the browser: events, promises, timers, and calls of intercepted functions.
+#[expect(clippy::needless_pass_by_value, reason = "the signature of `js::Handler`")]
 fn called_back(tag: u8, number: u32, a: JsValue, b: JsValue, c: JsValue) -> Result<JsValue, JsValue> {
     if Tag::is_call(tag) {
         let arguments = c.unchecked_into();
@@ -414,15 +416,15 @@ fn called_back(tag: u8, number: u32, a: JsValue, b: JsValue, c: JsValue) -> Resu
         }
         return result;
     }
-    if tag == Tag::IngestTokenCame as u8 {
-        return Ok(sender::ingest_token_came(a));
+    if tag == Tag::IngestTokenReceived as u8 {
+        return Ok(sender::ingest_token_received(a));
     }
     with(|tracer| tracer.called_back(tag, number, &a));
-    // What a program awaits comes through as it was.
+    // The program awaits the same result or error.
     if tag == Tag::FetchFailed as u8 { Err(a) } else { Ok(a) }
 }
 
-/// Now, Unix nanoseconds; 0 before the start.
+/// Returns the current time in Unix nanoseconds; 0 before the start.
 #[cfg(feature = "tracing")]
 pub(crate) fn now_ns() -> i64 {
     with(|tracer| tracer.timeline.now_ns()).unwrap_or(0)

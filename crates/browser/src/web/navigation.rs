@@ -1,15 +1,15 @@
-//! Changes of route inside the page.
+//! Route changes within the page.
 
 use super::{
     Tracer,
     action::two_words,
-    active::{Active, What},
+    active::{Active, ActiveKind},
     platform, with,
 };
 use crate::{context, record::Kind};
 
 #[cfg(feature = "navigation")]
-/// Watches the address: by the Navigation API, or, where the browser has none, by the History API.
+/// Watches the page's URL with the Navigation API, or with the History API if the browser lacks it.
 pub(super) fn start(window: &wasm_bindgen::JsValue) {
     use super::js::{self, Name, Tag};
 
@@ -24,16 +24,16 @@ pub(super) fn start(window: &wasm_bindgen::JsValue) {
     }
 }
 
-/// Says that the route changed inside the page, to `route` (a template such as `/{handle}`). What is fetched until that
-/// settles becomes a child of the span `navigate {route}`.
+/// Records a route change within the page to `route`, a template such as `/{handle}`.
 ///
-/// Where the change of the address is seen too, before or after, both are one.
+/// Requests until it has settled are children of the span `navigate {route}`. If the change of the URL is also
+/// detected, before or after this call, both become one span.
 pub fn navigation(route: &str) {
     with(|tracer| {
-        if tracer.ambient_of(What::Route).is_none_or(|scope| scope.is_named) {
+        if tracer.ambient_of(ActiveKind::Route).is_none_or(|scope| scope.is_named) {
             tracer.begin_route();
         }
-        if let Some(scope) = tracer.ambient_of(What::Route) {
+        if let Some(scope) = tracer.ambient_of(ActiveKind::Route) {
             scope.is_named = true;
             name(scope, route);
         }
@@ -47,7 +47,7 @@ fn name(scope: &mut Active, route: &str) {
 
 impl Tracer {
     #[cfg(feature = "navigation")]
-    /// The address may have changed.
+    /// Handles a possible change of the page's URL.
     pub(super) fn navigated(&mut self) {
         let path = platform::path();
         // The query and the fragment are a state of the same page.
@@ -58,12 +58,12 @@ impl Tracer {
         if self.ignores_page() {
             return;
         }
-        if self.ambient_of(What::Route).is_none_or(|scope| !scope.is_named || scope.is_there) {
+        if self.ambient_of(ActiveKind::Route).is_none_or(|scope| !scope.is_named || scope.url_changed) {
             self.begin_route();
         }
         let route = self.config.route.and_then(|route| route(&self.path));
-        if let Some(scope) = self.ambient_of(What::Route) {
-            scope.is_there = true;
+        if let Some(scope) = self.ambient_of(ActiveKind::Route) {
+            scope.url_changed = true;
             if let Some(route) = route.filter(|_| !scope.is_named) {
                 name(scope, &route);
             }
@@ -74,15 +74,15 @@ impl Tracer {
         self.config.ignore_page.is_some_and(|ignores| ignores(&self.path))
     }
 
-    /// Begins the span of a route change: a child of the action that led to it, if that is known.
+    /// Begins the span of a route change, a child of the action that caused it, if that is known.
     fn begin_route(&mut self) {
-        let parent = context::attached().unwrap_or_else(|| match self.ambient_of(What::Action) {
+        let parent = context::attached().unwrap_or_else(|| match self.ambient_of(ActiveKind::Action) {
             Some(_) => self.ambient_context(),
             None => context::Context::default(),
         });
         let mut span = self.start(parent.span, "navigate".to_owned(), Kind::Internal);
         platform::describe_network(&mut span.attributes);
-        let number = self.begin_scope(What::Route, span, parent.scope);
+        let number = self.begin_scope(ActiveKind::Route, span, parent.scope);
         self.release(number);
     }
 }

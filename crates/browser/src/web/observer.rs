@@ -1,4 +1,4 @@
-//! The browser's performance timeline, as it becomes known.
+//! Observation of the browser's performance timeline.
 
 use throughline_timing::{
     ResourceTiming,
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{clock, session::part};
 
-/// Watches for entries of one kind, if the browser knows it.
+/// Observes entries of one type; returns whether the browser supports it.
 fn observe(observer: &JsValue, kind: &str) -> bool {
     let known = js::get(&js::of_window(Name::ObserverClass), Name::SupportedEntryTypes);
     let is_known = js::items(known).any(|known| known == kind);
@@ -31,10 +31,10 @@ fn observe(observer: &JsValue, kind: &str) -> bool {
 impl Tracer {
     pub(super) fn start_observing(&mut self) {
         let observer = js::new(Name::ObserverClass, &[&js::function(Tag::Observed, 0)]);
-        self.tells_requests = observe(&observer, "resource");
+        self.has_request_timing = observe(&observer, "resource");
         #[cfg(feature = "vitals")]
         if self.config.vitals {
-            // What a tab that nobody looks at paints, it paints when it comes to the front.
+            // A tab in the background paints only when it comes to the front.
             self.vitals.paints_are_over =
                 js::get(&self.document, Name::Visibility) == "hidden" && !js::is(&self.document, Name::Prerendering);
             for kind in ["largest-contentful-paint", "paint", "layout-shift", "event", "first-input"] {
@@ -48,21 +48,21 @@ impl Tracer {
         self.observer = observer;
     }
 
-    /// Takes what has been seen and not yet been told.
+    /// Handles pending entries.
     pub(super) fn drain(&mut self) {
         let entries = js::call(&self.observer, Name::TakeRecords, &[]);
         self.observed(entries);
     }
 
-    /// The timeline tells of something.
+    /// Handles entries of the timeline.
     pub(super) fn observed(&mut self, entries: JsValue) {
         for entry in js::items(entries) {
-            // Nothing else is watched for without the feature.
+            // Without the feature, only `resource` is observed.
             #[cfg(feature = "vitals")]
             {
                 let kind = js::word(&entry, Name::EntryType);
                 if kind != "resource" {
-                    self.seen(&kind, entry);
+                    self.on_entry(&kind, entry);
                     continue;
                 }
             }
@@ -71,7 +71,7 @@ impl Tracer {
     }
 }
 
-/// How many moments of a request the timeline tells.
+/// The number of times that an entry has.
 const MARKS: usize = 13;
 const MARK_NAMES: [Name; MARKS] = [
     Name::StartTime,
@@ -89,14 +89,14 @@ const MARK_NAMES: [Name; MARKS] = [
     Name::ResponseEnd,
 ];
 
-/// One request as the performance timeline tells it, read once. Times are page milliseconds; 0 is absent.
+/// A request in the performance timeline, read once. Times are page milliseconds; 0 is absent.
 pub(super) struct Entry {
     pub(super) timing: JsValue,
     pub(super) server: Option<ServerTimes>,
     marks_ms: [f64; MARKS],
-    /// Of the body, as it came over the network.
+    /// The size of the body as transferred.
     pub(super) body_bytes: f64,
-    /// Whether nothing came over the network: with a revalidation at least the headers do.
+    /// Whether nothing was transferred; a revalidation transfers at least the headers.
     pub(super) is_from_cache: bool,
 }
 
@@ -118,7 +118,7 @@ impl Entry {
         entry
     }
 
-    /// The description of a Server-Timing metric.
+    /// Returns the description of a Server-Timing metric.
     pub(super) fn metric(&self, name: &str) -> Option<String> {
         let mut metrics = js::items(js::get(&self.timing, Name::ServerTiming));
         let found = metrics.find(|metric| js::get(metric, Name::NameOf) == name)?;
@@ -130,13 +130,13 @@ impl Entry {
         start_ms
     }
 
-    /// When the response was there, or else when the request began.
+    /// Returns when the response ended, or else when the request began.
     pub(super) const fn end_ms(&self) -> f64 {
         let [start_ms, .., end_ms] = self.marks_ms;
         end_ms.max(start_ms)
     }
 
-    /// When the head of the response was there; 0 where that is hidden.
+    /// Returns when the head of the response arrived; 0 if that is hidden.
     pub(super) const fn head_ms(&self) -> f64 {
         let [.., head_ms, _] = self.marks_ms;
         head_ms
@@ -146,11 +146,11 @@ impl Entry {
         js::number(&self.timing, name)
     }
 
-    /// The phases as Unix nanoseconds under an anchor.
+    /// Returns the times as Unix nanoseconds, given an anchor.
     pub(super) fn timing_ns(&self, anchor_ms: f64) -> ResourceTiming {
         let mut marks_ns =
             self.marks_ms.map(|page_ms| if page_ms > 0.0 { clock::unix_ns(anchor_ms, page_ms) } else { 0 });
-        // The document itself begins at 0, which is a time there and not an absence.
+        // The document begins at 0, which is a time in this case and not absent.
         let [start_ns, ..] = &mut marks_ns;
         *start_ns = clock::unix_ns(anchor_ms, self.start_ms());
         let [
@@ -186,9 +186,9 @@ impl Entry {
     }
 }
 
-/// The server's times of a response whose headers the page may read: in `throughline;desc="…"`.
+/// Parses the server's times in a `Server-Timing` header: `throughline;desc="…"`.
 pub(super) fn server_times(header: &str) -> Option<ServerTimes> {
-    // Between quotes, as nothing else is that looks so.
+    // No other quoted description parses as server times.
     let mut index = 0;
     loop {
         let times = ServerTimes::parse(part(header, b'"', index)?);

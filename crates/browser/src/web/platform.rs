@@ -1,4 +1,4 @@
-//! The browser's clocks, its randomness, its storage, and what it says of itself.
+//! The browser's clocks, randomness and storage, and the attributes that describe it.
 
 use std::cell::Cell;
 
@@ -14,9 +14,9 @@ use crate::{
     clock::{Clock, Random},
 };
 
-/// Timers of a page that is cross-origin isolated are this exact.
+/// The resolution of timers in a page that is cross-origin isolated.
 const FINE_QUANTUM_NS: i64 = 5_000;
-/// Timers of any other page.
+/// The resolution of timers in any other page.
 const COARSE_QUANTUM_NS: i64 = 100_000;
 
 mod performance {
@@ -24,31 +24,30 @@ mod performance {
 
     #[wasm_bindgen]
     extern "C" {
-        // Asked for at each event: this one has its own import.
+        // Read at each event, so it has its own import.
         #[wasm_bindgen(js_namespace = performance, catch)]
         pub(super) fn now() -> Result<f64, JsValue>;
     }
 }
 
-/// `performance.now()` and `Date.now()`.
+/// A [`Clock`] of `performance.now()` and `Date.now()`.
 #[derive(Debug)]
 pub(super) struct BrowserClock {
-    /// What it said last, in case it breaks.
+    /// The last value of `performance.now()`.
     last_ms: Cell<f64>,
     is_fresh: Cell<bool>,
 }
 
 impl BrowserClock {
-    /// The clock and the page's time origin; `None` where the browser has none.
+    /// Creates the clock and returns it with the page's time origin; `None` if the browser has none.
     pub(super) fn new() -> Option<(Self, f64)> {
         let origin_ms = js::number(&js::of_window(Name::Performance), Name::TimeOrigin);
         let last_ms = performance::now().ok()?;
         (origin_ms > 0.0).then_some((Self { last_ms: Cell::new(last_ms), is_fresh: Cell::new(true) }, origin_ms))
     }
 
-    /// Lets it be looked at anew. Until then it stands still, because each look is a call into the browser: what is done about
-    /// one event is done at one time.
-    pub(super) fn go_on(&self) {
+    /// Discards the cached time. It is read once for each event, because each read is a call into the browser.
+    pub(super) fn invalidate(&self) {
         self.is_fresh.set(false);
     }
 }
@@ -69,12 +68,12 @@ impl Clock for BrowserClock {
     }
 }
 
-/// How exact the timers of this page are.
+/// Returns the resolution of the timers of this page.
 pub(super) fn quantum_ns(window: &JsValue) -> i64 {
     if js::is(window, Name::CrossOriginIsolated) { FINE_QUANTUM_NS } else { COARSE_QUANTUM_NS }
 }
 
-/// Random bytes: of `crypto` where there is one, else of `Math.random`.
+/// Random bytes from `crypto`, or from `Math.random` if there is none.
 #[derive(Debug)]
 pub(super) struct BrowserRandom;
 
@@ -93,7 +92,7 @@ impl Random for BrowserRandom {
     }
 }
 
-/// What the browser keeps for all tabs and the next page of this origin.
+/// Returns the storage shared by all tabs and pages of this origin.
 fn storage() -> JsValue {
     js::of_window(Name::LocalStorage)
 }
@@ -102,12 +101,12 @@ pub(super) fn stored(key: &str) -> Option<String> {
     js::call(&storage(), Name::GetItem, &[&key.into()]).as_string()
 }
 
-/// Storage may be full or forbidden; then nothing is kept.
+/// Stores a value. Nothing is stored if the storage is full or forbidden.
 pub(super) fn store(key: &str, value: &str) {
     js::call(&storage(), Name::SetItem, &[&key.into(), &value.into()]);
 }
 
-/// Takes what is kept, so that nobody else does.
+/// Removes a stored value and returns it, so that no other tab reads it.
 #[cfg(feature = "offline")]
 pub(super) fn take_stored(key: &str) -> Option<String> {
     let value = stored(key)?;
@@ -119,18 +118,18 @@ pub(super) fn navigator() -> JsValue {
     js::of_window(Name::Navigator)
 }
 
-/// Whether the browser knows that there is no network.
+/// Returns whether the browser reports that it is offline.
 pub(super) fn is_offline() -> bool {
-    let is_there = js::get(&navigator(), Name::OnLine);
-    !is_there.is_undefined() && is_there.is_falsy()
+    let on_line = js::get(&navigator(), Name::OnLine);
+    !on_line.is_undefined() && on_line.is_falsy()
 }
 
-/// The path of the page.
+/// Returns the path of the page.
 pub(super) fn path() -> String {
     js::word(&js::of_window(Name::Location), Name::Pathname)
 }
 
-/// The kind of network, as the conventions' `network.connection.*`.
+/// Sets `network.connection.*`.
 pub(super) fn describe_network(attributes: &mut Attributes) {
     let connection = js::get(&navigator(), Name::Connection);
     let kind = js::text(&connection, Name::Type);
@@ -141,25 +140,25 @@ pub(super) fn describe_network(attributes: &mut Attributes) {
         Some("none") => Some("unavailable"),
         other => other,
     };
-    attributes.maybe("network.connection.type", kind);
-    note(attributes, "network.connection.subtype", &connection, Name::EffectiveType);
+    attributes.text_opt("network.connection.type", kind);
+    copy_text(attributes, "network.connection.subtype", &connection, Name::EffectiveType);
 }
 
-/// Sets `key` to a property, if that is a text with something in it.
-pub(super) fn note(attributes: &mut Attributes, key: &str, object: &JsValue, name: Name) {
-    attributes.maybe(key, js::text(object, name).as_deref());
+/// Sets `key` to a property, if that is a string and not empty.
+pub(super) fn copy_text(attributes: &mut Attributes, key: &str, object: &JsValue, name: Name) {
+    attributes.text_opt(key, js::text(object, name).as_deref());
 }
 
-/// What the browser says of itself: OpenTelemetry's resource conventions, `browser.*` and `user_agent.*`.
+/// Sets the resource attributes that describe the browser: `telemetry.sdk.*`, `browser.*` and `user_agent.*`.
 pub(super) fn describe(resource: &mut Attributes) {
     resource.text("telemetry.sdk.name", env!("CARGO_PKG_NAME"));
     resource.text("telemetry.sdk.version", env!("CARGO_PKG_VERSION"));
     resource.text("telemetry.sdk.language", "rust");
     let navigator = navigator();
     let data = js::get(&navigator, Name::UserAgentData);
-    note(resource, "user_agent.original", &navigator, Name::UserAgent);
-    note(resource, "browser.language", &navigator, Name::Language);
-    note(resource, "browser.platform", &data, Name::Platform);
+    copy_text(resource, "user_agent.original", &navigator, Name::UserAgent);
+    copy_text(resource, "browser.language", &navigator, Name::Language);
+    copy_text(resource, "browser.platform", &data, Name::Platform);
     if data.is_object() {
         resource.bool("browser.mobile", js::is(&data, Name::Mobile));
     }
@@ -172,13 +171,14 @@ pub(super) fn describe(resource: &mut Attributes) {
 }
 
 #[cfg(feature = "vitals")]
-/// An element as a person would point to it, and never what is written in it: `button#send`, or `div.card` without an id.
+/// Returns a selector for an element: `button#send`, or `div.card` without an id. It never contains text of the
+/// element.
 pub(super) fn selector(element: &JsValue) -> Option<String> {
     let mut selector = js::text(element, Name::LocalName)?;
     for (mark, attribute) in [("#", "id"), (".", "class")] {
-        // default: an attribute that is absent has no value
+        // default: an absent attribute has no value
         let value = js::call(element, Name::GetAttribute, &[&attribute.into()]).as_string().unwrap_or_default();
-        // Of several classes the first says what it is.
+        // The first class usually identifies the component.
         let end = value.bytes().position(|byte| byte == b' ').unwrap_or(value.len());
         if let Some(value) = value.get(..end).filter(|value| !value.is_empty()) {
             selector.push_str(mark);
@@ -189,14 +189,14 @@ pub(super) fn selector(element: &JsValue) -> Option<String> {
     Some(selector)
 }
 
-/// The name of a JavaScript error, if it is one.
+/// Returns the name of a JavaScript error, if `error` is one.
 pub(super) fn error_name(error: &JsValue) -> Option<String> {
     if error.is_object() { js::text(error, Name::NameOf) } else { None }
 }
 
-/// A value that somebody threw, as a text.
+/// Returns the message of a thrown value.
 #[cfg(feature = "errors")]
 pub(super) fn as_text(value: &JsValue) -> String {
     let message = if value.is_object() { js::text(value, Name::Message) } else { value.as_string() };
-    message.unwrap_or_else(|| "something that is no error".to_owned())
+    message.unwrap_or_else(|| "not an Error or a string".to_owned())
 }

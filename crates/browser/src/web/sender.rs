@@ -1,4 +1,4 @@
-//! Does what the delivery says, and tells it what came of it.
+//! Performs the steps of the [`Delivery`](crate::delivery::Delivery): requests to the receiver, timers and storage.
 
 use throughline_context::ingest_token;
 use wasm_bindgen::JsValue;
@@ -18,14 +18,14 @@ use crate::{
 const CONTENT_TYPE: &str = "application/x-protobuf";
 #[cfg(feature = "offline")]
 const UNSENT_KEY: &str = "throughline:unsent";
-/// The browser lets 64 KiB of keepalive bodies be in flight for a page; below that with room for its own headers.
+/// The maximum size of keepalive bodies in flight. The browser permits 64 KiB for a page, including its own headers.
 const KEEPALIVE_LIMIT_BYTES: usize = 60_000;
 
 impl Tracer {
-    /// Looks at the delivery again when something is due.
+    /// Sets a timer for the next due time of the delivery.
     pub(super) fn schedule(&mut self) {
         let now_ms = self.timeline.page_ms();
-        // A timer that is overdue may never come: another does no harm.
+        // An overdue timer may be lost; a second one does no harm.
         let is_late = self.wake_ms < now_ms;
         if let Some(due_ms) =
             self.delivery.due_ms().map(|due_ms| due_ms.max(now_ms)).filter(|due_ms| is_late || *due_ms < self.wake_ms)
@@ -34,19 +34,20 @@ impl Tracer {
         }
     }
 
-    pub(super) fn woken(&mut self) {
+    /// Handles that timer.
+    pub(super) fn on_flush_timer(&mut self) {
         self.wake_ms = f64::INFINITY;
         self.drain();
         self.pump();
     }
 
-    /// The network is there again.
+    /// Handles `online`: the network is available again.
     pub(super) fn online(&mut self) {
         self.delivery.forget_backoff();
         self.pump();
     }
 
-    /// Does what there is to do.
+    /// Performs the next step of the delivery.
     pub(super) fn pump(&mut self) {
         match self.delivery.next(self.timeline.page_ms()) {
             Step::Rest => {}
@@ -56,14 +57,14 @@ impl Tracer {
         }
     }
 
-    /// Sends what is under way.
+    /// Sends the batch in flight.
     fn send(&mut self) {
-        let Some(batch) = self.delivery.under_way() else { return };
+        let Some(batch) = self.delivery.in_flight() else { return };
         let promise = self.post(batch, &js::bytes(&batch.request(&self.origin)), false);
         self.await_answer(&promise, Tag::Sent, self.delivery.attempt());
     }
 
-    /// Calls back with what comes of a request, answer or failure.
+    /// Calls back with the response or the error of a request; returns whether it will.
     fn await_answer(&mut self, promise: &JsValue, tag: Tag, number: u32) -> bool {
         let function = js::function(tag, number);
         let awaited = js::then(promise, &function, &function).is_object();
@@ -91,17 +92,17 @@ impl Tracer {
         url
     }
 
-    /// By the browser's own `fetch`: deliveries are not traced.
+    /// Sends a request with the original `fetch`, which is not traced.
     fn request(&self, url: &str, headers: &JsValue, body: &JsValue, keepalive: bool) -> JsValue {
         let init = js::object(Name::Headers, headers);
         js::set(&init, Name::Method, &"POST".into());
         js::set(&init, Name::Body, body);
         js::set(&init, Name::Keepalive, &keepalive.into());
-        // default: a `fetch` that throws is no promise, and so is no response
+        // default: undefined is not a promise, and counts as no response
         js::apply(&self.fetch, &self.window, &js::list(&[&url.into(), &init])).unwrap_or_default()
     }
 
-    /// The receiver has answered, or it has not.
+    /// Handles the response to a batch, or its absence.
     pub(super) fn delivered(&mut self, attempt: u32, response: &JsValue) {
         if attempt != self.delivery.attempt() {
             return;
@@ -117,7 +118,7 @@ impl Tracer {
         }
     }
 
-    /// Asks the receiver for an ingest token for a session.
+    /// Requests an ingest token for a session from the receiver.
     fn ask_ingest_token(&mut self, session: SessionId) {
         let mut body = String::from("{\"session_id\":\"");
         push_hex(&mut body, &session.to_hex());
@@ -126,37 +127,37 @@ impl Tracer {
         js::set_named(&headers, "content-type", &"application/json".into());
         let endpoint = self.config.ingest_token_endpoint.as_deref().unwrap_or("");
         let promise = self.request(endpoint, &headers, &body.into(), false);
-        let came = js::then(&promise, &js::function(Tag::IngestTokenCame, 0), &JsValue::UNDEFINED);
+        let received = js::then(&promise, &js::function(Tag::IngestTokenReceived, 0), &JsValue::UNDEFINED);
         let attempt = self.delivery.attempt();
-        if !self.await_answer(&came, Tag::IngestTokenRead, attempt) {
+        if !self.await_answer(&received, Tag::IngestTokenRead, attempt) {
             self.ingest_token_read(attempt, &JsValue::UNDEFINED);
         }
     }
 
-    /// An ingest token, or something else: the answer, or nothing.
+    /// Handles the body of the response with an ingest token, or the response itself if it has none, or an error.
     pub(super) fn ingest_token_read(&mut self, attempt: u32, read: &JsValue) {
         if attempt != self.delivery.attempt() {
             return;
         }
-        let mut said = Answer { status: None, retry_after_s: None };
+        let mut outcome = Answer { status: None, retry_after_s: None };
         let mut ingest_token = None;
         if read.is_object() {
             let expires_ms = self.timeline.wall_ms() + js::number(read, Name::ExpiresInS) * 1_000.0;
             ingest_token = js::text(read, Name::IngestToken).map(|text| (text, expires_ms));
-            said = answer(read);
+            outcome = answer(read);
         }
-        let came = ingest_token.is_some();
-        let status = self.delivery.ingest_token(ingest_token, said, self.timeline.page_ms());
+        let received = ingest_token.is_some();
+        let status = self.delivery.ingest_token(ingest_token, outcome, self.timeline.page_ms());
         Self::settled(status);
-        if came {
+        if received {
             self.send();
         } else {
             self.pump();
         }
     }
 
-    /// Sends everything now, in a way that outlives the page. `gone` says that the page will not be there to send more: what the
-    /// browser does not take then is kept for the next page.
+    /// Sends all records now, in requests that outlive the page. If `gone`, the page is being closed, and records that
+    /// cannot be sent are stored for the next page.
     pub(super) fn send_all(&mut self, gone: bool) {
         let mut left_bytes = KEEPALIVE_LIMIT_BYTES;
         for exiting in &self.exiting {
@@ -165,7 +166,7 @@ impl Tracer {
         let reachable = !gone || !(platform::is_offline() || matches!(STATUS.get(), Status::Unreachable(_)));
         let wall_ms = self.timeline.wall_ms();
         #[cfg(feature = "offline")]
-        // default: where nothing is stored, nothing was kept
+        // default: nothing is stored yet
         let mut kept = if gone { platform::stored(UNSENT_KEY).unwrap_or_default() } else { String::new() };
         #[cfg(feature = "offline")]
         let kept_before = kept.len();
@@ -200,22 +201,23 @@ impl Tracer {
         if kept.len() > kept_before {
             platform::store(UNSENT_KEY, &kept);
         }
-        self.delivery.hurry();
+        self.delivery.make_due();
         self.schedule();
     }
 
-    /// If the browser took it: the number that its answer will be told by, 0 if nobody will hear of one.
+    /// Sends a batch. If the browser accepted it, returns the number that identifies its response, or 0 if there will
+    /// be none.
     fn send_one(&mut self, batch: &Batch, request: &[u8]) -> Option<u32> {
         let body = js::bytes(request);
         let number = self.number();
-        // Where a request has no such property, it ends with its page.
+        // Without `keepalive`, a request is cancelled with its page.
         if !js::get(&js::new(Name::RequestClass, &[&"".into()]), Name::Keepalive).is_undefined() {
             let promise = self.post(batch, &body, true);
             if self.await_answer(&promise, Tag::SentAtExit, number) {
                 return Some(number);
             }
         }
-        // A beacon has no headers, and nobody hears of its answer.
+        // A beacon has no headers, and its response is not available.
         let mut url = self.url(batch.signal);
         if let Some(ingest_token) = self.delivery.ingest_token_for(batch.session) {
             url.push_str("?ingest_token=");
@@ -226,7 +228,8 @@ impl Tracer {
         js::call(&platform::navigator(), Name::Beacon, &[&url.into(), &blob]).is_truthy().then_some(0)
     }
 
-    /// What was sent while the page went away has been answered, or has failed: then the page is still there.
+    /// Handles the response or error of a batch that was sent while the page was hidden or closing, if the page still
+    /// exists.
     pub(super) fn delivered_at_exit(&mut self, number: u32, response: &JsValue) {
         let Some(index) = self.exiting.iter().position(|one| one.number == number) else { return };
         let batch = self.exiting.swap_remove(index);
@@ -236,7 +239,7 @@ impl Tracer {
     }
 
     #[cfg(feature = "offline")]
-    /// Takes what earlier pages could not send.
+    /// Queues records that earlier pages could not send.
     pub(super) fn restore(&mut self) {
         if !self.config.offline {
             return;
@@ -250,7 +253,7 @@ impl Tracer {
     }
 }
 
-/// What an answer says; nothing, if it is none.
+/// Reads status and `Retry-After` of a response, if it is one.
 fn answer(response: &JsValue) -> Answer {
     let status = if response.is_object() { js::number(response, Name::Status) } else { 0.0 };
     if status <= 0.0 {
@@ -261,7 +264,7 @@ fn answer(response: &JsValue) -> Answer {
     Answer { status: Some(status as u16), retry_after_s: seconds.map(|seconds| seconds as f64) }
 }
 
-/// The receiver has answered to the question for an ingest token: what is in its answer, or the answer itself if that is no ingest token.
-pub(super) fn ingest_token_came(response: JsValue) -> JsValue {
+/// Returns the JSON body of a response with an ingest token, or the response itself if its status is an error.
+pub(super) fn ingest_token_received(response: JsValue) -> JsValue {
     if js::is(&response, Name::Ok) { js::call(&response, Name::Json, &[]) } else { response }
 }

@@ -1,4 +1,4 @@
-//! The session of this browser, shared by its tabs through `localStorage`.
+//! The session of the browser, shared by its tabs through `localStorage`.
 
 use throughline_context::keys;
 
@@ -6,7 +6,7 @@ use super::{Tracer, platform};
 use crate::{
     attributes::Attributes,
     record::{Event, Severity},
-    session::{LONGEST_MS, LOOK_MS, Look, Session, SessionId, is_sampled, look, push_hex},
+    session::{LONGEST_MS, Resolved, SYNC_MS, Session, SessionId, is_sampled, push_hex, resolve},
 };
 
 const KEY: &str = "throughline:session";
@@ -15,32 +15,32 @@ fn shared() -> Option<Session> {
     Session::parse(&platform::stored(KEY)?)
 }
 
-/// The session that a page begins in. An ingest token that came with the page is for a session that the server knows: a new session
-/// takes its id, so that the ingest token is good at once.
-pub(super) fn start(new_id: SessionId, ingest_tokened: Option<SessionId>, now_ms: f64) -> Look {
+/// Determines the session of a new page. A new session has the session id of the ingest token that came with the page,
+/// so that the token is valid for it.
+pub(super) fn start(new_id: SessionId, token_session: Option<SessionId>, now_ms: f64) -> Resolved {
     let shared = shared();
-    let taken = shared.map(|session| session.id);
-    look(None, shared, now_ms, ingest_tokened.filter(|id| taken != Some(*id)).unwrap_or(new_id))
+    let shared_id = shared.map(|session| session.id);
+    resolve(None, shared, now_ms, token_session.filter(|id| shared_id != Some(*id)).unwrap_or(new_id))
 }
 
 impl Tracer {
-    /// Something happens: the session goes on, or another begins.
+    /// Handles activity: continues the session, or begins another.
     pub(super) fn touch(&mut self) {
         let now_ms = self.timeline.wall_ms();
-        if !self.session.is_over(now_ms) && (now_ms - self.looked_ms).abs() < LOOK_MS {
+        if !self.session.is_over(now_ms) && (now_ms - self.synced_ms).abs() < SYNC_MS {
             self.session.active_ms = now_ms;
             return;
         }
-        self.looked_ms = now_ms;
+        self.synced_ms = now_ms;
         let new_id = self.ids.trace_id();
-        self.session_found(&look(Some(self.session), shared(), now_ms, new_id));
+        self.adopt_session(&resolve(Some(self.session), shared(), now_ms, new_id));
     }
 
-    /// Takes note of what was found, and tells of a session that began and of the one that ended.
-    pub(super) fn session_found(&mut self, found: &Look) {
+    /// Adopts a session, and records the events of a session that began and of the one that ended.
+    pub(super) fn adopt_session(&mut self, found: &Resolved) {
         self.session = found.session;
         self.sampled = is_sampled(found.session.id, self.config.sample_ratio);
-        // Forbidden or full storage costs the next page its session, nothing more.
+        // If storage is forbidden or full, the next page begins another session.
         platform::store(KEY, &found.session.print());
         if !found.is_new || !self.sampled {
             return;
@@ -59,12 +59,12 @@ impl Tracer {
             let mut ending = Attributes::default();
             let is_old = now_ms - previous.started_ms >= LONGEST_MS;
             ending.text(keys::SESSION_END, if is_old { "age" } else { "idle" });
-            // It ended when something last happened in it; nobody was there to say so.
-            self.tell_of(previous.id, event("session.end", ending, previous.active_ms, None));
+            // It ended with its last activity.
+            self.emit_for(previous.id, event("session.end", ending, previous.active_ms, None));
             let mut id = String::new();
             push_hex(&mut id, &previous.id.to_hex());
             beginning.text("session.previous_id", &id);
         }
-        self.tell_of(found.session.id, event("session.start", beginning, now_ms, self.page));
+        self.emit_for(found.session.id, event("session.start", beginning, now_ms, self.page));
     }
 }

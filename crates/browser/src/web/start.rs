@@ -1,4 +1,4 @@
-//! Starting the tracer with the settings that most applications need.
+//! Start of the tracer with the settings for Throughline's own receiver.
 
 use super::{
     init,
@@ -7,14 +7,14 @@ use super::{
 };
 use crate::config::Config;
 
-/// Starts the tracer of this page for an application that is served together with Throughline's receiver.
+/// Starts the tracer of this page, for an application that is served together with Throughline's receiver.
 ///
-/// Spans and events go to `/v1/traces` and `/v1/logs` of the page's own origin. The ingest token that comes with the page is
-/// used, and `/v1/ingest-token` gives another one. The application counts as mounted, as after [`app_ready`](super::app_ready),
-/// when the task that calls `start` is over; so the application is mounted in that task.
+/// Spans and events are sent to `/v1/traces` and `/v1/logs` of the page's own origin, with the ingest token that came
+/// with the page or one from `/v1/ingest-token`. The application counts as mounted, as after
+/// [`app_ready`](super::app_ready), when the task that calls `start` ends, so mount the application in that task.
 ///
-/// Call it before anything that fetches. A second call changes nothing, and nothing here panics or fails the page. For other
-/// settings use [`init`] with a [`Config`].
+/// Call it before any code that fetches. A second call has no effect. It does not panic or throw. For other settings
+/// use [`init`] with a [`Config`].
 ///
 /// ```no_run
 /// throughline_browser::start();
@@ -22,6 +22,6 @@ use crate::config::Config;
 /// ```
 pub fn start() {
     init(Config::new().ingest_token_endpoint("/v1/ingest-token"));
-    // Only where the tracer runs: there is nobody to call back otherwise.
+    // Only if the tracer is running, because otherwise there is no callback handler.
     with(|_| js::after(0.0, Tag::Ready, 0));
 }

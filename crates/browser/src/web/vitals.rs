@@ -1,4 +1,4 @@
-//! Web vitals and long frames, from the performance timeline.
+//! Web vitals and long frames from the performance timeline.
 
 use wasm_bindgen::JsValue;
 
@@ -14,30 +14,28 @@ use crate::{
     vitals::{Interactions, LayoutShift, rating},
 };
 
-/// Interactions that are shorter are not told, milliseconds.
+/// The minimum duration of an interaction that is observed, milliseconds.
 pub(super) const EVENT_THRESHOLD_MS: f64 = 40.0;
 
-/// At most so many long frames are told of one page.
+/// The maximum number of long frames that are reported for one page.
 const MAX_FRAMES: u32 = 50;
-/// At most so many scripts of a frame.
+/// The maximum number of scripts that are reported for one frame.
 const MAX_SCRIPTS: usize = 5;
 
-/// What is known of the page so far.
+/// The state of the web vitals of the page.
 #[derive(Default)]
 pub(super) struct Vitals {
     shifts: LayoutShift,
-    shift_target: Option<String>,
-    shift_ms: f64,
     interactions: Interactions<JsValue>,
-    /// Interactions before this page was shown again.
+    /// The number of interactions before the page was restored from the back/forward cache.
     interactions_before: f64,
-    /// The entry.
+    /// The entry of the largest contentful paint.
     largest_paint: JsValue,
     first_paint_ms: f64,
-    /// No paint counts after somebody has acted, or has looked away.
+    /// Whether later paints are ignored: after an interaction, or after the page was hidden.
     pub(super) paints_are_over: bool,
-    /// What was told last of each.
-    told: [Option<f64>; 5],
+    /// The value last reported of each metric.
+    reported: [Option<f64>; 5],
     frames: u32,
     /// Whether the page came from the back/forward cache.
     restored: bool,
@@ -53,48 +51,47 @@ fn key(prefix: &str, end: &str) -> String {
     key
 }
 
-/// Why a value is what it is.
+/// The attribution of a value: attributes that explain it.
 #[derive(Default)]
-struct Why(Attributes);
+struct Attribution(Attributes);
 
-impl Why {
-    /// A span of time, which is never negative.
-    fn took(&mut self, end: &str, ms: f64) {
+impl Attribution {
+    /// Sets a duration; a negative one becomes 0.
+    fn duration(&mut self, end: &str, ms: f64) {
         self.0.double(&key(ATTRIBUTION, end), ms.max(0.0));
     }
 
-    /// Spans of time, from one mark of an entry to another.
-    fn between(&mut self, entry: &JsValue, parts: &[(&str, Name, Name)]) {
+    /// Sets durations between two times of an entry.
+    fn durations(&mut self, entry: &JsValue, parts: &[(&str, Name, Name)]) {
         for (end, from, to) in parts {
-            self.took(end, js::number(entry, *to) - js::number(entry, *from));
+            self.duration(end, js::number(entry, *to) - js::number(entry, *from));
         }
     }
 
-    fn who(&mut self, end: &str, who: Option<&str>) {
-        self.0.maybe(&key(ATTRIBUTION, end), who);
+    /// Sets a text, if it is `Some`.
+    fn text(&mut self, end: &str, text: Option<&str>) {
+        self.0.text_opt(&key(ATTRIBUTION, end), text);
     }
 }
 
 impl Tracer {
-    /// The page is shown again, from the back/forward cache: a new life, without a first paint.
+    /// Resets the web vitals for a page from the back/forward cache, which has no first paint.
     pub(super) fn begin_vitals_again(&mut self) {
         let interactions_before = js::number(&self.performance, Name::InteractionCount);
         self.vitals = Vitals { interactions_before, paints_are_over: true, restored: true, ..Vitals::default() };
     }
 
-    /// The timeline tells of something other than a request.
-    pub(super) fn seen(&mut self, kind: &str, entry: JsValue) {
+    /// Handles an entry that is not a request.
+    pub(super) fn on_entry(&mut self, kind: &str, entry: JsValue) {
         let start_ms = js::number(&entry, Name::StartTime);
         let vitals = &mut self.vitals;
         match kind {
-            "layout-shift"
-                if !js::is(&entry, Name::HadRecentInput)
-                    && vitals.shifts.shift(js::number(&entry, Name::Value), start_ms) =>
-            {
-                // default: undefined, whose properties are undefined too
-                let source = js::items(js::get(&entry, Name::Sources)).next().unwrap_or_default();
-                vitals.shift_target = platform::selector(&js::get(&source, Name::Node));
-                vitals.shift_ms = start_ms;
+            "layout-shift" if !js::is(&entry, Name::HadRecentInput) => {
+                vitals.shifts.shift(js::number(&entry, Name::Value), start_ms, || {
+                    // default: undefined, whose properties are undefined too
+                    let source = js::items(js::get(&entry, Name::Sources)).next().unwrap_or_default();
+                    platform::selector(&js::get(&source, Name::Node))
+                });
             }
             "largest-contentful-paint" if !vitals.paints_are_over => vitals.largest_paint = entry,
             "paint" if !vitals.paints_are_over && js::get(&entry, Name::NameOf) == "first-contentful-paint" => {
@@ -142,10 +139,11 @@ impl Tracer {
             attributes.texts(&key(FRAME, "scripts"), &mut scripts);
         }
         let time_ns = self.timeline.unix_ns(start_ms);
-        self.tell(Event { name, time_ns, attributes, severity: Severity::Info, span: self.page });
+        self.emit(Event { name, time_ns, attributes, severity: Severity::Info, span: self.page });
     }
 
-    /// Tells what is known now: the page may never be heard of again. What has not changed since it was told is not told again.
+    /// Reports the current values, because the page may be closed without a further event. Values that have not changed
+    /// since the last report are omitted.
     pub(super) fn report_vitals(&mut self) {
         if !self.config.vitals || self.page.is_none() {
             return;
@@ -158,9 +156,9 @@ impl Tracer {
         vitals.paints_are_over = true;
         let mut all = Vec::new();
         if !vitals.restored {
-            let mut why = Why::default();
-            why.took("waiting_duration", since(js::number(&page, Name::FetchStart)));
-            why.between(
+            let mut attribution = Attribution::default();
+            attribution.duration("waiting_duration", since(js::number(&page, Name::FetchStart)));
+            attribution.durations(
                 &page,
                 &[
                     ("dns_duration", Name::DomainLookupStart, Name::DomainLookupEnd),
@@ -168,26 +166,27 @@ impl Tracer {
                     ("request_duration", Name::RequestStart, Name::ResponseStart),
                 ],
             );
-            all.push((0, "ttfb", first_byte_ms, why));
+            all.push((0, "ttfb", first_byte_ms, attribution));
         }
         if vitals.first_paint_ms > 0.0 {
             let value = since(vitals.first_paint_ms);
-            let mut why = Why::default();
-            why.took("time_to_first_byte", first_byte_ms);
-            why.took("first_byte_to_fcp", value - first_byte_ms);
-            all.push((1, "fcp", value, why));
+            let mut attribution = Attribution::default();
+            attribution.duration("time_to_first_byte", first_byte_ms);
+            attribution.duration("first_byte_to_fcp", value - first_byte_ms);
+            all.push((1, "fcp", value, attribution));
         }
-        let mut why = Why::default();
-        why.took("largest_shift_value", vitals.shifts.largest());
-        why.took("largest_shift_time", vitals.shift_ms);
-        why.who("largest_shift_target", vitals.shift_target.as_deref());
-        all.push((2, "cls", vitals.shifts.value, why));
+        let mut attribution = Attribution::default();
+        let shift = &vitals.shifts.largest;
+        attribution.duration("largest_shift_value", shift.value);
+        attribution.duration("largest_shift_time", shift.at_ms);
+        attribution.text("largest_shift_target", shift.target.as_deref());
+        all.push((2, "cls", vitals.shifts.value, attribution));
         let count = js::number(&self.performance, Name::InteractionCount) - vitals.interactions_before;
         if let Some((duration_ms, entry)) = vitals.interactions.counting(count as u32) {
-            let mut why = Why::default();
-            why.who("interaction_type", js::text(entry, Name::NameOf).as_deref());
-            why.who("interaction_target", platform::selector(&js::get(entry, Name::Target)).as_deref());
-            why.between(
+            let mut attribution = Attribution::default();
+            attribution.text("interaction_type", js::text(entry, Name::NameOf).as_deref());
+            attribution.text("interaction_target", platform::selector(&js::get(entry, Name::Target)).as_deref());
+            attribution.durations(
                 entry,
                 &[
                     ("input_delay", Name::StartTime, Name::ProcessingStart),
@@ -195,15 +194,15 @@ impl Tracer {
                 ],
             );
             let ends_ms = js::number(entry, Name::StartTime) + duration_ms;
-            why.took("presentation_delay", ends_ms - js::number(entry, Name::ProcessingEnd));
-            all.push((3, "inp", duration_ms, why));
+            attribution.duration("presentation_delay", ends_ms - js::number(entry, Name::ProcessingEnd));
+            all.push((3, "inp", duration_ms, attribution));
         }
         let paint = vitals.largest_paint.clone();
         if paint.is_object() {
             let value = since(js::number(&paint, Name::StartTime));
-            let mut why = Why::default();
-            why.who("target", platform::selector(&js::get(&paint, Name::Element)).as_deref());
-            why.took("time_to_first_byte", first_byte_ms);
+            let mut attribution = Attribution::default();
+            attribution.text("target", platform::selector(&js::get(&paint, Name::Element)).as_deref());
+            attribution.duration("time_to_first_byte", first_byte_ms);
             let (mut asked_ms, mut loaded_ms) = (first_byte_ms, first_byte_ms);
             if let Some(url) = js::text(&paint, Name::Url) {
                 let entries = js::call(&self.performance, Name::GetEntriesByName, &[&(*url).into()]);
@@ -211,30 +210,30 @@ impl Tracer {
                     asked_ms = since(js::number(&entry, Name::StartTime)).max(first_byte_ms);
                     loaded_ms = since(js::number(&entry, Name::ResponseEnd)).min(value).max(asked_ms);
                 }
-                why.who("url", Some(&self.redacted(&url)));
+                attribution.text("url", Some(&self.redacted(&url)));
             }
-            why.took("resource_load_delay", asked_ms - first_byte_ms);
-            why.took("resource_load_duration", loaded_ms - asked_ms);
-            why.took("element_render_delay", value - loaded_ms);
-            all.push((4, "lcp", value, why));
+            attribution.duration("resource_load_delay", asked_ms - first_byte_ms);
+            attribution.duration("resource_load_duration", loaded_ms - asked_ms);
+            attribution.duration("element_render_delay", value - loaded_ms);
+            all.push((4, "lcp", value, attribution));
         }
         let kind = match () {
             () if self.vitals.restored => "back_forward_cache".to_owned(),
             () if activation_ms > 0.0 => "prerender".to_owned(),
             () => js::word(&page, Name::Type),
         };
-        for (index, name, value, why) in all {
-            self.tell_vital(index, name, value, why.0, &kind);
+        for (index, name, value, attribution) in all {
+            self.report_vital(index, name, value, attribution.0, &kind);
         }
     }
 
-    fn tell_vital(&mut self, index: usize, name: &str, value: f64, mut attributes: Attributes, kind: &str) {
-        let before = self.vitals.told.get_mut(index).and_then(|told| told.replace(value));
+    fn report_vital(&mut self, index: usize, name: &str, value: f64, mut attributes: Attributes, kind: &str) {
+        let before = self.vitals.reported.get_mut(index).and_then(|reported| reported.replace(value));
         let delta = value - before.unwrap_or(0.0);
         if before.is_some() && delta.abs() < f64::EPSILON {
             return;
         }
-        // One instance of the metric for each page view, and the view is known by its span.
+        // The id of the metric instance: one for each page view, which is identified by its span.
         let mut id = String::new();
         if let Some(page) = self.page {
             push_hex(&mut id, &page.span_id.to_hex());
@@ -246,6 +245,6 @@ impl Tracer {
             attributes.text(&key(PREFIX, end), text);
         }
         let (time_ns, span) = (self.timeline.now_ns(), self.page);
-        self.tell(Event { name: "browser.web_vital", time_ns, attributes, severity: Severity::Info, span });
+        self.emit(Event { name: "browser.web_vital", time_ns, attributes, severity: Severity::Info, span });
     }
 }

@@ -1,21 +1,23 @@
-//! `XMLHttpRequest`, for the code that still uses it.
+//! Tracing of `XMLHttpRequest`.
 
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 
 use super::{
     Tracer,
-    fetch::Asked,
+    fetch::RequestArgs,
     js::{self, Name, Tag},
     with,
 };
 
-/// What is noted on a request between its calls.
+// Properties set on an `XMLHttpRequest` between its calls:
+/// The method.
 const METHOD: &str = "throughline:method";
+/// The URL.
 const URL: &str = "throughline:url";
-/// It has a context of the application's own.
+/// Whether the application has set `traceparent` itself.
 const HAS_CONTEXT: &str = "throughline:context";
-/// The span of what was sent last.
+/// The number of the span of the last request.
 const NUMBER: &str = "throughline:span";
 
 pub(super) fn start(window: &JsValue) {
@@ -25,14 +27,14 @@ pub(super) fn start(window: &JsValue) {
     js::intercept(&prototype, "send", Tag::XhrSent);
 }
 
-/// `open(method, url, …)`, `setRequestHeader(name, value)` or `send(body)` was called.
+/// Handles a call of `open(method, url, …)`, `setRequestHeader(name, value)` or `send(body)`.
 pub(super) fn called(tag: u8, target: &JsValue, this: &JsValue, arguments: &Array) -> Result<JsValue, JsValue> {
     if tag == Tag::XhrOpened as u8 {
         js::set_named(this, METHOD, &arguments.get(0));
         js::set_named(this, URL, &arguments.get(1));
         js::set_named(this, HAS_CONTEXT, &JsValue::UNDEFINED);
         if let Some(number) = number_of(this) {
-            // What was under way is given up, and no event says so.
+            // `open` cancels a request in flight without an event.
             with(|tracer| tracer.failed_by(number, None));
         }
         return js::apply(target, this, arguments);
@@ -55,21 +57,22 @@ impl Tracer {
     fn xhr_sent(&mut self, this: &JsValue) -> Option<u32> {
         let method = js::get_named(this, METHOD).as_string()?;
         let url = js::get_named(this, URL);
-        let asked = Asked { method: &method, url: &url, route: None, by_program: true, signal: JsValue::UNDEFINED };
-        let begun = self.begin_request(asked)?;
+        let args =
+            RequestArgs { method: &method, url: &url, route: None, by_program: true, signal: JsValue::UNDEFINED };
+        let begun = self.begin_request(args)?;
         let set = js::get_named(this, "setRequestHeader");
         let has_context = js::get_named(this, HAS_CONTEXT).is_truthy();
-        // A second value would be added to the first, and two contexts are none.
+        // A second value would be appended to the first, and the header would be invalid.
         for (name, value) in
             begun.carried.iter().filter(|(name, _)| !(has_context && matches!(name, Name::TraceParent)))
         {
-            // best effort: refused where it is not open, and then `send` fails too
+            // best effort: it throws if the request is not open, and then `send` fails too
             let _ = js::apply(&set, this, &js::list(&[&js::name(*name), &value.into()]));
         }
         let is_new = number_of(this).is_none();
         js::set_named(this, NUMBER, &begun.number.into());
         if is_new {
-            // It can be sent again, and its listeners stay.
+            // The object can be used again, and keeps its listeners.
             for event in ["load", "error", "abort", "timeout"] {
                 js::call(this, Name::Add, &[&event.into(), &js::function(Tag::XhrEnded, 0)]);
             }
@@ -77,7 +80,7 @@ impl Tracer {
         Some(begun.number)
     }
 
-    /// It loaded, failed, was aborted or took too long.
+    /// Handles the end of a request: loaded, failed, aborted or timed out.
     pub(super) fn xhr_ended(&mut self, event: &JsValue) {
         let target = js::get(event, Name::Target);
         let Some(number) = number_of(&target) else { return };

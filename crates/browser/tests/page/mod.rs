@@ -1,4 +1,4 @@
-//! The page of the test runner, and what the tests see of it.
+//! Helpers for tests in the page of the test runner.
 
 use std::pin::Pin;
 
@@ -6,17 +6,17 @@ use throughline_browser::Config;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_futures::JsFuture;
 
-/// Keeps every call in `window.calls`, with the headers that a request made of it would have, and the bodies that went to the
-/// telemetry receivers in `window.bodies`, as texts of one character a byte.
+/// Records every call of `fetch` in `window.calls`, with the headers of the resulting request, and the bodies sent to
+/// the telemetry receivers in `window.bodies`, as strings of one character per byte.
 const RECORDER: &str = r"
 window.calls = [];
 window.bodies = { '/v1/traces': '', '/v1/logs': '' };
-window.receiverSays = 200;
+window.receiverStatus = 200;
 window.fetch = (real => function fetch(input, init) {
     const path = typeof input === 'string' ? input : '';
     if (path in window.bodies) {
         for (const byte of init.body) window.bodies[path] += String.fromCharCode(byte);
-        return Promise.resolve(new Response('', { status: window.receiverSays }));
+        return Promise.resolve(new Response('', { status: window.receiverStatus }));
     }
     const url = typeof input === 'object' && input.url || input;
     const headers = new (window.realHeaders ?? Headers)(init?.headers ?? (input.url ? input.headers : {}));
@@ -30,7 +30,7 @@ thread_local! {
     static STARTED: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
-/// Keeps the requests of the page from now on.
+/// Records the requests of the page from now on.
 pub(crate) fn record() {
     eval(RECORDER);
 }
@@ -40,7 +40,7 @@ pub(crate) fn start() {
     start_with(|config| config.long_frames(100.0).console_errors(true).redact(|url| url.replace("secret", "REDACTED")));
 }
 
-/// The same, with settings.
+/// Starts the tracer with further settings, once for all tests of the page.
 pub(crate) fn start_with(settings: fn(Config) -> Config) {
     if !STARTED.replace(true) {
         record();
@@ -48,27 +48,27 @@ pub(crate) fn start_with(settings: fn(Config) -> Config) {
     }
 }
 
-/// The value of a script.
+/// Evaluates a script.
 pub(crate) fn eval(script: &str) -> JsValue {
     js_sys::eval(script).unwrap_or_else(|error| panic!("{script}: {error:?}"))
 }
 
-/// What a script's promise comes to.
+/// Evaluates a script and awaits its promise.
 pub(crate) async fn eval_async(script: &str) -> Result<JsValue, JsValue> {
     JsFuture::from(js_sys::Promise::resolve(&eval(script))).await
 }
 
-/// An address of the page's own origin.
+/// Returns a URL of the page's own origin.
 pub(crate) fn own(path: &str) -> String {
     format!("{}{path}", eval("location.origin").as_string().unwrap())
 }
 
-/// Waits for a task of its own, in which observers have run.
+/// Waits 5 ms in a new task, before which observers have run.
 pub(crate) async fn task() {
     eval_async("new Promise(done => (window.realSet ?? setTimeout).call(window, done, 5))").await.unwrap();
 }
 
-/// Waits until it comes true.
+/// Waits until a condition is true; panics if it never is.
 pub(crate) async fn until(mut done: impl FnMut() -> bool) {
     for _ in 0..2000 {
         if done() {
@@ -76,20 +76,20 @@ pub(crate) async fn until(mut done: impl FnMut() -> bool) {
         }
         task().await;
     }
-    panic!("it never comes true");
+    panic!("the condition is never true");
 }
 
-/// Whether a text has gone to a receiver.
+/// Returns whether a text was sent to a receiver.
 pub(crate) fn is_sent(path: &str, text: &str) -> bool {
     eval(&format!("window.bodies['{path}'].includes({text:?})")).is_truthy()
 }
 
-/// What has gone to a receiver.
+/// Returns the bytes sent to a receiver.
 fn body(path: &str) -> Vec<u8> {
     eval(&format!("window.bodies['{path}']")).as_string().unwrap().chars().map(|byte| byte as u8).collect()
 }
 
-/// The ids of trace and span in the `traceparent` of the last request for a path.
+/// Returns the ids of trace and span in the `traceparent` of the last request for a path.
 pub(crate) fn carried(path: &str) -> (Vec<u8>, Vec<u8>) {
     let header =
         eval(&format!("window.calls.findLast(call => call.url.endsWith({path:?})).headers.get('traceparent')"));
@@ -100,7 +100,7 @@ pub(crate) fn carried(path: &str) -> (Vec<u8>, Vec<u8>) {
     (bytes(&header[3..35]), bytes(&header[36..52]))
 }
 
-/// What stands in the field of an encoded span, after its id: `tag`, a length, and so many bytes.
+/// Returns the value of a field of an encoded span: after `tag` and a length of one byte.
 fn field_of(span_id: &[u8], tag: u8) -> Option<Vec<u8>> {
     let all = body("/v1/traces");
     let own = [&[0x12, 8], span_id].concat();
@@ -111,8 +111,7 @@ fn field_of(span_id: &[u8], tag: u8) -> Option<Vec<u8>> {
     Some(rest[2..2 + usize::from(rest[1])].to_vec())
 }
 
-/// The name of the span that is the parent of the request for a path, once both have been sent; it has nothing else with that
-/// parent's id.
+/// Waits until the request for a path and its parent have been sent, and returns the name of the parent span.
 pub(crate) async fn parent_of(path: &str) -> String {
     let (_, span_id) = carried(path);
     for _ in 0..1000 {
@@ -124,7 +123,7 @@ pub(crate) async fn parent_of(path: &str) -> String {
     panic!("{path} has no parent");
 }
 
-/// Waits until a text has gone to a receiver.
+/// Waits until a text was sent to a receiver; returns false if it never is.
 pub(crate) async fn sent(path: &str, text: &str) -> bool {
     for _ in 0..1000 {
         if is_sent(path, text) {
@@ -135,7 +134,7 @@ pub(crate) async fn sent(path: &str, text: &str) -> bool {
     false
 }
 
-/// Polls all until all are ready.
+/// Polls all futures until all are ready.
 pub(crate) async fn all_of<F: Future<Output = ()>>(futures: impl IntoIterator<Item = F>) {
     let mut futures: Vec<Pin<Box<F>>> = futures.into_iter().map(Box::pin).collect();
     std::future::poll_fn(move |cx| {

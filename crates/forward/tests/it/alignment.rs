@@ -1,4 +1,4 @@
-//! Pages' records in the server's clock, as an upstream sees them.
+//! Tests that records of pages are sent in the server's clock.
 
 use throughline_context::{SpanId, keys};
 use throughline_forward::{Forwarder, spawn};
@@ -25,7 +25,7 @@ fn fetch(number: u64, offset_ms: i64, error_ms: f64) -> Span {
     span
 }
 
-fn said(number: u64, is_reported: bool) -> LogRecord {
+fn log_record(number: u64, is_reported: bool) -> LogRecord {
     let mut record = LogRecord::new(span(number).resource, Default::default());
     record.trace_id = Some(span(number).trace_id);
     record.span_id = SpanId::from_bytes([9; 8]);
@@ -47,14 +47,14 @@ fn shift_ms(attributes: &[KeyValue]) -> Option<f64> {
 }
 
 #[tokio::test]
-async fn what_a_page_reports_is_sent_in_the_servers_clock() {
+async fn records_of_a_page_are_sent_in_the_servers_clock() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
-    // Trace 1: spans of a page of which two know the offset, and one of the server. Trace 2: nobody knows it.
+    // Trace 1: spans of a page, two of which measured the offset, and one span of the server. Trace 2: the offset is unknown.
     let (rough, good) = (fetch(1, OFFSET_MS + 5_000, 80.0), fetch(2, OFFSET_MS, 0.5));
     let sent = vec![reported(0), rough, good, span(3), reported(10)];
     bench.store.append(sent.clone()).await.unwrap();
-    bench.store.append_logs(vec![said(0, true), said(1, false), said(10, true)]).await.unwrap();
+    bench.store.append_logs(vec![log_record(0, true), log_record(1, false), log_record(10, true)]).await.unwrap();
     let _forwarder = aligned(&bench, &upstream);
     upstream.wait_for(5, TIMEOUT).await.unwrap();
     upstream.wait_for_logs(3, TIMEOUT).await.unwrap();
@@ -71,24 +71,24 @@ async fn what_a_page_reports_is_sent_in_the_servers_clock() {
         );
         assert_eq!(shift_ms(&after.attributes), moved.then_some(OFFSET_MS as f64), "span {number}");
     }
-    // What the fetch learnt is still there.
+    // The measurement of the fetch is kept.
     assert_eq!(arrived[1].attribute(keys::CLOCK_OFFSET_MS), sent[1].attribute(keys::CLOCK_OFFSET_MS));
     let times: Vec<_> = upstream.logs().iter().map(|record| record.time_ns).collect();
     assert_eq!(times, [1_000_000_000 + OFFSET_NS, 1_000_000_001, 1_000_000_010]);
 
     let mut stored = bench.store.trace(span(0).trace_id).await.unwrap();
     stored.sort_by_key(|span| span.span_id);
-    assert_eq!(stored, sent[..4], "what is stored stays as it was");
+    assert_eq!(stored, sent[..4], "stored spans do not change");
 }
 
 #[tokio::test]
-async fn one_trace_is_moved_by_one_amount() {
+async fn all_spans_of_a_trace_are_shifted_equally() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.store.append(vec![fetch(0, OFFSET_MS, 20.0)]).await.unwrap();
     let _forwarder = aligned(&bench, &upstream);
     upstream.wait_for(1, TIMEOUT).await.unwrap();
-    // A later request of the page knows better; its span must not part from its parent by the difference.
+    // A later request measured the offset better, but its span must not be shifted differently than its parent.
     bench.store.append(vec![fetch(1, OFFSET_MS + 7, 0.1)]).await.unwrap();
     upstream.wait_for(2, TIMEOUT).await.unwrap();
     let shifts: Vec<_> = upstream.spans().iter().map(|span| shift_ms(&span.attributes)).collect();
@@ -96,7 +96,7 @@ async fn one_trace_is_moved_by_one_amount() {
 }
 
 #[tokio::test]
-async fn without_the_setting_times_are_as_they_were() {
+async fn without_the_setting_times_do_not_change() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.store.append(vec![fetch(0, OFFSET_MS, 0.5)]).await.unwrap();

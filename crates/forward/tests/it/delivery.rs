@@ -1,4 +1,4 @@
-//! Delivery against an upstream that is strict, slow, broken or away.
+//! Tests of delivery to an upstream that is strict, slow, broken or unreachable.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -25,11 +25,11 @@ async fn everything_arrives_once_and_in_order() {
     let status = until(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 1_300).await;
     assert_eq!((status.waiting, status.rejected, status.last_error), (0, 0, None));
     assert_eq!(numbers(&upstream.spans()), (0..1_300).collect::<Vec<_>>());
-    assert_eq!(upstream.spans()[42], span(42), "as it was");
+    assert_eq!(upstream.spans()[42], span(42), "it is unchanged");
 }
 
 #[tokio::test]
-async fn nothing_but_the_needed_headers_is_sent() {
+async fn only_the_required_headers_are_sent() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append(0..1).await;
@@ -47,7 +47,7 @@ async fn nothing_but_the_needed_headers_is_sent() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_is_away_gets_everything_when_it_is_back() {
+async fn an_unreachable_upstream_gets_everything_when_it_is_back() {
     let addr = free_addr();
     let bench = Bench::new();
     bench.append(0..20).await;
@@ -63,7 +63,7 @@ async fn an_upstream_that_is_away_gets_everything_when_it_is_back() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_misbehaves_gets_everything_when_it_is_well() {
+async fn a_failing_upstream_gets_everything_when_it_has_recovered() {
     for behaviour in [
         Behaviour::Status(429, Some(1)),
         Behaviour::Status(429, None),
@@ -91,7 +91,7 @@ async fn an_upstream_that_misbehaves_gets_everything_when_it_is_well() {
 }
 
 #[tokio::test]
-async fn a_request_that_takes_too_long_is_tried_again() {
+async fn a_request_that_times_out_is_retried() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Slow(Duration::from_secs(3600)));
     let bench = Bench::new();
@@ -104,7 +104,7 @@ async fn a_request_that_takes_too_long_is_tried_again() {
 }
 
 #[tokio::test]
-async fn spans_that_spoil_a_batch_are_quarantined_and_the_others_arrive() {
+async fn rejected_spans_of_a_batch_are_quarantined_and_the_others_arrive() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let spans = (0..100).map(|number| if [0, 37, 38, 99].contains(&number) { poison(number) } else { span(number) });
@@ -118,7 +118,7 @@ async fn spans_that_spoil_a_batch_are_quarantined_and_the_others_arrive() {
 }
 
 #[tokio::test]
-async fn a_partial_success_is_counted_and_not_repeated() {
+async fn a_partial_success_is_counted_and_not_sent_again() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Partial(3));
     let bench = Bench::new();
@@ -130,7 +130,7 @@ async fn a_partial_success_is_counted_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn batches_keep_to_the_limit_on_bytes() {
+async fn requests_stay_within_the_size_limit() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let spans = (0..50).map(|number| {
@@ -141,13 +141,13 @@ async fn batches_keep_to_the_limit_on_bytes() {
     bench.store.append(spans.collect()).await.unwrap();
     let _forwarder = bench.spawn(upstream.addr());
     upstream.wait_for(50, TIMEOUT).await.unwrap();
-    // 3 MB under a limit of 1 MB.
+    // 3 MB with a limit of 1 MB for each request.
     assert!(upstream.requests().len() >= 4, "{} requests", upstream.requests().len());
     assert_eq!(numbers(&upstream.spans()), (0..50).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn a_refused_key_stops_until_it_is_accepted_and_is_never_shown() {
+async fn a_rejected_key_stops_delivery_until_it_is_accepted_and_is_never_shown() {
     let upstream = FakeHoneycomb::start("another key").await.unwrap();
     let bench = Bench::new();
     bench.append(0..5).await;
@@ -162,7 +162,7 @@ async fn a_refused_key_stops_until_it_is_accepted_and_is_never_shown() {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_at_the_cursor() {
+async fn a_restart_resumes_at_the_cursor() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append(0..30).await;
@@ -181,7 +181,7 @@ async fn a_restart_goes_on_at_the_cursor() {
 }
 
 #[tokio::test]
-async fn shutdown_delivers_what_is_waiting() {
+async fn shutdown_delivers_waiting_spans() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let config = config().with_linger(Duration::from_secs(3600));
@@ -192,7 +192,7 @@ async fn shutdown_delivers_what_is_waiting() {
 }
 
 #[tokio::test]
-async fn shutdown_does_not_wait_for_an_upstream_that_is_away() {
+async fn shutdown_does_not_wait_for_an_unreachable_upstream() {
     let bench = Bench::new();
     bench.append(0..10).await;
     let hour = Duration::from_hours(1);
@@ -220,21 +220,21 @@ async fn two_sinks_do_not_wait_for_each_other() {
 async fn https_can_be_set_up() {
     let bench = Bench::new();
     let sink = OtlpSink::new(name("tls"), traces_endpoint("https://localhost:1").unwrap());
-    // On a machine without certificates this is an error, not a panic.
+    // On a machine without CA certificates, this is an error and not a panic.
     if let Ok(forwarder) = spawn(bench.sources(), sink, config()) {
         forwarder.shutdown().await;
     }
 }
 
 #[tokio::test]
-async fn log_records_arrive_once_and_in_order_beside_the_spans() {
+async fn log_records_arrive_once_and_in_order_alongside_spans() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append_logs(0..600).await;
     bench.append(0..10).await;
     let forwarder = bench.spawn(upstream.addr());
     upstream.wait_for_logs(600, TIMEOUT).await.unwrap();
-    // What belongs to no trace wakes it too.
+    // A log record without a trace also wakes the sink.
     bench.append_logs(601..602).await;
     upstream.wait_for_logs(601, TIMEOUT).await.unwrap();
     let status = until_logs(&forwarder, |status| status.state == SinkState::Idle && status.delivered == 601).await;
@@ -242,14 +242,14 @@ async fn log_records_arrive_once_and_in_order_beside_the_spans() {
     assert_eq!(status.cursor.as_str(), "honeycomb/logs");
     assert!(status.endpoint.ends_with("/v1/logs"), "{}", status.endpoint);
     assert_eq!(log_numbers(&upstream.logs()), (0..600).chain([601]).collect::<Vec<_>>());
-    assert_eq!(upstream.logs()[43], log_record(43), "as it was");
+    assert_eq!(upstream.logs()[43], log_record(43), "it is unchanged");
     upstream.wait_for(10, TIMEOUT).await.unwrap();
     let bodies = upstream.requests().iter().filter(|request| request.signal == Signal::Logs).count();
     assert_eq!(bodies, 3, "at most 512 in each");
 }
 
 #[tokio::test]
-async fn without_an_address_for_them_log_records_stay() {
+async fn without_an_endpoint_log_records_are_not_sent() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append_logs(0..5).await;
@@ -264,7 +264,7 @@ async fn without_an_address_for_them_log_records_stay() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_knows_no_logs_gets_the_spans_and_the_records_when_it_does() {
+async fn an_upstream_without_logs_gets_spans_and_later_the_log_records() {
     for status in [404, 405, 501] {
         let upstream = FakeHoneycomb::start(KEY).await.unwrap();
         upstream.set_logs_response(Behaviour::Status(status, None));
@@ -285,7 +285,7 @@ async fn an_upstream_that_knows_no_logs_gets_the_spans_and_the_records_when_it_d
 }
 
 #[tokio::test]
-async fn an_upstream_that_refuses_spans_for_a_while_gets_the_log_records() {
+async fn log_records_are_delivered_while_spans_fail() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Status(503, None));
     upstream.set_logs_response(Behaviour::Ok);
@@ -299,7 +299,7 @@ async fn an_upstream_that_refuses_spans_for_a_while_gets_the_log_records() {
 }
 
 #[tokio::test]
-async fn log_records_that_are_not_taken_now_are_taken_later() {
+async fn log_records_are_retried_after_a_failure() {
     for behaviour in [
         Behaviour::Status(429, Some(1)),
         Behaviour::Status(503, None),
@@ -322,13 +322,13 @@ async fn log_records_that_are_not_taken_now_are_taken_later() {
 }
 
 #[tokio::test]
-async fn log_records_that_spoil_a_batch_are_quarantined_and_the_others_arrive() {
+async fn rejected_log_records_of_a_batch_are_quarantined_and_the_others_arrive() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
-    let spoilt = [0, 37, 49];
+    let poisoned = [0, 37, 49];
     let records = (0..50).map(|number| {
         let mut record = log_record(number);
-        if spoilt.contains(&number) {
+        if poisoned.contains(&number) {
             record.attributes.push(KeyValue::new("poison", "x".repeat(70_000)));
         }
         record
@@ -338,12 +338,12 @@ async fn log_records_that_spoil_a_batch_are_quarantined_and_the_others_arrive() 
     let status = until_logs(&forwarder, |status| status.state == SinkState::Idle && status.rejected > 0).await;
     assert_eq!((status.delivered, status.rejected, status.waiting), (47, 3, 0));
     assert!(status.last_rejection.unwrap().contains("value of poison is too long"));
-    let expected: Vec<_> = (0..50).filter(|number| !spoilt.contains(number)).map(u64::cast_signed).collect();
+    let expected: Vec<_> = (0..50).filter(|number| !poisoned.contains(number)).map(u64::cast_signed).collect();
     assert_eq!(log_numbers(&upstream.logs()), expected);
 }
 
 #[tokio::test]
-async fn a_partial_success_of_log_records_is_counted_and_not_repeated() {
+async fn a_partial_success_of_log_records_is_counted_and_not_sent_again() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_logs_response(Behaviour::Partial(3));
     let bench = Bench::new();
@@ -355,7 +355,7 @@ async fn a_partial_success_of_log_records_is_counted_and_not_repeated() {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_at_both_cursors_and_shutdown_delivers_both() {
+async fn a_restart_resumes_at_both_cursors_and_shutdown_delivers_both() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let config = config().with_linger(Duration::from_secs(3600));
@@ -371,7 +371,7 @@ async fn a_restart_goes_on_at_both_cursors_and_shutdown_delivers_both() {
 }
 
 #[tokio::test]
-async fn retry_after_is_waited_for_and_told() {
+async fn retry_after_is_honoured_and_shown_in_the_status() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Status(429, Some(3000)));
     let bench = Bench::new();
@@ -387,11 +387,11 @@ async fn retry_after_is_waited_for_and_told() {
 }
 
 #[tokio::test]
-async fn what_is_quarantined_is_remembered_with_its_reason() {
+async fn quarantined_spans_are_stored_with_their_reason() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let mut huge = span(7);
-    // Each value is short enough, but together they are more than an event may have.
+    // Each value is within the limit, but together they exceed the limit of an event.
     huge.attributes.extend((0..20).map(|n| KeyValue::new(format!("part.{n}"), "x".repeat(60_000))));
     let spans = (0..20).map(|number| match number {
         3 => poison(3),
@@ -403,18 +403,18 @@ async fn what_is_quarantined_is_remembered_with_its_reason() {
     let status = until(&forwarder, |status| status.state == SinkState::Idle && status.rejected > 0).await;
     assert_eq!((status.delivered, status.rejected), (18, 2));
     forwarder.shutdown().await;
-    // By another handle, as after a restart.
-    let aside = bench.outbox().quarantined_by(&span_cursor(), 10).await.unwrap();
-    let seen: Vec<_> = aside.iter().map(|entry| (entry.place, entry.trace_id, entry.span_id, entry.count)).collect();
+    // Another handle reads them, as after a restart.
+    let entries = bench.outbox().quarantined_by(&span_cursor(), 10).await.unwrap();
+    let seen: Vec<_> = entries.iter().map(|entry| (entry.place, entry.trace_id, entry.span_id, entry.count)).collect();
     let of = |number| (number + 1, Some(span(number).trace_id), Some(span(number).span_id), 1);
     assert_eq!(seen, [of(7), of(3)]);
-    assert!(aside[0].reason.contains("is too large"), "{aside:?}");
-    assert!(aside[1].reason.contains("value of poison is too long"), "{aside:?}");
+    assert!(entries[0].reason.contains("is too large"), "{entries:?}");
+    assert!(entries[1].reason.contains("value of poison is too long"), "{entries:?}");
     assert_eq!(bench.store.trace(span(7).trace_id).await.unwrap().len(), 10, "they stay in the store");
 }
 
 #[tokio::test]
-async fn a_partial_success_is_remembered_with_its_reason() {
+async fn a_partial_success_is_stored_with_its_reason() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Partial(3));
     let bench = Bench::new();
@@ -427,7 +427,7 @@ async fn a_partial_success_is_remembered_with_its_reason() {
 }
 
 #[tokio::test]
-async fn a_new_key_goes_on_where_the_refused_one_stopped() {
+async fn delivery_with_a_new_key_resumes_where_it_stopped() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append(0..20).await;
@@ -441,11 +441,11 @@ async fn a_new_key_goes_on_where_the_refused_one_stopped() {
     fixed.headers = vec![("x-honeycomb-team".to_owned(), SecretString::from("the next key"))];
     let _forwarder = spawn(bench.sources(), fixed, config()).unwrap();
     upstream.wait_for(40, TIMEOUT).await.unwrap();
-    assert_eq!(numbers(&upstream.spans()), (0..40).collect::<Vec<_>>(), "none twice, none left out");
+    assert_eq!(numbers(&upstream.spans()), (0..40).collect::<Vec<_>>(), "each span arrives once");
 }
 
 #[tokio::test]
-async fn what_was_removed_unsent_is_told_and_not_waited_for() {
+async fn deleted_undelivered_spans_count_as_lost_and_not_as_waiting() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Status(503, None));
     let mut bench = Bench::new();

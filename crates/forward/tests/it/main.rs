@@ -1,5 +1,5 @@
-//! The outbox against real stores and an upstream that can be told what to do.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Tests of the outbox with real stores and an upstream with scripted responses.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
 mod alignment;
 mod delivery;

@@ -1,4 +1,4 @@
-//! Data points go on as spans do, by a cursor of their own.
+//! Tests that data points are delivered like spans, with their own cursor.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ async fn data_points_arrive_once_and_in_order() {
     append(&metrics, 0..600).await;
     let forwarder = deliver(&bench, &metrics, &upstream, config());
     upstream.wait_for_data_points(600, TIMEOUT).await.unwrap();
-    // What is new wakes it.
+    // A new point wakes the sink.
     append(&metrics, 600..601).await;
     upstream.wait_for_data_points(601, TIMEOUT).await.unwrap();
     let status = forwarder.status(Signal::Metrics).unwrap();
@@ -47,7 +47,7 @@ async fn data_points_arrive_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn data_points_that_are_not_taken_now_are_taken_later() {
+async fn data_points_are_retried_after_a_failure() {
     for behaviour in [Behaviour::Status(503, None), Behaviour::Garbage, Behaviour::Status(404, None)] {
         let upstream = FakeHoneycomb::start(KEY).await.unwrap();
         upstream.set_metrics_response(behaviour.clone());
@@ -67,7 +67,7 @@ async fn data_points_that_are_not_taken_now_are_taken_later() {
 }
 
 #[tokio::test]
-async fn a_restart_goes_on_at_the_cursor_of_data_points() {
+async fn a_restart_resumes_at_the_cursor_of_data_points() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let metrics = bench.metrics();

@@ -1,4 +1,4 @@
-//! Tail sampling, from the store to an upstream.
+//! Tests of tail sampling, from the store to an upstream.
 
 use std::{collections::BTreeSet, num::NonZeroU64, time::Duration};
 
@@ -10,7 +10,7 @@ use throughline_testkit::{Behaviour, FakeHoneycomb};
 
 use crate::support::{Bench, KEY, TIMEOUT, config, numbers, sink, span, span_cursor, until, until_idle, until_logs};
 
-/// Drops all that is neither wrong nor slow.
+/// A rule that drops all traces that are neither failed nor slow.
 fn strict(quiet: Duration) -> SamplingRule {
     SamplingRule::one_in(NonZeroU64::MAX).with_quiet(quiet)
 }
@@ -24,7 +24,7 @@ fn sampled(bench: &Bench, upstream: &FakeHoneycomb, rule: SamplingRule) -> Forwa
     spawn(bench.sources(), sink, config()).unwrap()
 }
 
-/// Ten spans each belong to one trace; the first of a trace is `10 * trace`.
+/// Returns a failed span. Each trace has ten spans, and the first of them has the number `10 * trace`.
 fn failed(number: u64) -> Span {
     let mut span = span(number);
     span.status = Status { code: StatusCode::Error, message: String::new() };
@@ -39,13 +39,13 @@ fn slow(number: u64, lasted: Duration, route: &str) -> Span {
 }
 
 #[tokio::test]
-async fn errors_and_what_is_slow_for_its_route_go_on_whole() {
+async fn failed_and_slow_traces_are_forwarded_whole() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append(0..50).await;
     let ms = Duration::from_millis;
     let late = vec![failed(1500), slow(2500, ms(60), "/fast"), slow(3500, ms(60), "/other"), span(4500)];
-    // Into the traces 1 to 4.
+    // They belong to the traces 1 to 4.
     let late = late.into_iter().zip(1..).map(|(mut one, trace)| {
         one.trace_id = span(trace * 10).trace_id;
         one
@@ -57,15 +57,15 @@ async fn errors_and_what_is_slow_for_its_route_go_on_whole() {
     let status = until_idle(&forwarder, |status| status.sampled_out == 32).await;
     assert_eq!((status.delivered, status.waiting, status.rejected), (22, 0, 0));
     let expected: Vec<_> = (10..30).chain([1500, 2500]).collect();
-    assert_eq!(numbers(&upstream.spans()), expected, "in order, and whole");
+    assert_eq!(numbers(&upstream.spans()), expected, "whole traces, in order");
     assert!(upstream.spans().iter().all(|span| span.attribute("SampleRate").is_none()));
     until_logs(&forwarder, |status| status.delivered == 7).await;
     let counts = bench.store.counts().await.unwrap();
-    assert_eq!((counts.spans, counts.traces), (54, 5), "what is kept locally is not touched");
+    assert_eq!((counts.spans, counts.traces), (54, 5), "stored spans do not change");
 }
 
 #[tokio::test]
-async fn of_the_rest_one_in_so_many_goes_on_and_says_so() {
+async fn other_traces_are_sampled_and_have_the_sample_rate() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append(0..2000).await;
@@ -78,7 +78,7 @@ async fn of_the_rest_one_in_so_many_goes_on_and_says_so() {
     let traces = |spans: &[Span]| spans.iter().map(|span| span.trace_id).collect::<BTreeSet<TraceId>>();
     assert_eq!(traces(&spans).len() * 10, spans.len(), "traces are whole");
 
-    // Another machine, the same choice.
+    // Another machine makes the same choice.
     let (other, elsewhere) = (FakeHoneycomb::start(KEY).await.unwrap(), Bench::new());
     elsewhere.append(0..2000).await;
     let forwarder = sampled(&elsewhere, &other, rule);
@@ -87,21 +87,21 @@ async fn of_the_rest_one_in_so_many_goes_on_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_trace_is_judged_when_it_is_quiet() {
+async fn a_trace_is_decided_when_it_is_quiet() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let forwarder = sampled(&bench, &upstream, strict(Duration::from_secs(2)));
     bench.append(0..5).await;
     let status = until(&forwarder, |status| status.state == SinkState::Sampling).await;
     assert_eq!((status.waiting, status.oldest_ns), (5, Some(span(0).end_ns)));
-    // What decides comes last.
+    // The last span has the error that decides.
     bench.store.append(vec![failed(5)]).await.unwrap();
     upstream.wait_for(6, TIMEOUT).await.unwrap();
     assert_eq!(numbers(&upstream.spans()), [0, 1, 2, 3, 4, 5]);
 }
 
 #[tokio::test]
-async fn a_trace_that_never_rests_is_judged_all_the_same() {
+async fn a_trace_that_keeps_growing_is_decided_after_the_longest_time() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     let rule = strict(Duration::from_secs(3600)).with_longest(SOON);
@@ -111,7 +111,7 @@ async fn a_trace_that_never_rests_is_judged_all_the_same() {
 }
 
 #[tokio::test]
-async fn what_comes_late_goes_where_its_trace_went_across_restarts() {
+async fn late_spans_follow_the_decision_on_their_trace_across_restarts() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let mut bench = Bench::new();
     bench.append(0..5).await;
@@ -119,7 +119,7 @@ async fn what_comes_late_goes_where_its_trace_went_across_restarts() {
     let mut forwarder = sampled(&bench, &upstream, strict(SOON));
     until_idle(&forwarder, |status| (status.delivered, status.sampled_out) == (2, 5)).await;
     for round in 0..2 {
-        // An error in the trace that was left out, and nothing special in the one that went on.
+        // An error in the dropped trace, and an ordinary span in the forwarded one.
         bench.store.append(vec![failed(5 + round), span(12 + round)]).await.unwrap();
         let before = if round == 0 { (2, 5) } else { (0, 0) };
         until_idle(&forwarder, |status| (status.delivered, status.sampled_out) == (before.0 + 1, before.1 + 1)).await;
@@ -134,7 +134,7 @@ async fn what_comes_late_goes_where_its_trace_went_across_restarts() {
 }
 
 #[tokio::test]
-async fn a_stop_between_decision_and_delivery_changes_nothing() {
+async fn a_restart_between_decision_and_delivery_keeps_the_decision() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_response(Behaviour::Status(503, None));
     let bench = Bench::new();
@@ -143,7 +143,7 @@ async fn a_stop_between_decision_and_delivery_changes_nothing() {
     let forwarder = sampled(&bench, &upstream, strict(SOON));
     until(&forwarder, |status| status.state == SinkState::Backoff).await;
     forwarder.shutdown().await;
-    // Had they not been decided already, these would turn it around.
+    // If the trace were not decided already, this error would change the decision.
     bench.store.append(vec![failed(5)]).await.unwrap();
     upstream.set_response(Behaviour::Ok);
     let forwarder = sampled(&bench, &upstream, strict(SOON));
@@ -152,7 +152,7 @@ async fn a_stop_between_decision_and_delivery_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_decision_that_is_forgotten_is_made_again() {
+async fn a_trace_whose_decision_was_deleted_is_decided_again() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append(0..5).await;
@@ -166,12 +166,12 @@ async fn a_decision_that_is_forgotten_is_made_again() {
 }
 
 #[tokio::test]
-async fn a_stop_does_not_wait_for_traces_that_are_not_quiet() {
+async fn shutdown_does_not_wait_for_undecided_traces() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = Bench::new();
     bench.append(0..5).await;
     let forwarder = sampled(&bench, &upstream, strict(Duration::from_secs(3600)));
     until(&forwarder, |status| status.state == SinkState::Sampling).await;
     tokio::time::timeout(TIMEOUT, forwarder.shutdown()).await.unwrap();
-    assert_eq!(bench.store.cursor(&span_cursor()).await.unwrap(), 0, "they are judged after the next start");
+    assert_eq!(bench.store.cursor(&span_cursor()).await.unwrap(), 0, "they are decided after the next start");
 }

@@ -1,4 +1,4 @@
-//! A sink that is not OTLP.
+//! Tests of a sink that is not OTLP.
 
 use std::{
     collections::VecDeque,
@@ -12,12 +12,12 @@ use throughline_otlp::Signal;
 
 use crate::support::{Bench, config, name, numbers, until, until_idle};
 
-/// Takes spans and keeps their numbers, but first gives these answers.
+/// A sink that keeps the numbers of spans. It returns the scripted responses first.
 #[derive(Debug, Default)]
 struct Scripted {
     answers: Mutex<VecDeque<Answer>>,
     taken: Mutex<Vec<i64>>,
-    /// How many requests were made, and how many were sent.
+    /// The number of requests that were made, and that were sent.
     requests: Mutex<(usize, usize)>,
 }
 
@@ -32,7 +32,7 @@ impl Sink for Handle {
     }
 
     fn request(&self, records: Records<'_>) -> Result<Vec<i64>, String> {
-        let Records::Spans(spans) = records else { panic!("only spans are wanted: {records:?}") };
+        let Records::Spans(spans) = records else { panic!("only spans are expected: {records:?}") };
         if spans.len() > 4 {
             return Err("at most four".to_owned());
         }
@@ -55,7 +55,7 @@ impl Sink for Handle {
 }
 
 #[tokio::test]
-async fn each_answer_has_its_consequence() {
+async fn each_response_has_its_effect() {
     let bench = Bench::new();
     bench.append(0..10).await;
     bench.append_logs(0..3).await;
@@ -74,19 +74,19 @@ async fn each_answer_has_its_consequence() {
     assert_eq!((status.delivered, status.rejected, status.waiting), (8, 2, 0));
     assert_eq!((status.cursor.as_str(), status.endpoint.as_str()), ("list", "a list"));
     assert_eq!(*sink.0.taken.lock().unwrap(), [0, 1, 2, 3, 4, 5, 6, 8, 9]);
-    // Ten are too many for one request, so are five; two and three are not, and the first is made once though it is sent four
-    // times. The one that is refused is found by halves.
+    // Ten and five spans are too many for one request; two and three are not. The first request is made once, although it is sent
+    // four times. The rejected span is found by halving.
     let cursor = name("list").cursor(Signal::Traces);
-    let aside = bench.outbox().quarantined_by(&cursor, 10).await.unwrap();
-    let reasons: Vec<_> = aside.iter().map(|entry| (entry.place, entry.reason.as_str())).collect();
+    let entries = bench.outbox().quarantined_by(&cursor, 10).await.unwrap();
+    let reasons: Vec<_> = entries.iter().map(|entry| (entry.place, entry.reason.as_str())).collect();
     assert_eq!(reasons, [(8, "no sevens"), (2, "partial success: one is too old")]);
     let (made, sent) = *sink.0.requests.lock().unwrap();
-    assert_eq!(sent - made, 3, "what is sent again is not made again");
+    assert_eq!(sent - made, 3, "a retry sends the same request");
     forwarder.shutdown().await;
 }
 
 #[tokio::test]
-async fn delivery_goes_on_where_it_was() {
+async fn delivery_resumes_at_the_cursor() {
     let bench = Bench::new();
     let sink = Handle(Arc::default());
     for (from, to) in [(10, 14), (14, 18)] {

@@ -1,4 +1,4 @@
-//! Records with numbers, a store of one's own, and waiting with a deadline.
+//! Helpers: numbered records, a store in a temporary directory, and waiting with a deadline.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
@@ -40,7 +40,7 @@ pub(crate) fn name(sink: &str) -> SinkName {
     SinkName::new(sink).unwrap()
 }
 
-/// The cursor over the spans of the sink of [`sink`].
+/// Returns the span cursor of the sink of [`sink`].
 pub(crate) fn span_cursor() -> SinkCursor {
     name("honeycomb").cursor(Signal::Traces)
 }
@@ -127,7 +127,7 @@ pub(crate) async fn until(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -
     until_status(forwarder.status(Signal::Traces).unwrap(), done).await
 }
 
-/// The same for the half that delivers log records.
+/// Waits for a status of the part that delivers log records.
 pub(crate) async fn until_logs(forwarder: &Forwarder, done: impl FnMut(&SinkStatus) -> bool) -> SinkStatus {
     until_status(forwarder.status(Signal::Logs).unwrap(), done).await
 }
@@ -142,8 +142,8 @@ pub(crate) async fn until_status(
     panic!("the status is still {:?}", status.borrow());
 }
 
-/// A port that nobody listens on. Where there is a second loopback address it is there, so that no other test is given
-/// it meanwhile.
+/// Returns an address on which nothing listens. It uses a second loopback address if there is one, so that no other test gets the
+/// same port in the meantime.
 pub(crate) fn free_addr() -> SocketAddr {
     let last = if cfg!(target_os = "linux") { 2 } else { 1 };
     TcpListener::bind((Ipv4Addr::new(127, 0, 0, last), 0)).unwrap().local_addr().unwrap()

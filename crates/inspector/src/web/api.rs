@@ -17,17 +17,17 @@ fn read_base() -> Base {
     meta.map_or_else(Base::default, |meta| Base::from_meta(&meta.content()))
 }
 
-/// The base path of the inspector.
+/// Returns the base path of the inspector.
 pub(crate) fn base() -> Base {
     BASE.with(Base::clone)
 }
 
-/// The path of a page or of an API endpoint, with the base path in front. `path` begins with a slash.
+/// Returns the path of a page or an API endpoint below the base path. `path` begins with a slash.
 pub(crate) fn url(path: &str) -> String {
     BASE.with(|base| base.join(path))
 }
 
-/// Gets `path` and reads the JSON of the response.
+/// Sends a GET request to `path` and parses the JSON response.
 pub(crate) async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
     let response = Request::get(&url(path)).send().await.map_err(|_| Problem::Unreachable)?;
     let status = response.status();
@@ -38,7 +38,7 @@ pub(crate) async fn get<T: DeserializeOwned>(path: &str) -> Result<T, Problem> {
     serde_json::from_str(&body).map_err(|error| Problem::Unreadable { status, reason: error.to_string() })
 }
 
-/// The stream of new and changed traces; nothing if the browser cannot open one.
+/// Opens the stream of new and changed traces; `None` if the browser cannot open one.
 pub(crate) fn live() -> Option<EventSource> {
     EventSource::new(&url("/api/traces/live")).ok()
 }

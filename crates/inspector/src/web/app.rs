@@ -1,4 +1,4 @@
-//! The routes, the header around every page, and the keys that work everywhere.
+//! The routes, the header of every page, and the keys that work on every page.
 
 use leptos::{ev, html::Dialog, prelude::*};
 use leptos_router::{
@@ -17,7 +17,7 @@ pub(crate) fn App() -> impl IntoView {
         if let Some(dialog) = help.get_untracked()
             && !dialog.open()
         {
-            // infallible: this throws only for a dialog that is open or outside the document; this one is neither.
+            // infallible: it throws only if the dialog is open or outside the document; this one is neither.
             let _ = dialog.show_modal();
         }
     });
@@ -30,7 +30,7 @@ pub(crate) fn App() -> impl IntoView {
     on_cleanup(move || keys.remove());
     view! {
         <Router base>
-            <a class="skip" href="#main" rel="external">"Skip to the content"</a>
+            <a class="skip" href="#main" rel="external">"Skip to content"</a>
             <Head help=show_help/>
             <main id="main" tabindex="-1">
                 <FlatRoutes fallback=|| view! { <MissingPage/> }>
@@ -52,7 +52,7 @@ fn Traces() -> impl IntoView {
 #[component]
 fn OneTrace() -> impl IntoView {
     let params = use_params_map();
-    // A link leads from one trace to another without leaving the route.
+    // A link to another trace changes the id without leaving the route.
     Effect::new(move |_| {
         params.with(|params| {
             let id = params.get_str("id").unwrap_or("");
@@ -64,10 +64,10 @@ fn OneTrace() -> impl IntoView {
 
 #[component]
 fn MissingPage() -> impl IntoView {
-    open_page("No such page");
+    open_page("Page not found");
     view! {
         <div class="trace-none">
-            <h1 tabindex="-1">"There is no such page"</h1>
+            <h1 tabindex="-1">"Page not found"</h1>
             <p>"The list of traces is at " <code>{api::url("/traces")}</code> "."</p>
             <p>
                 <a class="button button-accent" href=api::url("/traces")>"All traces"</a>

@@ -3,12 +3,12 @@
 use js_sys::Date;
 use wasm_bindgen::JsValue;
 
-/// Now, Unix milliseconds.
+/// Returns the current time, in Unix milliseconds.
 pub(crate) fn now_ms() -> f64 {
     Date::now()
 }
 
-/// `2026-11-20 14:03:22`, local time.
+/// Formats a local time: `2026-11-20 14:03:22`.
 pub(crate) fn date_time(unix_ms: f64) -> String {
     if !unix_ms.is_finite() {
         return "unknown".to_owned();
@@ -17,7 +17,7 @@ pub(crate) fn date_time(unix_ms: f64) -> String {
     format!("{:04}-{:02}-{:02} {}", date.get_full_year(), date.get_month() + 1, date.get_date(), time_of(&date))
 }
 
-/// `14:03:22` for a moment of today, with the day before it otherwise; local time.
+/// Formats a local time: `14:03:22` for today, `11-20 14:03` for another day.
 pub(crate) fn short(unix_ms: f64) -> String {
     let (then, now) = (date(unix_ms), date(now_ms()));
     if then.to_date_string() == now.to_date_string() {
@@ -27,7 +27,7 @@ pub(crate) fn short(unix_ms: f64) -> String {
     }
 }
 
-/// `2026-11-20 14:03:22.123456789`, local time, exact.
+/// Formats a local time with nanoseconds: `2026-11-20 14:03:22.123456789`.
 pub(crate) fn exact(unix_ns: i64) -> String {
     let seconds = unix_ns.div_euclid(1_000_000_000);
     format!("{}.{:09}", date_time(seconds as f64 * 1000.0), unix_ns.rem_euclid(1_000_000_000))

@@ -1,4 +1,4 @@
-//! Everything that a span says.
+//! The details of the selected span.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ use throughline_timing::{Band, format_estimate};
 
 #[component]
 pub(crate) fn Details(page: Page) -> impl IntoView {
-    // The search stays when another span is selected.
+    // The search is kept when another span is selected.
     let needle = RwSignal::new(String::new());
     let selected = Memo::new(move |_| page.selected());
     move || {
@@ -37,13 +37,13 @@ pub(crate) fn Details(page: Page) -> impl IntoView {
         let span = Arc::new(span);
         let name = if span.name.is_empty() { "(no name)".to_owned() } else { span.name.clone() };
         Some(view! {
-            <aside class="details" aria-label="Details of the span">
+            <aside class="details" aria-label="Span details">
                 <div class="details-head">
                     <h2>{name}</h2>
                     <button
                         type="button"
                         class="copy-icon"
-                        aria-label="Close the details"
+                        aria-label="Close details"
                         title="Close (Esc)"
                         on:click=move |_| page.close()
                     >
@@ -86,14 +86,14 @@ pub(crate) fn Details(page: Page) -> impl IntoView {
     }
 }
 
-/// The times of a span, nanoseconds.
+/// The times of a span, in nanoseconds.
 #[derive(Clone, Copy)]
 pub(super) struct Times {
     start: i64,
     end: i64,
-    /// Start of the trace.
+    /// The start of the trace.
     origin: i64,
-    /// What has been added to the maker's clock.
+    /// The alignment that was added to the recorded times.
     align: i64,
 }
 
@@ -107,7 +107,7 @@ impl Times {
         Self { start, end, origin: trace.window(clock).start_ns(), align }
     }
 
-    /// A time on the trace's axis.
+    /// Formats a time as an offset from the start of the trace.
     pub(super) fn since_origin(self, at: i64) -> String {
         let offset = at.saturating_sub(self.origin);
         if offset == 0 {
@@ -139,7 +139,7 @@ fn Facts(span: Arc<Span>, times: Times, service: usize) -> impl IntoView {
         }
     });
     let parent = span.parent_span_id.clone().map_or_else(
-        || view! { <span class="quiet">"none: a root"</span> }.into_any(),
+        || view! { <span class="quiet">"none (root)"</span> }.into_any(),
         |parent| {
             let to = api::url(&format!("/traces/{}?span={parent}", span.trace_id));
             view! { <a class="mono" href=to>{parent}</a> }.into_any()
@@ -162,7 +162,7 @@ fn Facts(span: Arc<Span>, times: Times, service: usize) -> impl IntoView {
             <dd class="mono">{times.since_origin(times.end)}</dd>
             {aligned}
             <dt>"span id"</dt>
-            <dd class="mono">{span_id} <CopyButton text=move |()| copied.clone() label="Copy the span id" icon=true/></dd>
+            <dd class="mono">{span_id} <CopyButton text=move |()| copied.clone() label="Copy span id" icon=true/></dd>
             <dt>"parent"</dt>
             <dd>{parent}</dd>
             {(!span.scope.is_empty()).then(|| view! { <dt>"scope"</dt> <dd>{span.scope.clone()}</dd> })}
@@ -221,7 +221,7 @@ fn Phases(segments: Vec<Segment>) -> impl IntoView {
     }
 }
 
-/// A list of keys and values with a search; nothing if there are none.
+/// A searchable list of keys and values; renders nothing if it is empty.
 #[component]
 fn Attributes(title: &'static str, attributes: Vec<Attribute>, needle: RwSignal<String>) -> impl IntoView {
     if attributes.is_empty() {
@@ -257,7 +257,7 @@ fn Attributes(title: &'static str, attributes: Vec<Attribute>, needle: RwSignal<
                 </For>
             </dl>
             <Show when=move || shown().is_empty()>
-                <p class="quiet">"None of them matches."</p>
+                <p class="quiet">"No matches."</p>
             </Show>
         </section>
     }
@@ -273,7 +273,7 @@ pub(super) fn AttributeLine(attribute: Attribute) -> impl IntoView {
             <dt>{attribute.key}</dt>
             <dd>
                 {if text.is_empty() { view! { <span class="quiet">"(empty)"</span> }.into_any() } else { text.into_any() }}
-                <CopyButton text=move |()| copied.clone() label="Copy the value" icon=true/>
+                <CopyButton text=move |()| copied.clone() label="Copy value" icon=true/>
             </dd>
         </div>
     }

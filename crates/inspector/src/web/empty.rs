@@ -1,4 +1,4 @@
-//! What an empty list shows: how to make a trace.
+//! The empty list, which shows how to create a trace.
 
 use js_sys::Math;
 use leptos::{prelude::*, task::spawn_local};
@@ -7,18 +7,18 @@ use throughline_inspector_api::Receiver;
 
 use super::{api, clock, copy::CopyButton};
 
-/// What an application adds to its server.
+/// The code that an application adds to its server.
 const LAYER: &str = "let telemetry = throughline::init()?;\nlet app = Router::new()\n    .route(\"/notes/{id}\", put(save))\n    .layer(telemetry.layer());";
 
-/// A command that sends a span of now.
+/// Returns a command that sends a span ending now.
 fn command(receiver: &str) -> String {
     let now_ns = (clock::now_ms() * 1e6) as i64;
-    // Random enough for an example; each half of an id is below 2^53.
+    // Random enough for an example: each half of an id is below 2^53.
     let word = || (Math::random() * 9_007_199_254_740_992.0) as u64;
     example::command(receiver, now_ns, [word(), word(), word()])
 }
 
-/// Nothing is stored, or nothing passes the filter.
+/// The list without traces: none is stored, or none matches the filter.
 #[component]
 pub(crate) fn Empty(filter: Memo<Filter>) -> impl IntoView {
     let is_filtered = Memo::new(move |_| filter.with(|filter| !filter.is_empty()));
@@ -26,10 +26,10 @@ pub(crate) fn Empty(filter: Memo<Filter>) -> impl IntoView {
         if is_filtered.get() {
             view! {
                 <div class="empty">
-                    <h2>"No trace matches"</h2>
-                    <p>"No stored trace passes this filter."</p>
+                    <h2>"No matching traces"</h2>
+                    <p>"No stored trace matches this filter."</p>
                     <p>
-                        <a class="button" href=api::url("/traces")>"Clear the filter"</a>
+                        <a class="button" href=api::url("/traces")>"Clear filter"</a>
                     </p>
                 </div>
             }
@@ -42,7 +42,7 @@ pub(crate) fn Empty(filter: Memo<Filter>) -> impl IntoView {
 
 #[component]
 fn NoTraces() -> impl IntoView {
-    // The default until the server has named its own.
+    // The default address until the server returns its own.
     let receiver = RwSignal::new(example::RECEIVER.to_owned());
     spawn_local(async move {
         if let Ok(Receiver { otlp_http: Some(known) }) = api::get::<Receiver>("/api/traces/receiver").await {
@@ -52,14 +52,14 @@ fn NoTraces() -> impl IntoView {
     view! {
         <div class="empty">
             <h2>"No traces yet"</h2>
-            <p>"A trace appears here as soon as its first span arrives. There are three ways to make one."</p>
+            <p>"A trace appears here as soon as its first span arrives. There are three ways to create one."</p>
             <ul class="ways">
                 <li>
                     <h3>"Send one span from a terminal"</h3>
-                    <p>"The command runs on the machine of this server, and needs nothing but curl."</p>
+                    <p>"Run the command on the machine of this server. It needs only curl."</p>
                     <div class="way-code">
                         <code>"curl " {receiver} "/v1/traces …"</code>
-                        <CopyButton text=move |()| receiver.with_untracked(|receiver| command(receiver)) label="Copy the command"/>
+                        <CopyButton text=move |()| receiver.with_untracked(|receiver| command(receiver)) label="Copy command"/>
                     </div>
                 </li>
                 <li>
@@ -69,16 +69,16 @@ fn NoTraces() -> impl IntoView {
                         <code>"OTEL_EXPORTER_OTLP_ENDPOINT=" {receiver}</code>
                         <CopyButton
                             text=move |()| format!("OTEL_EXPORTER_OTLP_ENDPOINT={}", receiver.get_untracked())
-                            label="Copy the variable"
+                            label="Copy variable"
                         />
                     </div>
                 </li>
                 <li>
                     <h3>"Add the layer to an axum application"</h3>
-                    <p>"Every request that it serves is a trace then."</p>
+                    <p>"Every request that it serves becomes a trace."</p>
                     <div class="way-code">
                         <pre><code>{LAYER}</code></pre>
-                        <CopyButton text=move |()| LAYER.to_owned() label="Copy the code"/>
+                        <CopyButton text=move |()| LAYER.to_owned() label="Copy code"/>
                     </div>
                 </li>
             </ul>

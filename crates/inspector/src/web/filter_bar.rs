@@ -13,12 +13,12 @@ use super::{
 };
 use throughline_inspector::address::Filter;
 
-/// The text of the field for the shortest duration; empty if there is none.
+/// Formats the text of the minimum duration field; empty if no minimum is set.
 fn min_text(min_ms: Option<f64>) -> String {
     min_ms.map_or_else(String::new, |ms| ms.to_string())
 }
 
-/// The fields of the filter, which the address bar keeps.
+/// The fields of the filter, which is kept in the address bar.
 #[component]
 pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
     let field = NodeRef::<leptos::html::Input>::new();
@@ -29,7 +29,7 @@ pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
     });
     let text = RwSignal::new(filter.get_untracked().text);
     let min = RwSignal::new(min_text(filter.get_untracked().min_ms));
-    // The address changes by back, forward and links too. Text that is being typed stays as it is.
+    // Back, forward and links change the address too. Text that is being typed is not replaced.
     Effect::new(move |_| {
         let filter = filter.get();
         if text.with_untracked(|text| text.trim() != filter.text) {
@@ -47,7 +47,7 @@ pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
             show.with_value(|show| show(&next));
         }
     };
-    // A request for each letter would be one too many: 200 ms after the last one.
+    // Debounced: one request 200 ms after the last keystroke, not one for each.
     let timer = StoredValue::new(None::<TimeoutHandle>);
     let soon = move || {
         let handle = set_timeout_with_handle(
@@ -120,7 +120,7 @@ pub(super) fn FilterBar(filter: Memo<Filter>) -> impl IntoView {
                     type="text"
                     inputmode="decimal"
                     size="5"
-                    aria-label="Least duration in milliseconds"
+                    aria-label="Minimum duration in milliseconds"
                     placeholder="0"
                     autocomplete="off"
                     prop:value=move || min.get()

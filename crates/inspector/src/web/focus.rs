@@ -1,21 +1,21 @@
-//! The focus: whether a key is meant for the page, and moves from element to element.
+//! Keyboard focus: moving it, and deciding whether a key is meant for the page.
 
 use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement, KeyboardEvent};
 
-/// Moves the focus to `element`, if it can have it.
+/// Moves the focus to `element`, if it is focusable.
 pub(crate) fn set_focus(element: &HtmlElement) {
-    // infallible: browsers throw nothing here; an element that cannot have the focus does not get it.
+    // infallible: browsers do not throw here, not even for an element that is not focusable.
     let _ = element.focus();
 }
 
-/// Takes the focus from `element`, if it has it.
+/// Removes the focus from `element`, if it has it.
 pub(crate) fn blur(element: &HtmlElement) {
-    // infallible: browsers throw nothing here.
+    // infallible: browsers do not throw here.
     let _ = element.blur();
 }
 
-/// Whether a key goes into a field, or is part of a chord of the browser's own.
+/// Whether a key is input to a field, or part of a shortcut of the browser.
 pub(crate) fn is_typing(event: &KeyboardEvent) -> bool {
     event.default_prevented()
         || event.ctrl_key()
@@ -27,7 +27,7 @@ pub(crate) fn is_typing(event: &KeyboardEvent) -> bool {
         })
 }
 
-/// Whether the focus is on something that has its own use for arrows, Enter and space.
+/// Whether the focus is on an element that handles arrows, Enter and space itself.
 pub(crate) fn is_on_control(event: &KeyboardEvent) -> bool {
     target(event).is_some_and(|element| element.closest("a, button, summary, .details").ok().flatten().is_some())
 }

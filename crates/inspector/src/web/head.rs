@@ -7,7 +7,7 @@ use super::{api, theme::ThemeSwitch};
 
 #[component]
 pub(crate) fn Head(
-    /// Shows the dialog with the keys.
+    /// Shows the help dialog.
     help: Callback<()>,
 ) -> impl IntoView {
     let list = api::url("/traces");

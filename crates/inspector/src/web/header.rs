@@ -1,4 +1,4 @@
-//! What stands above the waterfall: what the trace is, and the ways to look at it.
+//! The header above the waterfall: facts about the trace, and its tools.
 
 use leptos::{html::Input, prelude::*};
 use web_sys::KeyboardEvent;
@@ -28,7 +28,7 @@ pub(crate) fn Header(page: Page, search: NodeRef<Input>) -> impl IntoView {
         model.with(|model| {
             model.network_ms.map(|ms| {
                 view! {
-                    <span class="fact" title="Measured: the time between the fetches and their server spans, summed.">
+                    <span class="fact" title="Measured: the time that requests and responses spent in the network, summed over all fetches.">
                         "network " <b>{format::duration_ms(ms)}</b>
                     </span>
                 }
@@ -47,7 +47,7 @@ pub(crate) fn Header(page: Page, search: NodeRef<Input>) -> impl IntoView {
         })
     };
     let copy_id = id.clone();
-    // infallible: a page may read its own address.
+    // infallible: a page can read its own address.
     let link = |()| window().location().href().unwrap_or_default();
     let short_id = id.get(..8).unwrap_or(&id).to_owned();
     view! {
@@ -59,7 +59,7 @@ pub(crate) fn Header(page: Page, search: NodeRef<Input>) -> impl IntoView {
                 </h1>
                 <span class="trace-id">
                     <code title=id.clone()>{short_id} "…"</code>
-                    <CopyButton text=move |()| copy_id.clone() label="Copy the trace id" icon=true/>
+                    <CopyButton text=move |()| copy_id.clone() label="Copy trace id" icon=true/>
                 </span>
             </div>
             <div class="trace-facts">
@@ -92,7 +92,7 @@ fn ClockSwitch(page: Page) -> impl IntoView {
             <button
                 type="button"
                 aria-pressed=move || pressed(raw())
-                title="Each time as its maker's clock said"
+                title="Times as recorded by each service's clock"
                 on:click=move |_| page.set_view(|view| view.raw = true)
             >
                 "raw"
@@ -100,7 +100,7 @@ fn ClockSwitch(page: Page) -> impl IntoView {
             <button
                 type="button"
                 aria-pressed=move || pressed(!raw())
-                title="All times in the clock of the root span"
+                title="All times converted to the clock of the root span"
                 on:click=move |_| page.set_view(|view| view.raw = false)
             >
                 "aligned"
@@ -109,7 +109,7 @@ fn ClockSwitch(page: Page) -> impl IntoView {
     }
 }
 
-/// The search within the trace: spans that do not match are dimmed, and Enter goes to the next that matches.
+/// The search within the trace: spans that do not match are dimmed, and Enter moves to the next match.
 #[component]
 fn Search(page: Page, search: NodeRef<Input>) -> impl IntoView {
     let key = move |event: KeyboardEvent| match event.key().as_str() {
@@ -127,8 +127,8 @@ fn Search(page: Page, search: NodeRef<Input>) -> impl IntoView {
         _ => {}
     };
     let found = move || {
-        let asked = page.needle.with(|needle| !needle.trim().is_empty());
-        asked.then(|| page.hits.with(|hits| format::thousands(hits.len())))
+        let is_searching = page.needle.with(|needle| !needle.trim().is_empty());
+        is_searching.then(|| page.hits.with(|hits| format::thousands(hits.len())))
     };
     view! {
         <label class="trace-search">
@@ -174,10 +174,10 @@ fn Legend(page: Page) -> impl IntoView {
     }
 }
 
-/// How many colours there are for services; beyond that they repeat.
+/// The number of colours for services; with more services, they repeat.
 pub(crate) const SERVICE_COLOURS: usize = 8;
 
-/// The classes of a service's mark.
+/// Returns the CSS classes of a service's colour swatch.
 pub(crate) fn swatch(service: usize) -> String {
     format!("swatch service-{}", service % SERVICE_COLOURS)
 }

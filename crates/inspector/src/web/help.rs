@@ -4,19 +4,19 @@ use leptos::{html::Dialog, prelude::*};
 
 /// The keys of each page.
 const KEYS: [(&str, &[(&str, &str)]); 3] = [
-    ("Everywhere", &[("?", "this help")]),
-    ("Traces", &[("/", "filter"), ("↑ ↓", "move among traces"), ("Enter", "open")]),
+    ("Everywhere", &[("?", "show this help")]),
+    ("Traces", &[("/", "filter"), ("↑ ↓", "move between traces"), ("Enter", "open")]),
     (
         "A trace",
         &[
             ("↑ ↓ ← →", "move and fold"),
             ("Enter", "show details"),
-            ("Esc", "close the details"),
+            ("Esc", "close details"),
             ("e", "next error"),
-            ("/", "search, Enter for the next match"),
-            ("z", "zoom to the span"),
-            ("0", "show the whole trace"),
-            ("c", "copy the link"),
+            ("/", "search; Enter for next match"),
+            ("z", "zoom to span"),
+            ("0", "show whole trace"),
+            ("c", "copy link"),
         ],
     ),
 ];

@@ -33,7 +33,7 @@ pub fn TraceListPage() -> impl IntoView {
         }
         filter
     });
-    let live = listen(move |summary| list.heard(summary), move || list.refresh());
+    let live = listen(move |summary| list.on_summary(summary), move || list.refresh());
     let scrolled = window_event_listener(ev::scroll, move |_| {
         if is_at_top() && list.waiting.try_with_untracked(Vec::is_empty) == Some(false) {
             list.show_waiting();
@@ -150,7 +150,7 @@ fn Table(list: List) -> impl IntoView {
                         list.load();
                     };
                     view! {
-                        <button type="button" class="button" on:click=again>"Start again from the newest"</button>
+                        <button type="button" class="button" on:click=again>"Back to the newest"</button>
                     }
                         .into_any()
                 } else if list.next_before.with(Option::is_some) {
@@ -166,7 +166,7 @@ fn Table(list: List) -> impl IntoView {
                     }
                         .into_any()
                 } else {
-                    view! { <span class="quiet">"That is all."</span> }.into_any()
+                    view! { <span class="quiet">"End of list"</span> }.into_any()
                 }
             }}
         </p>
@@ -178,8 +178,8 @@ fn LiveSign(live: RwSignal<Live>) -> impl IntoView {
     let words = move || match live.get() {
         Live::Connecting => ("live live-wait", "connecting"),
         Live::On => ("live live-on", "live"),
-        Live::Lost => ("live live-lost", "not live: trying again"),
-        Live::Off => ("live live-lost", "not live: reload to see new traces"),
+        Live::Lost => ("live live-lost", "disconnected: reconnecting"),
+        Live::Off => ("live live-lost", "disconnected: reload to see new traces"),
     };
     view! {
         <span class=move || words().0 role="status">
@@ -188,7 +188,7 @@ fn LiveSign(live: RwSignal<Live>) -> impl IntoView {
     }
 }
 
-/// The place of the first rows, seen only when loading takes a while.
+/// The placeholder for the first rows, visible only if loading takes a while.
 #[component]
 fn Skeleton() -> impl IntoView {
     view! {

@@ -7,9 +7,9 @@ use super::{api, clock, list_state::Entry};
 use throughline_inspector::{band, format};
 use throughline_timing::{Band, format_estimate, format_ms};
 
-/// The pieces of a trace's bar, in per cent of its width.
+/// Returns the bands of a trace's bar, in percent of its width.
 ///
-/// Fetches may run side by side, so their bands can add up to more than the trace lasts; they then share the width.
+/// Fetches may run in parallel, so their bands can add up to more than the duration of the trace; they then share the width.
 fn pieces(bands: &Bands, duration_ms: f64) -> [(Band, f64); 4] {
     let known = bands.network_ms.max(0.0) + bands.server_ms.max(0.0);
     let whole = duration_ms.max(known).max(f64::MIN_POSITIVE);
@@ -64,7 +64,7 @@ pub(crate) fn TraceRow(entry: Entry) -> impl IntoView {
         };
         let user = summary.user.map(|user| format!("@{user}"));
         let pending = (!summary.has_root).then(|| {
-            view! { <span class="quiet" title="The span without a parent has not arrived.">" (root not here yet)"</span> }
+            view! { <span class="quiet" title="The root span has not arrived.">" (root pending)"</span> }
         });
         view! {
             <td class="when">

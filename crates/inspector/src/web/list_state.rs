@@ -1,4 +1,4 @@
-//! What the list of traces holds, and how it comes by it.
+//! The state of the list of traces, and how it is loaded.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -8,22 +8,22 @@ use throughline_inspector_api::{TraceList, TraceSummary};
 use super::api;
 use throughline_inspector::{address::Filter, problem::Problem};
 
-/// How many traces one request brings.
+/// The number of traces per request.
 const PAGE: u32 = 50;
-/// How many lines the list holds before the oldest go.
+/// The maximum number of rows in the list; above it, the oldest are removed.
 const MOST: usize = 1000;
 
-/// A line of the list. Its content changes while its trace grows.
+/// A row of the list. Its content changes while its trace grows.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) id: String,
     start_ns: u64,
     pub(super) summary: ArcRwSignal<TraceSummary>,
-    /// Whether it came by itself, which is shown for a moment.
+    /// Whether the trace arrived from the live stream, which is briefly animated.
     pub(super) arrived: bool,
 }
 
-/// What the list does right now.
+/// The loading state of the list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     Loading,
@@ -31,25 +31,25 @@ pub(super) enum Phase {
     Failed(Problem),
 }
 
-/// The state of the page.
+/// The state of the list.
 #[derive(Clone, Copy)]
 pub(super) struct List {
     filter: Memo<Filter>,
     pub(super) phase: RwSignal<Phase>,
     pub(super) entries: RwSignal<Vec<Entry>>,
-    /// New traces that are not shown yet, newest last.
+    /// New traces that are not shown yet, the latest arrival last.
     pub(super) waiting: RwSignal<Vec<TraceSummary>>,
     pub(super) next_before: RwSignal<Option<String>>,
-    /// The oldest lines have gone, so that `next_before` would leave a gap.
+    /// Whether the oldest rows were removed, so that `next_before` would leave a gap.
     pub(super) cut: RwSignal<bool>,
     pub(super) older: RwSignal<bool>,
-    /// Counts requests for the first page: the answer to an old one is thrown away.
+    /// Counts requests for the first page: the response to an outdated one is discarded.
     generation: StoredValue<u64>,
     refresh_due: StoredValue<bool>,
 }
 
 impl List {
-    /// Nothing yet.
+    /// Creates an empty list.
     pub(super) fn new(filter: Memo<Filter>) -> Self {
         Self {
             filter,
@@ -64,7 +64,7 @@ impl List {
         }
     }
 
-    /// Starts over from the newest.
+    /// Loads the first page and replaces the list with it.
     pub(super) fn load(self) {
         let Some(generation) = self.generation.try_update_value(|n| {
             *n += 1;
@@ -114,7 +114,7 @@ impl List {
         });
     }
 
-    /// Asks for the first page again and shows what is new in it; several wishes within a second are one request.
+    /// Requests the first page again and shows its new traces; several calls within a second are one request.
     pub(super) fn refresh(self) {
         if self.refresh_due.try_update_value(|due| std::mem::replace(due, true)) != Some(false) {
             return;
@@ -139,8 +139,8 @@ impl List {
         );
     }
 
-    /// A trace came by itself, new or changed.
-    pub(super) fn heard(self, summary: TraceSummary) {
+    /// Handles a new or changed trace from the live stream.
+    pub(super) fn on_summary(self, summary: TraceSummary) {
         match self.filter.try_get_untracked().and_then(|filter| filter.admits(&summary)) {
             Some(true) => self.arrive(summary),
             Some(false) => {}
@@ -167,13 +167,13 @@ impl List {
     }
 
     pub(super) fn show_waiting(self) {
-        // default: without its signal, the list is no longer on the page, and no trace waits.
+        // default: if the signal is disposed, the list is no longer on the page and no trace is waiting.
         for summary in self.waiting.try_update(std::mem::take).unwrap_or_default() {
             self.put(summary, true);
         }
     }
 
-    /// Changes the line of a trace, or gives it one.
+    /// Updates the row of a trace, or inserts one.
     fn put(self, summary: TraceSummary, arrived: bool) {
         let line = self.entries.try_with_untracked(|entries| {
             entries.iter().find(|entry| entry.id == summary.trace_id).map(|entry| entry.summary.clone())

@@ -1,4 +1,4 @@
-//! The stream of traces as they come and grow.
+//! The stream of new and changed traces.
 
 use leptos::prelude::*;
 use throughline_inspector_api::TraceSummary;
@@ -7,20 +7,20 @@ use web_sys::{Event, EventSource, MessageEvent};
 
 use super::api;
 
-/// Whether new traces come by themselves.
+/// The state of the live stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Live {
-    /// Not yet.
+    /// The browser is connecting for the first time.
     Connecting,
-    /// Yes.
+    /// The stream is open.
     On,
-    /// Not now; the browser tries again.
+    /// The connection was lost; the browser reconnects.
     Lost,
-    /// No, and nobody tries again.
+    /// The stream is closed for good.
     Off,
 }
 
-/// An open stream, closed when this is dropped.
+/// An open stream, closed on drop.
 struct Listener {
     source: EventSource,
     _trace: Closure<dyn FnMut(MessageEvent)>,
@@ -33,8 +33,8 @@ impl Drop for Listener {
     }
 }
 
-/// Listens until the component that calls goes. `on_trace` hears each new or changed trace; `on_again`, that the
-/// stream is back after a loss, during which traces may have been missed.
+/// Listens to the stream until the calling component is unmounted. `on_trace` is called with each new or changed trace;
+/// `on_again` is called after a reconnect, because traces may have been missed.
 pub(crate) fn listen(on_trace: impl Fn(TraceSummary) + 'static, on_again: impl Fn() + 'static) -> RwSignal<Live> {
     let state = RwSignal::new(Live::Connecting);
     let Some(source) = api::live() else {
@@ -43,7 +43,7 @@ pub(crate) fn listen(on_trace: impl Fn(TraceSummary) + 'static, on_again: impl F
     };
     let trace = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let Some(text) = event.data().as_string() else { return };
-        // A message that cannot be read is of a newer server, whose page can read it: it is skipped until the page is reloaded.
+        // A message that cannot be parsed is from a newer server; it is skipped until its page is loaded.
         if let Ok(summary) = serde_json::from_str(&text) {
             on_trace(summary);
         }
@@ -64,7 +64,7 @@ pub(crate) fn listen(on_trace: impl Fn(TraceSummary) + 'static, on_again: impl F
         })
     };
     let listen = |kind, callback: &js_sys::Function| {
-        // infallible: this throws only for a callback that is no function.
+        // infallible: it throws only if the callback is not a function.
         let _ = source.add_event_listener_with_callback(kind, callback);
     };
     listen("trace", trace.as_ref().unchecked_ref());

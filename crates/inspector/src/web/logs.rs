@@ -1,4 +1,4 @@
-//! What was said in the course of a span.
+//! The log records of a span.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use throughline_inspector_api::LogRecord;
 use super::details::{AttributeLine, Times};
 use throughline_inspector::{format, log, model::Clock};
 
-/// How many records are rendered at once; the search finds the others.
+/// The maximum number of rendered records; the search finds the others.
 const MAX_SHOWN: usize = 200;
 
-/// The records of a span with a search; nothing if there are none.
+/// A searchable list of a span's records; renders nothing if there are none.
 #[component]
 pub(crate) fn Logs(
-    /// Those that name the span.
+    /// The records that name the span.
     tied: Vec<LogRecord>,
-    /// Those that name no span of the trace, under its root.
+    /// The records that name no span of the trace, shown with its root.
     untied: Vec<LogRecord>,
     times: Times,
     clock: Clock,
@@ -41,7 +41,7 @@ pub(crate) fn Logs(
                 />
             </div>
             <Records records=tied times clock needle is_tied=true/>
-            {is_list_of_untied.then(|| view! { <h4 class="quiet">"Not tied to a span"</h4> })}
+            {is_list_of_untied.then(|| view! { <h4 class="quiet">"Without a span"</h4> })}
             <Records records=untied times clock needle is_tied=false/>
         </section>
     }
@@ -86,7 +86,7 @@ fn Records(
         </ol>
         {move || rest().map(|rest| view! { <p class="quiet">{rest}</p> })}
         <Show when=move || found.with(Vec::is_empty)>
-            <p class="quiet">"None of them matches."</p>
+            <p class="quiet">"No matches."</p>
         </Show>
     }
     .into_any()
@@ -98,7 +98,7 @@ fn Record(
     times: Times,
     clock: Clock,
     needle: RwSignal<String>,
-    /// Whether its span is the one that it is shown with.
+    /// Whether the record names the span that it is shown with.
     is_tied: bool,
 ) -> impl IntoView {
     let offset = times.since_origin(log::time(&record, clock));
@@ -131,7 +131,7 @@ fn Record(
                 <b class="log-title">{log::title(&record)}</b>
                 <span class="quiet">{severity}</span>
             </div>
-            {missing.map(|id| view! { <p class="quiet">"Its span " <code>{id}</code> " has not arrived."</p> })}
+            {missing.map(|id| view! { <p class="quiet">"Span " <code>{id}</code> " has not arrived."</p> })}
             {body.map(|body| view! { <pre class="log-body" tabindex="0">{body}</pre> })}
             {expandable}
         </li>

@@ -1,4 +1,4 @@
-//! The whole trace in a strip, on which a range is dragged.
+//! An overview of the whole trace, on which a range is selected by dragging.
 
 use leptos::{html, prelude::*};
 use wasm_bindgen::{JsCast, closure::Closure};
@@ -7,7 +7,7 @@ use web_sys::{CanvasRenderingContext2d, HtmlCanvasElement, PointerEvent, ResizeO
 use super::{header::SERVICE_COLOURS, page::Page};
 use throughline_inspector::{format, model::is_error, timeline::Bar};
 
-/// Shorter drags than this, in CSS pixels, are clicks.
+/// A drag shorter than this is a click, in CSS pixels.
 const DRAG_PX: f64 = 4.0;
 
 #[component]
@@ -15,7 +15,7 @@ pub(crate) fn Minimap(page: Page) -> impl IntoView {
     let canvas = NodeRef::<html::Canvas>::new();
     let strip = NodeRef::<html::Div>::new();
     let width = RwSignal::new(0);
-    // While dragging: from, to, as fractions.
+    // Start and end of a drag in progress, as fractions of the width.
     let drag = RwSignal::new(None::<(f64, f64)>);
 
     Effect::new(move |_| {
@@ -53,7 +53,7 @@ pub(crate) fn Minimap(page: Page) -> impl IntoView {
             return;
         }
         if let Some((at, strip)) = fraction(&event).zip(strip.get_untracked()) {
-            // best effort: without capture, a drag ends at the edge of the strip.
+            // best effort: without pointer capture, a drag ends at the edge of the strip.
             let _ = strip.set_pointer_capture(event.pointer_id());
             drag.set(Some((at, at)));
         }
@@ -93,7 +93,7 @@ pub(crate) fn Minimap(page: Page) -> impl IntoView {
                 class="minimap-strip"
                 node_ref=strip
                 role="img"
-                aria-label="Overview of the trace. Drag to see a part of it; z shows the span under the cursor, 0 everything."
+                aria-label="Overview of the trace. Drag to select a range; z zooms to the current span, 0 shows the whole trace."
                 on:pointerdown=down
                 on:pointermove=moved
                 on:pointerup=up
@@ -118,7 +118,7 @@ pub(crate) fn Minimap(page: Page) -> impl IntoView {
             <button
                 type="button"
                 class="button minimap-reset"
-                title="Show all of it (0)"
+                title="Show whole trace (0)"
                 disabled=move || !is_part.get()
                 on:click=move |_| page.set_view(|view| view.range_ns = None)
             >
@@ -139,9 +139,9 @@ fn draw(canvas: &HtmlCanvasElement, page: Page) {
     else {
         return;
     };
-    // The colours are variables of the style sheet.
+    // The colours are CSS variables.
     let Some(style) = window().get_computed_style(canvas).ok().flatten() else { return };
-    // infallible: browsers throw nothing here; a variable that does not exist is empty.
+    // infallible: browsers do not throw here; an undefined variable is empty.
     let colour = |name: &str| style.get_property_value(name).unwrap_or_default().trim().to_owned();
     let services: Vec<String> = (0..SERVICE_COLOURS).map(|n| colour(&format!("--service-{n}"))).collect();
     let error = colour("--band-error");

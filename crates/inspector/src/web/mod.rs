@@ -1,8 +1,8 @@
-//! The components: the only part that touches the browser.
+//! The components, the only part that uses browser APIs.
 
-// `#[component]` makes `pub` items out of private ones.
+// `#[component]` generates `pub` items from private ones.
 #![allow(unreachable_pub)]
-// Components own what they are given, as callers of `view!` expect.
+// Components own their properties, as `view!` expects.
 #![allow(clippy::needless_pass_by_value)]
 
 mod api;
@@ -35,7 +35,7 @@ use leptos::prelude::*;
 
 /// Mounts the page in place of the static header in `index.html`.
 pub(crate) fn start() {
-    // Before anything is painted.
+    // Before the first paint.
     theme::apply_remembered();
     console_error_panic_hook::set_once();
     mount_to_body(app::App);

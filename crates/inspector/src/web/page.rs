@@ -1,4 +1,4 @@
-//! The state of a trace's page, shared by its parts.
+//! The state of a trace's page, shared by its components.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -15,35 +15,35 @@ use throughline_inspector::{
     viewport,
 };
 
-/// Height of a row and of the axis above the rows, CSS pixels; `--row` in the style sheet says the same.
+/// The height of a row and of the axis above the rows, in CSS pixels; must equal `--row` in the style sheet.
 pub(crate) const ROW_PX: f64 = 28.0;
 
-/// A trace being looked at. Spans are named by id where the state outlives a refetch.
+/// The state of the page of one trace. Spans are identified by id where the state outlives a refetch.
 #[derive(Clone, Copy)]
 pub(crate) struct Page {
     pub(crate) model: RwSignal<Arc<Model>>,
     pub(crate) view: RwSignal<View>,
     pub(crate) folded: RwSignal<HashSet<String>>,
-    /// Where the keyboard is.
+    /// The span at the keyboard cursor.
     pub(crate) cursor: RwSignal<Option<String>>,
     pub(crate) needle: RwSignal<String>,
-    /// Which clock times are shown in.
+    /// The clock in which times are shown.
     pub(crate) clock: Memo<Clock>,
     /// The whole trace, in that clock.
     pub(crate) whole: Memo<Window>,
-    /// What is in view of it.
+    /// The visible part of the trace.
     pub(crate) window: Memo<Window>,
     pub(crate) rows: Memo<Arc<Vec<Row>>>,
-    /// Places (in the order from top to bottom) of the spans that match the search.
+    /// The positions, from top to bottom, of the spans that match the search.
     pub(crate) hits: Memo<Arc<Vec<usize>>>,
     pub(crate) scroller: NodeRef<Div>,
-    /// Where the words beside bars can stand.
+    /// The space for the labels beside bars.
     pub(crate) room: RwSignal<Room>,
     show: Callback<View>,
 }
 
 impl Page {
-    /// `show` writes a view to the address bar.
+    /// Creates the state; `show` writes a view to the address bar.
     pub(crate) fn new(model: Arc<Model>, view: View, show: Callback<View>) -> Self {
         let cursor = RwSignal::new(view.span.clone());
         let model = RwSignal::new(model);
@@ -68,14 +68,14 @@ impl Page {
         let hits = Memo::new(move |_| {
             let needle = needle.get();
             let in_logs = needle.trim().to_lowercase();
-            let says = |model: &Model, span: usize| {
+            let is_hit = |model: &Model, span: usize| {
                 let mut records = model.logs.tied(span).chain(model.logs.untied(span));
                 model.spans.get(span).is_some_and(|span| find::matches(span, &needle))
                     || !in_logs.is_empty() && records.any(|record| log::matches(record, &in_logs))
             };
-            model.with(|model| Arc::new(places(model, |span| says(model, span))))
+            model.with(|model| Arc::new(places(model, |span| is_hit(model, span))))
         });
-        let room = RwSignal::new(Room { column_px: 600.0, beyond_px: 0.0 });
+        let room = RwSignal::new(Room { column_px: 600.0, right_px: 0.0 });
         Self {
             model,
             view,
@@ -93,7 +93,7 @@ impl Page {
         }
     }
 
-    /// Changes the view, in the address bar too.
+    /// Changes the view, also in the address bar.
     pub(crate) fn set_view(self, change: impl FnOnce(&mut View)) {
         let mut view = self.view.get_untracked();
         change(&mut view);
@@ -103,12 +103,12 @@ impl Page {
         }
     }
 
-    /// The index of the span whose details are shown.
+    /// Returns the index of the span whose details are shown.
     pub(crate) fn selected(self) -> Option<usize> {
         self.view.with(|view| view.span.as_ref().and_then(|id| self.model.with(|model| model.position(id))))
     }
 
-    /// The index of the span where the keyboard is.
+    /// Returns the index of the span at the keyboard cursor.
     pub(crate) fn cursor_index(self) -> Option<usize> {
         self.cursor
             .with_untracked(|id| id.as_ref().and_then(|id| self.model.with_untracked(|model| model.position(id))))
@@ -125,7 +125,7 @@ impl Page {
         self.set_view(|view| view.span = Some(id));
     }
 
-    /// Moves the keyboard to a span; open details go along.
+    /// Moves the keyboard cursor to a span; open details follow.
     pub(crate) fn move_to(self, span: usize) {
         let Some(id) = self.id_of(span) else { return };
         self.cursor.set(Some(id.clone()));
@@ -140,7 +140,7 @@ impl Page {
         self.set_view(|view| view.span = None);
     }
 
-    /// Goes to a span wherever it is: unfolds what hides it, shows its details.
+    /// Moves to a span: unfolds its ancestors and shows its details.
     pub(crate) fn go_to(self, span: usize) {
         let above = self.model.with_untracked(|model| {
             let mut above = Vec::new();
@@ -162,7 +162,7 @@ impl Page {
         self.reveal(span);
     }
 
-    /// Goes to the next of some places after the cursor.
+    /// Moves to the first of `places` after the cursor.
     pub(crate) fn go_to_next(self, places: &[usize]) {
         let model = self.model.get_untracked();
         let at = self.cursor_index().and_then(|span| model.rank.get(span).copied());
@@ -171,14 +171,14 @@ impl Page {
         }
     }
 
-    /// Goes to the next span that has failed.
+    /// Moves to the next failed span.
     pub(crate) fn next_error(self) {
         let places =
             self.model.with_untracked(|model| places(model, |span| model.spans.get(span).is_some_and(is_error)));
         self.go_to_next(&places);
     }
 
-    /// Folds or unfolds.
+    /// Folds or unfolds a span.
     pub(crate) fn fold(self, span: usize, fold: bool) {
         let Some(id) = self.id_of(span) else { return };
         if self.folded.with_untracked(|folded| folded.contains(&id)) != fold {
@@ -192,14 +192,14 @@ impl Page {
         }
     }
 
-    /// The row of a span, if it is not folded away.
+    /// Returns the row of a span; `None` if it is folded away.
     pub(crate) fn row_of(self, span: usize) -> Option<usize> {
         self.rows.with_untracked(|rows| rows.iter().position(|row| row.span as usize == span))
     }
 
-    /// Scrolls so that a span is in view.
+    /// Scrolls a span into view.
     fn reveal(self, span: usize) {
-        // After the rows have taken their new places.
+        // After the rows have moved.
         request_animation_frame(move || {
             let (Some(Some(scroller)), Some(row)) = (self.scroller.try_get_untracked(), self.row_of(span)) else {
                 return;
@@ -212,7 +212,7 @@ impl Page {
         });
     }
 
-    /// Shows the time of one span, with a little around it.
+    /// Zooms to the time of one span, with a small margin.
     pub(crate) fn zoom_to(self, span: usize) {
         let (start, end) = self.model.with_untracked(|model| model.times(span, self.clock.get_untracked()));
         let origin = self.whole.get_untracked().start_ns();
@@ -223,7 +223,7 @@ impl Page {
     }
 }
 
-/// The places from top to bottom of the spans that `wanted` picks.
+/// Returns the positions, from top to bottom, of the spans that `wanted` selects.
 fn places(model: &Model, wanted: impl Fn(usize) -> bool) -> Vec<usize> {
     model.order.iter().enumerate().filter(|(_, span)| wanted(**span as usize)).map(|(place, _)| place).collect()
 }

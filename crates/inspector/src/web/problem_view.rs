@@ -1,24 +1,24 @@
-//! A failed request, said in words.
+//! The view of a failed request.
 
 use leptos::prelude::*;
 
 use throughline_inspector::problem::Problem;
 
-/// The sentence, the code, the trace, and a button to try again.
+/// The sentence, the code, the trace, and a retry button of a problem.
 #[component]
 pub fn ProblemView(
-    /// What went wrong.
+    /// The problem to show.
     problem: Problem,
-    /// What to do on `Try again`; no button without it.
+    /// Called on `Try again`; without it, there is no button.
     #[prop(optional, into)]
     retry: Option<Callback<()>>,
 ) -> impl IntoView {
     let hint = match problem {
-        Problem::Unreachable => Some("Check that it is running, then try again."),
-        Problem::Refused { .. } | Problem::Unreadable { .. } => None,
+        Problem::Unreachable => Some("Check that the server is running, then try again."),
+        Problem::Rejected { .. } | Problem::Unreadable { .. } => None,
     };
     let trace = problem.trace_id().map(|id| {
-        view! { <a href=super::api::url(&format!("/traces/{id}"))>"See its trace"</a> }
+        view! { <a href=super::api::url(&format!("/traces/{id}"))>"View trace"</a> }
     });
     view! {
         <div class="problem" role="alert">

@@ -1,4 +1,4 @@
-//! One span in the waterfall.
+//! The row of one span in the waterfall.
 
 use leptos::prelude::*;
 use web_sys::MouseEvent;
@@ -17,20 +17,20 @@ use throughline_inspector::{
 };
 use throughline_timing::{Band, format_estimate, format_ms};
 
-/// The words beside a fetch's bar, the measured total and then the estimates; and fewer, where there is less room.
+/// Returns the labels for a fetch's bar, from longest to shortest, each as the measured total and the estimates.
 fn network_words(figures: &Figures) -> [(String, String); 4] {
-    // The unit holds for what follows.
+    // The unit applies to the estimates too.
     let (total, line) = (format!("{} ms", format_ms(figures.total_ms)), figures.line());
     [
         (format!("network {total}"), format!(" {line}")),
         (total.clone(), format!(" {line}")),
         (format!("network {total}"), String::new()),
-        // Alone, it would be taken for the length of the request.
+        // Without `net`, the number would look like the duration of the request.
         (format!("net {total}"), String::new()),
     ]
 }
 
-/// The label beside a bar: the longest for which there is room.
+/// Renders the label of a bar: the longest that fits.
 fn words(figures: Option<&Figures>, length: &str, bar: Bar, room: Room) -> impl IntoView + use<> {
     let words = match figures {
         Some(figures) => network_words(figures).to_vec(),
@@ -38,7 +38,7 @@ fn words(figures: Option<&Figures>, length: &str, bar: Bar, room: Room) -> impl 
     };
     let (number, side) =
         label::place(bar, &words.iter().map(|(total, rest)| [&**total, rest].concat()).collect::<Vec<_>>(), room);
-    // infallible: `place` returns the number of one of the labels, and there is one at least.
+    // infallible: `place` returns the index of a label, and there is at least one.
     let (total, rest) = words.into_iter().nth(number).unwrap_or_default();
     let (class, left, right) = match side {
         Side::After => ("wf-label", Some(bar.left + bar.width), None),
@@ -54,10 +54,10 @@ fn words(figures: Option<&Figures>, length: &str, bar: Bar, room: Room) -> impl 
     }
 }
 
-/// What hover and focus say of a fetch.
+/// Returns the text shown on hover and focus of a fetch.
 fn network_title(figures: &Figures) -> String {
     format!(
-        "{}. Network {} in all, measured; {}",
+        "{}. Network {} in total, measured; {}",
         band::method_description(&figures.method),
         format::duration_ms(figures.total_ms),
         figures.line(),
@@ -99,7 +99,7 @@ fn bands(segments: &[Segment], figures: Option<&Figures>, start_ns: i64, window:
 #[component]
 pub(crate) fn SpanRow(
     page: Page,
-    /// The number of its line, from 0.
+    /// The number of the row, from 0.
     place: usize,
     row: Row,
 ) -> impl IntoView {
@@ -115,7 +115,7 @@ pub(crate) fn SpanRow(
     let length = format::duration(span.duration_ns);
     let service_name = span.service.clone();
     let logs = model.logs.mark(index);
-    let said = format!(
+    let spoken = format!(
         "{name}, {service_name}, {length}{}{}{}",
         if failed { ", error" } else { "" },
         if warned { ", has a warning" } else { "" },
@@ -146,7 +146,7 @@ pub(crate) fn SpanRow(
             let Some(bar) = window.bar(start, end) else {
                 let (class, sign) =
                     if end < window.start_ns() { ("wf-off", "◂") } else { ("wf-off wf-off-right", "▸") };
-                return Some(view! { <span class=class title="Outside the range in view">{sign}</span> }.into_any());
+                return Some(view! { <span class=class title="Outside the visible range">{sign}</span> }.into_any());
             };
             let figures = network.figures.as_ref();
             let offset = if page.view.with(|view| view.raw) { 0 } else { span.align_ns };
@@ -185,7 +185,7 @@ pub(crate) fn SpanRow(
         }
     };
     let method = model.network.get(index).and_then(|network| network.figures.as_ref()).map(network_title);
-    // However deep it is, more than half of the column is left for the name.
+    // At any depth, more than half of the column is left for the name.
     let indent = format!("min({}px, 45%)", row.depth.saturating_mul(14).saturating_add(4));
     let twisty = (row.descendants > 0).then(|| {
         let below = format::count(row.descendants as usize, "span");
@@ -224,7 +224,7 @@ pub(crate) fn SpanRow(
             aria-rowindex=(place + 2).to_string()
             aria-expanded=(row.descendants > 0).then_some(if row.folded { "false" } else { "true" })
             aria-selected=move || if is_selected() { "true" } else { "false" }
-            aria-label=said
+            aria-label=spoken
             class:wf-cursor=is_cursor
             class:wf-selected=is_selected
             class:wf-dim=is_dim

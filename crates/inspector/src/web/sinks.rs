@@ -1,4 +1,4 @@
-//! How far each end of the pipe has come: one line above the list, a table when it is opened.
+//! The state of the sinks: one line above the list, which expands to a table.
 
 use std::time::Duration;
 
@@ -8,22 +8,22 @@ use throughline_inspector_api::{SetAside, Sink, SinkList};
 use super::{api, clock};
 use throughline_inspector::sinks::{self, Tone};
 
-/// How often it is asked for.
+/// The polling interval.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// The state of the sinks; nothing where there are none.
+/// The state of the sinks; renders nothing if there are none.
 #[component]
 pub(super) fn Sinks() -> impl IntoView {
     let list = RwSignal::new(SinkList::default());
     let ask = move || {
         spawn_local(async move {
-            // What cannot be asked for now is in a few seconds; that the server is gone, the list says.
+            // A failed request is repeated after the interval; the list reports an unreachable server.
             let Ok(now) = api::get::<SinkList>("/api/traces/sinks").await else { return };
             list.try_set(now);
         });
     };
     ask();
-    // Nobody looks at a page that is hidden.
+    // A hidden page does not poll.
     let is_hidden = || document().hidden();
     let ask_again = move || {
         if !is_hidden() {
@@ -39,13 +39,13 @@ pub(super) fn Sinks() -> impl IntoView {
         <Show when=move || any.get()>
             <details class="sinks">
                 <summary>
-                    <span class="sinks-title">"Sent on"</span>
+                    <span class="sinks-title">"Forwarding"</span>
                     <span class=move || headline().map_or("sink-good", |(_, tone)| class(tone)) role="status">
                         {move || headline().map(|(text, _)| text)}
                     </span>
                 </summary>
                 <table class="sink-table">
-                    <caption class="sr-only">"Where telemetry is sent on to, since the server's start"</caption>
+                    <caption class="sr-only">"Sinks that telemetry is forwarded to; counts since the start of the server"</caption>
                     <thead>
                         <tr>
                             <th scope="col">"Sink"</th>
@@ -53,7 +53,7 @@ pub(super) fn Sinks() -> impl IntoView {
                             <th scope="col" class="num">"Delivered"</th>
                             <th scope="col" class="num">"Waiting"</th>
                             <th scope="col" class="num">"Oldest"</th>
-                            <th scope="col" class="num">"Refused"</th>
+                            <th scope="col" class="num">"Rejected"</th>
                             <th scope="col" class="num">"Sampled out"</th>
                         </tr>
                     </thead>
@@ -77,20 +77,20 @@ fn row(sink: Sink) -> impl IntoView {
                 {(sink.lost > 0)
                     .then(|| {
                         let lost = sinks::number(sink.lost);
-                        view! { <p class="sink-error">{lost} " removed before they were sent, to keep within the limit"</p> }
+                        view! { <p class="sink-error">{lost} " removed before delivery, to stay within the storage limit"</p> }
                     })}
                 {(!sink.quarantined.is_empty()).then(|| quarantined(sink.quarantined))}
             </td>
             <td class="num" data-label="delivered">{sinks::number(sink.delivered)}</td>
             <td class="num" data-label="waiting">{sinks::number(sink.waiting)}</td>
             <td class="num" data-label="oldest">{oldest}</td>
-            <td class="num" data-label="refused">{sinks::number(sink.rejected)}</td>
+            <td class="num" data-label="rejected">{sinks::number(sink.rejected)}</td>
             <td class="num" data-label="sampled out">{sinks::number(sink.sampled_out)}</td>
         </tr>
     }
 }
 
-/// What the upstream refused for good, and why.
+/// Renders the records that the upstream rejected permanently, with the reasons.
 fn quarantined(entries: Vec<SetAside>) -> impl IntoView {
     let entry = |entry: SetAside| {
         let when = clock::short(entry.at_ns as f64 / 1e6);
@@ -113,7 +113,7 @@ fn quarantined(entries: Vec<SetAside>) -> impl IntoView {
         }
     };
     view! {
-        <ul class="sink-aside" aria-label="Refused, the latest first">
+        <ul class="sink-aside" aria-label="Rejected, latest first">
             {entries.into_iter().map(entry).collect_view()}
         </ul>
     }

@@ -1,8 +1,8 @@
-//! Light and dark colours: those of the system until a choice is made here.
+//! The light and dark theme: that of the system unless another is chosen.
 
 use leptos::prelude::*;
 
-/// The name in the local storage; its value is `light` or `dark`.
+/// The key in local storage; its value is `light` or `dark`.
 const KEY: &str = "throughline:theme";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Theme {
 
     fn remember(self) {
         if let Ok(Some(storage)) = window().local_storage() {
-            // best effort: with a storage that is full or forbidden, the choice holds for this visit.
+            // best effort: if storage is full or blocked, the choice lasts until the page is closed.
             let _ = storage.set_item(KEY, self.as_str());
         }
     }
@@ -45,7 +45,7 @@ impl Theme {
 
     fn apply(self) {
         if let Some(root) = document().document_element() {
-            // infallible: this throws only for an invalid name of an attribute.
+            // infallible: it throws only for an invalid attribute name.
             let _ = root.set_attribute("data-theme", self.as_str());
         }
     }
@@ -69,8 +69,8 @@ pub(crate) fn ThemeSwitch() -> impl IntoView {
         next.remember();
     };
     let label = move || match theme.get() {
-        Theme::Light => "Use dark colours",
-        Theme::Dark => "Use light colours",
+        Theme::Light => "Use dark theme",
+        Theme::Dark => "Use light theme",
     };
     view! {
         <button type="button" class="icon-button" aria-label=label title=label on:click=switch>

@@ -9,7 +9,7 @@ use web_sys::HtmlElement;
 use super::focus::set_focus;
 
 thread_local! {
-    /// Whether a page has been opened. The focus of the first one is left to the browser.
+    /// Whether a page has been opened. The browser sets the focus of the first one.
     static OPENED: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -17,7 +17,7 @@ thread_local! {
 pub(crate) fn open_page(title: &str) {
     document().set_title(&format!("{title} · Throughline"));
     if OPENED.replace(true) {
-        // The new page is in the document by then.
+        // By then, the new page is in the document.
         request_animation_frame(focus_heading);
     }
 }

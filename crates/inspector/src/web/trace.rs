@@ -28,7 +28,7 @@ use throughline_inspector::{
     problem::Problem,
 };
 
-/// What the page has.
+/// The loading state of the page.
 #[derive(Clone, PartialEq)]
 enum Phase {
     Loading,
@@ -48,9 +48,9 @@ pub fn TracePage() -> impl IntoView {
         } else {
             view! {
                 <div class="trace-none">
-                    <h1 tabindex="-1">"Not the id of a trace"</h1>
+                    <h1 tabindex="-1">"Invalid trace id"</h1>
                     <p>
-                        "An id is 32 hexadecimal digits, not all of them zero. This is not one: "
+                        "A trace id is 32 hexadecimal digits, not all of them zero. The address has: "
                         <code class="breakable">{id}</code>
                     </p>
                     <p>
@@ -63,7 +63,7 @@ pub fn TracePage() -> impl IntoView {
     }
 }
 
-/// A trace, fetched, and fetched again while it grows.
+/// A trace that is loaded, and reloaded while it grows.
 #[component]
 fn Loaded(id: String) -> impl IntoView {
     let phase = RwSignal::new(Phase::Loading);
@@ -91,7 +91,7 @@ fn Loaded(id: String) -> impl IntoView {
                         model.try_set(Some(Arc::new(Model::new(trace))));
                         phase.try_set(Phase::Ready);
                     }
-                    // What is on the screen stays there when only a refetch fails.
+                    // If a refetch fails, the trace on the screen is kept.
                     Err(problem) if model.try_with_untracked(Option::is_none) == Some(true) => {
                         phase.try_set(Phase::Failed(problem));
                     }
@@ -105,7 +105,7 @@ fn Loaded(id: String) -> impl IntoView {
         });
     };
     load();
-    // Spans come in batches: one request for what arrives within 300 ms.
+    // Spans arrive in batches: one request for all changes within 300 ms.
     let due = StoredValue::new(false);
     let grown = move |summary: TraceSummary| {
         if id.try_with_value(|id| *id == summary.trace_id) == Some(true)
@@ -134,8 +134,8 @@ fn Loaded(id: String) -> impl IntoView {
         Phase::Failed(problem) if problem.is_missing() => view! {
             <div class="trace-none">
                 <h1 tabindex="-1">"No such trace"</h1>
-                <p>"Nothing is stored under " <code class="breakable">{id.get_value()}</code> "."</p>
-                <p class="quiet">"If it is new, it appears here by itself as soon as its first spans arrive."</p>
+                <p>"No span of trace " <code class="breakable">{id.get_value()}</code> " is stored."</p>
+                <p class="quiet">"A new trace appears here as soon as its first spans arrive."</p>
                 <p>
                     <a class="button" href=api::url("/traces")>"All traces"</a>
                 </p>
@@ -162,11 +162,11 @@ fn Loaded(id: String) -> impl IntoView {
     }
 }
 
-/// A trace that is here.
+/// A loaded trace.
 #[component]
 fn Shown(
     first: Arc<Model>,
-    /// What it grows into.
+    /// The trace as it grows.
     model: RwSignal<Option<Arc<Model>>>,
 ) -> impl IntoView {
     let query = use_location().query;
@@ -183,7 +183,7 @@ fn Shown(
             page.model.set(model);
         }
     });
-    // From outside: back, forward, a link within the trace.
+    // The address also changes by back, forward, or a link within the trace.
     Effect::new(move |before: Option<()>| {
         let view = read();
         let changed = page.view.with_untracked(|now| *now != view);
@@ -197,9 +197,9 @@ fn Shown(
         }
     });
     let search = NodeRef::<leptos::html::Input>::new();
-    let said = RwSignal::new("");
+    let status = RwSignal::new("");
     let keys = window_event_listener(ev::keydown, move |event| {
-        if !is_typing(&event) && on_key(page, search, said, &event) {
+        if !is_typing(&event) && on_key(page, search, status, &event) {
             event.prevent_default();
         }
     });
@@ -213,25 +213,25 @@ fn Shown(
                 <Waterfall page/>
                 {move || is_open.get().then(|| view! { <Details page/> })}
             </div>
-            <span class="sr-only" role="status">{move || said.get()}</span>
+            <span class="sr-only" role="status">{move || status.get()}</span>
         </div>
     }
 }
 
-/// Whether the key meant something.
+/// Handles a key; returns whether it has a function.
 fn on_key(
     page: Page,
     search: NodeRef<leptos::html::Input>,
-    said: RwSignal<&'static str>,
+    status: RwSignal<&'static str>,
     event: &KeyboardEvent,
 ) -> bool {
     match event.key().as_str() {
         "e" => page.next_error(),
         "c" => {
-            said.set("");
+            status.set("");
             let Ok(href) = window().location().href() else { return false };
             spawn_local(async move {
-                said.try_set(if copy(&href).await { "Link copied" } else { "The link could not be copied" });
+                status.try_set(if copy(&href).await { "Link copied" } else { "The link could not be copied" });
             });
         }
         "/" => {
@@ -245,7 +245,7 @@ fn on_key(
         },
         "0" => page.set_view(|view| view.range_ns = None),
         "Escape" => page.close(),
-        // Buttons and links have their own use for the others.
+        // Buttons and links handle the remaining keys themselves.
         _ if is_on_control(event) => return false,
         key => return on_arrow(page, key),
     }
@@ -295,7 +295,7 @@ fn on_arrow(page: Page, key: &str) -> bool {
             // A screen reader reads the row when the focus is on the grid.
             let options = web_sys::FocusOptions::new();
             options.set_prevent_scroll(true);
-            // infallible: browsers throw nothing here; the grid can have the focus.
+            // infallible: browsers do not throw here; the grid is focusable.
             let _ = grid.focus_with_options(&options);
         }
     }

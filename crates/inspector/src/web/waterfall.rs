@@ -1,4 +1,4 @@
-//! The rows, of which only those in view are in the document.
+//! The rows of the waterfall; only those in view are in the document.
 
 use leptos::{html::Div, prelude::*};
 use wasm_bindgen::{JsCast, closure::Closure};
@@ -10,7 +10,7 @@ use super::{
 };
 use throughline_inspector::{format, label::Room, viewport};
 
-/// Rows rendered beyond those in view, on either side.
+/// The number of rows rendered outside the view, on either side.
 const MARGIN: usize = 10;
 
 #[component]
@@ -27,9 +27,9 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
                 height.try_set(f64::from(element.client_height()));
                 if let Some(Some(time)) = time.try_get_untracked() {
                     let column_px = f64::from(time.client_width());
-                    let beyond_px = f64::from(element.client_width() - time.offset_left()) - column_px;
-                    let room = Room { column_px, beyond_px: beyond_px.max(0.0) };
-                    // Every row looks at it.
+                    let right_px = f64::from(element.client_width() - time.offset_left()) - column_px;
+                    let room = Room { column_px, right_px: right_px.max(0.0) };
+                    // Every row depends on it.
                     if page.room.try_get_untracked().is_some_and(|before| before != room) {
                         page.room.try_set(room);
                     }
@@ -49,9 +49,9 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
         });
     });
     let count = Memo::new(move |_| page.rows.with(|rows| rows.len()));
-    // The axis covers the first row's height of the view.
+    // The axis covers the height of one row.
     let range = Memo::new(move |_| viewport::visible(top.get(), height.get() - ROW_PX, ROW_PX, count.get(), MARGIN));
-    // A row shows parts of the model itself: a new model renders all rows again.
+    // Rows read the model directly, so a new model renders all rows again.
     let generation = Memo::new(move |before: Option<&u64>| {
         page.model.track();
         before.map_or(0, |n| n + 1)
@@ -59,13 +59,13 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
     let visible = move || {
         let (range, generation) = (range.get(), generation.get());
         page.rows.with(|rows| {
-            // infallible: the range ends at the number of rows at the latest.
+            // infallible: the range never ends after the last row.
             let rows = rows.get(range.clone()).unwrap_or_default();
             range.zip(rows.iter().copied()).map(|(place, row)| (generation, place, row)).collect::<Vec<_>>()
         })
     };
     let ticks = Memo::new(move |_| {
-        // At least 72 pixels for each.
+        // At least 72 pixels per tick.
         let most = (page.room.get().column_px / 72.0).clamp(3.0, 12.0) as usize;
         page.window.get().ticks(page.whole.get().start_ns(), most)
     });
@@ -77,7 +77,7 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
             class="waterfall"
             role="treegrid"
             tabindex="0"
-            aria-label="Spans. Arrow keys move and fold, Enter shows details, e goes to the next error."
+            aria-label="Spans. Arrow keys move and fold, Enter shows details, e moves to the next error."
             aria-rowcount=move || (count.get() + 1).to_string()
             aria-activedescendant=active
             node_ref=scroller
@@ -136,7 +136,7 @@ pub(crate) fn Waterfall(page: Page) -> impl IntoView {
                 <p class="wf-note quiet">
                     {move || {
                         let length = format::duration(page.whole.get().width_ns());
-                        format!("One span so far, {length} long. More appear here as they arrive.")
+                        format!("One span so far ({length}). More appear here as they arrive.")
                     }}
                 </p>
             </Show>

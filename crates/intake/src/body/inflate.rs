@@ -1,4 +1,4 @@
-//! Decompression that is fed as a body arrives.
+//! Streaming decompression of a body.
 
 use std::{
     io::{self, Write as _},
@@ -12,23 +12,24 @@ use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer
 use super::{Buffer, Compression, Memory};
 use crate::refusal::Refusal;
 
-/// How far back a frame may look, as a power of two: 8 MiB, which every decoder should support (RFC 8878, section 3.1.1.1.2).
+/// The maximum window size of a frame, as a power of two: 8 MiB, which every decoder should support (RFC 8878, section
+/// 3.1.1.1.2).
 const ZSTD_WINDOW_LOG: u32 = 23;
-/// How much is decompressed before it is looked at whether there is room for it.
+/// The number of bytes that are decompressed before the limit is checked.
 const ZSTD_BLOCK_BYTES: usize = 16 * 1024;
 
-/// Takes compressed bytes, and leaves them decompressed in a [`Buffer`].
+/// A decompressor that writes to a [`Buffer`].
 pub(super) enum Inflater {
     None(Buffer),
     Gzip(Box<MultiGzDecoder<Buffer>>),
     Zstd(Box<Zstd>),
 }
 
-/// Frames of Zstandard, one after the other.
+/// A decompressor for consecutive zstd frames.
 pub(super) struct Zstd {
     decoder: Decoder<'static>,
     block: Box<[u8]>,
-    /// Whether what came so far is whole.
+    /// Whether the input so far ends at the end of a frame.
     is_complete: bool,
     buffer: Buffer,
     _permit: OwnedSemaphorePermit,
@@ -44,15 +45,15 @@ impl Inflater {
     }
 
     pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Refusal> {
-        let (written, buffer, what) = match self {
+        let (written, buffer, encoding_name) = match self {
             Self::None(buffer) => (buffer.write_all(bytes), buffer, "plain"),
             Self::Gzip(decoder) => (decoder.write_all(bytes), decoder.get_mut(), "gzip"),
             Self::Zstd(zstd) => (zstd.write(bytes), &mut zstd.buffer, "zstd"),
         };
-        written.map_err(|error| buffer.refusal(what, &error))
+        written.map_err(|error| buffer.refusal(encoding_name, &error))
     }
 
-    /// What is decompressed. Nothing at all is an empty body, compressed or not.
+    /// Returns the decompressed body. No bytes at all are an empty body in every compression.
     pub(super) fn finish(self, wire_bytes: usize) -> Result<Buffer, Refusal> {
         match self {
             Self::None(buffer) => Ok(buffer),
@@ -62,7 +63,7 @@ impl Inflater {
                 Err(error) => Err(decoder.get_mut().refusal("gzip", &error)),
             },
             Self::Zstd(zstd) if zstd.is_complete => Ok(zstd.buffer),
-            Self::Zstd(_) => Err(Refusal::Malformed("the body is not zstd: it breaks off".to_owned())),
+            Self::Zstd(_) => Err(Refusal::Malformed("the body is not zstd: it is truncated".to_owned())),
         }
     }
 }
@@ -72,7 +73,7 @@ impl Zstd {
         let permit = Arc::clone(&memory.zstd).try_acquire_owned();
         let permit = permit.map_err(|_| Refusal::Busy("too many zstd requests at once"))?;
         let failed = |error: io::Error| {
-            tracing::error!(%error, "a zstd decoder cannot be made");
+            tracing::error!(%error, "cannot create a zstd decoder");
             Refusal::Failed
         };
         let mut decoder = Decoder::new().map_err(failed)?;
@@ -89,7 +90,7 @@ impl Zstd {
             let length = output.pos();
             self.is_complete = missing == 0;
             self.buffer.write_all(&self.block[..length])?;
-            // A full block may mean that there is more to come of what was put in.
+            // If the block is full, the decoder may hold more output.
             if input.pos() == bytes.len() && length < ZSTD_BLOCK_BYTES {
                 return Ok(());
             }

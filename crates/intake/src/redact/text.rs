@@ -1,4 +1,4 @@
-//! One look through a text for secrets.
+//! A single pass over a text that removes secrets.
 
 use std::{borrow::Cow, sync::LazyLock};
 
@@ -6,14 +6,14 @@ use regex::{Captures, Regex};
 
 use super::{REDACTED, RedactionRule};
 
-/// Digits of a card.
+/// The minimum and maximum number of digits of a card number.
 const SHORTEST_CARD: usize = 13;
 const LONGEST_CARD: usize = 19;
-/// The digits of a group, as cards are printed, at the least; the last may have fewer.
+/// The minimum number of digits in a printed group of a card number; the last group may have fewer.
 const CARD_GROUP: usize = 4;
 const SEPARATORS: [char; 2] = [' ', '-'];
 
-/// A pattern of this file.
+/// Compiles a pattern of this file.
 fn pattern(text: &str) -> Regex {
     Regex::new(text).expect("the patterns of this file are constants, and a test compiles each")
 }
@@ -31,12 +31,12 @@ static PARAMETER: LazyLock<Regex> = LazyLock::new(|| {
         r#"(["']?\s*[=:]\s*["']?)([^&\s#"',;}]+)"#,
     ))
 });
-/// What may hold numbers of cards.
+/// A run of digits that may contain card numbers.
 static DIGITS: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b[0-9](?:[ -]?[0-9]){12,}\b"));
 static EMAIL: LazyLock<Regex> =
     LazyLock::new(|| pattern(r"[A-Za-z0-9._%+-]{1,64}(?:@|%40)((?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z]{2,24})"));
 
-/// The text after all rules, one after the other; `None` if they leave it as it is.
+/// Applies all rules to the text in order; returns `None` if they change nothing.
 pub(super) fn pass(rules: &[RedactionRule], text: &str) -> Option<String> {
     let mut result = Cow::Borrowed(text);
     for rule in rules {
@@ -52,7 +52,7 @@ pub(super) fn pass(rules: &[RedactionRule], text: &str) -> Option<String> {
             RedactionRule::Email => {
                 replace(&mut result, &EMAIL, |found| (!is_density(&found[1])).then(|| REDACTED.to_owned()));
             }
-            RedactionRule::Pattern(pattern) => replace_own(&mut result, pattern),
+            RedactionRule::Pattern(pattern) => replace_custom(&mut result, pattern),
         }
     }
     match result {
@@ -61,7 +61,8 @@ pub(super) fn pass(rules: &[RedactionRule], text: &str) -> Option<String> {
     }
 }
 
-/// The cards in a run of digits: all of it, or groups that could be printed on one, the longest first.
+/// Replaces the card numbers in a run of digits: the whole run, or consecutive groups as printed on a card, the longest
+/// first.
 fn without_cards(run: &str) -> String {
     let mut left = String::new();
     let mut rest = run;
@@ -79,7 +80,8 @@ fn without_cards(run: &str) -> String {
     left
 }
 
-/// Where the longest card ends that begins with this run; `is_whole` if nothing of the run was before.
+/// Returns the end of the longest card number at the beginning of `run`. `is_whole` is true if `run` is the whole run
+/// of digits.
 fn card(run: &str, is_whole: bool) -> Option<usize> {
     let mut longest = None;
     let (mut digits, mut is_printed, mut start) = (0, true, 0);
@@ -100,14 +102,13 @@ fn card(run: &str, is_whole: bool) -> Option<usize> {
     longest
 }
 
-/// Replaces what matches a pattern of others, whatever it is. What stands for a secret already is one character to it, so to
-/// speak: a match has all of it or nothing.
-fn replace_own(text: &mut Cow<'_, str>, pattern: &Regex) {
+/// Replaces all matches of a custom pattern. A match that overlaps a redaction mark is extended to the whole mark.
+fn replace_custom(text: &mut Cow<'_, str>, pattern: &Regex) {
     let marks: Vec<_> = text.match_indices(REDACTED).map(|(start, mark)| start..start + mark.len()).collect();
-    // The mark that this place is inside of.
-    let mark_at = |place: usize| {
-        let mark = marks.get(marks.partition_point(|mark| mark.end <= place))?;
-        (mark.start < place).then_some(mark)
+    // The redaction mark that contains this position.
+    let mark_at = |position: usize| {
+        let mark = marks.get(marks.partition_point(|mark| mark.end <= position))?;
+        (mark.start < position).then_some(mark)
     };
     let mut left = String::new();
     let mut done = 0;
@@ -117,7 +118,7 @@ fn replace_own(text: &mut Cow<'_, str>, pattern: &Regex) {
         if text.get(start..end) == Some(REDACTED) {
             continue;
         }
-        // Otherwise it reaches into what the match before has taken, and is gone already.
+        // Otherwise the match begins inside the previous one and its text is removed already.
         if start >= done {
             left.push_str(&text[done..start]);
             left.push_str(REDACTED);
@@ -130,7 +131,7 @@ fn replace_own(text: &mut Cow<'_, str>, pattern: &Regex) {
     }
 }
 
-/// Replaces what is found, unless `by` says that it is none.
+/// Replaces each match with the result of `by`; `None` keeps the match.
 fn replace(text: &mut Cow<'_, str>, pattern: &Regex, by: impl Fn(&Captures<'_>) -> Option<String>) {
     let replaced = pattern.replace_all(text, |found: &Captures<'_>| by(found).unwrap_or_else(|| found[0].to_owned()));
     if let Cow::Owned(replaced) = replaced {
@@ -138,12 +139,12 @@ fn replace(text: &mut Cow<'_, str>, pattern: &Regex, by: impl Fn(&Captures<'_>) 
     }
 }
 
-/// "bearer" is also a word; what follows it there has no digits and is short.
+/// Returns whether the text after "bearer" is a credential. In prose, the next word has no digits and is short.
 fn is_credential(text: &str) -> bool {
     text.len() >= 20 || text.bytes().any(|byte| byte.is_ascii_digit())
 }
 
-/// `picture@2x.png` is no address.
+/// Returns whether the domain is that of an image name such as `picture@2x.png`, which is not an email address.
 fn is_density(domain: &str) -> bool {
     domain.split_once("x.").is_some_and(|(density, kind)| {
         density.bytes().all(|byte| byte.is_ascii_digit())
@@ -151,8 +152,8 @@ fn is_density(domain: &str) -> bool {
     })
 }
 
-/// Whether it begins as an issuer's numbers do (ISO/IEC 7812) and the check digit is right. Times in milliseconds or nanoseconds
-/// begin with 1, and no card does.
+/// Returns whether the text is a card number: it has the prefix of an issuer (ISO/IEC 7812) and a correct check digit.
+/// Times in milliseconds or nanoseconds begin with 1, which no card number does.
 fn is_card(text: &str) -> bool {
     let digits: Vec<u32> = text.chars().filter_map(|character| character.to_digit(10)).collect();
     let head = digits.iter().take(4).fold(0, |number, digit| number * 10 + digit);
@@ -191,7 +192,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_wrong_check_digit_is_no_card(number in 4_000_000_000_000_000_u64..5_000_000_000_000_000) {
+        fn a_number_with_a_wrong_check_digit_is_not_a_card(number in 4_000_000_000_000_000_u64..5_000_000_000_000_000) {
             let cards = (0..10).filter(|last| is_card(&(number / 10 * 10 + last).to_string())).count();
             prop_assert_eq!(cards, 1);
         }

@@ -1,4 +1,4 @@
-//! Bodies that do not behave.
+//! Faulty request bodies.
 
 use std::{
     pin::Pin,
@@ -7,15 +7,15 @@ use std::{
 
 use crate::gzip;
 
-/// A body that breaks off at once.
+/// A body that fails at once.
 pub(crate) struct Broken;
 
-/// A body that begins and does not go on.
+/// A body that begins and then stalls.
 pub(crate) struct Silent {
     pub(crate) head: Option<axum::body::Bytes>,
 }
 
-/// Zeros in gzip, for ever.
+/// An endless gzip stream of zeros.
 pub(crate) struct Bomb;
 
 pub(crate) type Frame = Poll<Option<Result<http_body::Frame<axum::body::Bytes>, std::io::Error>>>;
@@ -43,7 +43,7 @@ impl http_body::Body for Bomb {
     type Error = std::io::Error;
 
     fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Frame {
-        // One member after the other, each a megabyte of zeros.
+        // Each frame is a gzip member with 1 MiB of zeros.
         let member = gzip(&vec![0; 1 << 20]);
         Poll::Ready(Some(Ok(http_body::Frame::data(member.into()))))
     }

@@ -1,4 +1,4 @@
-//! What browsers may not do, and what is done to what they send.
+//! Tests of the restrictions on browsers and of the changes to their records.
 
 use std::net::IpAddr;
 
@@ -13,12 +13,12 @@ use crate::{
 };
 
 for_both! {
-    secrets_are_gone_before_anything_is_stored
-    nothing_is_redacted_that_comes_from_programs
-    times_that_are_far_off_are_flagged_and_left
-    a_client_that_floods_is_asked_to_wait_whatever_its_sessions
-    ingest_tokens_of_the_key_before_are_good
-    the_otlp_receiver_wants_its_token
+    secrets_are_removed_before_records_are_stored
+    records_of_programs_are_not_redacted
+    skewed_times_are_flagged_and_kept
+    a_client_is_rate_limited_across_sessions
+    tokens_of_an_earlier_key_are_valid
+    the_otlp_receiver_requires_its_token
 }
 
 fn secret<R: Sample>() -> R {
@@ -30,14 +30,14 @@ fn secret<R: Sample>() -> R {
             KeyValue::new("http.request.header.authorization", "anything"),
             KeyValue::new("note", "4111 1111 1111 1111"),
             KeyValue { key: "nested".to_owned(), value: nested },
-            KeyValue::new("plain", "as it is"),
+            KeyValue::new("plain", "unchanged"),
         ],
     )
 }
 
 const SECRETS: [&str; 4] = ["s3cret", "anything", "4111", "ada@"];
 
-async fn secrets_are_gone_before_anything_is_stored<R: Sample>() {
+async fn secrets_are_removed_before_records_are_stored<R: Sample>() {
     let bench = bench();
     let request = with(records(Encoding::Protobuf, &[secret::<R>()]), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
@@ -45,7 +45,7 @@ async fn secrets_are_gone_before_anything_is_stored<R: Sample>() {
     let shown = format!("{stored:?}");
     assert!(SECRETS.iter().all(|secret| !shown.contains(secret)), "{shown}");
     assert_eq!(attribute(stored, "url.full"), Some(&Value::from("https://a.example/?access_token=[redacted]&q=1")));
-    assert_eq!(attribute(stored, "plain"), Some(&Value::from("as it is")));
+    assert_eq!(attribute(stored, "plain"), Some(&Value::from("unchanged")));
     assert_eq!(bench.intake.stats().redacted_values, 4);
 
     let bench = bench_with(|config| config.redact = vec![RedactionRule::Card]);
@@ -55,13 +55,13 @@ async fn secrets_are_gone_before_anything_is_stored<R: Sample>() {
     assert!(shown.contains("ada@") && !shown.contains("4111"), "{shown}");
 }
 
-async fn nothing_is_redacted_that_comes_from_programs<R: Sample>() {
+async fn records_of_programs_are_not_redacted<R: Sample>() {
     let bench = bench();
     assert_eq!(send(bench.trusted(), records(Encoding::Protobuf, &[secret::<R>()])).await.0, StatusCode::OK);
     assert_eq!(bench.stored::<R>().await, [secret::<R>()]);
 }
 
-/// A record that knows when it was.
+/// A sample record with a time.
 trait Timed: Sample {
     fn at(number: u64, time_ns: u64) -> Self;
     fn time_ns(&self) -> u64;
@@ -87,7 +87,7 @@ impl Timed for LogRecord {
     }
 }
 
-async fn times_that_are_far_off_are_flagged_and_left<R: Timed>() {
+async fn skewed_times_are_flagged_and_kept<R: Timed>() {
     const MIN_NS: u64 = 60_000_000_000;
     let bench = bench();
     let now_ns = u64::try_from(now_ns()).unwrap();
@@ -99,8 +99,8 @@ async fn times_that_are_far_off_are_flagged_and_left<R: Timed>() {
     let stored = bench.stored::<R>().await;
     for record in &stored {
         let is_flagged = attribute(record, keys::TIME_FAR_OFF) == Some(&Value::Bool(true));
-        assert!(times.contains(&record.time_ns()), "rewritten");
-        // One that says nothing of its time is not wrong, but a span that begins at nothing ends somewhere.
+        assert!(times.contains(&record.time_ns()), "the time was changed");
+        // A log record without a time is not flagged, but a span that starts at 0 ends at 1.
         if record.time_ns() != 0 {
             assert_eq!(is_flagged, times[3..5].contains(&record.time_ns()), "{}", record.time_ns());
         }
@@ -108,7 +108,7 @@ async fn times_that_are_far_off_are_flagged_and_left<R: Timed>() {
     assert!(bench.intake.stats().far_off >= 2);
 }
 
-async fn a_client_that_floods_is_asked_to_wait_whatever_its_sessions<R: Sample>() {
+async fn a_client_is_rate_limited_across_sessions<R: Sample>() {
     let bench = bench_with(|config| config.limits.client_rate = RateLimit::new(1, 3));
     let from = |client: &str, number| {
         let ingest_token = bench.intake.issue_ingest_token(None).unwrap().ingest_token;
@@ -124,7 +124,7 @@ async fn a_client_that_floods_is_asked_to_wait_whatever_its_sessions<R: Sample>(
     assert_eq!(send(bench.public(), from("203.0.113.10", 4)).await.0, StatusCode::OK);
 }
 
-async fn ingest_tokens_of_the_key_before_are_good<R: Sample>() {
+async fn tokens_of_an_earlier_key_are_valid<R: Sample>() {
     let bench = bench();
     let old = bench.ingest_token();
     let new_key = IngestTokenKey::from_bytes([43; 32]);
@@ -135,11 +135,11 @@ async fn ingest_tokens_of_the_key_before_are_good<R: Sample>() {
     }
     bench.intake.set_ingest_token_keys(new_key.into());
     let request = with(records(Encoding::Json, &[R::sample(0)]), INGEST_TOKEN_HEADER, &old);
-    refused(bench.public(), request, Encoding::Json, 401, 16, "not issued here").await;
+    refused(bench.public(), request, Encoding::Json, 401, 16, "not issued by this server").await;
     assert!(bench.intake.issue_ingest_token(Some(SESSION)).is_ok());
 }
 
-async fn the_otlp_receiver_wants_its_token<R: Sample>() {
+async fn the_otlp_receiver_requires_its_token<R: Sample>() {
     let bench = bench_with(|config| config.otlp_token = Some(OtlpToken::new("0123456789abcdef")));
     for encoding in BOTH {
         let request = || records(encoding, &[R::sample(0)]);

@@ -1,4 +1,4 @@
-//! The OTLP receiver over gRPC.
+//! Tests of the OTLP/gRPC receiver.
 
 use axum::body::{Body, Bytes};
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
@@ -26,24 +26,24 @@ fn call(path: &str, body: impl Into<Body>) -> Request<Body> {
     Request::post(path).header("content-type", "application/grpc").body(body.into()).unwrap()
 }
 
-/// An answer: status, message, details, and the body.
+/// A response: status, message, details, and the body.
 #[derive(Debug)]
-struct Answer {
+struct Reply {
     status: String,
     message: String,
     details: Option<Vec<u8>>,
     body: Bytes,
 }
 
-async fn send(bench: &Bench, request: Request<Body>) -> Answer {
+async fn send(bench: &Bench, request: Request<Body>) -> Reply {
     let response = grpc_router(bench.intake.clone()).oneshot(request).await.unwrap();
-    assert_eq!(response.status(), StatusCode::OK, "what goes wrong is said in trailers");
+    assert_eq!(response.status(), StatusCode::OK, "errors are reported in trailers");
     let (parts, body) = response.into_parts();
     assert_eq!(parts.headers["content-type"], "application/grpc");
     let body = body.collect().await.unwrap();
     let trailers: HeaderMap = body.trailers().cloned().unwrap_or(parts.headers);
     let text = |name: &str| trailers.get(name).map(|value| value.to_str().unwrap().to_owned());
-    Answer {
+    Reply {
         status: text("grpc-status").unwrap(),
         message: text("grpc-message").unwrap_or_default(),
         details: text("grpc-status-details-bin").map(|text| STANDARD_NO_PAD.decode(text).unwrap()),
@@ -51,16 +51,16 @@ async fn send(bench: &Bench, request: Request<Body>) -> Answer {
     }
 }
 
-async fn refused(bench: &Bench, request: Request<Body>, status: &str, words: &str) -> Answer {
-    let answer = send(bench, request).await;
-    assert_eq!(answer.status, status, "{answer:?}");
-    assert!(answer.message.contains(words), "{words}: {answer:?}");
-    assert!(answer.body.is_empty());
-    answer
+async fn refused(bench: &Bench, request: Request<Body>, status: &str, words: &str) -> Reply {
+    let reply = send(bench, request).await;
+    assert_eq!(reply.status, status, "{reply:?}");
+    assert!(reply.message.contains(words), "{words}: {reply:?}");
+    assert!(reply.body.is_empty());
+    reply
 }
 
 #[tokio::test]
-async fn plain_and_compressed() {
+async fn plain_and_compressed_messages_are_stored() {
     let bench = bench();
     for (number, name) in ["identity", "gzip", "zstd"].into_iter().enumerate() {
         let message = encode(&[Span::sample(number as u64)], Encoding::Protobuf);
@@ -69,39 +69,39 @@ async fn plain_and_compressed() {
             "zstd" => frame(1, &zstd(&message)),
             _ => frame(0, &message),
         };
-        let answer = send(&bench, with(call(TRACES, framed), "grpc-encoding", name)).await;
-        assert_eq!((answer.status.as_str(), &answer.body[..]), ("0", &frame(0, b"")[..]), "{name}");
+        let reply = send(&bench, with(call(TRACES, framed), "grpc-encoding", name)).await;
+        assert_eq!((reply.status.as_str(), &reply.body[..]), ("0", &frame(0, b"")[..]), "{name}");
     }
-    // A call that says how it would compress may leave a message as it is.
+    // A call that declares a compression may send uncompressed messages.
     let message = encode(&[LogRecord::sample(0)], Encoding::Protobuf);
-    let answer = send(&bench, with(call(LOGS, frame(0, &message)), "grpc-encoding", "gzip")).await;
-    assert_eq!(answer.status, "0");
+    let reply = send(&bench, with(call(LOGS, frame(0, &message)), "grpc-encoding", "gzip")).await;
+    assert_eq!(reply.status, "0");
     assert_eq!(bench.stored::<Span>().await, (0..3).map(Span::sample).collect::<Vec<_>>());
     assert_eq!(bench.stored::<LogRecord>().await, [LogRecord::sample(0)]);
 }
 
 #[tokio::test]
 async fn an_empty_request_succeeds() {
-    let answer = send(&bench(), call(TRACES, frame(0, b""))).await;
-    assert_eq!(answer.status, "0");
+    let reply = send(&bench(), call(TRACES, frame(0, b""))).await;
+    assert_eq!(reply.status, "0");
 }
 
 #[tokio::test]
-async fn bad_ids_are_a_partial_success() {
+async fn invalid_ids_are_a_partial_success() {
     let bench = bench();
     let mut message = encode(&[Span::sample(0), Span::sample(1)], Encoding::Protobuf);
     let id = trace_id().to_bytes();
     let at = message.windows(16).rposition(|bytes| bytes == id).unwrap();
     message[at..at + 16].fill(0);
-    let answer = send(&bench, call(TRACES, frame(0, &message))).await;
-    assert_eq!(answer.status, "0");
-    assert!(String::from_utf8_lossy(&answer.body).contains("sample 1"), "{answer:?}");
-    assert_ne!(answer.body[5..], encode_response(Signal::Traces, &[], Encoding::Protobuf));
+    let reply = send(&bench, call(TRACES, frame(0, &message))).await;
+    assert_eq!(reply.status, "0");
+    assert!(String::from_utf8_lossy(&reply.body).contains("sample 1"), "{reply:?}");
+    assert_ne!(reply.body[5..], encode_response(Signal::Traces, &[], Encoding::Protobuf));
     assert_eq!(bench.stored::<Span>().await, [Span::sample(0)]);
 }
 
 #[tokio::test]
-async fn what_is_wrong_has_its_code() {
+async fn every_refusal_has_its_status_code() {
     let bench = bench_with(|config| {
         config.limits.otlp_body.wire_bytes = 10_000;
         config.limits.otlp_body.inflated_bytes = 50_000;
@@ -127,17 +127,17 @@ async fn what_is_wrong_has_its_code() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_busy_says_when_to_come_again() {
+async fn a_closed_store_returns_retry_info() {
     let bench = bench();
     bench.store.close().await;
     let message = encode(&[Span::sample(0)], Encoding::Protobuf);
-    let answer = refused(&bench, call(TRACES, frame(0, &message)), "14", "try again").await;
-    let details = String::from_utf8_lossy(&answer.details.unwrap()).into_owned();
+    let reply = refused(&bench, call(TRACES, frame(0, &message)), "14", "try again").await;
+    let details = String::from_utf8_lossy(&reply.details.unwrap()).into_owned();
     assert!(details.contains("google.rpc.RetryInfo"), "{details}");
 }
 
 #[tokio::test]
-async fn the_token_opens() {
+async fn only_requests_with_the_token_are_accepted() {
     let bench = bench_with(|config| config.otlp_token = Some(OtlpToken::new("0123456789abcdef")));
     let message = frame(0, &encode(&[Span::sample(0)], Encoding::Protobuf));
     refused(&bench, call(TRACES, message.clone()), "16", "token").await;

@@ -1,7 +1,7 @@
-//! Both receivers, driven through their routers, over a real store: each test for spans and for log records.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Tests of the receivers through their routers, with a real store. Most tests run for spans and for log records.
+#![expect(clippy::unwrap_used, reason = "a panic fails the test")]
 
-/// Makes each of these a test for spans and one for log records.
+/// Creates a test for spans and a test for log records from each function.
 macro_rules! for_both {
     ($($name:ident)*) => {
         mod spans {
@@ -41,7 +41,7 @@ use std::{
 use throughline_context::keys;
 use throughline_intake::{
     ClientAddress, Intake, IntakeConfig, RateLimit, RecordStats, SessionId, INGEST_TOKEN_HEADER, IngestToken, IngestTokenKey,
-    public_router, otlp_router,
+    page_router, otlp_router,
 };
 use throughline_otlp::{Encoding, KeyValue, LogRecord, Signal, Span, Value, encode, encode_response};
 use throughline_store::{SpanStore as _, Store};
@@ -76,7 +76,7 @@ fn bench_with(change: impl FnOnce(&mut IntakeConfig)) -> Bench {
 
 impl Bench {
     fn public(&self) -> Router {
-        public_router(self.intake.clone())
+        page_router(self.intake.clone())
     }
 
     fn trusted(&self) -> Router {
@@ -116,13 +116,13 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     zstd::encode_all(bytes, 0).unwrap()
 }
 
-/// A body for the address that takes such records.
+/// Creates a request with this body for the route of `R`.
 fn post<R: Sample>(encoding: Encoding, body: impl Into<Body>) -> Request<Body> {
     let request = Request::post(R::SIGNAL.path()).header(header::CONTENT_TYPE, encoding.content_type());
     request.body(body.into()).unwrap()
 }
 
-/// A body of these records.
+/// Creates a request with these records.
 fn records<R: Sample>(encoding: Encoding, records: &[R]) -> Request<Body> {
     post::<R>(encoding, encode(records, encoding))
 }
@@ -142,7 +142,7 @@ fn content_type(headers: &HeaderMap) -> &str {
     headers[header::CONTENT_TYPE].to_str().unwrap()
 }
 
-/// Sends and asserts a `google.rpc.Status` in the encoding of the request.
+/// Sends a request and asserts that it is refused with a `google.rpc.Status` in the encoding of the request.
 async fn refused(
     router: Router,
     request: Request<Body>,
@@ -151,8 +151,8 @@ async fn refused(
     code: i32,
     words: &str,
 ) -> HeaderMap {
-    let (answered, headers, body) = send(router, request).await;
-    assert_eq!(answered.as_u16(), status, "{words}: {}", String::from_utf8_lossy(&body));
+    let (actual, headers, body) = send(router, request).await;
+    assert_eq!(actual.as_u16(), status, "{words}: {}", String::from_utf8_lossy(&body));
     assert_eq!(content_type(&headers), encoding.content_type(), "{words}");
     match encoding {
         Encoding::Json => {
@@ -170,28 +170,28 @@ async fn refused(
 }
 
 for_both! {
-    the_otlp_receiver_takes_both_encodings_plain_and_compressed_as_they_are
+    the_otlp_receiver_stores_both_encodings_plain_and_compressed
     a_content_type_may_have_parameters
-    nothing_is_a_success
+    an_empty_body_is_a_success
     a_retry_is_stored_once
-    bad_ids_are_a_partial_success
+    invalid_ids_are_a_partial_success
     every_refusal_mirrors_the_content_type
     other_content_types_are_refused_in_json
-    only_post
-    a_page_does_not_get_through_the_otlp_receiver
-    a_body_that_does_not_come_is_not_waited_for
-    a_bomb_without_an_end_is_stopped_at_the_limit
-    identity_is_the_servers_to_tell
-    the_peer_is_the_client_where_nobody_knows_better
-    no_good_ingest_token_no_entry
-    a_beacon_has_its_ingest_token_in_the_query
-    records_of_another_session_are_rejected_alone
-    limits_of_the_page_receiver
-    a_session_that_floods_is_asked_to_wait
-    other_sites_get_neither_ingest_token_nor_entry
+    other_methods_than_post_are_refused
+    a_page_is_refused_at_the_otlp_receiver
+    a_stalled_body_times_out
+    an_endless_gzip_body_is_stopped_at_the_limit
+    the_server_replaces_the_claimed_identity
+    the_peer_address_is_the_default_client_address
+    requests_without_a_valid_ingest_token_are_refused
+    the_ingest_token_may_be_in_the_query
+    only_records_of_another_session_are_rejected
+    the_page_receiver_limits_batches_and_attributes
+    a_session_above_its_rate_is_refused
+    requests_from_other_sites_are_refused
 }
 
-async fn the_otlp_receiver_takes_both_encodings_plain_and_compressed_as_they_are<R: Sample>() {
+async fn the_otlp_receiver_stores_both_encodings_plain_and_compressed<R: Sample>() {
     let bench = bench();
     for (number, (encoding, compressed)) in
         BOTH.into_iter().flat_map(|encoding| ["", "gzip", "zstd"].map(|by| (encoding, by))).enumerate()
@@ -218,7 +218,7 @@ async fn a_content_type_may_have_parameters<R: Sample>() {
     assert_eq!(bench.stored::<R>().await.len(), 1);
 }
 
-async fn nothing_is_a_success<R: Sample>() {
+async fn an_empty_body_is_a_success<R: Sample>() {
     let bench = bench();
     for encoding in BOTH {
         for router in [bench.trusted(), bench.public()] {
@@ -240,9 +240,9 @@ async fn a_retry_is_stored_once<R: Sample>() {
     assert_eq!((stats.accepted, stats.duplicates, bench.intake.stats().accepted_requests), (1, 1, 2));
 }
 
-async fn bad_ids_are_a_partial_success<R: Sample>() {
+async fn invalid_ids_are_a_partial_success<R: Sample>() {
     let bench = bench();
-    // The second's id is spoilt on its way.
+    // The trace id of the second record is shortened.
     let body = encode(&[R::sample(0), R::sample(1)], Encoding::Json);
     let body = String::from_utf8(body).unwrap();
     let at = body.rfind(&trace_id().to_string()).unwrap();
@@ -287,7 +287,7 @@ async fn every_refusal_mirrors_the_content_type<R: Sample>() {
                 encoding.content_type(),
             );
             let broken = with(broken, INGEST_TOKEN_HEADER, &ingest_token);
-            refused(router, broken, encoding, 400, 3, "the body broke off").await;
+            refused(router, broken, encoding, 400, 3, "the body is incomplete").await;
         }
     }
     let stats = bench.intake.stats();
@@ -304,7 +304,7 @@ async fn other_content_types_are_refused_in_json<R: Sample>() {
     assert_eq!(bench.intake.stats().refused_requests.media_type, 3);
 }
 
-async fn only_post<R: Sample>() {
+async fn other_methods_than_post_are_refused<R: Sample>() {
     let bench = bench();
     for router in [bench.trusted(), bench.public()] {
         let request = Request::get(R::SIGNAL.path()).body(Body::empty()).unwrap();
@@ -312,29 +312,29 @@ async fn only_post<R: Sample>() {
     }
 }
 
-async fn a_page_does_not_get_through_the_otlp_receiver<R: Sample>() {
+async fn a_page_is_refused_at_the_otlp_receiver<R: Sample>() {
     let bench = bench();
     let request = with(post::<R>(Encoding::Json, "{}"), "origin", "http://127.0.0.1:4318");
     refused(bench.trusted(), request, Encoding::Json, 403, 7, "origin").await;
 }
 
-async fn a_body_that_does_not_come_is_not_waited_for<R: Sample>() {
+async fn a_stalled_body_times_out<R: Sample>() {
     let bench = bench_with(|config| config.limits.otlp_body.timeout = Duration::from_millis(20));
     let request = Request::post(R::SIGNAL.path()).header(header::CONTENT_TYPE, "application/json");
     let request = request.body(Body::new(Silent { head: Some(b"{\"resource".as_slice().into()) })).unwrap();
     refused(bench.trusted(), request, Encoding::Json, 408, 4, "in time").await;
 }
 
-async fn a_bomb_without_an_end_is_stopped_at_the_limit<R: Sample>() {
+async fn an_endless_gzip_body_is_stopped_at_the_limit<R: Sample>() {
     let bench = bench();
     let request = with(post::<R>(Encoding::Protobuf, Body::new(Bomb)), "content-encoding", "gzip");
     let words = format!("larger than {} bytes after decompression", 4 << 20);
     refused(bench.public(), with(request, INGEST_TOKEN_HEADER, &bench.ingest_token()), Encoding::Protobuf, 413, 3, &words).await;
-    // 4 MiB are about 4 KiB of deflate: no more than that was read of it.
+    // 4 MiB of zeros are about 4 KiB of deflate: no more than that was read.
     assert!(bench.intake.stats().wire_bytes < 10_000, "{:?}", bench.intake.stats());
 }
 
-async fn identity_is_the_servers_to_tell<R: Sample>() {
+async fn the_server_replaces_the_claimed_identity<R: Sample>() {
     let bench = bench();
     let claims = vec![
         KeyValue::new("client.address", "192.0.2.1"),
@@ -345,8 +345,8 @@ async fn identity_is_the_servers_to_tell<R: Sample>() {
         KeyValue::new("http.request.method", "GET"),
     ];
     let before = now_ns();
-    let lying = set(R::sample(0), claims);
-    let request = records(Encoding::Protobuf, &[lying, R::sample(1)]);
+    let with_claims = set(R::sample(0), claims);
+    let request = records(Encoding::Protobuf, &[with_claims, R::sample(1)]);
     let mut request = with(request, INGEST_TOKEN_HEADER, &bench.ingest_token());
     request.extensions_mut().insert(ClientAddress(IpAddr::V4(Ipv4Addr::new(203, 0, 113, 9))));
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
@@ -378,7 +378,7 @@ async fn identity_is_the_servers_to_tell<R: Sample>() {
     assert_eq!(attribute(&stored[0], "http.request.method"), Some(&Value::from("GET")));
 }
 
-async fn the_peer_is_the_client_where_nobody_knows_better<R: Sample>() {
+async fn the_peer_address_is_the_default_client_address<R: Sample>() {
     let bench = bench();
     let mut request = with(records(Encoding::Protobuf, &[R::sample(0)]), INGEST_TOKEN_HEADER, &bench.ingest_token());
     let peer: SocketAddr = "[::ffff:198.51.100.7]:5000".parse().unwrap();
@@ -389,10 +389,10 @@ async fn the_peer_is_the_client_where_nobody_knows_better<R: Sample>() {
     let other = set(R::sample(1), vec![KeyValue::new("client.address", "192.0.2.1")]);
     let request = with(records(Encoding::Protobuf, &[other]), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
-    assert_eq!(attribute(&bench.stored::<R>().await[1], "client.address"), None, "not known, so not said");
+    assert_eq!(attribute(&bench.stored::<R>().await[1], "client.address"), None, "an unknown address is left out");
 }
 
-async fn no_good_ingest_token_no_entry<R: Sample>() {
+async fn requests_without_a_valid_ingest_token_are_refused<R: Sample>() {
     let bench = bench();
     let now_s = u64::try_from(now_ns() / 1_000_000_000).unwrap();
     let session: SessionId = SESSION.parse().unwrap();
@@ -406,8 +406,8 @@ async fn no_good_ingest_token_no_entry<R: Sample>() {
         for (ingest_token, words) in [
             ("", "malformed"),
             ("v1.1.2.3", "malformed"),
-            (foreign_key.as_str(), "not issued here"),
-            (foreign_service.as_str(), "not issued here"),
+            (foreign_key.as_str(), "not issued by this server"),
+            (foreign_service.as_str(), "not issued by this server"),
             (expired.as_str(), "expired"),
         ] {
             let request = with(post(), INGEST_TOKEN_HEADER, ingest_token);
@@ -421,7 +421,7 @@ async fn no_good_ingest_token_no_entry<R: Sample>() {
     assert_eq!(bench.intake.stats().refused_requests.ingest_token, 2 * (1 + 2 * 5));
 }
 
-async fn a_beacon_has_its_ingest_token_in_the_query<R: Sample>() {
+async fn the_ingest_token_may_be_in_the_query<R: Sample>() {
     let bench = bench();
     let mut request = records(Encoding::Protobuf, &[R::sample(0)]);
     *request.uri_mut() = format!("{}?a=b&ingest_token={}", R::SIGNAL.path(), bench.ingest_token()).parse().unwrap();
@@ -429,7 +429,7 @@ async fn a_beacon_has_its_ingest_token_in_the_query<R: Sample>() {
     assert_eq!(bench.stored::<R>().await.len(), 1);
 }
 
-async fn records_of_another_session_are_rejected_alone<R: Sample>() {
+async fn only_records_of_another_session_are_rejected<R: Sample>() {
     let bench = bench();
     let claiming = |number, session: Value| {
         set(R::sample(number), vec![KeyValue { key: "session.id".to_owned(), value: session }])
@@ -450,7 +450,7 @@ async fn records_of_another_session_are_rejected_alone<R: Sample>() {
     assert_eq!(bench.stats::<R>().rejected.foreign_session, 2);
 }
 
-async fn limits_of_the_page_receiver<R: Sample>() {
+async fn the_page_receiver_limits_batches_and_attributes<R: Sample>() {
     let bench = bench_with(|config| config.limits.spans_per_batch = 3);
     let attributes = (0..200).map(|number| KeyValue::new(format!("k{number}"), "x".repeat(5_000))).collect();
     let long = set(R::sample(0), attributes);
@@ -465,13 +465,13 @@ async fn limits_of_the_page_receiver<R: Sample>() {
     assert_eq!(stored[0].dropped_attributes_count(), 72);
     assert_eq!(attribute(&stored[0], "k127"), Some(&Value::from("x".repeat(4_096))));
     assert_eq!(attribute(&stored[0], "k128"), None);
-    assert_eq!(attribute(&stored[0], keys::CLIENT_REPORTED), Some(&Value::Bool(true)), "never the one left out");
+    assert_eq!(attribute(&stored[0], keys::CLIENT_REPORTED), Some(&Value::Bool(true)), "it is never left out");
     let stats = bench.intake.stats();
     let rejected = bench.stats::<R>().rejected.batch_limit;
     assert_eq!((rejected, stats.cut_attributes, stats.cut_values), (2, 72, 128));
 }
 
-async fn a_session_that_floods_is_asked_to_wait<R: Sample>() {
+async fn a_session_above_its_rate_is_refused<R: Sample>() {
     let bench = bench_with(|config| config.limits.session_rate = RateLimit::new(1, 4));
     let samples: Vec<_> = (0..10).map(R::sample).collect();
     let flood = || with(records(Encoding::Json, &samples), INGEST_TOKEN_HEADER, &bench.ingest_token());
@@ -485,7 +485,7 @@ async fn a_session_that_floods_is_asked_to_wait<R: Sample>() {
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
 }
 
-async fn other_sites_get_neither_ingest_token_nor_entry<R: Sample>() {
+async fn requests_from_other_sites_are_refused<R: Sample>() {
     let bench = bench_with(|config| config.allowed_origins = vec!["https://shop.example".to_owned()]);
     let batch = || {
         let request = records(Encoding::Json, &[R::sample(0)]);
@@ -504,7 +504,7 @@ async fn other_sites_get_neither_ingest_token_nor_entry<R: Sample>() {
     }
 }
 
-/// Both kinds draw on the same tokens: a session is not given twice as much for saying it in two ways.
+/// Both kinds of records use the same bucket of a session.
 #[tokio::test]
 async fn spans_and_log_records_share_a_rate() {
     let bench = bench_with(|config| config.limits.session_rate = RateLimit::new(1, 4));
@@ -515,9 +515,9 @@ async fn spans_and_log_records_share_a_rate() {
     refused(bench.public(), one, Encoding::Json, 429, 8, "slow down").await;
 }
 
-/// A page that sends again does so later, and perhaps from another network.
+/// A page may retry later and from another network.
 #[tokio::test]
-async fn a_log_record_that_a_page_sends_again_is_stored_once() {
+async fn a_log_record_that_a_page_retries_is_stored_once() {
     let bench = bench();
     for (number, last) in [1, 2].into_iter().enumerate() {
         let request = records(Encoding::Protobuf, &[LogRecord::sample(0)]);
@@ -528,7 +528,7 @@ async fn a_log_record_that_a_page_sends_again_is_stored_once() {
     }
     let stored = bench.stored::<LogRecord>().await;
     assert_eq!(stored.len(), 1);
-    assert_eq!(attribute(&stored[0], "client.address"), Some(&Value::from("203.0.113.1")), "the first stays");
+    assert_eq!(attribute(&stored[0], "client.address"), Some(&Value::from("203.0.113.1")), "the first record is kept");
 }
 
 #[tokio::test]
@@ -541,33 +541,33 @@ async fn a_log_record_need_not_belong_to_a_trace() {
         assert_eq!(send(router, request).await.0, StatusCode::OK);
     }
     let stored = bench.store.logs_after(0, 10).await.unwrap();
-    assert_eq!(stored.len(), 2, "each receiver has its own to say");
-    assert_eq!(stored[0].1, record, "as it is");
+    assert_eq!(stored.len(), 2, "the receivers store different records");
+    assert_eq!(stored[0].1, record, "unchanged");
     assert_eq!((stored[1].1.trace_id, &stored[1].1.body), (None, &record.body));
 }
 
 #[tokio::test]
-async fn each_address_takes_its_own_kind() {
+async fn records_of_another_signal_are_ignored() {
     let bench = bench();
     let spans = encode(&[Span::sample(0)], Encoding::Json);
     assert_eq!(send(bench.trusted(), post::<LogRecord>(Encoding::Json, spans)).await.0, StatusCode::OK);
     let log_records = encode(&[LogRecord::sample(0)], Encoding::Json);
     assert_eq!(send(bench.trusted(), post::<Span>(Encoding::Json, log_records)).await.0, StatusCode::OK);
-    assert!(bench.is_empty().await, "what is not known there is ignored");
+    assert!(bench.is_empty().await, "fields of another signal are ignored");
 }
 
-async fn ask_for_ingest_token(bench: &Bench, body: &str) -> (StatusCode, HeaderMap, serde_json::Value) {
+async fn request_ingest_token(bench: &Bench, body: &str) -> (StatusCode, HeaderMap, serde_json::Value) {
     let request = Request::post("/v1/ingest-token").header(header::CONTENT_TYPE, "application/json");
     let (status, headers, body) = send(bench.public(), request.body(Body::from(body.to_owned())).unwrap()).await;
     (status, headers, serde_json::from_slice(&body).unwrap())
 }
 
 #[tokio::test]
-async fn ingest_tokens_are_issued_for_old_and_new_sessions() {
+async fn ingest_tokens_are_issued_for_existing_and_new_sessions() {
     let bench = bench();
     let mut sessions = Vec::new();
     for body in ["", "{}", r#"{"session_id":null}"#, &format!(r#"{{"session_id":"{SESSION}"}}"#)] {
-        let (status, headers, ingest_token) = ask_for_ingest_token(&bench, body).await;
+        let (status, headers, ingest_token) = request_ingest_token(&bench, body).await;
         assert_eq!(status, StatusCode::OK, "{ingest_token}");
         assert_eq!(headers[header::CACHE_CONTROL], "no-store");
         assert_eq!(ingest_token["expires_in_s"], 900);
@@ -581,17 +581,17 @@ async fn ingest_tokens_are_issued_for_old_and_new_sessions() {
     assert_eq!(sessions[3], SESSION);
     sessions.sort();
     sessions.dedup();
-    assert_eq!(sessions.len(), 4, "each is new");
+    assert_eq!(sessions.len(), 4, "all sessions differ");
 }
 
 #[tokio::test]
-async fn an_ingest_token_is_not_issued_for_just_anything() {
+async fn malformed_ingest_token_requests_are_refused() {
     let bench = bench();
     for body in [r#"{"session_id":"me"}"#, r#"{"session_id":7}"#, "[", "\"\""] {
-        let (status, _, answer) = ask_for_ingest_token(&bench, body).await;
-        assert_eq!((status, &answer["code"]), (StatusCode::BAD_REQUEST, &3.into()), "{body}");
+        let (status, _, response) = request_ingest_token(&bench, body).await;
+        assert_eq!((status, &response["code"]), (StatusCode::BAD_REQUEST, &3.into()), "{body}");
     }
-    let (status, ..) = ask_for_ingest_token(&bench, &" ".repeat(2_000)).await;
+    let (status, ..) = request_ingest_token(&bench, &" ".repeat(2_000)).await;
     assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
 }
 

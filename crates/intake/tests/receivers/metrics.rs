@@ -34,7 +34,7 @@ fn post(encoding: Encoding, body: impl Into<Body>) -> Request<Body> {
 }
 
 #[tokio::test]
-async fn both_encodings_plain_and_compressed() {
+async fn both_encodings_are_accepted_plain_and_compressed() {
     let (_dir, metrics, bench) = with_metrics();
     let mut sent = Vec::new();
     for (encoding, name) in BOTH.into_iter().flat_map(|encoding| ["identity", "gzip", "zstd"].map(|by| (encoding, by)))
@@ -60,7 +60,7 @@ async fn both_encodings_plain_and_compressed() {
 }
 
 #[tokio::test]
-async fn over_grpc_too() {
+async fn grpc_metrics_are_stored() {
     let (_dir, metrics, bench) = with_metrics();
     let message = encode(&[point("/", 1.0)], Encoding::Protobuf);
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
@@ -74,7 +74,7 @@ async fn over_grpc_too() {
 }
 
 #[tokio::test]
-async fn bad_points_are_rejected_alone() {
+async fn only_invalid_points_are_rejected() {
     let (_dir, metrics, bench) = with_metrics();
     let mut empty = point("/empty", 0.0);
     empty.value = PointValue::Empty;
@@ -84,21 +84,21 @@ async fn bad_points_are_rejected_alone() {
     assert_eq!(status, StatusCode::OK);
     let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
     assert_eq!(body["partialSuccess"]["rejectedDataPoints"], "2");
-    let words = body["partialSuccess"]["errorMessage"].as_str().unwrap();
-    assert!(words.contains("no value") && words.contains("more than 65536 bytes"), "{words}");
+    let message = body["partialSuccess"]["errorMessage"].as_str().unwrap();
+    assert!(message.contains("no value") && message.contains("more than 65536 bytes"), "{message}");
     assert_eq!(metrics.counts().await.unwrap().received, 1);
     assert_eq!(bench.intake.stats().data_points.rejected.invalid, 2);
 }
 
-/// Series of strangers would crowd out all others.
+/// Series from browsers could displace those of programs.
 #[tokio::test]
-async fn browsers_have_no_metrics() {
+async fn the_public_receiver_has_no_metrics_route() {
     let (_dir, _metrics, bench) = with_metrics();
     let request = with(post(Encoding::Json, "{}"), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::NOT_FOUND);
 }
 
 #[tokio::test]
-async fn without_a_place_for_them_there_is_no_receiver() {
+async fn without_a_metrics_store_there_is_no_metrics_route() {
     assert_eq!(send(bench().trusted(), post(Encoding::Json, "{}")).await.0, StatusCode::NOT_FOUND);
 }

@@ -1,4 +1,4 @@
-//! What is sent: spans and log records that are alike in all that matters to a receiver.
+//! Sample spans and log records.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use throughline_context::{SpanId, TraceId};
 use throughline_otlp::{KeyValue, LogRecord, Record, Resource, Scope, Severity, Span, Value};
 use throughline_store::{SpanStore as _, Store};
 
-/// One kind of record.
+/// A kind of record with samples.
 pub(crate) trait Sample: Record {
-    /// The field of a partial success.
+    /// The field of a partial success with the number of rejected records.
     const REJECTED: &str;
 
-    /// A record with this number in its name.
+    /// Creates a record with this number in its name.
     fn sample(number: u64) -> Self;
 
-    /// The number of attributes that the sender left out.
+    /// Returns the number of dropped attributes.
     fn dropped_attributes_count(&self) -> u32;
 
-    /// All of the sample trace.
+    /// Returns all stored records of the sample trace.
     fn stored(store: &Store) -> impl Future<Output = Vec<Self>>;
 }
 
@@ -70,7 +70,7 @@ impl Sample for LogRecord {
         record.event_name = format!("sample {number}");
         record.time_ns = 1_000 + number;
         record.severity = Severity::ERROR;
-        record.body = Value::Map(vec![KeyValue::new("said", "ouch")]);
+        record.body = Value::Map(vec![KeyValue::new("message", "ouch")]);
         record
     }
 

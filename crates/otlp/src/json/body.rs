@@ -1,4 +1,5 @@
-//! What stands around records in a body: resources and scopes. The three signals differ in three names.
+//! The levels around the records of a body: resources and scopes. The three signals differ only in the names of three
+//! lists.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -21,7 +22,7 @@ use crate::{
     record::Shared,
 };
 
-/// How the lists around records are called.
+/// The names of the lists in a body.
 struct Lists {
     resources: &'static str,
     scopes: &'static str,
@@ -40,17 +41,17 @@ const RESOURCE: &str = "resource";
 const SCOPE: &str = "scope";
 const SCHEMA_URL: &str = "schemaUrl";
 
-/// One object around others: whose they are, and they themselves.
+/// An object that holds a list: its owner (a resource or a scope), and the items.
 ///
-/// They are left as text and read one at a time, as in protobuf and for the same reason: a body of `{},{},{}` must not
-/// become a hundred times its size in memory.
+/// The items are left as text and decoded one at a time, so that a body of `{},{},{}` does not grow to a hundred times
+/// its size in memory. The protobuf decoder does the same.
 struct LevelIn<'a, O> {
     owner: O,
     list: Vec<&'a RawValue>,
     schema_url: String,
 }
 
-/// Reads a [`LevelIn`] whose fields have these names.
+/// Deserializes a [`LevelIn`] whose fields have these names.
 struct LevelSeed<O> {
     owner: Option<&'static str>,
     list: &'static str,
@@ -83,7 +84,7 @@ impl<'a, O: Deserialize<'a> + Default> Visitor<'a> for LevelSeed<O> {
         write!(f, "an object with a list {}", self.list)
     }
 
-    // As everywhere in protobuf, the last of several wins. `null` is as good as absent.
+    // As in protobuf, the last of several fields wins. `null` means absent.
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut level = LevelIn { owner: O::default(), list: Vec::new(), schema_url: String::new() };
         while let Some(name) = map.next_key::<Cow<'a, str>>()? {
@@ -101,7 +102,7 @@ impl<'a, O: Deserialize<'a> + Default> Visitor<'a> for LevelSeed<O> {
     }
 }
 
-/// The next value of an object; the default of its type where it is `null`.
+/// Returns the next value of an object, or the default if it is `null`.
 fn null_is_default<'a, T: Deserialize<'a> + Default, A: MapAccess<'a>>(map: &mut A) -> Result<T, A::Error> {
     // default: `null` is the default of its field in ProtoJSON
     Ok(map.next_value::<Option<T>>()?.unwrap_or_default())
@@ -159,7 +160,7 @@ pub(crate) fn decode<R: Record>(body: &[u8]) -> Result<Decoded<R>, DecodeError> 
     Ok(decoded)
 }
 
-/// A [`LevelIn`] on its way out.
+/// The serializable form of a [`LevelIn`].
 struct LevelOut<'a, O, T> {
     owner: Option<(&'static str, O)>,
     list: (&'static str, Vec<T>),

@@ -18,7 +18,7 @@ use crate::{
     PointValue, Quantile, QuantileSummary, Rejection, Signal, Temporality, record::Shared,
 };
 
-/// A metric with its points left as text, as in `body`.
+/// A metric whose points are left as text; see `body`.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct MetricIn<'a> {
@@ -67,7 +67,7 @@ impl Named for TemporalityNames {
     }
 }
 
-/// A point of any kind: no two kinds have a field of the same name that means something else.
+/// A point of any kind. Fields of the same name have the same meaning in all kinds.
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct PointIn {
@@ -136,7 +136,7 @@ struct ExemplarIn {
     span_id: String,
 }
 
-/// The metric, and its points as text.
+/// Returns the metric, and its points as text.
 fn split(object: &[u8]) -> Result<(Arc<Metric>, Vec<&RawValue>), DecodeError> {
     let metric: MetricIn<'_> = parse(object)?;
     let kinds = [
@@ -256,7 +256,7 @@ fn exemplar(exemplar: ExemplarIn) -> Exemplar {
     }
 }
 
-/// A metric with one point on its way out.
+/// The serializable form of a metric with one point.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MetricOut<'a> {

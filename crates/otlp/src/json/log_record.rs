@@ -92,7 +92,7 @@ fn record_of(record: LogRecordIn, shared: &Shared) -> Result<LogRecord, Rejectio
     assemble::check_log_record(record)
 }
 
-/// A log record on its way out.
+/// The serializable form of a log record.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct LogRecordOut<'a> {

@@ -1,4 +1,4 @@
-//! Scalars as ProtoJSON allows them: numbers as strings, enumerations by name, `null` for the default.
+//! Scalars in the forms that ProtoJSON allows: numbers as strings, enumerations by name, `null` for the default.
 
 use std::{fmt, marker::PhantomData};
 
@@ -7,7 +7,7 @@ use serde::{
     de::{self, Visitor},
 };
 
-/// Reads `null` as the default.
+/// Deserializes a value, and `null` as the default.
 pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -17,7 +17,7 @@ where
     Option::<T>::deserialize(deserializer).map(Option::unwrap_or_default)
 }
 
-/// A whole number that may be written as a string, or with a fraction of zero.
+/// An integer that may be encoded as a string, or with a fraction of zero.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Whole<T>(pub(crate) T);
 
@@ -62,12 +62,12 @@ impl<T: TryFrom<i128>> Visitor<'_> for WholeVisitor<T> {
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
         match text.parse::<i128>() {
             Ok(number) => Self::narrow(number),
-            Err(_) => Err(E::custom("a string that is not an integer")),
+            Err(_) => Err(E::custom("the string is not an integer")),
         }
     }
 }
 
-/// A floating-point number that may be written as a string, among them `NaN`, `Infinity`, `-Infinity`.
+/// A floating-point number that may be encoded as a string, including `NaN`, `Infinity` and `-Infinity`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Float(pub(crate) f64);
 
@@ -83,7 +83,7 @@ impl Visitor<'_> for FloatVisitor {
     type Value = Float;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number, as such or as a string")
+        f.write_str("a number, or a string with a number")
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Float, E> {
@@ -99,21 +99,21 @@ impl Visitor<'_> for FloatVisitor {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Float, E> {
-        // Rust's own parser knows all three special names.
-        text.parse().map(Float).map_err(|_| E::custom("a string that is not a number"))
+        // The parser of the standard library knows all three special names.
+        text.parse().map(Float).map_err(|_| E::custom("the string is not a number"))
     }
 }
 
-/// The number of every enumeration's value for what is not specified or not known.
+/// The number for unspecified or unknown values, in every enumeration.
 const UNKNOWN: i32 = 0;
 
-/// An enumeration, by number or by its name in the `.proto` file; what is unknown is [`UNKNOWN`].
+/// An enumeration, by number or by its name in the `.proto` file. Unknown values are [`UNKNOWN`].
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Enumeration<N>(pub(crate) i32, PhantomData<N>);
 
-/// How an enumeration's values are called.
+/// The names of the values of an enumeration.
 pub(crate) trait Named {
-    /// The number of the value with that name.
+    /// Returns the number of the value with this name.
     fn number(name: &str) -> Option<i32>;
 }
 

@@ -1,4 +1,4 @@
-//! From JSON to values: what is common to all objects.
+//! Parsing of JSON objects.
 
 use serde::{
     Deserialize,
@@ -7,15 +7,16 @@ use serde::{
 
 use crate::DecodeError;
 
-/// Reads an object. serde would take an array for a struct too, and `[]` for one with nothing in it.
+/// Parses an object. Other values are rejected, since serde would accept an array for a struct, and `[]` for an empty
+/// one.
 pub(super) fn parse<'a, T: Deserialize<'a>>(text: &'a [u8]) -> Result<T, serde_json::Error> {
     parse_seed(text, std::marker::PhantomData)
 }
 
-/// The same, by a seed.
+/// Parses an object with a seed; see [`parse`].
 pub(super) fn parse_seed<'a, S: DeserializeSeed<'a>>(text: &'a [u8], seed: S) -> Result<S::Value, serde_json::Error> {
     if text.trim_ascii_start().first() != Some(&b'{') {
-        return Err(de::Error::custom("an object is expected"));
+        return Err(de::Error::custom("expected an object"));
     }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = seed.deserialize(&mut deserializer)?;

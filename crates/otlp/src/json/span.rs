@@ -178,7 +178,7 @@ fn link_of(link: LinkIn) -> Result<Link, IdError> {
     })
 }
 
-/// A span on its way out.
+/// The serializable form of a span.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SpanOut<'a> {

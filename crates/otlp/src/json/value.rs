@@ -21,18 +21,18 @@ const LENIENT: GeneralPurposeConfig = GeneralPurposeConfig::new()
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, LENIENT);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, LENIENT);
 
-/// A value on its way in.
+/// A deserialized value.
 #[derive(Default)]
 pub(crate) struct ValueIn(Value);
 
 impl ValueIn {
-    /// The model's value.
+    /// Returns the value of the model.
     pub(crate) fn into_value(self) -> Value {
         self.0
     }
 }
 
-/// An attribute on its way in.
+/// A deserialized attribute.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 pub(crate) struct KeyValueIn {
@@ -56,12 +56,12 @@ impl<T> Default for ListIn<T> {
     }
 }
 
-/// The model's attributes.
+/// Converts deserialized attributes to those of the model.
 pub(crate) fn attributes(attributes: Vec<KeyValueIn>) -> Vec<KeyValue> {
     attributes.into_iter().map(|attribute| KeyValue { key: attribute.key, value: attribute.value.0 }).collect()
 }
 
-// Recursion is bounded: serde_json reads no deeper than 128 levels.
+// The recursion is bounded: serde_json has a limit of 128 levels.
 impl<'de> Deserialize<'de> for ValueIn {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(ValueVisitor).map(ValueIn)
@@ -77,7 +77,7 @@ impl<'de> Visitor<'de> for ValueVisitor {
         f.write_str("an AnyValue object")
     }
 
-    // As everywhere in protobuf, the last of several wins. `null` is as good as absent.
+    // As in protobuf, the last of several fields wins. `null` means absent.
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
         let mut value = Value::Empty;
         while let Some(field) = map.next_key::<Field>()? {
@@ -126,7 +126,7 @@ enum Field {
     Other,
 }
 
-/// Base64 as ProtoJSON takes it: either alphabet, with or without padding.
+/// Decodes base64 as ProtoJSON allows it: in either alphabet, with or without padding.
 fn bytes<E: de::Error>(text: &str) -> Result<Value, E> {
     STANDARD
         .decode(text)
@@ -135,10 +135,10 @@ fn bytes<E: de::Error>(text: &str) -> Result<Value, E> {
         .map_err(|_| E::custom("bytesValue is not base64"))
 }
 
-/// A value on its way out.
+/// A value to serialize.
 pub(crate) struct ValueOut<'a>(pub(crate) &'a Value);
 
-/// An attribute on its way out.
+/// An attribute to serialize.
 #[derive(Serialize)]
 pub(crate) struct KeyValueOut<'a> {
     key: &'a str,
@@ -150,7 +150,7 @@ struct ListOut<T> {
     values: Vec<T>,
 }
 
-/// The wire's attributes.
+/// Converts attributes of the model to serializable ones.
 pub(crate) fn attributes_out(attributes: &[KeyValue]) -> Vec<KeyValueOut<'_>> {
     attributes.iter().map(|attribute| KeyValueOut { key: &attribute.key, value: ValueOut(&attribute.value) }).collect()
 }
@@ -174,7 +174,7 @@ impl Serialize for ValueOut<'_> {
     }
 }
 
-/// A floating-point number on its way out.
+/// A floating-point number to serialize.
 #[derive(Clone, Copy)]
 pub(crate) struct FloatOut(pub(crate) f64);
 
@@ -184,7 +184,7 @@ impl Serialize for FloatOut {
     }
 }
 
-/// What ProtoJSON calls a number that JSON cannot write.
+/// Returns the name in ProtoJSON of a number that JSON cannot represent.
 fn special(number: f64) -> &'static str {
     if number.is_nan() {
         "NaN"

@@ -1,13 +1,13 @@
-//! From values to JSON: what is common to all objects.
+//! Serialization of values to JSON.
 
 use serde::{Serialize, Serializer};
 
-/// Writes what cannot fail to be written: strings, numbers, lists and objects with string keys.
+/// Serializes a value of strings, numbers, lists and objects with string keys, which cannot fail.
 pub(crate) fn to_vec(value: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(value).expect("strings, numbers, lists and objects with string keys are written to memory")
+    serde_json::to_vec(value).expect("strings, numbers, lists and objects with string keys always serialize")
 }
 
-// serde wants a reference.
+// serde requires a reference.
 #[allow(clippy::trivially_copy_pass_by_ref)]
 pub(super) fn is_zero(number: &u32) -> bool {
     *number == 0
@@ -17,7 +17,7 @@ pub(super) fn display<T: std::fmt::Display, S: Serializer>(value: &T, serializer
     serializer.collect_str(value)
 }
 
-/// Writes what is there; the field is skipped where it is not.
+/// Serializes an optional value as text. Fields that are `None` should be skipped.
 pub(super) fn display_some<T: std::fmt::Display, S: Serializer>(
     value: &Option<T>,
     serializer: S,

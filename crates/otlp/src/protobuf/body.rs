@@ -1,4 +1,4 @@
-//! What stands around records in a body: resources and scopes.
+//! The levels around the records of a body: resources and scopes.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::{
     record::Shared,
 };
 
-// The three messages around a record, with what they hold left as bytes: the same on the wire, and the same for spans
-// (`TracesData`, `ResourceSpans`, `ScopeSpans`), log records (`LogsData` and so on) and metrics (`MetricsData`). Records
-// are so read one at a time, and a body full of empty ones does not become many times its size in memory.
+// The three messages around a record, with their content left as bytes. They have the same wire format for spans
+// (`TracesData`, `ResourceSpans`, `ScopeSpans`), log records (`LogsData` and so on) and metrics (`MetricsData`).
+// Records are decoded one at a time, so that a body of empty records does not grow to many times its size in memory.
 
 #[derive(Clone, PartialEq, Message)]
 struct Data {
@@ -97,12 +97,12 @@ pub(crate) fn encode_resource_scope(resource: &Resource, scope: &Scope) -> Vec<u
     OfResource { scopes: vec![scope_bytes(scope).into()], ..of_resource(resource) }.encode_to_vec()
 }
 
-/// Bytes that are equal for equal resources.
+/// Encodes a resource; equal resources have equal bytes.
 pub(crate) fn resource_bytes(resource: &Resource) -> Vec<u8> {
     of_resource(resource).encode_to_vec()
 }
 
-/// Bytes that are equal for equal scopes.
+/// Encodes a scope; equal scopes have equal bytes.
 pub(crate) fn scope_bytes(scope: &Scope) -> Vec<u8> {
     of_scope(scope).encode_to_vec()
 }

@@ -15,8 +15,8 @@ use crate::{
     PointValue, Quantile, QuantileSummary, Rejection, Signal, Temporality, record::Shared,
 };
 
-// A metric with its points left as bytes, for the reason that `body` has: the same on the wire as `Metric` and the five
-// kinds of data in it, whose fields have the same numbers as far as they have them.
+// A metric whose points are left as bytes, as the records in `body`. It has the same wire format as `Metric` and its
+// five kinds of data, whose common fields have the same numbers.
 
 #[derive(Clone, PartialEq, Message)]
 struct MetricMessage {
@@ -63,7 +63,7 @@ impl MetricMessage {
     }
 }
 
-/// The metric, and its points as bytes.
+/// Returns the metric, and its points as bytes.
 fn split(message: &[u8]) -> Result<(Arc<Metric>, Vec<Bytes>), DecodeError> {
     let mut message = MetricMessage::decode(Bytes::copy_from_slice(message))?;
     // default: a metric without data is a gauge without points
@@ -251,7 +251,7 @@ fn exemplar_messages(exemplars: &[Exemplar]) -> Vec<metrics::Exemplar> {
     exemplars.iter().map(message).collect()
 }
 
-/// The point alone, as a message of the kind that its metric is.
+/// Encodes the point without its metric, as a message of the kind of the metric.
 fn point_bytes(point: &DataPoint) -> Vec<u8> {
     let attributes = write::attributes(&point.attributes);
     let (start_time_unix_nano, time_unix_nano, flags) = (point.start_ns, point.time_ns, point.flags);

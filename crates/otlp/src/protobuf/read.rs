@@ -1,4 +1,4 @@
-//! From protobuf messages to the model: what spans and log records share.
+//! Conversion of protobuf messages to the model, for the parts that all records share.
 
 use opentelemetry_proto::tonic::{common::v1 as common, resource::v1::Resource as ResourceMessage};
 
@@ -33,7 +33,7 @@ pub(super) fn attributes(messages: Vec<common::KeyValue>) -> Vec<KeyValue> {
         .collect()
 }
 
-// Recursion is bounded: prost reads no deeper than 100 messages.
+// The recursion is bounded: prost has a limit of 100 levels.
 pub(super) fn value(message: common::AnyValue) -> Value {
     use common::any_value::Value as Any;
     match message.value {

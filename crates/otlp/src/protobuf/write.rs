@@ -1,4 +1,4 @@
-//! From the model to protobuf messages: what spans and log records share.
+//! Conversion of the model to protobuf messages, for the parts that all records share.
 
 use opentelemetry_proto::tonic::{common::v1 as common, resource::v1::Resource as ResourceMessage};
 

@@ -1,4 +1,4 @@
-//! Random spans and log records of every shape that the model can hold.
+//! Proptest strategies for arbitrary spans and log records.
 
 use std::sync::Arc;
 
@@ -150,17 +150,17 @@ fn log_record(resources: Vec<Arc<Resource>>, scopes: Vec<Arc<Scope>>) -> impl St
         })
 }
 
-/// A few resources and scopes.
+/// Generates a few resources and scopes.
 fn sources() -> impl Strategy<Value = (Vec<Arc<Resource>>, Vec<Arc<Scope>>)> {
     (vec(resource().prop_map(Arc::new), 1..4), vec(scope().prop_map(Arc::new), 1..4))
 }
 
-/// Spans of a few resources and scopes, in any order.
+/// Generates spans of a few resources and scopes, in any order.
 pub(crate) fn spans() -> impl Strategy<Value = Vec<Span>> {
     sources().prop_flat_map(|(resources, scopes)| vec(span(resources, scopes), 0..8))
 }
 
-/// Log records of a few resources and scopes, in any order.
+/// Generates log records of a few resources and scopes, in any order.
 pub(crate) fn log_records() -> impl Strategy<Value = Vec<LogRecord>> {
     sources().prop_flat_map(|(resources, scopes)| vec(log_record(resources, scopes), 0..8))
 }

@@ -1,4 +1,4 @@
-//! `throughline backup DIRECTORY`: copies the stores.
+//! `throughline backup DIRECTORY` copies the stores.
 
 use std::{
     fs::{self, File},
@@ -11,27 +11,27 @@ use tempfile::TempDir;
 
 use super::{must_be_new, progress};
 
-/// Copies all stores of telemetry into the directory `to`, while the server runs or not. The copy gets its name when it is complete.
+/// Copies all stores into the new directory `to`, which is renamed into place when the copy is complete. A server may be running.
 pub(crate) fn run(data_dir: &Path, to: &Path) -> anyhow::Result<()> {
     must_be_new(to)?;
-    // It is removed when it is dropped: half a copy is none.
-    let partial = partial(to).with_context(|| format!("no directory can be made beside `{}`", to.display()))?;
+    // Dropping it removes the incomplete copy.
+    let partial = partial(to).with_context(|| format!("cannot create a directory beside `{}`", to.display()))?;
     let bar = progress::bar(0, "pages");
     let copied = throughline_store::backup(data_dir, partial.path(), |done, total| {
         bar.set_length(total);
         bar.set_position(done);
     });
     bar.finish_and_clear();
-    copied.with_context(|| format!("what is stored in `{}` cannot be copied", data_dir.display()))?;
-    let bytes = write_out(partial.path()).context("the copy cannot be written to disk")?;
-    fs::rename(partial.path(), to).with_context(|| format!("the copy cannot be named `{}`", to.display()))?;
-    // Its name is another one now.
+    copied.with_context(|| format!("cannot copy the stores in `{}`", data_dir.display()))?;
+    let bytes = write_out(partial.path()).context("cannot write the copy to disk")?;
+    fs::rename(partial.path(), to).with_context(|| format!("cannot rename the copy to `{}`", to.display()))?;
+    // The renamed directory must not be removed.
     drop(partial.keep());
-    println!("{} has {bytes} bytes; it is a data directory, for --data-dir or to be put into one", to.display());
+    println!("wrote {bytes} bytes to {}, which can be used as a data directory", to.display());
     Ok(())
 }
 
-/// A new directory beside `to`, for this user alone.
+/// Creates a temporary directory beside `to`, with mode 0700.
 fn partial(to: &Path) -> io::Result<TempDir> {
     let name = to.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let dir = to.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -42,7 +42,7 @@ fn partial(to: &Path) -> io::Result<TempDir> {
     builder.tempdir_in(dir)
 }
 
-/// What is said to be there is there after a power cut too. How many bytes it has.
+/// Syncs the files of a directory to disk, so that they survive a power failure, and returns their size in bytes.
 fn write_out(dir: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(dir)? {
@@ -50,7 +50,7 @@ fn write_out(dir: &Path) -> io::Result<u64> {
         file.sync_all()?;
         bytes += file.metadata()?.len();
     }
-    // The names too, where a directory can be opened.
+    // The directory entries are synced where a directory can be opened.
     #[cfg(unix)]
     File::open(dir)?.sync_all()?;
     Ok(bytes)

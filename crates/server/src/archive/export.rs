@@ -1,4 +1,4 @@
-//! `throughline export FILE`: writes records as OTLP.
+//! `throughline export FILE` writes records as OTLP.
 
 use std::{
     fs::File,
@@ -13,34 +13,34 @@ use throughline_store::{Archive, StoreError};
 
 use super::{Format, Kind, must_be_new, progress};
 
-/// The largest number of records in a message.
-const AT_ONCE: usize = 512;
+/// The maximum number of records in a message.
+const MESSAGE_RECORDS: usize = 512;
 
-/// Writes all spans, or all log records, to `file`, in the order in which they were received, while the server runs or not. The file
-/// gets its name when it is complete.
+/// Writes all spans, or all log records, to the new file `file`, in the order in which they were received. The file is renamed into
+/// place when it is complete. A server may be running.
 pub(crate) fn run(data_dir: &Path, file: &Path, format: Option<Format>, kind: Kind) -> anyhow::Result<()> {
     must_be_new(file)?;
     let archive =
-        Archive::open(data_dir).with_context(|| format!("the store in `{}` cannot be read", data_dir.display()))?;
+        Archive::open(data_dir).with_context(|| format!("cannot read the store in `{}`", data_dir.display()))?;
     let counts = archive.counts()?;
     let format = format.unwrap_or_else(|| Format::of(file));
-    // It is removed when it is dropped: half a file is none.
-    let mut partial = partial(file).with_context(|| format!("no file can be made beside `{}`", file.display()))?;
+    // Dropping it removes the incomplete file.
+    let mut partial = partial(file).with_context(|| format!("cannot create a file beside `{}`", file.display()))?;
     let output = BufWriter::new(partial.as_file_mut());
     let count = match kind {
-        Kind::Traces => write(output, format, counts.spans, |cursor| archive.after(cursor, AT_ONCE)),
-        Kind::Logs => write(output, format, counts.log_records, |cursor| archive.logs_after(cursor, AT_ONCE)),
+        Kind::Traces => write(output, format, counts.spans, |cursor| archive.after(cursor, MESSAGE_RECORDS)),
+        Kind::Logs => write(output, format, counts.log_records, |cursor| archive.logs_after(cursor, MESSAGE_RECORDS)),
     }?;
-    partial.persist_noclobber(file).with_context(|| format!("the file cannot be named `{}`", file.display()))?;
-    let what = match kind {
+    partial.persist_noclobber(file).with_context(|| format!("cannot rename the file to `{}`", file.display()))?;
+    let records = match kind {
         Kind::Traces => "spans",
         Kind::Logs => "log records",
     };
-    println!("{} has {count} {what}", file.display());
+    println!("wrote {count} {records} to {}", file.display());
     Ok(())
 }
 
-/// A new file in the directory of `file`, with the mode of any other that this user makes.
+/// Creates a temporary file in the directory of `file`, with the default mode of new files.
 fn partial(file: &Path) -> io::Result<NamedTempFile> {
     let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
     let dir = file.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -81,6 +81,6 @@ fn write<R: Record>(
     }
     bar.finish_and_clear();
     let file = output.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all().context("the file cannot be written to disk")?;
+    file.sync_all().context("cannot write the file to disk")?;
     Ok(count)
 }

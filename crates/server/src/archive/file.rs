@@ -1,8 +1,8 @@
-//! Files of telemetry, as OpenTelemetry's file exporters write them.
+//! OTLP files, in the formats of OpenTelemetry's file exporters.
 //!
-//! JSON: one `TracesData` or `LogsData` object after the other, a line each ("OTLP file exporter"); any white space between and
-//! within them is read. Protobuf: the same messages, each after its length in 4 bytes, most significant first, as the
-//! OpenTelemetry Collector's file exporter does; a file that is one message without a length is read too.
+//! JSON: one `TracesData` or `LogsData` object per line ("OTLP file exporter"); the reader accepts any white space between and within
+//! objects. Protobuf: the same messages, each after its length in 4 bytes (big-endian), as written by the OpenTelemetry Collector's
+//! file exporter; the reader also accepts a file with a single message and no length.
 
 use std::{
     io::{self, BufRead, Read as _},
@@ -15,23 +15,22 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use throughline_otlp::Encoding;
 
-/// How large one message may be: as large as the OTLP receiver takes.
+/// The maximum size of a message, which is also the limit of the OTLP receiver.
 const MAX_MESSAGE_BYTES: u32 = 64 << 20;
-/// The first byte of a message without a length: field 1, length-delimited. As the first byte of a length it would be far
-/// beyond the limit.
+/// The first byte of a message without a length: field 1, length-delimited. A length that starts with this byte is above the limit.
 const FIELD_1: u8 = 0x0a;
 
-/// How records are written.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Format {
-    /// OTLP/JSON, one object a line
+    /// OTLP/JSON, one object per line
     Json,
     /// OTLP protobuf, each message after its length
     Protobuf,
 }
 
 impl Format {
-    /// What the file's name says; JSON if it says nothing.
+    /// Returns the format for the extension of a file name; JSON for unknown extensions.
     pub(super) fn of(file: &Path) -> Self {
         match file.extension().and_then(|extension| extension.to_str()) {
             Some("pb" | "binpb" | "protobuf" | "proto" | "bin") => Self::Protobuf,
@@ -47,7 +46,7 @@ impl Format {
     }
 }
 
-/// What is in a file.
+/// The signal of the records in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
     /// Spans
@@ -56,14 +55,16 @@ pub(crate) enum Kind {
     Logs,
 }
 
-/// One message, and what it is about.
+/// A message and its signal.
 pub(super) struct Message {
     pub(super) kind: Kind,
     pub(super) body: Vec<u8>,
 }
 
-/// Calls `take` with each message of a file. In JSON, `kind` is what a message has to be, if it is given; in protobuf nothing
-/// in a message says what it is, and it is traces if nothing is given.
+/// Calls `take` with each message of a file.
+///
+/// In JSON, the signal is detected, and a message whose signal differs from `kind` is an error. Protobuf messages do not name their
+/// signal: it is `kind`, or traces for `None`.
 pub(super) fn each(
     mut input: impl BufRead,
     format: Format,
@@ -73,10 +74,10 @@ pub(super) fn each(
     match format {
         Format::Json => {
             for object in serde_json::Deserializer::from_reader(input).into_iter::<Box<RawValue>>() {
-                let object = object.context("it is not JSON")?;
-                let of = kind_of(&object)?;
-                ensure!(kind.is_none_or(|kind| kind == of), "it has {of:?} in it, which was not asked for");
-                take(Message { kind: of, body: object.get().as_bytes().to_vec() })?;
+                let object = object.context("the file is not JSON")?;
+                let found = kind_of(&object)?;
+                ensure!(kind.is_none_or(|kind| kind == found), "the file has {found:?}, which differs from --signal");
+                take(Message { kind: found, body: object.get().as_bytes().to_vec() })?;
             }
             Ok(())
         }
@@ -85,7 +86,7 @@ pub(super) fn each(
             if input.fill_buf()?.first() == Some(&FIELD_1) {
                 let mut body = Vec::new();
                 input.take(u64::from(MAX_MESSAGE_BYTES) + 1).read_to_end(&mut body)?;
-                ensure!(body.len() <= MAX_MESSAGE_BYTES as usize, "its message is larger than 64 MiB");
+                ensure!(body.len() <= MAX_MESSAGE_BYTES as usize, "the message is larger than 64 MiB");
                 return take(Message { kind, body });
             }
             while let Some(body) = message(&mut input)? {
@@ -96,7 +97,7 @@ pub(super) fn each(
     }
 }
 
-/// The next message after its length; none at the end.
+/// Reads the next length and message. Returns `None` at the end of the file.
 fn message(input: &mut impl BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     if input.fill_buf()?.is_empty() {
         return Ok(None);
@@ -104,7 +105,10 @@ fn message(input: &mut impl BufRead) -> anyhow::Result<Option<Vec<u8>>> {
     let mut length = [0; 4];
     input.read_exact(&mut length).map_err(ends_early)?;
     let length = u32::from_be_bytes(length);
-    ensure!(length <= MAX_MESSAGE_BYTES, "a message of {length} bytes is more than 64 MiB; is this OTLP protobuf?");
+    ensure!(
+        length <= MAX_MESSAGE_BYTES,
+        "a message of {length} bytes is larger than 64 MiB; is the file OTLP protobuf?"
+    );
     let mut body = Vec::new();
     let read = input.take(length.into()).read_to_end(&mut body)?;
     if read < length as usize {
@@ -115,12 +119,12 @@ fn message(input: &mut impl BufRead) -> anyhow::Result<Option<Vec<u8>>> {
 
 fn ends_early(error: io::Error) -> anyhow::Error {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => anyhow::anyhow!("it ends in the middle of a message"),
+        io::ErrorKind::UnexpectedEof => anyhow::anyhow!("the file ends in the middle of a message"),
         _ => error.into(),
     }
 }
 
-/// The fields by which a message is told.
+/// The fields that identify the signal of a message.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields<'a> {
@@ -133,7 +137,8 @@ struct Fields<'a> {
 }
 
 fn kind_of(object: &RawValue) -> anyhow::Result<Kind> {
-    let fields: Fields<'_> = serde_json::from_str(object.get()).context("something in it is not a JSON object")?;
+    let fields: Fields<'_> =
+        serde_json::from_str(object.get()).context("the file has a value that is not a JSON object")?;
     ensure!(fields.resource_metrics.is_none(), "metrics cannot be imported");
     match (fields.resource_spans, fields.resource_logs) {
         (_, None) => Ok(Kind::Traces),
@@ -156,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn json_is_read_in_lines_or_spread_over_them() {
+    fn json_objects_may_span_lines() {
         let text = b"{\"resourceSpans\":[]}\n\n{\n  \"resourceLogs\": []\n}{}";
         let kinds: Vec<Kind> = read(text, Format::Json, None).unwrap().into_iter().map(|(kind, _)| kind).collect();
         assert_eq!(kinds, [Kind::Traces, Kind::Logs, Kind::Traces]);
@@ -180,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn names_say_the_format() {
+    fn the_format_follows_from_the_extension() {
         assert_eq!(Format::of(Path::new("a.pb")), Format::Protobuf);
         for name in ["a.json", "a.jsonl", "a"] {
             assert_eq!(Format::of(Path::new(name)), Format::Json);

@@ -1,4 +1,4 @@
-//! The store as files: `backup`, `export`, `import`.
+//! The commands `backup`, `export` and `import`.
 
 mod backup;
 mod export;
@@ -17,12 +17,12 @@ use std::path::Path;
 
 use thiserror::Error;
 
-/// A command that is wrong, so that nothing was done.
+/// An error in the arguments of a command, which has done nothing.
 #[derive(Debug, Error)]
 #[error("{0}")]
 pub(crate) struct Usage(String);
 
-/// Returns an error if a file that is to be created exists: nothing is overwritten.
+/// Returns an error if the file exists, because no command overwrites a file.
 fn must_be_new(file: &Path) -> Result<(), Usage> {
-    if file.exists() { Err(Usage(format!("`{}` is there already", file.display()))) } else { Ok(()) }
+    if file.exists() { Err(Usage(format!("`{}` already exists", file.display()))) } else { Ok(()) }
 }

@@ -1,8 +1,8 @@
-//! Progress bars. Nothing is drawn if standard error is not a terminal.
+//! Progress bars, which are drawn only if standard error is a terminal.
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// A progress bar for `total` bytes, records or pages.
+/// Creates a progress bar for `total` bytes, records or pages.
 pub(super) fn bar(total: u64, unit: &str) -> ProgressBar {
     let bar = ProgressBar::new(total);
     let template = match unit {

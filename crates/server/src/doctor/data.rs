@@ -13,16 +13,16 @@ use crate::pipeline::LOCK_FILE;
 
 const CHECK: &str = "data";
 
-/// Checks whether a server can keep its data in a directory. Nothing is created, and no file is opened for writing.
+/// Checks whether a server can use a directory as its data directory. Nothing is created, and no file is opened for writing.
 pub(super) fn check(data_dir: &Path) -> Finding {
     let shown = data_dir.display();
     if !data_dir.exists() {
         return match writable_ancestor(data_dir) {
-            true => Finding::good(CHECK, format!("`{shown}` will be made at the first start")),
+            true => Finding::good(CHECK, format!("`{shown}` will be created at the first start")),
             false => Finding::bad(
                 CHECK,
                 format!("`{shown}` does not exist and cannot be created"),
-                "choose another with --data-dir, or give its parent to this user",
+                "choose another directory with --data-dir, or make its parent writable for this user",
             ),
         };
     }
@@ -33,28 +33,28 @@ pub(super) fn check(data_dir: &Path) -> Finding {
             return Finding::bad(
                 CHECK,
                 format!("`{shown}` cannot be locked: {error}"),
-                "choose a directory on a local disk: some network file systems have no locks",
+                "choose a directory on a local disk; some network file systems do not support locks",
             );
         }
     }
-    if !may_be_written(data_dir) {
+    if !is_writable(data_dir) {
         return Finding::bad(
             CHECK,
-            format!("`{shown}` cannot be written"),
-            "choose another with --data-dir, or give it to this user",
+            format!("`{shown}` is not writable"),
+            "choose another directory with --data-dir, or make it writable for this user",
         );
     }
     match inspect(data_dir) {
-        Ok(_) => Finding::good(CHECK, format!("`{shown}` can be written, and its files can be opened")),
+        Ok(_) => Finding::good(CHECK, format!("`{shown}` is writable, and its files can be opened")),
         Err(error) => Finding::bad(
             CHECK,
             format!("the files in `{shown}` cannot be opened: {error}"),
-            "restore a backup, or move the file away: a new one is created at the next start",
+            "restore a backup, or move the file away; an empty one is created at the next start",
         ),
     }
 }
 
-/// Whether a running server holds the lock. The file does not exist before the first start.
+/// Returns whether a running server holds the lock. The file does not exist before the first start.
 fn is_in_use(lock: &Path) -> io::Result<bool> {
     let lock = match File::open(lock) {
         Ok(lock) => lock,
@@ -68,23 +68,23 @@ fn is_in_use(lock: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether the nearest directory above that exists can be written.
+/// Returns whether the nearest existing parent directory is writable.
 fn writable_ancestor(path: &Path) -> bool {
     let Ok(absolute) = std::path::absolute(path) else { return false };
-    absolute.ancestors().find(|ancestor| ancestor.exists()).is_some_and(may_be_written)
+    absolute.ancestors().find(|ancestor| ancestor.exists()).is_some_and(is_writable)
 }
 
-/// Whether this user can create files in a directory. The system is asked; no file is created to find out.
+/// Returns whether this user can create files in a directory, according to `access(2)`.
 #[cfg(unix)]
-fn may_be_written(dir: &Path) -> bool {
+fn is_writable(dir: &Path) -> bool {
     use rustix::fs::{Access, access};
 
     dir.is_dir() && access(dir, Access::WRITE_OK | Access::EXEC_OK).is_ok()
 }
 
-/// Whether a directory is not read-only.
+/// Returns whether a directory is not read-only.
 #[cfg(not(unix))]
-fn may_be_written(dir: &Path) -> bool {
+fn is_writable(dir: &Path) -> bool {
     std::fs::metadata(dir).is_ok_and(|metadata| metadata.is_dir() && !metadata.permissions().readonly())
 }
 
@@ -97,7 +97,7 @@ mod tests {
 
     use super::*;
 
-    /// The content and time of change of each file, and of the directory itself.
+    /// Returns the content and the modification time of each file, and of the directory itself.
     fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
         let files = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
         let state = |path: PathBuf| {
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_missing_stays_missing() {
+    fn a_missing_directory_is_not_created() {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = dir.path().join("a/data");
         let finding = check(&data_dir);
@@ -125,14 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_without_files_stays_empty() {
+    fn an_empty_directory_stays_empty() {
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(check_unchanged(dir.path()).outcome, Outcome::Good);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 
     #[tokio::test]
-    async fn a_store_is_read_and_nothing_changes() {
+    async fn a_store_is_checked_without_changes() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         store.close().await;
@@ -143,15 +143,15 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_store_is_reported_and_stays() {
+    fn a_damaged_store_is_reported_and_kept() {
         let dir = tempfile::tempdir().unwrap();
-        fs::write(dir.path().join("traces.db"), "this is no database, and longer than the header of one. ".repeat(9))
+        fs::write(dir.path().join("traces.db"), "not a database, and longer than the header of one. ".repeat(9))
             .unwrap();
         assert_eq!(check_unchanged(dir.path()).outcome, Outcome::Bad);
     }
 
     #[test]
-    fn a_directory_in_use_is_known_by_its_lock() {
+    fn a_directory_in_use_is_detected_by_its_lock() {
         let dir = tempfile::tempdir().unwrap();
         let lock = File::create(dir.path().join(LOCK_FILE)).unwrap();
         lock.try_lock().unwrap();

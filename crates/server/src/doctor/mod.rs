@@ -1,5 +1,4 @@
-//! `throughline doctor`: checks the whole chain, link by link, and prints how to mend what is wrong. It changes nothing in the data
-//! directory.
+//! `throughline doctor` checks every step of the pipeline, and prints each fault with help. It does not change the data directory.
 
 mod data;
 mod origins;
@@ -21,26 +20,33 @@ use server::Server;
 /// The timeout of each request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Checks everything, prints a table, and returns whether traces arrive.
+/// Runs all checks, prints the results as a table, and returns the worst outcome.
 ///
-/// A server that runs with these settings is used. If there is none, one is started for the check, with a data directory of its own and
-/// without sinks.
+/// The checks use the server that runs with these settings. If no server is running, one is started for the check, with a temporary data
+/// directory and without sinks.
 pub(crate) fn run(settings: &Settings) -> anyhow::Result<Outcome> {
     let mut report = Report::default();
     report.push(Finding::good(
         "settings",
-        format!("pages on {}, OTLP/HTTP receiver on {}", settings.listen, settings.receivers.otlp_listen),
+        format!(
+            "pages are served on {}, the OTLP/HTTP receiver is on {}",
+            settings.listen, settings.receivers.otlp_listen
+        ),
     ));
     report.push(data::check(&settings.data_dir));
     let client = Client::builder().timeout(TIMEOUT).no_proxy().tls_certs_only([]).build()?;
     match Server::find_or_start(settings) {
         Ok(server) => {
             report.push(server.describe());
-            through(settings, &server, &client, &mut report)?;
+            send_span(settings, &server, &client, &mut report)?;
             report.findings.extend(origins::check(&client, &server, &settings.allowed_origins));
         }
         Err(error) => {
-            report.push(Finding::bad("server", format!("it does not start: {error:#}"), "see what it says above"));
+            report.push(Finding::bad(
+                "server",
+                format!("the server does not start: {error:#}"),
+                "see its output above",
+            ));
         }
     }
     report.findings.extend(upstream::check(settings));
@@ -48,18 +54,18 @@ pub(crate) fn run(settings: &Settings) -> anyhow::Result<Outcome> {
     Ok(report.outcome())
 }
 
-/// Sends one span from this process to the OTLP/HTTP receiver, and reads it back from the store by the inspector's API.
-fn through(settings: &Settings, server: &Server, client: &Client, report: &mut Report) -> anyhow::Result<()> {
-    // Log lines would be printed between the lines of the table.
+/// Sends a span from this process to the OTLP/HTTP receiver, and reads it from the store through the inspector's API.
+fn send_span(settings: &Settings, server: &Server, client: &Client, report: &mut Report) -> anyhow::Result<()> {
+    // Log lines would appear between the lines of the table.
     let quiet = Settings { log: "off".to_owned(), ..settings.clone() };
-    let provider = telemetry::start(&quiet, "doctor", server.receiver).context("tracing cannot be set up")?;
+    let provider = telemetry::start(&quiet, "doctor", server.receiver).context("cannot set up tracing")?;
     let own = self_check(|| provider.force_flush());
-    let came = own.outcome() != Outcome::Bad;
+    let is_sent = own.outcome() != Outcome::Bad;
     report.findings.extend(own.findings);
-    if let Some(trace_id) = own.trace_id.filter(|_| came) {
+    if let Some(trace_id) = own.trace_id.filter(|_| is_sent) {
         report.push(read_back(settings, server, client, &trace_id));
     }
-    // best effort: the span of the check has been flushed, and the result of that is in the report.
+    // best effort: the span has been flushed, and the report has the result.
     let _ = provider.shutdown();
     Ok(())
 }
@@ -76,16 +82,18 @@ fn read_back(settings: &Settings, server: &Server, client: &Client, trace_id: &s
         Ok(response) if response.status().is_success() => Finding::good(CHECK, "the span was read back"),
         Ok(response) if response.status() == reqwest::StatusCode::UNAUTHORIZED => Finding::doubtful(
             CHECK,
-            "the receiver accepted the span; the inspector needs a token to show it",
-            "give the running server's token as THROUGHLINE_ACCESS_TOKEN",
+            "the receiver accepted the span, but the inspector requires a token to read it",
+            "set THROUGHLINE_ACCESS_TOKEN to the token of the running server",
         ),
         Ok(response) => Finding::bad(
             CHECK,
-            format!("the span cannot be read back ({})", response.status()),
-            "see the server's log for errors of the store",
+            format!("the span cannot be read ({})", response.status()),
+            "look for errors of the store in the server's log",
         ),
-        Err(error) => {
-            Finding::bad(CHECK, format!("the inspector does not answer: {error}"), "see whether the server still runs")
-        }
+        Err(error) => Finding::bad(
+            CHECK,
+            format!("the inspector does not respond: {error}"),
+            "check whether the server is still running",
+        ),
     }
 }

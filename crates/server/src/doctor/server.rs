@@ -1,4 +1,4 @@
-//! The server that is checked.
+//! The server that the doctor checks.
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,18 +12,18 @@ use throughline_self_check::Finding;
 
 use crate::{addresses::Addresses, healthcheck, settings::Settings};
 
-/// A server that runs already, or one that was started for the check and stops at its end.
+/// A running server, or one that was started for the check and is stopped at its end.
 pub(super) struct Server {
-    /// The address of pages and API.
+    /// The address of pages and the API.
     pub(super) pages: SocketAddr,
-    /// The address of the OTLP/HTTP receiver for programs.
+    /// The address of the OTLP/HTTP receiver for other programs.
     pub(super) receiver: SocketAddr,
     /// Whether the server was started for the check.
     pub(super) is_ours: bool,
     started: Option<Started>,
 }
 
-/// A process that is stopped when it is dropped. Its data is removed after that.
+/// A process that is killed when it is dropped. Its data directory is removed afterwards.
 struct Started {
     child: Child,
     _data_dir: TempDir,
@@ -31,7 +31,7 @@ struct Started {
 
 impl Drop for Started {
     fn drop(&mut self) {
-        // best effort: this fails only for a process that has ended already.
+        // best effort: this fails only if the process has already ended.
         let _ = self.child.kill();
         // best effort: as above.
         let _ = self.child.wait();
@@ -39,7 +39,7 @@ impl Drop for Started {
 }
 
 impl Server {
-    /// The server that listens on the addresses of the settings, or else one that is started for the check.
+    /// Returns the server that listens on the addresses of the settings, or starts one for the check.
     pub(super) fn find_or_start(settings: &Settings) -> anyhow::Result<Self> {
         if settings.listen.port() != 0 && healthcheck::run(settings.listen).is_ok() {
             let pages = healthcheck::reachable(settings.listen);
@@ -53,12 +53,12 @@ impl Server {
         Self::start(settings)
     }
 
-    /// Starts a server with the same environment, but with ports and data of its own and without sinks.
+    /// Starts a server with the same environment, but with free ports, a temporary data directory, and without sinks.
     fn start(settings: &Settings) -> anyhow::Result<Self> {
         let data_dir = tempfile::Builder::new()
             .prefix("throughline-doctor-")
             .tempdir()
-            .context("a temporary directory cannot be created")?;
+            .context("cannot create a temporary directory")?;
         let mut command = Command::new(std::env::current_exe()?);
         command.args(["--listen", "127.0.0.1:0", "--otlp-listen", "127.0.0.1:0", "--inspector-access", "open"]);
         command
@@ -84,14 +84,15 @@ impl Server {
             command.env_remove(shared);
         }
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
-        let mut started = Started { child: child.context("the server cannot be started")?, _data_dir: data_dir };
-        let stdout = started.child.stdout.take().context("the server has no output")?;
+        let mut started = Started { child: child.context("cannot start the server")?, _data_dir: data_dir };
+        let stdout = started.child.stdout.take().context("the server has no standard output")?;
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line)?;
         if line.is_empty() {
-            bail!("it ended before it listened");
+            bail!("the server exited before it printed its addresses");
         }
-        let addresses: Addresses = serde_json::from_str(&line).context("its first line is not its addresses")?;
+        let addresses: Addresses =
+            serde_json::from_str(&line).context("the first line of output is not the addresses")?;
         let (pages, receiver) = (socket_address(&addresses.listen)?, socket_address(&addresses.otlp_http)?);
         Ok(Self { pages, receiver, is_ours: true, started: Some(started) })
     }
@@ -100,14 +101,14 @@ impl Server {
         Finding::good(
             "server",
             match &self.started {
-                None => format!("it runs on {}", self.pages),
-                Some(_) => "none runs; one was started for this check".to_owned(),
+                None => format!("a server is running on {}", self.pages),
+                Some(_) => "no server is running; one was started for this check".to_owned(),
             },
         )
     }
 }
 
-/// The socket address of a base URL that a server reported.
+/// Returns the socket address of a base URL that a server printed.
 fn socket_address(base: &str) -> anyhow::Result<SocketAddr> {
     let address = base.strip_prefix("http://").unwrap_or(base);
     address.parse().with_context(|| format!("`{base}` is not the URL of a socket address"))

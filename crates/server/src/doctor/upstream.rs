@@ -1,4 +1,4 @@
-//! Where the pipe ends: whether it is there, takes the key, and agrees about the time.
+//! Checks whether each upstream can be reached, whether it accepts the key, and whether its clock agrees with this machine's.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,35 +16,35 @@ use crate::settings::{Settings, Upstream};
 
 const CHECK: &str = "upstream";
 
-/// A clock that is further off makes traces of two machines look wrong.
+/// The clock offset above which traces of two machines are misleading.
 const CLOCK_TOLERANCE: Duration = Duration::from_secs(5);
 
-/// Sends an empty request, which every OTLP receiver answers with success, with the key that spans go with.
+/// Sends each upstream an empty request with the headers of its sink. Every OTLP receiver accepts an empty request.
 pub(super) fn check(settings: &Settings) -> Vec<Finding> {
     if settings.outbox.upstreams.is_empty() {
-        return vec![Finding::good(CHECK, "none is set: traces stay here")];
+        return vec![Finding::good(CHECK, "no upstream is set; traces are not forwarded")];
     }
-    settings.outbox.upstreams.iter().flat_map(of).collect()
+    settings.outbox.upstreams.iter().flat_map(check_upstream).collect()
 }
 
-fn of(upstream: &Upstream) -> Vec<Finding> {
+fn check_upstream(upstream: &Upstream) -> Vec<Finding> {
     let host = upstream.endpoint.host_str().expect("an http URL has a host");
-    match ask(upstream) {
+    match send_empty(upstream) {
         Ok(response) => {
-            let mut findings = vec![of_status(response.status(), host)];
-            findings.extend(clock(&response, SystemTime::now()));
+            let mut findings = vec![check_status(response.status(), host)];
+            findings.extend(check_clock(&response, SystemTime::now()));
             findings
         }
         Err(error) => vec![Finding::bad(
             CHECK,
-            format!("{host} cannot be reached: {}", in_words(error)),
+            format!("{host} cannot be reached: {}", describe(error)),
             "check OTEL_EXPORTER_OTLP_ENDPOINT, the network, and the proxy settings of this machine",
         )],
     }
 }
 
-fn ask(upstream: &Upstream) -> reqwest::Result<Response> {
-    // The key would follow to wherever a redirect points.
+fn send_empty(upstream: &Upstream) -> reqwest::Result<Response> {
+    // Redirects are not followed: the key would be sent to their targets.
     let mut builder = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none());
     if upstream.endpoint.scheme() == "http" {
         builder = builder.tls_certs_only([]);
@@ -57,53 +57,53 @@ fn ask(upstream: &Upstream) -> reqwest::Result<Response> {
     request.body(Vec::new()).send()
 }
 
-fn of_status(status: StatusCode, host: &str) -> Finding {
+fn check_status(status: StatusCode, host: &str) -> Finding {
     match status {
-        _ if status.is_success() => Finding::good(CHECK, format!("{host} takes the key")),
+        _ if status.is_success() => Finding::good(CHECK, format!("{host} accepts the key")),
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Finding::bad(
             CHECK,
-            format!("{host} refuses the key ({})", status.as_u16()),
-            "check OTEL_EXPORTER_OTLP_HEADERS or HONEYCOMB_API_KEY: the key, its environment, and whether the region is right",
+            format!("{host} rejects the key ({})", status.as_u16()),
+            "check OTEL_EXPORTER_OTLP_HEADERS or HONEYCOMB_API_KEY: the key, its environment, and its region",
         ),
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Finding::bad(
             CHECK,
-            format!("{host} has no OTLP receiver there ({})", status.as_u16()),
-            "give the base address, without /v1/traces",
+            format!("{host} has no OTLP receiver at this path ({})", status.as_u16()),
+            "set the base URL, without /v1/traces",
         ),
         StatusCode::TOO_MANY_REQUESTS => Finding::doubtful(
             CHECK,
-            format!("{host} takes nothing at present (429)"),
-            "spans are kept and sent later; see the limits of your account",
+            format!("{host} is limiting the rate (429)"),
+            "spans are kept and sent later; check the rate limit of your account",
         ),
         _ if status.is_server_error() => Finding::doubtful(
             CHECK,
-            format!("{host} fails ({})", status.as_u16()),
-            "spans are kept and sent when it is well again",
+            format!("{host} has an error ({})", status.as_u16()),
+            "spans are kept and sent when it recovers",
         ),
         _ => Finding::bad(
             CHECK,
-            format!("{host} answers {}", status.as_u16()),
-            "see whether the address is that of an OTLP/HTTP receiver",
+            format!("{host} responds with {}", status.as_u16()),
+            "check whether the URL is that of an OTLP/HTTP receiver",
         ),
     }
 }
 
-/// What the upstream's `Date` says of this machine's clock; nothing if it has none.
-fn clock(response: &Response, now: SystemTime) -> Option<Finding> {
+/// Compares this machine's clock with the upstream's `Date` header. Returns `None` without the header.
+fn check_clock(response: &Response, now: SystemTime) -> Option<Finding> {
     let date = httpdate::parse_http_date(response.headers().get(DATE)?.to_str().ok()?).ok()?;
-    let off = now.duration_since(date).unwrap_or_else(|error| error.duration());
-    Some(if off <= CLOCK_TOLERANCE {
-        Finding::good("clock", "it agrees with the upstream's")
+    let offset = now.duration_since(date).unwrap_or_else(|error| error.duration());
+    Some(if offset <= CLOCK_TOLERANCE {
+        Finding::good("clock", "this machine's clock agrees with the upstream's")
     } else {
         Finding::doubtful(
             "clock",
-            format!("it is {} s away from the upstream's", off.as_secs()),
-            "let NTP set it (`timedatectl set-ntp true`)",
+            format!("this machine's clock differs from the upstream's by {} s", offset.as_secs()),
+            "enable NTP (`timedatectl set-ntp true`)",
         )
     })
 }
 
-/// An error and its causes, without the address, which may hold a password.
-fn in_words(error: reqwest::Error) -> String {
+/// Formats an error and its causes without the URL, which may have a password in it.
+fn describe(error: reqwest::Error) -> String {
     format!("{:#}", anyhow::Error::new(error.without_url()))
 }

@@ -1,6 +1,9 @@
-//! The command line: its commands, and its layers of values (flags, environment, configuration file, defaults).
+//! The command line: its commands, and the layers of values (flags, environment, configuration file, defaults).
 
-use std::{ffi::OsString, path::PathBuf};
+use std::{
+    ffi::{OsStr, OsString},
+    path::PathBuf,
+};
 
 use clap::{
     Arg, ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, builder::OsStringValueParser,
@@ -9,7 +12,7 @@ use clap::{
 use super::{Args, ParseError, file::ConfigFile};
 use crate::archive::{Format, Kind};
 
-/// The name of the program, and what it is.
+/// The name and the description of the program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Identity {
     pub(crate) name: &'static str,
@@ -20,7 +23,7 @@ impl Default for Identity {
     fn default() -> Self {
         Self {
             name: "throughline",
-            about: "End-to-end tracing for web applications: receives OTLP, stores it, shows traces, and forwards them",
+            about: "End-to-end tracing for web applications: receives OTLP, stores and shows traces, and forwards them",
         }
     }
 }
@@ -36,56 +39,90 @@ pub(crate) struct Cli {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Checks whether a server is running; exit code 0 if so. For health checks of containers.
+    /// Checks whether a server is running, for container health checks; the exit code is 0 if it is.
     Healthcheck,
-    /// Checks the whole chain, from a span in this program to the sinks, and prints what is wrong and how to mend it; exit code 1 if
-    /// traces do not arrive. Changes nothing in the data directory.
+    /// Checks every step from a span in this program to the sinks, and prints each fault with help; the exit code is 1 if traces do
+    /// not arrive. Does not change the data directory.
     Doctor,
-    /// Copies traces, log records, metrics, and the position of each sink into a directory, while the server runs or not.
+    /// Copies traces, log records, metrics, and the position of each sink into a new directory; the server may be running.
     Backup {
         /// The directory to create; it must not exist.
         directory: PathBuf,
     },
-    /// Writes all records of the store to a file, as OTLP in JSON or protobuf, while the server runs or not.
+    /// Writes all records of one signal to a file, as OTLP in JSON or protobuf; the server may be running.
     Export {
         /// The file to create; it must not exist.
         file: PathBuf,
-        /// The format; by default protobuf for `.pb` and similar extensions, JSON for all others.
+        /// The format; by default protobuf for `.pb` and similar extensions, otherwise JSON.
         #[arg(long, value_enum)]
         format: Option<Format>,
-        /// Which records.
+        /// The signal to export.
         #[arg(long, value_enum, default_value = "traces")]
         signal: Kind,
     },
-    /// Stores the records of files of OTLP in JSON or protobuf, compressed by gzip or not; the server must not run.
+    /// Stores the records of OTLP files in JSON or protobuf, optionally compressed with gzip; the server must not be running.
     Import {
         /// The files to read.
         #[arg(required = true)]
         files: Vec<PathBuf>,
-        /// The format; by default protobuf for `.pb` and similar extensions, JSON for all others.
+        /// The format; by default protobuf for `.pb` and similar extensions, otherwise JSON.
         #[arg(long, value_enum)]
         format: Option<Format>,
-        /// Which records they have; JSON shows it, protobuf does not and is traces by default.
+        /// The signal of the records; by default detected in JSON, and `traces` in protobuf.
         #[arg(long, value_enum)]
         signal: Option<Kind>,
     },
     /// Prints every setting as a Markdown table.
     Settings,
-    /// Generates a new key for ingest tokens in the data directory; a running server uses it, and old tokens are valid until they
-    /// expire.
+    /// Generates a new key for ingest tokens in the data directory. A running server starts to use it; tokens signed with the old key
+    /// are valid until they expire.
+    #[command(alias = "rotate-ticket-key")]
     RotateIngestTokenKey,
 }
 
-/// Parses a command line. A flag takes precedence over its environment variable, that over the configuration file, and that over
-/// the default. An empty or blank variable counts as absent, so that a `.env` file can name variables that it does not set.
+/// A former name of a setting, which still works and is not documented.
+struct FormerName {
+    /// The id of the argument.
+    id: &'static str,
+    flag: &'static str,
+    environment: &'static str,
+}
+
+const FORMER_NAMES: [FormerName; 5] = [
+    FormerName { id: "otlp_listen", flag: "trusted-listen", environment: "THROUGHLINE_TRUSTED_LISTEN" },
+    FormerName { id: "otlp_token", flag: "trusted-token", environment: "THROUGHLINE_TRUSTED_TOKEN" },
+    FormerName { id: "ingest_token_key", flag: "ticket-key", environment: "THROUGHLINE_TICKET_KEY" },
+    FormerName { id: "redact", flag: "scrub", environment: "THROUGHLINE_SCRUB" },
+    FormerName { id: "redact_pattern", flag: "scrub-pattern", environment: "THROUGHLINE_SCRUB_PATTERN" },
+];
+
+/// The id of the argument with the former key `key` in a configuration file; `key` itself if there is none.
+pub(super) fn id_of_key(key: &str) -> &str {
+    let former = FORMER_NAMES.iter().find(|former| former.flag.replace('-', "_") == key);
+    former.map_or(key, |former| former.id)
+}
+
+/// Parses a command line.
+///
+/// A flag takes precedence over its environment variable, the variable over the configuration file, and the file over the default.
+/// An empty or blank variable counts as absent, so that a `.env` file can name variables that it does not set.
 pub(crate) fn parse(identity: &Identity, arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, ParseError> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let is_blank = |value: OsString| value.to_string_lossy().trim().is_empty();
+    let is_set = |name: &OsStr| std::env::var_os(name).is_some_and(|value| !value.to_string_lossy().trim().is_empty());
     let command = command(identity).mut_args(|argument| {
-        let is_absent = argument.get_env().is_some_and(|name| std::env::var_os(name).is_some_and(is_blank));
-        // Flags are accepted before the name of a command and after it.
+        // Flags are accepted before and after the name of a command.
         let argument = argument.global(true);
-        if is_absent { argument.env(None::<&'static str>) } else { argument }
+        let former = FORMER_NAMES.iter().find(|former| argument.get_id() == former.id);
+        let argument = match former {
+            Some(former) => argument.alias(former.flag),
+            None => argument,
+        };
+        let Some(name) = argument.get_env().map(OsStr::to_owned).filter(|name| !is_set(name)) else { return argument };
+        match former.map(|former| former.environment).filter(|former| is_set(OsStr::new(former))) {
+            Some(former) => argument.env(former),
+            None if std::env::var_os(name).is_some() => argument.env(None::<&'static str>),
+            None => argument,
+        }
     });
     let file = match config_path(command.clone(), &arguments) {
         Some(path) => ConfigFile::read(&path, &command)?,
@@ -102,9 +139,10 @@ pub(crate) fn parse(identity: &Identity, arguments: impl IntoIterator<Item = OsS
     Ok(cli)
 }
 
-/// The path of the configuration file. `None` as well if the command line is wrong, which is found again when it is parsed.
+/// Returns the path of the configuration file. An invalid command line also returns `None`: the error is reported when it is parsed
+/// in full.
 fn config_path(command: clap::Command, arguments: &[OsString]) -> Option<PathBuf> {
-    // Values are not checked, because the file may have others.
+    // Values are not checked here, so that the file is read and checked even if a flag has an invalid value.
     let unchecked = |argument: Arg| match argument.get_action() {
         ArgAction::Set | ArgAction::Append => argument.value_parser(OsStringValueParser::new()),
         _ => argument,
@@ -117,7 +155,7 @@ pub(super) fn command(identity: &Identity) -> clap::Command {
     Cli::command().name(identity.name).about(identity.about)
 }
 
-/// The settings as a Markdown table, for the README.
+/// Formats all settings as a Markdown table, for the README.
 pub(crate) fn markdown(identity: &Identity) -> String {
     let mut table = String::from("| flag | environment | default | meaning |\n| --- | --- | --- | --- |\n");
     for argument in command(identity).get_arguments() {

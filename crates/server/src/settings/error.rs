@@ -1,4 +1,4 @@
-//! Errors of settings. Each names the flag and the environment variable; none repeats a secret.
+//! Errors of settings. Each names the flag and the environment variable; none contains a secret.
 
 use std::{borrow::Cow, error::Error as _};
 
@@ -8,10 +8,10 @@ use clap::{
 };
 use thiserror::Error;
 
-/// The names of the configuration file's own setting.
+/// The names of the setting for the configuration file.
 pub(super) const CONFIG: &str = "--config / THROUGHLINE_CONFIG";
 
-/// A setting that cannot be used.
+/// A setting with an invalid value.
 #[derive(Debug, Error)]
 #[error("{setting}: {reason}")]
 pub(crate) struct SettingError {
@@ -23,19 +23,20 @@ pub(super) fn wrong(setting: impl Into<Cow<'static, str>>, reason: impl Into<Str
     SettingError { setting: setting.into(), reason: reason.into() }
 }
 
-/// Why a command line was not parsed.
+/// The error of a command line that cannot be parsed.
 #[derive(Debug, Error)]
 pub(crate) enum ParseError {
-    /// A setting has a value that it cannot have.
+    /// A setting has an invalid value.
     #[error(transparent)]
     Setting(#[from] SettingError),
-    /// The command line is wrong, or asks for help or the version, which clap returns as an error too.
+    /// The command line is invalid, or requests help or the version, which clap also returns as an error.
     #[error(transparent)]
     Usage(#[from] clap::Error),
 }
 
 impl ParseError {
-    /// Converts an error of clap for `command`. clap repeats a wrong value and does not name the variable; this does the reverse.
+    /// Converts an error that clap returned for `command`. clap's message contains the value, which may be a secret, and does not
+    /// name the environment variable.
     pub(super) fn of(error: clap::Error, command: &Command) -> Self {
         match setting_error(&error, command) {
             Some(error) => Self::Setting(error),
@@ -48,18 +49,18 @@ fn setting_error(error: &clap::Error, command: &Command) -> Option<SettingError>
     if !matches!(error.kind(), ErrorKind::ValueValidation | ErrorKind::InvalidValue) {
         return None;
     }
-    // Such as `--listen <ADDR>`.
+    // The context is a text such as `--listen <ADDR>`.
     let flag = text(error, ContextKind::InvalidArg)?.strip_prefix("--")?.split_whitespace().next()?;
     let argument = command.get_arguments().find(|argument| argument.get_long() == Some(flag))?;
     let value = text(error, ContextKind::InvalidValue).unwrap_or("");
     let reason = match (error.source(), error.get(ContextKind::ValidValue)) {
         (Some(reason), _) => reason.to_string(),
-        (None, _) if value.is_empty() => "it needs a value".to_owned(),
-        (None, Some(ContextValue::Strings(valid))) => format!("`{value}` is none of {}", valid.join(", ")),
+        (None, _) if value.is_empty() => "a value is required".to_owned(),
+        (None, Some(ContextValue::Strings(valid))) => format!("`{value}` is not one of {}", valid.join(", ")),
         (None, _) => return None,
     };
     let is_repeated = argument.is_hide_env_values_set() && !value.is_empty() && reason.contains(value);
-    let reason = if is_repeated { "its value is not valid".to_owned() } else { reason };
+    let reason = if is_repeated { "the value is invalid".to_owned() } else { reason };
     Some(wrong(names(argument), reason))
 }
 
@@ -70,7 +71,7 @@ fn text(error: &clap::Error, kind: ContextKind) -> Option<&str> {
     }
 }
 
-/// The names of a setting, such as `--listen / THROUGHLINE_LISTEN`.
+/// Returns the names of a setting, such as `--listen / THROUGHLINE_LISTEN`.
 fn names(argument: &Arg) -> String {
     let mut names = format!("--{}", argument.get_long().unwrap_or_else(|| argument.get_id().as_str()));
     if let Some(variable) = argument.get_env() {

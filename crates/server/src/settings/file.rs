@@ -1,4 +1,4 @@
-//! The configuration file: sinks and retention as tables, other settings by the names of their flags.
+//! The configuration file: sinks and retention are tables, other settings have the names of their flags.
 
 mod format;
 
@@ -12,29 +12,30 @@ use toml::{Spanned, Value};
 use self::format::{Document, HeaderSource, SinkTable};
 use super::{
     ParseError, SettingError,
+    cli::id_of_key,
     error::CONFIG,
     sinks::{Headers, Upstream, base_url},
     wrong,
 };
 
-/// Arguments that the file has in tables, or not at all.
-const NOT_AT_THE_TOP: [&str; 6] =
+/// Arguments that are keys of a table in the file, or that the file cannot set.
+const NOT_TOP_LEVEL: [&str; 6] =
     ["config", "sink", "sink_headers", "retain_for", "retain_bytes", "retain_unsent_bytes"];
 const TABLES: [&str; 2] = ["sink", "retention"];
 
-/// A configuration file, checked.
+/// A checked configuration file.
 #[derive(Debug, Default)]
 pub(super) struct ConfigFile {
     pub(super) sinks: Vec<Upstream>,
-    /// Values of arguments, by their ids.
+    /// The values of arguments by argument id.
     pub(super) values: BTreeMap<String, String>,
 }
 
 impl ConfigFile {
-    /// Reads a file. `command` has the arguments that can be set, and their value parsers.
+    /// Reads a file. `command` has the arguments that the file can set, and their value parsers.
     pub(super) fn read(path: &Path, command: &Command) -> Result<Self, SettingError> {
         let text = fs::read_to_string(path)
-            .map_err(|error| wrong(CONFIG, format!("`{}` cannot be read: {error}", path.display())))?;
+            .map_err(|error| wrong(CONFIG, format!("cannot read `{}`: {error}", path.display())))?;
         Self::parse(&Source { path, text: &text }, command, |name| std::env::var(name).ok())
     }
 
@@ -49,12 +50,12 @@ impl ConfigFile {
         for table in document.sinks {
             let sink = sink(source, table, &variable)?;
             if file.sinks.iter().any(|other| other.name == sink.name) {
-                let reason = format!("`{}`: there are two sinks of the name `{}`", source.path.display(), sink.name);
+                let reason = format!("`{}`: duplicate sink name `{}`", source.path.display(), sink.name);
                 return Err(wrong(CONFIG, reason));
             }
             file.sinks.push(sink);
         }
-        // The arguments have no variables here: only the values of the file are checked.
+        // Without environment variables, only the values of the file are checked.
         let arguments = command.clone().mut_args(|argument| argument.env(None::<&'static str>));
         let retention = [
             ("for", "retain_for", document.retention.age),
@@ -65,18 +66,19 @@ impl ConfigFile {
             file.values.insert(id.to_owned(), checked(source, &arguments, &format!("retention.{key}"), id, &value)?);
         }
         for (key, value) in document.others {
-            let id = key.get_ref();
+            let name = key.get_ref();
+            let id = id_of_key(name);
             let known = known_keys(&arguments);
-            if !known.contains(&id.as_str()) {
-                return Err(source.wrong(Some(key.span()), format::unknown_key(id, &known)));
+            if !known.contains(&id) {
+                return Err(source.wrong(Some(key.span()), format::unknown_key(name, &known)));
             }
-            file.values.insert(id.clone(), checked(source, &arguments, id, id, &value)?);
+            file.values.insert(id.to_owned(), checked(source, &arguments, name, id, &value)?);
         }
         Ok(file)
     }
 }
 
-/// The text of a file, and where it is from.
+/// The text and the path of a file.
 struct Source<'a> {
     path: &'a Path,
     text: &'a str,
@@ -90,14 +92,14 @@ impl Source<'_> {
     }
 }
 
-/// The keys at the top of a file.
+/// Returns the top-level keys of a file.
 fn known_keys(command: &Command) -> Vec<&str> {
     let arguments = command.get_arguments().filter(|argument| argument.get_long().is_some());
-    let ids = arguments.map(|argument| argument.get_id().as_str()).filter(|id| !NOT_AT_THE_TOP.contains(id));
+    let ids = arguments.map(|argument| argument.get_id().as_str()).filter(|id| !NOT_TOP_LEVEL.contains(id));
     ids.chain(TABLES).collect()
 }
 
-/// The value of an argument as a flag would have it, if its value parser accepts it.
+/// Converts a value to the text of a flag, and checks it with the value parser of the argument.
 fn checked(
     source: &Source<'_>,
     arguments: &Command,
@@ -113,13 +115,13 @@ fn checked(
         Ok(_) => Ok(text),
         Err(error) => Err(match ParseError::of(error, arguments) {
             ParseError::Setting(error) => wrong(error.reason),
-            // What clap writes may have the value in it.
-            ParseError::Usage(_) => wrong("its value is not valid".to_owned()),
+            // clap's message may contain the value.
+            ParseError::Usage(_) => wrong("the value is invalid".to_owned()),
         }),
     }
 }
 
-/// Converts a value to the text of a flag, or returns which types are expected. The name that the help has for a value is its type.
+/// Converts a value to the text of a flag, or returns the expected types. The value name in the help (`SWITCH`, `MS`) is the type.
 fn flag_value(argument: &Arg, value: &Value) -> Result<String, &'static str> {
     let name = argument.get_value_names().and_then(|names| names.first()).map_or("", |name| name.as_str());
     match (name, value) {
@@ -160,13 +162,13 @@ fn sink(
         .map_err(|reason| source.wrong(Some(table.name.span()), format!("`name`: {reason}")))
 }
 
-/// An error does not repeat the value.
+/// Checks a header. Errors do not contain the value, which may be a secret.
 fn header(
     name: &str,
     value: HeaderSource,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<(String, SecretString), String> {
-    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the name is not that of a header")?;
+    let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "the header name is invalid")?;
     let value = match value {
         HeaderSource::Text(value) => value,
         HeaderSource::Variable(variable_name) => variable(&variable_name)

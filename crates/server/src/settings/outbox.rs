@@ -1,4 +1,4 @@
-//! Settings of the outbox: the sinks, and which records they get.
+//! Settings of the outbox: the sinks, and which records are forwarded to them.
 
 use std::{num::NonZeroU64, time::Duration};
 
@@ -18,16 +18,16 @@ const SINK: &str = "--sink / THROUGHLINE_SINKS";
 const SINK_HEADERS: &str = "--sink-headers / THROUGHLINE_SINK_HEADERS";
 
 const HONEYCOMB: &str = "https://api.honeycomb.io";
-/// After so many quiet times a trace that still grows is sampled as it is.
-const LONGEST_QUIETS: u32 = 6;
+/// A trace that still grows is sampled after this number of quiet periods.
+const MAX_QUIET_PERIODS: u32 = 6;
 
-/// The arguments as they were typed.
+/// The arguments, each parsed on its own.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct OutboxArgs {
-    /// Base URL of an OTLP/HTTP endpoint to which everything is forwarded; nowhere by default
+    /// The base URL of an OTLP/HTTP endpoint to which all records are forwarded; none by default
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL", value_parser = sinks::base_url)]
     otlp_endpoint: Option<SignalUrls>,
-    /// Headers for that endpoint: `key=value,key=value`, values percent-encoded
+    /// Headers of the requests to that endpoint: `key=value,key=value`, values percent-encoded
     #[arg(
         long,
         env = "OTEL_EXPORTER_OTLP_HEADERS",
@@ -36,7 +36,7 @@ pub(crate) struct OutboxArgs {
         value_parser = sinks::headers
     )]
     otlp_headers: Option<HeaderList>,
-    /// Timeout of a request to a sink, in milliseconds
+    /// The timeout of a request to a sink, in milliseconds
     #[arg(
         long,
         env = "OTEL_EXPORTER_OTLP_TIMEOUT",
@@ -45,7 +45,7 @@ pub(crate) struct OutboxArgs {
         value_parser = milliseconds
     )]
     otlp_timeout_ms: Duration,
-    /// Honeycomb's API key; without other settings everything is forwarded to Honeycomb
+    /// The API key for Honeycomb; all records are forwarded there unless `--otlp-endpoint` is set
     #[arg(
         long,
         env = "HONEYCOMB_API_KEY",
@@ -54,7 +54,7 @@ pub(crate) struct OutboxArgs {
         value_parser = super::values::api_key
     )]
     honeycomb_api_key: Option<SecretString>,
-    /// Honeycomb's address for that key; `https://api.eu1.honeycomb.io` in Europe
+    /// The base URL of Honeycomb for that key; `https://api.eu1.honeycomb.io` in Europe
     #[arg(
         long,
         env = "HONEYCOMB_API_ENDPOINT",
@@ -63,10 +63,11 @@ pub(crate) struct OutboxArgs {
         value_parser = sinks::base_url
     )]
     honeycomb_api_endpoint: SignalUrls,
-    /// One more sink, `name=URL`; may be repeated, in the variable with `;` between them
+    /// An additional sink, `name=URL`; separate several with `;`, or repeat the flag
     #[arg(long, env = "THROUGHLINE_SINKS", value_name = "NAME=URL", value_parser = sinks::sinks)]
     sink: Vec<List<Upstream>>,
-    /// Headers for a sink: `name:key=value,key=value`, values percent-encoded; may be repeated in the same way
+    /// Headers of the requests to a sink: `name:key=value,key=value`, values percent-encoded; separate several with `;`,
+    /// or repeat the flag
     #[arg(
         long,
         env = "THROUGHLINE_SINK_HEADERS",
@@ -75,10 +76,11 @@ pub(crate) struct OutboxArgs {
         value_parser = sinks::sink_headers
     )]
     sink_headers: Vec<List<(String, Headers)>>,
-    /// Sinks of the configuration file.
+    /// The sinks of the configuration file.
     #[arg(skip)]
     pub(super) sinks_of_file: Vec<Upstream>,
-    /// Whether sinks get the records of pages in the server's clock, where the offset is known: `on` or `off`
+    /// Whether the times of page records are converted to the server's clock before they are forwarded, where the offset is known:
+    /// `on` or `off`
     #[arg(
         long,
         env = "THROUGHLINE_ALIGN_CLOCKS",
@@ -88,10 +90,10 @@ pub(crate) struct OutboxArgs {
         value_parser = switch
     )]
     align_clocks: bool,
-    /// Sinks get one in so many of the traces without errors and slow requests, whole, with `SampleRate`; 1 is all of them
+    /// Of the traces without errors or slow requests, one in N is forwarded, whole and with `SampleRate`; 1 forwards all
     #[arg(long, env = "THROUGHLINE_SAMPLE_ONE_IN", value_name = "N", default_value = "1", value_parser = one_in)]
     sample_one_in: NonZeroU64,
-    /// Duration in milliseconds from which on a request is slow; also for single routes: `1000,/api/search=300`
+    /// The duration in milliseconds from which a request is slow, optionally by route: `1000,/api/search=300`
     #[arg(
         long,
         env = "THROUGHLINE_SAMPLE_SLOW_MS",
@@ -100,7 +102,7 @@ pub(crate) struct OutboxArgs {
         value_parser = SlowLimits::parse
     )]
     sample_slow_ms: SlowLimits,
-    /// How long nothing is added to a trace before it is sampled, in milliseconds
+    /// The time without new records after which a trace is sampled, in milliseconds
     #[arg(
         long,
         env = "THROUGHLINE_SAMPLE_QUIET_MS",
@@ -111,22 +113,22 @@ pub(crate) struct OutboxArgs {
     sample_quiet_ms: Duration,
 }
 
-/// The settings of the outbox, checked.
+/// The checked settings of the outbox.
 #[derive(Clone, Debug)]
 pub(crate) struct Outbox {
     pub(crate) upstreams: Vec<Upstream>,
     pub(crate) timeout: Duration,
     pub(crate) align_clocks: bool,
-    /// Sinks get everything without a rule.
+    /// `None` forwards all records.
     pub(crate) sampling: Option<SamplingRule>,
 }
 
 impl OutboxArgs {
-    /// Checks what needs several settings.
+    /// Checks the rules that need several settings.
     pub(super) fn resolve(self) -> Result<Outbox, SettingError> {
-        // The rule is made whether it is used or not, so that a wrong one is an error.
+        // One in one forwards all traces: no rule is needed.
         let sampling = Some(self.sampling_rule()).filter(|rule| rule.one_in.get() > 1);
-        let mut upstreams = Vec::from_iter(usual(
+        let mut upstreams = Vec::from_iter(default_sink(
             self.otlp_endpoint,
             self.otlp_headers.map_or_else(Headers::new, |list| list.0),
             self.honeycomb_api_key.as_ref(),
@@ -136,14 +138,14 @@ impl OutboxArgs {
         let of_file = self.sinks_of_file.into_iter().map(|sink| (error::CONFIG, sink));
         for (setting, sink) in of_flags.chain(of_file) {
             if upstreams.iter().any(|other| other.name == sink.name) {
-                return Err(wrong(setting, format!("there are two sinks of the name `{}`", sink.name)));
+                return Err(wrong(setting, format!("duplicate sink name `{}`", sink.name)));
             }
             upstreams.push(sink);
         }
         for (name, headers) in self.sink_headers.into_iter().flat_map(|list| list.0) {
             let sink = upstreams.iter_mut().find(|upstream| upstream.name.as_str() == name);
-            // The name is not repeated: where the colon is missing, it is a part of a header's value.
-            let sink = sink.ok_or_else(|| wrong(SINK_HEADERS, "an entry is for a name that no sink has"))?;
+            // The error does not contain the name: where the colon is missing, it is part of a header's value.
+            let sink = sink.ok_or_else(|| wrong(SINK_HEADERS, "no sink has the name of an entry"))?;
             sink.headers.extend(headers);
         }
         Ok(Outbox { upstreams, timeout: self.otlp_timeout_ms, align_clocks: self.align_clocks, sampling })
@@ -152,18 +154,18 @@ impl OutboxArgs {
     fn sampling_rule(&self) -> SamplingRule {
         let mut rule = SamplingRule::one_in(self.sample_one_in);
         rule.quiet = self.sample_quiet_ms;
-        rule.longest = rule.quiet.saturating_mul(LONGEST_QUIETS);
+        rule.longest = rule.quiet.saturating_mul(MAX_QUIET_PERIODS);
         rule.slow = self.sample_slow_ms.others.unwrap_or(rule.slow);
         rule.slow_routes.clone_from(&self.sample_slow_ms.routes);
         rule
     }
 }
 
-/// From which duration on requests are slow.
+/// The durations from which requests are slow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct SlowLimits {
     routes: Vec<(String, Duration)>,
-    /// For routes without a limit of their own.
+    /// The limit of all other routes.
     others: Option<Duration>,
 }
 
@@ -177,7 +179,7 @@ impl SlowLimits {
                     limits.routes.push((route.trim().to_owned(), milliseconds(ms)?));
                 }
                 Some((route, _)) => {
-                    return Err(format!("`{}` is not a route: it does not start with `/`", route.trim()));
+                    return Err(format!("`{}` is not a route: a route starts with `/`", route.trim()));
                 }
             }
         }
@@ -186,11 +188,11 @@ impl SlowLimits {
 }
 
 fn one_in(text: &str) -> Result<NonZeroU64, String> {
-    text.trim().parse().map_err(|_| format!("`{text}` is not a whole number from 1 on"))
+    text.trim().parse().map_err(|_| format!("`{text}` is not a whole number of 1 or more"))
 }
 
-/// The sink that the settings of OpenTelemetry or Honeycomb name.
-fn usual(
+/// Returns the sink that the OpenTelemetry or Honeycomb settings describe.
+fn default_sink(
     endpoint: Option<SignalUrls>,
     headers: Headers,
     honeycomb_key: Option<&SecretString>,
@@ -231,14 +233,14 @@ mod tests {
     }
 
     #[test]
-    fn by_default_nothing_is_forwarded_or_changed() {
+    fn nothing_is_forwarded_by_default() {
         let outbox = outbox(&[]).unwrap();
         assert!(outbox.upstreams.is_empty() && outbox.sampling.is_none() && !outbox.align_clocks);
         assert_eq!(outbox.timeout, Duration::from_secs(60));
     }
 
     #[test]
-    fn a_honeycomb_key_is_enough_and_never_printed() {
+    fn a_honeycomb_key_is_sufficient_and_is_not_printed() {
         let outbox = outbox(&["--honeycomb-api-key", "hcaik_secret"]).unwrap();
         let upstream = &outbox.upstreams[0];
         assert_eq!(upstream.endpoint.as_str(), "https://api.honeycomb.io/v1/traces");
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_of_ones_own_does_not_get_honeycombs_key() {
+    fn another_endpoint_does_not_get_the_honeycomb_key() {
         let endpoint = ["--otlp-endpoint", "http://127.0.0.1:9/base", "--otlp-headers", "a=b%20c"];
         let outbox = outbox(&[&["--honeycomb-api-key", "k"][..], &endpoint].concat()).unwrap();
         let upstream = &outbox.upstreams[0];
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn there_may_be_several_sinks() {
+    fn several_sinks_are_configured() {
         let outbox = outbox(&[
             "--honeycomb-api-key=k",
             "--sink=collector=http://127.0.0.1:4320/base;eu=https://api.eu1.honeycomb.io;",
@@ -279,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_for_sampling_has_limits_by_route() {
+    fn sampling_has_slow_limits_by_route() {
         let rule = outbox(&["--sample-one-in=20", "--sample-slow-ms=500, /api/search=90", "--sample-quiet-ms=2000"])
             .unwrap()
             .sampling
@@ -290,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_the_name_of_the_setting_and_without_secrets() {
+    fn an_invalid_value_is_rejected_with_the_name_of_the_setting_and_without_secrets() {
         for (arguments, part) in [
             (&["--otlp-endpoint=ftp://x"][..], "--otlp-endpoint / OTEL_EXPORTER_OTLP_ENDPOINT: "),
             (&["--otlp-headers=s3cret"], "--otlp-headers / OTEL_EXPORTER_OTLP_HEADERS: "),
@@ -302,12 +304,12 @@ mod tests {
             (&["--sink=a b=http://a.test"], "--sink / "),
             (&["--sink=a/logs=http://a.test"], "--sink / "),
             (&["--sink=a=ftp://user:s3cret@a.test"], "--sink / "),
-            (&["--sink=a=http://a.test;a=http://b.test"], "two sinks of the name `a`"),
-            (&["--otlp-endpoint=http://a.test", "--sink=otlp=http://b.test"], "two sinks of the name `otlp`"),
+            (&["--sink=a=http://a.test;a=http://b.test"], "duplicate sink name `a`"),
+            (&["--otlp-endpoint=http://a.test", "--sink=otlp=http://b.test"], "duplicate sink name `otlp`"),
             (&["--sink-headers=s3cret"], "--sink-headers / THROUGHLINE_SINK_HEADERS: "),
             (&["--sink-headers=s3cret:x=s3cret"], "--sink-headers / "),
             (&["--sink=a=http://a.test", "--sink-headers=a:s3cret"], "--sink-headers / "),
-            (&["--align-clocks=maybe"], "--align-clocks / THROUGHLINE_ALIGN_CLOCKS: `maybe` is neither on nor off"),
+            (&["--align-clocks=maybe"], "--align-clocks / THROUGHLINE_ALIGN_CLOCKS: `maybe` is neither `on` nor `off`"),
             (&["--sample-one-in=0"], "--sample-one-in / "),
             (&["--sample-one-in=half"], "--sample-one-in / "),
             (&["--sample-slow-ms=soon"], "--sample-slow-ms / "),

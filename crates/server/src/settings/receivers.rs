@@ -4,7 +4,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use clap::Args;
 use secrecy::SecretString;
-use throughline_intake::{RedactionRule, IngestTokenKey, IngestTokenKeys};
+use throughline_intake::{IngestTokenKey, IngestTokenKeys, RedactionRule};
 
 use super::{
     SettingError,
@@ -13,15 +13,15 @@ use super::{
 };
 use crate::listen::ConnectionLimits;
 
-const TRUSTED_LISTEN: &str = "--otlp-listen / THROUGHLINE_OTLP_LISTEN";
+const OTLP_LISTEN: &str = "--otlp-listen / THROUGHLINE_OTLP_LISTEN";
 const GRPC_LISTEN: &str = "--grpc-listen / THROUGHLINE_GRPC_LISTEN";
-const LONGEST_READ_TIMEOUT_S: f64 = 3600.0;
-const MOST_CONNECTIONS: usize = 1_000_000;
+const MAX_READ_TIMEOUT_S: f64 = 3600.0;
+const MAX_CONNECTIONS: usize = 1_000_000;
 
-/// The arguments as they were typed.
+/// The arguments, each parsed on its own.
 #[derive(Debug, Args)]
 pub(crate) struct ReceiverArgs {
-    /// The OTLP/HTTP receiver for programs on this machine; for those on other machines only with a token
+    /// The address of the OTLP/HTTP receiver for other programs; an address that is not loopback requires `--otlp-token`
     #[arg(
         long,
         env = "THROUGHLINE_OTLP_LISTEN",
@@ -30,7 +30,7 @@ pub(crate) struct ReceiverArgs {
         value_parser = address
     )]
     otlp_listen: SocketAddr,
-    /// The same receiver for OTLP/gRPC; `off` for none
+    /// The address of the OTLP/gRPC receiver, with the same requirement; `off` for none
     #[arg(
         long,
         env = "THROUGHLINE_GRPC_LISTEN",
@@ -39,7 +39,7 @@ pub(crate) struct ReceiverArgs {
         value_parser = address_or_off
     )]
     grpc_listen: Maybe<SocketAddr>,
-    /// The token that programs send to these receivers as `authorization: Bearer …`, at least 16 characters; none by default
+    /// The token that programs send to these receivers as `authorization: Bearer …`, at least 16 characters; not required by default
     #[arg(
         long,
         env = "THROUGHLINE_OTLP_TOKEN",
@@ -48,7 +48,7 @@ pub(crate) struct ReceiverArgs {
         value_parser = token
     )]
     otlp_token: Option<SecretString>,
-    /// The key that signs the ingest tokens of pages, 64 hex digits; after a comma, older keys whose tokens are still valid; by
+    /// The key that signs the ingest tokens of pages, 64 hex digits, and after a comma older keys whose tokens are still valid; by
     /// default a key is generated and kept in the data directory
     #[arg(
         long,
@@ -58,7 +58,7 @@ pub(crate) struct ReceiverArgs {
         value_parser = ingest_token_keys
     )]
     ingest_token_key: Option<IngestTokenKeys>,
-    /// Which secrets are removed from the records of pages, of authorization, card, email; `off` for none
+    /// The kinds of secrets that are removed from the records of pages: `authorization`, `card`, `email`, or `off` for none
     #[arg(
         long,
         env = "THROUGHLINE_REDACT",
@@ -67,10 +67,10 @@ pub(crate) struct ReceiverArgs {
         value_parser = redaction_rules
     )]
     redact: List<RedactionRule>,
-    /// A regular expression for what else is removed from them
+    /// A regular expression whose matches are also removed from the records of pages
     #[arg(long, env = "THROUGHLINE_REDACT_PATTERN", value_name = "REGEX", value_parser = redact_pattern)]
     redact_pattern: Option<RedactionRule>,
-    /// Timeout in seconds for the head of a request, and for its body at the receivers
+    /// The timeout in seconds for reading the head of a request, and at the receivers also its body
     #[arg(
         long,
         env = "THROUGHLINE_READ_TIMEOUT",
@@ -79,7 +79,7 @@ pub(crate) struct ReceiverArgs {
         value_parser = seconds
     )]
     read_timeout: Duration,
-    /// How many connections one address serves at once; others wait
+    /// The maximum number of open connections of each listener; further connections wait
     #[arg(
         long,
         env = "THROUGHLINE_MAX_CONNECTIONS",
@@ -90,38 +90,38 @@ pub(crate) struct ReceiverArgs {
     max_connections: usize,
 }
 
-/// The settings of the receivers, checked.
+/// The checked settings of the receivers.
 #[derive(Clone, Debug)]
 pub(crate) struct ReceiverSettings {
     pub(crate) otlp_listen: SocketAddr,
     pub(crate) grpc_listen: Option<SocketAddr>,
     pub(crate) otlp_token: Option<SecretString>,
-    /// `None` if the key is in the data directory.
+    /// `None` if the key is kept in the data directory.
     pub(crate) ingest_token_keys: Option<IngestTokenKeys>,
     pub(crate) redact: Vec<RedactionRule>,
-    pub(crate) patience: ConnectionLimits,
+    pub(crate) connection_limits: ConnectionLimits,
 }
 
 impl ReceiverArgs {
-    /// Checks what needs several settings. `listen` is the address of pages.
+    /// Checks the rules that need several settings. `listen` is the address on which pages are served.
     pub(super) fn resolve(self, listen: SocketAddr) -> Result<ReceiverSettings, SettingError> {
         let otlp_listen = self.otlp_listen;
         let grpc_listen = self.grpc_listen.0;
-        let receivers = [(TRUSTED_LISTEN, Some(otlp_listen)), (GRPC_LISTEN, grpc_listen)];
+        let receivers = [(OTLP_LISTEN, Some(otlp_listen)), (GRPC_LISTEN, grpc_listen)];
         for (setting, receiver) in receivers.into_iter().filter_map(|(setting, address)| Some((setting, address?))) {
             if !receiver.ip().is_loopback() && self.otlp_token.is_none() {
                 let reason = format!(
-                    "`{receiver}` is not a loopback address, and the receiver believes every client; set \
+                    "`{receiver}` is not a loopback address, and the receiver would accept records from any machine; set \
                      --otlp-token / THROUGHLINE_OTLP_TOKEN as well"
                 );
                 return Err(wrong(setting, reason));
             }
             if receiver == listen && receiver.port() != 0 {
-                return Err(wrong(setting, format!("`{receiver}` is the address of --listen already")));
+                return Err(wrong(setting, format!("`{receiver}` is already the address of --listen")));
             }
         }
         if grpc_listen.is_some_and(|grpc| grpc == otlp_listen && grpc.port() != 0) {
-            return Err(wrong(GRPC_LISTEN, format!("`{otlp_listen}` is the address of --otlp-listen already")));
+            return Err(wrong(GRPC_LISTEN, format!("`{otlp_listen}` is already the address of --otlp-listen")));
         }
         let mut redact = self.redact.0;
         redact.extend(self.redact_pattern);
@@ -131,40 +131,43 @@ impl ReceiverArgs {
             otlp_token: self.otlp_token,
             ingest_token_keys: self.ingest_token_key,
             redact,
-            patience: ConnectionLimits { read_timeout: self.read_timeout, max_connections: self.max_connections },
+            connection_limits: ConnectionLimits {
+                read_timeout: self.read_timeout,
+                max_connections: self.max_connections,
+            },
         })
     }
 }
 
 impl ReceiverSettings {
-    /// Generates a new key for ingest tokens in the data directory. The key before stays valid for as long as its tokens.
+    /// Generates a new key for ingest tokens in the data directory. Tokens signed with the old key are valid until they expire.
     pub(crate) fn rotate_ingest_token_key(&self, data_dir: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.ingest_token_keys.is_none(),
-            "the key is set by --ingest-token-key / THROUGHLINE_INGEST_TOKEN_KEY: put a new one before it, separated by a comma"
+            "the key is set by --ingest-token-key / THROUGHLINE_INGEST_TOKEN_KEY; add a new key before it, separated by a comma"
         );
         IngestTokenKeys::rotate(data_dir)?;
-        println!("there is a new key for ingest tokens; tokens of the old key are valid until they expire");
+        println!("generated a new key for ingest tokens; tokens signed with the old key are valid until they expire");
         Ok(())
     }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.trim().parse::<f64>().ok();
-    let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= LONGEST_READ_TIMEOUT_S);
+    let seconds = seconds.filter(|seconds| *seconds > 0.0 && *seconds <= MAX_READ_TIMEOUT_S);
     seconds
         .map(Duration::from_secs_f64)
-        .ok_or_else(|| format!("`{text}` is not a number of seconds, above 0 and up to 3600"))
+        .ok_or_else(|| format!("`{text}` is not a number of seconds above 0 and up to 3600"))
 }
 
 fn connections(text: &str) -> Result<usize, String> {
-    let number = text.trim().parse().ok().filter(|number| (1..=MOST_CONNECTIONS).contains(number));
-    number.ok_or_else(|| format!("`{text}` is not a number from 1 to {MOST_CONNECTIONS}"))
+    let number = text.trim().parse().ok().filter(|number| (1..=MAX_CONNECTIONS).contains(number));
+    number.ok_or_else(|| format!("`{text}` is not a number from 1 to {MAX_CONNECTIONS}"))
 }
 
-/// Parses keys in hex, separated by commas. An error does not repeat them.
+/// Parses keys in hex, separated by commas. Errors do not contain them.
 fn ingest_token_keys(text: &str) -> Result<IngestTokenKeys, &'static str> {
-    const EXPECTED: &str = "it is not 64 hex digits, or several such separated by commas";
+    const EXPECTED: &str = "expected a key of 64 hex digits, or several separated by commas";
     let mut keys = text.split(',').map(|key| ingest_token_key(key.trim()).ok_or(EXPECTED));
     let current = keys.next().ok_or(EXPECTED)??;
     Ok(IngestTokenKeys::new(current, keys.collect::<Result<_, _>>()?))
@@ -185,7 +188,9 @@ fn redaction_rules(list: &str) -> Result<List<RedactionRule>, String> {
     if list.trim() == OFF {
         return Ok(List(Vec::new()));
     }
-    List::parse(list, ',', |name| name.parse().map_err(|error: throughline_intake::UnknownRedactionRule| error.to_string()))
+    List::parse(list, ',', |name| {
+        name.parse().map_err(|error: throughline_intake::UnknownRedactionRule| error.to_string())
+    })
 }
 
 fn redact_pattern(text: &str) -> Result<RedactionRule, String> {
@@ -197,7 +202,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_hex_and_never_shown() {
+    fn keys_are_64_hex_digits() {
         let (new, old) = ("ab".repeat(32), "01".repeat(32));
         assert!(ingest_token_keys(&new).is_ok());
         assert!(ingest_token_keys(&format!("{new}, {old}")).is_ok());
@@ -207,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_redaction() {
+    fn redaction_rules_are_parsed() {
         assert_eq!(redaction_rules("authorization, card,email").unwrap().0.len(), 3);
         assert!(redaction_rules("off").unwrap().0.is_empty());
         assert!(redaction_rules("cards").is_err());

@@ -1,4 +1,4 @@
-//! Settings of retention: for how long records are kept, and how many bytes of them.
+//! Settings of retention: how long records are kept, and how many bytes of them.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use super::{SettingError, values::Maybe, wrong};
 
 const UNSENT: &str = "--retain-unsent-bytes / THROUGHLINE_RETAIN_UNSENT_BYTES";
 
-/// The least size of a store: the tables alone take some of it.
-const LEAST_BYTES: u64 = 1 << 20;
+/// The minimum size of a store. Empty tables already use part of it.
+const MIN_BYTES: u64 = 1 << 20;
 
-/// The arguments as they were typed.
+/// The arguments, each parsed on its own.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct RetentionArgs {
-    /// For how long traces and log records are kept: `30d`, `12h`, `45m`, or `forever`
+    /// How long traces and log records are kept: `30d`, `12h`, `45m`, or `forever`
     #[arg(long, env = "THROUGHLINE_RETAIN_FOR", value_name = "TIME", default_value = "30d", value_parser = time)]
     retain_for: Maybe<Duration>,
-    /// About how large their file may get before the oldest are deleted: `10GiB`, `500MB`, or `unlimited`
+    /// The approximate size of the store above which the oldest records are deleted: `10GiB`, `500MB`, or `unlimited`
     #[arg(long, env = "THROUGHLINE_RETAIN_BYTES", value_name = "SIZE", default_value = "10GiB", value_parser = size)]
     retain_bytes: Maybe<u64>,
-    /// How large the file may get with records that a sink has not accepted yet; above, the oldest are deleted and counted as lost
+    /// The size of the store above which records that a sink has not accepted yet are also deleted, oldest first, and counted as lost
     #[arg(long, env = "THROUGHLINE_RETAIN_UNSENT_BYTES", value_name = "SIZE", default_value = "20GiB", value_parser = size)]
     retain_unsent_bytes: Maybe<u64>,
 }
 
 impl RetentionArgs {
-    /// The retention with these sinks, if the settings go together.
+    /// Returns the retention for these sinks, or an error if the settings contradict each other.
     pub(super) fn resolve<'a>(&self, sinks: impl Iterator<Item = &'a SinkName>) -> Result<Retention, SettingError> {
         let (age, bytes, unsent_bytes) = (self.retain_for.0, self.retain_bytes.0, self.retain_unsent_bytes.0);
         if let (Some(bytes), Some(unsent)) = (bytes, unsent_bytes)
             && unsent < bytes
         {
-            let reason = format!("it is less than the {bytes} bytes of --retain-bytes");
+            let reason = format!("the size is less than the {bytes} bytes of --retain-bytes");
             return Err(wrong(UNSENT, reason));
         }
         let sinks: Vec<SinkName> = sinks.cloned().collect();
@@ -47,14 +47,14 @@ impl RetentionArgs {
 }
 
 fn time(text: &str) -> Result<Maybe<Duration>, String> {
-    // humantime has `M` for a month, which nobody means here.
+    // humantime parses `M` as months; lower case makes it minutes.
     let time = text.trim().to_ascii_lowercase();
     if time == "forever" {
         return Ok(Maybe(None));
     }
     match humantime::parse_duration(&time) {
         Ok(time) if !time.is_zero() => Ok(Maybe(Some(time))),
-        _ => Err(format!("`{text}` is not a time such as 30d, 12h or 45m, nor `forever`")),
+        _ => Err(format!("`{text}` is not a duration such as 30d, 12h or 45m, or `forever`")),
     }
 }
 
@@ -64,9 +64,9 @@ fn size(text: &str) -> Result<Maybe<u64>, String> {
         return Ok(Maybe(None));
     }
     match parse_size::parse_size(size) {
-        Ok(bytes) if bytes >= LEAST_BYTES => Ok(Maybe(Some(bytes))),
-        Ok(_) => Err(format!("`{text}` is too small; 1MiB is the least")),
-        Err(_) => Err(format!("`{text}` is not a size such as 10GiB or 500MB, nor `unlimited`")),
+        Ok(bytes) if bytes >= MIN_BYTES => Ok(Maybe(Some(bytes))),
+        Ok(_) => Err(format!("`{text}` is too small; the minimum is 1MiB")),
+        Err(_) => Err(format!("`{text}` is not a size such as 10GiB or 500MB, or `unlimited`")),
     }
 }
 
@@ -100,14 +100,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_what_was_expected() {
+    fn an_invalid_value_is_rejected_with_the_expected_form() {
         for (age, bytes, unsent, part) in [
             ("30", "10GiB", "20GiB", "such as 30d"),
             ("0d", "10GiB", "20GiB", "such as 30d"),
             ("-1d", "10GiB", "20GiB", "such as 30d"),
             ("99999999999999999d", "10GiB", "20GiB", "such as 30d"),
             ("30d", "ten", "20GiB", "such as 10GiB"),
-            ("30d", "10", "20GiB", "1MiB is the least"),
+            ("30d", "10", "20GiB", "the minimum is 1MiB"),
             ("30d", "99999999TiB", "20GiB", "such as 10GiB"),
             ("30d", "10GiB", "5GiB", "--retain-unsent-bytes"),
         ] {

@@ -25,11 +25,11 @@ fn defaults() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_the_names_of_the_setting() {
+fn an_invalid_value_is_rejected_with_the_names_of_the_setting() {
     for (arguments, part) in [
         (&["--listen", "nonsense"][..], "--listen / THROUGHLINE_LISTEN: `nonsense` is not an address and port"),
         (&["--listen", "127.0.0.1:70000"], "--listen / THROUGHLINE_LISTEN: "),
-        (&["--listen"], "--listen / THROUGHLINE_LISTEN: it needs a value"),
+        (&["--listen"], "--listen / THROUGHLINE_LISTEN: a value is required"),
         (&["--otlp-listen", "0.0.0.0:4318"], "loopback"),
         (&["--grpc-listen", "0.0.0.0:4317"], "loopback"),
         (&["--grpc-listen", "127.0.0.1:4318"], "--grpc-listen / THROUGHLINE_GRPC_LISTEN: "),
@@ -42,10 +42,10 @@ fn what_cannot_be_is_refused_with_the_names_of_the_setting() {
         (&["--trusted-proxies", "10.0.0.0/33"], "--trusted-proxies / THROUGHLINE_TRUSTED_PROXIES: "),
         (&["--listen", "127.0.0.1:4318"], "--otlp-listen / THROUGHLINE_OTLP_LISTEN: "),
         (&["--allow-origin", "localhost:3000"], "--allow-origin / FRONTEND_URL: "),
-        (&["--allow-origin", "https://a.example/path"], "more than an origin"),
+        (&["--allow-origin", "https://a.example/path"], "is not an origin"),
         (
             &["--inspector-access", "maybe"],
-            "--inspector-access / THROUGHLINE_INSPECTOR_ACCESS: `maybe` is none of auto, ",
+            "--inspector-access / THROUGHLINE_INSPECTOR_ACCESS: `maybe` is not one of auto, ",
         ),
         (&["--access-token", "short"], "--access-token / THROUGHLINE_ACCESS_TOKEN: "),
         (&["--base-path", "x"], "--base-path / THROUGHLINE_BASE_PATH: "),
@@ -57,7 +57,7 @@ fn what_cannot_be_is_refused_with_the_names_of_the_setting() {
         (&["--self-check", "maybe"], "--self-check / THROUGHLINE_SELF_CHECK: "),
         (
             &["--print-addresses", "yaml"],
-            "--print-addresses / THROUGHLINE_PRINT_ADDRESSES: `yaml` is none of text, json",
+            "--print-addresses / THROUGHLINE_PRINT_ADDRESSES: `yaml` is not one of text, json",
         ),
         (&["--port-file", "/no-such-directory/ports.json"], "--port-file / THROUGHLINE_PORT_FILE: "),
         (&["--port-file", "/"], "--port-file / THROUGHLINE_PORT_FILE: "),
@@ -71,7 +71,7 @@ fn what_cannot_be_is_refused_with_the_names_of_the_setting() {
 }
 
 #[test]
-fn a_wrong_secret_is_never_repeated() {
+fn an_invalid_secret_is_not_in_the_error() {
     let command = cli::command(&Identity::default());
     let secrets: Vec<_> = command.get_arguments().filter(|argument| argument.is_hide_env_values_set()).collect();
     assert_eq!(secrets.len(), 6);
@@ -87,21 +87,21 @@ fn a_wrong_secret_is_never_repeated() {
 }
 
 #[test]
-fn other_errors_of_the_command_line_are_those_of_clap() {
+fn other_command_line_errors_come_from_clap() {
     for arguments in [&["--frobnicate"][..], &["export", "x.json", "--format", "yaml"], &["--help"]] {
         assert!(matches!(settings(arguments), Err(ParseError::Usage(_))), "{arguments:?}");
     }
 }
 
 #[test]
-fn switches_accept_the_spellings_of_other_programs() {
+fn switches_accept_on_true_and_1() {
     for (value, is_on) in [("on", true), ("1", true), ("true", true), ("off", false), ("0", false), ("false", false)] {
         assert_eq!(settings(&["--self-check", value]).unwrap().self_check, is_on);
     }
 }
 
 #[test]
-fn with_a_token_the_receivers_may_have_any_address() {
+fn receivers_with_a_token_may_listen_on_any_address() {
     let settings =
         settings(&["--otlp-listen", "0.0.0.0:4318", "--grpc-listen", "off", "--otlp-token", "0123456789abcdef"])
             .unwrap();
@@ -120,7 +120,7 @@ fn a_public_address_needs_a_token() {
 }
 
 #[test]
-fn names_come_from_the_attributes_unless_they_are_given() {
+fn the_service_name_is_read_from_the_attributes_unless_it_is_set() {
     let named = settings(&["--resource-attributes", "service.name=a,deployment.environment.name=x%20y"]).unwrap();
     assert_eq!(named.service_name, "a");
     assert_eq!(named.resource_attributes, [("deployment.environment.name".to_owned(), "x y".to_owned())]);
@@ -128,7 +128,7 @@ fn names_come_from_the_attributes_unless_they_are_given() {
     assert_eq!(given.service_name, "b");
 }
 
-/// A configuration file in a directory that is removed at the end.
+/// Writes a configuration file in a temporary directory.
 fn config(text: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("throughline.toml");
@@ -158,18 +158,18 @@ fn a_flag_takes_precedence_over_the_file_and_the_file_over_the_default() {
 }
 
 #[test]
-fn sinks_of_file_and_flags_are_merged_and_need_different_names() {
+fn sinks_of_the_file_and_of_flags_are_merged_and_need_distinct_names() {
     let (_dir, path) = config("[[sink]]\nname = 'a'\nurl = 'http://a.test'\nheaders = { x = '1' }\n");
     let path = path.to_str().unwrap();
     let merged = settings(&["--config", path, "--sink=b=http://b.test", "--sink-headers=a:y=2"]).unwrap();
     let sinks: Vec<_> = merged.outbox.upstreams.iter().map(|sink| (sink.name.as_str(), sink.headers.len())).collect();
     assert_eq!(sinks, [("b", 0), ("a", 2)]);
     let error = settings(&["--config", path, "--sink=a=http://b.test"]).unwrap_err().to_string();
-    assert!(error.contains("--config") && error.contains("two sinks of the name `a`"), "{error}");
+    assert!(error.contains("--config") && error.contains("duplicate sink name `a`"), "{error}");
 }
 
 #[test]
-fn a_wrong_file_is_an_error_for_every_command() {
+fn an_invalid_file_is_an_error_for_every_command() {
     let (_dir, path) = config("lisen = 'x'\n");
     for command in ["healthcheck", "doctor"] {
         let error = settings(&[command, "--config", path.to_str().unwrap()]).unwrap_err();

@@ -1,7 +1,7 @@
 //! Value parsers that several settings share.
 //!
-//! An error of a value parser says what was expected; [`SettingError`](super::SettingError) adds the names of the setting. A
-//! parser of a secret does not repeat its input.
+//! The error of a value parser names what was expected; [`SettingError`](super::SettingError) adds the names of the setting. Errors
+//! of a parser for secrets do not contain the input.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,26 +10,26 @@ use throughline_inspector_server::is_base_path;
 use tracing_subscriber::EnvFilter;
 use url::{Origin, Url};
 
-/// The word that switches off a setting that has a default.
+/// The value that disables a setting with a default.
 pub(super) const OFF: &str = "off";
 
 const MIN_TOKEN_BYTES: usize = 16;
-/// A day; more is a typing error.
+/// One day. A larger value is assumed to be a mistake.
 const MAX_MS: u64 = 86_400_000;
 
-/// One value of a flag that is a list, which may have no entries.
+/// A list of entries, possibly empty, as the value of one flag.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct List<T>(pub(super) Vec<T>);
 
 impl<T> List<T> {
-    /// Parses the entries between separators. Empty entries, such as the one after a separator at the end, are skipped.
+    /// Parses the entries between separators. Empty entries, such as the one after a trailing separator, are skipped.
     pub(super) fn parse<E>(text: &str, separator: char, entry: impl FnMut(&str) -> Result<T, E>) -> Result<Self, E> {
         let entries = text.split(separator).map(str::trim).filter(|entry| !entry.is_empty());
         entries.map(entry).collect::<Result<_, _>>().map(Self)
     }
 }
 
-/// A value, or the word that means that there is none. (`Option` itself means to clap that the flag may be absent.)
+/// A value, or `None` for a word such as `off`. clap interprets `Option` itself as a flag that may be absent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Maybe<T>(pub(super) Option<T>);
 
@@ -38,17 +38,17 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     match text.trim() {
         "on" | "true" | "1" => Ok(true),
         OFF | "false" | "0" => Ok(false),
-        other => Err(format!("`{other}` is neither on nor off")),
+        other => Err(format!("`{other}` is neither `on` nor `off`")),
     }
 }
 
-/// Parses a text that is not blank.
+/// Parses a non-blank text.
 pub(super) fn text(text: &str) -> Result<String, &'static str> {
     let text = text.trim();
-    if text.is_empty() { Err("it is empty") } else { Ok(text.to_owned()) }
+    if text.is_empty() { Err("the value is empty") } else { Ok(text.to_owned()) }
 }
 
-/// Parses an address and port. `localhost` is accepted for 127.0.0.1; other names would need a resolver.
+/// Parses an IP address and port. `localhost` means 127.0.0.1; other host names are rejected, because they need a resolver.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let text = text.trim();
     let numeric = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
@@ -64,7 +64,7 @@ pub(super) fn address_or_off(text: &str) -> Result<Maybe<SocketAddr>, String> {
     address(text).map(|address| Maybe(Some(address)))
 }
 
-/// Parses origins, separated by commas.
+/// Parses origins separated by commas.
 pub(super) fn origins(text: &str) -> Result<List<Origin>, String> {
     List::parse(text, ',', origin)
 }
@@ -76,36 +76,36 @@ fn origin(text: &str) -> Result<Origin, String> {
     }
     let has_user = !url.username().is_empty() || url.password().is_some();
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || has_user {
-        return Err(format!("`{}` is more than an origin, which has scheme, host and port only", without_user(url)));
+        return Err(format!("`{}` is not an origin, which has only a scheme, a host and a port", without_user(url)));
     }
     Ok(url.origin())
 }
 
-/// A URL without the user and password in it.
+/// Returns a URL without its user and password.
 fn without_user(mut url: Url) -> Url {
     url.set_username("").expect("an http URL has a host");
     url.set_password(None).expect("an http URL has a host");
     url
 }
 
-/// Parses a base path. The result is empty, or starts with a slash and does not end with one.
+/// Parses a base path. The result is empty, or it starts with a slash and does not end with one.
 pub(super) fn base_path(text: &str) -> Result<String, String> {
     let path = text.trim().trim_end_matches('/');
     if is_base_path(path) {
         Ok(path.to_owned())
     } else {
-        Err(format!("`{text}` is not a path such as /tracing: a slash and letters, digits, `-`, `.`, `_` or `~`"))
+        Err(format!("`{text}` is not a path such as /tracing, of letters, digits, `-`, `.`, `_` and `~` after a slash"))
     }
 }
 
-/// Whether a text is long enough for a token, and of printable ASCII characters.
+/// Returns whether a text is a valid token: at least 16 printable ASCII characters without spaces.
 pub(crate) fn is_token(text: &str) -> bool {
     text.len() >= MIN_TOKEN_BYTES && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Parses the token of a receiver or of the inspector.
 pub(super) fn token(text: &str) -> Result<SecretString, &'static str> {
-    if is_token(text) { Ok(text.into()) } else { Err("it needs at least 16 printable ASCII characters without spaces") }
+    if is_token(text) { Ok(text.into()) } else { Err("expected at least 16 printable ASCII characters without spaces") }
 }
 
 /// Parses an API key, which is sent as the value of a header.
@@ -114,7 +114,7 @@ pub(super) fn api_key(text: &str) -> Result<SecretString, &'static str> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.into())
     } else {
-        Err("a key has printable ASCII characters only")
+        Err("a key has only printable ASCII characters")
     }
 }
 
@@ -133,18 +133,18 @@ pub(super) fn resource_attributes(text: &str) -> Result<List<(String, String)>, 
     })
 }
 
-/// Parses a number of milliseconds, up to a day.
+/// Parses a number of milliseconds, from 1 to one day.
 pub(super) fn milliseconds(text: &str) -> Result<Duration, String> {
     let number = text.trim().parse().ok().filter(|ms| (1..=MAX_MS).contains(ms));
     let duration = number.map(Duration::from_millis);
     duration.ok_or_else(|| format!("`{text}` is not a number of milliseconds from 1 to {MAX_MS}"))
 }
 
-/// Checks a filter of `tracing`. `EnvFilter` cannot be cloned, so the text is kept.
+/// Checks a log filter. The text is kept, because `EnvFilter` cannot be cloned.
 pub(super) fn log_filter(text: &str) -> Result<String, String> {
     match EnvFilter::try_new(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(error) => Err(format!("`{text}` is not a filter such as info or throughline=debug,warn: {error}")),
+        Err(error) => Err(format!("`{text}` is not a log filter such as info or throughline=debug,warn: {error}")),
     }
 }
 
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn localhost_is_the_only_name_of_an_address() {
+    fn localhost_is_the_only_accepted_host_name() {
         assert_eq!(address("localhost:3000").unwrap().to_string(), "127.0.0.1:3000");
         assert_eq!(address(" [::1]:80 ").unwrap().to_string(), "[::1]:80");
         for wrong in ["nonsense", "127.0.0.1", "127.0.0.1:70000", "host.example:80", ":", ""] {
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_are_a_list_of_schemes_hosts_and_ports() {
+    fn origins_have_a_scheme_a_host_and_a_port() {
         let read = |text: &str| {
             let origins = origins(text).unwrap().0;
             origins.iter().map(Origin::ascii_serialization).collect::<Vec<_>>()
@@ -185,7 +185,7 @@ mod tests {
             assert!(origins(wrong).is_err(), "{wrong}");
         }
         let error = origins("https://me:s3cret@a.test").unwrap_err();
-        assert!(error.contains("more than an origin") && !error.contains("s3cret"), "{error}");
+        assert!(error.contains("is not an origin") && !error.contains("s3cret"), "{error}");
     }
 
     #[test]
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_are_those_of_tracing() {
+    fn log_filters_are_checked() {
         assert_eq!(log_filter("throughline=debug,warn").as_deref(), Ok("throughline=debug,warn"));
         assert!(log_filter("throughline=loud").is_err());
     }

@@ -1,4 +1,4 @@
-//! The program without an application: what it keeps, what is at its root, and what it says about its own requests.
+//! The program without an application: its files, its root, and the spans of its own requests.
 
 use std::collections::BTreeSet;
 
@@ -8,38 +8,38 @@ use throughline_inspector_api::{Receiver, StatusCode};
 use crate::support::{Bench, Start as _, metric, new_span_id, new_trace_id, span, text, traceparent};
 
 #[tokio::test]
-async fn the_data_directory_has_the_files_of_the_product_alone() {
+async fn the_data_directory_has_only_throughlines_files() {
     let mut bench = Bench::start();
     bench.store(&[span(&new_trace_id(), "open")]).await;
     assert!(bench.stop().success());
     let files = std::fs::read_dir(bench.data_dir()).unwrap().map(|entry| entry.unwrap().file_name());
     let files: BTreeSet<String> = files.map(|name| name.into_string().unwrap()).collect();
-    // SQLite keeps the files of its log or removes them.
+    // SQLite may keep or remove the files of its write-ahead log.
     let files: Vec<&str> =
         files.iter().map(String::as_str).filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm")).collect();
     assert_eq!(files, ["in-use.lock", "metrics.db", "outbox.db", "ingest-token.key", "traces.db"]);
 }
 
 #[tokio::test]
-async fn the_root_leads_to_the_inspector() {
+async fn the_root_redirects_to_the_inspector() {
     let bench = Bench::start();
     let response = bench.get("/").header(header::ACCEPT, "text/html").send().await.unwrap();
     assert_eq!((response.status().as_u16(), &response.headers()[header::LOCATION]), (307, &"/traces".parse().unwrap()));
-    // Neither it nor an address that is not there is a request of an application: no span is made.
+    // Neither the redirect nor an unknown path becomes a span.
     assert!(metric(response.headers(), "traceparent").is_none());
     let absent = bench.get("/no/such/page").header(header::ACCEPT, "text/html").send().await.unwrap();
     assert!(metric(absent.headers(), "traceparent").is_none());
 }
 
 #[tokio::test]
-async fn the_empty_list_can_name_the_receiver() {
+async fn the_api_returns_the_address_of_the_receiver() {
     let bench = Bench::start();
     let receiver: Receiver = bench.read("/api/traces/receiver").await;
     assert_eq!(receiver.otlp_http, Some(bench.server().otlp_base()));
 }
 
 #[tokio::test]
-async fn a_request_for_an_address_that_is_not_there_is_a_span_of_the_server() {
+async fn a_traced_request_for_an_unknown_path_becomes_a_span() {
     let mut bench = Bench::start();
     let (trace_id, span_id) = (new_trace_id(), new_span_id());
     let request = bench.get("/no/such/page").header("traceparent", traceparent(&trace_id, &span_id));
@@ -50,9 +50,9 @@ async fn a_request_for_an_address_that_is_not_there_is_a_span_of_the_server() {
     assert_eq!((server.parent_span_id.as_ref(), server.status), (Some(&span_id), StatusCode::Unset));
     assert_eq!(text(&server.attributes, "http.response.status_code").as_deref(), Some("404"));
     assert_eq!(text(&server.attributes, "http.route"), None);
-    let instance = text(&server.resource, "service.instance.id").expect("a process has an id");
+    let instance = text(&server.resource, "service.instance.id").expect("the resource has service.instance.id");
 
-    // The last spans before the end are sent, and the next process is another instance.
+    // The last spans are sent before the process exits, and the next process has another instance id.
     let last = new_trace_id();
     bench.get("/no/such/page").header("traceparent", traceparent(&last, &span_id)).send().await.unwrap();
     assert!(bench.restart().success());

@@ -1,4 +1,4 @@
-//! The store as files: backup, export, import; and a store that is damaged.
+//! The commands `backup`, `export` and `import`, and damaged stores.
 
 use std::{
     fs,
@@ -16,13 +16,13 @@ use crate::support::{Bench, Start as _, binary, eventually, exception, new_trace
 
 const EX_USAGE: i32 = 64;
 
-/// Runs a command over a data directory to its end.
+/// Runs a command with a data directory, and returns its output.
 fn run(data_dir: &Path, arguments: &[&str]) -> Output {
     Command::new(binary()).env_clear().arg("--data-dir").arg(data_dir).args(arguments).output().unwrap()
 }
 
-/// The same, and it must end with this code; what it printed.
-fn ended(data_dir: &Path, arguments: &[&str], code: i32) -> String {
+/// Runs a command with a data directory, checks its exit code, and returns its standard output and standard error.
+fn output_of(data_dir: &Path, arguments: &[&str], code: i32) -> String {
     let output = run(data_dir, arguments);
     let text = [output.stdout, output.stderr].map(|bytes| String::from_utf8(bytes).unwrap()).concat();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {text}");
@@ -36,7 +36,7 @@ fn all(data_dir: &Path) -> (Vec<Span>, Vec<LogRecord>) {
     (spans, records)
 }
 
-/// A data directory with a store of three traces and two log records in it; nobody uses it.
+/// Returns a data directory with three traces and two log records, not in use by a server.
 async fn stored() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
@@ -49,14 +49,14 @@ async fn stored() -> tempfile::TempDir {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_is_made_while_the_server_runs_and_another_starts_from_it() {
+async fn a_backup_of_a_running_server_has_its_stores() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     bench.store(&[span(&trace_id, "transfer")]).await;
     let copies = tempfile::tempdir().unwrap();
     let copy = copies.path().join("copy");
     let copy = copy.to_str().unwrap();
-    let text = ended(bench.data_dir(), &["backup", copy], 0);
+    let text = output_of(bench.data_dir(), &["backup", copy], 0);
     assert!(text.contains(copy), "{text}");
     let content = || {
         let files = fs::read_dir(copy).unwrap().map(|entry| entry.unwrap().path());
@@ -67,21 +67,21 @@ async fn a_backup_is_made_while_the_server_runs_and_another_starts_from_it() {
     let before = content();
     let names: Vec<_> = before.iter().map(|(path, _)| path.file_name().unwrap()).collect();
     assert_eq!(names, ["metrics.db", "outbox.db", "traces.db"]);
-    // Nothing is written over.
-    let text = ended(bench.data_dir(), &["backup", copy], EX_USAGE);
-    assert!(text.contains("is there already"), "{text}");
+    // An existing directory is not overwritten.
+    let text = output_of(bench.data_dir(), &["backup", copy], EX_USAGE);
+    assert!(text.contains("already exists"), "{text}");
     assert!(content() == before);
-    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 1, "nothing half made is left");
+    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 1, "a partial file is left");
     bench.store(&[span(&trace_id, "later")]).await;
 
     let (spans, _) = all(Path::new(copy));
-    let of_ours: Vec<&str> =
+    let span_names: Vec<&str> =
         spans.iter().filter(|span| span.trace_id.to_string() == trace_id).map(|span| span.name.as_str()).collect();
-    assert_eq!(of_ours, ["transfer"]);
+    assert_eq!(span_names, ["transfer"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_exported_can_be_imported_elsewhere_in_either_format() {
+async fn exported_files_can_be_imported_in_either_format() {
     let source = stored().await;
     let (spans, records) = all(source.path());
     assert_eq!((spans.len(), records.len()), (3, 2));
@@ -89,10 +89,10 @@ async fn what_is_exported_can_be_imported_elsewhere_in_either_format() {
     for extension in ["jsonl", "pb"] {
         let name = |signal: &str| files.path().join(format!("{signal}.{extension}")).to_str().unwrap().to_owned();
         let (traces, logs) = (name("traces"), name("logs"));
-        let text = ended(source.path(), &["export", &traces], 0);
+        let text = output_of(source.path(), &["export", &traces], 0);
         assert!(text.contains("3 spans"), "{text}");
-        ended(source.path(), &["export", "--signal", "logs", &logs], 0);
-        // Exported files are what other programs read.
+        output_of(source.path(), &["export", "--signal", "logs", &logs], 0);
+        // Other programs read the exported objects line by line.
         if extension == "jsonl" {
             for line in fs::read_to_string(&traces).unwrap().lines() {
                 let object: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -100,95 +100,96 @@ async fn what_is_exported_can_be_imported_elsewhere_in_either_format() {
             }
         }
         let target = tempfile::tempdir().unwrap();
-        let text = ended(target.path(), &["import", &traces], 0);
-        assert!(text.contains("3 records are new, 0 were there already"), "{text}");
-        ended(target.path(), &["import", "--signal", "logs", &logs], 0);
+        let text = output_of(target.path(), &["import", &traces], 0);
+        assert!(text.contains("3 records stored, 0 duplicates"), "{text}");
+        output_of(target.path(), &["import", "--signal", "logs", &logs], 0);
         assert_eq!(all(target.path()), (spans.clone(), records.clone()), "{extension}");
-        let text = ended(target.path(), &["import", &traces], 0);
-        assert!(text.contains("0 records are new, 3 were there already"), "{text}");
-        ended(source.path(), &["export", &traces], EX_USAGE);
+        let text = output_of(target.path(), &["import", &traces], 0);
+        assert!(text.contains("0 records stored, 3 duplicates"), "{text}");
+        output_of(source.path(), &["export", &traces], EX_USAGE);
     }
-    assert_eq!(fs::read_dir(files.path()).unwrap().count(), 4, "nothing half made is left");
+    assert_eq!(fs::read_dir(files.path()).unwrap().count(), 4, "a partial file is left");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn compressed_files_are_read_and_broken_ones_told() {
+async fn compressed_files_are_imported_and_invalid_ones_are_reported() {
     let source = stored().await;
     let files = tempfile::tempdir().unwrap();
     let path = |name: &str| files.path().join(name).to_str().unwrap().to_owned();
-    ended(source.path(), &["export", &path("traces.json")], 0);
-    let text = fs::read(path("traces.json")).unwrap();
+    output_of(source.path(), &["export", &path("traces.json")], 0);
+    let json = fs::read(path("traces.json")).unwrap();
     let mut encoder = GzEncoder::new(fs::File::create(path("traces.json.gz")).unwrap(), Compression::fast());
-    encoder.write_all(&text).unwrap();
+    encoder.write_all(&json).unwrap();
     encoder.finish().unwrap();
     let target = tempfile::tempdir().unwrap();
-    let said = ended(target.path(), &["import", &path("traces.json.gz")], 0);
-    assert!(said.contains("3 records are new"), "{said}");
+    let text = output_of(target.path(), &["import", &path("traces.json.gz")], 0);
+    assert!(text.contains("3 records stored"), "{text}");
 
-    // What comes before the damage is stored, and said to be.
+    // Records before the damage are stored and counted.
     let bad = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5B8E","spanId":"EEE19B7EC3C1B175","name":"bad id"}]}]}]}"#;
-    fs::write(path("broken.json"), [&text[..], bad, b"{\"resourceSp"].concat()).unwrap();
+    fs::write(path("broken.json"), [&json[..], bad, b"{\"resourceSp"].concat()).unwrap();
     let target = tempfile::tempdir().unwrap();
-    let said = ended(target.path(), &["import", &path("broken.json")], 1);
-    assert!(said.contains("broken.json") && said.contains("3 records are new"), "{said}");
-    assert!(said.contains("1 were not taken") && said.contains("bad id"), "{said}");
+    let text = output_of(target.path(), &["import", &path("broken.json")], 1);
+    assert!(text.contains("broken.json") && text.contains("3 records stored"), "{text}");
+    assert!(text.contains("1 rejected") && text.contains("bad id"), "{text}");
     assert_eq!(all(target.path()).0.len(), 3);
 
     for (arguments, code, part) in [
-        (vec!["import", "nothing-here.json"], EX_USAGE, "is no file"),
+        (vec!["import", "nothing-here.json"], EX_USAGE, "is not a file"),
         (vec!["import"], EX_USAGE, "<FILES>"),
         (vec!["export"], EX_USAGE, "<FILE>"),
         (vec!["export", "--signal", "metrics", "x"], EX_USAGE, "metrics"),
     ] {
-        let said = ended(target.path(), &arguments, code);
-        assert!(said.contains(part), "{arguments:?}: {said}");
+        let text = output_of(target.path(), &arguments, code);
+        assert!(text.contains(part), "{arguments:?}: {text}");
     }
     let nowhere = files.path().join("no-data");
-    let said = ended(&nowhere, &["export", &path("x.json")], 1);
-    assert!(said.contains("cannot be read") && !Path::new(&path("x.json")).exists(), "{said}");
-    let said = ended(&nowhere, &["backup", &path("x")], 1);
-    assert!(said.contains("cannot be copied") && !nowhere.exists(), "{said}");
+    let text = output_of(&nowhere, &["export", &path("x.json")], 1);
+    assert!(text.contains("cannot read the store") && !Path::new(&path("x.json")).exists(), "{text}");
+    let text = output_of(&nowhere, &["backup", &path("x")], 1);
+    assert!(text.contains("cannot copy the stores") && !nowhere.exists(), "{text}");
     let names: Vec<_> = fs::read_dir(files.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
-    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with('x')), "half a copy is left: {names:?}");
+    assert!(!names.iter().any(|name| name.to_string_lossy().starts_with('x')), "a partial file is left: {names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_imported_beside_a_running_server() {
+async fn import_is_rejected_while_a_server_is_running() {
     let source = stored().await;
     let bench = Bench::start();
     let file = source.path().join("traces.json");
-    ended(source.path(), &["export", file.to_str().unwrap()], 0);
-    let said = ended(bench.data_dir(), &["import", file.to_str().unwrap()], 1);
-    assert!(said.contains("another instance uses the data directory"), "{said}");
-    // But exporting is fine.
-    ended(bench.data_dir(), &["export", source.path().join("other.json").to_str().unwrap()], 0);
+    output_of(source.path(), &["export", file.to_str().unwrap()], 0);
+    let text = output_of(bench.data_dir(), &["import", file.to_str().unwrap()], 1);
+    assert!(text.contains("another instance uses the data directory"), "{text}");
+    // Export is possible.
+    output_of(bench.data_dir(), &["export", source.path().join("other.json").to_str().unwrap()], 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_no_store_is_put_aside_and_the_server_goes_on() {
+async fn a_damaged_store_is_renamed_and_the_server_starts() {
     let mut bench = Bench::start();
     bench.stop();
     fs::write(bench.data_dir().join("traces.db"), "not a database, and longer than one page would be".repeat(200))
         .unwrap();
     bench.restart_stopped();
-    let said = bench.server().output();
+    let text = bench.server().output();
     assert_eq!(bench.get("/readyz").send().await.unwrap().status(), 200);
     let trace_id = new_trace_id();
     bench.store(&[span(&trace_id, "transfer")]).await;
     bench.trace(&trace_id, 1).await;
-    let aside = fs::read_dir(bench.data_dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let aside: Vec<String> = aside.filter(|name| name.starts_with("traces.db.damaged-")).collect();
-    assert_eq!(aside.len(), 1, "{aside:?}");
-    assert!(said.contains("is damaged") && said.contains(&aside[0]), "{said}");
+    let renamed =
+        fs::read_dir(bench.data_dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let renamed: Vec<String> = renamed.filter(|name| name.starts_with("traces.db.damaged-")).collect();
+    assert_eq!(renamed.len(), 1, "{renamed:?}");
+    assert!(text.contains("is damaged") && text.contains(&renamed[0]), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damage_in_the_middle_is_an_error_for_who_asks_for_it_and_for_nobody_else() {
+async fn a_damaged_page_fails_only_requests_that_read_it() {
     let mut bench = Bench::start();
     let traces: Vec<String> = (0..20).map(|_| new_trace_id()).collect();
     for trace_id in &traces {
         let mut span = span(trace_id, "transfer");
-        // Ids do not get smaller: each takes some pages.
+        // Random ids do not compress, so that each span uses several pages.
         let noise: String = (0..1_000).map(|_| new_trace_id()).collect();
         span.attributes.push(KeyValue::new("noise", noise));
         bench.store(&[span]).await;
@@ -215,11 +216,11 @@ async fn damage_in_the_middle_is_an_error_for_who_asks_for_it_and_for_nobody_els
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_an_upstream_does_not_take_is_kept_up_to_a_limit_and_then_counted() {
-    // Nobody listens there.
+async fn records_that_an_upstream_has_not_accepted_are_kept_up_to_a_limit() {
+    // No server listens on port 9.
     let limits = ["--retain-bytes", "1MiB", "--retain-unsent-bytes", "1MiB", "--sink", "away=http://127.0.0.1:9"];
     let bench = Bench::start_with(&limits, &[]);
-    let lost = eventually("something is lost", async || {
+    let lost = eventually("a lost record", async || {
         let mut span = span(&new_trace_id(), "transfer");
         let noise: String = (0..10_000).map(|_| new_trace_id()).collect();
         span.attributes.push(KeyValue::new("noise", noise));
@@ -229,5 +230,5 @@ async fn what_an_upstream_does_not_take_is_kept_up_to_a_limit_and_then_counted()
         (sink.lost > 0).then_some(sink.lost)
     })
     .await;
-    assert!(bench.server().output().contains("lost"), "{lost} are lost, and the log does not say so");
+    assert!(bench.server().output().contains("lost"), "{lost} records are lost, and the log does not report it");
 }

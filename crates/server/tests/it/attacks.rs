@@ -1,4 +1,4 @@
-//! Strangers with bad intentions, against the real server: what they get, and that the server is well afterwards.
+//! Malicious requests: their responses, and the state of the server afterwards.
 
 use std::{
     io::{Read as _, Write as _},
@@ -10,7 +10,7 @@ use std::{
 use reqwest::{RequestBuilder, header};
 use throughline_context::TraceId;
 use throughline_inspector_api::AttributeValue;
-use throughline_intake::{SessionId, IngestToken, IngestTokenKey};
+use throughline_intake::{IngestToken, IngestTokenKey, SessionId};
 use throughline_otlp::{Encoding, KeyValue, Span, encode_traces};
 
 use crate::support::{
@@ -22,7 +22,7 @@ const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/x-protobuf";
 const INGEST_TOKEN: &str = "x-throughline-ingest-token";
 const MIB: usize = 1 << 20;
-/// The key of these tests' servers, in hex and as it is.
+/// The ingest token key of the servers under test, in hex.
 const KEY: &str = "2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a2a";
 const SERVICE: &str = "throughline-web";
 
@@ -38,7 +38,7 @@ fn session(number: u8) -> SessionId {
     SessionId::from_bytes([number; 16])
 }
 
-/// An ingest token from so long ago, good for 15 minutes.
+/// Returns an ingest token that was issued `age_s` seconds ago and is valid for 15 minutes from then.
 fn ingest_token(key: &IngestTokenKey, number: u8, age_s: u64) -> String {
     let now_s = now_ns() / 1_000_000_000;
     IngestToken::issue(key, session(number), SERVICE, now_s - age_s, Duration::from_mins(15))
@@ -53,59 +53,60 @@ async fn status(request: RequestBuilder) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// The most memory that the server ever had, in bytes.
+/// Returns the peak resident memory of the server, in bytes.
 fn peak_memory(bench: &Bench) -> usize {
     let status = std::fs::read_to_string(format!("/proc/{}/status", bench.server().id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// Requests are answered, and telemetry comes in.
-async fn assert_well(bench: &Bench) {
+/// Checks that the server is ready and stores spans.
+async fn assert_healthy(bench: &Bench) {
     assert_eq!(status(bench.get("/readyz")).await, 200);
     let trace_id = new_trace_id();
-    bench.store(&[span(&trace_id, "well")]).await;
+    bench.store(&[span(&trace_id, "healthy")]).await;
     assert!(bench.find_trace(&trace_id).await.is_some());
 }
 
 #[tokio::test]
-async fn forged_expired_and_foreign_ingest_tokens() {
+async fn forged_expired_and_foreign_ingest_tokens_are_rejected() {
     let bench = with_key(&[]);
     let trace_id = new_trace_id();
     let body = || as_json(&[(&trace_id, &new_span_id(), "open")]);
-    let good = ingest_token(&key(), 1, 0);
-    let later = good.replacen("v1.", "v1.9", 1);
-    let somebody_else = good.replacen(&session(1).to_string(), &session(2).to_string(), 1);
-    assert_ne!(somebody_else, good);
-    let other_service = IngestToken::issue(&key(), session(1), "bank", now_ns() / 1_000_000_000, Duration::from_mins(15));
+    let valid = ingest_token(&key(), 1, 0);
+    let later = valid.replacen("v1.", "v1.9", 1);
+    let other_session = valid.replacen(&session(1).to_string(), &session(2).to_string(), 1);
+    assert_ne!(other_session, valid);
+    let other_service =
+        IngestToken::issue(&key(), session(1), "bank", now_ns() / 1_000_000_000, Duration::from_mins(15));
     let other_key = ingest_token(&IngestTokenKey::from_bytes([1; 32]), 1, 0);
-    let from_elsewhere = Bench::start();
-    let issued: serde_json::Value = read(from_elsewhere.request("POST", "/v1/ingest-token")).await;
-    let from_elsewhere = issued["ingest_token"].as_str().unwrap();
-    for wrong in [&later, &somebody_else, &other_service, &other_key, from_elsewhere, &ingest_token(&key(), 1, 901)] {
+    let other_server = Bench::start();
+    let issued: serde_json::Value = read(other_server.request("POST", "/v1/ingest-token")).await;
+    let other_server = issued["ingest_token"].as_str().unwrap();
+    for wrong in [&later, &other_session, &other_service, &other_key, other_server, &ingest_token(&key(), 1, 901)] {
         assert_eq!(status(public(&bench, wrong, JSON, body())).await, 401, "{wrong}");
     }
     assert!(bench.find_trace(&trace_id).await.is_none());
-    assert_eq!(status(public(&bench, &good, JSON, body())).await, 200, "the good one is");
+    assert_eq!(status(public(&bench, &valid, JSON, body())).await, 200, "the valid token is accepted");
 }
 
 #[tokio::test]
-async fn an_ingest_token_that_is_replayed_for_another_session() {
+async fn an_ingest_token_of_another_session_is_rejected() {
     let bench = with_key(&[]);
-    let mut mine = span(&new_trace_id(), "mine");
-    set(&mut mine, "session.id", &session(1).to_string());
-    let mut theirs = span(&new_trace_id(), "theirs");
-    set(&mut theirs, "session.id", &session(2).to_string());
-    let body = encode_traces(&[mine.clone(), theirs.clone()], Encoding::Protobuf);
+    let mut own = span(&new_trace_id(), "own");
+    set(&mut own, "session.id", &session(1).to_string());
+    let mut other = span(&new_trace_id(), "other");
+    set(&mut other, "session.id", &session(2).to_string());
+    let body = encode_traces(&[own.clone(), other.clone()], Encoding::Protobuf);
     let response = public(&bench, &ingest_token(&key(), 1, 0), PROTOBUF, body).send().await.unwrap();
     assert_eq!(response.status(), 200);
-    assert!(String::from_utf8_lossy(&response.bytes().await.unwrap()).contains("session.id is not the ingest token's"));
-    assert!(bench.find_trace(&mine.trace_id.to_string()).await.is_some());
-    assert!(bench.find_trace(&theirs.trace_id.to_string()).await.is_none());
+    assert!(String::from_utf8_lossy(&response.bytes().await.unwrap()).contains("session.id differs from"));
+    assert!(bench.find_trace(&own.trace_id.to_string()).await.is_some());
+    assert!(bench.find_trace(&other.trace_id.to_string()).await.is_none());
 }
 
 #[tokio::test]
-async fn a_new_key_is_taken_up_and_old_ingest_tokens_stay_good() {
+async fn a_rotated_key_is_loaded_and_old_ingest_tokens_stay_valid() {
     let bench = Bench::start();
     let ingest_token = async || -> String {
         let issued: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
@@ -122,9 +123,10 @@ async fn a_new_key_is_taken_up_and_old_ingest_tokens_stay_good() {
     assert!(rotated.status.success(), "{rotated:?}");
     let new_key: [u8; 32] = std::fs::read(&key_file).unwrap().try_into().unwrap();
     assert_ne!(old_key, new_key);
-    // Signed with the new key, once the server has taken it up.
+    // New tokens are signed with the new key once the server has loaded it.
     let new_key = IngestTokenKey::from_bytes(new_key);
-    let is_new = |ingest_token: &str| IngestToken::verify(&new_key, SERVICE, ingest_token, now_ns() / 1_000_000_000).is_ok();
+    let is_new =
+        |ingest_token: &str| IngestToken::verify(&new_key, SERVICE, ingest_token, now_ns() / 1_000_000_000).is_ok();
     eventually("the new key", async || is_new(&ingest_token().await).then_some(())).await;
     assert!(!is_new(&old));
     assert_eq!(status(public(&bench, &old, JSON, "{}")).await, 200);
@@ -132,7 +134,7 @@ async fn a_new_key_is_taken_up_and_old_ingest_tokens_stay_good() {
 }
 
 #[tokio::test]
-async fn decompression_bombs() {
+async fn decompression_bombs_are_rejected() {
     let bench = with_key(&[]);
     let (before, zeros) = (peak_memory(&bench), vec![0; 256 * MIB]);
     let bombs = [("gzip", gzip(&zeros)), ("zstd", zstd::encode_all(&zeros[..], 3).unwrap())];
@@ -145,12 +147,12 @@ async fn decompression_bombs() {
         assert_eq!(status(packed.header(header::CONTENT_ENCODING, *name).body(bomb.clone())).await, 413, "{name}");
     }
     let grown = peak_memory(&bench) - before;
-    assert!(grown < 150 * MIB, "it took {} MiB", grown / MIB);
-    assert_well(&bench).await;
+    assert!(grown < 150 * MIB, "memory grew by {} MiB", grown / MIB);
+    assert_healthy(&bench).await;
 }
 
 #[tokio::test]
-async fn ten_thousand_attributes_and_a_value_of_a_megabyte() {
+async fn attributes_and_values_are_truncated() {
     let bench = with_key(&[]);
     let mut many = span(&new_trace_id(), "many");
     many.attributes = (0..10_000).map(|number| KeyValue::new(format!("k{number}"), number)).collect();
@@ -167,7 +169,7 @@ async fn ten_thousand_attributes_and_a_value_of_a_megabyte() {
     let stored = bench.find_trace(&large.trace_id.to_string()).await.unwrap().spans.remove(0);
     let AttributeValue::String(text) = &stored.attributes[0].value else { panic!("{stored:?}") };
     assert_eq!(text.len(), 4_096);
-    // With more on the wire than a page may send.
+    // The body is larger than a page may send.
     large.attributes = vec![KeyValue::new("large", "x".repeat(MIB + 1))];
     let body = encode_traces(&[large], Encoding::Protobuf);
     assert_eq!(status(public(&bench, &ingest_token(&key(), 3, 0), PROTOBUF, body)).await, 413);
@@ -180,17 +182,17 @@ fn connect(base: &str) -> TcpStream {
     stream
 }
 
-/// All that comes until the other end closes.
+/// Reads until the server closes the connection.
 fn rest(stream: &mut TcpStream) -> String {
     let mut bytes = Vec::new();
-    // That it is reset rather than closed is as good.
+    // The connection may be reset instead of closed.
     let _ = stream.read_to_end(&mut bytes);
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Many programs write all of a request before they read: they must come to see the answer.
+/// Many clients write the whole request before they read the response.
 #[tokio::test]
-async fn who_writes_too_much_reads_why() {
+async fn a_client_that_writes_too_much_receives_the_response() {
     let bench = with_key(&[]);
     let head = |path: &str, length: usize| {
         format!(
@@ -206,13 +208,13 @@ async fn who_writes_too_much_reads_why() {
         for _ in 0..length / piece.len() {
             stream.write_all(&piece).unwrap();
         }
-        let answer = rest(&mut stream);
-        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        let response = rest(&mut stream);
+        assert!(response.starts_with(&format!("HTTP/1.1 {status} ")), "{response}");
     }
 }
 
 #[tokio::test]
-async fn slow_senders_are_cut_off() {
+async fn slow_senders_are_disconnected() {
     let bench = with_key(&["--read-timeout", "0.3"]);
     let addresses = [bench.server().base(), bench.server().otlp_base(), bench.server().grpc_base().unwrap()];
     let beginnings = ["", "P", "POST /v1/traces HTTP/1.1\r\nhost: a\r\nx-slow: ", "PRI * HTTP/2.0\r\n"];
@@ -229,7 +231,7 @@ async fn slow_senders_are_cut_off() {
     for stream in &mut streams {
         rest(stream);
     }
-    assert!(started.elapsed() < DEADLINE, "somebody was waited for");
+    assert!(started.elapsed() < DEADLINE, "the server waited for a slow sender");
 
     let mut stream = connect(&bench.server().otlp_base());
     let head =
@@ -238,15 +240,15 @@ async fn slow_senders_are_cut_off() {
     let mut start = [0; 12];
     stream.read_exact(&mut start).unwrap();
     assert_eq!(&start, b"HTTP/1.1 408");
-    assert_well(&bench).await;
+    assert_healthy(&bench).await;
 }
 
 #[tokio::test]
-async fn a_thousand_connections() {
+async fn a_thousand_connections_do_not_exhaust_the_server() {
     let bench = with_key(&["--read-timeout", "1", "--max-connections", "100"]);
     let before = peak_memory(&bench);
     let base = bench.server().base();
-    // The first hundred are let in, the others wait in the system's queue, and some of them in vain.
+    // The first hundred are accepted; the others wait in the backlog, and some of them time out.
     let mut streams = Vec::new();
     for number in 0..1_000 {
         let address = base.trim_start_matches("http://").parse().unwrap();
@@ -259,16 +261,16 @@ async fn a_thousand_connections() {
         }
     }
     assert!(streams.len() >= 100);
-    // The other addresses are not concerned.
+    // The other listeners accept connections.
     bench.store(&[span(&new_trace_id(), "meanwhile")]).await;
     drop(streams);
-    assert_well(&bench).await;
+    assert_healthy(&bench).await;
     let grown = peak_memory(&bench) - before;
-    assert!(grown < 50 * MIB, "it took {} MiB", grown / MIB);
+    assert!(grown < 50 * MIB, "memory grew by {} MiB", grown / MIB);
 }
 
 #[tokio::test]
-async fn a_flood_of_new_trace_ids() {
+async fn a_flood_of_new_trace_ids_is_rate_limited() {
     let bench = with_key(&[]);
     let before = peak_memory(&bench);
     let batch = |first: u64| -> Vec<Span> {
@@ -277,27 +279,27 @@ async fn a_flood_of_new_trace_ids() {
         (first..first + 512).map(|number| Span { trace_id: id(number), ..like.clone() }).collect()
     };
     let ingest_token = ingest_token(&key(), 1, 0);
-    let mut taken = 0;
-    let refusal = loop {
-        let body = encode_traces(&batch(taken), Encoding::Protobuf);
+    let mut accepted = 0;
+    let rejection = loop {
+        let body = encode_traces(&batch(accepted), Encoding::Protobuf);
         let response = public(&bench, &ingest_token, PROTOBUF, body).send().await.unwrap();
         if response.status() != 200 {
             break response;
         }
-        taken += 512;
-        assert!(taken < 20_000, "nobody stopped it");
+        accepted += 512;
+        assert!(accepted < 20_000, "the rate is not limited");
     };
-    assert_eq!(refusal.status(), 429);
-    assert!(refusal.headers().contains_key(header::RETRY_AFTER));
+    assert_eq!(rejection.status(), 429);
+    assert!(rejection.headers().contains_key(header::RETRY_AFTER));
     assert_eq!(bench.list(&[("limit", "500")]).await.traces.len(), 500);
     let grown = peak_memory(&bench) - before;
-    assert!(grown < 100 * MIB, "it took {} MiB", grown / MIB);
-    assert_well(&bench).await;
+    assert!(grown < 100 * MIB, "memory grew by {} MiB", grown / MIB);
+    assert_healthy(&bench).await;
 }
 
-/// Whatever a stranger writes is data: it comes back as it was, as JSON, in an answer that no browser takes for a page.
+/// Markup in records is returned unchanged as JSON, in responses that a browser does not render as a page.
 #[tokio::test]
-async fn html_and_scripts_in_every_field() {
+async fn html_and_scripts_in_every_field_are_returned_as_data() {
     const EVIL: &str = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\u{2028}\"'`${x}";
     let bench = with_key(&[]);
     let mut sent = span(&new_trace_id(), EVIL);

@@ -1,6 +1,6 @@
-//! The inspector below a base path: one of the server's own, or one that a proxy takes off.
+//! The inspector under a base path: one that is set, or one that a proxy removes.
 //!
-//! The page has to be built into the program (`cargo xtask build`).
+//! The inspector's page has to be built into the program (`cargo xtask build`).
 
 use reqwest::{RequestBuilder, header};
 use throughline_inspector_api::{Trace, TraceList};
@@ -10,7 +10,7 @@ use crate::support::{Bench, Start as _, as_json, new_span_id, new_trace_id, read
 const TOKEN: &str = "0123456789abcdef";
 const PREFIX: &str = "x-forwarded-prefix";
 
-/// The page, which has to be there.
+/// Returns the page, whose status must be 200.
 async fn page(request: RequestBuilder) -> String {
     let response = request.header(header::ACCEPT, "text/html").send().await.unwrap();
     let status = response.status();
@@ -20,7 +20,7 @@ async fn page(request: RequestBuilder) -> String {
     body
 }
 
-/// The paths of the page's files.
+/// Returns the paths of the page's files.
 fn files(page: &str) -> Vec<&str> {
     let mut files: Vec<&str> =
         page.split(['"', '\'']).filter(|text| text.starts_with('/') && text.contains("/assets/")).collect();
@@ -30,7 +30,7 @@ fn files(page: &str) -> Vec<&str> {
     files
 }
 
-/// The place that a redirect leads to.
+/// Returns the location of a redirect.
 async fn location(request: RequestBuilder) -> String {
     let response = request.send().await.unwrap();
     assert!(response.status().is_redirection(), "{}", response.status());
@@ -38,8 +38,8 @@ async fn location(request: RequestBuilder) -> String {
 }
 
 #[tokio::test]
-async fn everything_of_the_inspector_is_below_the_base_path_and_nothing_beside_it() {
-    // A slash at the end changes nothing.
+async fn all_routes_of_the_inspector_are_under_the_base_path() {
+    // A trailing slash is ignored.
     for bench in
         [Bench::start_with(&["--base-path", "/tl"], &[]), Bench::start_with(&[], &[("THROUGHLINE_BASE_PATH", "/tl/")])]
     {
@@ -59,13 +59,13 @@ async fn everything_of_the_inspector_is_below_the_base_path_and_nothing_beside_i
         for path in ["/traces", "/api/traces", "/api/metrics", "/v1/traces", "/tl/no/such/page", "/tltraces"] {
             refused(bench.get(path), 404, "no_such_address").await;
         }
-        // A health check knows no base path.
+        // Health checks are not under the base path.
         assert_eq!(bench.get("/readyz").send().await.unwrap().status(), 200);
     }
 }
 
 #[tokio::test]
-async fn the_page_loads_its_files_below_the_base_path() {
+async fn the_page_loads_its_files_from_the_base_path() {
     let bench = Bench::start_with(&["--base-path", "/tools/tl"], &[]);
     for path in ["/tools/tl/traces", "/tools/tl/traces/0123456789abcdef0123456789abcdef"] {
         let page = page(bench.get(path)).await;
@@ -78,25 +78,25 @@ async fn the_page_loads_its_files_below_the_base_path() {
 }
 
 #[tokio::test]
-async fn a_trusted_proxy_names_the_path_that_it_takes_off() {
+async fn the_prefix_of_a_trusted_proxy_is_added_to_urls() {
     let bench = Bench::start();
     let page = page(bench.get("/traces").header(PREFIX, "/tl")).await;
     assert!(page.contains(r#"content="/tl""#), "{page}");
     for file in files(&page) {
-        // The proxy asks for it without the prefix.
+        // The proxy removes the prefix from the request.
         let file = file.strip_prefix("/tl").unwrap();
         assert!(file.starts_with("/traces/assets/"), "{file}");
         assert_eq!(bench.get(file).header(PREFIX, "/tl").send().await.unwrap().status(), 200, "{file}");
     }
     assert_eq!(location(bench.get("/").header(PREFIX, "/tl")).await, "/tl/traces");
-    // A prefix becomes a part of the page, so nothing else than a path is one.
+    // The prefix is inserted into the page, so that only a path is accepted.
     for wrong in ["//evil.example", "tl", "/\"><script>", "/../x"] {
         assert_eq!(location(bench.get("/").header(PREFIX, wrong)).await, "/traces", "{wrong}");
     }
 }
 
 #[tokio::test]
-async fn a_proxys_prefix_comes_before_the_base_path() {
+async fn the_prefix_of_a_proxy_precedes_the_base_path() {
     let args = ["--base-path", "/tl", "--inspector-access", "token", "--access-token", TOKEN];
     let bench = Bench::start_with(&args, &[]);
     let page = page(bench.get("/tl/traces").header(PREFIX, "/shop")).await;
@@ -107,7 +107,7 @@ async fn a_proxys_prefix_comes_before_the_base_path() {
 }
 
 #[tokio::test]
-async fn the_prefix_of_a_peer_that_is_not_trusted_is_ignored() {
+async fn the_prefix_of_an_untrusted_peer_is_ignored() {
     for trusted in ["off", "192.0.2.1"] {
         let args = ["--trusted-proxies", trusted, "--inspector-access", "token", "--access-token", TOKEN];
         let bench = Bench::start_with(&args, &[]);

@@ -8,7 +8,7 @@ use std::{
 
 use crate::support::binary;
 
-/// Runs a health check, which prints the address that it tries if nothing listens there.
+/// Runs a health check, whose error has the address if no server listens there.
 fn healthcheck(flags: &[&str], variables: &[(&str, &str)]) -> Output {
     let mut command = Command::new(binary());
     command.arg("healthcheck").args(flags).env_clear().envs(variables.iter().copied()).stdin(Stdio::null());
@@ -17,7 +17,7 @@ fn healthcheck(flags: &[&str], variables: &[(&str, &str)]) -> Output {
 
 fn address(flags: &[&str], variables: &[(&str, &str)]) -> String {
     let stderr = String::from_utf8(healthcheck(flags, variables).stderr).unwrap();
-    let rest = stderr.split("nobody listens on ").nth(1).unwrap_or_else(|| panic!("{stderr}"));
+    let rest = stderr.split("no server listens on ").nth(1).unwrap_or_else(|| panic!("{stderr}"));
     rest.split(": ").next().unwrap().trim().to_owned()
 }
 
@@ -28,7 +28,7 @@ fn written(dir: &Path, text: &str) -> String {
 }
 
 #[test]
-fn flag_over_environment_over_file() {
+fn a_flag_takes_precedence_over_the_variable_and_the_variable_over_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(dir.path(), "listen = '127.0.0.1:1'\n");
     let file = ("THROUGHLINE_CONFIG", path.as_str());
@@ -42,7 +42,7 @@ fn flag_over_environment_over_file() {
 }
 
 #[test]
-fn a_wrong_file_has_the_exit_code_of_a_wrong_setting() {
+fn an_invalid_file_has_the_exit_code_of_an_invalid_setting() {
     let dir = tempfile::tempdir().unwrap();
     let path = written(dir.path(), "\n[[sink]]\nname = 'a'\nurl = 'http://a.test'\nheader = { x = 's3cr3t' }\n");
     for output in [healthcheck(&["--config", &path], &[]), healthcheck(&[], &[("THROUGHLINE_CONFIG", path.as_str())])] {

@@ -1,7 +1,6 @@
-//! The process is killed at random moments under load: whatever was acknowledged is there afterwards, once, and has reached every
-//! upstream.
+//! The process is killed at random times under load: every acknowledged record is stored exactly once and reaches every upstream.
 //!
-//! `THROUGHLINE_E2E_KILL_ROUNDS` says how often; `cargo xtask soak` has the patience for many.
+//! `THROUGHLINE_E2E_KILL_ROUNDS` sets the number of rounds; `cargo xtask soak` runs many.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,12 +21,12 @@ const KEY: &str = "hcaik_k1ll";
 const ROUNDS: u32 = 3;
 const CLIENTS: usize = 4;
 const BATCH: usize = 40;
-/// A round is over after this, if the process lives so long.
-const LONGEST_MS: u64 = 600;
-/// How long the rest may take to arrive upstream at the end, for each round.
+/// The maximum time before the process is killed.
+const MAX_LIFETIME_MS: u64 = 600;
+/// The time for the remaining records to reach the upstreams at the end, for each round.
 const DRAIN: Duration = Duration::from_secs(10);
 
-/// What the receivers have answered 200 to: span ids, and the messages of log records.
+/// The acknowledged records: span ids, and the messages of log records.
 #[derive(Debug, Default)]
 struct Acknowledged {
     spans: BTreeSet<[u8; 8]>,
@@ -35,7 +34,7 @@ struct Acknowledged {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_acknowledged_survives_a_kill_and_reaches_every_upstream() {
+async fn acknowledged_records_survive_a_kill_and_reach_every_upstream() {
     let rounds = std::env::var("THROUGHLINE_E2E_KILL_ROUNDS").map_or(ROUNDS, |rounds| rounds.parse().unwrap());
     let upstreams = [FakeHoneycomb::start(KEY).await.unwrap(), FakeHoneycomb::start(KEY).await.unwrap()];
     let sinks = format!("one={};other={}", upstreams[0].endpoint(), upstreams[1].endpoint());
@@ -46,7 +45,7 @@ async fn what_was_acknowledged_survives_a_kill_and_reaches_every_upstream() {
     let dir = tempfile::tempdir().unwrap();
     let acknowledged = Arc::new(Mutex::new(Acknowledged::default()));
     for round in 0..rounds {
-        // One of them is not well half of the time.
+        // The second upstream fails in half of the rounds.
         upstreams[1].set_response(match random(4) {
             0 => Behaviour::CutMidway,
             1 => Behaviour::Status(503, None),
@@ -54,18 +53,20 @@ async fn what_was_acknowledged_survives_a_kill_and_reaches_every_upstream() {
         });
         let started = Instant::now();
         let mut server = start(&dir, &options);
-        let up = started.elapsed();
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|_| tokio::spawn(send(client(), server.otlp_base(), Arc::clone(&acknowledged))))
-            .collect();
-        let lived = Duration::from_millis(random(LONGEST_MS));
+        let startup = started.elapsed();
+        let clients: Vec<_> =
+            (0..CLIENTS).map(|_| tokio::spawn(send(client(), server.otlp_base(), Arc::clone(&acknowledged)))).collect();
+        let lived = Duration::from_millis(random(MAX_LIFETIME_MS));
         tokio::time::sleep(lived).await;
         server.kill().unwrap();
         for client in clients {
             client.await.unwrap();
         }
         let count = acknowledged.lock().unwrap().spans.len();
-        println!("round {} of {rounds}: up in {up:.1?}, killed after {lived:.0?}, {count} spans so far", round + 1);
+        println!(
+            "round {} of {rounds}: ready in {startup:.1?}, killed after {lived:.0?}, {count} spans so far",
+            round + 1
+        );
     }
     let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
     assert!(acknowledged.spans.len() >= BATCH && !acknowledged.logs.is_empty(), "nothing was sent");
@@ -80,25 +81,29 @@ async fn what_was_acknowledged_survives_a_kill_and_reaches_every_upstream() {
             if missing == (0, 0) {
                 break;
             }
-            assert!(Instant::now() < deadline, "upstream {number} lacks {missing:?} spans and log records");
+            assert!(Instant::now() < deadline, "upstream {number} has not received {missing:?} spans and log records");
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
     assert!(tokio::task::block_in_place(|| server.stop()).unwrap().success());
     assert_stored_once(dir.path(), &acknowledged).await;
-    println!("{} spans and {} log records, all there", acknowledged.spans.len(), acknowledged.logs.len());
+    println!(
+        "{} spans and {} log records, all stored and forwarded",
+        acknowledged.spans.len(),
+        acknowledged.logs.len()
+    );
 }
 
 fn start(dir: &TempDir, options: &ServerOptions) -> ServerProcess {
     tokio::task::block_in_place(|| ServerProcess::start(binary(), dir.path(), options)).unwrap()
 }
 
-/// Below `end`. The moments are meant to be different each time.
+/// Returns a random number below `end`. The seed is not fixed, so that each run differs.
 fn random(end: u64) -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().1 % end
 }
 
-/// Sends spans and log records by turns until the server is gone.
+/// Sends spans and log records alternately until the server is killed.
 async fn send(client: Client, receiver: String, acknowledged: Arc<Mutex<Acknowledged>>) {
     loop {
         let trace_id = new_trace_id();
@@ -127,36 +132,36 @@ async fn post<R: Record>(client: &Client, receiver: &str, records: &[R]) -> bool
 
 fn arrived(upstream: &FakeHoneycomb) -> (BTreeSet<[u8; 8]>, BTreeSet<String>) {
     let spans = upstream.spans().iter().map(|span| span.span_id.to_bytes()).collect();
-    (spans, upstream.logs().iter().filter_map(said).collect())
+    (spans, upstream.logs().iter().filter_map(message).collect())
 }
 
-fn said(record: &throughline_otlp::LogRecord) -> Option<String> {
+fn message(record: &throughline_otlp::LogRecord) -> Option<String> {
     Some(record.attribute("exception.message")?.as_str()?.to_owned())
 }
 
 async fn assert_stored_once(dir: &Path, acknowledged: &Acknowledged) {
     let store = Store::open(dir).unwrap();
     let mut spans: BTreeMap<[u8; 8], u32> = BTreeMap::new();
-    let mut place = 0;
+    let mut cursor = 0;
     loop {
-        let batch = store.after(place, 10_000).await.unwrap();
+        let batch = store.after(cursor, 10_000).await.unwrap();
         let Some((last, _)) = batch.last() else { break };
-        place = *last;
+        cursor = *last;
         for (_, span) in batch {
             *spans.entry(span.span_id.to_bytes()).or_default() += 1;
         }
     }
     let mut logs: BTreeMap<String, u32> = BTreeMap::new();
-    place = 0;
+    cursor = 0;
     loop {
-        let batch = store.logs_after(place, 10_000).await.unwrap();
+        let batch = store.logs_after(cursor, 10_000).await.unwrap();
         let Some((last, _)) = batch.last() else { break };
-        place = *last;
-        for message in batch.iter().filter_map(|(_, record)| said(record)) {
+        cursor = *last;
+        for message in batch.iter().filter_map(|(_, record)| message(record)) {
             *logs.entry(message).or_default() += 1;
         }
     }
-    let what = |signal: Signal| format!("an acknowledged {} is not there once", signal.record());
-    assert!(acknowledged.spans.iter().all(|id| spans.get(id) == Some(&1)), "{}", what(Signal::Traces));
-    assert!(acknowledged.logs.iter().all(|message| logs.get(message) == Some(&1)), "{}", what(Signal::Logs));
+    let error = |signal: Signal| format!("an acknowledged {} is not stored exactly once", signal.record());
+    assert!(acknowledged.spans.iter().all(|id| spans.get(id) == Some(&1)), "{}", error(Signal::Traces));
+    assert!(acknowledged.logs.iter().all(|message| logs.get(message) == Some(&1)), "{}", error(Signal::Logs));
 }

@@ -1,4 +1,4 @@
-//! `throughline doctor` and the check at the start: what is wrong is said in words, with a cure.
+//! `throughline doctor` and the self-check at startup: each fault is reported with help.
 
 use std::{
     net::TcpListener,
@@ -12,22 +12,22 @@ use crate::support::{Bench, Start as _, binary, eventually};
 
 const KEY: &str = "hcaik_d0ct0rs-k3y-n0b0dy-s33s";
 
-/// What it printed, and whether it found that traces come through.
+/// The output of the doctor, and whether its exit code is 0.
 struct Examined {
     table: String,
     healthy: bool,
 }
 
 impl Examined {
-    /// The line about a check, and the cure below it.
+    /// Returns the line of a check, and the help below it.
     fn of(&self, check: &str) -> (&str, &str) {
         let mut lines = self.table.lines().skip_while(|line| line.split_whitespace().nth(1) != Some(check));
-        let line = lines.next().unwrap_or_else(|| panic!("nothing about {check}: {}", self.table));
+        let line = lines.next().unwrap_or_else(|| panic!("no line for {check}: {}", self.table));
         (line, lines.next().filter(|line| line.contains('→')).unwrap_or_default())
     }
 }
 
-/// Asks for the server at `listen`, or where nobody listens.
+/// Runs the doctor.
 async fn examine(args: &[&str], env: &[(&str, &str)], data_dir: &Path) -> Examined {
     let mut command = Command::new(binary());
     command.arg("doctor").env_clear().envs(env.iter().copied()).arg("--data-dir").arg(data_dir).args(args);
@@ -38,16 +38,16 @@ async fn examine(args: &[&str], env: &[(&str, &str)], data_dir: &Path) -> Examin
     Examined { table, healthy: output.status.success() }
 }
 
-/// An address where nobody listens, for as long as this is kept from others by its number.
-fn nowhere() -> String {
+/// Returns an address on which no server listens.
+fn unused_address() -> String {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_server_one_is_started_and_the_chain_is_checked_to_the_upstream() {
+async fn without_a_running_server_one_is_started_for_the_checks() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (listen, endpoint) = (nowhere(), upstream.endpoint());
+    let (listen, endpoint) = (unused_address(), upstream.endpoint());
     let env = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", endpoint.as_str())];
     let args = ["--listen", &listen, "--allow-origin", "http://shop.example:8080", "--base-path", "/tl"];
     let examined = examine(&args, &env, &dir.path().join("data")).await;
@@ -55,7 +55,7 @@ async fn without_a_server_one_is_started_and_the_chain_is_checked_to_the_upstrea
     assert!(!examined.table.contains('→'), "{}", examined.table);
     for (check, words) in [
         ("settings", listen.as_str()),
-        ("data", "will be made"),
+        ("data", "will be created"),
         ("server", "one was started"),
         ("subscriber", "one is set"),
         ("level", "pass"),
@@ -64,62 +64,65 @@ async fn without_a_server_one_is_started_and_the_chain_is_checked_to_the_upstrea
         ("exporter", "took the span"),
         ("store", "read back"),
         ("CORS", "http://shop.example:8080"),
-        ("upstream", "takes the key"),
+        ("upstream", "accepts the key"),
         ("clock", "agrees"),
     ] {
         let (line, _) = examined.of(check);
         assert!(line.starts_with("ok") && line.contains(words), "{check}: {}", examined.table);
     }
-    assert!(upstream.spans().is_empty(), "a check leaves nothing behind");
+    assert!(upstream.spans().is_empty(), "the check forwards no spans");
     assert!(!dir.path().join("data").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_runs_is_asked() {
+async fn a_running_server_is_checked() {
     let bench = Bench::start();
     let listen = bench.server().addr().to_string();
     let receiver = bench.server().otlp_base().trim_start_matches("http://").to_owned();
     let args = ["--listen", &listen, "--otlp-listen", &receiver, "--allow-origin", "https://elsewhere.example"];
     let examined = examine(&args, &[], bench.data_dir()).await;
-    for (check, words) in
-        [("data", "in use"), ("server", "it runs on"), ("store", "read back"), ("upstream", "stay here")]
-    {
+    for (check, words) in [
+        ("data", "in use"),
+        ("server", "a server is running on"),
+        ("store", "read back"),
+        ("upstream", "not forwarded"),
+    ] {
         assert!(examined.of(check).0.contains(words), "{check}: {}", examined.table);
     }
-    // It was not started with this origin.
+    // The server was started without this origin.
     assert!(!examined.healthy);
-    let (line, cure) = examined.of("CORS");
-    assert!(line.starts_with("bad") && cure.contains("--allow-origin"), "{}", examined.table);
+    let (line, help) = examined.of("CORS");
+    assert!(line.starts_with("bad") && help.contains("--allow-origin"), "{}", examined.table);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_key_that_is_refused_and_an_upstream_that_is_not_there_are_told_apart() {
+async fn a_rejected_key_and_an_unreachable_upstream_are_reported_separately() {
     let upstream = FakeHoneycomb::start("another key").await.unwrap();
     let dir = tempfile::tempdir().unwrap();
-    let (listen, endpoint) = (nowhere(), upstream.endpoint());
-    let ask = async |endpoint: &str| {
+    let (listen, endpoint) = (unused_address(), upstream.endpoint());
+    let examine_upstream = async |endpoint: &str| {
         let env = [("HONEYCOMB_API_KEY", KEY), ("HONEYCOMB_API_ENDPOINT", endpoint)];
         examine(&["--listen", &listen], &env, &dir.path().join("data")).await
     };
-    let examined = ask(&endpoint).await;
-    let (line, cure) = examined.of("upstream");
-    assert!(!examined.healthy && line.contains("refuses the key (401)"), "{}", examined.table);
-    assert!(cure.contains("HONEYCOMB_API_KEY"), "{cure}");
+    let examined = examine_upstream(&endpoint).await;
+    let (line, help) = examined.of("upstream");
+    assert!(!examined.healthy && line.contains("rejects the key (401)"), "{}", examined.table);
+    assert!(help.contains("HONEYCOMB_API_KEY"), "{help}");
 
     upstream.set_key(KEY);
     upstream.set_response(Behaviour::Status(404, None));
-    assert!(ask(&endpoint).await.of("upstream").0.contains("no OTLP receiver"));
+    assert!(examine_upstream(&endpoint).await.of("upstream").0.contains("no OTLP receiver"));
     upstream.set_response(Behaviour::Status(503, None));
-    let examined = ask(&endpoint).await;
+    let examined = examine_upstream(&endpoint).await;
     assert!(examined.healthy && examined.of("upstream").0.starts_with("doubtful"), "{}", examined.table);
 
-    let examined = ask(&format!("http://{}", nowhere())).await;
+    let examined = examine_upstream(&format!("http://{}", unused_address())).await;
     assert!(!examined.healthy && examined.of("upstream").0.contains("cannot be reached"), "{}", examined.table);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_start_one_line_says_how_far_a_span_came() {
-    let said = async |bench: &Bench| {
+async fn the_self_check_is_logged_in_one_line_at_startup() {
+    let logged = async |bench: &Bench| {
         eventually("the self-check", async || {
             let output = bench.server().output();
             output.lines().find(|line| line.contains("self-check:")).map(str::to_owned)
@@ -127,15 +130,15 @@ async fn at_the_start_one_line_says_how_far_a_span_came() {
         .await
     };
     let on = ("THROUGHLINE_SELF_CHECK", "on");
-    assert!(said(&Bench::start_with(&[], &[on])).await.contains("self-check: ok"));
+    assert!(logged(&Bench::start_with(&[], &[on])).await.contains("self-check: ok"));
 
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let endpoint = upstream.endpoint();
     let keyed = |key: &'static str| {
         Bench::start_with(&[], &[on, ("HONEYCOMB_API_KEY", key), ("HONEYCOMB_API_ENDPOINT", &endpoint)])
     };
-    assert!(said(&keyed(KEY)).await.contains("self-check: ok"));
+    assert!(logged(&keyed(KEY)).await.contains("self-check: ok"));
     assert_eq!(upstream.spans().iter().map(|span| &*span.name).collect::<Vec<_>>(), ["self-check"]);
-    let line = said(&keyed("wrong")).await;
-    assert!(line.contains("refuses the key") && line.contains("HONEYCOMB_API_KEY"), "{line}");
+    let line = logged(&keyed("wrong")).await;
+    assert!(line.contains("rejects the key") && line.contains("HONEYCOMB_API_KEY"), "{line}");
 }

@@ -1,4 +1,4 @@
-//! `throughline doctor` only reads the data directory.
+//! `throughline doctor` does not change the data directory.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::support::binary;
 
-/// The content and the time of change of each file of a directory, and of the directory itself.
+/// Returns the content and the modification time of each file of a directory, and of the directory itself.
 fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     let paths = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).chain([dir.to_path_buf()]);
     let state = |path: PathBuf| {
@@ -21,14 +21,14 @@ fn snapshot(dir: &Path) -> BTreeMap<PathBuf, (Vec<u8>, SystemTime)> {
     paths.map(state).collect()
 }
 
-/// Runs the doctor where no server listens, with `temp` as the directory for temporary files.
+/// Runs the doctor without a running server, with `temp` as the directory for temporary files.
 fn doctor(data_dir: &Path, temp: &Path) -> Output {
     let mut command = Command::new(binary());
     command.args(["doctor", "--listen=127.0.0.1:0", "--otlp-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir"]);
     command.arg(data_dir).env_clear().env("TMPDIR", temp).stdin(Stdio::null()).output().unwrap()
 }
 
-/// Creates a data directory with a span in it, by a command that ends when it has written.
+/// Creates a data directory with a span in it, by a command that exits when the span is stored.
 fn import(data_dir: &Path, temp: &Path) {
     let file = temp.join("traces.json");
     let span = r#"{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"kept","kind":1,
@@ -41,7 +41,7 @@ fn import(data_dir: &Path, temp: &Path) {
 }
 
 #[test]
-fn the_doctor_changes_nothing_in_a_data_directory() {
+fn the_doctor_does_not_change_a_data_directory() {
     let temp = tempfile::tempdir().unwrap();
     let parent = tempfile::tempdir().unwrap();
     let data_dir = parent.path().join("data");

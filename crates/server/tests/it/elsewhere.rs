@@ -1,4 +1,4 @@
-//! Who is not on this machine, or not of this origin; and pages while the upstream is away.
+//! Clients on other machines, pages of other origins, and pages while the upstream is down.
 
 use reqwest::header;
 use throughline_inspector_api::MetricsStatus;
@@ -13,7 +13,7 @@ const TOKEN: &str = "0123456789abcdef";
 const JSON: &str = "application/json";
 
 #[tokio::test]
-async fn with_a_token_the_otlp_receiver_wants_it_and_the_server_has_it() {
+async fn the_otlp_receiver_requires_its_token_and_the_server_sends_it() {
     let bench = Bench::start_with(&["--otlp-token", TOKEN], &[]);
     let post = || bench.trusted("/v1/traces").header(header::CONTENT_TYPE, JSON).body("{}");
     let response = post().send().await.unwrap();
@@ -23,7 +23,7 @@ async fn with_a_token_the_otlp_receiver_wants_it_and_the_server_has_it() {
     );
     assert_eq!(post().bearer_auth("0123456789abcdeF").send().await.unwrap().status(), 401);
     assert_eq!(post().bearer_auth(TOKEN).send().await.unwrap().status(), 200);
-    // Its own spans come through the same receiver.
+    // The server sends its own spans to the same receiver.
     let request = bench.get("/no/such/page").header("traceparent", traceparent(&new_trace_id(), &new_span_id()));
     assert_eq!(request.send().await.unwrap().status(), 404);
     eventually("a span of the server", async || (!bench.list(&[]).await.traces.is_empty()).then_some(())).await;
@@ -31,12 +31,12 @@ async fn with_a_token_the_otlp_receiver_wants_it_and_the_server_has_it() {
 }
 
 #[tokio::test]
-async fn pages_of_other_origins_see_no_traces() {
+async fn pages_of_other_origins_cannot_read_traces() {
     let origin = "http://localhost:3000";
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", origin)]);
     bench.store(&[span(&new_trace_id(), "open")]).await;
     for path in ["/api/traces", "/api/traces/live", "/api/metrics", "/api/metrics/otlp"] {
-        // Not even those that may call the application.
+        // Origins that may call the application cannot read traces either.
         for other in [origin, "http://evil.test", "null"] {
             refused(bench.get(path).header(header::ORIGIN, other), 403, "other_origin").await;
         }
@@ -52,7 +52,7 @@ async fn pages_of_other_origins_see_no_traces() {
 }
 
 #[tokio::test]
-async fn the_cookie_of_the_token_is_bound_to_the_host_over_tls() {
+async fn the_access_cookie_is_bound_to_the_host_over_tls() {
     let bench = Bench::start_with(&["--inspector-access", "token", "--access-token", TOKEN], &[]);
     let client = reqwest::Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
     let enter = |protocol: &'static str| {
@@ -69,8 +69,8 @@ async fn the_cookie_of_the_token_is_bound_to_the_host_over_tls() {
     for cookie in [plain, bound] {
         assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Strict"), "{cookie}");
         let sent = cookie.split(';').next().unwrap().to_owned();
-        let asked = bench.get("/api/traces").header(header::COOKIE, sent).send().await.unwrap();
-        assert_eq!(asked.status(), 200);
+        let response = bench.get("/api/traces").header(header::COOKIE, sent).send().await.unwrap();
+        assert_eq!(response.status(), 200);
     }
     assert_eq!(bench.get("/api/metrics").send().await.unwrap().status(), 401);
 }
@@ -84,17 +84,17 @@ async fn send_from_a_page(bench: &Bench) -> u16 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_do_not_feel_that_the_upstream_is_down() {
-    let gone = FakeHoneycomb::start("key").await.unwrap().endpoint();
-    let refusing = FakeHoneycomb::start("key").await.unwrap();
-    refusing.set_response(Behaviour::Status(503, None));
-    for endpoint in [&gone, &refusing.endpoint()] {
+async fn batches_of_pages_are_accepted_while_the_upstream_is_down() {
+    let unreachable = FakeHoneycomb::start("key").await.unwrap().endpoint();
+    let failing = FakeHoneycomb::start("key").await.unwrap();
+    failing.set_response(Behaviour::Status(503, None));
+    for endpoint in [&unreachable, &failing.endpoint()] {
         let bench = Bench::start_with(&[], &[("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)]);
         for _ in 0..5 {
             assert_eq!(send_from_a_page(&bench).await, 200);
         }
-        let failed = async || bench.server().output().contains("does not take").then_some(());
-        eventually("the upstream was asked in vain", failed).await;
+        let failed = async || bench.server().output().contains("does not accept").then_some(());
+        eventually("a failed request to the upstream", failed).await;
         assert_eq!(send_from_a_page(&bench).await, 200);
     }
 }
@@ -110,7 +110,7 @@ fn point(value: i64) -> DataPoint {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_value_of_a_metric_is_kept_over_a_restart() {
+async fn the_last_value_of_a_metric_survives_a_restart() {
     let mut bench = Bench::start();
     for encoding in [Encoding::Protobuf, Encoding::Json] {
         let sent = [point(1), point(if encoding == Encoding::Json { 3 } else { 2 })];

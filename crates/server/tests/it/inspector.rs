@@ -1,4 +1,4 @@
-//! The inspector's API: lists, traces, downloads and what is live.
+//! The inspector's API: lists, traces, downloads and the live stream.
 
 use std::{collections::HashSet, sync::Arc};
 
@@ -13,20 +13,20 @@ use crate::support::{
 
 const MS: u64 = 1_000_000;
 
-/// The ids of the traces that a query finds, in order.
+/// Returns the ids of the traces that a query finds, in order.
 async fn found(bench: &Bench, query: &[(&str, &str)]) -> Vec<String> {
     bench.list(query).await.traces.into_iter().map(|summary| summary.trace_id).collect()
 }
 
 #[tokio::test]
-async fn nothing_has_arrived_at_first() {
+async fn the_list_is_empty_at_first() {
     let bench = Bench::start();
     let list = bench.list(&[]).await;
     assert!(list.traces.is_empty() && list.next_before.is_none(), "{list:?}");
 }
 
 #[tokio::test]
-async fn a_summary_says_what_the_trace_holds() {
+async fn a_summary_describes_the_trace() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     let mut root = span(&trace_id, "click Save");
@@ -118,10 +118,10 @@ async fn a_list_can_be_filtered_by_duration() {
 }
 
 #[tokio::test]
-async fn pages_follow_each_other_without_loss_or_repetition() {
+async fn pagination_neither_skips_nor_repeats_traces() {
     let bench = Bench::start();
     let start_ns = now_ns();
-    // Groups of four begin in the same nanosecond, which pages of five cut through.
+    // Groups of four traces start in the same nanosecond, so that pages of five split groups.
     let spans: Vec<Span> = (0..23_u64)
         .map(|number| {
             let mut span = span(&new_trace_id(), if number % 2 == 0 { "even" } else { "odd" });
@@ -140,7 +140,7 @@ async fn pages_follow_each_other_without_loss_or_repetition() {
                 query.push(("before", before));
             }
             let page = bench.list(&query).await;
-            assert!(page.traces.len() == 5 || page.next_before.is_none(), "a short page is the last");
+            assert!(page.traces.len() == 5 || page.next_before.is_none(), "a short page is not the last one");
             assert!(page.traces.len() <= 5);
             listed.extend(page.traces);
             before = page.next_before;
@@ -156,7 +156,7 @@ async fn pages_follow_each_other_without_loss_or_repetition() {
 }
 
 #[tokio::test]
-async fn the_last_page_is_known_as_such_when_it_is_full() {
+async fn a_full_last_page_has_no_next_page() {
     let bench = Bench::start();
     bench.store(&[span(&new_trace_id(), "one"), span(&new_trace_id(), "two")]).await;
     let list = bench.list(&[("limit", "2")]).await;
@@ -164,7 +164,7 @@ async fn the_last_page_is_known_as_such_when_it_is_full() {
 }
 
 #[tokio::test]
-async fn wrong_parameters_of_the_list_are_refused_by_name() {
+async fn invalid_parameters_of_the_list_are_rejected_by_name() {
     let bench = Bench::start();
     for (key, value) in [
         ("limit", "0"),
@@ -186,7 +186,7 @@ async fn wrong_parameters_of_the_list_are_refused_by_name() {
 }
 
 #[tokio::test]
-async fn an_id_that_is_none_is_refused() {
+async fn an_invalid_trace_id_is_rejected() {
     let bench = Bench::start();
     let (short, long) = ("a".repeat(31), "a".repeat(33));
     for id in ["1", &short, &long, &"0".repeat(32), &"g".repeat(32), "%F0%9F%A6%80"] {
@@ -197,7 +197,7 @@ async fn an_id_that_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_trace_that_is_not_there_is_not_found() {
+async fn an_unknown_trace_is_not_found() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     refused(bench.get(&format!("/api/traces/{trace_id}")), 404, "unknown_trace").await;
@@ -205,12 +205,12 @@ async fn a_trace_that_is_not_there_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_wrong_method_is_refused() {
+async fn an_unsupported_method_is_rejected() {
     let bench = Bench::start();
     refused(bench.request("DELETE", "/api/traces"), 405, "method_not_allowed").await;
 }
 
-/// A span with something in every field.
+/// Returns a span with a value in every field.
 fn full(trace_id: &str, parent: &Span) -> Span {
     let mut full = span(trace_id, "full");
     full.parent_span_id = Some(parent.span_id);
@@ -244,7 +244,7 @@ fn full(trace_id: &str, parent: &Span) -> Span {
 }
 
 #[tokio::test]
-async fn a_trace_shows_everything_that_was_sent() {
+async fn a_trace_has_all_fields_that_were_sent() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     let root = span(&trace_id, "root");
@@ -286,7 +286,7 @@ async fn integers_are_strings_on_the_wire() {
 }
 
 #[tokio::test]
-async fn a_span_whose_parent_has_not_arrived_is_marked_until_it_has() {
+async fn a_span_is_marked_until_its_parent_arrives() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     let root = span(&trace_id, "root");
@@ -320,7 +320,7 @@ async fn the_download_is_otlp_with_the_same_spans() {
 }
 
 #[tokio::test]
-async fn a_trace_that_arrives_is_an_event_of_the_live_stream() {
+async fn a_received_trace_is_an_event_of_the_live_stream() {
     let bench = Bench::start();
     let mut live = bench.get("/api/traces/live").send().await.unwrap();
     assert_eq!(live.status(), 200);
@@ -331,7 +331,7 @@ async fn a_trace_that_arrives_is_an_event_of_the_live_stream() {
     let mut text = String::new();
     let summary = tokio::time::timeout(DEADLINE, async {
         loop {
-            text.push_str(str::from_utf8(&live.chunk().await.unwrap().expect("the stream goes on")).unwrap());
+            text.push_str(str::from_utf8(&live.chunk().await.unwrap().expect("the stream does not end")).unwrap());
             if let Some((event, _)) = text.split_once("\n\n").filter(|(event, _)| event.contains("data:")) {
                 assert!(event.lines().any(|line| line == "event: trace"), "{event}");
                 let data = event.lines().find_map(|line| line.strip_prefix("data: ")).unwrap();
@@ -344,7 +344,7 @@ async fn a_trace_that_arrives_is_an_event_of_the_live_stream() {
 }
 
 #[tokio::test]
-async fn an_open_live_stream_does_not_keep_the_server_from_stopping() {
+async fn an_open_live_stream_does_not_delay_shutdown() {
     let mut bench = Bench::start();
     let live = bench.get("/api/traces/live").send().await.unwrap();
     assert_eq!(live.status(), 200);
@@ -353,7 +353,7 @@ async fn an_open_live_stream_does_not_keep_the_server_from_stopping() {
 }
 
 #[tokio::test]
-async fn what_was_stored_survives_a_restart_and_a_kill() {
+async fn stored_traces_survive_a_restart_and_a_kill() {
     let mut bench = Bench::start();
     let trace_id = new_trace_id();
     let root = span(&trace_id, "root");
@@ -367,7 +367,7 @@ async fn what_was_stored_survives_a_restart_and_a_kill() {
 }
 
 #[tokio::test]
-async fn a_span_that_is_sent_twice_is_kept_once() {
+async fn a_span_that_is_sent_twice_is_stored_once() {
     let bench = Bench::start();
     let (trace_id, span_id) = (new_trace_id(), new_span_id());
     let body = as_json(&[(&trace_id, &span_id, "once")]);

@@ -1,4 +1,4 @@
-//! Log records: through the receivers, into the trace that they belong to, and out of the inspector's API.
+//! Log records: from the receivers, into their trace, to the inspector's API.
 
 use reqwest::{RequestBuilder, header};
 use throughline_inspector_api::{self as inspector, AttributeValue};
@@ -13,13 +13,13 @@ async fn ingest_token(bench: &Bench) -> String {
     ingest_token["ingest_token"].as_str().unwrap().to_owned()
 }
 
-/// A batch for the receiver for pages.
+/// Returns a batch for the receiver for pages.
 fn public(bench: &Bench, ingest_token: &str, records: &[LogRecord]) -> RequestBuilder {
     let request = bench.request("POST", "/v1/logs").header(header::CONTENT_TYPE, PROTOBUF);
     request.header("x-throughline-ingest-token", ingest_token).body(encode_logs(records, Encoding::Protobuf))
 }
 
-/// A span that is stored, for records to belong to.
+/// Stores a span for records to refer to.
 async fn stored_span(bench: &Bench) -> Span {
     let span = span(&new_trace_id(), "open");
     bench.store(std::slice::from_ref(&span)).await;
@@ -31,7 +31,7 @@ async fn logs(bench: &Bench, span: &Span) -> Vec<inspector::LogRecord> {
 }
 
 #[tokio::test]
-async fn the_otlp_receiver_takes_both_encodings_and_the_trace_shows_them() {
+async fn the_otlp_receiver_accepts_both_encodings_and_the_trace_has_the_records() {
     let bench = Bench::start();
     let span = stored_span(&bench).await;
     let mut first = exception(&span, "the lid is stuck");
@@ -48,14 +48,18 @@ async fn the_otlp_receiver_takes_both_encodings_and_the_trace_shows_them() {
     }
     let seen = logs(&bench, &span).await;
     assert_eq!(seen.len(), 2);
-    let said = |text: &str| AttributeValue::String(text.to_owned());
+    let string = |text: &str| AttributeValue::String(text.to_owned());
     assert_eq!((seen[0].time_ns, seen[0].span_id.clone()), (first.time_ns, Some(span.span_id.to_string())));
     assert_eq!((seen[0].severity, seen[0].severity_text.as_str()), (17, "ERROR"));
     assert_eq!((seen[0].event_name.as_str(), seen[0].service.as_str()), ("exception", "bank"));
-    assert_eq!(seen[0].attributes[0].value, said("the lid is stuck"));
+    assert_eq!(seen[0].attributes[0].value, string("the lid is stuck"));
     assert!(matches!(&seen[0].body, AttributeValue::Map(entries) if entries[1].value == AttributeValue::Int(i64::MAX)));
-    assert_eq!((seen[1].time_ns, &seen[1].span_id), (second.observed_time_ns, &None), "noticed, not timed");
-    assert_eq!((seen[1].severity, &seen[1].body), (0, &said("gave up")));
+    assert_eq!(
+        (seen[1].time_ns, &seen[1].span_id),
+        (second.observed_time_ns, &None),
+        "the observed time is used without a time"
+    );
+    assert_eq!((seen[1].severity, &seen[1].body), (0, &string("gave up")));
 
     let raw: serde_json::Value = bench.read(&format!("/api/traces/{}", span.trace_id)).await;
     for key in ["time_ns", "align_ns"] {
@@ -64,14 +68,14 @@ async fn the_otlp_receiver_takes_both_encodings_and_the_trace_shows_them() {
 }
 
 #[tokio::test]
-async fn a_trace_without_any_has_an_empty_list() {
+async fn a_trace_without_log_records_has_an_empty_list() {
     let bench = Bench::start();
     let span = stored_span(&bench).await;
     assert_eq!(logs(&bench, &span).await, []);
 }
 
 #[tokio::test]
-async fn the_page_receiver_stamps_who_it_was() {
+async fn the_page_receiver_enriches_records_with_the_client() {
     let bench = Bench::start_with(&[], &[("OTEL_SERVICE_NAME", "shop")]);
     let span = stored_span(&bench).await;
     let mut record = exception(&span, "it broke");
@@ -83,8 +87,8 @@ async fn the_page_receiver_stamps_who_it_was() {
         assert_eq!((response.status().as_u16(), response.bytes().await.unwrap().len()), (200, 0));
     }
     let seen = logs(&bench, &span).await;
-    assert_eq!(seen.len(), 1, "what is sent again is stored once");
-    assert_eq!(seen[0].service, "shop-web", "whatever the page claims");
+    assert_eq!(seen.len(), 1, "a record that is sent again is stored once");
+    assert_eq!(seen[0].service, "shop-web", "the name that the page sends is replaced");
     let attributes = &seen[0].attributes;
     assert_eq!(text(attributes, "throughline.client_reported").as_deref(), Some("true"));
     assert_eq!(text(attributes, "client.address").as_deref(), Some("127.0.0.1"));
@@ -108,14 +112,14 @@ async fn a_beacon_has_its_ingest_token_in_the_query() {
 }
 
 #[tokio::test]
-async fn what_may_not_come_in_does_not() {
+async fn invalid_requests_are_rejected() {
     let bench = Bench::start();
     let span = stored_span(&bench).await;
     let records = [exception(&span, "nonsense")];
     let ingest_token = ingest_token(&bench).await;
-    let refused = public(&bench, "v1.0.0.0", &records).send().await.unwrap();
+    let rejected = public(&bench, "v1.0.0.0", &records).send().await.unwrap();
     assert_eq!(
-        (refused.status().as_u16(), &refused.headers()[header::CONTENT_TYPE]),
+        (rejected.status().as_u16(), &rejected.headers()[header::CONTENT_TYPE]),
         (401, &PROTOBUF.parse().unwrap())
     );
     let foreign = public(&bench, &ingest_token, &records).header(header::ORIGIN, "http://evil.test");
@@ -123,7 +127,7 @@ async fn what_may_not_come_in_does_not() {
     let page = bench.trusted("/v1/logs").header(header::CONTENT_TYPE, PROTOBUF).header(header::ORIGIN, "null");
     assert_eq!(page.send().await.unwrap().status(), 403);
     let large = bench.request("POST", "/v1/logs").header(header::CONTENT_TYPE, PROTOBUF);
-    // Packed, so that all of it is there before the answer: a client that still writes may see a broken pipe instead.
+    // The body is compressed, so that it is sent before the response: a client that still writes may see a broken pipe.
     let large = large.header("x-throughline-ingest-token", &ingest_token).header(header::CONTENT_ENCODING, "gzip");
     let large = large.body(crate::support::gzip(&vec![0; 5 << 20]));
     assert_eq!(large.send().await.unwrap().status(), 413);
@@ -132,7 +136,7 @@ async fn what_may_not_come_in_does_not() {
 }
 
 #[tokio::test]
-async fn a_bad_id_is_a_partial_success_and_an_empty_one_is_none() {
+async fn an_invalid_id_is_a_partial_success_and_an_empty_id_is_absent() {
     let bench = Bench::start();
     let span = stored_span(&bench).await;
     let trace_id = span.trace_id.to_string();
@@ -140,42 +144,42 @@ async fn a_bad_id_is_a_partial_success_and_an_empty_one_is_none() {
     let records = [record(&trace_id, "good"), record(&trace_id[1..], "bad"), record("", "alone")];
     let body = serde_json::json!({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]});
     let request = bench.trusted("/v1/logs").header(header::CONTENT_TYPE, "application/json");
-    let answer: serde_json::Value = read(request.body(body.to_string())).await;
-    assert_eq!(answer["partialSuccess"]["rejectedLogRecords"], "1", "{answer}");
-    assert!(answer["partialSuccess"]["errorMessage"].as_str().unwrap().contains("bad"), "{answer}");
+    let response: serde_json::Value = read(request.body(body.to_string())).await;
+    assert_eq!(response["partialSuccess"]["rejectedLogRecords"], "1", "{response}");
+    assert!(response["partialSuccess"]["errorMessage"].as_str().unwrap().contains("bad"), "{response}");
     let names: Vec<String> = logs(&bench, &span).await.into_iter().map(|record| record.event_name).collect();
     assert_eq!(names, ["good"]);
 }
 
 #[tokio::test]
-async fn log_records_alone_are_no_trace() {
+async fn log_records_without_spans_are_not_a_trace() {
     let bench = Bench::start();
     let span = span(&new_trace_id(), "lost");
     bench.store(&[exception(&span, "alone")]).await;
     assert!(bench.find_trace(&span.trace_id.to_string()).await.is_none());
     assert!(bench.list(&[]).await.traces.is_empty());
-    // They are there when the trace comes.
+    // The records are in the trace once it has a span.
     bench.store(std::slice::from_ref(&span)).await;
     assert_eq!(logs(&bench, &span).await.len(), 1);
 }
 
 #[tokio::test]
-async fn a_record_that_arrives_is_an_event_of_the_live_stream() {
+async fn a_received_record_is_an_event_of_the_live_stream() {
     let bench = Bench::start();
     let span = stored_span(&bench).await;
     let mut live = bench.get("/api/traces/live").send().await.unwrap();
     bench.store(&[exception(&span, "late")]).await;
     let mut text = String::new();
-    let told = tokio::time::timeout(DEADLINE, async {
+    let event = tokio::time::timeout(DEADLINE, async {
         while !text.contains(&span.trace_id.to_string()) {
-            text.push_str(str::from_utf8(&live.chunk().await.unwrap().expect("the stream goes on")).unwrap());
+            text.push_str(str::from_utf8(&live.chunk().await.unwrap().expect("the stream does not end")).unwrap());
         }
     });
-    told.await.expect("an event in time");
+    event.await.expect("an event in time");
 }
 
 #[tokio::test]
-async fn they_survive_a_kill_and_the_download_is_of_spans_alone() {
+async fn log_records_survive_a_kill_and_the_download_has_only_spans() {
     let mut bench = Bench::start();
     let span = stored_span(&bench).await;
     bench.store(&[exception(&span, "kept")]).await;

@@ -1,4 +1,4 @@
-//! The program `throughline` as its users meet it: a real process, asked over HTTP.
+//! Tests of the program `throughline` as a process, over HTTP.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod alone;
@@ -9,14 +9,15 @@ mod config_file;
 mod crash;
 mod doctor;
 mod doctor_reads;
-mod receivers;
 mod elsewhere;
+mod former_names;
 mod inspector;
 mod logs;
 mod misbehaviour;
 mod outbox;
 mod pages;
 mod proxies;
+mod receivers;
 mod restore;
 mod settings;
 mod support;

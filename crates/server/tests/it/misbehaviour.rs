@@ -1,6 +1,6 @@
-//! Upstreams that are slow, broken or of bad manners: nothing is lost, and memory is bounded.
+//! Slow, failing and misbehaving upstreams: no record is lost, and memory is bounded.
 //!
-//! `THROUGHLINE_E2E_SOAK` makes it longer; `cargo xtask soak` sets it, and prints the figures.
+//! `THROUGHLINE_E2E_SOAK` makes the test longer; `cargo xtask soak` sets it and prints the results.
 
 use std::time::{Duration, Instant};
 
@@ -12,14 +12,14 @@ use crate::support::{Bench, DEADLINE, Start as _, eventually, new_trace_id, span
 
 const KEY: &str = "hcaik_r0ugh";
 const BATCH: usize = 500;
-/// What the server may have resident at most, in bytes.
-const MOST_MEMORY: u64 = 300 << 20;
+/// The maximum resident memory of the server, in bytes.
+const MAX_MEMORY_BYTES: u64 = 300 << 20;
 
 fn is_soak() -> bool {
     std::env::var_os("THROUGHLINE_E2E_SOAK").is_some()
 }
 
-/// Answers after an hour; the server's patience is a fraction of a second here, as it is a minute towards one that takes 30 s.
+/// An upstream that responds after an hour, far above the timeout of 250 ms.
 const SLOW: Behaviour = Behaviour::Slow(Duration::from_secs(3600));
 const TIMEOUT_MS: &str = "250";
 
@@ -34,7 +34,7 @@ fn bench(upstream: &FakeHoneycomb) -> Bench {
     Bench::start_with(&[], &env)
 }
 
-/// Spans of one trace with twelve attributes each.
+/// Returns the spans of one trace, with twelve attributes each.
 fn batch(number: usize) -> Vec<Span> {
     let trace_id = new_trace_id();
     let attribute = |n: i64| KeyValue::new(format!("attribute.{n}"), format!("value {n} of batch {number}"));
@@ -54,7 +54,7 @@ async fn send(bench: &Bench, batches: usize) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whatever_the_upstream_does_nothing_is_lost_and_memory_is_bounded() {
+async fn no_record_is_lost_and_memory_is_bounded_with_misbehaving_upstreams() {
     let batches = if is_soak() { 50 } else { 4 };
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = bench(&upstream);
@@ -66,10 +66,10 @@ async fn whatever_the_upstream_does_nothing_is_lost_and_memory_is_bounded() {
         let before = upstream.requests().len();
         let started = Instant::now();
         sent += send(&bench, batches).await;
-        let took = started.elapsed();
+        let duration = started.elapsed();
         if behaviour == SLOW {
-            // It never answers, so what tells is the server's own patience.
-            eventually("it gives up on an answer", async || {
+            // The upstream does not respond, so that only the server's timeout shows in its state.
+            eventually("a timeout of the request", async || {
                 let list: SinkList = bench.read("/api/traces/sinks").await;
                 list.sinks.iter().any(|sink| sink.last_error.is_some()).then_some(())
             })
@@ -81,7 +81,10 @@ async fn whatever_the_upstream_does_nothing_is_lost_and_memory_is_bounded() {
         upstream.wait_for(sent, DEADLINE * 3).await.unwrap();
         let peak = bench.server().peak_memory_bytes();
         let peak_mb = peak.map(|bytes| bytes >> 20);
-        println!("{behaviour:?}: {} spans taken in {took:.1?}, {sent} upstream, peak {peak_mb:?} MB", batches * BATCH);
-        assert!(peak.is_none_or(|peak| peak < MOST_MEMORY), "{behaviour:?}: {peak_mb:?} MB");
+        println!(
+            "{behaviour:?}: {} spans accepted in {duration:.1?}, {sent} upstream, peak {peak_mb:?} MB",
+            batches * BATCH
+        );
+        assert!(peak.is_none_or(|peak| peak < MAX_MEMORY_BYTES), "{behaviour:?}: {peak_mb:?} MB");
     }
 }

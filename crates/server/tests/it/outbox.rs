@@ -1,4 +1,4 @@
-//! The outbox as its settings make it: several ends, sampling, clocks, and what is to be seen of it.
+//! The outbox: several sinks, sampling, clock alignment, and the reported state of sinks.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ fn env<'a>(upstream: &'a str, more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a 
     env
 }
 
-/// The state of one sink, once it is as it should be.
+/// Waits until the state of a sink fulfils a condition, and returns it.
 async fn sink(bench: &Bench, name: &str, is_it: impl Fn(&Sink) -> bool) -> Sink {
     eventually(&format!("the state of {name}"), async || {
         let list: SinkList = bench.read("/api/traces/sinks").await;
@@ -31,7 +31,7 @@ fn is_up_to_date(sink: &Sink) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn several_sinks_each_get_everything_and_do_not_wait_for_each_other() {
+async fn each_sink_receives_all_records_independently_of_the_others() {
     let (one, other) = (FakeHoneycomb::start(KEY).await.unwrap(), FakeHoneycomb::start("k, 2").await.unwrap());
     other.set_response(Behaviour::Status(503, None));
     let (endpoint, sinks) = (one.endpoint(), format!("collector={}", other.endpoint()));
@@ -54,7 +54,7 @@ async fn several_sinks_each_get_everything_and_do_not_wait_for_each_other() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn data_points_go_the_same_way_and_what_no_upstream_took_is_sent_after_a_kill() {
+async fn data_points_that_no_upstream_accepted_are_sent_after_a_kill() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     upstream.set_metrics_response(Behaviour::Status(503, None));
     let endpoint = upstream.endpoint();
@@ -73,26 +73,26 @@ async fn data_points_go_the_same_way_and_what_no_upstream_took_is_sent_after_a_k
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_an_upstream_there_is_no_sink_to_be_seen() {
+async fn without_an_upstream_the_list_of_sinks_is_empty() {
     let bench = Bench::start();
     assert_eq!(bench.read::<SinkList>("/api/traces/sinks").await, SinkList::default());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_state_of_a_sink_is_told_in_numbers_and_words() {
+async fn the_state_of_a_sink_has_counts_and_reasons() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let endpoint = upstream.endpoint();
     let bench = Bench::start_with(&[], &env(&endpoint, &[]));
-    let mut poison = span(&new_trace_id(), "too long");
-    poison.attributes.push(KeyValue::new("value", "x".repeat(70_000)));
-    bench.store(&[span(&new_trace_id(), "good"), poison.clone()]).await;
+    let mut oversized = span(&new_trace_id(), "too long");
+    oversized.attributes.push(KeyValue::new("value", "x".repeat(70_000)));
+    bench.store(&[span(&new_trace_id(), "good"), oversized.clone()]).await;
     let seen = sink(&bench, "honeycomb", |sink| sink.state == SinkState::Idle && sink.rejected > 0).await;
     assert_eq!((seen.delivered, seen.waiting, seen.oldest_ns, seen.rejected), (1, 0, None, 1));
     assert_eq!(seen.endpoint, format!("{endpoint}/v1/traces"));
-    let [aside] = seen.quarantined.try_into().unwrap();
-    assert_eq!(aside.trace_id, Some(poison.trace_id.to_string()));
-    assert_eq!(aside.span_id, Some(poison.span_id.to_string()));
-    assert!(aside.reason.contains("too long"), "{aside:?}");
+    let [quarantined] = seen.quarantined.try_into().unwrap();
+    assert_eq!(quarantined.trace_id, Some(oversized.trace_id.to_string()));
+    assert_eq!(quarantined.span_id, Some(oversized.span_id.to_string()));
+    assert!(quarantined.reason.contains("too long"), "{quarantined:?}");
 
     upstream.set_response(Behaviour::Status(500, None));
     let waiting = span(&new_trace_id(), "later");
@@ -103,7 +103,7 @@ async fn the_state_of_a_sink_is_told_in_numbers_and_words() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_key_is_told_loudly_and_a_restart_with_the_right_one_goes_on() {
+async fn a_rejected_key_is_logged_as_an_error_and_a_restart_with_a_valid_key_resumes_delivery() {
     let upstream = FakeHoneycomb::start("the right key").await.unwrap();
     let endpoint = upstream.endpoint();
     let mut bench = Bench::start_with(&[], &env(&endpoint, &[]));
@@ -111,7 +111,7 @@ async fn a_refused_key_is_told_loudly_and_a_restart_with_the_right_one_goes_on()
     bench.store(std::slice::from_ref(&sent)).await;
     let seen = sink(&bench, "honeycomb", |sink| sink.state == SinkState::Stopped).await;
     assert!(seen.last_error.as_ref().unwrap().contains("unknown API key"), "{seen:?}");
-    // The log is read by another thread.
+    // Another thread reads the log.
     let line = eventually("a line of the log", async || {
         let log = bench.server().output();
         log.lines().find(|line| line.contains("refuses the key")).map(str::to_owned)
@@ -126,7 +126,7 @@ async fn a_refused_key_is_told_loudly_and_a_restart_with_the_right_one_goes_on()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sampling_keeps_errors_and_what_is_slow_for_its_route() {
+async fn sampling_keeps_errors_and_slow_requests_by_route() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let endpoint = upstream.endpoint();
     let more = [
@@ -149,12 +149,12 @@ async fn sampling_keeps_errors_and_what_is_slow_for_its_route() {
     assert_eq!((seen.delivered, seen.waiting), (2, 0));
     assert_eq!(upstream.spans(), sent[1..3]);
     for span in &sent {
-        assert_eq!(bench.trace(&span.trace_id.to_string(), 1).await.spans.len(), 1, "all stay here");
+        assert_eq!(bench.trace(&span.trace_id.to_string(), 1).await.spans.len(), 1, "the store keeps all traces");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pages_spans_are_sent_in_the_servers_clock_where_that_is_wanted() {
+async fn times_of_page_spans_are_forwarded_in_the_servers_clock_if_set() {
     let (plain, aligned) = (FakeHoneycomb::start(KEY).await.unwrap(), FakeHoneycomb::start(KEY).await.unwrap());
     let start_of = async |upstream: &FakeHoneycomb, switch: &str| {
         let endpoint = upstream.endpoint();
@@ -162,9 +162,9 @@ async fn a_pages_spans_are_sent_in_the_servers_clock_where_that_is_wanted() {
         let (trace_id, span_id) = (new_trace_id(), new_span_id());
         let ingest_token: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
         let mut body: serde_json::Value = serde_json::from_str(&as_json(&[(&trace_id, &span_id, "GET")])).unwrap();
-        let told = &mut body["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
+        let page_span = &mut body["resourceSpans"][0]["scopeSpans"][0]["spans"][0];
         let offset = serde_json::json!({ "key": "throughline.clock.offset_ms", "value": { "doubleValue": 1500.0 } });
-        told["attributes"] = serde_json::json!([offset]);
+        page_span["attributes"] = serde_json::json!([offset]);
         let batch = bench.request("POST", "/v1/traces").header("content-type", "application/json");
         let batch = batch.header("x-throughline-ingest-token", ingest_token["ingest_token"].as_str().unwrap());
         assert_eq!(batch.body(body.to_string()).send().await.unwrap().status(), 200);
@@ -178,23 +178,23 @@ async fn a_pages_spans_are_sent_in_the_servers_clock_where_that_is_wanted() {
     assert_eq!(start_of(&aligned, "on").await, (1_500_000_000, Some(1500.0)));
 }
 
-/// The inspector moves the server's spans into the page's clock, an upstream gets the page's spans in the server's: both by the
-/// same amount, that of the request which knows best.
+/// The inspector converts the server's spans to the page's clock, and an upstream receives the page's spans in the server's clock. Both
+/// use the offset of the request with the smallest error.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_inspector_and_an_upstream_move_a_trace_by_the_same_amount() {
+async fn the_inspector_and_an_upstream_use_the_same_clock_offset() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let endpoint = upstream.endpoint();
     let bench = Bench::start_with(&[], &env(&endpoint, &[("THROUGHLINE_ALIGN_CLOCKS", "on")]));
-    let (trace_id, rough, good) = (new_trace_id(), new_span_id(), new_span_id());
-    let answers = [&rough, &good].map(|parent| {
-        let mut answer = span(&trace_id, "answer");
-        answer.kind = SpanKind::Server;
-        answer.parent_span_id = Some(SpanId::from_hex(parent).unwrap());
-        answer
+    let (trace_id, rough, precise) = (new_trace_id(), new_span_id(), new_span_id());
+    let responses = [&rough, &precise].map(|parent| {
+        let mut response = span(&trace_id, "response");
+        response.kind = SpanKind::Server;
+        response.parent_span_id = Some(SpanId::from_hex(parent).unwrap());
+        response
     });
-    bench.store(&answers).await;
+    bench.store(&responses).await;
     let ingest_token: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
-    let requests = as_json(&[(&trace_id, &rough, "GET"), (&trace_id, &good, "GET")]);
+    let requests = as_json(&[(&trace_id, &rough, "GET"), (&trace_id, &precise, "GET")]);
     let mut body: serde_json::Value = serde_json::from_str(&requests).unwrap();
     for (number, (offset_ms, error_ms)) in [(1510.0, 20.0), (1500.0, 0.5)].into_iter().enumerate() {
         body["resourceSpans"][0]["scopeSpans"][0]["spans"][number]["attributes"] = serde_json::json!([
@@ -211,7 +211,7 @@ async fn the_inspector_and_an_upstream_move_a_trace_by_the_same_amount() {
     assert_eq!(shifts_ms.collect::<Vec<_>>(), [1500.0, 1500.0]);
     let shown = bench.trace(&trace_id, 4).await.spans;
     for span in shown {
-        let expected_ns = if span.name == "answer" { -1_500_000_000 } else { 0 };
+        let expected_ns = if span.name == "response" { -1_500_000_000 } else { 0 };
         assert_eq!(span.align_ns, expected_ns, "{}", span.name);
     }
 }

@@ -1,4 +1,4 @@
-//! Pages, health, other origins, and who may look at traces.
+//! Pages, health checks, other origins, and access to the inspector.
 //!
 //! The inspector's page has to be built into the program (`cargo xtask build`).
 
@@ -18,14 +18,14 @@ fn value(response: &Response, name: &str) -> Option<String> {
     response.headers().get(name).map(|value| value.to_str().unwrap().to_owned())
 }
 
-/// The words of a header that is a list.
+/// Returns the entries of a header that is a list.
 fn list(response: &Response, name: &str) -> Vec<String> {
     let value = value(response, name).unwrap_or_else(|| panic!("no {name}"));
     value.split(',').map(|word| word.trim().to_lowercase()).collect()
 }
 
 #[tokio::test]
-async fn it_lives_and_is_ready() {
+async fn the_server_is_alive_and_ready() {
     let bench = Bench::start();
     for path in ["/livez", "/readyz"] {
         let response = bench.get(path).send().await.unwrap();
@@ -34,7 +34,7 @@ async fn it_lives_and_is_ready() {
 }
 
 #[tokio::test]
-async fn the_health_check_command_says_whether_it_lives() {
+async fn the_health_check_command_reports_whether_a_server_is_running() {
     let mut bench = Bench::start();
     let check = |listen: &str| {
         let mut command = Command::new(binary());
@@ -47,7 +47,7 @@ async fn the_health_check_command_says_whether_it_lives() {
 }
 
 #[tokio::test]
-async fn the_inspectors_page_has_the_headers_that_protect_it() {
+async fn the_inspectors_page_has_security_headers() {
     let bench = Bench::start();
     let trace = format!("/traces/{}", new_trace_id());
     let mut tags = Vec::new();
@@ -60,18 +60,18 @@ async fn the_inspectors_page_has_the_headers_that_protect_it() {
         assert_eq!(value(&response, "cache-control").as_deref(), Some("no-cache"));
         let policy = value(&response, "content-security-policy").expect("a policy");
         let scripts = policy.split(';').map(str::trim).find(|directive| directive.starts_with("script-src")).unwrap();
-        // The hash is that of the script which starts the program.
+        // The hash is that of the script that starts the page.
         assert!(scripts.contains("'sha256-") && !scripts.contains("'unsafe-inline'"), "{policy}");
         assert!(!scripts.contains("'unsafe-eval'"), "{policy}");
         tags.push(value(&response, "etag").expect("a tag"));
     }
-    assert_eq!(tags[0], tags[1], "it is one page");
+    assert_eq!(tags[0], tags[1], "both paths serve the same page");
     let known = bench.get("/traces").header(header::IF_NONE_MATCH, &tags[0]).send().await.unwrap();
     assert_eq!(known.status(), 304);
 }
 
 #[tokio::test]
-async fn the_files_of_the_inspectors_page_are_kept_by_browsers() {
+async fn the_files_of_the_inspectors_page_are_immutable() {
     let bench = Bench::start();
     let page = bench.get("/traces").send().await.unwrap().text().await.unwrap();
     let files: Vec<&str> = page.split(['"', '\'']).filter(|text| text.starts_with("/traces/assets/")).collect();
@@ -83,13 +83,13 @@ async fn the_files_of_the_inspectors_page_are_kept_by_browsers() {
         let response = bench.get(file).send().await.unwrap();
         assert_eq!(response.status(), 200, "{file}");
         let is_immutable = value(&response, "cache-control").unwrap().contains("immutable");
-        // A name with a hash of the content.
+        // The name has a hash of the content.
         assert!(is_immutable, "{file}");
     }
 }
 
 #[tokio::test]
-async fn an_unknown_address_is_not_found_for_anything_else() {
+async fn an_unknown_path_is_not_found() {
     let bench = Bench::start();
     for path in ["/no/such/page", "/no-such.wasm", "/no-such.js", "/assets/no-such.css"] {
         for accept in ["application/json", "*/*", "application/wasm"] {
@@ -99,7 +99,7 @@ async fn an_unknown_address_is_not_found_for_anything_else() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_missing_is_never_a_page() {
+async fn a_missing_file_is_not_found() {
     let bench = Bench::start();
     for path in ["/traces/assets/page-0123456789abcdef_bg.wasm", "/traces/assets/page-0123456789abcdef.js"] {
         let request = bench.get(path).header("sec-fetch-dest", "script");
@@ -108,7 +108,7 @@ async fn a_file_that_is_missing_is_never_a_page() {
 }
 
 #[tokio::test]
-async fn an_address_cannot_climb_out() {
+async fn path_traversal_is_rejected() {
     let bench = Bench::start();
     for path in ["/..%2f..%2fetc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/%00", "/%ff"] {
         let response = bench.get(path).send().await.unwrap();
@@ -117,18 +117,18 @@ async fn an_address_cannot_climb_out() {
 }
 
 #[tokio::test]
-async fn an_allowed_origin_may_send_context_and_ingest_token() {
+async fn an_allowed_origin_may_send_context_and_ingest_tokens() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", PAGES)]);
     for (method, path) in [("POST", "/v1/traces"), ("POST", "/v1/logs"), ("POST", "/v1/ingest-token")] {
         let request = bench.request("OPTIONS", path).header(header::ORIGIN, PAGES);
         let request = request.header(header::ACCESS_CONTROL_REQUEST_METHOD, method);
-        let wanted = "baggage,content-encoding,content-type,traceparent,tracestate,x-throughline-ingest-token";
-        let response = request.header(header::ACCESS_CONTROL_REQUEST_HEADERS, wanted).send().await.unwrap();
+        let requested = "baggage,content-encoding,content-type,traceparent,tracestate,x-throughline-ingest-token";
+        let response = request.header(header::ACCESS_CONTROL_REQUEST_HEADERS, requested).send().await.unwrap();
         assert!(response.status().is_success(), "{path}: {}", response.status());
         assert_eq!(value(&response, "access-control-allow-origin").as_deref(), Some(PAGES), "{path}");
         assert_eq!(value(&response, "access-control-allow-credentials").as_deref(), Some("true"));
         let allowed = list(&response, "access-control-allow-headers");
-        for name in wanted.split(',') {
+        for name in requested.split(',') {
             assert!(allowed.iter().any(|allowed| allowed == name), "{path}: {name} is not in {allowed:?}");
         }
         assert!(list(&response, "access-control-allow-methods").contains(&method.to_lowercase()), "{path}");
@@ -136,7 +136,7 @@ async fn an_allowed_origin_may_send_context_and_ingest_token() {
 }
 
 #[tokio::test]
-async fn an_allowed_origin_sees_answers_and_their_timing() {
+async fn an_allowed_origin_can_read_responses_and_their_timing() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", PAGES)]);
     for path in ["/", "/no/such/page"] {
         let request = bench.get(path).header(header::ORIGIN, PAGES);
@@ -146,18 +146,18 @@ async fn an_allowed_origin_sees_answers_and_their_timing() {
         assert_eq!(value(&response, "access-control-allow-credentials").as_deref(), Some("true"));
         assert_eq!(value(&response, "timing-allow-origin").as_deref(), Some(PAGES), "{path}");
         assert!(list(&response, "access-control-expose-headers").contains(&"server-timing".to_owned()));
-        assert!(list(&response, "vary").contains(&"origin".to_owned()), "caches must know");
+        assert!(list(&response, "vary").contains(&"origin".to_owned()), "caches must vary by origin");
     }
-    // A refused batch must be readable too, or the page cannot know why.
+    // The page must be able to read the reason of a rejected batch.
     for path in ["/v1/traces", "/v1/logs"] {
-        let refused = bench.request("POST", path).header(header::ORIGIN, PAGES).send().await.unwrap();
-        assert_eq!(refused.status(), 401);
-        assert_eq!(value(&refused, "access-control-allow-origin").as_deref(), Some(PAGES));
+        let rejected = bench.request("POST", path).header(header::ORIGIN, PAGES).send().await.unwrap();
+        assert_eq!(rejected.status(), 401);
+        assert_eq!(value(&rejected, "access-control-allow-origin").as_deref(), Some(PAGES));
     }
 }
 
 #[tokio::test]
-async fn another_origin_sees_nothing() {
+async fn another_origin_cannot_read_responses() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", PAGES)]);
     for origin in [
         "https://evil.test",
@@ -166,11 +166,11 @@ async fn another_origin_sees_nothing() {
         "https://pages.test:8443.evil.test",
         "null",
     ] {
-        let asked = bench.request("OPTIONS", "/v1/traces").header(header::ORIGIN, origin);
-        let asked = asked.header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST").send().await.unwrap();
-        let given = bench.get("/no/such/page").header(header::ORIGIN, origin).send().await.unwrap();
-        for response in [asked, given] {
-            // Where the allowed origin is named instead, a browser takes that as a refusal.
+        let preflight = bench.request("OPTIONS", "/v1/traces").header(header::ORIGIN, origin);
+        let preflight = preflight.header(header::ACCESS_CONTROL_REQUEST_METHOD, "POST").send().await.unwrap();
+        let response = bench.get("/no/such/page").header(header::ORIGIN, origin).send().await.unwrap();
+        for response in [preflight, response] {
+            // A header with another origin is a rejection for a browser.
             for name in ["access-control-allow-origin", "timing-allow-origin"] {
                 assert!(response.headers().get_all(name).iter().all(|allowed| allowed == PAGES), "{name} for {origin}");
             }
@@ -200,7 +200,7 @@ async fn traces_are_open_on_loopback() {
 }
 
 #[tokio::test]
-async fn with_an_access_token_only_its_bearer_sees_traces() {
+async fn with_an_access_token_traces_can_only_be_read_with_it() {
     let token = "a-token-of-sixteen-and-more";
     let bench = Bench::start_with(&["--inspector-access", "token"], &[("THROUGHLINE_ACCESS_TOKEN", token)]);
     let trace_id = new_trace_id();
@@ -220,12 +220,12 @@ async fn with_an_access_token_only_its_bearer_sees_traces() {
         let response = bench.get(path).bearer_auth(token).send().await.unwrap();
         assert_eq!(response.status(), 200, "{path}");
     }
-    assert_eq!(bench.get("/readyz").send().await.unwrap().status(), 200, "it needs no token");
-    assert!(!bench.server().output().contains(token), "a token that was given is not printed");
+    assert_eq!(bench.get("/readyz").send().await.unwrap().status(), 200, "the health check needs no token");
+    assert!(!bench.server().output().contains(token), "a token that is set is not printed");
 }
 
 #[tokio::test]
-async fn a_token_that_was_not_given_is_made_up_and_printed() {
+async fn an_access_token_that_is_not_set_is_generated_and_printed() {
     let bench = Bench::start_with(&["--inspector-access", "token"], &[]);
     assert_eq!(bench.get("/api/traces").send().await.unwrap().status(), 401);
     let inspector = &bench.server().addresses().inspector;
@@ -234,7 +234,7 @@ async fn a_token_that_was_not_given_is_made_up_and_printed() {
     read::<TraceList>(bench.get("/api/traces").bearer_auth(token)).await;
 }
 
-/// A server that is ended when the test is.
+/// A server that is killed when it is dropped.
 struct Exposed(Child);
 
 impl Drop for Exposed {
@@ -245,7 +245,7 @@ impl Drop for Exposed {
 }
 
 #[tokio::test]
-async fn beyond_loopback_traces_want_a_token_unasked() {
+async fn an_address_that_is_not_loopback_requires_a_token_by_default() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = Command::new(binary());
     command

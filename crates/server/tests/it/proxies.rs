@@ -1,4 +1,4 @@
-//! Who asks, where proxies stand between: what they say counts if they are trusted, and opens nothing.
+//! Clients behind proxies: the headers of trusted proxies are used, and they never grant access to the inspector.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::support::{Bench, Start as _, as_json, gzip, new_span_id, new_trace_id
 const JSON: &str = "application/json";
 const TOKEN: &str = "0123456789abcdef";
 
-/// From a page with a session of its own, by a proxy that says this.
+/// Returns a batch of a page with a new session, with one forwarding header.
 async fn post(bench: &Bench, body: &str, name: &str, value: &str) -> RequestBuilder {
     let issued: serde_json::Value = read(bench.request("POST", "/v1/ingest-token")).await;
     let request = bench.request("POST", "/v1/traces").header(name, value);
@@ -22,7 +22,7 @@ async fn status(request: RequestBuilder) -> u16 {
     request.send().await.unwrap().status().as_u16()
 }
 
-/// What a page reported by such a proxy.
+/// Sends the span of a page with a forwarding header, and returns the stored span.
 async fn reported(bench: &Bench, name: &str, value: &str) -> Span {
     let trace_id = new_trace_id();
     let body = as_json(&[(&trace_id, &new_span_id(), "open")]);
@@ -30,7 +30,7 @@ async fn reported(bench: &Bench, name: &str, value: &str) -> Span {
     bench.trace(&trace_id, 1).await.spans.remove(0)
 }
 
-/// What the server's span says of a request by such a proxy: client, scheme and host.
+/// Sends a traced request with a forwarding header, and returns the client, scheme and host of the server's span.
 async fn served(bench: &Bench, name: &str, value: &str) -> [Option<String>; 3] {
     let trace_id = new_trace_id();
     let request = bench.get("/no/such/page").header("traceparent", traceparent(&trace_id, &new_span_id()));
@@ -44,8 +44,8 @@ fn some<const N: usize>(texts: [&str; N]) -> [Option<String>; N] {
 }
 
 #[tokio::test]
-async fn behind_a_trusted_proxy_each_client_has_a_rate_of_its_own() {
-    // Each is rejected, and counts: what a client may send in 19 s, and not more than all together may at once.
+async fn rate_limits_apply_per_client_behind_a_trusted_proxy() {
+    // Rejected records count too: 19 s worth of one client's rate, and within the burst of all clients together.
     let many = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{}]}}]}}]}}"#, vec!["{}"; 19_000].join(","));
     let one = as_json(&[(&new_trace_id(), &new_span_id(), "open")]);
     loop {
@@ -53,16 +53,16 @@ async fn behind_a_trusted_proxy_each_client_has_a_rate_of_its_own() {
         let send = async |name: &str, value: &str| status(post(&bench, &one, name, value).await).await;
         let sent = Instant::now();
         assert_eq!(status(post(&bench, &many, "x-forwarded-for", "203.0.113.7").await).await, 200);
-        // Ingest tokens cost too.
+        // Requests for ingest tokens count too.
         let ingest_token = bench.request("POST", "/v1/ingest-token").header("x-forwarded-for", "203.0.113.7");
         let seen = [
             send("x-forwarded-for", "203.0.113.7").await,
             send("forwarded", "for=203.0.113.7").await,
             status(ingest_token).await,
-            // The first in the list is what the client wrote itself.
+            // The client itself wrote the first address in the list.
             send("x-forwarded-for", "203.0.113.7, 203.0.113.8").await,
         ];
-        // What it owes is paid after 9 s; a machine that takes so long for this tells nothing.
+        // The client is over its limit for 9 s. On a machine that is too slow, the test is repeated.
         if sent.elapsed() < Duration::from_secs(5) {
             assert_eq!(seen, [429, 429, 429, 200]);
             break;
@@ -84,18 +84,18 @@ async fn a_chain_of_proxies_is_followed_as_far_as_it_is_trusted() {
 }
 
 #[tokio::test]
-async fn who_is_no_trusted_proxy_is_not_believed() {
+async fn headers_of_untrusted_peers_are_ignored() {
     for trusted in ["192.0.2.1", "off"] {
         let bench = Bench::start_with(&[], &[("THROUGHLINE_TRUSTED_PROXIES", trusted)]);
-        let said = "for=203.0.113.7;proto=https;host=shop.example";
-        assert_eq!(served(&bench, "forwarded", said).await, some(["127.0.0.1", "http", "127.0.0.1"]));
+        let header = "for=203.0.113.7;proto=https;host=shop.example";
+        assert_eq!(served(&bench, "forwarded", header).await, some(["127.0.0.1", "http", "127.0.0.1"]));
         let span = reported(&bench, "x-forwarded-for", "203.0.113.7").await;
         assert_eq!(text(&span.attributes, "client.address").as_deref(), Some("127.0.0.1"));
     }
 }
 
 #[tokio::test]
-async fn an_inspector_that_is_open_on_loopback_is_not_open_to_what_comes_by_a_proxy() {
+async fn an_inspector_on_loopback_is_not_open_to_forwarded_requests() {
     for trusted in ["127.0.0.0/8", "off"] {
         let bench = Bench::start_with(&["--trusted-proxies", trusted], &[]);
         for (name, value) in [
@@ -110,18 +110,18 @@ async fn an_inspector_that_is_open_on_loopback_is_not_open_to_what_comes_by_a_pr
                 refused(bench.get(path).header(name, value), 403, "not_on_this_machine").await;
             }
         }
-        // A proxy that stands here as well, as in development.
+        // Client and proxy are both on this machine, as in development.
         let own = bench.get("/api/traces").header("x-forwarded-for", "127.0.0.1");
         assert_eq!(status(own.header("x-forwarded-host", "localhost:3000")).await, 200);
     }
-    // A name that leads here is none the better for a proxy between.
+    // An unknown host is rejected also if a proxy forwards it.
     let bench = Bench::start();
     let renamed = bench.get("/api/traces").header("x-forwarded-host", "evil.example");
     refused(renamed, 403, "unknown_host").await;
 }
 
 #[tokio::test]
-async fn what_is_opened_to_others_is_open_by_a_proxy_too() {
+async fn open_and_token_access_apply_to_forwarded_requests() {
     let forwarded = |bench: &Bench| bench.get("/api/traces").header("x-forwarded-for", "203.0.113.7");
     let bench = Bench::start_with(&["--inspector-access", "open"], &[]);
     assert_eq!(status(forwarded(&bench)).await, 200);

@@ -1,4 +1,4 @@
-//! The two receivers for telemetry: OTLP/HTTP from programs of this machine, and from pages with an ingest token.
+//! The receivers: OTLP/HTTP from programs on this machine, and from pages with an ingest token.
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
@@ -24,7 +24,7 @@ const INVALID_ARGUMENT: i64 = 3;
 const PERMISSION_DENIED: i64 = 7;
 const UNAUTHENTICATED: i64 = 16;
 
-/// What `POST /v1/ingest-token` answers.
+/// The response of `POST /v1/ingest-token`.
 #[derive(Deserialize)]
 struct IngestToken {
     ingest_token: String,
@@ -36,13 +36,13 @@ async fn ingest_token(bench: &Bench) -> IngestToken {
     read(bench.request("POST", "/v1/ingest-token")).await
 }
 
-/// A batch for the receiver for pages.
+/// Returns a batch for the receiver for pages.
 fn public(bench: &Bench, ingest_token: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
     let request = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, JSON);
     request.header(INGEST_TOKEN, ingest_token).body(body)
 }
 
-/// A batch for the OTLP receiver.
+/// Returns a batch for the OTLP receiver.
 fn trusted(bench: &Bench, content_type: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
     bench.trusted("/v1/traces").header(header::CONTENT_TYPE, content_type).body(body)
 }
@@ -52,23 +52,23 @@ fn one_span(trace_id: &str) -> String {
 }
 
 async fn only_span(bench: &Bench, trace_id: &str) -> Span {
-    let mut spans = bench.find_trace(trace_id).await.expect("stored before it was answered").spans;
+    let mut spans = bench.find_trace(trace_id).await.expect("stored before the response").spans;
     assert_eq!(spans.len(), 1);
     spans.remove(0)
 }
 
-/// A response in JSON, with its status and the media type of the request.
+/// Sends a request, checks the status and that the response is JSON, and returns the body.
 async fn json(request: RequestBuilder, status: u16) -> serde_json::Value {
     let response = request.send().await.unwrap();
-    let (given, content_type) = (response.status(), response.headers().get(header::CONTENT_TYPE).cloned());
+    let (actual, content_type) = (response.status(), response.headers().get(header::CONTENT_TYPE).cloned());
     let body = response.text().await.unwrap();
-    assert_eq!(given, status, "{body}");
+    assert_eq!(actual, status, "{body}");
     assert_eq!(content_type.unwrap(), JSON, "{body}");
     serde_json::from_str(&body).unwrap()
 }
 
-/// A refusal is `google.rpc.Status`, in JSON for JSON.
-async fn refused(request: RequestBuilder, status: u16, code: i64) {
+/// Checks that a request is rejected with a `google.rpc.Status` in JSON.
+async fn rejected(request: RequestBuilder, status: u16, code: i64) {
     let body = json(request, status).await;
     assert_eq!(body["code"], code, "{body}");
     assert!(body["message"].as_str().unwrap().contains(' '), "{body}");
@@ -80,18 +80,18 @@ fn assert_protobuf(response: &Response, status: u16) {
 }
 
 #[tokio::test]
-async fn the_otlp_receiver_takes_protobuf() {
+async fn the_otlp_receiver_accepts_protobuf() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     let body = encode_traces(&[span(&trace_id, "open")], Encoding::Protobuf);
     let response = trusted(&bench, PROTOBUF, body).send().await.unwrap();
     assert_protobuf(&response, 200);
-    assert!(response.bytes().await.unwrap().is_empty(), "a full success is an empty message");
+    assert!(response.bytes().await.unwrap().is_empty(), "a success without rejections is an empty message");
     assert_eq!(only_span(&bench, &trace_id).await.name, "open");
 }
 
 #[tokio::test]
-async fn the_otlp_receiver_takes_json() {
+async fn the_otlp_receiver_accepts_json() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     for content_type in [JSON, "application/json; charset=utf-8"] {
@@ -100,11 +100,11 @@ async fn the_otlp_receiver_takes_json() {
     }
     let spans = bench.find_trace(&trace_id).await.unwrap().spans;
     assert_eq!(spans.len(), 2);
-    assert!(spans.iter().all(|span| span.service == "bank"), "it is taken at its word");
+    assert!(spans.iter().all(|span| span.service == "bank"), "the service name of a program is kept");
 }
 
 #[tokio::test]
-async fn the_otlp_receiver_takes_ids_in_either_case() {
+async fn the_otlp_receiver_accepts_ids_in_either_case() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     json(trusted(&bench, JSON, one_span(&trace_id.to_uppercase())), 200).await;
@@ -112,7 +112,7 @@ async fn the_otlp_receiver_takes_ids_in_either_case() {
 }
 
 #[tokio::test]
-async fn the_otlp_receiver_takes_gzip_of_both() {
+async fn the_otlp_receiver_accepts_gzip_of_both_encodings() {
     let bench = Bench::start();
     let (one, other) = (new_trace_id(), new_trace_id());
     let protobuf = gzip(&encode_traces(&[span(&one, "open")], Encoding::Protobuf));
@@ -135,11 +135,11 @@ async fn an_empty_request_is_a_success() {
 }
 
 #[tokio::test]
-async fn a_body_that_is_not_otlp_is_400_in_its_own_language() {
+async fn an_invalid_body_is_400_in_the_encoding_of_the_request() {
     let bench = Bench::start();
     for body in ["{", "[]", "null", r#"{"resourceSpans":1}"#] {
-        refused(trusted(&bench, JSON, body), 400, INVALID_ARGUMENT).await;
-        refused(public(&bench, &ingest_token(&bench).await.ingest_token, body), 400, INVALID_ARGUMENT).await;
+        rejected(trusted(&bench, JSON, body), 400, INVALID_ARGUMENT).await;
+        rejected(public(&bench, &ingest_token(&bench).await.ingest_token, body), 400, INVALID_ARGUMENT).await;
     }
     let response = trusted(&bench, PROTOBUF, &b"\xff\xff\xff"[..]).send().await.unwrap();
     assert_protobuf(&response, 400);
@@ -148,18 +148,18 @@ async fn a_body_that_is_not_otlp_is_400_in_its_own_language() {
 }
 
 #[tokio::test]
-async fn gzip_that_is_none_is_400() {
+async fn invalid_gzip_is_400() {
     let bench = Bench::start();
     let plain = trusted(&bench, JSON, "{}").header(header::CONTENT_ENCODING, "gzip");
-    refused(plain, 400, INVALID_ARGUMENT).await;
-    let mut cut = gzip(one_span(&new_trace_id()).as_bytes());
-    cut.truncate(cut.len() - 10);
-    refused(trusted(&bench, JSON, cut).header(header::CONTENT_ENCODING, "gzip"), 400, INVALID_ARGUMENT).await;
+    rejected(plain, 400, INVALID_ARGUMENT).await;
+    let mut truncated = gzip(one_span(&new_trace_id()).as_bytes());
+    truncated.truncate(truncated.len() - 10);
+    rejected(trusted(&bench, JSON, truncated).header(header::CONTENT_ENCODING, "gzip"), 400, INVALID_ARGUMENT).await;
     assert!(bench.list(&[]).await.traces.is_empty());
 }
 
 #[tokio::test]
-async fn another_content_type_or_encoding_is_415() {
+async fn an_unsupported_content_type_or_encoding_is_415() {
     let bench = Bench::start();
     for content_type in ["text/plain", "application/xml", "application/grpc"] {
         assert_eq!(trusted(&bench, content_type, "{}").send().await.unwrap().status(), 415, "{content_type}");
@@ -172,7 +172,7 @@ async fn another_content_type_or_encoding_is_415() {
     assert_eq!(plain.header(INGEST_TOKEN, &ingest_token).body("{}").send().await.unwrap().status(), 415);
 }
 
-/// Announces a body of so many bytes and sends none of it; the head of the answer, in lower case.
+/// Sends the head of a request with a body of `bytes`, but no body, and returns the head of the response in lower case.
 fn announce(base: &str, ingest_token: &str, bytes: usize) -> String {
     let mut stream = TcpStream::connect(base.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(DEADLINE)).unwrap();
@@ -185,7 +185,7 @@ fn announce(base: &str, ingest_token: &str, bytes: usize) -> String {
 }
 
 #[tokio::test]
-async fn a_body_that_is_announced_too_large_is_413_without_reading_it() {
+async fn a_content_length_above_the_limit_is_413_before_the_body_is_read() {
     let bench = Bench::start();
     let ingest_token = ingest_token(&bench).await.ingest_token;
     for (base, bytes) in [(bench.server().base(), MIB + 1), (bench.server().otlp_base(), 16 * MIB + 1)] {
@@ -200,12 +200,13 @@ async fn a_body_that_is_too_large_after_decompression_is_413() {
     let bench = Bench::start();
     let bomb = gzip(&vec![b' '; 5 * MIB]);
     assert!(bomb.len() < MIB / 4);
-    let packed = public(&bench, &ingest_token(&bench).await.ingest_token, bomb).header(header::CONTENT_ENCODING, "gzip");
-    refused(packed, 413, INVALID_ARGUMENT).await;
+    let packed =
+        public(&bench, &ingest_token(&bench).await.ingest_token, bomb).header(header::CONTENT_ENCODING, "gzip");
+    rejected(packed, 413, INVALID_ARGUMENT).await;
 }
 
 #[tokio::test]
-async fn a_span_with_a_bad_id_is_rejected_and_the_others_are_kept() {
+async fn a_span_with_an_invalid_id_is_rejected_and_the_others_are_stored() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     let zeros = "0".repeat(16);
@@ -223,7 +224,7 @@ async fn a_span_with_a_bad_id_is_rejected_and_the_others_are_kept() {
 }
 
 #[tokio::test]
-async fn a_bad_id_in_protobuf_is_a_partial_success_too() {
+async fn an_invalid_id_in_protobuf_is_a_partial_success() {
     let bench = Bench::start();
     let (good, bad) = (span(&new_trace_id(), "good"), span(&new_trace_id(), "bad"));
     let mut body = encode_traces(&[good.clone(), bad.clone()], Encoding::Protobuf);
@@ -240,7 +241,7 @@ async fn a_bad_id_in_protobuf_is_a_partial_success_too() {
 }
 
 #[tokio::test]
-async fn an_ingest_token_is_fresh_for_each_who_asks_and_is_not_cached() {
+async fn each_request_returns_a_new_ingest_token_that_is_not_cached() {
     let bench = Bench::start();
     let response = bench.request("POST", "/v1/ingest-token").send().await.unwrap();
     assert_eq!(response.headers()[header::CACHE_CONTROL], "no-store");
@@ -252,24 +253,24 @@ async fn an_ingest_token_is_fresh_for_each_who_asks_and_is_not_cached() {
 }
 
 #[tokio::test]
-async fn the_page_receiver_stamps_who_it_was() {
+async fn the_page_receiver_enriches_spans_with_the_client() {
     let bench = Bench::start_with(&[], &[("OTEL_SERVICE_NAME", "shop")]);
     let trace_id = new_trace_id();
     let before_ns = crate::support::now_ns();
     json(public(&bench, &ingest_token(&bench).await.ingest_token, one_span(&trace_id)), 200).await;
     let span = only_span(&bench, &trace_id).await;
     let everywhere = [span.attributes.clone(), span.resource.clone()].concat();
-    assert_eq!(span.service, "shop-web", "whatever the page claims");
+    assert_eq!(span.service, "shop-web", "the name that the page sends is replaced");
     assert_eq!(text(&everywhere, "throughline.client_reported").as_deref(), Some("true"));
     assert_eq!(text(&everywhere, "client.address").as_deref(), Some("127.0.0.1"));
     let addresses = everywhere.iter().filter(|attribute| attribute.key == "client.address").count();
-    assert_eq!(addresses, 1, "the page's own claim is gone");
+    assert_eq!(addresses, 1, "the address that the page sends is replaced");
     let received_ns: u64 = text(&everywhere, "throughline.received_ns").unwrap().parse().unwrap();
     assert!((before_ns..=crate::support::now_ns()).contains(&received_ns), "{received_ns}");
 }
 
 #[tokio::test]
-async fn the_name_of_the_pages_can_be_set() {
+async fn the_service_name_of_pages_can_be_set() {
     let bench = Bench::start_with(&["--browser-service-name", "window"], &[]);
     let trace_id = new_trace_id();
     json(public(&bench, &ingest_token(&bench).await.ingest_token, one_span(&trace_id)), 200).await;
@@ -277,7 +278,7 @@ async fn the_name_of_the_pages_can_be_set() {
 }
 
 #[tokio::test]
-async fn the_otlp_receiver_does_not_say_that_a_browser_said_it() {
+async fn the_otlp_receiver_does_not_mark_spans_as_client_reported() {
     let bench = Bench::start();
     let trace_id = new_trace_id();
     let mut sent = span(&trace_id, "open");
@@ -289,7 +290,7 @@ async fn the_otlp_receiver_does_not_say_that_a_browser_said_it() {
 }
 
 #[tokio::test]
-async fn the_page_receiver_takes_protobuf_and_gzip() {
+async fn the_page_receiver_accepts_protobuf_and_gzip() {
     let bench = Bench::start();
     let ingest_token = ingest_token(&bench).await.ingest_token;
     let trace_id = new_trace_id();
@@ -301,24 +302,24 @@ async fn the_page_receiver_takes_protobuf_and_gzip() {
 }
 
 #[tokio::test]
-async fn without_a_valid_ingest_token_nothing_comes_in() {
+async fn records_without_a_valid_ingest_token_are_rejected() {
     let bench = Bench::start();
-    let stranger = ingest_token(&Bench::start()).await.ingest_token;
+    let foreign = ingest_token(&Bench::start()).await.ingest_token;
     let valid = ingest_token(&bench).await.ingest_token;
     let (head, signature) = valid.rsplit_once('.').unwrap();
     let first = if signature.starts_with('A') { 'B' } else { 'A' };
     let tampered = format!("{head}.{first}{}", &signature[1..]);
     let trace_id = new_trace_id();
-    for wrong in ["", "nonsense", "v1.0.0.0", head, &tampered, &stranger] {
-        refused(public(&bench, wrong, one_span(&trace_id)), 401, UNAUTHENTICATED).await;
+    for wrong in ["", "nonsense", "v1.0.0.0", head, &tampered, &foreign] {
+        rejected(public(&bench, wrong, one_span(&trace_id)), 401, UNAUTHENTICATED).await;
     }
     let none = bench.request("POST", "/v1/traces").header(header::CONTENT_TYPE, JSON).body(one_span(&trace_id));
-    refused(none, 401, UNAUTHENTICATED).await;
+    rejected(none, 401, UNAUTHENTICATED).await;
     assert!(bench.find_trace(&trace_id).await.is_none());
 }
 
 #[tokio::test]
-async fn an_ingest_token_is_good_for_the_server_that_comes_back() {
+async fn an_ingest_token_is_valid_after_a_restart() {
     let mut bench = Bench::start();
     let ingest_token = ingest_token(&bench).await.ingest_token;
     bench.restart();
@@ -328,25 +329,25 @@ async fn an_ingest_token_is_good_for_the_server_that_comes_back() {
 }
 
 #[tokio::test]
-async fn pages_of_a_foreign_origin_are_turned_away() {
+async fn requests_of_a_foreign_origin_are_rejected() {
     let bench = Bench::start();
     let ingest_token = ingest_token(&bench).await.ingest_token;
     let trace_id = new_trace_id();
     for origin in ["http://evil.test", "null", "http://127.0.0.1:1"] {
         let batch = public(&bench, &ingest_token, one_span(&trace_id)).header(header::ORIGIN, origin);
-        refused(batch, 403, PERMISSION_DENIED).await;
-        let asked = bench.request("POST", "/v1/ingest-token").header(header::ORIGIN, origin).send().await.unwrap();
-        assert_eq!(asked.status(), 403, "{origin}");
-        assert!(!asked.text().await.unwrap().contains("v1."), "{origin} was given an ingest token");
+        rejected(batch, 403, PERMISSION_DENIED).await;
+        let response = bench.request("POST", "/v1/ingest-token").header(header::ORIGIN, origin).send().await.unwrap();
+        assert_eq!(response.status(), 403, "{origin}");
+        assert!(!response.text().await.unwrap().contains("v1."), "{origin} received an ingest token");
     }
     assert!(bench.find_trace(&trace_id).await.is_none());
-    // One's own pages say where they are from as well.
+    // Pages of the same origin also send the header.
     let own = public(&bench, &ingest_token, one_span(&trace_id)).header(header::ORIGIN, bench.server().base());
     json(own, 200).await;
 }
 
 #[tokio::test]
-async fn pages_of_an_allowed_origin_come_in() {
+async fn requests_of_an_allowed_origin_are_accepted() {
     let bench = Bench::start_with(&[], &[("FRONTEND_URL", "http://localhost:3000")]);
     let origin = "http://localhost:3000";
     let request = bench.request("POST", "/v1/ingest-token").header(header::ORIGIN, origin);

@@ -1,4 +1,4 @@
-//! A backup, put back: every sink goes on where it was.
+//! Restoring a backup: every sink continues at its position.
 
 use std::{fs, path::Path, process::Command, sync::Arc};
 
@@ -39,7 +39,7 @@ fn backup(data_dir: &Path, to: &Path) {
     assert!(done.status.success(), "{done:?}");
 }
 
-/// As the README says it: without the old files and what lies beside them.
+/// Restores a backup as described in the README: removes the old files, and copies those of the backup.
 fn restore(data_dir: &Path, from: &Path) {
     for entry in fs::read_dir(data_dir).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
@@ -53,7 +53,7 @@ fn restore(data_dir: &Path, from: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restored_directory_goes_on_where_it_was() {
+async fn sinks_of_a_restored_directory_continue_at_their_position() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let endpoint = upstream.endpoint();
     let env = [
@@ -79,7 +79,7 @@ async fn a_restored_directory_goes_on_where_it_was() {
     let copies = tempfile::tempdir().unwrap();
     let copy = copies.path().join("copy");
     backup(bench.data_dir(), &copy);
-    // After the backup: gone with the directory.
+    // Stored after the backup, and therefore lost.
     bench.store(&[failed(&new_trace_id(), "lost")]).await;
     tokio::task::block_in_place(|| bench.stop());
     restore(bench.data_dir(), &copy);
@@ -89,7 +89,7 @@ async fn a_restored_directory_goes_on_where_it_was() {
     upstream.wait_for(2, DEADLINE).await.unwrap();
     upstream.wait_for_data_points(2, DEADLINE).await.unwrap();
 
-    // Without what was decided the trace would be judged anew, and an error goes on.
+    // Without the sampling decisions of the backup, the trace would be sampled again, and be forwarded because of the error.
     let (late, last) = (failed(&dropped.trace_id.to_string(), "late"), failed(&new_trace_id(), "last"));
     bench.store(&[late, last.clone()]).await;
     sink(&bench, "honeycomb", |sink| sink.delivered == 2 && sink.sampled_out == 1 && sink.waiting == 0).await;

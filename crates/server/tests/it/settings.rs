@@ -1,4 +1,4 @@
-//! Settings: what is wrong is said before anything happens, and with exit code 64.
+//! Settings: invalid values are reported before anything is bound or created, with exit code 64.
 
 use std::{
     io::Read as _,
@@ -12,19 +12,19 @@ use throughline_testkit::Addresses;
 
 use crate::support::{Bench, DEADLINE, Start as _, binary, client, new_trace_id, span};
 
-/// `sysexits.h`: used wrongly.
-const EX_USAGE: i32 = 64;
+/// `EX_USAGE` of `sysexits.h`.
+pub(crate) const EX_USAGE: i32 = 64;
 
-/// How a server ended that was not to stay.
+/// The exit code and the output of a server that has exited.
 #[derive(Debug)]
-struct Ended {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
+pub(crate) struct Exited {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-/// Runs the server until it ends by itself; it must.
-fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
+/// Runs a server that must exit by itself.
+pub(crate) fn run(args: &[&str], env: &[(&str, &str)]) -> Exited {
     let mut child = Command::new(binary())
         .args(args)
         .env_clear()
@@ -49,35 +49,35 @@ fn run(args: &[&str], env: &[(&str, &str)]) -> Ended {
     let (mut stdout, mut stderr) = (String::new(), String::new());
     child.stdout.take().unwrap().read_to_string(&mut stdout).unwrap();
     child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-    let status = ended.unwrap_or_else(|| panic!("it did not end with {args:?} {env:?}: {stdout}{stderr}"));
-    Ended { code: status.code(), stdout, stderr }
+    let status = ended.unwrap_or_else(|| panic!("the server did not exit with {args:?} {env:?}: {stdout}{stderr}"));
+    Exited { code: status.code(), stdout, stderr }
 }
 
-/// A place where a server could put its data, were it to.
-struct Nowhere {
+/// Paths and addresses for a server that must not start.
+struct Unused {
     _dir: tempfile::TempDir,
     path: PathBuf,
-    /// Addresses that are taken: who tries to bind one says so instead of naming the setting.
+    /// Addresses in use: a server that tries to bind one reports that instead of the setting.
     taken: [TcpListener; 2],
 }
 
-fn nowhere() -> Nowhere {
+fn unused() -> Unused {
     let dir = tempfile::tempdir().unwrap();
     let taken = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    Nowhere { path: dir.path().join("data"), _dir: dir, taken }
+    Unused { path: dir.path().join("data"), _dir: dir, taken }
 }
 
-/// The value is refused as a flag and as a variable, with both names, before anything is bound or made.
-fn assert_refused(flag: &str, variable: &str, value: &str) {
+/// Checks that a value is rejected as a flag and as a variable, with both names, before anything is bound or created.
+fn assert_rejected(flag: &str, variable: &str, value: &str) {
     let with_flag = format!("{flag}={value}");
-    assert_wrong(&[&with_flag], &[], flag, variable);
-    assert_wrong(&[], &[(variable, value)], flag, variable);
+    assert_invalid(&[&with_flag], &[], flag, variable);
+    assert_invalid(&[], &[(variable, value)], flag, variable);
 }
 
-fn assert_wrong(args: &[&str], env: &[(&str, &str)], flag: &str, variable: &str) -> Ended {
-    let nowhere = nowhere();
-    let addrs = nowhere.taken.each_ref().map(|listener| listener.local_addr().unwrap().to_string());
-    let mut all = vec!["--data-dir", nowhere.path.to_str().unwrap()];
+fn assert_invalid(args: &[&str], env: &[(&str, &str)], flag: &str, variable: &str) -> Exited {
+    let unused = unused();
+    let addrs = unused.taken.each_ref().map(|listener| listener.local_addr().unwrap().to_string());
+    let mut all = vec!["--data-dir", unused.path.to_str().unwrap()];
     if flag != "--listen" {
         all.extend(["--listen", &addrs[0]]);
     }
@@ -90,100 +90,100 @@ fn assert_wrong(args: &[&str], env: &[(&str, &str)], flag: &str, variable: &str)
     assert_eq!(ended.code, Some(EX_USAGE), "{args:?} {env:?}: {ended:?}");
     let named = ended.stderr.lines().any(|line| line.contains(flag) && line.contains(variable) && line.contains(' '));
     assert!(named, "{flag} / {variable} is not named: {ended:?}");
-    assert_eq!(ended.stdout, "", "it began to serve");
+    assert_eq!(ended.stdout, "", "the server started");
     assert!(!ended.stderr.contains("panicked"), "{ended:?}");
-    assert!(!nowhere.path.exists(), "the data directory was made");
+    assert!(!unused.path.exists(), "the data directory was created");
     ended
 }
 
 #[test]
-fn a_listen_address_that_is_none_is_refused() {
+fn an_invalid_listen_address_is_rejected() {
     for value in ["nonsense", "127.0.0.1", "127.0.0.1:99999", ":", "http://127.0.0.1:3000"] {
-        assert_refused("--listen", "THROUGHLINE_LISTEN", value);
+        assert_rejected("--listen", "THROUGHLINE_LISTEN", value);
     }
 }
 
 #[test]
-fn a_trusted_address_that_is_none_is_refused() {
-    assert_refused("--otlp-listen", "THROUGHLINE_OTLP_LISTEN", "nonsense");
+fn an_invalid_otlp_address_is_rejected() {
+    assert_rejected("--otlp-listen", "THROUGHLINE_OTLP_LISTEN", "nonsense");
 }
 
 #[test]
-fn a_trusted_address_off_loopback_is_refused() {
+fn an_otlp_address_that_is_not_loopback_is_rejected() {
     for value in ["0.0.0.0:4318", "[::]:4318", "192.0.2.1:4318"] {
-        assert_refused("--otlp-listen", "THROUGHLINE_OTLP_LISTEN", value);
+        assert_rejected("--otlp-listen", "THROUGHLINE_OTLP_LISTEN", value);
     }
 }
 
 #[test]
-fn one_address_for_both_receivers_is_refused() {
-    let ended =
-        run(&["--listen=127.0.0.1:4999", "--otlp-listen=127.0.0.1:4999", "--data-dir=/nonexistent/data"], &[]);
+fn one_address_for_two_listeners_is_rejected() {
+    let ended = run(&["--listen=127.0.0.1:4999", "--otlp-listen=127.0.0.1:4999", "--data-dir=/nonexistent/data"], &[]);
     assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
     assert!(ended.stderr.contains("THROUGHLINE_OTLP_LISTEN"), "{ended:?}");
 }
 
 #[test]
-fn an_origin_that_is_none_is_refused() {
+fn an_invalid_origin_is_rejected() {
     for value in ["nonsense", "*", "ftp://pages.test", "https://", "https://pages.test,nonsense"] {
-        assert_refused("--allow-origin", "FRONTEND_URL", value);
+        assert_rejected("--allow-origin", "FRONTEND_URL", value);
     }
 }
 
 #[test]
-fn an_upstream_that_is_no_http_address_is_refused() {
+fn an_endpoint_that_is_not_an_http_url_is_rejected() {
     for value in ["nonsense", "ftp://collector.test", "http://"] {
-        assert_refused("--otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", value);
+        assert_rejected("--otlp-endpoint", "OTEL_EXPORTER_OTLP_ENDPOINT", value);
     }
 }
 
 #[test]
-fn honeycombs_address_is_checked_as_well() {
+fn an_invalid_honeycomb_endpoint_is_rejected() {
     let (flag, variable) = ("--honeycomb-api-endpoint", "HONEYCOMB_API_ENDPOINT");
     let key = ("HONEYCOMB_API_KEY", "hcaik_0123456789");
-    assert_wrong(&["--honeycomb-api-endpoint=nonsense"], &[key], flag, variable);
-    assert_wrong(&[], &[key, (variable, "nonsense")], flag, variable);
+    assert_invalid(&["--honeycomb-api-endpoint=nonsense"], &[key], flag, variable);
+    assert_invalid(&[], &[key, (variable, "nonsense")], flag, variable);
 }
 
 #[test]
-fn headers_that_are_no_list_are_refused_and_never_shown() {
+fn invalid_headers_are_rejected_and_not_printed() {
     let (flag, variable) = ("--otlp-headers", "OTEL_EXPORTER_OTLP_HEADERS");
     for value in ["s3cr3t-without-a-name", "x-team=s3cr3t-1,s3cr3t-2", "x team=s3cr3t", "x-team=s3cr3t%0d%0ax: y"] {
         let with_flag = format!("{flag}={value}");
-        for ended in
-            [assert_wrong(&[&with_flag], &[], flag, variable), assert_wrong(&[], &[(variable, value)], flag, variable)]
-        {
-            assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
+        for ended in [
+            assert_invalid(&[&with_flag], &[], flag, variable),
+            assert_invalid(&[], &[(variable, value)], flag, variable),
+        ] {
+            assert!(!ended.stderr.contains("s3cr3t"), "the value is printed: {}", ended.stderr);
         }
     }
 }
 
 #[test]
-fn a_key_that_cannot_be_a_header_is_refused_and_never_shown() {
+fn an_invalid_key_is_rejected_and_not_printed() {
     let (flag, variable) = ("--honeycomb-api-key", "HONEYCOMB_API_KEY");
-    let ended = assert_wrong(&[], &[(variable, "s3cr3t\nkey")], flag, variable);
-    assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
+    let ended = assert_invalid(&[], &[(variable, "s3cr3t\nkey")], flag, variable);
+    assert!(!ended.stderr.contains("s3cr3t"), "the value is printed: {}", ended.stderr);
 }
 
 #[test]
-fn resource_attributes_that_are_no_list_are_refused() {
-    assert_refused("--resource-attributes", "OTEL_RESOURCE_ATTRIBUTES", "nonsense");
+fn invalid_resource_attributes_are_rejected() {
+    assert_rejected("--resource-attributes", "OTEL_RESOURCE_ATTRIBUTES", "nonsense");
 }
 
 #[test]
-fn an_unknown_word_for_who_may_look_is_refused() {
-    assert_refused("--inspector-access", "THROUGHLINE_INSPECTOR_ACCESS", "everybody");
+fn an_unknown_inspector_access_is_rejected() {
+    assert_rejected("--inspector-access", "THROUGHLINE_INSPECTOR_ACCESS", "everybody");
 }
 
 #[test]
-fn a_short_access_token_is_refused_and_never_shown() {
+fn a_short_access_token_is_rejected_and_not_printed() {
     let (flag, variable) = ("--access-token", "THROUGHLINE_ACCESS_TOKEN");
-    let ended = assert_wrong(&[], &[(variable, "s3cr3t")], flag, variable);
-    assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
+    let ended = assert_invalid(&[], &[(variable, "s3cr3t")], flag, variable);
+    assert!(!ended.stderr.contains("s3cr3t"), "the value is printed: {}", ended.stderr);
 }
 
 #[test]
-fn what_the_outbox_cannot_do_is_refused() {
+fn invalid_settings_of_the_outbox_are_rejected() {
     for (flag, variable, value) in [
         ("--otlp-timeout-ms", "OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
         ("--sink", "THROUGHLINE_SINKS", "http://collector.test"),
@@ -193,57 +193,57 @@ fn what_the_outbox_cannot_do_is_refused() {
         ("--sample-slow-ms", "THROUGHLINE_SAMPLE_SLOW_MS", "1000,api=5"),
         ("--sample-quiet-ms", "THROUGHLINE_SAMPLE_QUIET_MS", "0"),
     ] {
-        assert_refused(flag, variable, value);
+        assert_rejected(flag, variable, value);
     }
 }
 
 #[test]
-fn headers_of_a_sink_are_never_shown() {
+fn invalid_headers_of_a_sink_are_not_printed() {
     for value in ["s3cr3t", "nobody:x=s3cr3t"] {
         let ended =
-            assert_wrong(&[], &[("THROUGHLINE_SINK_HEADERS", value)], "--sink-headers", "THROUGHLINE_SINK_HEADERS");
-        assert!(!ended.stderr.contains("s3cr3t"), "the value is shown: {}", ended.stderr);
+            assert_invalid(&[], &[("THROUGHLINE_SINK_HEADERS", value)], "--sink-headers", "THROUGHLINE_SINK_HEADERS");
+        assert!(!ended.stderr.contains("s3cr3t"), "the value is printed: {}", ended.stderr);
     }
 }
 
 #[test]
-fn a_log_filter_that_is_none_is_refused() {
-    assert_refused("--log", "THROUGHLINE_LOG", "throughline=loud");
+fn an_invalid_log_filter_is_rejected() {
+    assert_rejected("--log", "THROUGHLINE_LOG", "throughline=loud");
 }
 
 #[test]
-fn settings_of_the_receivers_that_cannot_be_are_refused() {
-    // Whoever reaches the OTLP receivers is believed: not from elsewhere, unless they show the token.
-    assert_refused("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "0.0.0.0:4317");
-    assert_refused("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "nonsense");
-    assert_refused("--otlp-token", "THROUGHLINE_OTLP_TOKEN", "short");
-    assert_refused("--ingest-token-key", "THROUGHLINE_INGEST_TOKEN_KEY", "2a");
-    assert_refused("--redact", "THROUGHLINE_REDACT", "everything");
-    assert_refused("--redact-pattern", "THROUGHLINE_REDACT_PATTERN", "(");
-    assert_refused("--read-timeout", "THROUGHLINE_READ_TIMEOUT", "never");
-    assert_refused("--max-connections", "THROUGHLINE_MAX_CONNECTIONS", "0");
-    assert_refused("--trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES", "10.0.0.0/33");
-    assert_refused("--trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES", "proxy.example");
+fn invalid_settings_of_the_receivers_are_rejected() {
+    // The OTLP receivers accept records from other machines only with a token.
+    assert_rejected("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "0.0.0.0:4317");
+    assert_rejected("--grpc-listen", "THROUGHLINE_GRPC_LISTEN", "nonsense");
+    assert_rejected("--otlp-token", "THROUGHLINE_OTLP_TOKEN", "short");
+    assert_rejected("--ingest-token-key", "THROUGHLINE_INGEST_TOKEN_KEY", "2a");
+    assert_rejected("--redact", "THROUGHLINE_REDACT", "everything");
+    assert_rejected("--redact-pattern", "THROUGHLINE_REDACT_PATTERN", "(");
+    assert_rejected("--read-timeout", "THROUGHLINE_READ_TIMEOUT", "never");
+    assert_rejected("--max-connections", "THROUGHLINE_MAX_CONNECTIONS", "0");
+    assert_rejected("--trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES", "10.0.0.0/33");
+    assert_rejected("--trusted-proxies", "THROUGHLINE_TRUSTED_PROXIES", "proxy.example");
 }
 
 #[test]
-fn an_unknown_flag_is_refused() {
-    assert_wrong(&["--frobnicate"], &[], "--frobnicate", "");
+fn an_unknown_flag_is_rejected() {
+    assert_invalid(&["--frobnicate"], &[], "--frobnicate", "");
 }
 
 #[test]
-fn a_data_directory_that_is_a_file_is_refused() {
+fn a_data_directory_that_is_a_file_is_rejected() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
     let ended =
         run(&["--listen=127.0.0.1:0", "--otlp-listen=127.0.0.1:0", "--grpc-listen=off", "--data-dir", path], &[]);
     assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
     assert!(ended.stderr.contains("--data-dir") && ended.stderr.contains(path), "{ended:?}");
-    assert_eq!(ended.stdout, "", "it began to serve");
+    assert_eq!(ended.stdout, "", "the server started");
 }
 
 #[tokio::test]
-async fn empty_variables_are_as_good_as_none() {
+async fn empty_variables_count_as_absent() {
     let variables = [
         "FRONTEND_URL",
         "THROUGHLINE_INSPECTOR_ACCESS",
@@ -275,7 +275,7 @@ async fn empty_variables_are_as_good_as_none() {
 }
 
 #[test]
-fn an_unknown_propagator_is_a_wrong_setting_before_anything_is_made() {
+fn an_unknown_propagator_is_rejected_before_anything_is_created() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let ended = run(&["--data-dir", data.to_str().unwrap()], &[("OTEL_PROPAGATORS", "nonsense")]);
@@ -285,8 +285,8 @@ fn an_unknown_propagator_is_a_wrong_setting_before_anything_is_made() {
 }
 
 #[test]
-fn an_empty_listen_variable_is_as_good_as_none() {
-    // The ports are not given, so only a wrong setting keeps the server from taking the usual ones; it is checked last.
+fn an_empty_listen_variable_counts_as_absent() {
+    // The default ports are used, so that an invalid setting, which is checked last, has to keep the server from binding them.
     let empty = [("THROUGHLINE_LISTEN", ""), ("THROUGHLINE_OTLP_LISTEN", ""), ("THROUGHLINE_DATA_DIR", "")];
     let ended = run(&["--inspector-access=everybody"], &empty);
     assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
@@ -297,12 +297,12 @@ fn an_empty_listen_variable_is_as_good_as_none() {
 fn help_names_every_setting_with_its_variable() {
     let ended = run(&["--help"], &[]);
     assert_eq!(ended.code, Some(0), "{ended:?}");
-    // One piece per option, however its lines are broken.
+    // Splits the text into options, independently of its line breaks.
     let unbroken = ended.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
     let options: Vec<&str> = unbroken.split(" --").skip(1).collect();
     for option in &options {
         let known = option.starts_with("help ") || option.starts_with("version ");
-        assert!(known || option.contains("[env: "), "no environment name: --{option}");
+        assert!(known || option.contains("[env: "), "no environment variable: --{option}");
     }
     for (flag, variable) in [
         ("listen", "THROUGHLINE_LISTEN"),
@@ -340,11 +340,14 @@ fn help_names_every_setting_with_its_variable() {
         let option = option.unwrap_or_else(|| panic!("--{flag} is not in {}", ended.stdout));
         assert!(option.contains(&format!("[env: {variable}")), "--{option}");
     }
-    assert!(unbroken.contains("127.0.0.1:3000") && unbroken.contains("127.0.0.1:4318"), "the defaults are not named");
+    assert!(
+        unbroken.contains("127.0.0.1:3000") && unbroken.contains("127.0.0.1:4318"),
+        "the defaults are not in the help"
+    );
 }
 
 #[test]
-fn a_format_of_addresses_that_does_not_exist_is_refused() {
+fn an_unknown_format_of_addresses_is_rejected() {
     for (args, env) in [(&["--print-addresses=yaml"][..], &[][..]), (&[], &[("THROUGHLINE_PRINT_ADDRESSES", "yaml")])] {
         let ended = run(args, env);
         assert_eq!(ended.code, Some(EX_USAGE), "{ended:?}");
@@ -353,19 +356,19 @@ fn a_format_of_addresses_that_does_not_exist_is_refused() {
 }
 
 #[test]
-fn a_port_file_in_no_directory_is_refused() {
-    assert_refused("--port-file", "THROUGHLINE_PORT_FILE", "/no-such-directory/ports.json");
+fn a_port_file_in_a_missing_directory_is_rejected() {
+    assert_rejected("--port-file", "THROUGHLINE_PORT_FILE", "/no-such-directory/ports.json");
 }
 
 #[tokio::test]
 async fn the_addresses_on_standard_output_and_in_the_port_file_are_those_of_the_listeners() {
     let dir = tempfile::tempdir().unwrap();
     let port_file = dir.path().join("ports.json");
-    std::fs::write(&port_file, "of an earlier run").unwrap();
+    std::fs::write(&port_file, "from an earlier run").unwrap();
     let bench = Bench::start_with(&["--port-file", port_file.to_str().unwrap()], &[]);
     let addresses = bench.server().addresses();
     assert!(bench.server().grpc_base().is_some());
-    // The file is written first, so it is there when the line is.
+    // The file is written before the line is printed.
     let in_file = std::fs::read_to_string(&port_file).unwrap();
     assert_eq!(&serde_json::from_str::<Addresses>(&in_file).unwrap(), addresses);
     assert_eq!(bench.server().output().lines().next(), in_file.lines().next());
@@ -378,13 +381,13 @@ async fn the_addresses_on_standard_output_and_in_the_port_file_are_those_of_the_
 }
 
 #[tokio::test]
-async fn without_grpc_there_is_no_address_of_it() {
+async fn without_grpc_no_grpc_address_is_printed() {
     let bench = Bench::start_with(&[], &[("THROUGHLINE_GRPC_LISTEN", "off")]);
     assert_eq!(bench.server().grpc_base(), None);
 }
 
 #[tokio::test]
-async fn two_servers_with_data_of_their_own_run_side_by_side() {
+async fn two_servers_with_different_data_directories_run_concurrently() {
     let (one, other) = (Bench::start(), Bench::start());
     let trace_id = new_trace_id();
     one.store(&[span(&trace_id, "only here")]).await;
@@ -393,7 +396,7 @@ async fn two_servers_with_data_of_their_own_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_second_server_on_the_same_data_ends_with_an_error_that_names_it() {
+async fn a_second_server_on_the_same_data_directory_exits_with_an_error_that_names_it() {
     let first = Bench::start();
     let dir = first.data_dir().to_str().unwrap();
     let second =
@@ -404,8 +407,8 @@ async fn a_second_server_on_the_same_data_ends_with_an_error_that_names_it() {
     assert_eq!(first.get("/readyz").send().await.unwrap().status(), 200);
 }
 
-/// A port that is taken is named in the error.
-fn assert_taken_port_is_named(flag: &str, other: &str) {
+/// Checks that the error for an address in use has the address.
+fn assert_address_in_use_is_named(flag: &str, other: &str) {
     let dir = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap().to_string();
@@ -418,20 +421,20 @@ fn assert_taken_port_is_named(flag: &str, other: &str) {
 }
 
 #[test]
-fn a_taken_port_is_named() {
-    assert_taken_port_is_named("--listen", "--otlp-listen");
+fn an_address_in_use_is_named() {
+    assert_address_in_use_is_named("--listen", "--otlp-listen");
 }
 
 #[test]
-fn a_taken_trusted_port_is_named() {
-    assert_taken_port_is_named("--otlp-listen", "--listen");
+fn an_otlp_address_in_use_is_named() {
+    assert_address_in_use_is_named("--otlp-listen", "--listen");
 }
 
 #[test]
-fn a_base_path_that_is_none_is_refused() {
+fn an_invalid_base_path_is_rejected() {
     for value in
         ["tl", "//evil.example", "/a//b", "/a b", "/..", "/a/./b", "/<script>", "/a?b", "/a#b", "http://a.test/tl"]
     {
-        assert_refused("--base-path", "THROUGHLINE_BASE_PATH", value);
+        assert_rejected("--base-path", "THROUGHLINE_BASE_PATH", value);
     }
 }

@@ -1,4 +1,4 @@
-//! What other programs and pages send goes upstream, with the spans of the server itself, and the key never shows.
+//! Forwarding of the records of other programs, pages and the server itself; the key is never printed.
 
 use reqwest::header;
 use throughline_otlp::{SpanKind, Value};
@@ -17,7 +17,7 @@ fn with_key(endpoint: &str) -> Bench {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn spans_of_other_programs_go_upstream() {
+async fn spans_of_other_programs_are_forwarded() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = with_key(&upstream.endpoint());
     let sent = span(&new_trace_id(), "payday");
@@ -27,7 +27,7 @@ async fn spans_of_other_programs_go_upstream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_records_go_upstream() {
+async fn log_records_are_forwarded() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let bench = with_key(&upstream.endpoint());
     let record = exception(&span(&new_trace_id(), "payday"), "no money");
@@ -39,20 +39,20 @@ async fn log_records_go_upstream() {
 #[test]
 fn help_does_not_show_the_key() {
     for command in [&["--help"][..], &["settings"], &["--frobnicate"]] {
-        let output = std::process::Command::new(binary())
+        let result = std::process::Command::new(binary())
             .args(command)
             .env("HONEYCOMB_API_KEY", KEY)
             .env("OTEL_EXPORTER_OTLP_HEADERS", format!("x-honeycomb-team={KEY}"))
             .env("THROUGHLINE_ACCESS_TOKEN", KEY)
             .output()
             .unwrap();
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert!(!said.is_empty() && !said.contains(KEY), "{command:?}: {said}");
+        let output = String::from_utf8([result.stdout, result.stderr].concat()).unwrap();
+        assert!(!output.is_empty() && !output.contains(KEY), "{command:?}: {output}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_and_the_server_arrive_as_one_trace_and_the_key_is_not_logged() {
+async fn spans_of_a_page_and_the_server_are_forwarded_as_one_trace_and_the_key_is_not_logged() {
     let upstream = FakeHoneycomb::start(KEY).await.unwrap();
     let mut bench = with_key(&upstream.endpoint());
     let (trace_id, span_id) = (new_trace_id(), new_span_id());

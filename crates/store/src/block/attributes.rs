@@ -1,4 +1,4 @@
-//! Attributes: lists of keys that recur, and a column of values for each key.
+//! Attributes: numbered lists of keys, and a column of values for each key.
 
 use foldhash::HashMap;
 use throughline_otlp::{KeyValue, Value};
@@ -6,7 +6,7 @@ use throughline_otlp::{KeyValue, Value};
 use super::columns::{Column, Readers, Writers};
 use crate::varint::{Broken, Reader, put, put_bytes, put_signed};
 
-/// What a value is. Its number is in the file.
+/// The type of a value. The discriminant is part of the format.
 #[derive(Clone, Copy)]
 enum Tag {
     Empty,
@@ -14,7 +14,7 @@ enum Tag {
     True,
     Text,
     Int,
-    /// A floating-point number that is a whole number of thousandths, as durations in milliseconds are.
+    /// A floating-point number with at most three decimals, such as a duration in milliseconds.
     Thousandths,
     Double,
     Bytes,
@@ -37,7 +37,7 @@ impl Tag {
     ];
 }
 
-/// The texts of a block while it is written, each once.
+/// The distinct texts of a block that is being written.
 #[derive(Debug, Default)]
 pub(super) struct Texts<'a> {
     numbers: HashMap<&'a str, u32>,
@@ -55,12 +55,12 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The keys of a block while it is written, and the lists of them.
+/// The attribute keys of a block that is being written, and the distinct lists of them.
 #[derive(Debug, Default)]
 pub(super) struct Shapes<'a> {
     keys: HashMap<&'a str, usize>,
     shapes: HashMap<Box<[usize]>, u64>,
-    /// The list that is just looked at.
+    /// The current list.
     list: Vec<usize>,
 }
 
@@ -140,20 +140,20 @@ fn write_value<'a>(value: &'a Value, into: &mut Vec<u8>, texts: &mut Texts<'a>, 
     }
 }
 
-/// The number in thousandths, if it is exactly that.
+/// Returns the number in thousandths, if the conversion is exact.
 fn thousandths(number: f64) -> Option<i64> {
-    /// Below this all whole numbers are exact.
+    /// All integers below this limit are exact.
     const LIMIT: f64 = (1_u64 << 52) as f64;
     let thousandths = (number * 1_000.0).round();
     if thousandths.abs() >= LIMIT || thousandths.is_nan() {
         return None;
     }
-    // As it is read: a negative zero comes back as another.
+    // The bits are compared with those that are read back: negative zero would become zero.
     let thousandths = thousandths as i64;
     ((thousandths as f64 / 1_000.0).to_bits() == number.to_bits()).then_some(thousandths)
 }
 
-/// The dictionary of a block while it is read.
+/// The texts, keys and shapes of a block that is being read.
 #[derive(Debug)]
 pub(super) struct Dictionary<'a> {
     texts: Vec<&'a str>,
@@ -207,7 +207,7 @@ impl<'a> Dictionary<'a> {
         Ok(attributes)
     }
 
-    /// Reads over a list of attributes.
+    /// Skips a list of attributes.
     pub(super) fn skip_attributes(&self, columns: &mut Readers<'a>) -> Result<(), Broken> {
         for key in self.shape(columns)? {
             skip_value(columns.values(*key)?, DEPTH)?;
@@ -247,7 +247,7 @@ impl<'a> Dictionary<'a> {
     }
 }
 
-/// How deep values are read: deeper than any that a receiver lets in.
+/// The maximum nesting depth of values that are read: deeper than a receiver accepts.
 const DEPTH: usize = throughline_otlp::MAX_VALUE_DEPTH + 1;
 
 fn tag(column: &mut Reader<'_>) -> Result<Tag, Broken> {
@@ -281,7 +281,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn thousandths_are_exact_or_nothing() {
+    fn only_exact_thousandths_are_converted() {
         assert_eq!(thousandths(12.345), Some(12_345));
         assert_eq!(thousandths(-0.001), Some(-1));
         assert_eq!(thousandths(0.0), Some(0));

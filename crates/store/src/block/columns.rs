@@ -2,39 +2,39 @@
 
 use crate::varint::{Broken, Reader, put_bytes};
 
-/// A column that every block has. What a span has of it, in the order of spans, if nothing else is said.
+/// A column that every block has. Unless noted otherwise, it has one entry for each span, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Column {
-    /// The length of each text of the dictionary.
+    /// The length of each text of the block.
     TextLengths,
-    /// The texts themselves.
+    /// The texts of the block.
     Texts,
-    /// Each resource and scope, protobuf, with its length.
+    /// Each resource and scope of the block as protobuf, preceded by its length.
     Sources,
-    /// The number of its resource and scope.
+    /// The number of the resource and scope.
     Source,
-    /// 0 for a root, 1 for a parent that is in [`Column::FarParents`], else how many spans before or after.
+    /// 0 for a root, 1 for a parent in [`Column::FarParents`], else 2 plus the zigzag-encoded distance to the parent.
     Parent,
-    /// Ids of parents that are not in the block.
+    /// The ids of parents that are not in the block.
     FarParents,
-    /// When it began, less when the one before it began.
+    /// The start, as the difference to that of the previous span.
     Start,
-    /// How long it lasted.
+    /// The duration.
     Duration,
-    /// The text that is its name.
+    /// The number of the name's text.
     Name,
-    /// Its kind, and its status code.
+    /// The kind and the status code.
     Kind,
     Flags,
-    /// Which of [`Column::Rare`] it has, a bit each.
+    /// A bit for each property that is in [`Column::Rare`].
     Has,
-    /// What few spans have, one after the other.
+    /// The properties that few spans have, one after the other.
     Rare,
-    /// Each list of keys: how many, and the text of each.
+    /// Each list of attribute keys: their number, and the number of each key.
     Shapes,
-    /// The number of its list of keys; those of events and links are in between.
+    /// The number of the list of attribute keys, followed by those of the span's events and links.
     Shape,
-    /// The text of each key that has a column of values; the columns follow in this order.
+    /// The number of the text of each attribute key. The columns of values follow in this order.
     Keys,
 }
 
@@ -42,7 +42,7 @@ impl Column {
     pub(super) const COUNT: usize = Self::Keys as usize + 1;
 }
 
-/// Bits of [`Column::Has`].
+/// The bits of [`Column::Has`].
 pub(super) mod has {
     pub(in crate::block) const TRACE_STATE: u8 = 1;
     pub(in crate::block) const STATUS_MESSAGE: u8 = 2;
@@ -53,11 +53,11 @@ pub(super) mod has {
     pub(in crate::block) const DROPPED_LINKS: u8 = 64;
 }
 
-/// Columns while they are written. Cleared, not dropped, between blocks: their memory is used again.
+/// Columns that are being written. They are cleared between blocks, so that their memory is reused.
 #[derive(Debug, Default)]
 pub(super) struct Writers {
     fixed: [Vec<u8>; Column::COUNT],
-    /// Of values, by the number of their key.
+    /// The columns of values, by the number of their key.
     values: Vec<Vec<u8>>,
     used_values: usize,
 }
@@ -71,7 +71,7 @@ impl Writers {
         &mut self.values[key]
     }
 
-    /// A column of values; the number of its key.
+    /// Adds a column of values, and returns the number of its key.
     pub(super) fn add_values(&mut self) -> usize {
         if self.used_values == self.values.len() {
             self.values.push(Vec::new());
@@ -80,7 +80,7 @@ impl Writers {
         self.used_values - 1
     }
 
-    /// Bytes so far.
+    /// Returns the number of bytes written so far.
     pub(super) fn len(&self) -> usize {
         self.all().map(Vec::len).sum()
     }
@@ -89,7 +89,7 @@ impl Writers {
         self.fixed.iter().chain(&self.values[..self.used_values])
     }
 
-    /// All of them, each with its length.
+    /// Appends all columns, each preceded by its length.
     pub(super) fn join(&self, into: &mut Vec<u8>) {
         for column in self.all() {
             put_bytes(into, column);
@@ -102,7 +102,7 @@ impl Writers {
     }
 }
 
-/// Columns while they are read.
+/// Columns that are being read.
 #[derive(Debug)]
 pub(super) struct Readers<'a> {
     fixed: [Reader<'a>; Column::COUNT],

@@ -1,4 +1,4 @@
-//! A block into spans.
+//! Decodes blocks into spans.
 
 use std::sync::Arc;
 
@@ -26,17 +26,17 @@ impl From<Broken> for StoreError {
     }
 }
 
-/// Which spans a block has.
+/// Decodes the head of a block.
 pub(crate) fn head(block: &[u8]) -> Result<Head, StoreError> {
     Ok(Head::read(&mut checked(block)?)?)
 }
 
-/// All spans of a block, in order, and how many bytes they are before compression.
+/// Decodes all spans of a block, in order. Returns them with the size of the payload before compression, in bytes.
 pub(crate) fn decode(block: &[u8]) -> Result<(Vec<Span>, usize), StoreError> {
     read(block, |_| true)
 }
 
-/// The spans of one trace.
+/// Decodes the spans of one trace.
 pub(crate) fn decode_trace(block: &[u8], trace_id: TraceId) -> Result<Vec<Span>, StoreError> {
     read(block, |of| of == trace_id).map(|(spans, _)| spans)
 }
@@ -45,9 +45,9 @@ fn read(block: &[u8], wanted: impl Fn(TraceId) -> bool) -> Result<(Vec<Span>, us
     let mut reader = checked(block)?;
     let head = Head::read(&mut reader)?;
     let length = reader.size()?;
-    // The frame says it as well: memory is taken only where both agree.
-    let said = zstd::zstd_safe::get_frame_content_size(reader.0).ok().flatten();
-    if length > MAX_PAYLOAD_BYTES || said != Some(length as u64) {
+    // The frame also has the length: memory is allocated only if both agree.
+    let frame_length = zstd::zstd_safe::get_frame_content_size(reader.0).ok().flatten();
+    if length > MAX_PAYLOAD_BYTES || frame_length != Some(length as u64) {
         return Err(Broken.into());
     }
     let decompressor = Decompressor::with_prepared_dictionary(&DECODER);
@@ -57,16 +57,16 @@ fn read(block: &[u8], wanted: impl Fn(TraceId) -> bool) -> Result<(Vec<Span>, us
     Ok((spans(&head, &payload, wanted)?, payload.len()))
 }
 
-/// The head and what follows it, if the checksum is right and the format is one that is read.
+/// Checks the checksum, the version and the dictionary of a block, and returns a reader at its head.
 fn checked(block: &[u8]) -> Result<Reader<'_>, StoreError> {
     let mut reader = Reader(block);
     let checksum = u32::from_le_bytes(reader.array::<CHECKSUM_BYTES>()?);
     if crc32fast::hash(reader.0) != checksum {
-        return Err(StoreError::Corrupt("a block does not have the checksum that it had".to_owned()));
+        return Err(StoreError::Corrupt("a block has a wrong checksum".to_owned()));
     }
     match reader.byte()? {
         VERSION => {}
-        0 => return Err(StoreError::Corrupt("a block has format version 0, and the first one is 1".to_owned())),
+        0 => return Err(StoreError::Corrupt("a block has format version 0, but the first version is 1".to_owned())),
         found => return Err(StoreError::NewerBlock { file: sqlite::FILE, found, supported: VERSION }),
     }
     let found = u32::from_le_bytes(reader.array()?);
@@ -102,14 +102,14 @@ pub(super) fn spans(head: &Head, payload: &[u8], wanted: impl Fn(TraceId) -> boo
     Ok(spans)
 }
 
-/// A span that is to be read.
+/// A span that is being read.
 struct Row<'a> {
     head: &'a Head,
     place: usize,
     trace_id: TraceId,
 }
 
-/// How many there are of what few spans have.
+/// The properties that few spans have, or their number.
 #[derive(Default)]
 struct Rare<'a> {
     trace_state: &'a str,
@@ -198,7 +198,7 @@ impl Row<'_> {
         })
     }
 
-    /// Reads over it.
+    /// Skips the span.
     fn skip<'a>(&self, columns: &mut Readers<'a>, dictionary: &Dictionary<'a>) -> Result<(), Broken> {
         columns.column(Column::Source).number()?;
         if columns.column(Column::Parent).number()? == 1 {
@@ -264,7 +264,7 @@ fn link<'a>(columns: &mut Readers<'a>, dictionary: &Dictionary<'a>) -> Result<Li
     })
 }
 
-/// The resources and scopes of a block, read when they are first asked for, and shared.
+/// The resources and scopes of a block, decoded when they are first needed, and shared.
 struct Sources<'a> {
     bytes: Vec<&'a [u8]>,
     read: Vec<Option<(Arc<Resource>, Arc<Scope>)>>,

@@ -1,4 +1,4 @@
-//! Spans into a block.
+//! Encodes spans as blocks.
 
 use foldhash::{HashMap, HashMapExt as _};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::{
     varint::{put, put_bytes, put_signed},
 };
 
-/// Writes blocks; what it needs for that is kept between them.
+/// An encoder of blocks. It reuses its buffers between blocks.
 pub(crate) struct Encoder {
     compressor: Compressor<'static>,
     columns: Writers,
@@ -39,12 +39,12 @@ impl Encoder {
         })
     }
 
-    /// Which spans the last block has.
+    /// Returns the runs of the last block.
     pub(crate) fn runs(&self) -> &[Run] {
         &self.head.runs
     }
 
-    /// Writes as many of the first spans as a block takes, at least one; how many, and the block.
+    /// Encodes as many of the first spans as fit in a block, at least one. Returns their number and the block.
     pub(crate) fn encode(&mut self, spans: &[&Span]) -> Result<(usize, Vec<u8>), StoreError> {
         let count = self.fill(spans);
         let most = zstd::zstd_safe::compress_bound(self.payload.len());
@@ -64,7 +64,7 @@ impl Encoder {
         Ok((count, bytes))
     }
 
-    /// Makes head and payload; of how many spans.
+    /// Builds the head and the payload, and returns the number of spans in them.
     fn fill(&mut self, spans: &[&Span]) -> usize {
         self.columns.clear();
         self.head.clear();
@@ -86,7 +86,7 @@ impl Encoder {
                 break;
             }
         }
-        // Now it is known who is in it.
+        // Parents are written last, when all spans of the block are known.
         for (place, span) in spans[..count].iter().enumerate() {
             block.parent(place, span);
         }
@@ -101,7 +101,7 @@ impl Encoder {
         self.payload.clone()
     }
 
-    /// Head and payload, before compression.
+    /// Returns the head and the payload, before compression.
     #[cfg(feature = "fuzzing")]
     pub(crate) fn parts(&mut self, spans: &[&Span]) -> (Vec<u8>, Vec<u8>) {
         self.fill(spans);
@@ -111,7 +111,7 @@ impl Encoder {
     }
 }
 
-/// What stands in a block for a payload: its length, and the payload compressed.
+/// Compresses a payload, and prepends its length.
 #[cfg(feature = "fuzzing")]
 pub(super) fn compressed(payload: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
@@ -124,13 +124,13 @@ pub(super) fn compressed(payload: &[u8]) -> Result<Vec<u8>, StoreError> {
 
 pub(super) const CHECKSUM_BYTES: usize = 4;
 
-/// A block while it is written.
+/// A block that is being written.
 struct Block<'a, 'c> {
     columns: &'c mut Writers,
     texts: Texts<'a>,
     shapes: Shapes<'a>,
     sources: Sources,
-    /// Where each span is.
+    /// The index of each span in the block.
     places: HashMap<(TraceId, SpanId), usize>,
     last_start_ns: u64,
 }
@@ -170,7 +170,7 @@ impl<'a> Block<'a, '_> {
             return;
         };
         match self.places.get(&(span.trace_id, parent)) {
-            // The number of places in between, with a sign, and one more than nothing at all.
+            // The signed distance to the parent. 0 and 1 have other meanings, so it is offset by 2.
             Some(at) => {
                 let apart = *at as i64 - place as i64;
                 let zigzag = ((apart << 1) ^ (apart >> 63)) as u64;
@@ -183,7 +183,7 @@ impl<'a> Block<'a, '_> {
         }
     }
 
-    /// What few spans have.
+    /// Writes the properties that few spans have.
     fn rare(&mut self, span: &'a Span) {
         let mut bits = 0;
         let mut note = |bit, is_there| {
@@ -227,12 +227,12 @@ impl<'a> Block<'a, '_> {
     }
 }
 
-/// What has to be added to the second to get the first; it comes out right whatever they are.
+/// Returns the number to add to the second time to get the first. Both wrap, so any two times are restored exactly.
 fn difference(ns: u64, from_ns: u64) -> i64 {
     ns.wrapping_sub(from_ns) as i64
 }
 
-/// The resources and scopes of a block. Those of one request are shared, and are told apart by where they lie first.
+/// The resources and scopes of a block. The spans of one request share them, so they are looked up by address before content.
 #[derive(Default)]
 struct Sources {
     by_address: HashMap<(usize, usize), u64>,

@@ -1,23 +1,23 @@
-//! The plain part of a block: which spans it has.
+//! The head of a block: the uncompressed list of its spans.
 
 use throughline_context::{SpanId, TraceId};
 
 use super::MAX_SPANS;
 use crate::varint::{Broken, Reader, put};
 
-/// Spans of one trace that stand together.
+/// A run of adjacent spans of one trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
     pub(crate) trace_id: TraceId,
-    /// The first of them, counted in the block.
+    /// The index of the first span in the block.
     pub(crate) first: usize,
-    /// How many.
+    /// The number of spans.
     pub(crate) spans: usize,
-    /// How many of them failed.
+    /// The number of failed spans.
     pub(crate) errors: usize,
 }
 
-/// Which spans a block has, in order.
+/// The ids of the spans in a block, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head {
     pub(crate) runs: Vec<Run>,
@@ -25,7 +25,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    /// One more span.
+    /// Adds a span.
     pub(super) fn push(&mut self, trace_id: TraceId, span_id: SpanId, is_error: bool) {
         match self.runs.last_mut() {
             Some(run) if run.trace_id == trace_id => {
@@ -61,7 +61,7 @@ impl Head {
         for _ in 0..count {
             let trace_id = TraceId::from_bytes(reader.array()?).ok_or(Broken)?;
             let (spans, errors) = (reader.size()?, reader.size()?);
-            // So that no text is told for more spans than a block has.
+            // Counts that exceed the maximum of a block must not lead to allocations.
             let next = first.checked_add(spans).filter(|next| *next <= MAX_SPANS).ok_or(Broken)?;
             if errors > spans || spans == 0 {
                 return Err(Broken);

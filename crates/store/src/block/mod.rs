@@ -1,20 +1,20 @@
-//! Some hundred spans in a few bytes each.
+//! The columnar format of blocks of spans.
 //!
-//! A block is what one commit, or a part of it, stores: spans with consecutive places in the order of commits, those of a trace
-//! together. It stands by itself: whatever its spans share (keys, texts, resources, scopes) is in its own dictionary.
+//! A block has the spans of one commit, or a part of them: up to 256 spans at consecutive positions in commit order, with the spans
+//! of a trace together. It is self-contained: everything its spans share (keys, texts, resources, scopes) is stored in the block.
 //!
 //! ```text
-//! checksum    CRC-32 of all that follows, 4 bytes, least significant first
-//! version     of this format, 1 byte: 1
-//! dictionary  its id, 4 bytes, least significant first: the CRC-32 of `dictionary.txt`
-//! head        how many spans; traces; runs of spans of one trace; span ids
+//! checksum    CRC-32 of the rest of the block, 4 bytes, little-endian
+//! version     version of the format, 1 byte: 1
+//! dictionary  id of the Zstandard dictionary, 4 bytes, little-endian: the CRC-32 of `dictionary.txt`
+//! head        number of runs; each run's trace id, number of spans, and number of failed spans; span ids
 //! payload     length before compression, then columns, compressed by Zstandard with `dictionary.txt`
 //! ```
 //!
-//! The head is plain: which spans there are is known without the payload, and ids do not compress. In the payload, each
-//! property of a span is a column, and each attribute key has a column of values, because like things compress well.
-//! Times are differences, texts are numbers in the dictionary, and what most spans do not have (events, links, a status
-//! message) takes one byte that says so.
+//! The head is not compressed: the ids in a block can be read without the payload, and ids do not compress anyway. In the
+//! payload, each property of a span is a column, and each attribute key has a column of values, because similar values compress
+//! well. Times are differences, texts are numbers of the block's texts, and one byte has a bit for each property that few spans
+//! have, such as events, links, or a status message.
 
 mod attributes;
 mod columns;
@@ -30,36 +30,37 @@ use std::sync::LazyLock;
 
 use zstd::dict::DecoderDictionary;
 
-/// Spans in a block, at most.
+/// The maximum number of spans in a block.
 pub(crate) const MAX_SPANS: usize = 256;
-/// About how many bytes of texts and values a block has before it is closed; a single span may have more.
+/// The size of the payload, in bytes before compression, after which a block is closed; a single span may be larger.
 pub(crate) const MAX_BYTES: usize = 256 << 10;
-/// What a payload may have after decompression: far more than the receivers let in as one body.
+/// The maximum size of a payload after decompression: far more than a receiver accepts as one body.
 const MAX_PAYLOAD_BYTES: usize = 1 << 30;
-/// Zstandard's fastest level with entropy coding; higher ones take more time than they save bytes.
+/// Zstandard's fastest level with entropy coding; higher levels cost more time than the saved bytes are worth.
 const LEVEL: i32 = 1;
 
-/// The version of the format that is written. The checksum in front of it is part of every version.
+/// The version of the format that is written. The checksum before it is part of every version.
 const VERSION: u8 = 1;
 
-/// Keys and values of the semantic conventions: what small blocks would otherwise have to spell out. It is part of the
-/// format: a block can be read with the same text only. So a dictionary is known by its content, and each block has the id.
+/// The Zstandard dictionary: keys and values of the semantic conventions, which small blocks would otherwise repeat. It is part
+/// of the format: a block can only be read with the same text. So the id of a dictionary is a hash of its text, and each block
+/// has the id.
 const DICTIONARY: &str = include_str!("dictionary.txt");
 
 /// The id of [`DICTIONARY`].
 static DICTIONARY_ID: LazyLock<u32> = LazyLock::new(|| crc32fast::hash(DICTIONARY.as_bytes()));
 
-/// The id of the dictionary with which blocks are written.
+/// Returns the id of the dictionary with which blocks are written.
 pub(crate) fn dictionary_id() -> u32 {
     *DICTIONARY_ID
 }
 
-/// Whether blocks that were written with this dictionary can be read.
+/// Returns whether blocks that were written with this dictionary can be read.
 pub(crate) fn is_known_dictionary(id: u32) -> bool {
     id == dictionary_id()
 }
 
-/// Appends what is in front of the head.
+/// Appends the version and the id of the dictionary, which precede the head.
 fn put_version(into: &mut Vec<u8>) {
     into.push(VERSION);
     into.extend_from_slice(&dictionary_id().to_le_bytes());
@@ -67,7 +68,7 @@ fn put_version(into: &mut Vec<u8>) {
 
 static DECODER: LazyLock<DecoderDictionary<'static>> = LazyLock::new(|| DecoderDictionary::copy(DICTIONARY.as_bytes()));
 
-/// A block with this head and payload, as it would be on disk.
+/// Assembles a block from a head and a payload, as it would be on disk.
 #[cfg(feature = "fuzzing")]
 pub(crate) fn assembled(head: &[u8], payload: &[u8]) -> Result<Vec<u8>, crate::StoreError> {
     let mut rest = Vec::new();
@@ -75,7 +76,7 @@ pub(crate) fn assembled(head: &[u8], payload: &[u8]) -> Result<Vec<u8>, crate::S
     Ok(sealed(&[&rest, head, &encode::compressed(payload)?].concat()))
 }
 
-/// A block with the right checksum over these bytes.
+/// Prepends the correct checksum to the rest of a block.
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) fn sealed(rest: &[u8]) -> Vec<u8> {
     [&crc32fast::hash(rest).to_le_bytes(), rest].concat()

@@ -34,7 +34,7 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Keys may be there twice, and in any order.
+/// Generates attributes; keys may occur twice, and in any order.
 fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
     vec((text(), value()).prop_map(|(key, value)| KeyValue { key, value }), 0..4)
 }
@@ -109,7 +109,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn what_goes_in_comes_out(spans in vec(span(), 1..12)) {
+    fn encoded_spans_are_decoded(spans in vec(span(), 1..12)) {
         let (count, block) = encode(&spans);
         prop_assert_eq!(count, spans.len());
         prop_assert_eq!(&decode(&block).unwrap().0, &spans);
@@ -125,16 +125,15 @@ proptest! {
     }
 
     #[test]
-    fn an_encoder_is_as_new_after_each_block(first in vec(span(), 1..6), second in vec(span(), 1..6)) {
+    fn an_encoder_keeps_nothing_of_the_previous_block(first in vec(span(), 1..6), second in vec(span(), 1..6)) {
         let mut encoder = Encoder::new().unwrap();
         encoder.encode(&first.iter().collect::<Vec<_>>()).unwrap();
         let (_, block) = encoder.encode(&second.iter().collect::<Vec<_>>()).unwrap();
         prop_assert_eq!(decode(&block).unwrap().0, second);
     }
 
-    /// Whatever a disk does to it: the checksum tells.
     #[test]
-    fn damage_is_told(spans in vec(span(), 1..4), at: prop::sample::Index, flip in 1..=255_u8, cut: bool) {
+    fn the_checksum_detects_damage(spans in vec(span(), 1..4), at: prop::sample::Index, flip in 1..=255_u8, cut: bool) {
         let (_, mut block) = encode(&spans);
         let at = at.index(block.len());
         if cut { block.truncate(at) } else { block[at] ^= flip }
@@ -142,9 +141,9 @@ proptest! {
         prop_assert!(matches!(head(&block), Err(StoreError::Corrupt(_))));
     }
 
-    /// Also where somebody has put the right checksum over the wrong bytes, nothing panics or grows without bound.
+    /// Damaged bytes with a correct checksum neither panic nor use unbounded memory.
     #[test]
-    fn any_bytes_get_an_answer(spans in vec(span(), 1..4), changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+    fn damaged_bytes_with_a_checksum_do_not_panic(spans in vec(span(), 1..4), changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
         let (_, mut block) = encode(&spans);
         for (at, byte) in changes {
             let at = 4 + at.index(block.len() - 4);
@@ -156,8 +155,8 @@ proptest! {
     }
 
     #[test]
-    fn any_payload_gets_an_answer(spans in vec(span(), 1..4), payload in vec(any::<u8>(), 0..200), at: prop::sample::Index) {
-        // Of a real one too, which gets further.
+    fn a_damaged_payload_does_not_panic(spans in vec(span(), 1..4), payload in vec(any::<u8>(), 0..200), at: prop::sample::Index) {
+        // A changed real payload is decoded further than random bytes.
         let refs: Vec<&Span> = spans.iter().collect();
         let mut real = Encoder::new().unwrap().payload_of(&refs);
         let head = head(&encode(&spans).1).unwrap();
@@ -182,7 +181,7 @@ fn plain(number: u64, text: String) -> Span {
 }
 
 #[test]
-fn blocks_have_bounds_but_take_one_span_whatever_its_size() {
+fn blocks_are_bounded_but_accept_one_span_of_any_size() {
     let many: Vec<Span> = (1..=2_000).map(|number| plain(number, String::new())).collect();
     assert_eq!(encode(&many).0, MAX_SPANS);
     let large: Vec<Span> = (1..=5).map(|number| plain(number, format!("{number}").repeat(MAX_BYTES))).collect();
@@ -193,7 +192,7 @@ fn blocks_have_bounds_but_take_one_span_whatever_its_size() {
 }
 
 #[test]
-fn small_blocks_spell_out_what_is_not_conventional_only() {
+fn conventional_keys_take_little_space_in_small_blocks() {
     let mut span = plain(1, String::new());
     span.attributes = ["http.request.method", "http.route", "http.response.status_code", "user_agent.original"]
         .map(|key| KeyValue::new(key, "GET"))
@@ -202,7 +201,7 @@ fn small_blocks_spell_out_what_is_not_conventional_only() {
     assert!(block.len() < 160, "{} bytes", block.len());
 }
 
-/// Blocks that were written have to stay readable: a change of the format is a new version of it.
+/// Existing blocks have to stay readable: a change of the format needs a new version.
 #[test]
 fn the_golden_block_is_read() {
     let block = include_bytes!("../../tests/golden/block-1.bin");
@@ -217,14 +216,14 @@ fn the_golden_block_is_read() {
     assert_eq!(head.runs.iter().map(|run| (run.spans, run.errors)).collect::<Vec<_>>(), [(3, 1), (1, 0)]);
 }
 
-/// A dictionary with another text has another id, and then this one has to stay readable.
+/// A changed dictionary has another id, and blocks with this one have to stay readable.
 #[test]
 fn the_dictionary_is_the_one_of_version_1() {
     assert_eq!(dictionary_id(), 0x758e_93d2);
 }
 
 #[test]
-fn a_block_of_a_later_version_or_with_an_unknown_dictionary_is_refused_by_name() {
+fn a_block_of_a_later_version_or_with_an_unknown_dictionary_is_rejected() {
     let (_, block) = encode(&[plain(1, String::new())]);
     let changed = |at: usize, byte: u8| {
         let mut rest = block[4..].to_vec();

@@ -1,4 +1,4 @@
-//! Putting points into the tables, and what makes room for them.
+//! Appends points to the tables, and drops old ones above the limits.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -9,7 +9,7 @@ use throughline_otlp::{DataPoint, KeyValue, LogRecord, encode_record, encode_res
 use super::Bounds;
 use crate::{Appended, StoreError, fold::column_ns};
 
-/// How many points go at once when there are too many.
+/// The maximum number of points that are dropped at once.
 const TRIM_STEP: usize = 1_000;
 
 pub(super) fn append(connection: &Connection, points: &[DataPoint], bounds: Bounds) -> Result<Appended, StoreError> {
@@ -53,11 +53,11 @@ pub(super) fn append(connection: &Connection, points: &[DataPoint], bounds: Boun
     Ok(appended)
 }
 
-/// 128 bits of all that tells a series from others: its source, its metric, its attributes in any order.
+/// Returns a 128-bit hash of the identity of a point's series: its source, its metric, and its attributes in any order.
 fn key(point: &DataPoint, source_id: i64) -> [u8; 16] {
     let mut attributes: Vec<KeyValue> = point.attributes.clone();
     attributes.sort_by(|a, b| a.key.cmp(&b.key));
-    // Any record does that writes attributes in their order.
+    // A log record serves as the container, because its encoding keeps the order of attributes.
     let attributes = LogRecord { attributes, ..LogRecord::new(Arc::default(), Arc::default()) };
     let metric = &point.metric;
     let shape = [metric.kind as u8, metric.temporality as u8, u8::from(metric.is_monotonic)];
@@ -75,7 +75,7 @@ fn key(point: &DataPoint, source_id: i64) -> [u8; 16] {
     key
 }
 
-/// Brings series and queue within their bounds.
+/// Deletes the oldest series and points that exceed the limits.
 fn trim(connection: &Connection, bounds: Bounds) -> Result<(), StoreError> {
     let totals = |column: &str| {
         let select = format!("SELECT {column} FROM totals");
@@ -91,7 +91,7 @@ fn trim(connection: &Connection, bounds: Bounds) -> Result<(), StoreError> {
     }
     loop {
         let (queued, bytes) = (totals("queued")?, totals("queued_bytes")?);
-        // Not below one: a single point is never too much.
+        // The last point is always kept, even if it exceeds the limit.
         let too_many = queued.saturating_sub(bounds.points);
         let step = if bytes > bounds.bytes { too_many.max(1) } else { too_many }.min(TRIM_STEP).min(queued.max(1) - 1);
         if step == 0 {
@@ -115,7 +115,7 @@ fn drop_oldest(connection: &Connection, count: usize) -> Result<(), StoreError> 
     let (last, bytes): (i64, usize) = connection
         .prepare_cached("SELECT max(seq), sum(length(body)) FROM (SELECT seq, body FROM points ORDER BY seq LIMIT ?1)")?
         .query_row([count], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    // Where there is no sink nobody misses them.
+    // Without a sink, no point counts as lost.
     let lost: usize = connection
         .prepare_cached("SELECT count(*) FROM points WHERE seq <= ?1 AND seq > (SELECT min(cursor) FROM sinks)")?
         .query_row([last], |row| row.get(0))?;
@@ -126,8 +126,8 @@ fn drop_oldest(connection: &Connection, count: usize) -> Result<(), StoreError> 
     Ok(())
 }
 
-/// The numbers of the resources and scopes of one batch, which its points mostly share. Addresses are good for as long as the
-/// batch lives.
+/// The ids of the resources and scopes of one batch, most of which are shared by its points. They are keyed by address, which is
+/// valid as long as the batch exists.
 #[derive(Default)]
 struct Sources {
     ids: HashMap<(usize, usize), i64>,

@@ -28,7 +28,7 @@ fn sink() -> SinkCursor {
 }
 
 #[tokio::test]
-async fn the_last_point_of_each_series_and_all_in_order() {
+async fn last_values_and_the_queue_survive_a_restart() {
     let (dir, metrics) = open(Bounds::default());
     let sent = [point("a", "/x", 1, 1), point("a", "/y", 1, 2), point("a", "/x", 3, 3), point("a", "/x", 2, 4)];
     let mut committed = metrics.commits();
@@ -42,7 +42,7 @@ async fn the_last_point_of_each_series_and_all_in_order() {
     assert_eq!(all(&metrics).await, sent);
     let mut last = metrics.last_values(Some("a".to_owned()), 10).await.unwrap();
     last.sort_by_key(|point| point.time_ns);
-    assert_eq!(last, [sent[1].clone(), sent[2].clone()], "an older one does not replace a newer one");
+    assert_eq!(last, [sent[1].clone(), sent[2].clone()], "an older point does not replace a newer one");
     assert_eq!(metrics.last_values(Some("b".to_owned()), 10).await.unwrap(), []);
     assert_eq!(metrics.counts().await.unwrap(), MetricCounts { received: 4, series: 2, queued: 4, lost: 0 });
     let (second, rest) = (metrics.metrics_after(1, 1).await.unwrap(), metrics.metrics_after(4, 10).await.unwrap());
@@ -50,7 +50,7 @@ async fn the_last_point_of_each_series_and_all_in_order() {
 }
 
 #[tokio::test]
-async fn a_retry_is_stored_once_and_the_order_of_attributes_makes_no_series() {
+async fn a_retry_is_stored_once_and_the_order_of_attributes_does_not_matter() {
     let (_dir, metrics) = open(Bounds::default());
     metrics.append(vec![point("a", "/x", 1, 1)]).await.unwrap();
     let again = metrics.append(vec![point("a", "/x", 1, 1)]).await.unwrap();
@@ -62,7 +62,7 @@ async fn a_retry_is_stored_once_and_the_order_of_attributes_makes_no_series() {
 }
 
 #[tokio::test]
-async fn all_is_bounded() {
+async fn series_and_points_are_bounded() {
     let bounds = Bounds { series: 3, points: 5, bytes: 1 << 20 };
     let (_dir, metrics) = open(bounds);
     metrics.set_cursor(&sink(), 4).await.unwrap();
@@ -74,11 +74,11 @@ async fn all_is_bounded() {
     assert_eq!(times, [5, 6, 7, 8, 9]);
     let mut last: Vec<_> = metrics.last_values(None, 10).await.unwrap().iter().map(|point| point.time_ns).collect();
     last.sort_unstable();
-    assert_eq!(last, [7, 8, 9], "those that were quiet longest are forgotten");
+    assert_eq!(last, [7, 8, 9], "the series that were not updated for longest are removed");
 }
 
 #[tokio::test]
-async fn large_points_push_others_out() {
+async fn the_size_of_queued_points_is_bounded() {
     let (_dir, metrics) = open(Bounds { series: 10, points: 1_000, bytes: 10_000 });
     for number in 0..10_u64 {
         metrics.append(vec![point("a", &"x".repeat(3_000), number, 1)]).await.unwrap();
@@ -90,7 +90,7 @@ async fn large_points_push_others_out() {
 }
 
 #[tokio::test]
-async fn cursors_are_kept() {
+async fn cursors_survive_a_restart() {
     let (dir, metrics) = open(Bounds::default());
     assert_eq!(metrics.cursor(&sink()).await.unwrap(), 0);
     metrics.set_cursor(&sink(), 7).await.unwrap();
@@ -99,7 +99,7 @@ async fn cursors_are_kept() {
 }
 
 #[test]
-fn a_file_that_is_not_ours_is_left_alone() {
+fn a_file_of_another_program_is_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let connection = Connection::open(dir.path().join(FILE)).unwrap();
     connection.execute_batch("CREATE TABLE other (id INTEGER)").unwrap();

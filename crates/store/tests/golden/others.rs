@@ -1,4 +1,4 @@
-//! What else is in the golden files.
+//! The log records, decisions, quarantined entries and data points in the golden files.
 
 use std::sync::Arc;
 
@@ -11,19 +11,19 @@ use throughline_store::{SetAside, SinkCursor, SinkName};
 
 use crate::spans::{resource, scope, span_id, trace_id};
 
-/// How far the sink is with spans and with log records, and how many of them it lost.
+/// The sink's cursors for spans and log records, and the number of lost records.
 pub(crate) const PLACES: [(Signal, u64, u64); 2] = [(Signal::Traces, 3, 0), (Signal::Logs, 1, 2)];
-/// How far the sink is with data points.
+/// The sink's cursor for data points.
 pub(crate) const METRIC_PLACE: u64 = 2;
-/// When decisions were made, in seconds since the Unix epoch.
+/// The time of the decisions, in seconds since the Unix epoch.
 pub(crate) const DECIDED_S: u64 = 1_700_000_100;
 
-/// The cursor of the sink over the records of a signal. It set spans aside.
+/// Returns the sink's cursor for a signal.
 pub(crate) fn cursor(signal: Signal) -> SinkCursor {
-    SinkName::new("collector").expect("it has letters alone").cursor(signal)
+    SinkName::new("collector").expect("the name is valid").cursor(signal)
 }
 
-/// A log record with everything, and one without a trace.
+/// Returns a log record with all fields, and one without a trace.
 pub(crate) fn log_records() -> Vec<LogRecord> {
     let mut full = LogRecord::new(resource("api"), scope());
     full.time_ns = 1_700_000_000_100_000_003;
@@ -42,12 +42,12 @@ pub(crate) fn log_records() -> Vec<LogRecord> {
     vec![full, bare]
 }
 
-/// Which traces go on, as one of how many; 0 is not.
+/// Returns the decisions: the number of traces that each trace represents, 0 if it is not forwarded.
 pub(crate) fn decisions() -> Vec<(TraceId, u64)> {
     vec![(trace_id(1), 1), (trace_id(2), 0), (trace_id(3), 20)]
 }
 
-/// The latest place first.
+/// Returns the quarantined entries, the latest position first.
 pub(crate) fn quarantined() -> Vec<SetAside> {
     vec![
         SetAside::new(4, 1_700_000_000_500_000_000, "400 Bad Request").with_ids(Some(trace_id(1)), Some(span_id(2))),
@@ -55,7 +55,7 @@ pub(crate) fn quarantined() -> Vec<SetAside> {
     ]
 }
 
-/// A point of each kind.
+/// Returns a data point of each kind.
 pub(crate) fn points() -> Vec<DataPoint> {
     let point = |kind, number: u64, value| {
         let metric = Metric {

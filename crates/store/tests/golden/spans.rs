@@ -1,4 +1,4 @@
-//! The spans in the golden files: each part of a span, and each kind of value, is in one of them at least.
+//! The spans in the golden files. Together they have every field of a span and every kind of value.
 
 use std::sync::Arc;
 
@@ -6,11 +6,11 @@ use throughline_context::{SpanId, TraceId};
 use throughline_otlp::{Event, KeyValue, Link, Resource, Scope, Span, SpanKind, Status, StatusCode, Value};
 
 pub(crate) fn trace_id(number: u8) -> TraceId {
-    TraceId::from_bytes([number; 16]).expect("it is not zero")
+    TraceId::from_bytes([number; 16]).expect("the id is not zero")
 }
 
 pub(crate) fn span_id(number: u8) -> SpanId {
-    SpanId::from_bytes([number; 8]).expect("it is not zero")
+    SpanId::from_bytes([number; 8]).expect("the id is not zero")
 }
 
 pub(crate) fn resource(service: &str) -> Arc<Resource> {
@@ -44,12 +44,12 @@ fn attributes() -> Vec<KeyValue> {
         KeyValue { key: "false".to_owned(), value: Value::Bool(false) },
         KeyValue { key: "bytes".to_owned(), value: Value::Bytes(vec![0, 1, 255]) },
         KeyValue::new("list", vec![Value::from("a"), Value::Map(vec![KeyValue::new("k", 1)]), Value::Empty]),
-        // A key may be there twice.
+        // A key may occur twice.
         KeyValue::new("text", "once more"),
     ]
 }
 
-/// Three spans of one trace, and one of another.
+/// Returns three spans of one trace, and one of another.
 pub(crate) fn spans() -> Vec<Span> {
     let (web, api) = (resource("web"), resource("api"));
     let span = |trace, id, resource: &Arc<Resource>, start_ns: u64| {
@@ -84,7 +84,7 @@ pub(crate) fn spans() -> Vec<Span> {
         dropped_attributes_count: 6,
     }];
     full.dropped_links_count = 7;
-    // Its parent is nowhere, and its times are those of a broken clock.
+    // Its parent is missing, and its times are those of a broken clock.
     let mut lost = span(1, 3, &api, u64::MAX);
     (lost.end_ns, lost.parent_span_id) = (0, Some(span_id(8)));
     lost.status.code = StatusCode::Ok;

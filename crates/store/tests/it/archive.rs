@@ -1,4 +1,4 @@
-//! Copies of a store, and a store that is only read.
+//! Tests of backups and of archives.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use throughline_otlp::KeyValue;
 use throughline_store::{Archive, Metrics, Outbox, SpanStore, Store, StoreError, backup, quarantined};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_copy_has_what_was_there_while_the_store_goes_on() {
+async fn a_backup_is_a_snapshot_of_a_store_in_use() {
     let (dir, store) = store();
     for number in 1..=50 {
         let mut span = root(number, 1, 1);
@@ -26,7 +26,7 @@ async fn a_copy_has_what_was_there_while_the_store_goes_on() {
     let busy = store.clone();
     tokio::task::block_in_place(|| {
         backup(dir.path(), copies.path(), |done, total| {
-            // Somebody writes in the middle of it.
+            // Other tasks write during the backup.
             runtime.block_on(busy.append(vec![root(100, steps.len() as u64 + 1, 1)])).unwrap();
             runtime.block_on(outbox.decide(vec![(trace_id(2), 7)], 1)).unwrap();
             runtime.block_on(metrics.set_cursor(&metric_cursor("a"), 4)).unwrap();
@@ -36,11 +36,11 @@ async fn a_copy_has_what_was_there_while_the_store_goes_on() {
     })
     .unwrap();
     assert!(steps.len() > 2 && steps.is_sorted() && steps.last() == Some(&pages), "{steps:?} of {pages}");
-    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 3, "each is one file");
+    assert_eq!(fs::read_dir(copies.path()).unwrap().count(), 3, "each database is one file");
 
     let restored = Store::open(copies.path()).unwrap();
     let counts = restored.counts().await.unwrap();
-    assert_eq!((counts.spans, counts.log_records), (50, 1), "nothing of what came later");
+    assert_eq!((counts.spans, counts.log_records), (50, 1), "later records are not in the backup");
     assert_eq!(restored.trace(trace_id(50)).await.unwrap(), store.trace(trace_id(50)).await.unwrap());
     assert_eq!(store.counts().await.unwrap().spans, 50 + steps.len() as u64);
     let decided = Outbox::open(copies.path()).unwrap().rates(vec![trace_id(1), trace_id(2)]).await.unwrap();
@@ -49,7 +49,7 @@ async fn a_copy_has_what_was_there_while_the_store_goes_on() {
 }
 
 #[tokio::test]
-async fn an_archive_is_what_was_there_when_it_was_opened() {
+async fn an_archive_is_a_snapshot_of_the_store() {
     let (dir, store) = store();
     store.append(vec![root(1, 1, 1), root(2, 1, 1)]).await.unwrap();
     store.append_logs(vec![record(1, 1, 1)]).await.unwrap();
@@ -61,7 +61,7 @@ async fn an_archive_is_what_was_there_when_it_was_opened() {
 }
 
 #[test]
-fn where_there_is_no_store_none_is_made() {
+fn neither_archive_nor_backup_creates_a_store() {
     let dir = tempfile::tempdir().unwrap();
     let copy = dir.path().join("copy");
     assert!(matches!(Archive::open(dir.path()), Err(StoreError::Directory(_))));
@@ -70,7 +70,7 @@ fn where_there_is_no_store_none_is_made() {
 }
 
 #[tokio::test]
-async fn an_archive_of_a_newer_version_is_refused() {
+async fn an_archive_of_a_newer_version_is_rejected() {
     let (dir, store) = store();
     store.close().await;
     drop(store);
@@ -81,14 +81,14 @@ async fn an_archive_of_a_newer_version_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_quarantined_is_kept_and_makes_room() {
+async fn a_damaged_file_is_renamed_and_a_new_one_is_created() {
     let dir = tempfile::tempdir().unwrap();
     for round in 1..=3_usize {
         fs::write(dir.path().join("traces.db"), format!("damaged {round}")).unwrap();
         fs::write(dir.path().join("traces.db-wal"), "log").unwrap();
         let aside = quarantined(dir.path()).unwrap();
         assert_eq!(fs::read_to_string(&aside).unwrap(), format!("damaged {round}"));
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2 * round, "with its log, under a name of its own");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2 * round, "it is moved with its log, to a new name");
     }
     let store = Store::open(dir.path()).unwrap();
     store.append(vec![root(1, 1, 1)]).await.unwrap();

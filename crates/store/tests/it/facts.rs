@@ -1,4 +1,4 @@
-//! What is known of a trace without reading its spans.
+//! Tests of the facts about a trace.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn facts(store: &Store, trace: u8) -> TraceFacts {
 }
 
 #[tokio::test]
-async fn they_are_about_all_spans_and_records_of_a_trace() {
+async fn facts_cover_all_spans_and_log_records_of_a_trace() {
     let (_dir, store) = store();
     store.append(vec![root(1, 1, 1), request(child(1, 2, 1, 1), "/a", 5), child(1, 3, 1, 1)]).await.unwrap();
     store.append(vec![request(child(1, 4, 1, 1), "/a", 9), request(child(1, 5, 1, 1), "/b", 20)]).await.unwrap();
@@ -30,11 +30,11 @@ async fn they_are_about_all_spans_and_records_of_a_trace() {
     store.append(vec![failed(child(1, 6, 1, 1)), child(2, 1, 1, 9)]).await.unwrap();
     assert!(facts(&store, 1).await.has_error);
     assert_eq!(facts(&store, 2).await, TraceFacts::default());
-    assert_eq!(facts(&store, 3).await, TraceFacts::default(), "there is no such trace");
+    assert_eq!(facts(&store, 3).await, TraceFacts::default(), "the trace does not exist");
 }
 
 #[tokio::test]
-async fn a_record_that_is_an_error_counts_whenever_it_comes() {
+async fn an_error_record_counts_before_and_after_the_spans() {
     let (_dir, store) = store();
     let of = |trace, number, severity| {
         let mut record = record(trace, number, 1);
@@ -52,7 +52,7 @@ async fn a_record_that_is_an_error_counts_whenever_it_comes() {
 }
 
 #[tokio::test]
-async fn they_need_no_block() {
+async fn facts_are_read_without_blocks() {
     let (dir, store) = store();
     store.append(vec![request(root(1, 1, 1), "/a", 5), failed(child(1, 2, 1, 1))]).await.unwrap();
     let before = facts(&store, 1).await;
@@ -63,7 +63,7 @@ async fn they_need_no_block() {
 }
 
 #[tokio::test]
-async fn the_slowest_routes_are_kept_and_long_ones_are_cut() {
+async fn the_slowest_routes_are_kept_and_long_routes_are_cut() {
     let (_dir, store) = store();
     let requests = (1..=100_u64).map(|number| request(child(1, number, 1, 999), &format!("/{number}"), number));
     store.append(requests.collect()).await.unwrap();
@@ -77,7 +77,7 @@ async fn the_slowest_routes_are_kept_and_long_ones_are_cut() {
 }
 
 #[tokio::test]
-async fn they_are_there_after_a_restart_and_go_with_the_trace() {
+async fn facts_survive_a_restart_and_are_deleted_with_the_trace() {
     let (dir, store) = store();
     store.append(vec![request(root(1, 1, 1), "/a", 5)]).await.unwrap();
     store.close().await;

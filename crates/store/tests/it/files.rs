@@ -1,4 +1,4 @@
-//! Files that are not what they should be.
+//! Tests of damaged files and files of other programs.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use throughline_otlp::KeyValue;
 use throughline_store::{SpanStore, Store, StoreError};
 
 #[test]
-fn garbage_is_corrupt_and_left_alone() {
+fn a_file_of_garbage_is_rejected_and_not_changed() {
     for garbage in [&b"not a database"[..], &[0xa5; 10_000]] {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("traces.db");
@@ -22,7 +22,7 @@ fn garbage_is_corrupt_and_left_alone() {
 }
 
 #[test]
-fn a_database_of_another_program_is_refused() {
+fn a_database_of_another_program_is_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("traces.db");
     let other = Connection::open(&file).unwrap();
@@ -34,7 +34,7 @@ fn a_database_of_another_program_is_refused() {
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
-/// A store with many pages of spans, closed, and all of it in one file.
+/// Creates a closed store with many pages of spans in one file.
 async fn large_file() -> tempfile::TempDir {
     let (dir, store) = store();
     for number in 1..=20 {
@@ -47,7 +47,7 @@ async fn large_file() -> tempfile::TempDir {
 }
 
 #[tokio::test]
-async fn damage_in_the_middle_is_found_when_it_is_read_and_the_rest_is_there() {
+async fn damage_in_the_middle_is_found_on_read_and_the_rest_is_readable() {
     let dir = large_file().await;
     let path = dir.path().join("traces.db");
     let mut bytes = fs::read(&path).unwrap();
@@ -66,24 +66,24 @@ async fn damage_in_the_middle_is_found_when_it_is_read_and_the_rest_is_there() {
         }
     }
     assert!((1..=2).contains(&damaged), "{damaged} traces are damaged");
-    // What is new is taken: the writer does not need what is damaged.
+    // New spans are stored: the writer does not read the damaged pages.
     assert_eq!(store.append(vec![root(30, 1, 1)]).await.unwrap().stored, 1);
     assert_eq!(store.trace(trace_id(30)).await.unwrap().len(), 1);
 }
 
 #[tokio::test]
-async fn a_file_that_ends_too_early_is_corrupt() {
+async fn a_truncated_file_is_rejected() {
     let dir = large_file().await;
     let path = dir.path().join("traces.db");
     let bytes = fs::read(&path).unwrap();
     fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
     let result = Store::open(dir.path());
     assert!(matches!(result, Err(StoreError::Corrupt(_))), "{result:?}");
-    assert_eq!(fs::read(&path).unwrap().len(), bytes.len() / 2, "it is left alone");
+    assert_eq!(fs::read(&path).unwrap().len(), bytes.len() / 2, "the file does not change");
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_is_told() {
+fn a_directory_that_cannot_be_created_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     fs::write(&file, "").unwrap();
@@ -93,7 +93,7 @@ fn a_directory_that_cannot_be_made_is_told() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn directory_and_files_are_for_the_owner_alone() {
+async fn directory_and_files_are_accessible_only_by_the_owner() {
     use std::os::unix::fs::PermissionsExt;
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("data");

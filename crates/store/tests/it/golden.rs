@@ -1,4 +1,4 @@
-//! The golden files: what an earlier build of this version wrote is read as it was meant, and a later version is refused.
+//! Tests of the golden files: a file of an earlier build of this version can be read, and a file of a later version is rejected.
 //!
 //! `cargo run -p throughline-store --example golden` writes them.
 
@@ -14,7 +14,7 @@ use crate::{
     spans::{spans, trace_id},
 };
 
-/// A directory with copies of the golden files of version 1.
+/// Creates a directory with copies of the golden files of version 1.
 fn golden() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
@@ -25,7 +25,7 @@ fn golden() -> TempDir {
 }
 
 #[tokio::test]
-async fn all_of_a_golden_store_is_read() {
+async fn a_golden_store_is_read() {
     let dir = golden();
     let store = Store::open(dir.path()).unwrap();
     let spans = spans();
@@ -51,7 +51,7 @@ async fn all_of_a_golden_store_is_read() {
     assert_eq!((counts.spans, counts.traces, counts.log_records), (4, 2, 2));
     assert_eq!((counts.last_span, counts.last_log_record), (4, 2));
 
-    // Lists are as those of a store that gets the same today, and the same again is a duplicate.
+    // The list is the same as that of a new store with the same records, and the records are duplicates when they are sent again.
     let (_dir, fresh) = crate::support::store();
     fresh.append(spans.clone()).await.unwrap();
     let list = store.list(ListFilter::default()).await.unwrap();
@@ -60,7 +60,7 @@ async fn all_of_a_golden_store_is_read() {
     let text = ListFilter::default().with_text("ANDREA".to_owned());
     let found = store.list(text).await.unwrap();
     assert_eq!(found.iter().map(|summary| summary.trace_id).collect::<Vec<_>>(), [trace_id(1)]);
-    // So is what is known of traces without their spans; a log record of level ERROR is part of it.
+    // The facts are the same as well; a log record of severity ERROR is part of them.
     fresh.append_logs(records.clone()).await.unwrap();
     let facts = store.facts(vec![trace_id(1), trace_id(2)]).await.unwrap();
     assert!(facts[0].has_error && !facts[1].has_error, "{facts:?}");
@@ -70,7 +70,7 @@ async fn all_of_a_golden_store_is_read() {
 }
 
 #[tokio::test]
-async fn all_of_a_golden_outbox_is_read() {
+async fn a_golden_outbox_is_read() {
     let dir = golden();
     let outbox = Outbox::open(dir.path()).unwrap();
     let ids = (1..=4).map(trace_id).collect();
@@ -81,7 +81,7 @@ async fn all_of_a_golden_outbox_is_read() {
 }
 
 #[tokio::test]
-async fn all_of_golden_metrics_is_read() {
+async fn a_golden_store_of_metrics_is_read() {
     let dir = golden();
     let metrics = Metrics::open(dir.path()).unwrap();
     let points = others::points();
@@ -94,14 +94,14 @@ async fn all_of_golden_metrics_is_read() {
     assert_eq!(metrics.append(points).await.unwrap().duplicates, 5);
 }
 
-/// Tables and indexes as they were made.
+/// Returns the names and the SQL of the tables and indexes.
 fn schema(file: &Path) -> Vec<(String, Option<String>)> {
     let connection = Connection::open(file).unwrap();
     let mut select = connection.prepare("SELECT name, sql FROM sqlite_schema ORDER BY name").unwrap();
     select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect()
 }
 
-/// A schema that is changed is a new version.
+/// A changed schema needs a new version.
 #[test]
 fn new_files_have_the_schema_of_the_golden_ones() {
     let (golden, fresh) = (golden(), tempfile::tempdir().unwrap());
@@ -115,8 +115,8 @@ fn new_files_have_the_schema_of_the_golden_ones() {
     }
 }
 
-/// The error of each way to open a file.
-fn refusals(dir: &Path, file: &str) -> Vec<StoreError> {
+/// Returns the error of each way to open a file.
+fn errors(dir: &Path, file: &str) -> Vec<StoreError> {
     let opened = match file {
         "traces.db" => vec![Store::open(dir).map(drop), Archive::open(dir).map(drop)],
         "outbox.db" => vec![Outbox::open(dir).map(drop)],
@@ -131,12 +131,12 @@ fn change(file: &Path, statement: &str) -> Vec<u8> {
 }
 
 #[test]
-fn a_file_of_a_later_version_is_refused_by_its_name_and_left_alone() {
+fn a_file_of_a_later_version_is_rejected_and_not_changed() {
     for name in ["traces.db", "outbox.db", "metrics.db"] {
         let dir = golden();
         let file = dir.path().join(name);
         let before = change(&file, "PRAGMA user_version = 2");
-        for error in refusals(dir.path(), name) {
+        for error in errors(dir.path(), name) {
             assert!(matches!(error, StoreError::NewerFormat { found: 2, supported: 1, .. }), "{error:?}");
             let (error, shown) = (error.to_string(), file.display());
             let start = format!("{shown} has format version 2, and this program reads versions up to 1: ");
@@ -147,12 +147,12 @@ fn a_file_of_a_later_version_is_refused_by_its_name_and_left_alone() {
 }
 
 #[test]
-fn a_file_from_before_the_first_release_is_refused_by_its_name_and_left_alone() {
+fn a_file_from_before_the_first_release_is_rejected_and_not_changed() {
     for (name, id) in [("traces.db", 0x5448_4c4e), ("outbox.db", 0x5448_4c4f), ("metrics.db", 0x5448_4c4d)] {
         let dir = golden();
         let file = dir.path().join(name);
         let before = change(&file, &format!("PRAGMA application_id = {id}; PRAGMA user_version = 3"));
-        for error in refusals(dir.path(), name) {
+        for error in errors(dir.path(), name) {
             assert!(matches!(error, StoreError::UnreleasedFormat { supported: 1, .. }), "{error:?}");
             let (error, shown) = (error.to_string(), file.display().to_string());
             assert!(error.starts_with(&shown) && error.contains("move the file away"), "{error}");
@@ -162,11 +162,11 @@ fn a_file_from_before_the_first_release_is_refused_by_its_name_and_left_alone() 
 }
 
 #[test]
-fn a_store_with_an_unknown_dictionary_is_refused_by_its_name_and_left_alone() {
+fn a_store_with_an_unknown_dictionary_is_rejected_and_not_changed() {
     let dir = golden();
     let file = dir.path().join("traces.db");
     let before = change(&file, "INSERT INTO dictionaries VALUES (0x12345678)");
-    for error in refusals(dir.path(), "traces.db") {
+    for error in errors(dir.path(), "traces.db") {
         assert!(matches!(error, StoreError::UnknownDictionary { found: 0x1234_5678, .. }), "{error:?}");
         let (error, shown) = (error.to_string(), file.display().to_string());
         assert!(error.starts_with(&shown) && error.contains("dictionary 12345678"), "{error}");

@@ -1,11 +1,11 @@
-//! A look at a data directory changes nothing in it.
+//! Tests that an inspection reads a data directory without changing it.
 
 use std::{collections::BTreeMap, ffi::OsString, fs, path::Path, time::SystemTime};
 
 use crate::support::{record, root, store};
 use throughline_store::{Metrics, Outbox, SpanStore as _, Store, StoreError, inspect};
 
-/// Each file with its content and its time of change, and the time of change of the directory itself.
+/// Returns the content and the modification time of each file, and the modification time of the directory.
 fn state(dir: &Path) -> (BTreeMap<OsString, (Vec<u8>, SystemTime)>, SystemTime) {
     let changed = |path: &Path| fs::metadata(path).unwrap().modified().unwrap();
     let files = fs::read_dir(dir).unwrap().map(Result::unwrap);
@@ -13,7 +13,7 @@ fn state(dir: &Path) -> (BTreeMap<OsString, (Vec<u8>, SystemTime)>, SystemTime) 
     (files.collect(), changed(dir))
 }
 
-/// When each file's content, owner, mode or name last changed, in seconds and nanoseconds.
+/// Returns the status change time (ctime) of each file, in seconds and nanoseconds.
 #[cfg(unix)]
 fn changed(dir: &Path) -> Vec<(i64, i64)> {
     use std::os::unix::fs::MetadataExt as _;
@@ -21,7 +21,7 @@ fn changed(dir: &Path) -> Vec<(i64, i64)> {
     files.map(|metadata| (metadata.ctime(), metadata.ctime_nsec())).collect()
 }
 
-/// Copies some of the files, as they are while a store has them open.
+/// Copies files while a store has them open.
 fn copy(from: &Path, to: &Path, names: &[&str]) {
     for name in names {
         fs::copy(from.join(name), to.join(name)).unwrap();
@@ -29,20 +29,20 @@ fn copy(from: &Path, to: &Path, names: &[&str]) {
 }
 
 #[test]
-fn a_directory_that_is_missing_stays_missing() {
+fn a_missing_directory_is_not_created() {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("data");
     assert!(matches!(inspect(&dir), Err(StoreError::Directory(_))));
     assert!(!dir.exists());
-    // One without files stays so.
+    // In an empty directory, no file is created.
     let inspection = inspect(parent.path()).unwrap();
     assert_eq!((inspection.traces, inspection.outbox, inspection.metrics, inspection.counts), (None, None, None, None));
     assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
 }
 
 #[tokio::test]
-async fn files_that_were_closed_are_read_and_stay_as_they_are() {
-    // A name that would be something else in a URI.
+async fn closed_files_are_read_and_do_not_change() {
+    // The name has characters with a meaning in a URI.
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("what? 100% #data");
     let store = Store::open(&dir).unwrap();
@@ -64,9 +64,9 @@ async fn files_that_were_closed_are_read_and_stay_as_they_are() {
     }
 }
 
-/// As a server leaves it that is killed, and as one copies the files that matter: what is in the log counts.
+/// The files are as after a kill of the server, with and without the `-shm` file.
 #[tokio::test]
-async fn what_a_server_left_when_it_was_killed_is_read_and_stays_as_it_is() {
+async fn files_of_a_killed_server_are_read_and_do_not_change() {
     let (dir, store) = store();
     store.append(vec![root(1, 1, 1), root(2, 1, 1)]).await.unwrap();
     for names in [&["traces.db", "traces.db-wal", "traces.db-shm"][..], &["traces.db", "traces.db-wal"]] {
@@ -82,14 +82,14 @@ async fn what_a_server_left_when_it_was_killed_is_read_and_stays_as_it_is() {
             #[cfg(unix)]
             assert!(changed(copied.path()).into_iter().all(|at| at <= made), "a file was opened for writing");
         }
-        // It is still all there.
+        // The store can still be opened.
         let opened = Store::open(copied.path()).unwrap();
         assert_eq!(opened.counts().await.unwrap().spans, 2);
     }
 }
 
 #[tokio::test]
-async fn while_a_store_is_open_what_is_in_its_log_counts() {
+async fn the_log_of_an_open_store_is_read() {
     let (dir, store) = store();
     for number in 1..=5 {
         store.append(vec![root(number, 1, 1)]).await.unwrap();
@@ -103,7 +103,7 @@ async fn while_a_store_is_open_what_is_in_its_log_counts() {
 }
 
 #[tokio::test]
-async fn damage_is_reported_with_the_name_of_the_file_which_stays_as_it_is() {
+async fn damage_is_reported_with_the_file_name_and_the_file_does_not_change() {
     let (dir, store) = store();
     store.append(vec![root(1, 1, 1)]).await.unwrap();
     store.close().await;
@@ -121,7 +121,7 @@ async fn damage_is_reported_with_the_name_of_the_file_which_stays_as_it_is() {
 }
 
 #[test]
-fn a_file_that_was_only_just_made_has_no_version_yet() {
+fn an_empty_file_has_version_0() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("traces.db"), "").unwrap();
     let before = state(dir.path());

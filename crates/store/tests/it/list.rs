@@ -1,4 +1,4 @@
-//! The list: order, pages, filters, and what it says of a trace.
+//! Tests of the list: order, pages, filters, and the summaries of traces.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ fn named(mut span: Span, name: &str) -> Span {
 }
 
 #[tokio::test]
-async fn a_late_root_joins() {
+async fn a_late_root_updates_the_summary() {
     let (_dir, store) = store();
     store.append(vec![failed(child(1, 2, 11, 1)), child(1, 3, 12, 2)]).await.unwrap();
     let early = store.summary(trace_id(1)).await.unwrap().unwrap();
@@ -72,9 +72,9 @@ async fn bands_are_sums_over_measured_requests() {
 }
 
 #[tokio::test]
-async fn pages_lose_and_repeat_nothing_though_starts_are_equal() {
+async fn pages_neither_skip_nor_repeat_traces_with_equal_start() {
     let (_dir, store) = store();
-    // Three traces per second; the order of arrival is none.
+    // There are three traces per second, in no particular order of arrival.
     let spans: Vec<Span> = (0..30_u8).map(|n| (n * 7) % 30).map(|n| root(n + 1, 1, u64::from(n / 3))).collect();
     store.append(spans).await.unwrap();
     for limit in [1, 2, 7, 30, 500] {
@@ -98,7 +98,7 @@ async fn pages_lose_and_repeat_nothing_though_starts_are_equal() {
 }
 
 #[tokio::test]
-async fn errors_and_duration() {
+async fn filters_by_error_and_duration_select_traces() {
     let (_dir, store) = store();
     let mut slow = failed(root(2, 1, 1));
     slow.end_ns = slow.start_ns + 3_000_000_001;
@@ -177,7 +177,7 @@ async fn text_has_no_wildcards() {
 }
 
 #[tokio::test]
-async fn filters_and_pages_go_together() {
+async fn filters_and_pages_can_be_combined() {
     let (_dir, store) = store();
     let spans = (1..=20).map(|n| {
         let span = named(root(n, 1, 1), if n % 2 == 0 { "even" } else { "odd" });
@@ -194,7 +194,7 @@ async fn filters_and_pages_go_together() {
 }
 
 #[tokio::test]
-async fn services_are_in_the_order_of_their_first_spans() {
+async fn services_are_ordered_by_their_first_spans() {
     let (_dir, store) = store();
     let of = |number, start_s, name: &str| {
         let mut span = child(1, number, start_s, 1);
@@ -208,7 +208,7 @@ async fn services_are_in_the_order_of_their_first_spans() {
 }
 
 #[tokio::test]
-async fn very_long_names_are_kept_but_cut_in_lists() {
+async fn very_long_names_are_stored_but_cut_in_lists() {
     let (_dir, store) = store();
     let name = "é".repeat(100_000);
     let mut span = named(root(1, 1, 1), &name);

@@ -1,4 +1,4 @@
-//! Log records are kept as spans are: by trace, in order, after a restart, once.
+//! Tests that log records are stored once, and can be read by trace, in commit order, and after a restart.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn full(trace: u8) -> LogRecord {
         flags: 1,
         span_id: Some(span_id(7)),
         scope: Scope { name: "scope".to_owned(), ..Scope::default() }.into(),
-        // More than SQLite's integers hold.
+        // It exceeds SQLite's integers.
         time_ns: u64::MAX,
         ..record(trace, 1, 0)
     }
@@ -30,7 +30,7 @@ fn without_trace(number: u64) -> LogRecord {
     LogRecord { trace_id: None, ..record(1, number, 1) }
 }
 
-/// As the receiver for pages stamps it.
+/// Adds the attributes of the browser receiver.
 fn from_a_page(mut record: LogRecord, received_ns: i64, address: &str) -> LogRecord {
     record.attributes = vec![
         KeyValue::new("client.address", address),
@@ -41,24 +41,24 @@ fn from_a_page(mut record: LogRecord, received_ns: i64, address: &str) -> LogRec
 }
 
 #[tokio::test]
-async fn the_records_of_a_trace_come_back_whole_and_by_time() {
+async fn the_records_of_a_trace_are_read_whole_and_ordered_by_time() {
     let (_dir, store) = store();
-    let noticed = LogRecord { time_ns: 0, observed_time_ns: 1_500_000_000, ..record(1, 3, 0) };
-    let records = vec![full(1), record(1, 2, 2), noticed, record(1, 4, 1), record(2, 5, 0), without_trace(6)];
+    let observed = LogRecord { time_ns: 0, observed_time_ns: 1_500_000_000, ..record(1, 3, 0) };
+    let records = vec![full(1), record(1, 2, 2), observed, record(1, 4, 1), record(2, 5, 0), without_trace(6)];
     let appended = store.append_logs(records.clone()).await.unwrap();
     assert_eq!((appended.stored, appended.duplicates), (6, 0));
     let found = store.trace_logs(trace_id(1)).await.unwrap();
     assert_eq!(found, [3, 2, 1, 0].map(|at| records[at].clone()));
     assert_eq!(store.trace_logs(trace_id(3)).await.unwrap(), []);
     assert_eq!(store.append_logs(vec![]).await.unwrap(), Appended::default());
-    // They make no trace of themselves.
+    // Log records alone do not create a trace.
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.log_records, counts.last_log_record, counts.spans, counts.traces), (6, 6, 0, 0));
     assert_eq!(store.summary(trace_id(1)).await.unwrap(), None);
 }
 
 #[tokio::test]
-async fn what_is_sent_again_is_stored_once_and_the_first_stays() {
+async fn a_record_that_is_sent_again_is_stored_once_and_the_first_is_kept() {
     let (_dir, store) = store();
     let first = from_a_page(record(1, 1, 1), 100, "192.0.2.1");
     let again = from_a_page(record(1, 1, 1), 200, "192.0.2.2");
@@ -76,7 +76,7 @@ async fn what_is_sent_again_is_stored_once_and_the_first_stays() {
 }
 
 #[tokio::test]
-async fn two_who_say_the_same_at_once_are_two() {
+async fn equal_records_of_different_services_are_distinct() {
     let (_dir, store) = store();
     let other = LogRecord { resource: service("api"), ..record(1, 1, 1) };
     let appended = store.append_logs(vec![record(1, 1, 1), other]).await.unwrap();
@@ -86,10 +86,10 @@ async fn two_who_say_the_same_at_once_are_two() {
 }
 
 #[tokio::test]
-async fn after_gives_the_order_of_commits_in_pieces() {
+async fn after_returns_pages_in_commit_order() {
     let (_dir, store) = store();
     for number in [5, 3, 9, 1, 7] {
-        // Spans between them have places of their own.
+        // Spans are numbered separately.
         store.append(vec![root(1, number, 1)]).await.unwrap();
         for _ in 0..2 {
             store.append_logs(vec![LogRecord { time_ns: 100 - number, ..without_trace(number) }]).await.unwrap();
@@ -110,7 +110,7 @@ async fn after_gives_the_order_of_commits_in_pieces() {
 }
 
 #[tokio::test]
-async fn after_is_bounded_in_bytes_but_never_stuck() {
+async fn after_is_bounded_in_bytes_but_returns_at_least_one_record() {
     let (_dir, store) = store();
     let large = |number| LogRecord { body: Value::from("x".repeat(MAX_AFTER_BYTES * 2 / 3)), ..without_trace(number) };
     store.append_logs(vec![large(1), large(2)]).await.unwrap();
@@ -121,17 +121,17 @@ async fn after_is_bounded_in_bytes_but_never_stuck() {
 }
 
 #[tokio::test]
-async fn a_trace_that_is_full_of_them_is_bounded() {
+async fn the_records_of_a_trace_are_bounded() {
     let (_dir, store) = store();
     let most = u64::try_from(MAX_TRACE_LOGS).unwrap();
     store.append_logs((0..=most).map(|number| record(1, number, most - number)).collect()).await.unwrap();
     let found = store.trace_logs(trace_id(1)).await.unwrap();
     assert_eq!(found.len(), MAX_TRACE_LOGS);
-    assert_eq!((found[0].time_ns, found[0].event_name.clone()), (0, format!("record {most}")), "the earliest stay");
+    assert_eq!((found[0].time_ns, found[0].event_name.clone()), (0, format!("record {most}")), "the earliest ones");
 }
 
 #[tokio::test]
-async fn reopening_finds_everything() {
+async fn a_reopened_store_has_everything() {
     let (dir, first) = store();
     first.append_logs(vec![full(1), without_trace(2)]).await.unwrap();
     first.close().await;
@@ -142,14 +142,14 @@ async fn reopening_finds_everything() {
     assert_eq!(second.trace_logs(trace_id(1)).await.unwrap(), [full(1)]);
     let appended = second.append_logs(vec![full(1), without_trace(2), without_trace(3)]).await.unwrap();
     assert_eq!((appended.stored, appended.duplicates), (1, 2));
-    let beyond = second.logs_after(2, 10).await.unwrap();
-    assert_eq!(beyond.into_iter().map(|(_, record)| record).collect::<Vec<_>>(), [without_trace(3)]);
+    let new = second.logs_after(2, 10).await.unwrap();
+    assert_eq!(new.into_iter().map(|(_, record)| record).collect::<Vec<_>>(), [without_trace(3)]);
     assert_eq!(second.counts().await.unwrap().log_records, 3);
 }
 
-/// The files as they are when the answer comes, as after `kill -9`: another process would find the record.
+/// The files are copied when the append resolves, as after `kill -9`: another process would find the record.
 #[tokio::test]
-async fn what_is_acknowledged_is_in_the_files() {
+async fn acknowledged_records_are_in_the_files() {
     let (dir, store) = store();
     store.append_logs(vec![without_trace(1)]).await.unwrap();
     let copy = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ async fn what_is_acknowledged_is_in_the_files() {
 }
 
 #[tokio::test]
-async fn who_waits_hears_of_them() {
+async fn subscribers_are_notified_of_log_records() {
     let (_dir, store) = store();
     let mut changes = store.subscribe();
     let mut commits = store.commits();
@@ -169,11 +169,11 @@ async fn who_waits_hears_of_them() {
     assert_eq!(changes.try_recv().unwrap().trace_id, trace_id(2));
     commits.changed().await.unwrap();
     store.append_logs(vec![record(2, 1, 1), record(1, 1, 1), record(2, 2, 1)]).await.unwrap();
-    // Of the other trace there is nothing to be shown yet.
+    // The other trace has no spans, so it has no list entry yet.
     assert_eq!(changes.try_recv().unwrap().trace_id, trace_id(2));
     assert_eq!(changes.try_recv(), Err(TryRecvError::Empty));
     commits.changed().await.unwrap();
-    // What belongs to no trace is heard of too.
+    // A commit of records without a trace is notified as well.
     store.append_logs(vec![without_trace(1)]).await.unwrap();
     commits.changed().await.unwrap();
     assert_eq!(changes.try_recv(), Err(TryRecvError::Empty));
@@ -182,11 +182,11 @@ async fn who_waits_hears_of_them() {
     store.set_cursor(&span_cursor("sink"), 1).await.unwrap();
     assert!(!commits.has_changed().unwrap());
     store.close().await;
-    assert!(commits.changed().await.is_err(), "there will be no more");
+    assert!(commits.changed().await.is_err(), "the channel is closed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn spans_and_records_at_once_all_arrive_once() {
+async fn concurrent_spans_and_records_are_stored_once() {
     let (_dir, store) = store();
     let mut tasks = JoinSet::new();
     for task in 0..8_u8 {
@@ -194,7 +194,7 @@ async fn spans_and_records_at_once_all_arrive_once() {
         tasks.spawn(async move {
             let mut stored = 0;
             for number in 1..=20 {
-                // Two tasks each send the same.
+                // Pairs of tasks send the same records.
                 let number = u64::from(task / 2) * 100 + number;
                 loop {
                     match store.append_logs(vec![record(1, number, 1), without_trace(number)]).await {

@@ -1,6 +1,6 @@
-//! The store from outside, as one test program.
+//! Integration tests of the store.
 
-#![allow(clippy::unwrap_used, reason = "functions beside the tests, where the lint does not know that it is in a test")]
+#![allow(clippy::unwrap_used, reason = "the lint does not recognize test helpers")]
 
 mod archive;
 mod facts;

@@ -1,4 +1,4 @@
-//! What goes, what stays, and in which steps.
+//! Tests of retention: which records are deleted, and in which steps.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn store_with(retention: Retention) -> (TempDir, Store) {
     (dir, store)
 }
 
-/// As if all that is there had come in so much earlier.
+/// Sets the time at which all records were stored back by this number of seconds.
 fn backdate(dir: &TempDir, seconds: i64) {
     let file = Connection::open(dir.path().join("traces.db")).unwrap();
     for table in ["blocks", "logs"] {
@@ -29,7 +29,7 @@ fn for_an_hour() -> Retention {
     Retention::default().with_age(HOUR)
 }
 
-/// A span of some eight thousand bytes that do not get smaller.
+/// Returns a span of about eight thousand bytes after compression.
 fn large(trace: u8, number: u64) -> Span {
     let mut span = root(trace, number, number);
     span.attributes = vec![KeyValue::new("k", noise(10_000))];
@@ -37,7 +37,7 @@ fn large(trace: u8, number: u64) -> Span {
 }
 
 #[tokio::test]
-async fn by_default_nothing_goes() {
+async fn by_default_nothing_is_deleted() {
     let (dir, store) = store_with(Retention::default());
     store.append(vec![root(1, 1, 1)]).await.unwrap();
     backdate(&dir, i64::from(u32::MAX));
@@ -46,7 +46,7 @@ async fn by_default_nothing_goes() {
 }
 
 #[tokio::test]
-async fn what_is_too_old_goes_and_leaves_nothing_behind() {
+async fn old_records_are_deleted_from_all_tables() {
     let (dir, store) = store_with(for_an_hour());
     store.append(vec![root(1, 1, 1), child(1, 2, 1, 1), root(2, 1, 1)]).await.unwrap();
     store.append_logs(vec![record(1, 1, 1), record(2, 1, 1)]).await.unwrap();
@@ -55,7 +55,7 @@ async fn what_is_too_old_goes_and_leaves_nothing_behind() {
     store.append_logs(vec![record(3, 1, 1)]).await.unwrap();
     backdate(&dir, 3_000);
     let tidied = store.tidy().await.unwrap();
-    // The writer may have been quicker.
+    // The writer may have deleted some already.
     assert!(tidied.spans <= 3 && tidied.log_records <= 2 && tidied.lost == 0, "{tidied:?}");
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.spans, counts.traces, counts.log_records), (1, 1, 1));
@@ -67,7 +67,7 @@ async fn what_is_too_old_goes_and_leaves_nothing_behind() {
     let list = store.list(ListFilter::default()).await.unwrap();
     assert_eq!(list.iter().map(|summary| summary.trace_id).collect::<Vec<_>>(), [trace_id(3)]);
     assert_eq!(store.trace(trace_id(3)).await.unwrap().len(), 1);
-    assert_eq!(store.after(0, 10).await.unwrap()[0].0, 4, "places are not given twice");
+    assert_eq!(store.after(0, 10).await.unwrap()[0].0, 4, "positions are not reused");
     assert_eq!(store.logs_after(0, 10).await.unwrap()[0].0, 3);
     let file = Connection::open(dir.path().join("traces.db")).unwrap();
     for (table, rows) in [("blocks", 1), ("traces", 1), ("trace_blocks", 1), ("logs", 1), ("resources", 1)] {
@@ -77,8 +77,8 @@ async fn what_is_too_old_goes_and_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn a_trace_that_is_older_in_part_keeps_the_rest_and_counts_it() {
-    // The writer of a store with retention removes what is old whenever it likes, so both parts are there before one does.
+async fn a_trace_keeps_the_spans_that_are_not_too_old() {
+    // A store with retention may delete old records at any time, so both parts are stored before it is opened with retention.
     let (dir, store) = store_with(Retention::default());
     store.append(vec![failed(root(1, 1, 1)), child(1, 2, 1, 1)]).await.unwrap();
     backdate(&dir, 3_601);
@@ -91,14 +91,14 @@ async fn a_trace_that_is_older_in_part_keeps_the_rest_and_counts_it() {
     assert_eq!(spans.iter().map(|span| span.span_id).collect::<Vec<_>>(), [span_id(3)]);
     let summary = store.summary(trace_id(1)).await.unwrap().unwrap();
     assert_eq!((summary.span_count, summary.error_count), (1, 0));
-    assert_eq!((summary.root_name.as_str(), summary.has_root), ("root 1", true), "what was known stays known");
-    // Late spans still join.
+    assert_eq!((summary.root_name.as_str(), summary.has_root), ("root 1", true), "facts about deleted spans are kept");
+    // Late spans are still added to the trace.
     store.append(vec![child(1, 4, 3, 1)]).await.unwrap();
     assert_eq!(store.summary(trace_id(1)).await.unwrap().unwrap().span_count, 2);
     assert_eq!(store.counts().await.unwrap().traces, 1);
 }
 
-/// Bytes of the file, all of it.
+/// Returns the size of the file in bytes, after a checkpoint.
 async fn file_bytes(dir: &TempDir) -> u64 {
     let file = Connection::open(dir.path().join("traces.db")).unwrap();
     file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
@@ -106,7 +106,7 @@ async fn file_bytes(dir: &TempDir) -> u64 {
 }
 
 #[tokio::test]
-async fn what_is_too_much_goes_first_in_first_out_and_the_file_gets_smaller() {
+async fn above_the_size_limit_the_oldest_traces_are_deleted_and_the_file_shrinks() {
     let (dir, store) = store_with(Retention::default());
     for number in 1..=200 {
         store.append(vec![large(u8::try_from(number).unwrap(), number)]).await.unwrap();
@@ -124,7 +124,7 @@ async fn what_is_too_much_goes_first_in_first_out_and_the_file_gets_smaller() {
     let newest: Vec<TraceId> = (1..=200).rev().take(list.len()).map(trace_id).collect();
     assert_eq!(list.iter().map(|summary| summary.trace_id).collect::<Vec<_>>(), newest);
     assert!(file_bytes(&dir).await <= limit * 11 / 10);
-    // It stays within, whatever comes.
+    // The file stays within the limit when more spans arrive.
     for number in 1..=100 {
         store.append(vec![large(201 + u8::try_from(number % 50).unwrap(), number)]).await.unwrap();
         store.tidy().await.unwrap();
@@ -133,7 +133,7 @@ async fn what_is_too_much_goes_first_in_first_out_and_the_file_gets_smaller() {
 }
 
 #[tokio::test]
-async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond() {
+async fn undelivered_records_are_kept_up_to_the_hard_limit_and_counted_above_it() {
     let sinks = for_an_hour()
         .with_unsent_bytes(1_000_000)
         .with_span_sinks([sink("honeycomb"), sink("other")])
@@ -147,7 +147,7 @@ async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond(
     store.set_cursor(&span_cursor("honeycomb"), 10).await.unwrap();
     store.set_cursor(&span_cursor("other"), 4).await.unwrap();
     store.tidy().await.unwrap();
-    // What both had is gone; the rest waits for one of them, however old it is.
+    // Spans that both sinks delivered are deleted; the others are kept, regardless of their age.
     assert_eq!(store.after(0, 100).await.unwrap()[0].0, 5);
     assert_eq!(store.counts().await.unwrap().log_records, 2);
     store.set_cursor(&log_cursor("honeycomb"), 2).await.unwrap();
@@ -158,7 +158,7 @@ async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond(
         (0, 0)
     );
 
-    // Six wait; with those to come it is too much.
+    // Six spans are undelivered; with the next ones, the store exceeds its limit.
     for number in 11..=150 {
         store.append(vec![large(number, 1)]).await.unwrap();
     }
@@ -168,16 +168,16 @@ async fn what_a_sink_waits_for_stays_up_to_the_hard_limit_and_is_counted_beyond(
     assert!((20..100).contains(&first), "{first} is the first that is left");
     assert_eq!(store.lost(&span_cursor("honeycomb")).await.unwrap(), first - 1 - 10);
     assert_eq!(store.lost(&span_cursor("other")).await.unwrap(), first - 1 - 4);
-    // That counts is not forgotten when the sink goes on.
+    // The count is kept when the sink advances.
     store.set_cursor(&span_cursor("other"), 150).await.unwrap();
     assert_eq!(store.lost(&span_cursor("other")).await.unwrap(), first - 1 - 4);
 }
 
-/// The writer is busy for as long as a step takes; a step is bounded in what it touches.
+/// The writer is busy while a step runs, so the number of rows that a step touches is bounded.
 #[tokio::test]
 async fn steps_are_small() {
     let (dir, store) = store_with(for_an_hour());
-    // Each span is a trace of its own, which is the most work.
+    // Each span has its own trace, which is the most work.
     for batch in 0..20_u64 {
         let spans = (0..1_000_u64).map(|number| {
             let mut span = root(1, 1, 1);
@@ -195,13 +195,13 @@ async fn steps_are_small() {
     assert!(tidied.most_rows <= 5_000, "{tidied:?}");
     let counts = store.counts().await.unwrap();
     assert_eq!((counts.spans, counts.traces, counts.log_records), (0, 0, 0));
-    // Names that nobody has any more go with the next age only; new traces find theirs all the same.
+    // Unused names are deleted only in the next age; new traces have their names in any case.
     store.append(vec![root(9, 1, 1)]).await.unwrap();
     assert_eq!(store.summary(trace_id(9)).await.unwrap().unwrap().root_name, "root 1");
 }
 
 #[tokio::test]
-async fn log_records_that_are_lost_count_for_the_cursor_over_them() {
+async fn lost_log_records_count_for_the_cursor_of_log_records() {
     let too_much = Retention::default().with_bytes(1).with_unsent_bytes(1).with_log_sinks([sink("honeycomb")]);
     let (_dir, store) = store_with(too_much);
     store.set_cursor(&span_cursor("honeycomb"), 3).await.unwrap();

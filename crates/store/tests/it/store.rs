@@ -1,4 +1,4 @@
-//! What is stored is found again: by trace, in order, after a restart, once.
+//! Tests that spans are stored once, and can be read by trace, in commit order, and after a restart.
 
 use std::fs;
 
@@ -33,13 +33,13 @@ fn full(trace: u8, number: u64) -> Span {
     }];
     span.dropped_links_count = 4;
     span.scope = Scope { name: "scope".to_owned(), version: "1".to_owned(), ..Scope::default() }.into();
-    // More than SQLite's integers hold.
+    // It exceeds SQLite's integers.
     span.end_ns = u64::MAX;
     crate::support::failed(span)
 }
 
 #[tokio::test]
-async fn a_trace_comes_back_whole_and_by_start() {
+async fn a_trace_is_read_whole_and_ordered_by_start() {
     let (_dir, store) = store();
     let spans = vec![full(1, 3), child(1, 2, 2, 1), root(1, 1, 1), root(2, 1, 0)];
     let appended = store.append(spans.clone()).await.unwrap();
@@ -51,7 +51,7 @@ async fn a_trace_comes_back_whole_and_by_start() {
 }
 
 #[tokio::test]
-async fn duplicates_are_stored_once_and_the_first_stays() {
+async fn duplicates_are_stored_once_and_the_first_is_kept() {
     let (_dir, store) = store();
     let first = root(1, 1, 1);
     let mut second = first.clone();
@@ -71,11 +71,11 @@ async fn duplicates_are_stored_once_and_the_first_stays() {
 }
 
 #[tokio::test]
-async fn after_gives_the_order_of_commits_in_pieces() {
+async fn after_returns_pages_in_commit_order() {
     let (_dir, store) = store();
     for number in [5, 3, 9, 1, 7] {
         store.append(vec![root(1, number, 10 - number)]).await.unwrap();
-        // What is not stored takes no place.
+        // A duplicate gets no position.
         store.append(vec![root(1, number, 10 - number)]).await.unwrap();
     }
     let mut cursor = 0;
@@ -93,7 +93,7 @@ async fn after_gives_the_order_of_commits_in_pieces() {
 }
 
 #[tokio::test]
-async fn after_is_bounded_in_bytes_but_never_stuck() {
+async fn after_is_bounded_in_bytes_but_returns_at_least_one_span() {
     let (_dir, store) = store();
     let large = |number| {
         let mut span = root(1, number, 1);
@@ -120,7 +120,7 @@ async fn cursors_are_kept_per_sink() {
 }
 
 #[tokio::test]
-async fn reopening_finds_everything() {
+async fn a_reopened_store_has_everything() {
     let (dir, first) = store();
     first.append(vec![root(1, 1, 1), full(1, 2)]).await.unwrap();
     first.set_cursor(&span_cursor("sink"), 1).await.unwrap();
@@ -141,9 +141,9 @@ async fn reopening_finds_everything() {
     assert_eq!(second.counts().await.unwrap().spans, 3);
 }
 
-/// The files as they are when the answer comes, as after `kill -9`: another process would find the span.
+/// The files are copied when the append resolves, as after `kill -9`: another process would find the span.
 #[tokio::test]
-async fn what_is_acknowledged_is_in_the_files() {
+async fn acknowledged_spans_are_in_the_files() {
     let (dir, store) = store();
     store.append(vec![root(1, 1, 1)]).await.unwrap();
     let copy = tempfile::tempdir().unwrap();
@@ -154,18 +154,18 @@ async fn what_is_acknowledged_is_in_the_files() {
     assert_eq!(survivor.trace(trace_id(1)).await.unwrap().len(), 1);
 }
 
-/// What was queued when the last handle went away is written all the same.
+/// Batches in the queue are written after the last handle is dropped.
 #[tokio::test]
 async fn dropping_the_store_loses_nothing() {
     let (dir, store) = store();
     let mut changes = store.subscribe();
     for number in 1..=20 {
         let mut append = Box::pin(store.append(vec![root(number, 1, 1)]));
-        // One poll queues it; then nobody waits for it any more.
+        // The first poll queues the batch; then the future is dropped.
         let _ = poll_once(&mut append).await;
     }
     drop(store);
-    // The channel ends when the writer does.
+    // The channel is closed when the writer ends.
     let mut changed = 0;
     while changes.recv().await.is_ok() {
         changed += 1;
@@ -194,7 +194,7 @@ async fn concurrent_appends_all_arrive_once() {
         tasks.spawn(async move {
             let mut stored = 0;
             for number in 1..=25 {
-                // Two tasks each send the same spans, into traces that all share.
+                // Pairs of tasks send the same span ids, in traces that all tasks share.
                 let span = root(task % 3 + 1, u64::from(task / 2) * 100 + number, number);
                 loop {
                     match store.append(vec![span.clone()]).await {
@@ -228,22 +228,22 @@ async fn concurrent_appends_all_arrive_once() {
 }
 
 #[tokio::test]
-async fn subscribers_hear_of_each_trace_once_per_commit() {
+async fn subscribers_get_each_trace_once_per_commit() {
     let (_dir, store) = store();
     let mut changes = store.subscribe();
     store.append(vec![root(2, 1, 1), root(1, 1, 1), child(2, 2, 1, 1)]).await.unwrap();
     for trace in [1, 2] {
         let expected = store.summary(trace_id(trace)).await.unwrap().unwrap();
-        assert_eq!(*changes.try_recv().unwrap(), expected, "what the list shows");
+        assert_eq!(*changes.try_recv().unwrap(), expected, "it is the list entry");
     }
     assert_eq!(changes.try_recv(), Err(TryRecvError::Empty));
-    // What was broadcast stays as it was; what comes next has more.
+    // The next commit is broadcast with the new count.
     store.append(vec![child(1, 3, 1, 1)]).await.unwrap();
     assert_eq!(changes.try_recv().unwrap().span_count, 2);
 }
 
 #[tokio::test]
-async fn a_summary_is_broadcast_once_for_all_and_those_who_lag_are_told() {
+async fn subscribers_share_a_summary_and_a_slow_one_lags() {
     let (_dir, store) = store();
     let (mut one, mut other) = (store.subscribe(), store.subscribe());
     store.append(vec![root(1, 1, 1)]).await.unwrap();
@@ -253,11 +253,11 @@ async fn a_summary_is_broadcast_once_for_all_and_those_who_lag_are_told() {
         other.try_recv().unwrap();
     }
     assert!(matches!(one.try_recv(), Err(TryRecvError::Lagged(missed)) if missed > 0));
-    assert!(one.try_recv().is_ok(), "it goes on with what is left");
+    assert!(one.try_recv().is_ok(), "it continues with the changes that are left");
 }
 
 #[tokio::test]
-async fn runs_say_which_traces_spans_belong_to() {
+async fn runs_have_the_traces_of_the_spans() {
     let (_dir, store) = store();
     store.append(vec![root(2, 1, 1), root(1, 1, 1), child(2, 2, 1, 1)]).await.unwrap();
     store.append(vec![child(1, 3, 1, 1)]).await.unwrap();
@@ -269,7 +269,7 @@ async fn runs_say_which_traces_spans_belong_to() {
         let of_spans: Vec<_> = spans.iter().map(|(place, span)| (*place, span.trace_id)).collect();
         assert_eq!(of_runs, of_spans, "after {cursor}");
     }
-    assert_eq!(store.runs_after(0, 1).await.unwrap().last().unwrap().last, 3, "whole blocks, as many as needed");
+    assert_eq!(store.runs_after(0, 1).await.unwrap().last().unwrap().last, 3, "runs of whole blocks are returned");
     assert_eq!(store.runs_after(u64::MAX, 10).await.unwrap(), []);
 }
 
@@ -284,20 +284,20 @@ async fn spans_of_one_resource_share_it() {
     assert_eq!(trace[2].service_name(), "other");
 }
 
-/// The log must not grow for as long as somebody writes: it goes into the file beside that.
+/// The write-ahead log is checkpointed while the store is written to, so that it does not grow without a limit.
 #[tokio::test]
-async fn the_log_is_written_back_meanwhile() {
+async fn the_log_is_checkpointed_during_writes() {
     let (dir, store) = store();
     let noise = noise(100_000);
     let bytes = |name: &str| fs::metadata(dir.path().join(name)).map_or(0, |metadata| metadata.len());
-    // By itself SQLite would do it after 256 MB.
+    // Without the checkpoint thread, SQLite would do it after 256 MB.
     for batch in 1..=2_000_u64 {
         let mut span = root(u8::try_from(batch % 200).unwrap() + 1, batch, batch);
         span.attributes = vec![KeyValue::new("k", noise.as_str())];
         store.append(vec![span]).await.unwrap();
         if bytes("traces.db") > 1 << 20 {
             store.close().await;
-            assert_eq!(bytes("traces.db-wal"), 0, "at the end all of it is in the file");
+            assert_eq!(bytes("traces.db-wal"), 0, "the log is empty after the store is closed");
             return;
         }
     }

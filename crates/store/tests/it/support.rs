@@ -1,4 +1,4 @@
-//! Spans and log records to put into a store.
+//! Helpers: stores, spans and log records.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use throughline_context::{SpanId, TraceId};
 use throughline_otlp::{KeyValue, LogRecord, Resource, Scope, Signal, Span, Status, StatusCode};
 use throughline_store::{SinkCursor, SinkName, Store};
 
-/// A store in a directory that goes away with it.
+/// Opens a store in a temporary directory.
 pub(crate) fn store() -> (TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path()).unwrap();
@@ -38,7 +38,7 @@ pub(crate) fn span_id(number: u64) -> SpanId {
     SpanId::from_bytes(number.to_be_bytes()).unwrap()
 }
 
-/// A root of service `web` that lasts one second, from second `start_s` on.
+/// Returns a root of service `web` that starts at second `start_s` and lasts one second.
 pub(crate) fn root(trace: u8, span: u64, start_s: u64) -> Span {
     let mut root = Span::new(trace_id(trace), span_id(span), service("web"), Arc::new(Scope::default()));
     root.name = format!("root {span}");
@@ -47,7 +47,7 @@ pub(crate) fn root(trace: u8, span: u64, start_s: u64) -> Span {
     root
 }
 
-/// As [`root`], but with a parent, and of service `api`.
+/// Returns a span as [`root`] does, but with a parent, and of service `api`.
 pub(crate) fn child(trace: u8, span: u64, start_s: u64, parent: u64) -> Span {
     let mut child = root(trace, span, start_s);
     child.name = format!("child {span}");
@@ -61,7 +61,7 @@ pub(crate) fn failed(mut span: Span) -> Span {
     span
 }
 
-/// A record of service `web` at this second, of that trace.
+/// Returns a log record of service `web` in a trace, at second `time_s`.
 pub(crate) fn record(trace: u8, number: u64, time_s: u64) -> LogRecord {
     let mut record = LogRecord::new(service("web"), Arc::new(Scope::default()));
     record.trace_id = Some(trace_id(trace));
@@ -74,7 +74,7 @@ pub(crate) fn service(name: &str) -> Arc<Resource> {
     Arc::new(Resource { attributes: vec![KeyValue::new("service.name", name)], ..Resource::default() })
 }
 
-/// A text that does not get smaller.
+/// Returns a text that does not compress.
 pub(crate) fn noise(length: usize) -> String {
     let mut state = 1_u32;
     let mut letter = || {

@@ -1,4 +1,4 @@
-//! The format of the configuration file, and the texts of its errors. None of them repeats a value, which may be a secret.
+//! The format of the configuration file, and its error messages. No message contains a value, which may be a secret.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -14,7 +14,7 @@ use toml::{Spanned, Value};
 pub(super) struct Document {
     pub(super) sinks: Vec<SinkTable>,
     pub(super) retention: RetentionTable,
-    /// All other keys at the top. Which of them are known is not known here.
+    /// All other top-level keys, known or not.
     pub(super) others: Vec<(Spanned<String>, Spanned<Value>)>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct RetentionTable {
     pub(super) unsent_bytes: Option<Spanned<Value>>,
 }
 
-/// Where the value of a header comes from.
+/// The source of a header's value.
 #[derive(Debug)]
 pub(super) enum HeaderSource {
     Text(SecretString),
@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for HeaderSource {
     }
 }
 
-/// Rewrites a message of serde or of the parser: without the value that was found, and with the nearest of the known keys.
+/// Rewrites a message of serde or of the TOML parser: it removes the value, and adds the closest known key.
 pub(super) fn describe(message: &str) -> String {
     if message.starts_with("unknown field `") {
         // Each name is between two backticks: first the unknown one, then the known ones.
@@ -120,12 +120,12 @@ pub(super) fn describe(message: &str) -> String {
     }
 }
 
-/// The reason for an unknown key.
+/// Returns the error message for an unknown key.
 pub(super) fn unknown_key(key: &str, known: &[&str]) -> String {
     let nearest =
         known.iter().max_by(|one, other| strsim::jaro_winkler(key, one).total_cmp(&strsim::jaro_winkler(key, other)));
     match nearest {
-        Some(nearest) => format!("`{key}` is not a known key; the nearest one is `{nearest}`"),
-        None => format!("`{key}` is not a known key"),
+        Some(nearest) => format!("unknown key `{key}`; the closest known key is `{nearest}`"),
+        None => format!("unknown key `{key}`"),
     }
 }

@@ -14,7 +14,7 @@ fn file(text: &str) -> Result<ConfigFile, String> {
 }
 
 #[test]
-fn the_example_of_the_documentation_is_a_valid_file() {
+fn the_example_in_the_documentation_is_valid() {
     let document = include_str!("../../../../../docs/settings.md");
     let example = document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
     let file = file(example).unwrap();
@@ -30,7 +30,7 @@ fn the_example_of_the_documentation_is_a_valid_file() {
 }
 
 #[test]
-fn sinks_have_headers_of_the_file_and_of_the_environment() {
+fn header_values_are_read_from_the_file_and_the_environment() {
     let file = file(
         "[[sink]]\nname = 'a'\nurl = 'http://a.test/base'\n\
          [sink.headers]\nAuthorization = { env = 'COLLECTOR_TOKEN' }\nx-team = 'blue, green'\n",
@@ -44,7 +44,7 @@ fn sinks_have_headers_of_the_file_and_of_the_environment() {
 }
 
 #[test]
-fn values_are_written_as_toml_has_them() {
+fn toml_values_are_converted_to_flag_values() {
     let file = file(
         "listen = 'localhost:8080'\nself_check = false\nsample_one_in = 20\nread_timeout = 2.5\n\
          allow_origin = ['https://a.test', 'https://b.test']\nsample_slow_ms = [500, '/api=90']\n\
@@ -66,20 +66,20 @@ fn values_are_written_as_toml_has_them() {
 }
 
 #[test]
-fn errors_have_the_line_and_the_key_and_no_secrets() {
+fn errors_name_the_line_and_the_key_and_contain_no_secrets() {
     let sink = "[[sink]]\nname = 'a'\nurl = 'http://a.test'\n";
     for (text, line, part) in [
-        ("\nlisen = 'x'\n".to_owned(), 2, "`lisen` is not a known key; the nearest one is `listen`"),
-        ("sinks = 1".to_owned(), 1, "the nearest one is `sink`"),
-        ("sink_headers = 's3cret'".to_owned(), 1, "not a known key"),
-        ("config = 'other.toml'".to_owned(), 1, "not a known key"),
-        (format!("{sink}heders = {{}}"), 4, "`heders` is not a known key; the nearest one is `headers`"),
-        ("[retention]\nunsent = 5".to_owned(), 2, "the nearest one is `unsent_bytes`"),
+        ("\nlisen = 'x'\n".to_owned(), 2, "unknown key `lisen`; the closest known key is `listen`"),
+        ("sinks = 1".to_owned(), 1, "the closest known key is `sink`"),
+        ("sink_headers = 's3cret'".to_owned(), 1, "unknown key"),
+        ("config = 'other.toml'".to_owned(), 1, "unknown key"),
+        (format!("{sink}heders = {{}}"), 4, "unknown key `heders`; the closest known key is `headers`"),
+        ("[retention]\nunsent = 5".to_owned(), 2, "the closest known key is `unsent_bytes`"),
         (format!("{sink}headers = 's3cret'"), 4, "expected a map"),
         (format!("{sink}headers = {{ x = 5 }}"), 4, "expected a string or { env = \"NAME\" }"),
         (format!("{sink}headers = {{ x = {{ env = 'NOT_SET' }} }}"), 4, "NOT_SET is not set"),
         (format!("{sink}headers = {{ x = {{ env = 'EMPTY' }} }}"), 4, "EMPTY is not set"),
-        (format!("{sink}headers = {{ x = {{ file = 's3cret' }} }}"), 4, "the nearest one is `env`"),
+        (format!("{sink}headers = {{ x = {{ file = 's3cret' }} }}"), 4, "the closest known key is `env`"),
         (format!("{sink}headers = {{ 'x y' = 's3cret' }}"), 4, "header `x y`"),
         (format!("{sink}headers = {{ x = \"s3cret\\nx\" }}"), 4, "header `x`"),
         (format!("{sink}headers = {{ x = s3cret }}"), 4, ""),
@@ -89,12 +89,12 @@ fn errors_have_the_line_and_the_key_and_no_secrets() {
         ("[[sink]]\nname = 'a'\nurl = 5".to_owned(), 3, "expected a string"),
         ("[sink]\nname = 'a'".to_owned(), 1, "wrong type"),
         ("retention = 5".to_owned(), 1, "expected a table [retention]"),
-        ("[retention]\nfor = '5'".to_owned(), 2, "`retention.for`: `5` is not a time"),
+        ("[retention]\nfor = '5'".to_owned(), 2, "`retention.for`: `5` is not a duration"),
         ("[retention]\n\nbytes = true".to_owned(), 3, "expected a string such as \"10GiB\""),
         ("listen = 'localhost:8080'\nlog = 5".to_owned(), 2, "`log`: expected a string"),
         ("self_check = 1".to_owned(), 1, "`self_check`: expected true or false"),
         ("max_connections = 0".to_owned(), 1, "`max_connections`: `0` is not a number from 1"),
-        ("inspector_access = 'everybody'".to_owned(), 1, "`everybody` is none of auto, open, token"),
+        ("inspector_access = 'everybody'".to_owned(), 1, "`everybody` is not one of auto, open, token"),
         ("access_token = 's3cret'".to_owned(), 1, "at least 16"),
         ("listen = 'a'\nlisten = 'b'".to_owned(), 2, "duplicate"),
         ("listen = ".to_owned(), 1, ""),
@@ -108,7 +108,7 @@ fn errors_have_the_line_and_the_key_and_no_secrets() {
 }
 
 #[test]
-fn two_sinks_of_one_name_are_an_error() {
+fn a_duplicate_sink_name_is_an_error() {
     let sink = "[[sink]]\nname = 'a'\nurl = 'http://a.test'\n";
-    assert!(file(&sink.repeat(2)).unwrap_err().contains("two sinks of the name `a`"));
+    assert!(file(&sink.repeat(2)).unwrap_err().contains("duplicate sink name `a`"));
 }

@@ -1,22 +1,22 @@
-//! The program `throughline`, started for a test.
+//! Starts the program `throughline` for a test.
 
 use std::path::Path;
 
 pub(crate) use throughline_testkit::bench::*;
 
-/// The program under test.
+/// Returns the path of the program under test.
 pub(crate) fn binary() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_throughline"))
 }
 
 /// Starts the program under test.
 pub(crate) trait Start: Sized {
-    /// Starts it with nothing set but the ports and the data directory.
+    /// Starts the program with default settings, except for the ports and the data directory.
     fn start() -> Self {
         Self::start_with(&[], &[])
     }
 
-    /// Starts it with these arguments and environment variables.
+    /// Starts the program with these arguments and environment variables.
     fn start_with(args: &[&str], env: &[(&str, &str)]) -> Self;
 }
 

@@ -1,4 +1,4 @@
-//! What the application says to the tracer, and asks of it.
+//! Functions that the application calls: attributes, events, and the state of the tracer.
 
 use std::cell::Cell;
 
@@ -10,55 +10,57 @@ use crate::{
 };
 
 thread_local! {
-    /// What the application said before it started the tracer.
-    pub(super) static SAID_EARLY: Cell<Option<Attributes>> = const { Cell::new(None) };
+    /// Attributes set before the tracer was started.
+    pub(super) static EARLY_ATTRIBUTES: Cell<Option<Attributes>> = const { Cell::new(None) };
     static BAGGAGE: Cell<Vec<(String, String)>> = const { Cell::new(Vec::new()) };
-    /// The header, if there is anything in it.
+    /// The value of the header; empty without entries.
     pub(super) static BAGGAGE_HEADER: Cell<String> = const { Cell::new(String::new()) };
 }
 
-/// Says that the application is mounted: the page-load span ends when the requests that belong to it have ended. Without it
-/// the span ends some seconds after the start.
+/// Reports that the application is mounted. The page-load span then ends when its requests have ended.
+///
+/// Without this call, the application counts as mounted 5 seconds after the start.
 pub fn app_ready() {
     with(Tracer::page_ready);
 }
 
-/// Who uses the page: `user.id` on every record that is not sent yet and on all that follow, until somebody else does.
+/// Sets `user.id` on all later records and on those that wait and lack it; `None` removes it from later records.
 pub fn set_user_id(user_id: Option<&str>) {
     match user_id {
         Some(user_id) => set_attribute("user.id", user_id.to_owned()),
         None => {
             if with(|tracer| tracer.common.remove("user.id")).is_none() {
                 // default: nothing was set before the start
-                let mut early = SAID_EARLY.take().unwrap_or_default();
+                let mut early = EARLY_ATTRIBUTES.take().unwrap_or_default();
                 early.remove("user.id");
-                SAID_EARLY.set(Some(early));
+                EARLY_ATTRIBUTES.set(Some(early));
             }
         }
     }
 }
 
-/// One more attribute for every span and event from now on, and for those that wait and lack it.
+/// Sets an attribute on all later spans and events, and on those that wait and lack it.
 pub fn set_attribute(key: &str, value: impl Into<Value>) {
     let value = value.into();
-    let said = with(|tracer| {
+    let done = with(|tracer| {
         let mut waiting = Attributes::default();
         waiting.put(key, &value);
         tracer.delivery.describe_waiting(tracer.session.id, &waiting, key);
         tracer.common.remove(key);
         tracer.common.put(key, &value);
     });
-    if said.is_none() {
+    if done.is_none() {
         // default: nothing was set before the start
-        let mut early = SAID_EARLY.take().unwrap_or_default();
+        let mut early = EARLY_ATTRIBUTES.take().unwrap_or_default();
         early.set(key, value);
-        SAID_EARLY.set(Some(early));
+        EARLY_ATTRIBUTES.set(Some(early));
     }
 }
 
-/// One more entry of W3C Baggage for the requests that carry `traceparent`, in place of an earlier one; `None` takes it out.
-/// Whoever receives those requests can read it. A key that is no token (RFC 9110 §5.6.2) is left out, and so is what would be
-/// more than 64 entries or 8192 bytes.
+/// Sets an entry of W3C Baggage on requests that carry `traceparent`, replacing an earlier value; `None` removes it.
+///
+/// Every receiver of those requests can read it. An entry is omitted if its key is not a token (RFC 9110 §5.6.2), or if
+/// it exceeds 64 entries or 8192 bytes in total.
 pub fn set_baggage(key: &str, value: Option<&str>) {
     let mut entries = BAGGAGE.take();
     entries.retain(|(known, _)| known != key);
@@ -67,33 +69,33 @@ pub fn set_baggage(key: &str, value: Option<&str>) {
     }
     let mut baggage = throughline_context::Baggage::default();
     for (key, value) in &entries {
-        // best effort: what does not fit is left out, as documented
+        // best effort: an entry that does not fit is omitted, as documented
         let _ = baggage.insert(key, value);
     }
     BAGGAGE.set(entries);
     BAGGAGE_HEADER.set(baggage.to_string());
 }
 
-/// The session's id, 32 hexadecimal digits, if the tracer runs.
+/// Returns the session id, 32 hexadecimal digits, if the tracer is running.
 #[must_use]
 pub fn session_id() -> Option<String> {
     with(|tracer| tracer.session.id.to_string())
 }
 
-/// Tells of something that happened: a log record with this event name, in the span that is current.
+/// Records an event: a log record with this event name, in the current span.
 pub fn event(name: &'static str, attributes: Attributes) {
-    with(|tracer| tracer.tell_now(name, Severity::Info, attributes));
+    with(|tracer| tracer.emit_now(name, Severity::Info, attributes));
 }
 
-/// The context in which this code runs: that of the wrapped future or closure, else that of the page load, route change or
-/// user action that has not settled yet, else none.
+/// Returns the context in which the code runs: that of the wrapped future or closure, else that of the page load, route
+/// change or user action that has not settled, else none.
 #[must_use]
 pub fn current() -> Context {
     context::attached()
         .or_else(|| {
             with(|tracer| {
                 let here = tracer.ambient_context();
-                // Whoever asks may begin something in it later: then its parent has to be there.
+                // The caller may begin a span in it later, whose parent must then be recorded.
                 tracer.keep(here.scope);
                 here
             })
@@ -102,17 +104,17 @@ pub fn current() -> Context {
         .unwrap_or_default()
 }
 
-/// How many finished records this page lost so far, because the queue was full or the receiver refused them.
+/// Returns the number of records that this page has dropped, because a queue was full or the receiver rejected them.
 #[must_use]
 pub fn dropped() -> u64 {
     with(|tracer| tracer.delivery.dropped()).unwrap_or(0)
 }
 
-/// Sends what is waiting, now.
+/// Sends waiting records now.
 pub fn flush() {
     with(|tracer| {
         tracer.drain();
-        tracer.delivery.hurry();
+        tracer.delivery.make_due();
         tracer.pump();
     });
 }

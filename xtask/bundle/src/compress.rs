@@ -1,4 +1,4 @@
-//! Compressed copies of the built page, made once so that the server never compresses at run time.
+//! Compressed copies of the files of a page, made at build time so that the server never compresses.
 
 use std::{
     ffi::OsString,
@@ -11,11 +11,9 @@ use anyhow::{Context, Result};
 use brotli::enc::BrotliEncoderParams;
 use flate2::{Compression, write::GzEncoder};
 
-use crate::fingerprint::entries;
-
 const EXTENSIONS: [&str; 6] = ["css", "html", "js", "json", "svg", "wasm"];
 
-/// Smaller files fit in one packet either way.
+/// Smaller files fit in one packet uncompressed.
 const SMALLEST_BYTES: usize = 1024;
 
 /// The sizes of one file in bytes.
@@ -31,17 +29,12 @@ pub(crate) struct Sizes {
     pub(crate) gzip: usize,
 }
 
-/// Writes `x.br` and `x.gz` beside every compressible file `x` in `folder` that is worth it, unless copies that are
-/// younger than it stand there. Copies whose file is gone are removed.
+/// Writes `x.br` and `x.gz` for every compressible file `x` of at least 1 KiB in `folder`.
 pub(crate) fn compress(folder: &Path) -> Result<Vec<Sizes>> {
     let mut sizes = Vec::new();
     for path in entries(folder)? {
         if path.is_dir() {
             sizes.extend(compress(&path)?);
-        } else if is_copy(&path) {
-            if !path.with_extension("").exists() {
-                fs::remove_file(&path)?;
-            }
         } else if path.extension().is_some_and(|found| EXTENSIONS.iter().any(|wanted| found == *wanted)) {
             let raw = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             if raw.len() >= SMALLEST_BYTES {
@@ -54,27 +47,18 @@ pub(crate) fn compress(folder: &Path) -> Result<Vec<Sizes>> {
     Ok(sizes)
 }
 
-fn is_copy(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "br" || extension == "gz")
-}
-
-/// Writes one copy if there is none as young as its file; its size either way.
+/// Writes one copy and returns its size in bytes.
 fn copy(path: &Path, extension: &str, raw: &[u8], encode: fn(&[u8]) -> Result<Vec<u8>>) -> Result<usize> {
     let mut name = OsString::from(path);
     name.push(".");
     name.push(extension);
     let copy = PathBuf::from(name);
-    if let Ok(meta) = fs::metadata(&copy)
-        && meta.modified()? >= fs::metadata(path)?.modified()?
-    {
-        return Ok(usize::try_from(meta.len())?);
-    }
     let bytes = encode(raw)?;
     fs::write(&copy, &bytes).with_context(|| format!("cannot write {}", copy.display()))?;
     Ok(bytes.len())
 }
 
-/// With brotli, quality 11, as the page is served.
+/// Compresses with brotli, quality 11.
 pub(crate) fn brotli(mut raw: &[u8]) -> Result<Vec<u8>> {
     let parameters =
         BrotliEncoderParams { quality: 11, lgwin: 22, size_hint: raw.len(), ..BrotliEncoderParams::default() };
@@ -89,17 +73,25 @@ fn gzip(raw: &[u8]) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
+/// The entries of a folder, in the order of their names.
+pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let read = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
+    let mut entries = read.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    entries.sort();
+    Ok(entries)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{io::Read, time::UNIX_EPOCH};
+    use std::io::Read;
 
     fn page() -> String {
         "fn main() { console.log('hello'); }\n".repeat(100)
     }
 
     #[test]
-    fn copies_hold_what_the_file_holds() {
+    fn copies_decompress_to_the_file() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("sub")).unwrap();
         let file = folder.path().join("sub/app.js");
@@ -119,35 +111,11 @@ mod tests {
     }
 
     #[test]
-    fn small_and_other_files_are_left_alone() {
+    fn small_files_and_images_are_not_compressed() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("small.css"), "a {}").unwrap();
         fs::write(folder.path().join("photo.png"), vec![0; 4096]).unwrap();
         assert_eq!(compress(folder.path()).unwrap(), []);
         assert_eq!(entries(folder.path()).unwrap().len(), 2);
-    }
-
-    #[test]
-    fn only_what_changed_is_done_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("app.js");
-        let copy = folder.path().join("app.js.br");
-        fs::write(&file, page()).unwrap();
-        compress(folder.path()).unwrap();
-        fs::write(&copy, "kept").unwrap();
-        compress(folder.path()).unwrap();
-        assert_eq!(fs::read(&copy).unwrap(), b"kept");
-
-        fs::File::options().write(true).open(&copy).unwrap().set_modified(UNIX_EPOCH).unwrap();
-        compress(folder.path()).unwrap();
-        assert_ne!(fs::read(&copy).unwrap(), b"kept");
-    }
-
-    #[test]
-    fn copies_without_a_file_go() {
-        let folder = tempfile::tempdir().unwrap();
-        fs::write(folder.path().join("gone.js.br"), "").unwrap();
-        compress(folder.path()).unwrap();
-        assert!(entries(folder.path()).unwrap().is_empty());
     }
 }

@@ -1,0 +1,143 @@
+//! Browsers other than Chromium, by their WebDriver servers.
+
+use std::{net::TcpListener, process::Stdio};
+
+use anyhow::Context;
+use serde_json::json;
+use thirtyfour::{By, Capabilities, DesiredCapabilities, WebDriver};
+use tokio::process::{Child, Command};
+
+use crate::{api::eventually, required};
+
+/// A kind of browser.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Firefox, by geckodriver.
+    Firefox,
+    /// WebKitGTK's MiniBrowser, by WebKitWebDriver on a virtual screen.
+    WebKitGtk,
+}
+
+impl Engine {
+    /// The command that starts the WebDriver server on `port`.
+    fn driver(self, port: u16) -> anyhow::Result<Command> {
+        Ok(match self {
+            Self::Firefox => {
+                let mut driver = Command::new(required("THROUGHLINE_E2E_GECKODRIVER")?);
+                driver.args(["--port", &port.to_string()]);
+                driver
+            }
+            Self::WebKitGtk => {
+                // MiniBrowser has no headless mode.
+                let mut screen = Command::new("xvfb-run");
+                screen.arg("--auto-servernum").arg(required("THROUGHLINE_E2E_WEBKITDRIVER")?);
+                screen.args(["--host=127.0.0.1", &format!("--port={port}")]);
+                screen
+            }
+        })
+    }
+
+    fn capabilities(self) -> anyhow::Result<Capabilities> {
+        match self {
+            Self::Firefox => {
+                let mut capabilities = DesiredCapabilities::firefox();
+                capabilities.set_headless()?;
+                Ok(capabilities.into())
+            }
+            Self::WebKitGtk => {
+                let options = json!({ "binary": required("THROUGHLINE_E2E_MINIBROWSER")?, "args": ["--automation"] });
+                let mut capabilities = Capabilities::default();
+                capabilities.insert("webkitgtk:browserOptions".to_owned(), options);
+                Ok(capabilities)
+            }
+        }
+    }
+}
+
+/// A browser with one tab. Its processes are killed when it is dropped.
+#[derive(Debug)]
+pub struct OtherBrowser {
+    /// The tab.
+    pub driver: WebDriver,
+    server: Child,
+}
+
+impl OtherBrowser {
+    /// Starts a browser.
+    ///
+    /// # Errors
+    ///
+    /// A program is missing or does not start.
+    pub async fn start(engine: Engine) -> anyhow::Result<Self> {
+        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
+        let mut command = engine.driver(port)?;
+        // The browser is in the same process group, so that both can be killed.
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+        let server = command.spawn().with_context(|| format!("the driver of {engine:?} cannot be started"))?;
+        let url = format!("http://127.0.0.1:{port}");
+        let capabilities = engine.capabilities()?;
+        let mut error = None;
+        let driver = eventually(async || match WebDriver::new(&url, capabilities.clone()).await {
+            Ok(driver) => Some(driver),
+            Err(failed) => {
+                error = Some(failed);
+                None
+            }
+        })
+        .await;
+        let driver = driver.with_context(|| format!("{engine:?} does not start: {error:?}"))?;
+        Ok(Self { driver, server })
+    }
+
+    /// Waits until the JavaScript expression is true.
+    ///
+    /// # Errors
+    ///
+    /// It is not true in time.
+    pub async fn until(&self, expression: &str) -> anyhow::Result<()> {
+        let script = format!("return Boolean({expression})");
+        let found = eventually(async || {
+            let value = self.driver.execute(script.as_str(), Vec::new()).await.ok()?;
+            (*value.json() == json!(true)).then_some(())
+        });
+        found.await.with_context(|| format!("`{expression}` is not true in time"))
+    }
+
+    /// Types text into an element.
+    ///
+    /// # Errors
+    ///
+    /// There is no such element, or it does not accept text.
+    pub async fn keys(&self, selector: &str, keys: &str) -> anyhow::Result<()> {
+        Ok(self.driver.find(By::Css(selector)).await?.send_keys(keys).await?)
+    }
+
+    /// Clicks on an element with the pointer.
+    ///
+    /// # Errors
+    ///
+    /// There is no such element, or it cannot be clicked.
+    pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
+        Ok(self.driver.find(By::Css(selector)).await?.click().await?)
+    }
+
+    /// Ends the session.
+    ///
+    /// # Errors
+    ///
+    /// The driver does not respond; the browser is killed then.
+    pub async fn quit(self) -> anyhow::Result<()> {
+        Ok(self.driver.clone().quit().await?)
+    }
+}
+
+impl Drop for OtherBrowser {
+    fn drop(&mut self) {
+        // best effort: without this, the driver's own drop waits for a response that this thread can no longer receive.
+        let _ = self.driver.clone().leak();
+        if let Some(group) = self.server.id() {
+            // best effort: a test that failed has left the session open.
+            let _ = std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
+        }
+    }
+}

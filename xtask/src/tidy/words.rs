@@ -1,0 +1,158 @@
+//! Words that are not used in this repository, because the field has a term of its own or plain English a shorter word.
+//!
+//! Comments, texts and names are checked alike: `_` separates words, and so does a capital letter within a name.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+
+use crate::{process, workspace::Workspace};
+
+/// A word or phrase, and what is written in its place.
+struct Word {
+    avoid: &'static str,
+    write: &'static str,
+}
+
+const fn word(avoid: &'static str, write: &'static str) -> Word {
+    Word { avoid, write }
+}
+
+const WORDS: [Word; 35] = [
+    word("door", "receiver"),
+    word("doors", "receivers"),
+    word("ticket", "ingest token"),
+    word("tickets", "ingest tokens"),
+    word("scrub", "redact"),
+    word("scrubbed", "redacted"),
+    word("scrubber", "redactor"),
+    word("set aside", "quarantined"),
+    word("sets aside", "quarantines"),
+    word("stamp", "enrich"),
+    word("stamped", "enriched"),
+    word("judge", "sampler"),
+    word("judged", "sampled, or decided"),
+    word("cure", "help"),
+    word("patience", "timeout"),
+    word("far off", "clock skew"),
+    word("anew", "again"),
+    word("likewise", "also"),
+    word("of late", "recently"),
+    word("at the least", "at least"),
+    word("never not at all", "at least once"),
+    word("what comes", "the noun: the request, the record"),
+    word("who asks", "the client"),
+    word("who comes", "the client"),
+    word("whoever", "the noun: the client, the application"),
+    word("whomever", "the noun: the client, the application"),
+    word("stands", "is"),
+    word("tells", "returns, or reports"),
+    word("is told", "is reported, or receives"),
+    word("are told", "are reported, or receive"),
+    word("was told", "was reported, or received"),
+    word("to be had", "available"),
+    word("by and by", "gradually"),
+    word("all the same", "nevertheless, or nothing"),
+    word("trusted listen", "OTLP listen"),
+];
+
+/// Texts that have a word for a reason: the end of the path, and the word.
+const EXCEPTIONS: [(&str, &str); 6] = [
+    // Former names of settings and of the wire format, which still work.
+    ("crates/context/src/ingest_token.rs", "ticket"),
+    ("crates/intake/src/receivers.rs", "ticket"),
+    ("crates/server/src/init.rs", "ticket"),
+    ("crates/server/src/settings/cli.rs", "*"),
+    ("crates/server/tests/it/former_names.rs", "*"),
+    ("xtask/src/tidy/words.rs", "*"),
+];
+
+const EXTENSIONS: [&str; 12] =
+    ["css", "example", "html", "js", "md", "mjs", "py", "rs", "sh", "toml", "yaml", "yml"];
+
+/// Checks every text that git has.
+pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut git = std::process::Command::new("git");
+    // A file that is new and not ignored counts too.
+    git.args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(&workspace.root);
+    let mut problems = Vec::new();
+    for name in process::output(&mut git)?.lines() {
+        let path = workspace.root.join(name);
+        let is_text = Path::new(name).extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found == *known));
+        if !is_text || !path.is_file() {
+            continue;
+        }
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        for (number, line) in text.lines().enumerate() {
+            for word in find(line) {
+                if !is_exception(name, word.avoid) {
+                    let Word { avoid, write } = word;
+                    problems.push(format!("{name}:{}: `{avoid}`; write: {write}", number + 1));
+                }
+            }
+        }
+    }
+    Ok(problems)
+}
+
+fn is_exception(name: &str, avoid: &str) -> bool {
+    EXCEPTIONS.iter().any(|(end, word)| name.ends_with(end) && (*word == avoid || *word == "*"))
+}
+
+/// The words to avoid in a line.
+fn find(line: &str) -> impl Iterator<Item = &'static Word> {
+    let line = format!(" {} ", words(line));
+    WORDS.iter().filter(move |word| line.contains(&format!(" {} ", word.avoid)))
+}
+
+/// The words of a line in lower case, separated by one space.
+fn words(line: &str) -> String {
+    let mut words = String::with_capacity(line.len());
+    let mut was_lower = false;
+    for letter in line.chars() {
+        if !letter.is_alphanumeric() {
+            if !words.ends_with(' ') {
+                words.push(' ');
+            }
+            was_lower = false;
+            continue;
+        }
+        if letter.is_uppercase() && was_lower {
+            words.push(' ');
+        }
+        was_lower = letter.is_lowercase();
+        words.extend(letter.to_lowercase());
+    }
+    words.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(line: &str) -> Vec<&'static str> {
+        find(line).map(|word| word.avoid).collect()
+    }
+
+    #[test]
+    fn words_are_found_in_comments_names_and_settings() {
+        assert_eq!(found("/// Whoever opens the door."), ["door", "whoever"]);
+        assert_eq!(found("fn the_door_is_open() -> DoorState {"), ["door"]);
+        assert_eq!(found("const TICKET_KEY: &str = \"--ticket-key\";"), ["ticket"]);
+        assert_eq!(found("let isSetAside = trustedListen;"), ["set aside", "trusted listen"]);
+        assert_eq!(found("it is set  aside"), ["set aside"]);
+    }
+
+    #[test]
+    fn parts_of_words_are_not_found() {
+        assert_eq!(found("a timestamp, understands, indoor"), Vec::<&str>::new());
+    }
+
+    #[test]
+    fn the_list_names_each_word_once() {
+        let mut avoid: Vec<_> = WORDS.iter().map(|word| word.avoid).collect();
+        avoid.sort_unstable();
+        avoid.dedup();
+        assert_eq!(avoid.len(), WORDS.len());
+    }
+}
