@@ -1,4 +1,4 @@
-//! The server's API, as a program uses it.
+//! A client of the server's HTTP API.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use throughline_inspector_api::{Attribute, AttributeValue, Event, LogRecord, Span, Trace, TraceList, TraceSummary};
 
-/// How long something may take to come true on a slow machine.
+/// The timeout for a condition to become true, long enough for a slow machine.
 const TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
@@ -19,18 +19,18 @@ pub struct Api {
 }
 
 impl Api {
-    /// For the server at `base`, such as `http://127.0.0.1:3000`.
+    /// Creates a client of the server at `base`, such as `http://127.0.0.1:3000`.
     ///
     /// # Errors
-    /// No HTTP client can be made.
+    /// Returns an error if the HTTP client cannot be created.
     pub fn new(base: String) -> anyhow::Result<Self> {
         Ok(Self { base, client: reqwest::Client::builder().no_proxy().build()? })
     }
 
-    /// The JSON at `path`.
+    /// Requests `path` and returns its JSON.
     ///
     /// # Errors
-    /// Anything but 200 with that JSON.
+    /// Returns an error unless the response is 200 with JSON of this type.
     pub async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
         let response = self.client.get(format!("{}{path}", self.base)).send().await?;
         let status = response.status();
@@ -40,26 +40,26 @@ impl Api {
         response.json().await.with_context(|| format!("GET {path}"))
     }
 
-    /// The text at `path`.
+    /// Requests `path` and returns its text.
     ///
     /// # Errors
-    /// Anything but 200.
+    /// Returns an error if the request fails or the status is an error.
     pub async fn text(&self, path: &str) -> anyhow::Result<String> {
         Ok(self.client.get(format!("{}{path}", self.base)).send().await?.error_for_status()?.text().await?)
     }
 
-    /// The newest traces.
+    /// Returns the newest traces.
     ///
     /// # Errors
-    /// As [`Api::get`].
+    /// Returns an error under the same conditions as [`Api::get`].
     pub async fn traces(&self) -> anyhow::Result<Vec<TraceSummary>> {
         Ok(self.get::<TraceList>("/api/traces?limit=200").await?.traces)
     }
 
-    /// A trace, once `complete` says that all of it has arrived.
+    /// Waits until `complete` returns true for a trace, and returns it.
     ///
     /// # Errors
-    /// It never is; what has arrived is part of the error.
+    /// Returns an error with the spans that have arrived if this times out.
     pub async fn trace_when(&self, trace_id: &str, complete: impl Fn(&Trace) -> bool) -> anyhow::Result<Trace> {
         let path = format!("/api/traces/{trace_id}");
         let mut last = None;
@@ -72,13 +72,13 @@ impl Api {
             None
         })
         .await;
-        found.with_context(|| format!("trace {trace_id} stays incomplete:\n{}", last.unwrap_or_default()))
+        found.with_context(|| format!("trace {trace_id} is incomplete:\n{}", last.unwrap_or_default()))
     }
 
-    /// The newest trace whose root has this name, once it is there.
+    /// Waits for a trace whose root has this name, and returns the newest one.
     ///
     /// # Errors
-    /// It never is.
+    /// Returns an error if this times out.
     pub async fn trace_named(&self, root_name: &str) -> anyhow::Result<TraceSummary> {
         let mut names = Vec::new();
         let found = eventually(async || {
@@ -87,13 +87,13 @@ impl Api {
             traces.into_iter().find(|trace| trace.has_root && trace.root_name == root_name)
         })
         .await;
-        found.with_context(|| format!("no trace `{root_name}`; there are {names:?}"))
+        found.with_context(|| format!("no trace has the root `{root_name}`; the roots are {names:?}"))
     }
 
-    /// All of the newest traces, span by span.
+    /// Returns the newest traces with all their spans.
     ///
     /// # Errors
-    /// As [`Api::get`].
+    /// Returns an error under the same conditions as [`Api::get`].
     pub async fn all(&self) -> anyhow::Result<Vec<Trace>> {
         let mut all = Vec::new();
         for summary in self.traces().await? {
@@ -102,41 +102,41 @@ impl Api {
         Ok(all)
     }
 
-    /// The newest trace for which `is` holds, once there is one. `what` it is becomes part of the error.
+    /// Waits for a trace that matches `is`, and returns the newest one. `what` describes it in the error.
     ///
     /// # Errors
-    /// There never is; what there is instead is part of the error.
+    /// Returns an error with all traces if this times out.
     pub async fn trace_where(&self, what: &str, is: impl Fn(&Trace) -> bool) -> anyhow::Result<Trace> {
-        let mut there = Vec::new();
+        let mut traces = Vec::new();
         let found = eventually(async || {
-            there = self.all().await.ok()?;
-            there.iter().find(|trace| is(trace)).cloned()
+            traces = self.all().await.ok()?;
+            traces.iter().find(|trace| is(trace)).cloned()
         });
         match found.await {
             Some(trace) => Ok(trace),
             None => {
-                let outlines: Vec<_> = there.iter().map(outline).collect();
-                bail!("no trace with {what}; there are\n{}", outlines.join("\n"))
+                let outlines: Vec<_> = traces.iter().map(outline).collect();
+                bail!("no trace with {what}; the traces are\n{}", outlines.join("\n"))
             }
         }
     }
 
-    /// All spans for which `is` holds, of whatever trace.
+    /// Returns all spans of the newest traces that match `is`.
     ///
     /// # Errors
-    /// As [`Api::get`].
+    /// Returns an error under the same conditions as [`Api::get`].
     pub async fn spans(&self, is: impl Fn(&Span) -> bool) -> anyhow::Result<Vec<Span>> {
         let all = self.all().await?;
         Ok(all.into_iter().flat_map(|trace| trace.spans).filter(|span| is(span)).collect())
     }
 }
 
-/// Asks again until there is an answer.
-pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T> {
+/// Calls `probe` until it returns a value; `None` if this times out.
+pub async fn eventually<T>(mut probe: impl AsyncFnMut() -> Option<T>) -> Option<T> {
     let begin = Instant::now();
     loop {
-        if let Some(answer) = ask().await {
-            return Some(answer);
+        if let Some(found) = probe().await {
+            return Some(found);
         }
         if begin.elapsed() > TIMEOUT {
             return None;
@@ -145,7 +145,7 @@ pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Option<T>) -> Option<T>
     }
 }
 
-/// A trace as a person would note it, one span a line.
+/// Formats a trace for error messages, one span per line.
 #[must_use]
 pub fn outline(trace: &Trace) -> String {
     use std::fmt::Write as _;
@@ -170,27 +170,31 @@ pub fn outline(trace: &Trace) -> String {
     text
 }
 
-/// What tests ask of spans, events and log records.
+/// Accessors for spans, events and log records.
 pub trait SpanExt {
-    /// What it is called.
-    fn called(&self) -> &str;
-    /// Its attributes.
+    /// Returns the name that panics show.
+    fn display_name(&self) -> &str;
+    /// Returns its attributes.
     fn attributes(&self) -> &[Attribute];
 
-    /// An attribute's value, if it is there.
+    /// Returns an attribute's value, if it exists.
     fn value(&self, key: &str) -> Option<&AttributeValue> {
         self.attributes().iter().find(|attribute| attribute.key == key).map(|attribute| &attribute.value)
     }
 
-    /// An attribute's text; panics if it is not there or no text.
+    /// Returns a string attribute; panics if it does not exist or has another type.
     fn text(&self, key: &str) -> &str {
         match self.value(key) {
             Some(AttributeValue::String(text)) => text,
-            other => panic!("{} has no text {key}: {other:?}; it has {:#?}", self.called(), self.attributes()),
+            other => panic!(
+                "{}: {key} is not a string: {other:?}; the attributes are {:#?}",
+                self.display_name(),
+                self.attributes()
+            ),
         }
     }
 
-    /// An attribute's texts; panics if it is not there or no list of texts.
+    /// Returns an attribute that is an array of strings; panics if it does not exist or has another type.
     fn texts(&self, key: &str) -> Vec<&str> {
         let other = match self.value(key) {
             Some(AttributeValue::Array(values)) => {
@@ -205,36 +209,44 @@ pub trait SpanExt {
             }
             other => other,
         };
-        panic!("{} has no texts {key}: {other:?}; it has {:#?}", self.called(), self.attributes())
+        panic!(
+            "{}: {key} is not an array of strings: {other:?}; the attributes are {:#?}",
+            self.display_name(),
+            self.attributes()
+        )
     }
 
-    /// An attribute's number; panics if it is not there or no number.
+    /// Returns a numeric attribute; panics if it does not exist or has another type.
     fn number(&self, key: &str) -> f64 {
         match self.value(key) {
             Some(AttributeValue::Double(number)) => *number,
             Some(AttributeValue::Int(number)) => *number as f64,
-            other => panic!("{} has no number {key}: {other:?}; it has {:#?}", self.called(), self.attributes()),
+            other => panic!(
+                "{}: {key} is not a number: {other:?}; the attributes are {:#?}",
+                self.display_name(),
+                self.attributes()
+            ),
         }
     }
 
-    /// Whether the attribute is there.
+    /// Returns whether the attribute exists.
     fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
     }
 
-    /// Whether the attribute is there and is this text.
+    /// Returns whether the attribute is this string.
     fn is(&self, key: &str, text: &str) -> bool {
         matches!(self.value(key), Some(AttributeValue::String(value)) if value == text)
     }
 
-    /// Whether the attribute is there and is a text with this end.
+    /// Returns whether the attribute is a string with this suffix.
     fn text_ends_with(&self, key: &str, end: &str) -> bool {
         matches!(self.value(key), Some(AttributeValue::String(value)) if value.ends_with(end))
     }
 }
 
 impl SpanExt for Span {
-    fn called(&self) -> &str {
+    fn display_name(&self) -> &str {
         &self.name
     }
 
@@ -244,7 +256,7 @@ impl SpanExt for Span {
 }
 
 impl SpanExt for Event {
-    fn called(&self) -> &str {
+    fn display_name(&self) -> &str {
         &self.name
     }
 
@@ -254,7 +266,7 @@ impl SpanExt for Event {
 }
 
 impl SpanExt for LogRecord {
-    fn called(&self) -> &str {
+    fn display_name(&self) -> &str {
         &self.event_name
     }
 

@@ -1,4 +1,4 @@
-//! A real Chromium, driven by WebDriver.
+//! Chromium, controlled over WebDriver.
 
 use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
 
@@ -10,9 +10,10 @@ use tokio::process::{Child, Command};
 
 use crate::{api::eventually, required};
 
-/// Notes every violation of the content security policy, from each document's first script on. And fails when told to: what a
-/// script of WebDriver throws is muted, as if it came from elsewhere.
-const STAND_BY: &str = "
+/// A script that runs before every document. It records violations of the content security policy, and adds functions
+/// that throw or reject from within the page: Chromium hides errors of WebDriver scripts from the page's error
+/// handlers.
+const HELPERS: &str = "
     window.__violations = [];
     document.addEventListener('securitypolicyviolation',
         event => window.__violations.push(event.violatedDirective + ' ' + event.blockedURI));
@@ -24,7 +25,7 @@ const STAND_BY: &str = "
     };
 ";
 
-/// What the page is asked to look like.
+/// The preferred colour scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Theme {
     /// `prefers-color-scheme: light`.
@@ -33,20 +34,20 @@ pub enum Theme {
     Dark,
 }
 
-/// A browser with one tab. Its processes end when it is dropped.
+/// A browser with one tab. Its processes are killed when it is dropped.
 #[derive(Debug)]
 pub struct Browser {
-    /// The tab.
+    /// The WebDriver session.
     pub driver: WebDriver,
     chromedriver: Child,
     _profile: TempDir,
 }
 
 impl Browser {
-    /// Starts Chromium by the chromedriver that `THROUGHLINE_E2E_CHROMEDRIVER` names.
+    /// Starts Chromium with the chromedriver of `THROUGHLINE_E2E_CHROMEDRIVER`.
     ///
     /// # Errors
-    /// It does not start.
+    /// Returns an error if the variable is not set or Chromium does not start.
     pub async fn start() -> anyhow::Result<Self> {
         let program = required("THROUGHLINE_E2E_CHROMEDRIVER")?;
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
@@ -55,10 +56,10 @@ impl Browser {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
-            // Chromium is its child: both are in one group, and end together.
+            // Chromium is its child: both are in one process group, so that they are killed together.
             .process_group(0)
             .spawn()
-            .with_context(|| format!("{} cannot be started", program.display()))?;
+            .with_context(|| format!("cannot start {}", program.display()))?;
         let profile = TempDir::new()?;
         let mut capabilities = DesiredCapabilities::chrome();
         for argument in [
@@ -86,67 +87,67 @@ impl Browser {
             }
         })
         .await;
-        let driver = driver.with_context(|| format!("Chromium does not start: {error:?}"))?;
+        let driver = driver.with_context(|| format!("cannot start Chromium: {error:?}"))?;
         driver.set_script_timeout(Duration::from_secs(60)).await?;
         let browser = Self { driver, chromedriver, _profile: profile };
-        browser.stand_by().await?;
+        browser.add_helpers().await?;
         Ok(browser)
     }
 
-    /// Prepares the documents of this tab, see [`STAND_BY`].
-    async fn stand_by(&self) -> anyhow::Result<()> {
-        self.before_pages(STAND_BY).await?;
+    /// Adds [`HELPERS`] to the documents of this tab.
+    async fn add_helpers(&self) -> anyhow::Result<()> {
+        self.add_script(HELPERS).await?;
         Ok(())
     }
 
-    /// Opens another tab, and goes on there; the one left is hidden then.
+    /// Opens another tab and switches to it; the previous tab becomes hidden.
     ///
     /// # Errors
-    /// The browser opens none.
+    /// Returns an error if the browser opens no tab.
     pub async fn new_tab(&self) -> anyhow::Result<()> {
         let tab = self.driver.new_tab().await?;
         self.driver.switch_to_window(tab).await?;
-        // Every tab is a target of its own to the protocol.
-        self.stand_by().await
+        // To the protocol, every tab is a separate target.
+        self.add_helpers().await
     }
 
-    /// A Chrome DevTools Protocol command.
+    /// Runs a Chrome DevTools Protocol command.
     ///
     /// # Errors
-    /// The browser refuses it.
+    /// Returns an error if the browser rejects the command.
     pub async fn cdp(&self, command: &str, parameters: Value) -> anyhow::Result<Value> {
         Ok(self.driver.cdp().send_raw(command, parameters).await?)
     }
 
-    /// What `script` (the body of a function) returns; of a promise, what comes of it.
+    /// Runs `script`, the body of a function, and returns its value; a promise is awaited.
     ///
     /// # Errors
-    /// It throws.
+    /// Returns an error if the script throws.
     pub async fn eval(&self, script: &str) -> anyhow::Result<Value> {
         self.eval_with(script, Vec::new()).await
     }
 
-    /// As [`Browser::eval`], with `arguments`.
+    /// Does the same as [`Browser::eval`] with `arguments`.
     ///
     /// # Errors
-    /// It throws.
+    /// Returns an error if the script throws.
     pub async fn eval_with(&self, script: &str, arguments: Vec<Value>) -> anyhow::Result<Value> {
         Ok(self.driver.execute(script, arguments).await?.json().clone())
     }
 
-    /// Opens Cruddur's first page, and waits until its feed is there.
+    /// Opens Cruddur's home page and waits until its feed is shown.
     ///
     /// # Errors
-    /// It never is.
+    /// Returns an error if this times out.
     pub async fn home(&self, base: &str) -> anyhow::Result<()> {
         self.driver.goto(base).await?;
         self.until("document.querySelector('article.crud')").await
     }
 
-    /// Clicks as a person does, with the pointer, on what is in the middle of the screen: the dock covers its foot.
+    /// Clicks an element with the pointer, after scrolling it to the middle of the screen: the dock covers the bottom.
     ///
     /// # Errors
-    /// There is no such element, or it cannot be clicked.
+    /// Returns an error if there is no such element, or it cannot be clicked.
     pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
         let element = self.driver.find(By::Css(selector)).await?;
         let script = "arguments[0].scrollIntoView({ block: 'center', behavior: 'instant' })";
@@ -154,45 +155,46 @@ impl Browser {
         Ok(element.click().await?)
     }
 
-    /// Types as a person does.
+    /// Types into an element with the keyboard.
     ///
     /// # Errors
-    /// There is no such element, or nothing can be typed into it.
+    /// Returns an error if there is no such element, or it accepts no input.
     pub async fn keys(&self, selector: &str, keys: &str) -> anyhow::Result<()> {
         Ok(self.driver.find(By::Css(selector)).await?.send_keys(keys).await?)
     }
 
-    /// Runs `source` before the first script of every document of this tab from now on; what takes it back.
+    /// Runs `source` before the first script of every document of this tab from now on. Returns a handle for
+    /// [`Browser::remove_script`].
     ///
     /// # Errors
-    /// The browser refuses it.
-    pub async fn before_pages(&self, source: &str) -> anyhow::Result<Value> {
+    /// Returns an error if the browser rejects the command.
+    pub async fn add_script(&self, source: &str) -> anyhow::Result<Value> {
         self.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": source })).await
     }
 
-    /// Takes back what [`Browser::before_pages`] set up.
+    /// Removes a script that [`Browser::add_script`] added.
     ///
     /// # Errors
-    /// The browser refuses it.
-    pub async fn no_longer_before_pages(&self, script: Value) -> anyhow::Result<()> {
+    /// Returns an error if the browser rejects the command.
+    pub async fn remove_script(&self, script: Value) -> anyhow::Result<()> {
         self.cdp("Page.removeScriptToEvaluateOnNewDocument", script).await?;
         Ok(())
     }
 
-    /// Lets pages of this tab ask other origins, which Cruddur's content security policy forbids.
+    /// Disables the content security policy in this tab, so that pages can send requests to other origins.
     ///
     /// # Errors
-    /// The browser refuses it.
+    /// Returns an error if the browser rejects the command.
     pub async fn bypass_csp(&self) -> anyhow::Result<()> {
         self.cdp("Page.setBypassCSP", json!({ "enabled": true })).await?;
         Ok(())
     }
 
-    /// Takes the network away from this tab, or gives it back.
+    /// Disconnects this tab from the network, or reconnects it.
     ///
     /// # Errors
-    /// The browser refuses it.
-    pub async fn offline(&self, offline: bool) -> anyhow::Result<()> {
+    /// Returns an error if the browser rejects the command.
+    pub async fn set_offline(&self, offline: bool) -> anyhow::Result<()> {
         let conditions = json!({ "offline": offline, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1 });
         self.cdp("Network.enable", json!({})).await?;
         self.cdp("Network.emulateNetworkConditions", conditions).await?;
@@ -202,7 +204,7 @@ impl Browser {
     /// Waits until the JavaScript expression is true.
     ///
     /// # Errors
-    /// It never is; the page's text is part of the error.
+    /// Returns an error with the page's text if this times out.
     pub async fn until(&self, expression: &str) -> anyhow::Result<()> {
         let script = format!("return Boolean({expression})");
         let found = eventually(async || self.eval(&script).await.ok().filter(|value| *value == json!(true))).await;
@@ -210,14 +212,14 @@ impl Browser {
             return Ok(());
         }
         let text = self.eval("return location.href + '\\n' + document.body.innerText").await?;
-        anyhow::bail!("`{expression}` never comes true on {}", text.as_str().unwrap_or_default())
+        anyhow::bail!("`{expression}` is not true on {}", text.as_str().unwrap_or_default())
     }
 
     /// Emulates a screen and a colour scheme.
     ///
     /// # Errors
-    /// The browser refuses it.
-    pub async fn look(&self, width: u32, height: u32, theme: Theme) -> anyhow::Result<()> {
+    /// Returns an error if the browser rejects the command.
+    pub async fn emulate(&self, width: u32, height: u32, theme: Theme) -> anyhow::Result<()> {
         let metrics = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.cdp("Emulation.setDeviceMetricsOverride", metrics).await?;
         let value = if theme == Theme::Dark { "dark" } else { "light" };
@@ -226,36 +228,36 @@ impl Browser {
         Ok(())
     }
 
-    /// Writes what the tab shows as a PNG.
+    /// Writes a screenshot of the tab as a PNG.
     ///
     /// # Errors
-    /// No picture, or no file.
+    /// Returns an error if the screenshot cannot be taken or written.
     pub async fn screenshot(&self, path: &Path) -> anyhow::Result<()> {
         self.driver.screenshot(path).await?;
         Ok(())
     }
 
-    /// What broke the content security policy since the document began.
+    /// Returns the violations of the content security policy by the current document.
     ///
     /// # Errors
-    /// The tab does not answer.
+    /// Returns an error if the tab does not respond.
     pub async fn violations(&self) -> anyhow::Result<Value> {
         self.eval("return window.__violations").await
     }
 
-    /// Ends the browser.
+    /// Closes the browser.
     ///
     /// # Errors
-    /// It does not end by itself; it is killed then.
+    /// Returns an error if it does not close; it is killed when dropped.
     pub async fn quit(self) -> anyhow::Result<()> {
         Ok(self.driver.clone().quit().await?)
     }
 }
 
-/// A test that failed left the session open: its processes are ended, without asking them.
+/// Kills the processes, because a failed test leaves the session open.
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Otherwise the driver's own drop waits for an answer that this thread can no longer receive.
+        // Otherwise the driver's own drop waits for a response that this thread can no longer receive.
         let _ = self.driver.clone().leak();
         if let Some(group) = self.chromedriver.id() {
             let _ = std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();

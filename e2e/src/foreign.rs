@@ -1,4 +1,4 @@
-//! Somebody else's server: it is on another origin than the page, and knows nothing of tracing.
+//! A third-party server: it has another origin than the page, and does not support tracing.
 
 use std::{
     future::pending,
@@ -24,14 +24,14 @@ use tokio::{
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
-/// More than a browser takes in without a reader.
+/// More than a browser buffers without a reader.
 const LARGE_BYTES: usize = 16 << 20;
 
 type Part = Result<String, std::io::Error>;
 
-/// A request that arrived there.
+/// A request that the server received.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct ReceivedRequest {
     /// Its method.
     pub method: String,
     /// Path and query.
@@ -42,16 +42,16 @@ pub struct Seen {
 
 #[derive(Debug)]
 struct Shared {
-    seen: Mutex<Vec<Seen>>,
+    requests: Mutex<Vec<ReceivedRequest>>,
     unfinished: Mutex<Vec<UnboundedSender<Part>>>,
     delays: Vec<(StatusCode, Duration)>,
-    answered: AtomicUsize,
+    delayed_count: AtomicUsize,
 }
 
-/// A server on 127.0.0.1 that any page may ask (CORS `*`). It answers `/hang` never, `/parts` in two parts, `/delayed` as
-/// [`Foreign::start`] was told, `/moved` with the way to `/plain`, `/large` with much, `/nothing` with 204, and anything else at
-/// once. Any page may see its timing, but not that of `/hidden/…`, which
-/// answers as the rest of that path does.
+/// A server on 127.0.0.1 that accepts requests from any page (CORS `*`). It never responds to `/hang`, responds to
+/// `/parts` in two parts, to `/delayed` with the delays of [`Foreign::start`], to `/moved` with a redirect to `/plain`,
+/// to `/large` with a large body, to `/nothing` with 204, and to all other paths at once. Any page may read its timing,
+/// except for `/hidden/…`, which responds like the rest of that path.
 #[derive(Debug)]
 pub struct Foreign {
     addr: SocketAddr,
@@ -60,57 +60,58 @@ pub struct Foreign {
 }
 
 impl Foreign {
-    /// Starts it. The n-th request to `/delayed` gets the n-th of `delays`: the status code, and when it comes.
+    /// Starts it. The response to the n-th request to `/delayed` has the status code and the delay of the n-th item of
+    /// `delays`.
     ///
     /// # Errors
-    /// No port is to be had.
+    /// Returns an error if it cannot listen.
     pub async fn start(delays: Vec<(StatusCode, Duration)>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            seen: Mutex::default(),
+            requests: Mutex::default(),
             unfinished: Mutex::default(),
             delays,
-            answered: AtomicUsize::default(),
+            delayed_count: AtomicUsize::default(),
         });
-        let router = Router::new().fallback(answer).with_state(Arc::clone(&shared));
+        let router = Router::new().fallback(respond).with_state(Arc::clone(&shared));
         let task = tokio::spawn(async move {
-            // It ends with the test.
+            // best effort: it runs until the test ends.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self { addr, shared, task })
     }
 
-    /// `http://127.0.0.1:port`.
+    /// Returns its base URL, `http://127.0.0.1:port`.
     #[must_use]
     pub fn base(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// Its port.
+    /// Returns its port.
     #[must_use]
     pub const fn port(&self) -> u16 {
         self.addr.port()
     }
 
-    /// What arrived so far.
+    /// Returns the requests received so far.
     #[must_use]
-    pub fn seen(&self) -> Vec<Seen> {
-        lock(&self.shared.seen).clone()
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
+        lock(&self.shared.requests).clone()
     }
 
-    /// Sends the rest of every answer to `/parts`.
-    pub fn finish(&self) {
+    /// Sends the second part of every open response to `/parts`.
+    pub fn finish_responses(&self) {
         for sender in lock(&self.shared.unfinished).drain(..) {
-            // Nobody may be listening any more.
+            // best effort: the client may have closed the connection.
             let _ = sender.send(Ok("and the rest".to_owned()));
         }
     }
 
-    /// Breaks every answer to `/parts` off.
-    pub fn break_off(&self) {
+    /// Aborts every open response to `/parts`.
+    pub fn abort_responses(&self) {
         for sender in lock(&self.shared.unfinished).drain(..) {
-            let _ = sender.send(Err(std::io::Error::other("broken off")));
+            let _ = sender.send(Err(std::io::Error::other("aborted")));
         }
     }
 }
@@ -122,13 +123,13 @@ impl Drop for Foreign {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A list is whole after any panic.
+    // A list is consistent after any panic.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn respond(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    lock(&shared.seen).push(Seen {
+    lock(&shared.requests).push(ReceivedRequest {
         method: parts.method.to_string(),
         path: parts.uri.to_string(),
         headers: parts.headers.clone(),
@@ -139,13 +140,13 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         "/hang" => pending().await,
         "/parts" => {
             let (sender, receiver) = unbounded_channel::<Part>();
-            // The receiver is here.
+            // infallible: the receiver exists.
             let _ = sender.send(Ok("one part ".repeat(100)));
             lock(&shared.unfinished).push(sender);
             Body::from_stream(UnboundedReceiverStream::new(receiver)).into_response()
         }
         "/delayed" => {
-            let number = shared.answered.fetch_add(1, Ordering::Relaxed);
+            let number = shared.delayed_count.fetch_add(1, Ordering::Relaxed);
             match shared.delays.get(number) {
                 Some((status, delay)) => {
                     tokio::time::sleep(*delay).await;
@@ -160,7 +161,7 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         _ => "here".into_response(),
     };
     let headers = response.headers_mut();
-    // Each is allowed, so that a preflight is seen here and does not fail the request.
+    // Everything is allowed, so that a preflight is recorded here and does not fail the request.
     for name in [
         header::ACCESS_CONTROL_ALLOW_ORIGIN,
         header::ACCESS_CONTROL_ALLOW_HEADERS,

@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: a server, a Chromium, and the server's own API to look at what came of it.
+//! Helpers for the end-to-end tests: a server, Chromium, and a client of the server's API.
 
 pub mod api;
 mod browser;
@@ -20,34 +20,34 @@ pub use throughline_testkit::{DelayProxy, FakeHoneycomb, ServerOptions, ServerPr
 
 pub use api::{Api, SpanExt, eventually, outline};
 pub use browser::{Browser, Theme};
-pub use foreign::{Foreign, Seen};
+pub use foreign::{Foreign, ReceivedRequest};
 pub use other_browser::{Engine, OtherBrowser};
 pub use relay::Relay;
 pub use trace::TraceExt;
 
-/// More log records than this no test makes.
+/// A limit that is higher than the number of log records of any test.
 const MAX_LOG_RECORDS: usize = 10_000;
 
-/// Tells one [`Site::caught_up`] from another.
+/// The number of calls of [`Site::drain`], for unique marks.
 static MARKS: AtomicUsize = AtomicUsize::new(0);
 
-/// The server under test and its data.
+/// The server under test and its data directory.
 #[derive(Debug)]
 pub struct Site {
-    /// The process.
+    /// The server process.
     pub server: ServerProcess,
-    /// Its API.
+    /// A client of its API.
     pub api: Api,
     data: TempDir,
 }
 
 impl Site {
-    /// Starts the server that `THROUGHLINE_E2E_BIN` names.
+    /// Starts the server of `THROUGHLINE_E2E_BIN`.
     ///
     /// # Errors
-    /// The variable is not set, or the server does not start.
+    /// Returns an error if the variable is not set or the server does not start.
     pub fn start(options: &ServerOptions) -> anyhow::Result<Self> {
-        // The client is built without TLS of its own choosing; a second call changes nothing.
+        // The HTTP client has no default TLS provider; a second call has no effect.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let binary = required("THROUGHLINE_E2E_BIN")?;
         let data = TempDir::new()?;
@@ -56,35 +56,35 @@ impl Site {
         Ok(Self { server, api, data })
     }
 
-    /// Where its data is.
+    /// Returns its data directory.
     #[must_use]
     pub fn data_dir(&self) -> &std::path::Path {
         self.data.path()
     }
 
-    /// Ends the server as an operator would; the site is down until [`Site::come_back`].
+    /// Stops the server (SIGTERM); it is down until [`Site::restart_server`].
     ///
     /// # Errors
-    /// It cannot be asked to end.
-    pub fn go_down(&mut self) -> anyhow::Result<()> {
+    /// Returns an error if the signal cannot be sent.
+    pub fn stop_server(&mut self) -> anyhow::Result<()> {
         self.server.stop()?;
         Ok(())
     }
 
-    /// Starts another server with the same data, on another port.
+    /// Starts the server again with the same data on another port.
     ///
     /// # Errors
-    /// It does not start.
-    pub fn come_back(&mut self, options: &ServerOptions) -> anyhow::Result<()> {
+    /// Returns an error if it does not start.
+    pub fn restart_server(&mut self, options: &ServerOptions) -> anyhow::Result<()> {
         self.server = ServerProcess::start(&required("THROUGHLINE_E2E_BIN")?, self.data.path(), options)?;
         self.api = Api::new(self.server.base())?;
         Ok(())
     }
 
-    /// All log records that the server has, those without a trace too, which its API does not tell.
+    /// Returns all stored log records, including those without a trace, which the API does not return.
     ///
     /// # Errors
-    /// Its file cannot be read.
+    /// Returns an error if the store cannot be read.
     pub async fn log_records(&self) -> anyhow::Result<Vec<LogRecord>> {
         let store = Store::open(self.data_dir())?;
         let (mut records, mut cursor) = (Vec::new(), 0);
@@ -98,10 +98,10 @@ impl Site {
         Ok(records)
     }
 
-    /// The first log record for which `is` holds, once it is there. `what` it is becomes part of the error.
+    /// Waits for a log record that matches `is`, and returns the first one. `what` describes it in the error.
     ///
     /// # Errors
-    /// It never is.
+    /// Returns an error if this times out.
     pub async fn log_record(&self, what: &str, is: impl Fn(&LogRecord) -> bool) -> anyhow::Result<LogRecord> {
         let mut names = Vec::new();
         let found = eventually(async || {
@@ -109,58 +109,60 @@ impl Site {
             names = records.iter().map(|record| record.event_name.clone()).collect();
             records.into_iter().find(|record| is(record))
         });
-        found.await.with_context(|| format!("no log record with {what}; there are {names:?}"))
+        found.await.with_context(|| format!("no log record with {what}; the records are {names:?}"))
     }
 
-    /// All that the server has been told, as a text to look for what must not be there.
+    /// Returns all stored records as one string, to search for values that must not be recorded.
     ///
     /// # Errors
-    /// As [`Api::all`] and [`Site::log_records`].
-    pub async fn everything(&self) -> anyhow::Result<String> {
+    /// Returns an error under the same conditions as [`Api::all`] and [`Site::log_records`].
+    pub async fn all_records(&self) -> anyhow::Result<String> {
         Ok(format!("{:#?}\n{:#?}", self.api.all().await?, self.log_records().await?))
     }
 
-    /// Waits until all has arrived that the page had to say so far, so that what has not will not.
+    /// Waits until all records that the page has created so far have arrived.
     ///
-    /// Spans arrive in the order in which they end, and events in that in which they happen: a request and an error of this
-    /// very page come last. Of the server's own spans, which come by another way, it says nothing.
+    /// Spans arrive in the order in which they end, and events in the order in which they happen, so a request and an
+    /// error of the page are sent and awaited as the last ones. The server's own spans are exported separately and are
+    /// not awaited.
     ///
     /// # Errors
-    /// They do not arrive.
-    pub async fn caught_up(&self, browser: &Browser) -> anyhow::Result<()> {
-        let mark = format!("caught-up={}", MARKS.fetch_add(1, Ordering::Relaxed));
+    /// Returns an error if this times out.
+    pub async fn drain(&self, browser: &Browser) -> anyhow::Result<()> {
+        let mark = format!("drain={}", MARKS.fetch_add(1, Ordering::Relaxed));
         let script = "const mark = arguments[0]; __throw(mark); return fetch('/livez?' + mark).then(r => r.text());";
         browser.eval_with(script, vec![mark.as_str().into()]).await?;
         self.api
             .trace_where(&mark, |trace| trace.spans.iter().any(|span| span.text_ends_with("url.full", &mark)))
             .await?;
-        self.log_record(&mark, |record| record.says("exception.message", |message| message.ends_with(&mark))).await?;
+        self.log_record(&mark, |record| record.text_matches("exception.message", |message| message.ends_with(&mark)))
+            .await?;
         Ok(())
     }
 }
 
-/// What tests ask of log records as they lie in the server's file.
+/// Accessors for stored log records.
 pub trait RecordExt {
-    /// Whether the attribute is there, and is a text for which `is` holds.
-    fn says(&self, key: &str, is: impl Fn(&str) -> bool) -> bool;
-    /// An attribute's text, if it is there and a text.
-    fn said(&self, key: &str) -> Option<&str>;
+    /// Returns whether the attribute is a string that matches `is`.
+    fn text_matches(&self, key: &str, is: impl Fn(&str) -> bool) -> bool;
+    /// Returns the attribute if it is a string.
+    fn text_value(&self, key: &str) -> Option<&str>;
 }
 
 impl RecordExt for LogRecord {
-    fn says(&self, key: &str, is: impl Fn(&str) -> bool) -> bool {
-        self.said(key).is_some_and(is)
+    fn text_matches(&self, key: &str, is: impl Fn(&str) -> bool) -> bool {
+        self.text_value(key).is_some_and(is)
     }
 
-    fn said(&self, key: &str) -> Option<&str> {
+    fn text_value(&self, key: &str) -> Option<&str> {
         self.attributes.iter().find(|attribute| attribute.key == key)?.value.as_str()
     }
 }
 
-/// A path that `cargo xtask test` puts into the environment.
+/// Returns a path that `cargo xtask test` sets in the environment.
 ///
 /// # Errors
-/// It is not there: a test that cannot run fails, it does not pass.
+/// Returns an error if the variable is not set: a test that cannot run must fail.
 pub fn required(variable: &str) -> anyhow::Result<PathBuf> {
     std::env::var_os(variable)
         .map(PathBuf::from)

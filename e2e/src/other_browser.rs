@@ -1,4 +1,4 @@
-//! Browsers other than Chromium, by their WebDriver servers.
+//! Browsers other than Chromium, controlled over WebDriver.
 
 use std::{net::TcpListener, process::Stdio};
 
@@ -12,14 +12,14 @@ use crate::{api::eventually, required};
 /// A kind of browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Engine {
-    /// Firefox, by geckodriver.
+    /// Firefox with geckodriver.
     Firefox,
-    /// WebKitGTK's MiniBrowser, by WebKitWebDriver on a virtual screen.
+    /// WebKitGTK's MiniBrowser with WebKitWebDriver on a virtual screen.
     WebKitGtk,
 }
 
 impl Engine {
-    /// The command that starts the WebDriver server on `port`.
+    /// Returns the command that starts the WebDriver server on `port`.
     fn driver(self, port: u16) -> anyhow::Result<Command> {
         Ok(match self {
             Self::Firefox => {
@@ -57,7 +57,7 @@ impl Engine {
 /// A browser with one tab. Its processes are killed when it is dropped.
 #[derive(Debug)]
 pub struct OtherBrowser {
-    /// The tab.
+    /// The WebDriver session.
     pub driver: WebDriver,
     server: Child,
 }
@@ -67,13 +67,13 @@ impl OtherBrowser {
     ///
     /// # Errors
     ///
-    /// A program is missing or does not start.
+    /// Returns an error if a program is missing or does not start.
     pub async fn start(engine: Engine) -> anyhow::Result<Self> {
         let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
         let mut command = engine.driver(port)?;
         // The browser is in the same process group, so that both can be killed.
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let server = command.spawn().with_context(|| format!("the driver of {engine:?} cannot be started"))?;
+        let server = command.spawn().with_context(|| format!("cannot start the driver of {engine:?}"))?;
         let url = format!("http://127.0.0.1:{port}");
         let capabilities = engine.capabilities()?;
         let mut error = None;
@@ -85,7 +85,7 @@ impl OtherBrowser {
             }
         })
         .await;
-        let driver = driver.with_context(|| format!("{engine:?} does not start: {error:?}"))?;
+        let driver = driver.with_context(|| format!("cannot start {engine:?}: {error:?}"))?;
         Ok(Self { driver, server })
     }
 
@@ -93,39 +93,39 @@ impl OtherBrowser {
     ///
     /// # Errors
     ///
-    /// It is not true in time.
+    /// Returns an error if this times out.
     pub async fn until(&self, expression: &str) -> anyhow::Result<()> {
         let script = format!("return Boolean({expression})");
         let found = eventually(async || {
             let value = self.driver.execute(script.as_str(), Vec::new()).await.ok()?;
             (*value.json() == json!(true)).then_some(())
         });
-        found.await.with_context(|| format!("`{expression}` is not true in time"))
+        found.await.with_context(|| format!("`{expression}` is not true"))
     }
 
     /// Types text into an element.
     ///
     /// # Errors
     ///
-    /// There is no such element, or it does not accept text.
+    /// Returns an error if there is no such element, or it accepts no input.
     pub async fn keys(&self, selector: &str, keys: &str) -> anyhow::Result<()> {
         Ok(self.driver.find(By::Css(selector)).await?.send_keys(keys).await?)
     }
 
-    /// Clicks on an element with the pointer.
+    /// Clicks an element with the pointer.
     ///
     /// # Errors
     ///
-    /// There is no such element, or it cannot be clicked.
+    /// Returns an error if there is no such element, or it cannot be clicked.
     pub async fn click(&self, selector: &str) -> anyhow::Result<()> {
         Ok(self.driver.find(By::Css(selector)).await?.click().await?)
     }
 
-    /// Ends the session.
+    /// Closes the browser.
     ///
     /// # Errors
     ///
-    /// The driver does not respond; the browser is killed then.
+    /// Returns an error if the driver does not respond; the browser is killed when dropped.
     pub async fn quit(self) -> anyhow::Result<()> {
         Ok(self.driver.clone().quit().await?)
     }
@@ -136,7 +136,7 @@ impl Drop for OtherBrowser {
         // best effort: without this, the driver's own drop waits for a response that this thread can no longer receive.
         let _ = self.driver.clone().leak();
         if let Some(group) = self.server.id() {
-            // best effort: a test that failed has left the session open.
+            // best effort: a failed test leaves the session open.
             let _ = std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
         }
     }

@@ -1,4 +1,4 @@
-//! A way to the server that can be taken away, and that leads to another process afterwards.
+//! A TCP relay whose upstream can be removed and replaced.
 
 use std::net::SocketAddr;
 
@@ -9,7 +9,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// A TCP relay on 127.0.0.1: the page's origin stays the same while the server behind it goes and comes.
+/// A TCP relay on 127.0.0.1: the page's origin stays the same while the server behind it is stopped and restarted.
 #[derive(Debug)]
 pub struct Relay {
     addr: SocketAddr,
@@ -18,30 +18,30 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Listens on a free port, and leads to `upstream`.
+    /// Listens on a free port and forwards connections to `upstream`.
     ///
     /// # Errors
-    /// No port is to be had.
+    /// Returns an error if it cannot listen.
     pub async fn start(upstream: SocketAddr) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let addr = listener.local_addr()?;
-        let (upstream, leads_to) = watch::channel(Some(upstream));
+        let (upstream, upstreams) = watch::channel(Some(upstream));
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, leads_to.clone()));
+                tokio::spawn(carry(client, upstreams.clone()));
             }
         });
         Ok(Self { addr, upstream, task })
     }
 
-    /// Where pages find it.
+    /// Returns its base URL.
     #[must_use]
     pub fn base(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// Leads elsewhere from now on, or nowhere; what is open is cut.
-    pub fn lead_to(&self, upstream: Option<SocketAddr>) {
+    /// Sets the upstream for new connections, or none; open connections are closed.
+    pub fn set_upstream(&self, upstream: Option<SocketAddr>) {
         self.upstream.send_replace(upstream);
     }
 }
@@ -52,13 +52,13 @@ impl Drop for Relay {
     }
 }
 
-async fn carry(mut client: TcpStream, mut leads_to: watch::Receiver<Option<SocketAddr>>) {
-    // A connection that leads nowhere is closed at once, as that of a proxy whose server is down.
-    let Some(upstream) = *leads_to.borrow_and_update() else { return };
+async fn carry(mut client: TcpStream, mut upstreams: watch::Receiver<Option<SocketAddr>>) {
+    // Without an upstream the connection is closed at once, like that of a proxy whose server is down.
+    let Some(upstream) = *upstreams.borrow_and_update() else { return };
     let Ok(mut server) = TcpStream::connect(upstream).await else { return };
     tokio::select! {
-        // How it ends is the affair of its two ends.
+        // How the connection ends does not matter here.
         _ = copy_bidirectional(&mut client, &mut server) => {}
-        _ = leads_to.changed() => {}
+        _ = upstreams.changed() => {}
     }
 }

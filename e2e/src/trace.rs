@@ -1,24 +1,24 @@
-//! Finding one's way in a trace.
+//! Queries on the spans of a trace.
 
 use throughline_inspector_api::{LogRecord, Span, SpanKind, Trace};
 
 use crate::api::outline;
 
-/// What tests ask of traces.
+/// Queries on a trace.
 pub trait TraceExt {
-    /// The only span for which `is` holds; panics if there is none or more than one. `what` it is becomes part of the panic.
+    /// Returns the only span that matches `is`; panics if there is none or more than one. `what` describes it in the panic.
     fn one(&self, what: &str, is: impl Fn(&Span) -> bool) -> &Span;
-    /// How many spans have this name.
+    /// Returns the number of spans with this name.
     fn count(&self, name: &str) -> usize;
-    /// The only span without a parent.
+    /// Returns the only span without a parent.
     fn root(&self) -> &Span;
-    /// The only child of `parent` with this name.
+    /// Returns the only child of `parent` with this name.
     fn child(&self, parent: &Span, name: &str) -> &Span;
-    /// The children of `parent`.
+    /// Returns the children of `parent`.
     fn children(&self, parent: &Span) -> Vec<&Span>;
-    /// The server's span of a request of the page, if it has arrived.
-    fn served(&self, request: &Span) -> Option<&Span>;
-    /// The events with this name.
+    /// Returns the server's span of a request of the page, if it has arrived.
+    fn server_span(&self, request: &Span) -> Option<&Span>;
+    /// Returns the events with this name.
     fn events(&self, name: &str) -> Vec<&LogRecord>;
 }
 
@@ -47,7 +47,7 @@ impl TraceExt for Trace {
         self.spans.iter().filter(|span| span.parent_span_id.as_deref() == Some(&parent.span_id)).collect()
     }
 
-    fn served(&self, request: &Span) -> Option<&Span> {
+    fn server_span(&self, request: &Span) -> Option<&Span> {
         self.children(request).into_iter().find(|span| span.kind == SpanKind::Server)
     }
 

@@ -1,6 +1,6 @@
-//! The OpenTelemetry SDKs of other languages, in their own processes: whatever they send arrives as it was.
+//! The OpenTelemetry SDKs of other languages, in their own processes: all fields of their spans are stored unchanged.
 //!
-//! `cargo xtask test --only clients` installs them and says where they are.
+//! `cargo xtask test --only clients` installs them and passes their location.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 const START_NS: u64 = 1_700_000_000_000_000_001;
 
-/// What a client prints.
+/// The output of a client.
 #[derive(Deserialize)]
 struct Sent {
     root: Ids,
@@ -27,7 +27,7 @@ struct Ids {
     span_id: String,
 }
 
-/// A program that sends.
+/// A program that sends spans.
 #[derive(Clone, Copy, Debug)]
 enum Client {
     Python,
@@ -49,7 +49,7 @@ impl Client {
                 command
             }
         };
-        // The environment of whoever runs the tests says where their telemetry goes; this goes to us.
+        // Without the test's environment, which may contain OTEL_* variables.
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         command.env("NO_PROXY", "127.0.0.1").env("no_proxy", "127.0.0.1").kill_on_drop(true);
         Ok(command)
@@ -63,24 +63,24 @@ impl Client {
     }
 }
 
-/// Runs a client against a server of its own, and looks into that server's store.
-async fn arrives(client: Client, protocol: &str, compression: &str) -> Result<()> {
+/// Runs a client with a new server and compares the spans in its store with the expected ones.
+async fn check_client(client: Client, protocol: &str, compression: &str) -> Result<()> {
     let site = Site::start(&ServerOptions::default())?;
     let endpoint = match protocol {
-        "grpc" => site.server.grpc_base().context("there is no receiver for gRPC")?,
+        "grpc" => site.server.grpc_base().context("the gRPC receiver is off")?,
         _ => site.server.otlp_base(),
     };
     let output = client.command()?.args([protocol, &endpoint, compression]).output().await?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{client:?} {protocol}: {said}");
-    let sent: Sent = serde_json::from_slice(&output.stdout).with_context(|| said.into_owned())?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{client:?} {protocol}: {stderr}");
+    let sent: Sent = serde_json::from_slice(&output.stdout).with_context(|| stderr.into_owned())?;
 
-    // It has been answered, so it is there.
+    // The request was acknowledged, so the spans are stored.
     let store = Store::open(site.data_dir())?;
     let trace_id = TraceId::from_hex(&sent.root.trace_id)?;
     let mut spans = store.trace(trace_id).await?;
     ensure!(spans.len() == 2, "{} spans: {spans:?}", spans.len());
-    let (child, root) = (spans.pop().context("two")?, spans.pop().context("two")?);
+    let (child, root) = (spans.pop().context("two spans")?, spans.pop().context("two spans")?);
 
     assert_eq!(root, expected_root(&sent, &root)?);
     assert_eq!(child, expected_child(client, &sent, &child)?);
@@ -99,8 +99,9 @@ fn wholes(numbers: &[i64]) -> Value {
     Value::Array(numbers.iter().copied().map(Value::Int).collect())
 }
 
-/// What is not looked at here is as `stored` has it: resource and scope, and the flags, which each SDK sets its own way.
-fn blank(ids: &Ids, stored: &Span) -> Result<Span> {
+/// Returns a span with the fields of `stored` that are not compared: resource, scope, and the flags, which differ
+/// between SDKs.
+fn base_span(ids: &Ids, stored: &Span) -> Result<Span> {
     let (trace_id, span_id) = (TraceId::from_hex(&ids.trace_id)?, SpanId::from_hex(&ids.span_id)?);
     let mut span = Span::new(trace_id, span_id, Arc::clone(&stored.resource), Arc::clone(&stored.scope));
     span.flags = stored.flags;
@@ -108,7 +109,7 @@ fn blank(ids: &Ids, stored: &Span) -> Result<Span> {
 }
 
 fn expected_root(sent: &Sent, stored: &Span) -> Result<Span> {
-    let mut span = blank(&sent.root, stored)?;
+    let mut span = base_span(&sent.root, stored)?;
     span.name = "root".to_owned();
     span.kind = SpanKind::Server;
     (span.start_ns, span.end_ns) = (START_NS, START_NS + 3_000);
@@ -117,7 +118,7 @@ fn expected_root(sent: &Sent, stored: &Span) -> Result<Span> {
 }
 
 fn expected_child(client: Client, sent: &Sent, stored: &Span) -> Result<Span> {
-    let mut span = blank(&sent.child, stored)?;
+    let mut span = base_span(&sent.child, stored)?;
     span.parent_span_id = Some(SpanId::from_hex(&sent.root.span_id)?);
     span.name = "child".to_owned();
     span.kind = SpanKind::Client;
@@ -138,7 +139,7 @@ fn expected_child(client: Client, sent: &Sent, stored: &Span) -> Result<Span> {
         KeyValue::new("ratios", list(&[0.5.into(), 1.5.into()])),
         KeyValue::new("nothing", list(&[])),
     ];
-    // JavaScript has no such number.
+    // JavaScript cannot represent this number.
     span.attributes.extend(matches!(client, Client::Python).then(|| KeyValue::new("huge", i64::MAX)));
     let event = |at_ns, name: &str, attributes| Event {
         time_ns: START_NS + at_ns,
@@ -146,13 +147,13 @@ fn expected_child(client: Client, sent: &Sent, stored: &Span) -> Result<Span> {
         attributes,
         dropped_attributes_count: 0,
     };
-    let said =
-        vec![KeyValue::new("words", "ouch"), KeyValue::new("loud", true), KeyValue::new("lines", wholes(&[1, 2]))];
-    span.events = vec![event(1_500, "said", said), event(1_600, "again", Vec::new())];
+    let details =
+        vec![KeyValue::new("message", "ouch"), KeyValue::new("loud", true), KeyValue::new("lines", wholes(&[1, 2]))];
+    span.events = vec![event(1_500, "warning", details), event(1_600, "again", Vec::new())];
     span.links = vec![Link {
         trace_id: TraceId::from_hex("0af7651916cd43dd8448eb211c80319c")?,
         span_id: SpanId::from_hex("b7ad6b7169203331")?,
-        // Python's exporter does not send it.
+        // Python's exporter does not send the trace state.
         trace_state: if matches!(client, Client::Python) { "" } else { "a=b" }.to_owned(),
         flags: stored.links.first().map_or(0, |link| link.flags),
         attributes: vec![KeyValue::new("why", "retry"), KeyValue::new("times", 2)],
@@ -162,31 +163,31 @@ fn expected_child(client: Client, sent: &Sent, stored: &Span) -> Result<Span> {
 }
 
 #[tokio::test]
-async fn sdk_of_python_by_http_protobuf() -> Result<()> {
-    arrives(Client::Python, "http/protobuf", "none").await?;
-    arrives(Client::Python, "http/protobuf", "gzip").await
+async fn sdk_of_python_over_http_protobuf() -> Result<()> {
+    check_client(Client::Python, "http/protobuf", "none").await?;
+    check_client(Client::Python, "http/protobuf", "gzip").await
 }
 
 #[tokio::test]
-async fn sdk_of_python_by_grpc() -> Result<()> {
-    arrives(Client::Python, "grpc", "none").await?;
-    arrives(Client::Python, "grpc", "gzip").await
+async fn sdk_of_python_over_grpc() -> Result<()> {
+    check_client(Client::Python, "grpc", "none").await?;
+    check_client(Client::Python, "grpc", "gzip").await
 }
 
 #[tokio::test]
-async fn sdk_of_javascript_by_http_json() -> Result<()> {
-    arrives(Client::JavaScript, "http/json", "none").await?;
-    arrives(Client::JavaScript, "http/json", "gzip").await
+async fn sdk_of_javascript_over_http_json() -> Result<()> {
+    check_client(Client::JavaScript, "http/json", "none").await?;
+    check_client(Client::JavaScript, "http/json", "gzip").await
 }
 
 #[tokio::test]
-async fn sdk_of_javascript_by_http_protobuf() -> Result<()> {
-    arrives(Client::JavaScript, "http/protobuf", "none").await?;
-    arrives(Client::JavaScript, "http/protobuf", "gzip").await
+async fn sdk_of_javascript_over_http_protobuf() -> Result<()> {
+    check_client(Client::JavaScript, "http/protobuf", "none").await?;
+    check_client(Client::JavaScript, "http/protobuf", "gzip").await
 }
 
 #[tokio::test]
-async fn sdk_of_javascript_by_grpc() -> Result<()> {
-    arrives(Client::JavaScript, "grpc", "none").await?;
-    arrives(Client::JavaScript, "grpc", "gzip").await
+async fn sdk_of_javascript_over_grpc() -> Result<()> {
+    check_client(Client::JavaScript, "grpc", "none").await?;
+    check_client(Client::JavaScript, "grpc", "gzip").await
 }

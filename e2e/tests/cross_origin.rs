@@ -1,6 +1,6 @@
-//! The page on one origin, the backend on another: the traces join all the same, and the timing is there.
+//! A page whose backend has another origin: its requests and the backend's spans are in one trace, with timing.
 
-#![allow(clippy::unwrap_used, reason = "all of this is a test")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use axum::{
     Router,
@@ -12,7 +12,7 @@ use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, outline};
 use throughline_inspector_api::SpanKind;
 use tokio::net::TcpListener;
 
-/// Serves the backend's page as `trunk serve` would, but tells it where the backend is.
+/// Serves the backend's page as `trunk serve` would, with the address of the backend in a meta element.
 async fn page(State(backend): State<String>, uri: Uri) -> Response {
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let response = client.get(format!("{backend}{uri}")).header(header::ACCEPT, "text/html").send().await.unwrap();
@@ -26,7 +26,7 @@ async fn page(State(backend): State<String>, uri: Uri) -> Response {
 }
 
 #[tokio::test]
-async fn a_page_elsewhere_joins_its_traces_with_the_backend() -> anyhow::Result<()> {
+async fn a_page_on_another_origin_shares_traces_with_the_backend() -> anyhow::Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let origin = format!("http://{}", listener.local_addr()?);
     let env = vec![("FRONTEND_URL".to_owned(), origin.clone())];
@@ -48,7 +48,7 @@ async fn a_page_elsewhere_joins_its_traces_with_the_backend() -> anyhow::Result<
     let trace = site.api.trace_when(&found.trace_id, |trace| trace.spans.len() >= 5).await?;
     let fetch = trace.spans.iter().find(|span| span.name.contains("/like") && span.kind == SpanKind::Client);
     let fetch = fetch.unwrap_or_else(|| panic!("{}", outline(&trace)));
-    // Without Timing-Allow-Origin it would be coarse.
+    // Without Timing-Allow-Origin it would be `coarse`.
     assert_eq!(fetch.text("throughline.network.quality"), "fine");
     let server = trace.spans.iter().find(|span| span.parent_span_id.as_deref() == Some(&fetch.span_id));
     assert_eq!(server.map(|span| span.kind), Some(SpanKind::Server), "{}", outline(&trace));

@@ -1,4 +1,4 @@
-//! The development loop of the README: `trunk serve` for the page, and the server beside it.
+//! The development loop of the README: `trunk serve` for the page, and a separate server.
 
 use std::{
     fs,
@@ -13,10 +13,10 @@ use tempfile::TempDir;
 use throughline_e2e::{Browser, ServerOptions, Site, TraceExt};
 use throughline_inspector_api::{SpanKind, Trace};
 
-/// How long the first build may take, on a busy machine and with nothing compiled.
+/// The timeout of the first build, on a busy machine and without compiled dependencies.
 const BUILD_TIMEOUT: Duration = Duration::from_secs(900);
 
-/// A running `trunk serve`. It is killed when this is dropped.
+/// A running `trunk serve`. It is killed when dropped.
 struct Trunk {
     child: Child,
     base: String,
@@ -26,8 +26,8 @@ struct Trunk {
 }
 
 impl Trunk {
-    /// Starts `trunk serve` with the `Trunk.toml` of the repository, except for its output, which is a temporary folder, its port, and
-    /// the address of the server.
+    /// Starts `trunk serve` with the `Trunk.toml` of the repository, with another output folder, port and address of the
+    /// server.
     fn start(server: &str) -> anyhow::Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the package is in the repository")?;
         let folder = TempDir::new()?;
@@ -52,7 +52,7 @@ impl Trunk {
             text.push('\n');
         }
         for expected in [format!("port = {port}"), format!("backend = \"{server}/api/\"")] {
-            ensure!(text.contains(&expected), "Trunk.toml has another form than expected:\n{text}");
+            ensure!(text.contains(&expected), "Trunk.toml does not contain `{expected}`:\n{text}");
         }
         let path = folder.path().join("Trunk.toml");
         fs::write(&path, text)?;
@@ -60,7 +60,7 @@ impl Trunk {
         trunk.args(["serve", "--offline=true", "--locked=true", "--config"]).arg(&path).current_dir(root);
         // Trunk accepts only `true` and `false`.
         trunk.env_remove("NO_COLOR").stdin(Stdio::null());
-        let child = trunk.spawn().context("trunk cannot be started")?;
+        let child = trunk.spawn().context("cannot start trunk")?;
         Ok(Self { child, base: format!("http://127.0.0.1:{port}"), watched, _folder: folder })
     }
 
@@ -70,7 +70,7 @@ impl Trunk {
         let start = Instant::now();
         while start.elapsed() < BUILD_TIMEOUT {
             if let Some(status) = self.child.try_wait()? {
-                bail!("trunk ended with {status}");
+                bail!("trunk exited with {status}");
             }
             let page = client.get(&self.base).header("accept", "text/html").send().await;
             if page.is_ok_and(|response| response.status().is_success()) {
@@ -84,7 +84,7 @@ impl Trunk {
 
 impl Drop for Trunk {
     fn drop(&mut self) {
-        // Both fail only if it has ended by itself.
+        // best effort: both fail only if it has exited already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -103,9 +103,9 @@ async fn the_development_loop_has_joined_traces_and_reloads_the_page_after_a_cha
     let is_joined = |trace: &Trace| {
         let request =
             trace.spans.iter().find(|span| span.kind == SpanKind::Client && span.name == "POST /api/activities");
-        request.is_some_and(|request| trace.served(request).is_some())
+        request.is_some_and(|request| trace.server_span(request).is_some())
     };
-    site.api.trace_where("the joined request", is_joined).await?;
+    site.api.trace_where("the request with the server's span", is_joined).await?;
     let inspector = browser.eval("return fetch('/traces').then(response => response.status)").await?;
     assert_eq!(inspector, 200, "the inspector is forwarded to the server");
 

@@ -1,4 +1,4 @@
-//! The load of a page, however it comes to be shown.
+//! Page loads: navigation, reload, back/forward cache and prerendering.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use throughline_e2e::{Browser, DelayProxy, ServerOptions, Site, SpanExt, TraceEx
 use throughline_inspector_api::{Span, SpanKind, Trace};
 
 const NAVIGATION_TYPE: &str = "browser.navigation.type";
-/// Of the resources of one page, so many become spans.
+/// The maximum number of resources of one page that become spans.
 const MAX_RESOURCES: usize = 32;
 const IMAGES: usize = 40;
-/// So long each way, no resource is there so fast that it is not worth telling.
-const FAR: Duration = Duration::from_millis(15);
+/// A delay in each direction that makes every resource slow enough to be reported.
+const DELAY: Duration = Duration::from_millis(15);
 
 async fn start() -> anyhow::Result<(Site, Browser)> {
     Ok((Site::start(&ServerOptions::default())?, Browser::start().await?))
@@ -20,7 +20,7 @@ fn loads(trace: &Trace) -> impl Iterator<Item = &Span> {
     trace.spans.iter().filter(|span| span.name == "documentLoad")
 }
 
-/// The trace of the page load of this kind, once it is there.
+/// Waits for the trace of a page load of this type, and returns it.
 async fn load_of_kind(site: &Site, kind: &str) -> anyhow::Result<Trace> {
     let is = |trace: &Trace| loads(trace).any(|span| span.is(NAVIGATION_TYPE, kind));
     site.api.trace_where(&format!("a documentLoad of type {kind}"), is).await
@@ -31,10 +31,10 @@ fn milestones(load: &Span) -> Vec<(&str, u64)> {
 }
 
 #[tokio::test]
-async fn a_page_load_tells_of_the_document_its_milestones_and_its_resources() -> anyhow::Result<()> {
+async fn a_page_load_has_milestones_and_spans_for_the_document_and_its_resources() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    let proxy = DelayProxy::start(site.server.addr(), FAR, FAR)?;
-    // More images than are told of, all of them before the page has loaded.
+    let proxy = DelayProxy::start(site.server.addr(), DELAY, DELAY)?;
+    // More images than are reported, all of them before the load event.
     let images = format!(
         "document.addEventListener('DOMContentLoaded', () => {{
              const icon = document.querySelector('link[rel=icon]').href;
@@ -45,33 +45,33 @@ async fn a_page_load_tells_of_the_document_its_milestones_and_its_resources() ->
              }}
          }});"
     );
-    browser.before_pages(&images).await?;
+    browser.add_script(&images).await?;
     browser.home(&format!("http://{}/", proxy.addr())).await?;
 
     let is_whole = |trace: &Trace| {
         loads(trace).next().is_some() && trace.count("GET /") == 1 && trace.count("resourceFetch") >= MAX_RESOURCES
     };
-    let trace = site.api.trace_where("a whole page load", is_whole).await?;
+    let trace = site.api.trace_where("a complete page load", is_whole).await?;
     let load = trace.root();
     assert_eq!((load.name.as_str(), load.kind), ("documentLoad", SpanKind::Internal));
     assert_eq!(load.text(NAVIGATION_TYPE), "navigate");
     assert_eq!(load.text("url.path"), "/");
     let end_ns = load.start_ns + load.duration_ns;
 
-    let told = milestones(load);
-    let names: Vec<_> = told.iter().map(|(name, _)| *name).collect();
+    let reported = milestones(load);
+    let names: Vec<_> = reported.iter().map(|(name, _)| *name).collect();
     assert_eq!(names, ["domInteractive", "domContentLoadedEventEnd", "domComplete", "loadEventEnd"]);
-    assert!(told.is_sorted_by_key(|(_, time_ns)| *time_ns), "{told:?}");
-    assert!(told.iter().all(|(_, time_ns)| (load.start_ns..=end_ns).contains(time_ns)), "{told:?}");
+    assert!(reported.is_sorted_by_key(|(_, time_ns)| *time_ns), "{reported:?}");
+    assert!(reported.iter().all(|(_, time_ns)| (load.start_ns..=end_ns).contains(time_ns)), "{reported:?}");
 
     let document = trace.child(load, "documentFetch");
     assert_eq!((document.kind, document.text("http.request.method")), (SpanKind::Client, "GET"));
     assert_eq!(document.text("url.full"), format!("http://{}/", proxy.addr()));
     assert_eq!(document.number("http.response.status_code"), 200.0);
-    // It begins where the page does, and there and back again takes at least so long.
+    // It starts with the page load, and lasts at least one round trip.
     assert_eq!(document.start_ns, load.start_ns);
-    assert!(Duration::from_nanos(document.duration_ns) >= 2 * FAR);
-    let server = trace.served(document).expect("the server's span of the document");
+    assert!(Duration::from_nanos(document.duration_ns) >= 2 * DELAY);
+    let server = trace.server_span(document).expect("the server's span of the document");
     assert_eq!((server.name.as_str(), server.service.as_str()), ("GET /", "cruddur"));
 
     let resources: Vec<_> = trace.children(load).into_iter().filter(|span| span.name == "resourceFetch").collect();
@@ -84,7 +84,7 @@ async fn a_page_load_tells_of_the_document_its_milestones_and_its_resources() ->
     let styles: Vec<_> = resources.iter().filter(|span| span.text_ends_with("url.full", ".css")).collect();
     assert_eq!(styles.len(), 2, "the tokens and the page's own style sheet in\n{}", outline(&trace));
     assert!(styles.iter().all(|span| span.text("browser.resource.initiator_type") == "link"), "{}", outline(&trace));
-    // The browser fetches both before the page's first script runs, and says so.
+    // The browser fetches both before the page's first script runs.
     assert!(["link", "script", "other"].contains(&kind_of(".js")));
     assert!(["link", "fetch", "other"].contains(&kind_of(".wasm")));
     assert_eq!(kind_of(".svg?n=0"), "img");
@@ -98,7 +98,7 @@ async fn a_page_load_tells_of_the_document_its_milestones_and_its_resources() ->
 }
 
 #[tokio::test]
-async fn a_reload_is_a_trace_of_its_own_and_says_so() -> anyhow::Result<()> {
+async fn a_reload_is_a_separate_trace_of_type_reload() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     browser.home(&site.server.base()).await?;
     let first = load_of_kind(&site, "navigate").await?;
@@ -108,52 +108,52 @@ async fn a_reload_is_a_trace_of_its_own_and_says_so() -> anyhow::Result<()> {
     assert_ne!(first.trace_id, second.trace_id);
     let whole = site.api.trace_when(&second.trace_id, |trace| trace.count("GET /") == 1).await?;
     let document = whole.child(whole.root(), "documentFetch");
-    assert!(whole.served(document).is_some(), "{}", outline(&whole));
+    assert!(whole.server_span(document).is_some(), "{}", outline(&whole));
     browser.quit().await
 }
 
 #[tokio::test]
-async fn a_page_that_comes_back_from_the_cache_is_loaded_once_more() -> anyhow::Result<()> {
+async fn a_page_restored_from_the_back_forward_cache_is_a_new_load() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    browser.before_pages("addEventListener('pageshow', event => { window.__persisted = event.persisted; })").await?;
+    browser.add_script("addEventListener('pageshow', event => { window.__persisted = event.persisted; })").await?;
     browser.home(&site.server.base()).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let first = load_of_kind(&site, "navigate").await?;
     browser.driver.goto(format!("{}/notifications", site.server.base())).await?;
     browser.until("document.querySelector('main h1').innerText == 'Notifications'").await?;
-    let left_ms = browser.eval("return Date.now()").await?.as_f64().expect("a number");
+    let left_ms = browser.eval("return Date.now()").await?.as_f64().expect("should be a number");
     browser.driver.back().await?;
     browser.until("document.querySelector('article.crud')").await?;
     let why =
         browser.eval("return [__persisted, performance.getEntriesByType('navigation')[0].notRestoredReasons]").await?;
-    assert_eq!(why[0], true, "the page is not taken from the cache: {why}");
+    assert_eq!(why[0], true, "the page was not restored from the cache: {why}");
 
     let back = load_of_kind(&site, "back_forward_cache").await?;
     assert_ne!(back.trace_id, first.trace_id);
     let load = back.root();
     assert_eq!((load.name.as_str(), load.text("url.path")), ("documentLoad", "/"));
-    // Nothing was fetched, and all that the page told of its first life it has told.
+    // Nothing was fetched, and the spans of the first load are not reported again.
     assert_eq!((back.count("documentFetch"), back.count("resourceFetch")), (0, 0), "{}", outline(&back));
     assert_eq!(milestones(load), []);
-    assert!(load.start_ns as f64 / 1e6 >= left_ms - 2.0, "it began when it was shown again");
+    assert!(load.start_ns as f64 / 1e6 >= left_ms - 2.0, "it starts when the page is shown again");
 
-    // It works as it did.
+    // Requests are still traced.
     browser.eval("return fetch('/api/users?after=cache').then(r => r.text())").await?;
     let is_joined = |trace: &Trace| {
-        let asked = trace.spans.iter().find(|span| span.text_ends_with("url.full", "after=cache"));
-        asked.is_some_and(|span| trace.served(span).is_some())
+        let request = trace.spans.iter().find(|span| span.text_ends_with("url.full", "after=cache"));
+        request.is_some_and(|span| trace.server_span(span).is_some())
     };
-    site.api.trace_where("a request of the page that came back", is_joined).await?;
-    site.caught_up(&browser).await?;
+    site.api.trace_where("a request of the restored page", is_joined).await?;
+    site.drain(&browser).await?;
     let all = site.api.spans(|span| span.name == "documentLoad" && span.is("url.path", "/")).await?;
     assert_eq!(all.len(), 2, "{all:#?}");
     browser.quit().await
 }
 
 #[tokio::test]
-async fn a_page_that_is_loaded_beforehand_begins_when_somebody_looks() -> anyhow::Result<()> {
+async fn a_prerendered_page_load_starts_at_activation() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    // Its own policy forbids inline rules.
+    // Cruddur's own policy forbids inline rules.
     browser.bypass_csp().await?;
     browser.home(&site.server.base()).await?;
     let rules = "const rules = document.createElement('script');
@@ -162,29 +162,30 @@ async fn a_page_that_is_loaded_beforehand_begins_when_somebody_looks() -> anyhow
         rules.textContent = JSON.stringify({ prerender: [list] });
         document.head.append(rules);";
     browser.eval(rules).await?;
-    // It is there when it has asked for its data.
-    let asks = |span: &Span| span.kind == SpanKind::Server && span.name == "GET /api/activities/notifications";
-    let asked = async || site.api.spans(asks).await.ok().filter(|spans| !spans.is_empty());
-    assert!(throughline_e2e::eventually(asked).await.is_some(), "nothing is loaded beforehand");
-    site.caught_up(&browser).await?;
+    // The page is prerendered once it has requested its data.
+    let is_data_request =
+        |span: &Span| span.kind == SpanKind::Server && span.name == "GET /api/activities/notifications";
+    let requested = async || site.api.spans(is_data_request).await.ok().filter(|spans| !spans.is_empty());
+    assert!(throughline_e2e::eventually(requested).await.is_some(), "nothing was prerendered");
+    site.drain(&browser).await?;
     let before = site.api.spans(|span| span.name == "documentLoad").await?;
-    assert_eq!(before.len(), 1, "a page that nobody has seen is told of: {before:#?}");
+    assert_eq!(before.len(), 1, "a page that was never shown is reported: {before:#?}");
 
     let link = "const link = document.createElement('a');
         Object.assign(link, { href: '/notifications', rel: 'external', id: 'there', textContent: 'there' });
         document.querySelector('main').prepend(link);
         return Date.now();";
-    let clicked_ms = browser.eval(link).await?.as_f64().expect("a number");
+    let clicked_ms = browser.eval(link).await?.as_f64().expect("should be a number");
     browser.click("#there").await?;
     browser.until("location.pathname == '/notifications' && document.querySelector('main h1')").await?;
     let activated = browser.eval("return performance.getEntriesByType('navigation')[0].activationStart").await?;
-    assert!(activated.as_f64().is_some_and(|ms| ms > 0.0), "the page was not loaded beforehand");
+    assert!(activated.as_f64().is_some_and(|ms| ms > 0.0), "the page was not prerendered");
 
     let is_shown = |trace: &Trace| loads(trace).any(|span| span.is("url.path", "/notifications"));
-    let trace = site.api.trace_where("the load of the page that was shown", is_shown).await?;
+    let trace = site.api.trace_where("the load of the activated page", is_shown).await?;
     let load = trace.one("documentLoad", |span| span.name == "documentLoad");
     assert!(load.parent_span_id.is_none());
-    assert!(load.start_ns as f64 / 1e6 >= clicked_ms - 2.0, "it begins when somebody looks, not before");
+    assert!(load.start_ns as f64 / 1e6 >= clicked_ms - 2.0, "it starts at activation, not before");
     browser.quit().await
 }
 
@@ -202,7 +203,7 @@ async fn the_inspector_does_not_trace_its_own_pages() -> anyhow::Result<()> {
 
     // The spans of another page arrive after those that this one could have sent.
     browser.home(&base).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let spans = site.api.spans(|span| format!("{span:?}").contains("/traces")).await?;
     assert!(spans.is_empty(), "{spans:#?}");
     browser.quit().await

@@ -1,36 +1,35 @@
-//! Browsers that lack something, or in which it is broken: Cruddur works as it does without a tracer, and the tracer tells what
-//! it can.
+//! Browsers with missing or broken APIs: Cruddur works as without a tracer, and the tracer reports what it can.
 
 use throughline_e2e::{Browser, ServerOptions, Site, eventually, outline};
 use throughline_inspector_api::SpanKind;
 
-/// Notes what nobody caught, whoever's fault it was.
-const WITNESS: &str = "
+/// A script that records all uncaught errors and unhandled rejections.
+const RECORD_UNCAUGHT: &str = "
     window.__uncaught = [];
     addEventListener('error', event => { if (event.message) __uncaught.push(event.message); }, true);
     addEventListener('unhandledrejection', event => __uncaught.push('rejected: ' + String(event.reason)));
 ";
 
 struct Fault {
-    what: &'static str,
+    name: &'static str,
     script: &'static str,
-    /// Whether telemetry can be had all the same.
+    /// Whether spans are still expected.
     is_traced: bool,
 }
 
-const fn fault(what: &'static str, script: &'static str) -> Fault {
-    Fault { what, script, is_traced: true }
+const fn fault(name: &'static str, script: &'static str) -> Fault {
+    Fault { name, script, is_traced: true }
 }
 
 const FAULTS: [Fault; 22] = [
     fault("nothing", ""),
     Fault {
-        what: "no performance",
+        name: "no performance",
         script: "Object.defineProperty(window, 'performance', { value: undefined });",
         is_traced: false,
     },
     Fault {
-        what: "performance.now throws",
+        name: "performance.now throws",
         script: "performance.now = () => { throw new Error('broken on purpose'); };",
         is_traced: false,
     },
@@ -55,13 +54,13 @@ const FAULTS: [Fault; 22] = [
         "Storage.prototype.setItem = () => { throw new DOMException('no', 'QuotaExceededError'); };",
     ),
     fault(
-        "localStorage holds anything",
+        "localStorage with corrupt values",
         "for (const name of ['throughline:session', 'throughline:unsent', 'cruddur:theme', 'cruddur:dock'])
              localStorage.setItem(name, '\\u0001\\uffff.{\"'.repeat(9));",
     ),
     fault("no PerformanceObserver", "delete window.PerformanceObserver;"),
     fault(
-        "PerformanceObserver knows nothing",
+        "PerformanceObserver without entry types",
         "Object.defineProperty(PerformanceObserver, 'supportedEntryTypes', { value: undefined });",
     ),
     fault(
@@ -85,26 +84,26 @@ const FAULTS: [Fault; 22] = [
     fault("no connection", "Object.defineProperty(navigator, 'connection', { get() { throw new Error('no'); } });"),
 ];
 
-/// What is wrong with Cruddur or its telemetry in such a browser.
-async fn trouble(site: &Site, browser: &Browser, fault: &Fault) -> anyhow::Result<()> {
+/// Uses Cruddur in a browser with this fault; returns an error if the application or its telemetry does not work.
+async fn check_fault(site: &Site, browser: &Browser, fault: &Fault) -> anyhow::Result<()> {
     browser.home(&site.server.base()).await?;
-    // The fault is there: a script that cannot break what it is to break ends before it says so.
-    anyhow::ensure!(browser.eval("return window.__is_broken").await? == true, "it is not broken");
+    // The fault is in place: a script that fails ends before it sets this.
+    anyhow::ensure!(browser.eval("return window.__is_broken").await? == true, "the script of the fault failed");
     let text = "Written in such a browser.";
     browser.keys("#compose", text).await?;
     browser.click("form.composer button[type=submit]").await?;
     browser.until(&format!("document.querySelector('article.crud .message').innerText == '{text}'")).await?;
     browser.click("article.crud button.like").await?;
     browser.until("document.querySelector('article.crud button.like').getAttribute('aria-pressed') == 'true'").await?;
-    // A script of somebody else gets what it asked for, too.
-    let asked =
+    // Requests of other scripts work, too.
+    let response =
         browser.eval("return fetch('/api/users').then(r => r.json()).then(users => users.users.length)").await?;
-    anyhow::ensure!(asked.as_u64().is_some_and(|users| users > 0), "a script gets {asked}");
+    anyhow::ensure!(response.as_u64().is_some_and(|users| users > 0), "a script received {response}");
     browser.click("nav a[href='/notifications']").await?;
     browser.until("document.querySelector('main h1').innerText == 'Notifications'").await?;
     let uncaught = browser.eval("return __uncaught").await?;
     anyhow::ensure!(uncaught == serde_json::json!([]), "uncaught: {uncaught}");
-    // What could not be sent when the page was left, the next page sends.
+    // Records that could not be sent when the page was left are sent by the next page.
     browser.driver.goto("about:blank").await?;
     browser.home(&site.server.base()).await?;
 
@@ -114,25 +113,25 @@ async fn trouble(site: &Site, browser: &Browser, fault: &Fault) -> anyhow::Resul
     });
     if fault.is_traced && written.await.is_none() {
         let all: Vec<_> = site.api.all().await?.iter().map(outline).collect();
-        anyhow::bail!("what was written is not told of:\n{}", all.join("\n"));
+        anyhow::bail!("the request of the new message is not reported:\n{}", all.join("\n"));
     }
     Ok(())
 }
 
 #[tokio::test]
-async fn cruddur_works_in_browsers_that_lack_something() -> anyhow::Result<()> {
-    let mut troubles = Vec::new();
+async fn cruddur_works_in_browsers_with_missing_or_broken_apis() -> anyhow::Result<()> {
+    let mut failures = Vec::new();
     for fault in FAULTS {
-        // Each has a server and a browser of its own: what one leaves is not to help or hinder the next.
+        // Each fault has its own server and browser, so that they do not influence each other.
         let site = Site::start(&ServerOptions::default())?;
         let browser = Browser::start().await?;
-        browser.before_pages(WITNESS).await?;
-        browser.before_pages(&format!("{} window.__is_broken = true;", fault.script)).await?;
-        if let Err(error) = trouble(&site, &browser, &fault).await {
-            troubles.push(format!("{}: {error:#}", fault.what));
+        browser.add_script(RECORD_UNCAUGHT).await?;
+        browser.add_script(&format!("{} window.__is_broken = true;", fault.script)).await?;
+        if let Err(error) = check_fault(&site, &browser, &fault).await {
+            failures.push(format!("{}: {error:#}", fault.name));
         }
         browser.quit().await?;
     }
-    assert!(troubles.is_empty(), "{} of {}:\n{}", troubles.len(), FAULTS.len(), troubles.join("\n"));
+    assert!(failures.is_empty(), "{} of {} failed:\n{}", failures.len(), FAULTS.len(), failures.join("\n"));
     Ok(())
 }

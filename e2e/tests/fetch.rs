@@ -1,4 +1,4 @@
-//! Every `fetch` of the page is a span, whoever calls it, and each is one span.
+//! Every `fetch` of the page is exactly one span, regardless of the caller.
 
 use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, TraceExt, outline};
 use throughline_inspector_api::{Span, SpanKind, StatusCode, Trace};
@@ -10,25 +10,26 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
     Ok((site, browser))
 }
 
-/// The trace in which the page asked for a URL with this end, once the server's span is there too.
+/// Waits for the trace of a request whose URL ends with `end` and of the server's span, and returns it.
 async fn joined(site: &Site, end: &str) -> anyhow::Result<Trace> {
-    let is_joined = |trace: &Trace| asked(trace, end).is_some_and(|request| trace.served(request).is_some());
-    site.api.trace_where(&format!("a joined request of …{end}"), is_joined).await
+    let is_joined =
+        |trace: &Trace| request_span(trace, end).is_some_and(|request| trace.server_span(request).is_some());
+    site.api.trace_where(&format!("a request to …{end} with the server's span"), is_joined).await
 }
 
-fn asked<'t>(trace: &'t Trace, end: &str) -> Option<&'t Span> {
+fn request_span<'t>(trace: &'t Trace, end: &str) -> Option<&'t Span> {
     trace.spans.iter().find(|span| span.kind == SpanKind::Client && span.text_ends_with("url.full", end))
 }
 
 #[tokio::test]
-async fn a_fetch_by_a_script_is_a_span_joined_to_that_of_the_server() -> anyhow::Result<()> {
+async fn a_fetch_by_a_script_is_the_parent_of_the_server_span() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    let heard = browser.eval("return fetch('/api/activities/home?by=script').then(r => r.json())").await?;
-    assert!(heard["activities"].as_array().is_some_and(|activities| !activities.is_empty()), "{heard}");
+    let response = browser.eval("return fetch('/api/activities/home?by=script').then(r => r.json())").await?;
+    assert!(response["activities"].as_array().is_some_and(|activities| !activities.is_empty()), "{response}");
 
     let trace = joined(&site, "/api/activities/home?by=script").await?;
-    let span = asked(&trace, "by=script").expect("found above");
-    // Cruddur gives no templates for what it does not ask itself, and a name never has a path.
+    let span = request_span(&trace, "by=script").expect("found above");
+    // Cruddur has no templates for requests of other scripts, and a span name never contains a path.
     assert_eq!(span.name, "GET");
     assert!(!span.has("url.template"));
     assert_eq!((span.service.as_str(), span.status), ("cruddur-web", StatusCode::Unset));
@@ -49,12 +50,12 @@ async fn a_fetch_by_a_script_is_a_span_joined_to_that_of_the_server() -> anyhow:
     assert!((figure("uplink") + figure("downlink") - figure("total")).abs() < 1e-6);
     assert!(span.number("throughline.server.duration_ms") > 0.0);
 
-    let server = trace.served(span).expect("found above");
+    let server = trace.server_span(span).expect("found above");
     assert_eq!((server.name.as_str(), server.service.as_str()), ("GET /api/activities/home", "cruddur"));
     assert!(span.warnings.is_empty() && server.warnings.is_empty(), "{}", outline(&trace));
 
-    // Once is enough.
-    site.caught_up(&browser).await?;
+    // It is reported once.
+    site.drain(&browser).await?;
     let spans = site.api.spans(|span| span.text_ends_with("url.full", "by=script")).await?;
     assert_eq!(spans.len(), 1, "{spans:#?}");
     browser.quit().await
@@ -63,7 +64,7 @@ async fn a_fetch_by_a_script_is_a_span_joined_to_that_of_the_server() -> anyhow:
 #[tokio::test]
 async fn a_request_object_keeps_its_method_headers_and_body() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    // As an object, as two arguments, and as a URL: all three carry the context, and arrive as they were meant.
+    // As a `Request`, as two arguments, and as a `URL`: all three carry the context and arrive unchanged.
     let script = "const body = JSON.stringify({ message: 'Written by a script.', ttl: '7-days' });
         const options = { method: 'POST', headers: { 'content-type': 'application/json' }, body };
         const answers = [
@@ -76,27 +77,27 @@ async fn a_request_object_keeps_its_method_headers_and_body() -> anyhow::Result<
     assert_eq!(browser.eval(&script).await?, serde_json::json!([201, 201, 201, "method,headers,body"]));
     for kind in ["as=object", "as=text", "as=url"] {
         let trace = joined(&site, kind).await?;
-        let span = asked(&trace, kind).expect("found above");
+        let span = request_span(&trace, kind).expect("found above");
         assert_eq!(span.name, "POST");
         assert_eq!(span.number("http.response.status_code"), 201.0);
-        assert_eq!(trace.served(span).map(|server| server.name.as_str()), Some("POST /api/activities"));
+        assert_eq!(trace.server_span(span).map(|server| server.name.as_str()), Some("POST /api/activities"));
     }
     browser.quit().await
 }
 
 #[tokio::test]
-async fn a_crud_that_a_person_writes_is_one_request() -> anyhow::Result<()> {
+async fn submitting_a_crud_is_one_request() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     browser.keys("#compose", "Once, and not twice.").await?;
     browser.click("form.composer button[type=submit]").await?;
     browser.until("document.querySelector('article.crud .message').innerText == 'Once, and not twice.'").await?;
     // The wrapper and the patched `fetch` see the same request.
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let posts = site.api.spans(|span| span.kind == SpanKind::Client && span.is("http.request.method", "POST")).await?;
     assert_eq!(posts.len(), 1, "{posts:#?}");
     assert_eq!(posts[0].name, "POST /api/activities");
     assert_eq!(posts[0].text("url.template"), "/api/activities");
-    // The server's span comes by a way of its own, and when it likes.
+    // The server's span is exported separately.
     joined(&site, "/api/activities").await?;
     let served = site.api.spans(|span| span.kind == SpanKind::Server && span.name == "POST /api/activities").await?;
     assert_eq!(served.len(), 1, "{served:#?}");
@@ -104,29 +105,29 @@ async fn a_crud_that_a_person_writes_is_one_request() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_not_found_is_an_error() -> anyhow::Result<()> {
+async fn a_404_is_an_error_for_the_client_only() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     let path = "/api/activities/00000000-0000-4000-8000-000000000000";
     let status = browser.eval(&format!("return fetch('{path}').then(r => r.status)")).await?;
     assert_eq!(status, 404);
     let trace = joined(&site, path).await?;
-    let span = asked(&trace, path).expect("found above");
+    let span = request_span(&trace, path).expect("found above");
     assert_eq!((span.name.as_str(), span.status), ("GET", StatusCode::Error));
     assert_eq!(span.text("error.type"), "404");
     assert_eq!(span.number("http.response.status_code"), 404.0);
-    // To the server it is none: it did what it was asked.
-    let server = trace.served(span).expect("found above");
+    // For the server span it is not an error.
+    let server = trace.server_span(span).expect("found above");
     assert_eq!(server.status, StatusCode::Unset);
     browser.quit().await
 }
 
 #[tokio::test]
-async fn names_never_have_paths() -> anyhow::Result<()> {
+async fn span_names_never_contain_paths() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     for path in ["/api/users", "/api/nothing-here", "/@mirela", "/livez?x=1"] {
         browser.eval(&format!("return fetch('{path}').then(r => r.text())")).await?;
     }
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let requests = site.api.spans(|span| span.kind == SpanKind::Client && span.service == "cruddur-web").await?;
     assert!(requests.len() >= 6, "{requests:#?}");
     for span in requests {
@@ -141,9 +142,9 @@ async fn names_never_have_paths() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn secrets_in_an_address_are_told_to_nobody() -> anyhow::Result<()> {
+async fn secrets_in_a_url_are_redacted() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    // Kept apart here, so that this very test is in no stack trace as a whole.
+    // Passed as arguments, so that no stack trace contains them.
     let (signature, user, password) = ("sEcReTsIgNaTuRe", "sEcReTuSeR", "sEcReTpAsSwOrD");
     browser
         .eval_with(
@@ -151,25 +152,25 @@ async fn secrets_in_an_address_are_told_to_nobody() -> anyhow::Result<()> {
             vec![signature.into()],
         )
         .await?;
-    // `fetch` refuses an address with a password in it, and says so with all of the address: nothing of that either.
-    let refused = browser
+    // `fetch` rejects a URL with a password, with an error that contains the URL: that must not be recorded either.
+    let rejected = browser
         .eval_with(
             "return fetch('http://' + arguments[0] + ':' + arguments[1] + '@' + location.host + '/api/users?with=user')
                 .then(() => '', error => error.name)",
             vec![user.into(), password.into()],
         )
         .await?;
-    assert_eq!(refused, "TypeError");
-    site.caught_up(&browser).await?;
+    assert_eq!(rejected, "TypeError");
+    site.drain(&browser).await?;
 
     let trace = joined(&site, "/api/activities/home?sig=REDACTED&x=1").await?;
     assert_eq!(trace.count("GET /api/activities/home"), 1, "{}", outline(&trace));
     for span in site.api.spans(|span| span.text_ends_with("url.full", "with=user")).await? {
         assert!(span.text("url.full").starts_with("http://REDACTED:REDACTED@127.0.0.1:"), "{span:#?}");
     }
-    let everything = site.everything().await?;
+    let everything = site.all_records().await?;
     for secret in [signature, user, password] {
-        assert!(!everything.contains(secret), "{secret} is among what was recorded");
+        assert!(!everything.contains(secret), "{secret} was recorded");
     }
     browser.quit().await
 }

@@ -1,4 +1,4 @@
-//! Requests to other origins, and those that end otherwise than with an answer.
+//! Requests to other origins, and requests that are aborted or fail.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -9,17 +9,17 @@ use tokio::net::TcpListener;
 
 const CONCURRENT: u16 = 20;
 
-/// Cruddur in a browser that lets it ask other origins, and one of those.
+/// Starts Cruddur, a browser that allows requests to other origins, and a server with another origin.
 async fn start(delays: Vec<(HttpStatus, Duration)>) -> anyhow::Result<(Site, Browser, Foreign)> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
-    // Its own policy forbids it, which is no affair of the tracer's.
+    // Cruddur's content security policy forbids them.
     browser.bypass_csp().await?;
     browser.home(&site.server.base()).await?;
     Ok((site, browser, Foreign::start(delays).await?))
 }
 
-/// The only span of a request to this address, once it is there.
+/// Waits for the span of a request to this URL, and returns it.
 async fn span_of(site: &Site, url: &str) -> anyhow::Result<Span> {
     let is = |span: &Span| span.kind == SpanKind::Client && span.is("url.full", url);
     let trace = site.api.trace_where(url, |trace| trace.spans.iter().any(is)).await?;
@@ -42,20 +42,20 @@ async fn another_origin_gets_no_header_and_no_preflight() -> anyhow::Result<()> 
     assert_eq!(span.text("server.address"), "127.0.0.1");
     assert_eq!(span.number("server.port"), f64::from(foreign.port()));
     assert_eq!(span.number("http.response.status_code"), 200.0);
-    // It tells nothing of its own time, so no network figures can be had, and none are made up.
+    // It sends no `Server-Timing`, so there are no network measurements.
     assert!(!span.has("throughline.network.total_ms"), "{span:#?}");
 
-    let seen = foreign.seen();
-    let asked: Vec<_> = seen.iter().map(|seen| (seen.method.as_str(), seen.path.as_str())).collect();
-    assert_eq!(asked, [("GET", "/plain")]);
+    let requests = foreign.requests();
+    let received: Vec<_> = requests.iter().map(|request| (request.method.as_str(), request.path.as_str())).collect();
+    assert_eq!(received, [("GET", "/plain")]);
     for header in ["traceparent", "tracestate", "baggage"] {
-        assert!(!seen[0].headers.contains_key(header), "{header} went to another origin: {seen:#?}");
+        assert!(!requests[0].headers.contains_key(header), "{header} was sent to another origin: {requests:#?}");
     }
     browser.quit().await
 }
 
 #[tokio::test]
-async fn a_port_where_nobody_listens_is_a_failure_without_a_status() -> anyhow::Result<()> {
+async fn a_refused_connection_is_an_error_without_a_status_code() -> anyhow::Result<()> {
     let (site, browser, _foreign) = start(Vec::new()).await?;
     let gone = TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
     let url = format!("http://{gone}/gone");
@@ -69,13 +69,13 @@ async fn a_port_where_nobody_listens_is_a_failure_without_a_status() -> anyhow::
 }
 
 #[tokio::test]
-async fn what_is_aborted_was_meant_to_be_and_what_takes_too_long_was_not() -> anyhow::Result<()> {
+async fn an_abort_is_not_an_error_but_a_timeout_is() -> anyhow::Result<()> {
     let (site, browser, foreign) = start(Vec::new()).await?;
-    let arrived = async |what: &str| {
-        eventually(async || foreign.seen().iter().any(|seen| seen.path.ends_with(what)).then_some(())).await
+    let arrived = async |suffix: &str| {
+        eventually(async || foreign.requests().iter().any(|request| request.path.ends_with(suffix)).then_some(())).await
     };
 
-    // Before the head of the response,
+    // Aborted before the head of the response.
     let url = format!("{}/hang?until=aborted", foreign.base());
     let script = format!(
         "window.__abort = new AbortController();
@@ -88,7 +88,7 @@ async fn what_is_aborted_was_meant_to_be_and_what_takes_too_long_was_not() -> an
     assert_eq!(span.status, StatusCode::Unset, "{span:#?}");
     assert!(!span.has("error.type") && !span.has("http.response.status_code"), "{span:#?}");
 
-    // for a reason that is no error at all,
+    // Aborted with a reason that is not an error.
     let url = format!("{}/hang?for=reason", foreign.base());
     let script = format!(
         "window.__abort = new AbortController();
@@ -101,7 +101,7 @@ async fn what_is_aborted_was_meant_to_be_and_what_takes_too_long_was_not() -> an
     assert_eq!(span.status, StatusCode::Unset, "{span:#?}");
     assert!(!span.has("error.type"), "{span:#?}");
 
-    // in the middle of the body,
+    // Aborted in the middle of the body.
     let url = format!("{}/parts?until=aborted", foreign.base());
     let script = format!(
         "window.__abort = new AbortController();
@@ -116,7 +116,7 @@ async fn what_is_aborted_was_meant_to_be_and_what_takes_too_long_was_not() -> an
     assert_eq!(span.status, StatusCode::Unset, "{span:#?}");
     assert!(!span.has("error.type"), "{span:#?}");
 
-    // and by a time limit, which is a failure.
+    // A timeout, which is an error.
     let url = format!("{}/hang?until=late", foreign.base());
     let script =
         format!("return fetch('{url}', {{ signal: AbortSignal.timeout(100) }}).then(() => '', error => error.name)");
@@ -128,45 +128,45 @@ async fn what_is_aborted_was_meant_to_be_and_what_takes_too_long_was_not() -> an
 }
 
 #[tokio::test]
-async fn a_span_does_not_end_before_the_last_byte() -> anyhow::Result<()> {
+async fn a_span_lasts_until_the_last_byte() -> anyhow::Result<()> {
     let (site, browser, foreign) = start(Vec::new()).await?;
     let url = format!("{}/parts", foreign.base());
-    // `__sent` is no earlier than the span's start, and the head is heard of before `__told`, after which the rest is sent: no
-    // noise makes a span that ends with the head as long as that.
+    // `__sent` is not before the span's start, and the time below is read after the head has arrived and before the rest is
+    // sent: a span that ended with the head could not last that long.
     let script = format!(
-        "const answer = fetch('{url}');
+        "const promise = fetch('{url}');
          window.__sent = performance.now();
-         return answer.then(response => {{
-             window.__text = response.text().then(text => {{ window.__heard = performance.now(); return text; }});
+         return promise.then(response => {{
+             window.__text = response.text();
              return response.status;
          }});"
     );
     assert_eq!(browser.eval(&script).await?, 200);
-    let least = browser.eval("return performance.now() - __sent").await?.as_f64().expect("a number");
-    foreign.finish();
+    let least = browser.eval("return performance.now() - __sent").await?.as_f64().expect("should be a number");
+    foreign.finish_responses();
     let text = browser.eval("return __text").await?;
     assert!(text.as_str().is_some_and(|text| text.ends_with("and the rest")));
     let span = span_of(&site, &url).await?;
-    assert!(ms(&span) >= least, "{} ms of at least {least} ms", ms(&span));
+    assert!(ms(&span) >= least, "{} ms, expected at least {least} ms", ms(&span));
     assert_eq!(span.number("http.response.status_code"), 200.0);
     browser.quit().await
 }
 
-/// Many requests at once to one address, each answered at its own time: every span is as long as its own request.
-async fn each_gets_its_own_time(path: &str) -> anyhow::Result<()> {
-    // Every answer is known by its status, and all delays are far enough apart to be told apart.
+/// Sends concurrent requests to one URL with different delays, and checks that every span is as long as its own request.
+async fn spans_match_their_requests(path: &str) -> anyhow::Result<()> {
+    // Every response is identified by its status, and all delays differ clearly.
     let statuses: Vec<_> = (200..).filter(|status| ![204, 205].contains(status)).take(CONCURRENT.into()).collect();
     let delays: Vec<_> = (0..CONCURRENT)
         .zip(&statuses)
         .map(|(n, status)| {
-            // 7 and 20 have no common divisor: each multiple once, and in no order.
+            // 7 and 20 have no common divisor: each delay occurs once, in mixed order.
             let delay = Duration::from_millis(u64::from(n * 7 % CONCURRENT) * 60);
-            (HttpStatus::from_u16(*status).expect("a status code"), delay)
+            (HttpStatus::from_u16(*status).expect("a valid status code"), delay)
         })
         .collect();
     let (site, browser, foreign) = start(delays.clone()).await?;
     let url = format!("{}{path}", foreign.base());
-    // Otherwise the browser asks for one address once at a time, in case it can keep the answer.
+    // Without `no-store`, the browser sends requests to one URL one after the other, as it may cache the response.
     let script = format!(
         "const one = async () => {{
              const called = performance.now();
@@ -176,11 +176,11 @@ async fn each_gets_its_own_time(path: &str) -> anyhow::Result<()> {
          }};
          return Promise.all(Array.from({{ length: {CONCURRENT} }}, one));"
     );
-    let heard = browser.eval(&script).await?;
-    let most: HashMap<u16, f64> = serde_json::from_value::<Vec<_>>(heard)?.into_iter().collect();
+    let response = browser.eval(&script).await?;
+    let most: HashMap<u16, f64> = serde_json::from_value::<Vec<_>>(response)?.into_iter().collect();
     assert_eq!(most.len(), usize::from(CONCURRENT), "{most:?}");
 
-    // A request whose timing does not come is told of later than others that ended after it.
+    // A request without timing is reported later than others that ended after it.
     let spans = eventually(async || {
         let spans = site.api.spans(|span| span.is("url.full", &url)).await.ok()?;
         (spans.len() >= usize::from(CONCURRENT)).then_some(spans)
@@ -192,30 +192,30 @@ async fn each_gets_its_own_time(path: &str) -> anyhow::Result<()> {
         let is = |span: &&Span| span.number("http.response.status_code") == f64::from(status.as_u16());
         let found: Vec<_> = spans.iter().filter(is).collect();
         assert_eq!(found.len(), 1, "{status}");
-        // It was under way at least as long as the server kept it, and ended before the page had all of it. Times of another
-        // request break one of the two for one of them at least.
+        // The span lasts at least as long as the server's delay, and at most until the page has read the body. If times
+        // were mixed up, at least one span would violate one of the two.
         let (least, most) = (delay.as_secs_f64() * 1e3, most[&status.as_u16()]);
         let took = ms(found[0]);
         if took < least - 1.0 || took > most + 1.0 {
-            wrong.push(format!("{status}: {took:.1} ms is not in {least:.1}…{most:.1} ms"));
+            wrong.push(format!("{status}: {took:.1} ms, expected {least:.1}…{most:.1} ms"));
         }
     }
-    assert!(wrong.is_empty(), "{} of {CONCURRENT} spans have another's time:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {CONCURRENT} spans have a wrong duration:\n{}", wrong.len(), wrong.join("\n"));
     browser.quit().await
 }
 
 #[tokio::test]
-async fn each_of_many_requests_to_one_address_gets_its_own_time() -> anyhow::Result<()> {
-    each_gets_its_own_time("/delayed").await
+async fn concurrent_requests_to_one_url_have_their_own_durations() -> anyhow::Result<()> {
+    spans_match_their_requests("/delayed").await
 }
 
 #[tokio::test]
-async fn each_of_many_requests_gets_its_own_time_from_a_server_that_hides_its_timing() -> anyhow::Result<()> {
-    each_gets_its_own_time("/hidden/delayed").await
+async fn concurrent_requests_without_resource_timing_have_their_own_durations() -> anyhow::Result<()> {
+    spans_match_their_requests("/hidden/delayed").await
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_recorded_once() -> anyhow::Result<()> {
+async fn a_truncated_body_is_recorded_once() -> anyhow::Result<()> {
     let (site, browser, foreign) = start(Vec::new()).await?;
     let url = format!("{}/parts?broken", foreign.base());
     let script = format!(
@@ -225,10 +225,10 @@ async fn a_body_that_breaks_off_is_recorded_once() -> anyhow::Result<()> {
          }});"
     );
     assert_eq!(browser.eval(&script).await?, 200);
-    foreign.break_off();
+    foreign.abort_responses();
     assert_eq!(browser.eval("return __text").await?, "TypeError");
     span_of(&site, &url).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let spans = site.api.spans(|span| span.is("url.full", &url)).await?;
     assert_eq!(spans.len(), 1, "{spans:#?}");
     let trace = site.api.trace_where(&url, |trace| trace.spans.iter().any(|span| span.is("url.full", &url))).await?;
@@ -237,14 +237,14 @@ async fn a_body_that_breaks_off_is_recorded_once() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn requests_of_every_kind_are_told_of_while_the_page_goes_on() -> anyhow::Result<()> {
+async fn requests_of_every_kind_are_reported_once() -> anyhow::Result<()> {
     let (site, browser, foreign) = start(Vec::new()).await?;
     let (own, other) = (site.server.base(), foreign.base());
-    // What is asked for, and what is done with the answer.
+    // The URL, the options, and how the response is used.
     let kinds = [
         ("a fragment", format!("{own}/api/users?kind=fragment#part"), "", "r.text()"),
         ("HEAD", format!("{own}/livez?kind=head"), "method: 'HEAD'", "r.text()"),
-        ("nobody reads it", format!("{own}/api/activities/home?kind=unread"), "", "0"),
+        ("unread", format!("{own}/api/activities/home?kind=unread"), "", "0"),
         ("copies", format!("{own}/api/users?kind=copied"), "", "Promise.all([r.clone().text(), r.text()])"),
         ("no content", format!("{other}/nothing?kind=nothing"), "", "r.text()"),
         ("opaque", format!("{other}/plain?kind=opaque"), "mode: 'no-cors'", "r.text()"),
@@ -259,13 +259,13 @@ async fn requests_of_every_kind_are_told_of_while_the_page_goes_on() -> anyhow::
     }
     let missing = async || {
         let spans = site.api.spans(|span| span.kind == SpanKind::Client && span.name != "resourceFetch").await.ok()?;
-        let is_told = |url: &str| {
+        let is_reported = |url: &str| {
             let end = url.split('#').next().and_then(|url| url.split('?').next_back()).unwrap_or_default();
             spans.iter().filter(|span| span.text_ends_with("url.full", end)).count() == 1
         };
-        Some(kinds.iter().filter(|(_, url, ..)| !is_told(url)).map(|(kind, ..)| *kind).collect::<Vec<_>>())
+        Some(kinds.iter().filter(|(_, url, ..)| !is_reported(url)).map(|(kind, ..)| *kind).collect::<Vec<_>>())
     };
-    let all_told = eventually(async || missing().await.filter(Vec::is_empty));
-    assert!(all_told.await.is_some(), "not told of, or more than once: {:?}", missing().await);
+    let all_reported = eventually(async || missing().await.filter(Vec::is_empty));
+    assert!(all_reported.await.is_some(), "missing or reported more than once: {:?}", missing().await);
     browser.quit().await
 }

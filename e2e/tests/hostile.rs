@@ -1,4 +1,4 @@
-//! What strangers write is shown as what it is: text.
+//! Hostile values in telemetry are shown as text.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use throughline_otlp::{
     Value, encode,
 };
 
-/// Whatever of it is not taken for text says so by itself.
+/// HTML and script URLs that set `window.__evil` if they are interpreted.
 const EVIL: &str = "</script><script>window.__evil=1</script><img src=x onerror='window.__evil=2'>\
                     <a href=\"javascript:window.__evil=3\">go</a>{{7*7}}\u{202e}";
 
@@ -74,7 +74,7 @@ async fn send<R: Record>(site: &Site, records: &[R]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Nothing of it ran, became an element or an address, or was even tried.
+/// Checks that no script ran, no element or link was created, and the content security policy blocked nothing.
 async fn is_harmless(browser: &Browser) -> anyhow::Result<()> {
     let script = "return {
         ran: window.__evil ?? null,
@@ -88,7 +88,7 @@ async fn is_harmless(browser: &Browser) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Waits until a text stands on the page as it was written.
+/// Waits until the value is shown as text.
 async fn shows(browser: &Browser, kind: &str) -> anyhow::Result<()> {
     browser.until(&format!("document.body.textContent.includes({})", json!(evil(kind)))).await
 }
@@ -116,7 +116,7 @@ async fn html_and_scripts_in_every_field_are_shown_as_text() -> anyhow::Result<(
     }
     is_harmless(&browser).await?;
 
-    // What was searched for stands in the address and in the field.
+    // The search text is in the URL and in the input field.
     let query = "text=%3Cimg%20src%3Dx%20onerror%3D%22window.__evil%3D5%22%3E";
     browser.driver.goto(format!("{base}/traces?{query}")).await?;
     browser.until("[...document.querySelectorAll('input')].some(input => input.value.includes('<img'))").await?;

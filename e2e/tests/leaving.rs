@@ -1,9 +1,9 @@
-//! Pages that go away: what they have to say arrives all the same.
+//! Pages that are left or hidden: their records still arrive.
 
 use throughline_e2e::{Browser, ServerOptions, Site, eventually, outline};
 use throughline_inspector_api::{Trace, TraceSummary};
 
-/// The traces of the page's loads, once each has its root and its server span.
+/// Waits for this number of page loads until every trace has a root, and returns them.
 async fn page_loads(site: &Site, count: usize) -> Vec<TraceSummary> {
     let found = eventually(async || {
         let traces = site.api.traces().await.ok()?;
@@ -14,12 +14,12 @@ async fn page_loads(site: &Site, count: usize) -> Vec<TraceSummary> {
         Some(loads) => loads,
         None => {
             let mut text = String::new();
-            for summary in site.api.traces().await.expect("the list") {
-                let trace = site.api.trace_when(&summary.trace_id, |_| true).await.expect("a trace");
+            for summary in site.api.traces().await.expect("the list of traces") {
+                let trace = site.api.trace_when(&summary.trace_id, |_| true).await.expect("a stored trace");
                 text.push_str(&outline(&trace));
                 text.push('\n');
             }
-            panic!("not {count} whole page loads:\n{text}")
+            panic!("expected {count} complete page loads:\n{text}")
         }
     }
 }
@@ -29,13 +29,13 @@ fn roots(trace: &Trace) -> usize {
 }
 
 #[tokio::test]
-async fn pages_that_are_reloaded_at_once_lose_nothing() -> anyhow::Result<()> {
+async fn pages_that_are_reloaded_at_once_lose_no_spans() -> anyhow::Result<()> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     browser.driver.goto(site.server.base()).await?;
     const RELOADS: usize = 5;
     for _ in 0..RELOADS {
-        // The page runs, and goes before its first flush is due.
+        // The page is left before its first flush is due.
         browser.until("document.querySelector('article.crud')").await?;
         browser.driver.refresh().await?;
     }
@@ -50,7 +50,7 @@ async fn pages_that_are_reloaded_at_once_lose_nothing() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_hidden_page_sends_what_it_has_and_goes_on() -> anyhow::Result<()> {
+async fn a_hidden_page_sends_its_spans_and_keeps_working() -> anyhow::Result<()> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     browser.driver.goto(site.server.base()).await?;
@@ -63,7 +63,7 @@ async fn a_hidden_page_sends_what_it_has_and_goes_on() -> anyhow::Result<()> {
     let liked = site.api.trace_named("click Like").await;
     let unliked = if liked.is_err() { Some(site.api.trace_named("click Unlike").await?) } else { None };
     assert!(liked.is_ok() || unliked.is_some());
-    // Back again, it still works.
+    // When it is visible again, it still works.
     browser.driver.switch_to_window(first).await?;
     browser.eval("document.querySelector('button.like').click()").await?;
     let more = eventually(async || {
@@ -76,7 +76,7 @@ async fn a_hidden_page_sends_what_it_has_and_goes_on() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn going_back_is_a_trace_of_its_own() -> anyhow::Result<()> {
+async fn going_back_is_a_separate_trace() -> anyhow::Result<()> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     browser.driver.goto(site.server.base()).await?;

@@ -1,4 +1,4 @@
-//! The network figures against a network whose delays are known, and clocks that are known to be wrong.
+//! Network measurements compared with known delays and known clock skew.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -7,17 +7,17 @@ use throughline_e2e::{Browser, DelayProxy, ServerOptions, Site, SpanExt, outline
 use throughline_inspector_api::{Span, Trace};
 
 const DELAYS_MS: [(u64, u64); 5] = [(0, 0), (20, 20), (100, 20), (20, 100), (300, 50)];
-const CLOCKS_OFF_S: [i64; 3] = [0, 3, -3600];
+const CLOCK_SKEWS_S: [i64; 3] = [0, 3, -3600];
 const REQUESTS: usize = 20;
-/// A machine that is busy with something else delays packets itself, for a while; an error in the figures stays. So a median
-/// that is off is measured again, this often at most.
+/// The number of attempts: a busy machine delays packets temporarily, an error in the measurement persists. So a wrong
+/// median is measured again.
 const TRIES: usize = 3;
-/// Of the median of the measured totals.
+/// The tolerance of the median of the measured totals.
 const TOTAL_TOLERANCE_MS: f64 = 3.0;
-/// How well the test itself knows the offset of the page's clock: `Date.now()` counts milliseconds.
+/// The error of the test's own measurement of the page's clock: `Date.now()` has a resolution of milliseconds.
 const TRUTH_TOLERANCE_MS: f64 = 0.25;
 
-/// One traced request, as it arrived in the store.
+/// The measurements of one traced request.
 struct Measured {
     total_ms: f64,
     uplink_ms: f64,
@@ -30,15 +30,15 @@ fn ms(span: &Span, key: &str) -> f64 {
     span.number(&format!("throughline.{key}"))
 }
 
-/// How far the page's clock is from the machine's, in milliseconds. `Date.now()` is rounded down to milliseconds, so the
-/// difference to it is this plus 0 to 1; the largest of many is this plus 1, for a pause between the two readings only makes
-/// the difference smaller.
-async fn page_clock_off_ms(browser: &Browser) -> anyhow::Result<f64> {
+/// Returns the offset of the page's clock from the machine's, in milliseconds. `Date.now()` is rounded down to
+/// milliseconds, so the difference is the offset plus 0 to 1; the largest of many is the offset plus 1, because a pause
+/// between the two readings only makes the difference smaller.
+async fn page_clock_skew_ms(browser: &Browser) -> anyhow::Result<f64> {
     let script = "let most = -Infinity; const end = performance.now() + 60; \
                   while (performance.now() < end) { \
                       most = Math.max(most, performance.timeOrigin + performance.now() - Date.now()); \
                   } return most - 1;";
-    browser.eval(script).await?.as_f64().context("a number")
+    browser.eval(script).await?.as_f64().context("not a number")
 }
 
 fn pairs(trace: &Trace) -> Vec<(&Span, &Span)> {
@@ -51,11 +51,16 @@ fn pairs(trace: &Trace) -> Vec<(&Span, &Span)> {
         .collect()
 }
 
-/// The aligned view: the server span lies inside the fetch span.
+/// Checks that the aligned server span is within the fetch span.
 fn is_inside(fetch: &Span, server: &Span, trace: &Trace) {
     let at = |span: &Span| i128::from(span.start_ns) + i128::from(span.align_ns);
     let end = |span: &Span| at(span) + i128::from(span.duration_ns);
-    assert!(at(server) >= at(fetch) && end(server) <= end(fetch), "{} sticks out of\n{}", server.name, outline(trace));
+    assert!(
+        at(server) >= at(fetch) && end(server) <= end(fetch),
+        "{} is not within its parent in\n{}",
+        server.name,
+        outline(trace)
+    );
     assert!(server.warnings.is_empty() && fetch.warnings.is_empty(), "{}", outline(trace));
 }
 
@@ -78,18 +83,18 @@ async fn like_often(browser: &Browser) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A line of the table, and how far the median of the measured totals is from the truth, milliseconds.
-async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(String, f64)> {
+/// Returns a row of the table, and the error of the median of the measured totals in milliseconds.
+async fn measure(up_ms: u64, down_ms: u64, clock_skew_s: i64) -> anyhow::Result<(String, f64)> {
     let mut options = ServerOptions::default();
-    if clock_off_s != 0 {
-        options.clock_off = Some((clock_off_s, required("THROUGHLINE_E2E_FAKETIME")?));
+    if clock_skew_s != 0 {
+        options.clock_skew = Some((clock_skew_s, required("THROUGHLINE_E2E_FAKETIME")?));
     }
     let site = Site::start(&options)?;
     let proxy = DelayProxy::start(site.server.addr(), Duration::from_millis(up_ms), Duration::from_millis(down_ms))?;
     let browser = Browser::start().await?;
     browser.driver.goto(format!("http://{}/", proxy.addr())).await?;
     browser.until("document.querySelector('button.like')").await?;
-    let page_off_ms = page_clock_off_ms(&browser).await?;
+    let page_off_ms = page_clock_skew_ms(&browser).await?;
     like_often(&browser).await?;
 
     let mut measured = Vec::new();
@@ -99,12 +104,14 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(
         (actions.len() >= REQUESTS).then_some(actions)
     })
     .await
-    .context("the traces do not arrive")?;
+    .context("the traces have not arrived")?;
     browser.quit().await?;
-    let true_offset_ms = clock_off_s as f64 * 1e3 - page_off_ms;
+    let true_offset_ms = clock_skew_s as f64 * 1e3 - page_off_ms;
     for summary in found {
         let trace = site.api.trace_when(&summary.trace_id, |trace| !pairs(trace).is_empty()).await?;
-        let [(fetch, server)] = pairs(&trace)[..] else { anyhow::bail!("not one pair in\n{}", outline(&trace)) };
+        let [(fetch, server)] = pairs(&trace)[..] else {
+            anyhow::bail!("expected one request in\n{}", outline(&trace))
+        };
         is_inside(fetch, server, &trace);
         for attribute in fetch.attributes.iter().filter(|a| a.key.starts_with("throughline.phase.")) {
             assert!(fetch.number(&attribute.key) >= 0.0, "{attribute:?}");
@@ -114,7 +121,7 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(
             total_ms: ms(fetch, "network.total_ms"),
             uplink_ms: ms(fetch, "network.uplink_ms"),
             error_ms: ms(fetch, "network.error_ms"),
-            // What was sent at t1 was received at t2 by a clock whose offset is known here.
+            // The request was sent at t1 and received at t2, by a clock whose offset is known here.
             true_uplink_ms: ms(fetch, "network.uplink_ms") + ms(fetch, "clock.offset_ms") - true_offset_ms,
             method: fetch.text("throughline.network.method").to_owned(),
         });
@@ -129,7 +136,7 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(
     let narrowest = measured.iter().map(|m| m.error_ms).fold(f64::INFINITY, f64::min);
     write!(
         table,
-        "| {up_ms} / {down_ms} | {clock_off_s:+} s | {truth} | {median:.2} | {:+.2} | ±{narrowest:.1}…{widest:.1} | {worst:.1} |",
+        "| {up_ms} / {down_ms} | {clock_skew_s:+} s | {truth} | {median:.2} | {:+.2} | ±{narrowest:.1}…{widest:.1} | {worst:.1} |",
         median - truth
     )?;
     println!("{table}");
@@ -142,27 +149,27 @@ async fn measure(up_ms: u64, down_ms: u64, clock_off_s: i64) -> anyhow::Result<(
             m.error_ms,
             m.method
         );
-        // The truth is the proxy's: nothing goes up faster than it lets it.
+        // No request can be faster than the proxy's delay.
         assert!(m.true_uplink_ms >= up_ms as f64 - TRUTH_TOLERANCE_MS, "{:.3} < {up_ms}", m.true_uplink_ms);
     }
     Ok((table, (median - truth).abs()))
 }
 
 #[tokio::test]
-async fn the_network_is_measured_whatever_the_clocks_say() -> anyhow::Result<()> {
+async fn the_network_is_measured_correctly_despite_clock_skew() -> anyhow::Result<()> {
     let mut tables = Vec::new();
-    for clock_off_s in CLOCKS_OFF_S {
+    for clock_skew_s in CLOCK_SKEWS_S {
         for (up_ms, down_ms) in DELAYS_MS {
             let mut tries = 0;
             let table = loop {
-                let (table, off_ms) = measure(up_ms, down_ms, clock_off_s)
+                let (table, off_ms) = measure(up_ms, down_ms, clock_skew_s)
                     .await
-                    .with_context(|| format!("up {up_ms} ms, down {down_ms} ms, clock {clock_off_s:+} s"))?;
+                    .with_context(|| format!("up {up_ms} ms, down {down_ms} ms, clock {clock_skew_s:+} s"))?;
                 tries += 1;
                 if off_ms <= TOTAL_TOLERANCE_MS {
                     break table;
                 }
-                assert!(tries < TRIES, "off by {off_ms:.2} ms in each of {TRIES} tries, the last: {table}");
+                assert!(tries < TRIES, "wrong by {off_ms:.2} ms after {TRIES} attempts: {table}");
             };
             tables.push(table);
         }

@@ -1,11 +1,11 @@
-//! What a person sees and can do with the pages.
+//! Layout, keyboard use and error display of the pages.
 
 use serde_json::json;
 use thirtyfour::{By, Key};
 use throughline_e2e::{Browser, ServerOptions, Site, Theme};
 
-/// Nothing wider than the screen, and nothing blocked by the content security policy.
-async fn is_sound(browser: &Browser, page: &str) -> anyhow::Result<()> {
+/// Checks that nothing is wider than the screen and nothing is blocked by the content security policy.
+async fn check_layout(browser: &Browser, page: &str) -> anyhow::Result<()> {
     let overflow = browser.eval("return document.documentElement.scrollWidth - window.innerWidth").await?;
     assert!(overflow.as_i64().is_some_and(|overflow| overflow <= 0), "{page} is {overflow} px too wide");
     assert_eq!(browser.violations().await?, json!([]), "{page}");
@@ -13,7 +13,7 @@ async fn is_sound(browser: &Browser, page: &str) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn every_page_opens_by_its_address_on_screen_and_phone_in_both_themes() -> anyhow::Result<()> {
+async fn every_page_opens_by_url_on_desktop_and_phone_in_both_themes() -> anyhow::Result<()> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     let base = site.server.base();
@@ -28,11 +28,11 @@ async fn every_page_opens_by_its_address_on_screen_and_phone_in_both_themes() ->
         ("/traces/abc", "document.body.innerText.includes('32')"),
     ];
     for (width, height, theme) in [(1280, 800, Theme::Light), (390, 844, Theme::Dark)] {
-        browser.look(width, height, theme).await?;
+        browser.emulate(width, height, theme).await?;
         for (path, shown) in pages {
             browser.driver.goto(format!("{base}{path}")).await?;
             browser.until(shown).await?;
-            is_sound(&browser, path).await?;
+            check_layout(&browser, path).await?;
         }
         let colour = browser.eval("return getComputedStyle(document.body).backgroundColor").await?;
         let dark = colour.as_str().is_some_and(|colour| !colour.contains("255, 255, 255"));
@@ -42,7 +42,7 @@ async fn every_page_opens_by_its_address_on_screen_and_phone_in_both_themes() ->
 }
 
 #[tokio::test]
-async fn keys_lead_from_the_feed_to_a_trace_and_through_it() -> anyhow::Result<()> {
+async fn feed_and_trace_can_be_used_with_the_keyboard() -> anyhow::Result<()> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     browser.driver.goto(site.server.base()).await?;
@@ -72,20 +72,20 @@ async fn keys_lead_from_the_feed_to_a_trace_and_through_it() -> anyhow::Result<(
     let first = browser.eval("return location.search").await?;
     browser.driver.active_element().await?.send_keys(Key::Down + "").await?;
     browser.until(&format!("location.search.includes('span=') && location.search != {first}")).await?;
-    // The address holds the view: a reload gives it again.
+    // The URL contains the view, so a reload restores it.
     let address = browser.eval("return location.href").await?;
     browser.driver.refresh().await?;
     browser.until("document.querySelector('.details')").await?;
     assert_eq!(browser.eval("return location.href").await?, address);
 
-    // Raw times are a switch away.
+    // The switch shows raw times.
     browser.eval("[...document.querySelectorAll('.switch button')].find(b => b.innerText == 'raw').click()").await?;
     browser.until("location.search.includes('t=raw')").await?;
     browser.quit().await
 }
 
 #[tokio::test]
-async fn choosing_who_you_are_goes_on_the_spans() -> anyhow::Result<()> {
+async fn the_selected_user_is_recorded_on_spans() -> anyhow::Result<()> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     browser.driver.goto(site.server.base()).await?;
@@ -106,7 +106,7 @@ async fn choosing_who_you_are_goes_on_the_spans() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_server_that_is_gone_is_said_in_words_and_nothing_written_is_lost() -> anyhow::Result<()> {
+async fn an_unreachable_server_is_shown_as_an_error_and_the_draft_is_kept() -> anyhow::Result<()> {
     let mut site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     browser.driver.goto(site.server.base()).await?;

@@ -1,4 +1,4 @@
-//! Changes of route inside the page.
+//! Route changes within the page.
 
 use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, TraceExt, outline};
 use throughline_inspector_api::{Span, SpanKind, Trace};
@@ -7,8 +7,8 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
     browser.home(&site.server.base()).await?;
-    // From here on no request belongs to the page's load.
-    site.caught_up(&browser).await?;
+    // From now on no request belongs to the page load.
+    site.drain(&browser).await?;
     Ok((site, browser))
 }
 
@@ -18,28 +18,28 @@ async fn route_changes(site: &Site) -> anyhow::Result<Vec<String>> {
     Ok(spans.into_iter().map(|span| span.name).collect())
 }
 
-/// The trace with a change to this route, once the request that follows from it is joined with the server's span.
+/// Waits for the trace with this route change and a request with the server's span, and returns it.
 async fn change_with_request(site: &Site, name: &str, request: &str) -> anyhow::Result<Trace> {
     let is_whole = |trace: &Trace| {
         trace.count(name) == 1
             && trace
                 .spans
                 .iter()
-                .any(|span| span.kind == SpanKind::Client && span.name == request && trace.served(span).is_some())
+                .any(|span| span.kind == SpanKind::Client && span.name == request && trace.server_span(span).is_some())
     };
     site.api.trace_where(&format!("`{name}` and `{request}`"), is_whole).await
 }
 
-/// Whose child a change of route is: of the click that led to it, or nobody's.
-fn follows_from_a_click_if_anything(trace: &Trace, change: &Span) {
+/// Checks that a route change is a root or the child of a click.
+fn is_root_or_child_of_a_click(trace: &Trace, change: &Span) {
     let Some(parent) = change.parent_span_id.as_deref() else { return };
-    let parent = trace.one("the parent of a change of route", |span| span.span_id == parent);
+    let parent = trace.one("the parent of a route change", |span| span.span_id == parent);
     assert_eq!(parent.text("throughline.action.kind"), "click", "{}", outline(trace));
     assert!(parent.parent_span_id.is_none(), "{}", outline(trace));
 }
 
 #[tokio::test]
-async fn a_link_and_the_way_back_are_spans_named_by_their_routes() -> anyhow::Result<()> {
+async fn following_a_link_and_going_back_are_spans_named_by_route() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     browser.eval("window.__same = true").await?;
     browser.click("a.crud-name[href='/@mirela']").await?;
@@ -50,11 +50,11 @@ async fn a_link_and_the_way_back_are_spans_named_by_their_routes() -> anyhow::Re
     let change = trace.one(name, |span| span.name == name);
     assert_eq!((change.kind, change.service.as_str()), (SpanKind::Internal, "cruddur-web"));
     assert_eq!((change.text("url.template"), change.text("url.path")), ("/@{handle}", "/@mirela"));
-    follows_from_a_click_if_anything(&trace, change);
-    let asked = trace.child(change, request);
-    assert_eq!(asked.text("url.template"), "/api/activities/@{handle}");
+    is_root_or_child_of_a_click(&trace, change);
+    let child = trace.child(change, request);
+    assert_eq!(child.text("url.template"), "/api/activities/@{handle}");
     let end_ns = |span: &Span| span.start_ns + span.duration_ns;
-    assert!(change.start_ns <= asked.start_ns && end_ns(asked) <= end_ns(change), "{}", outline(&trace));
+    assert!(change.start_ns <= child.start_ns && end_ns(child) <= end_ns(change), "{}", outline(&trace));
     assert_eq!(trace.spans.iter().filter(|span| span.parent_span_id.is_none()).count(), 1, "{}", outline(&trace));
 
     browser.driver.back().await?;
@@ -67,9 +67,10 @@ async fn a_link_and_the_way_back_are_spans_named_by_their_routes() -> anyhow::Re
     back.child(change, "GET /api/activities/home");
     assert_ne!(back.trace_id, trace.trace_id);
 
-    // All of it was one document, and each change was seen once: by the application and by the tracer.
+    // The document was not reloaded, and each change is reported once, although both the application and the tracer
+    // detect it.
     assert_eq!(browser.eval("return window.__same").await?, true);
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, ["navigate /@{handle}", "navigate /"]);
     let loads = site.api.spans(|span| span.name == "documentLoad").await?;
     assert_eq!(loads.len(), 1, "{loads:#?}");
@@ -77,18 +78,18 @@ async fn a_link_and_the_way_back_are_spans_named_by_their_routes() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_change_of_the_query_is_no_change_of_route() -> anyhow::Result<()> {
+async fn a_change_of_the_query_is_not_a_route_change() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     browser
         .eval("history.pushState({}, '', '?a=1'); history.replaceState({}, '', '?a=2'); location.hash = 'b'")
         .await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, [""; 0]);
 
-    // As a person does it: the first search opens the page of searches, the second one stays there.
+    // With the search field: the first search opens the search page, the second one stays there.
     browser.keys(".head input[type=search]", "WAL\n").await?;
     browser.until("document.querySelector('article.crud .message').innerText.includes('WAL')").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     let first = route_changes(&site).await?;
     assert!(first.len() <= 1, "{first:?}");
     browser
@@ -97,7 +98,7 @@ async fn a_change_of_the_query_is_no_change_of_route() -> anyhow::Result<()> {
     browser.keys(".head input[type=search]", "napkin\n").await?;
     browser.until("location.search.includes('napkin')").await?;
     browser.until("document.querySelector('article.crud .message').innerText.includes('napkin')").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, first);
     let searches =
         site.api.spans(|span| span.kind == SpanKind::Client && span.is("url.template", "/api/activities/search"));
@@ -106,21 +107,21 @@ async fn a_change_of_the_query_is_no_change_of_route() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_change_of_the_path_that_no_router_makes_is_seen_too() -> anyhow::Result<()> {
+async fn a_change_of_the_path_without_a_router_is_reported() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    // No template is known for it, and the path is no name.
+    // It has no template, and the path is not used as a name.
     browser.eval("history.pushState({}, '', '/nobody/knows')").await?;
-    let trace = site.api.trace_where("a change of route", |trace| trace.count("navigate") == 1).await?;
+    let trace = site.api.trace_where("a route change", |trace| trace.count("navigate") == 1).await?;
     let change = trace.one("navigate", |span| span.name == "navigate");
     assert_eq!(change.text("url.path"), "/nobody/knows");
     assert!(!change.has("url.template"));
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, ["navigate"]);
     browser.quit().await
 }
 
 #[tokio::test]
-async fn the_inspector_is_a_document_of_its_own_and_no_change_of_route() -> anyhow::Result<()> {
+async fn opening_the_inspector_is_not_a_route_change() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     let base = site.server.base();
     browser.eval("window.__same = true").await?;
@@ -137,7 +138,7 @@ async fn the_inspector_is_a_document_of_its_own_and_no_change_of_route() -> anyh
 
     // The spans of another page arrive after those that the inspector could have sent.
     browser.home(&base).await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(route_changes(&site).await?, [""; 0]);
     let loads = site.api.spans(|span| span.name == "documentLoad").await?;
     assert_eq!(loads.len(), 2, "{loads:#?}");

@@ -1,4 +1,4 @@
-//! One visit is one session: over reloads and tabs, until nothing happens for a while or it has lasted long enough.
+//! Sessions: shared by reloads and tabs, until they have been idle or have lasted for too long.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use throughline_inspector_api::{Span, Trace};
 const KEY: &str = "throughline:session";
 const MINUTE_MS: u64 = 60_000;
 
-/// What the tabs share: `id.started.active`.
+/// The session that tabs share in `localStorage`: `id.started.active`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Shared {
     id: String,
@@ -20,19 +20,19 @@ struct Shared {
 impl Shared {
     async fn of(browser: &Browser) -> anyhow::Result<Self> {
         let text = browser.eval(&format!("return localStorage.getItem('{KEY}')")).await?;
-        let parts: Vec<_> = text.as_str().context("no session is kept")?.split('.').collect();
-        let [id, started, active] = parts[..] else { anyhow::bail!("{text} is no session") };
+        let parts: Vec<_> = text.as_str().context("no session is stored")?.split('.').collect();
+        let [id, started, active] = parts[..] else { anyhow::bail!("{text} is not a session") };
         Ok(Self { id: id.to_owned(), started_ms: started.parse()?, active_ms: active.parse()? })
     }
 
-    async fn keep(&self, browser: &Browser) -> anyhow::Result<()> {
+    async fn store(&self, browser: &Browser) -> anyhow::Result<()> {
         let text = format!("{}.{}.{}", self.id, self.started_ms, self.active_ms);
         browser.eval_with(&format!("localStorage.setItem('{KEY}', arguments[0])"), vec![text.into()]).await?;
         Ok(())
     }
 }
 
-/// The page loads so far, once there are so many.
+/// Waits for this number of page loads, and returns them in order.
 async fn loads(site: &Site, count: usize) -> anyhow::Result<Vec<Span>> {
     let is_load = |span: &Span| span.name == "documentLoad";
     let found = throughline_e2e::eventually(async || {
@@ -40,7 +40,7 @@ async fn loads(site: &Site, count: usize) -> anyhow::Result<Vec<Span>> {
         spans.sort_by_key(|span| span.start_ns);
         (spans.len() == count).then_some(spans)
     });
-    found.await.with_context(|| format!("not {count} page loads"))
+    found.await.with_context(|| format!("expected {count} page loads"))
 }
 
 async fn start() -> anyhow::Result<(Site, Browser)> {
@@ -50,14 +50,14 @@ async fn start() -> anyhow::Result<(Site, Browser)> {
     Ok((site, browser))
 }
 
-/// Leaves Cruddur for a page of the same origin without a tracer, so that nobody else writes what the tabs share.
-async fn step_aside(site: &Site, browser: &Browser) -> anyhow::Result<()> {
+/// Leaves Cruddur for a page of the same origin without a tracer, so that only the test writes the shared session.
+async fn leave_application(site: &Site, browser: &Browser) -> anyhow::Result<()> {
     browser.driver.goto(format!("{}/livez", site.server.base())).await?;
     browser.until("document.body.innerText.includes('ok')").await
 }
 
 #[tokio::test]
-async fn reloads_and_tabs_are_of_one_session() -> anyhow::Result<()> {
+async fn reloads_and_tabs_share_one_session() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     let shared = Shared::of(&browser).await?;
     browser.driver.refresh().await?;
@@ -65,7 +65,7 @@ async fn reloads_and_tabs_are_of_one_session() -> anyhow::Result<()> {
     browser.new_tab().await?;
     browser.home(&site.server.base()).await?;
     browser.click("button.like[aria-pressed=false]").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     loads(&site, 3).await?;
     assert_eq!(Shared::of(&browser).await?.id, shared.id);
 
@@ -73,24 +73,24 @@ async fn reloads_and_tabs_are_of_one_session() -> anyhow::Result<()> {
     let sessions: HashSet<_> = spans.iter().map(|span| span.text("session.id")).collect();
     assert_eq!(sessions, HashSet::from([shared.id.as_str()]));
     let records = site.log_records().await?;
-    assert!(records.iter().all(|record| record.said("session.id") == Some(&shared.id)), "{records:#?}");
-    // It began once, and nothing was before it.
-    let begun: Vec<_> = records.iter().filter(|record| record.event_name == "session.start").collect();
-    assert_eq!(begun.len(), 1, "{begun:#?}");
-    assert_eq!(begun[0].said("session.previous_id"), None);
+    assert!(records.iter().all(|record| record.text_value("session.id") == Some(&shared.id)), "{records:#?}");
+    // It started once, without a previous session.
+    let started: Vec<_> = records.iter().filter(|record| record.event_name == "session.start").collect();
+    assert_eq!(started.len(), 1, "{started:#?}");
+    assert_eq!(started[0].text_value("session.previous_id"), None);
     assert!(!records.iter().any(|record| record.event_name == "session.end"));
     browser.quit().await
 }
 
-/// Sets the shared session back as `age` does, opens a page, and sees that it is of another session.
-async fn ends(age: impl Fn(&mut Shared, u64), reason: &str) -> anyhow::Result<()> {
+/// Changes the shared session with `age`, opens a page, and checks that it has a new session.
+async fn session_ends(age: impl Fn(&mut Shared, u64), reason: &str) -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    site.caught_up(&browser).await?;
-    step_aside(&site, &browser).await?;
+    site.drain(&browser).await?;
+    leave_application(&site, &browser).await?;
     let mut before = Shared::of(&browser).await?;
-    let now_ms = browser.eval("return Date.now()").await?.as_u64().context("a number")?;
+    let now_ms = browser.eval("return Date.now()").await?.as_u64().context("not a number")?;
     age(&mut before, now_ms);
-    before.keep(&browser).await?;
+    before.store(&browser).await?;
     browser.home(&site.server.base()).await?;
 
     let found = loads(&site, 2).await?;
@@ -99,22 +99,22 @@ async fn ends(age: impl Fn(&mut Shared, u64), reason: &str) -> anyhow::Result<()
     assert!(after.started_ms >= now_ms);
     assert_eq!((found[0].text("session.id"), found[1].text("session.id")), (&*before.id, &*after.id));
 
-    // The new one begins with the page, and says which was before it.
-    let of_the_page = |trace: &Trace| trace.trace_id == found[1].trace_id && !trace.events("session.start").is_empty();
-    let trace = site.api.trace_where("session.start in the page's trace", of_the_page).await?;
-    let [begun] = trace.events("session.start")[..] else { panic!("{:#?}", trace.logs) };
-    assert_eq!(begun.text("session.id"), after.id);
-    assert_eq!(begun.text("session.previous_id"), before.id);
+    // The new session starts with the page and refers to the previous one.
+    let is_start = |trace: &Trace| trace.trace_id == found[1].trace_id && !trace.events("session.start").is_empty();
+    let trace = site.api.trace_where("session.start in the page's trace", is_start).await?;
+    let [started] = trace.events("session.start")[..] else { panic!("{:#?}", trace.logs) };
+    assert_eq!(started.text("session.id"), after.id);
+    assert_eq!(started.text("session.previous_id"), before.id);
 
-    // The old one ended when something last happened in it, though nobody was there to say so.
+    // The old session ended at its last activity, although no page was open to report it.
     let ended = site.log_record("session.end", |record| record.event_name == "session.end").await?;
-    assert_eq!(ended.said("session.id"), Some(&*before.id));
-    assert_eq!(ended.said("throughline.session.end_reason"), Some(reason));
+    assert_eq!(ended.text_value("session.id"), Some(&*before.id));
+    assert_eq!(ended.text_value("throughline.session.end_reason"), Some(reason));
     assert_eq!(ended.time_ns / 1_000_000, before.active_ms);
-    // Each is said once, also when another page opens.
+    // Each event is reported once, also when another page opens.
     browser.driver.refresh().await?;
     browser.until("document.querySelector('article.crud')").await?;
-    site.caught_up(&browser).await?;
+    site.drain(&browser).await?;
     assert_eq!(loads(&site, 3).await?[2].text("session.id"), after.id);
     let records = site.log_records().await?;
     let count = |name: &str| records.iter().filter(|record| record.event_name == name).count();
@@ -124,7 +124,7 @@ async fn ends(age: impl Fn(&mut Shared, u64), reason: &str) -> anyhow::Result<()
 
 #[tokio::test]
 async fn a_session_ends_after_15_idle_minutes() -> anyhow::Result<()> {
-    ends(
+    session_ends(
         |shared, now_ms| {
             shared.started_ms = now_ms - 40 * MINUTE_MS;
             shared.active_ms = now_ms - 15 * MINUTE_MS - 1_000;
@@ -135,8 +135,8 @@ async fn a_session_ends_after_15_idle_minutes() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_session_ends_after_4_hours_whatever_happens() -> anyhow::Result<()> {
-    ends(
+async fn a_session_ends_after_4_hours_even_if_active() -> anyhow::Result<()> {
+    session_ends(
         |shared, now_ms| {
             shared.started_ms = now_ms - 241 * MINUTE_MS;
             shared.active_ms = now_ms - 1_000;
@@ -147,15 +147,15 @@ async fn a_session_ends_after_4_hours_whatever_happens() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_session_goes_on_while_something_happens() -> anyhow::Result<()> {
+async fn an_active_session_continues() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    site.caught_up(&browser).await?;
-    step_aside(&site, &browser).await?;
+    site.drain(&browser).await?;
+    leave_application(&site, &browser).await?;
     let mut shared = Shared::of(&browser).await?;
-    let now_ms = browser.eval("return Date.now()").await?.as_u64().context("a number")?;
+    let now_ms = browser.eval("return Date.now()").await?.as_u64().context("not a number")?;
     shared.started_ms = now_ms - 230 * MINUTE_MS;
     shared.active_ms = now_ms - 13 * MINUTE_MS;
-    shared.keep(&browser).await?;
+    shared.store(&browser).await?;
     browser.home(&site.server.base()).await?;
     let found = loads(&site, 2).await?;
     assert_eq!(found[1].text("session.id"), shared.id);
@@ -166,17 +166,17 @@ async fn a_session_goes_on_while_something_happens() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_is_kept_and_is_no_session_is_taken_for_none() -> anyhow::Result<()> {
+async fn a_corrupt_stored_session_is_ignored() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    site.caught_up(&browser).await?;
-    step_aside(&site, &browser).await?;
+    site.drain(&browser).await?;
+    leave_application(&site, &browser).await?;
     let before = browser.eval(&format!("return localStorage.getItem('{KEY}').split('.')[0]")).await?;
     browser.eval(&format!("localStorage.setItem('{KEY}', 'anything.at.all')")).await?;
     browser.home(&site.server.base()).await?;
     let found = loads(&site, 2).await?;
     let after = Shared::of(&browser).await?;
     assert_eq!(found[1].text("session.id"), after.id);
-    // The server knows the session by its cookie: a page without one of its own takes that.
+    // The server has the session in its cookie: a page without a stored session continues that one.
     assert_eq!(serde_json::Value::from(after.id), before);
     browser.quit().await
 }

@@ -1,4 +1,4 @@
-//! One joined trace, from the click to the database row, in a real browser.
+//! One trace from the click to the database row.
 
 use std::collections::HashSet;
 
@@ -17,7 +17,7 @@ fn child<'t>(trace: &'t Trace, parent: &Span, name: &str) -> &'t Span {
     })
 }
 
-/// One root, every parent there, nothing doubted.
+/// Checks that there is one root, that every parent exists, and that there are no warnings.
 fn is_joined(trace: &Trace) {
     let ids: HashSet<_> = trace.spans.iter().map(|span| span.span_id.as_str()).collect();
     assert_eq!(ids.len(), trace.spans.len());
@@ -141,7 +141,7 @@ async fn writing_a_crud_is_one_trace_from_the_click_to_the_row() -> anyhow::Resu
     browser.driver.find(thirtyfour::By::Css("form.composer button[type=submit]")).await?.click().await?;
     browser.until(&format!("document.querySelector('article.crud .message').innerText == '{text}'")).await?;
 
-    // The dock leads to the trace.
+    // The dock links to the trace.
     let dock_line = "[...document.querySelectorAll('.dock-line')].find(l => l.innerText.includes('POST'))";
     browser.until(dock_line).await?;
     let link = browser.eval(&format!("return {dock_line}.querySelector('a').getAttribute('href')")).await?;
@@ -169,7 +169,7 @@ async fn writing_a_crud_is_one_trace_from_the_click_to_the_row() -> anyhow::Resu
     let handler = child(&trace, server, "create-activity");
     is_statement(child(&trace, handler, "INSERT activities"), "INSERT");
 
-    // The waterfall shows it, with the network between.
+    // The waterfall shows it.
     browser.driver.find(thirtyfour::By::Css(".dock-line a")).await?.click().await?;
     browser.until("location.pathname.startsWith('/traces/')").await?;
     browser.driver.goto(format!("{}/traces/{trace_id}", site.server.base())).await?;
@@ -178,7 +178,7 @@ async fn writing_a_crud_is_one_trace_from_the_click_to_the_row() -> anyhow::Resu
         .await?;
     assert_eq!(browser.violations().await?, serde_json::json!([]));
 
-    // What nobody asked about leaves no trace: neither the receiver nor the inspector.
+    // Requests to the receiver and to the inspector are not traced.
     for summary in site.api.traces().await? {
         let trace = site.api.trace_when(&summary.trace_id, |_| true).await?;
         for span in &trace.spans {

@@ -1,4 +1,4 @@
-//! With a key, the browser's spans and the server's arrive upstream as one trace; the key stays where it is.
+//! With an API key, spans of the browser and the server arrive upstream as one trace, and the key is exposed nowhere.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -12,7 +12,7 @@ fn has(span: &Span, key: &str) -> bool {
 }
 
 #[tokio::test]
-async fn one_trace_arrives_upstream_and_the_key_nowhere_else() -> anyhow::Result<()> {
+async fn one_trace_arrives_upstream_and_the_key_is_not_exposed() -> anyhow::Result<()> {
     let upstream = FakeHoneycomb::start(KEY).await?;
     let env = [
         ("HONEYCOMB_API_KEY", KEY),
@@ -35,7 +35,7 @@ async fn one_trace_arrives_upstream_and_the_key_nowhere_else() -> anyhow::Result
         let has_row = trace.iter().any(|span| has(span, "db.query.text"));
         (services.len() == 2 && has_row && trace.iter().any(|span| span.parent_span_id.is_none())).then_some(trace)
     };
-    let trace = eventually(async || is_complete(&upstream.spans())).await.expect("the whole trace of the click");
+    let trace = eventually(async || is_complete(&upstream.spans())).await.expect("the complete trace of the click");
 
     for span in &trace {
         let browser = span.attribute("throughline.client_reported") == Some(&Value::Bool(true));
@@ -45,13 +45,13 @@ async fn one_trace_arrives_upstream_and_the_key_nowhere_else() -> anyhow::Result
         let parent = span.parent_span_id;
         assert!(parent.is_none_or(|parent| trace.iter().any(|span| span.span_id == parent)), "orphan {}", span.name);
     }
-    let fetch = trace.iter().find(|span| has(span, "throughline.network.total_ms")).expect("network figures");
+    let fetch = trace.iter().find(|span| has(span, "throughline.network.total_ms")).expect("network measurements");
     for key in ["uplink_ms", "downlink_ms", "error_ms", "method", "quality"] {
         assert!(has(fetch, &format!("throughline.network.{key}")));
     }
     upstream.wait_for(trace.len(), Duration::from_secs(20)).await?;
 
-    // Where a key could show: pages, files, API, log.
+    // Everything that could contain the key: pages, files, API, log.
     let files = browser.eval("return performance.getEntriesByType('resource').map(e => e.name).join('\\n')").await?;
     let base = site.server.base();
     let mut paths: Vec<String> = files
@@ -65,7 +65,7 @@ async fn one_trace_arrives_upstream_and_the_key_nowhere_else() -> anyhow::Result
     paths.push(format!("/api/traces/{}", fetch.trace_id));
     paths.push(format!("/api/traces/{}/otlp", fetch.trace_id));
     let client = reqwest::Client::builder().no_proxy().build()?;
-    // The inspector is a page of its own, with files of its own.
+    // The inspector is a separate page with its own files.
     let inspector = client.get(format!("{base}/traces")).header("accept", "text/html").send().await?.text().await?;
     paths.extend(inspector.split(['"', '\'']).filter(|text| text.starts_with("/traces/assets/")).map(str::to_owned));
     assert!(paths.iter().any(|path| path.ends_with(".wasm") && !path.starts_with("/traces/")), "{paths:?}");

@@ -1,4 +1,4 @@
-//! Web vitals and long frames, as the browser itself measures them.
+//! Web vitals and long animation frames, compared with the browser's own measurements.
 
 use std::collections::HashMap;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 use throughline_e2e::{Browser, ServerOptions, Site, SpanExt, TraceExt, outline};
 use throughline_inspector_api::{LogRecord, Trace};
 
-/// What the page's own observer is told, to compare.
+/// A script that records the entries of the browser's own observers, to compare with.
 const OBSERVER: &str = "
     window.__seen = { lcp: [], fcp: [], cls: [], inp: [], frames: [] };
     const observe = (type, list, of) => new PerformanceObserver(seen => {
@@ -23,7 +23,7 @@ const OBSERVER: &str = "
         window.__busy_since = performance.now();
         while (performance.now() < __busy_since + ms);
     });
-    // A page under load has long frames and shifts of its own: these two are the ones that the test made.
+    // A page under load has other long frames and shifts: these two are the ones that the test caused.
     window.__busy_frame = () => __seen.frames.find(([start, duration]) =>
         start <= window.__busy_since && __busy_since < start + duration);
     window.__wall = height => {
@@ -35,8 +35,8 @@ const OBSERVER: &str = "
     window.__wall_shifted = () => __seen.cls.some(([,, start]) => start >= window.__walled);
 ";
 const ALL: [&str; 5] = ["cls", "fcp", "inp", "lcp", "ttfb"];
-/// What web.dev's `web-vitals` gives as reasons, in the names of OpenTelemetry.
-const REASONS: [(&str, &[&str]); 5] = [
+/// The attribution of web.dev's `web-vitals`, with the names of OpenTelemetry.
+const ATTRIBUTION: [(&str, &[&str]); 5] = [
     ("ttfb", &["waiting_duration", "dns_duration", "connection_duration", "request_duration"]),
     ("fcp", &["time_to_first_byte", "first_byte_to_fcp"]),
     ("cls", &["largest_shift_value", "largest_shift_time"]),
@@ -47,14 +47,14 @@ const REASONS: [(&str, &[&str]); 5] = [
 async fn start() -> anyhow::Result<(Site, Browser)> {
     let site = Site::start(&ServerOptions::default())?;
     let browser = Browser::start().await?;
-    browser.before_pages(OBSERVER).await?;
+    browser.add_script(OBSERVER).await?;
     browser.home(&site.server.base()).await?;
-    // A page that was not painted has no vitals.
+    // A page that has not been painted has no vitals.
     browser.until("__seen.lcp.length && __seen.fcp.length").await?;
     Ok((site, browser))
 }
 
-/// The page's vitals, the last of each, once all of `names` are there.
+/// Waits until all vitals in `names` have been reported, and returns the last event of each.
 async fn vitals(site: &Site, names: &[&str]) -> anyhow::Result<(Trace, HashMap<String, LogRecord>)> {
     let last = |trace: &Trace| -> HashMap<String, LogRecord> {
         let events = trace.events("browser.web_vital").into_iter();
@@ -74,15 +74,15 @@ fn value(event: &LogRecord) -> f64 {
 }
 
 fn numbers(seen: &Value, list: &str, n: usize) -> Vec<f64> {
-    let entries = seen[list].as_array().expect("a list").iter();
-    entries.map(|entry| entry.as_f64().or_else(|| entry[n].as_f64()).expect("a number")).collect()
+    let entries = seen[list].as_array().expect("should be a list").iter();
+    entries.map(|entry| entry.as_f64().or_else(|| entry[n].as_f64()).expect("should be a number")).collect()
 }
 
 fn is_about(value: f64, expected: f64) -> bool {
     (value - expected).abs() < 1e-3
 }
 
-/// By the thresholds of web.dev.
+/// Returns the rating by the thresholds of web.dev.
 fn rating(name: &str, value: f64) -> &'static str {
     let (good, poor) = match name {
         "cls" => (0.1, 0.25),
@@ -100,8 +100,8 @@ fn rating(name: &str, value: f64) -> &'static str {
     }
 }
 
-/// Each is said in full, and of the page load.
-fn is_told_well(trace: &Trace, name: &str, event: &LogRecord) {
+/// Checks that the event belongs to the page load and has all attributes.
+fn has_page_context(trace: &Trace, name: &str, event: &LogRecord) {
     let load = trace.one("documentLoad", |span| span.name == "documentLoad");
     assert_eq!(event.span_id.as_ref(), Some(&load.span_id), "{name}");
     assert_eq!((event.service.as_str(), event.severity), ("cruddur-web", 9), "{name}");
@@ -110,16 +110,16 @@ fn is_told_well(trace: &Trace, name: &str, event: &LogRecord) {
     assert_eq!(event.text("browser.web_vital.rating"), rating(name, value(event)), "{name}");
     assert_eq!(event.text("browser.web_vital.navigation_type"), "navigate", "{name}");
     assert!(!event.text("browser.web_vital.id").is_empty(), "{name}");
-    let (_, reasons) = REASONS.iter().find(|(of, _)| *of == name).expect("each has reasons");
-    for reason in *reasons {
-        assert!(event.number(&format!("browser.web_vital.attribution.{reason}")) >= 0.0, "{name}: {reason}");
+    let (_, attribution) = ATTRIBUTION.iter().find(|(of, _)| *of == name).expect("each has an attribution");
+    for part in *attribution {
+        assert!(event.number(&format!("browser.web_vital.attribution.{part}")) >= 0.0, "{name}: {part}");
     }
 }
 
 #[tokio::test]
-async fn a_page_that_is_left_tells_how_it_was() -> anyhow::Result<()> {
+async fn a_hidden_page_reports_all_web_vitals() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
-    // Something shifts that nobody asked to: a shift right after an input would not count.
+    // An unexpected shift: one right after an input would not count.
     browser.eval("__wall('200px')").await?;
     browser.until("__wall_shifted()").await?;
     browser.click("button.like[aria-pressed=false]").await?;
@@ -130,7 +130,7 @@ async fn a_page_that_is_left_tells_how_it_was() -> anyhow::Result<()> {
 
     let (trace, found) = vitals(&site, &ALL).await?;
     for (name, event) in &found {
-        is_told_well(&trace, name, event);
+        has_page_context(&trace, name, event);
     }
     let mut names: Vec<_> = found.keys().map(String::as_str).collect();
     names.sort_unstable();
@@ -138,17 +138,18 @@ async fn a_page_that_is_left_tells_how_it_was() -> anyhow::Result<()> {
     let ids: Vec<_> = found.values().map(|event| event.text("browser.web_vital.id")).collect();
     assert!(ids.iter().all(|id| *id == ids[0]), "one page view, one id: {ids:?}");
 
-    // What the browser tells the page itself.
-    assert!(is_about(value(&found["ttfb"]), first_byte.as_f64().expect("a number")));
-    let paints = seen["fcp"].as_array().expect("a list").iter();
+    // The values equal the browser's own measurements.
+    assert!(is_about(value(&found["ttfb"]), first_byte.as_f64().expect("should be a number")));
+    let paints = seen["fcp"].as_array().expect("should be a list").iter();
     let first = paints.filter(|paint| paint[0] == "first-contentful-paint").find_map(|paint| paint[1].as_f64());
-    assert!(is_about(value(&found["fcp"]), first.expect("a paint")));
-    // The largest comes last, and what is painted after the click does not count.
+    assert!(is_about(value(&found["fcp"]), first.expect("should be a paint")));
+    // Only the paints before the click count.
     let painted = numbers(&seen, "lcp", 0);
     assert!(painted.iter().any(|ms| is_about(value(&found["lcp"]), *ms)), "{painted:?}");
     assert!(found["lcp"].has("browser.web_vital.attribution.target"));
-    // All in one window: within a second of each other, or the largest of them.
-    let shifts: Vec<_> = seen["cls"].as_array().expect("a list").iter().filter(|shift| shift[1] == false).collect();
+    // The shifts are in one session window, or it is the largest window.
+    let shifts: Vec<_> =
+        seen["cls"].as_array().expect("should be a list").iter().filter(|shift| shift[1] == false).collect();
     let sum: f64 = shifts.iter().filter_map(|shift| shift[0].as_f64()).sum();
     let cls = value(&found["cls"]);
     assert!(cls > 0.0 && cls <= sum + 1e-6, "{cls} of {shifts:?}");
@@ -156,9 +157,9 @@ async fn a_page_that_is_left_tells_how_it_was() -> anyhow::Result<()> {
     let longest = numbers(&seen, "inp", 1).into_iter().fold(0.0, f64::max);
     let inp = value(&found["inp"]);
     assert!(inp > 0.0 && inp <= longest, "{inp} of {seen}");
-    // The button, or the picture on it: whatever was under the pointer, and never what is written there.
+    // The element under the pointer: the button or its icon. The text is never recorded.
     let target = found["inp"].text("browser.web_vital.attribution.interaction_target");
-    let targets = seen["inp"].as_array().expect("a list").iter().filter_map(|entry| entry[2].as_str());
+    let targets = seen["inp"].as_array().expect("should be a list").iter().filter_map(|entry| entry[2].as_str());
     assert!(
         targets.map(str::to_owned).any(|name| target.split(['.', '#']).next() == Some(&name)),
         "{target} of {seen}"
@@ -167,7 +168,7 @@ async fn a_page_that_is_left_tells_how_it_was() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn what_has_not_changed_is_not_told_again() -> anyhow::Result<()> {
+async fn only_changed_vitals_are_reported_again() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     let first = browser.driver.window().await?;
     browser.new_tab().await?;
@@ -184,16 +185,19 @@ async fn what_has_not_changed_is_not_told_again() -> anyhow::Result<()> {
         events.filter(|event| event.is("browser.web_vital.name", "cls")).count() > 1
     };
     let trace = site.api.trace_where("a second cls", is_more).await?;
-    let told = |name: &str| -> Vec<_> {
+    let reported = |name: &str| -> Vec<_> {
         let events = trace.events("browser.web_vital").into_iter();
         events.filter(|event| event.is("browser.web_vital.name", name)).collect()
     };
     for name in ["fcp", "lcp", "ttfb"] {
-        let events = told(name);
+        let events = reported(name);
         assert_eq!(events.len(), 1, "{name}: {events:#?}");
-        assert!(is_about(events[0].number("browser.web_vital.delta"), value(events[0])), "the first delta is all");
+        assert!(
+            is_about(events[0].number("browser.web_vital.delta"), value(events[0])),
+            "the first delta equals the value"
+        );
     }
-    let shifts = told("cls");
+    let shifts = reported("cls");
     let [one, two] = shifts[..] else { panic!("{shifts:#?}") };
     assert_eq!(one.text("browser.web_vital.id"), two.text("browser.web_vital.id"));
     assert!(is_about(two.number("browser.web_vital.delta"), value(two) - value(one)), "{shifts:#?}");
@@ -201,11 +205,11 @@ async fn what_has_not_changed_is_not_told_again() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_frame_that_takes_long_is_told_with_whose_fault_it_was() -> anyhow::Result<()> {
+async fn a_long_frame_is_reported_with_the_responsible_scripts() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     browser.eval("__busy(200)").await?;
     browser.until("__busy_frame()").await?;
-    let seen = browser.eval("return __busy_frame()[1]").await?.as_f64().expect("a number");
+    let seen = browser.eval("return __busy_frame()[1]").await?.as_f64().expect("should be a number");
     let name = "browser.long_animation_frame";
     let duration = format!("{name}.duration");
     let is_ours = |event: &&LogRecord| is_about(event.number(&duration), seen);
@@ -227,7 +231,7 @@ async fn a_frame_that_takes_long_is_told_with_whose_fault_it_was() -> anyhow::Re
 }
 
 #[tokio::test]
-async fn a_page_that_is_not_used_has_no_interaction() -> anyhow::Result<()> {
+async fn a_page_without_interaction_has_no_inp() -> anyhow::Result<()> {
     let (site, browser) = start().await?;
     browser.driver.goto("about:blank").await?;
     let (_, found) = vitals(&site, &["cls", "fcp", "lcp", "ttfb"]).await?;

@@ -73,7 +73,7 @@ fn status_words(status: &Status) -> Option<String> {
     match status {
         Status::Starting | Status::Ok => None,
         Status::Off(_) => Some(format!("Telemetry is off: {status}.")),
-        Status::Refused(_) => Some(format!("The server rejects telemetry: {status}.")),
+        Status::Rejected(_) => Some(format!("The server rejects telemetry: {status}.")),
         Status::Unreachable(_) => Some(format!("Telemetry cannot be delivered and is queued: {status}.")),
     }
 }
@@ -249,6 +249,6 @@ mod tests {
     #[test]
     fn undelivered_telemetry_is_reported() {
         assert_eq!(status_words(&Status::Ok), None);
-        assert!(status_words(&Status::Refused(403)).is_some_and(|words| words.contains("403")));
+        assert!(status_words(&Status::Rejected(403)).is_some_and(|words| words.contains("403")));
     }
 }

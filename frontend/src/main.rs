@@ -37,7 +37,7 @@ fn main() {
     console_error_panic_hook::set_once();
     let backend = Backend::from_page();
     // Before `init`, so that the dock also shows the request of the document.
-    throughline_browser::keep_requests();
+    throughline_browser::buffer_requests();
     throughline_browser::init(telemetry(&backend));
     mount_to_body(move || view! { <app::App backend/> });
     if let Some(boot) = document().get_element_by_id("boot") {

@@ -1,4 +1,4 @@
-//! What the browser tests need besides Rust: Chromium, its driver, and a library that shifts a program's clock.
+//! Non-Rust dependencies of the browser tests: Chromium, chromedriver, and libfaketime, which shifts a program's clock.
 
 use std::{
     env, fs,
@@ -8,21 +8,21 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use crate::{process, fingerprint::entries};
+use crate::{fingerprint::entries, process};
 
-/// Debian's packages.
+/// The Debian packages.
 const PACKAGES: [&str; 3] = ["chromium", "chromium-driver", "faketime"];
 
-/// The paths that the tests are told.
+/// The paths that are passed to the tests.
 #[derive(Debug)]
 pub(crate) struct TestTools {
     /// The WebDriver server of Chromium.
     pub(crate) chromedriver: PathBuf,
-    /// The library to preload.
+    /// libfaketime, the library to preload.
     pub(crate) faketime: PathBuf,
 }
 
-/// Finds everything, and installs it where apt may. Anything missing after that is an error: no test is skipped.
+/// Finds the tools, and installs them with apt if it can. A tool that is still missing is an error: no test is skipped.
 pub(crate) fn ensure() -> Result<TestTools> {
     if let Ok(tools) = locate() {
         return Ok(tools);
@@ -30,30 +30,31 @@ pub(crate) fn ensure() -> Result<TestTools> {
     let install = format!("apt-get install -y --no-install-recommends {}", PACKAGES.join(" "));
     if process::find("apt-get").is_none() {
         return locate().context(
-            "the browser tests need Chromium, chromedriver of the same version and libfaketime: install them, and name \
-             the paths of the latter two in THROUGHLINE_E2E_CHROMEDRIVER and THROUGHLINE_E2E_FAKETIME",
+            "the browser tests require Chromium, chromedriver of the same version and libfaketime: install them, and set \
+             THROUGHLINE_E2E_CHROMEDRIVER and THROUGHLINE_E2E_FAKETIME to the paths of the latter two",
         );
     }
     if !is_root() {
-        return locate()
-            .with_context(|| format!("the browser tests need Debian packages: sudo apt-get update && sudo {install}"));
+        return locate().with_context(|| {
+            format!("the browser tests require Debian packages: sudo apt-get update && sudo {install}")
+        });
     }
     self::install(&PACKAGES)?;
-    locate().with_context(|| format!("still missing after `{install}`"))
+    locate().with_context(|| format!("a tool is still missing after `{install}`"))
 }
 
 /// Installs Debian packages.
 ///
 /// # Errors
 ///
-/// There is no apt, or this user may not install packages: the error has the command.
+/// Returns an error with the command to run if apt does not exist or this user cannot install packages.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let install = format!("apt-get install -y --no-install-recommends {}", packages.join(" "));
     if process::find("apt-get").is_none() {
-        bail!("the browser tests need the Debian packages {}, or the same from elsewhere", packages.join(", "));
+        bail!("the browser tests require these programs, named as in Debian: {}; install them", packages.join(", "));
     }
     if !is_root() {
-        bail!("the browser tests need Debian packages: sudo apt-get update && sudo {install}");
+        bail!("the browser tests require Debian packages: sudo apt-get update && sudo {install}");
     }
     println!("installing packages for the browser tests: {install}");
     process::run(apt().arg("update"))?;
@@ -83,19 +84,20 @@ fn locate() -> Result<TestTools> {
     Ok(TestTools { chromedriver, faketime })
 }
 
-/// The path that an environment variable names, which has to exist.
+/// Returns the path in an environment variable, which must exist.
 fn named(variable: &str) -> Result<Option<PathBuf>> {
     let Some(value) = env::var_os(variable).filter(|value| !value.is_empty()) else {
         return Ok(None);
     };
     let path = PathBuf::from(value);
     if !path.exists() {
-        bail!("{variable} names {}, which does not exist", path.display());
+        bail!("{variable} is set to {}, which does not exist", path.display());
     }
     Ok(Some(path))
 }
 
-/// `lib/faketime/…` or `lib/<architecture>/faketime/…`. The server has threads, so it takes the library made for them.
+/// Finds `lib/faketime/…` or `lib/<architecture>/faketime/…`. The server is multi-threaded, so it requires that variant
+/// of the library.
 fn find_faketime(lib: &Path) -> Option<PathBuf> {
     const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
     let direct = lib.join(LIBRARY);
@@ -106,7 +108,7 @@ fn find_faketime(lib: &Path) -> Option<PathBuf> {
 }
 
 pub(crate) fn is_root() -> bool {
-    // The standard library does not tell the user's id.
+    // The standard library has no function for the user's id.
     Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }
 
@@ -115,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faketime_is_found_below_the_architecture() {
+    fn faketime_is_found_in_the_folder_of_an_architecture() {
         let lib = tempfile::tempdir().unwrap();
         assert_eq!(find_faketime(lib.path()), None);
         let folder = lib.path().join("aarch64-linux-gnu/faketime");

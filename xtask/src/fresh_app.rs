@@ -1,5 +1,5 @@
-//! A fresh application, `e2e/fresh-app`, that adds Throughline in three lines on the server and one in the page: copied to a
-//! temporary folder, built there against this workspace, and tested in Chromium.
+//! Builds a fresh application, `e2e/fresh-app`, which adds Throughline in three lines on the server and one in the
+//! page. It is copied to a temporary folder, built there against this workspace, and tested in Chromium.
 
 use std::{
     fs,
@@ -11,40 +11,35 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
-use crate::{
-    process,
-    progress::show,
-    tools::Toolbox,
-    workspace::Workspace,
-};
+use crate::{process, progress::show, tools::Toolbox, workspace::Workspace};
 
 const SOURCES: &str = "e2e/fresh-app";
 const SERVER: &str = "src/main.rs";
 const PAGE: &str = "page/src/main.rs";
 /// The files of the application.
 const FILES: [&str; 5] = ["Cargo.toml", SERVER, "page/Cargo.toml", "page/index.html", PAGE];
-/// The lines that join Throughline have one of these words.
+/// Lines that add Throughline contain one of these words.
 const OURS: [&str; 2] = ["throughline", "telemetry"];
 
-/// The built application. Its folder is removed when this is dropped.
+/// The built application. Its folder is removed when it is dropped.
 pub(crate) struct FreshApp {
     folder: TempDir,
-    /// The server's program.
+    /// The path of the server's program.
     pub(crate) binary: PathBuf,
 }
 
 impl FreshApp {
-    /// The working directory of the server: it serves `page/dist` from there.
+    /// Returns the working directory of the server, which serves `page/dist` from it.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 }
 
-/// Writes and builds the application, and prints what that takes.
+/// Copies and builds the application, and prints the build times and the number of packages.
 pub(crate) fn build(workspace: &Workspace, toolbox: &Toolbox) -> Result<FreshApp> {
-    let folder = tempfile::tempdir().context("there is no temporary folder")?;
+    let folder = tempfile::tempdir().context("cannot create a temporary folder")?;
     write(&workspace.root, folder.path())?;
-    // Offline from here on: the lock file of the workspace has all dependencies.
+    // The builds below are offline: the lock file of the workspace has all dependencies.
     process::run(&mut workspace.cargo(&["fetch", "--quiet", "--locked"]))?;
 
     let build = Instant::now();
@@ -54,7 +49,7 @@ pub(crate) fn build(workspace: &Workspace, toolbox: &Toolbox) -> Result<FreshApp
     process::run(within(workspace, &folder.path().join("page"), &mut trunk(toolbox)?))?;
     let page = build.elapsed();
 
-    println!("the server of a fresh application was built in {}, its page in {}", show(server), show(page));
+    println!("built the server of the fresh application in {} and its page in {}", show(server), show(page));
     for (manifest, package, target) in
         [("Cargo.toml", "notes", None), ("page/Cargo.toml", "notes-page", Some("wasm32-unknown-unknown"))]
     {
@@ -65,15 +60,15 @@ pub(crate) fn build(workspace: &Workspace, toolbox: &Toolbox) -> Result<FreshApp
         }
         let tree = process::output(within(workspace, folder.path(), &mut tree))?;
         let text = fs::read_to_string(workspace.root.join(SOURCES).join(manifest))?;
-        println!("{package}, {} packages in its graph:", packages(&tree));
+        println!("{package}: {} packages in its dependency graph", packages(&tree));
         println!("{}", dependencies(&text).join("\n"));
     }
     let binary = workspace.target.join("debug").join(format!("notes{}", std::env::consts::EXE_SUFFIX));
-    ensure!(binary.exists(), "{} was not built", binary.display());
+    ensure!(binary.exists(), "cargo did not create {}", binary.display());
     Ok(FreshApp { folder, binary })
 }
 
-/// `trunk build` of the page in the working directory, without a look for newer packages.
+/// Returns the command `trunk build` for the page in the working directory, offline.
 fn trunk(toolbox: &Toolbox) -> Result<Command> {
     let mut trunk = toolbox.command("trunk")?;
     trunk.args(["build", "--offline=true", "--locked=true"]);
@@ -86,7 +81,7 @@ fn trunk(toolbox: &Toolbox) -> Result<Command> {
     Ok(trunk)
 }
 
-/// Lets `command` run in `folder`, with the products of this workspace, so that not everything is compiled again.
+/// Sets `command` to run in `folder` with the target directory of this workspace, so that not everything is compiled again.
 fn within<'a>(workspace: &Workspace, folder: &Path, command: &'a mut Command) -> &'a mut Command {
     command.current_dir(folder).env("CARGO_TARGET_DIR", &workspace.target);
     // As in the profile of this workspace.
@@ -99,15 +94,15 @@ fn write(root: &Path, folder: &Path) -> Result<()> {
         let from = root.join(SOURCES).join(name);
         let text = fs::read_to_string(&from).with_context(|| format!("cannot read {}", from.display()))?;
         let to = folder.join(name);
-        let parent = to.parent().context("a file is in a folder")?;
-        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        let parent = to.parent().context("the path of a file has a parent")?;
+        fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         fs::write(&to, with_paths(&text, root)?).with_context(|| format!("cannot write {}", to.display()))?;
     }
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).context("cannot copy Cargo.lock")?;
     Ok(())
 }
 
-/// The text of a file with the paths to our crates made absolute.
+/// Returns the text of a file with absolute paths to our crates.
 fn with_paths(text: &str, root: &Path) -> Result<String> {
     let root = root.to_str().context("the path of the repository is not UTF-8")?.replace('\\', "/");
     let lines = text.lines().map(|line| match line.split_once("path = \"../") {
@@ -117,7 +112,7 @@ fn with_paths(text: &str, root: &Path) -> Result<String> {
     Ok(lines.collect())
 }
 
-/// The number of packages in a listing of `cargo tree`, the root left out.
+/// Returns the number of packages in the output of `cargo tree`, without the root.
 fn packages(tree: &str) -> usize {
     let mut names: Vec<&str> =
         tree.lines().map(|line| line.trim_end_matches(" (*)")).filter(|line| !line.is_empty()).collect();
@@ -126,18 +121,18 @@ fn packages(tree: &str) -> usize {
     names.len().saturating_sub(1)
 }
 
-/// The lines of the list of dependencies in a manifest.
+/// Returns the lines of `[dependencies]` in a manifest.
 fn dependencies(manifest: &str) -> Vec<&str> {
     let list = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
     list.take_while(|line| !line.starts_with('[')).filter(|line| !line.is_empty()).collect()
 }
 
-/// The lines with which a program joins.
-fn joining(program: &str) -> Vec<&str> {
+/// Returns the lines of a program that add Throughline.
+fn added_lines(program: &str) -> Vec<&str> {
     program.lines().map(str::trim).filter(|line| OURS.iter().any(|word| line.contains(word))).collect()
 }
 
-/// Lines of the application that the README does not quote, and a number of them that the README does not promise.
+/// Reports lines of the application that the README does not quote, and a number of them other than the README promises.
 pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     let read =
         |name: &str| fs::read_to_string(workspace.root.join(name)).with_context(|| format!("cannot read {name}"));
@@ -152,9 +147,9 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>> {
 
 fn compare(path: &str, program: &str, most: usize, readme: &str) -> Vec<String> {
     let quoted: Vec<&str> = readme.lines().map(str::trim).collect();
-    let lines = joining(program);
-    let number =
-        (lines.len() != most).then(|| format!("{path} joins in {} lines; README.md promises {most}", lines.len()));
+    let lines = added_lines(program);
+    let number = (lines.len() != most)
+        .then(|| format!("{path} adds Throughline in {} lines; README.md promises {most}", lines.len()));
     let missing = lines.iter().filter(|line| !quoted.contains(line));
     number
         .into_iter()
@@ -167,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_become_absolute_whatever_their_depth() {
+    fn relative_paths_of_any_depth_become_absolute() {
         let manifest =
             "a = { path = \"../../crates/server\" }\nb = { path = \"../../../crates/browser\" }\nc = \"1\"\n";
         assert_eq!(
@@ -177,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_is_written() {
+    fn all_files_are_copied() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let folder = tempfile::tempdir().unwrap();
         write(root, folder.path()).unwrap();
@@ -189,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_are_counted_once_and_the_root_is_not_counted() {
+    fn packages_are_counted_once_without_the_root() {
         assert_eq!(packages("notes v0.1.0 (/x)\naxum v0.8.9\nhttp v1.3.1\nhttp v1.3.1 (*)\n"), 2);
     }
 
@@ -200,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_not_quoted_and_a_line_too_many_are_found() {
+    fn an_unquoted_line_and_an_additional_line_are_reported() {
         let program = "fn main() {\n    throughline_browser::start();\n}\n";
         assert!(compare("p", program, 1, "```rust\nthroughline_browser::start();\n```\n").is_empty());
         assert_eq!(compare("p", program, 1, "").len(), 1);

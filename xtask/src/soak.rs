@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: what takes too long for every change, with an end in sight.
+//! `cargo xtask soak`: bounded tests that take too long to run on every change.
 
 use std::{
     process::{Command, ExitCode},
@@ -10,24 +10,24 @@ use clap::Args;
 
 use crate::{dist, process, progress::Progress, server::Program, soak_fuzz, tally::Tally, workspace::Workspace};
 
-/// What it is told.
+/// Options of `cargo xtask soak`.
 #[derive(Args)]
 pub(crate) struct Soak {
-    /// Run this part alone
+    /// Run only this part
     #[arg(long, value_name = "PART")]
     only: Option<String>,
     /// List the parts
     #[arg(long, conflicts_with = "only")]
     list: bool,
-    /// How often the server is killed
+    /// Kill the server this number of times
     #[arg(long, value_name = "N", default_value_t = 50)]
     rounds: u32,
-    /// For how long each fuzz target runs, seconds
+    /// Run each fuzz target for this number of seconds
     #[arg(long, value_name = "N", default_value_t = 60)]
     fuzz_seconds: u64,
 }
 
-/// One part: its name, what it does in words, and its work.
+/// One part: its name, a description and its function.
 struct Part {
     name: &'static str,
     what: &'static str,
@@ -35,13 +35,13 @@ struct Part {
 }
 
 const PARTS: [Part; 4] = [
-    Part { name: "kill", what: "the server is killed under load, again and again", work: kill },
-    Part { name: "upstream", what: "upstreams that are slow, broken or of bad manners", work: upstream },
-    Part { name: "latency", what: "the application's answers with such upstreams", work: latency },
-    Part { name: "fuzz", what: "every fuzz target for a while", work: fuzz },
+    Part { name: "kill", what: "the server is killed under load repeatedly", work: kill },
+    Part { name: "upstream", what: "slow, broken and misbehaving upstreams", work: upstream },
+    Part { name: "latency", what: "response times of the application with such upstreams", work: latency },
+    Part { name: "fuzz", what: "every fuzz target for a limited time", work: fuzz },
 ];
 
-/// Runs all parts, or one; stops at the first that fails.
+/// Runs all parts or one; stops at the first that fails.
 pub(crate) fn run(workspace: &Workspace, soak: &Soak) -> Result<ExitCode> {
     if soak.list {
         for part in &PARTS {
@@ -51,7 +51,11 @@ pub(crate) fn run(workspace: &Workspace, soak: &Soak) -> Result<ExitCode> {
     }
     let only = soak.only.as_deref();
     let parts: Vec<&Part> = PARTS.iter().filter(|part| only.is_none_or(|only| only == part.name)).collect();
-    ensure!(!parts.is_empty(), "there is no part `{}`; `cargo xtask soak --list` shows them", only.unwrap_or_default());
+    ensure!(
+        !parts.is_empty(),
+        "unknown part `{}`; `cargo xtask soak --list` lists the parts",
+        only.unwrap_or_default()
+    );
     let mut progress = Progress::new(parts.len());
     for part in parts {
         progress.step(part.what, || (part.work)(workspace, soak))?;
@@ -60,7 +64,7 @@ pub(crate) fn run(workspace: &Workspace, soak: &Soak) -> Result<ExitCode> {
 }
 
 fn kill(workspace: &Workspace, soak: &Soak) -> Result<()> {
-    ensure!(soak.rounds > 0, "--rounds is 0: the server has to be killed at least once");
+    ensure!(soak.rounds > 0, "--rounds must be at least 1");
     let name = "crash::acknowledged_records_survive_a_kill_and_reach_every_upstream";
     let mut cargo = server_test(workspace, Program::Throughline, name)?;
     one_test(cargo.env("THROUGHLINE_E2E_KILL_ROUNDS", soak.rounds.to_string()))
@@ -72,7 +76,7 @@ fn upstream(workspace: &Workspace, _: &Soak) -> Result<()> {
 }
 
 fn latency(workspace: &Workspace, _: &Soak) -> Result<()> {
-    let name = "misbehaviour::the_application_answers_as_fast_with_a_bad_upstream";
+    let name = "misbehaviour::the_application_responds_as_fast_with_a_bad_upstream";
     one_test(server_test(workspace, Program::Cruddur, name)?.env("THROUGHLINE_E2E_SOAK", "1"))
 }
 
@@ -80,7 +84,7 @@ fn fuzz(workspace: &Workspace, soak: &Soak) -> Result<()> {
     soak_fuzz::fuzz(workspace, Duration::from_secs(soak.fuzz_seconds))
 }
 
-/// A test of a program, optimised as the program is when it serves.
+/// Returns the command for one test of a program, compiled with the release profile.
 fn server_test(workspace: &Workspace, program: Program, name: &str) -> Result<Command> {
     dist::make_outputs(workspace)?;
     let mut cargo = workspace.cargo(&["test", "--release", "--package", program.name(), "--test=it"]);
@@ -88,7 +92,7 @@ fn server_test(workspace: &Workspace, program: Program, name: &str) -> Result<Co
     Ok(cargo)
 }
 
-/// A test that is not there any more must not pass.
+/// Runs one test. It is an error if the test does not exist any more.
 fn one_test(command: &mut Command) -> Result<()> {
     let mut tally = Tally::default();
     process::watch(command, |line| tally.add(line))?;
@@ -101,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_have_names_of_their_own() {
+    fn part_names_are_unique() {
         let mut names: Vec<_> = PARTS.iter().map(|part| part.name).collect();
         names.sort_unstable();
         names.dedup();

@@ -1,7 +1,8 @@
-//! Every fuzz target for a while.
+//! Runs every fuzz target for a limited time.
 //!
-//! `cargo fuzz` wants a nightly compiler for its address sanitizer. Our code is safe Rust, so the laws are what is looked for,
-//! and the compiler that is pinned can instrument for coverage: libFuzzer is guided as with `cargo fuzz run --sanitizer none`.
+//! `cargo fuzz` requires a nightly compiler for its address sanitizer. Our code is safe Rust, so the targets look for
+//! violated invariants, and the pinned compiler can instrument for coverage: libFuzzer runs as with `cargo fuzz run
+//! --sanitizer none`.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -10,20 +11,21 @@ use serde_json::Value;
 
 use crate::{process, workspace::Workspace};
 
-/// As `cargo fuzz` sets them, without a sanitizer.
+/// The flags that `cargo fuzz` sets without a sanitizer.
 const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1 -Cdebug-assertions -Coverflow-checks";
-/// The most memory that a target may take, MiB: what is read must not grow without a bound.
+/// The memory limit of a target in MiB: parsers must not allocate without a bound.
 const MEMORY_MIB: u32 = 2_048;
-/// The longest time for one input, seconds.
+/// The time limit for one input in seconds.
 const INPUT_S: u32 = 10;
 
-/// Runs every target for `each`; the first input that breaks a law is named, and kept below `fuzz/artifacts`.
+/// Runs every target for `each`. The first input that violates an invariant is printed, and written below `fuzz/artifacts`.
 pub(crate) fn fuzz(workspace: &Workspace, each: Duration) -> Result<()> {
     let manifest = workspace.root.join("fuzz/Cargo.toml");
-    ensure!(process::find("c++").is_some(), "libFuzzer needs a C++ compiler; on Debian: apt-get install g++");
-    // A target of its own keeps the flags away from build scripts and procedural macros, which are not to be instrumented.
+    ensure!(process::find("c++").is_some(), "libFuzzer requires a C++ compiler; on Debian: apt-get install g++");
+    // With an explicit `--target`, the flags do not apply to build scripts and procedural macros, which must not be
+    // instrumented.
     let host = host()?;
     let target = workspace.target.join("fuzz");
     let mut build =
@@ -36,7 +38,7 @@ pub(crate) fn fuzz(workspace: &Workspace, each: Duration) -> Result<()> {
         let corpus = workspace.root.join("fuzz/corpus").join(name);
         let artifacts = workspace.root.join("fuzz/artifacts").join(name);
         for folder in [&corpus, &artifacts] {
-            fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+            fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
         }
         let mut run = Command::new(target.join(&host).join("release").join(name));
         run.arg(format!("-max_total_time={}", each.as_secs()))
@@ -45,9 +47,10 @@ pub(crate) fn fuzz(workspace: &Workspace, each: Duration) -> Result<()> {
             .arg(format!("-timeout={INPUT_S}"))
             .args(["-print_final_stats=1", "-verbosity=0"])
             .arg(&corpus)
-            // What is seeded stays as it is; libFuzzer writes into the first folder.
+            // The seeds are not changed: libFuzzer writes to the first folder.
             .args(Some(workspace.root.join("fuzz/seeds").join(name)).filter(|seeds| seeds.is_dir()));
-        process::run(run.current_dir(workspace.root.join("fuzz"))).with_context(|| format!("{name} broke a law"))?;
+        process::run(run.current_dir(workspace.root.join("fuzz")))
+            .with_context(|| format!("{name} found a violated invariant"))?;
     }
     Ok(())
 }
@@ -55,10 +58,10 @@ pub(crate) fn fuzz(workspace: &Workspace, each: Duration) -> Result<()> {
 fn host() -> Result<String> {
     let version = process::output(Command::new("rustc").arg("-vV"))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));
-    host.map(str::to_owned).context("rustc does not say what it runs on")
+    host.map(str::to_owned).context("`rustc -vV` printed no host")
 }
 
-/// The targets that the manifest lists.
+/// Returns the targets that the manifest lists.
 fn names(workspace: &Workspace) -> Result<Vec<String>> {
     let mut cargo = workspace.cargo(&["metadata", "--no-deps", "--format-version=1", "--manifest-path"]);
     let metadata: Value = serde_json::from_str(&process::output(cargo.arg(workspace.root.join("fuzz/Cargo.toml")))?)?;

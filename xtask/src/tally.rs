@@ -1,4 +1,4 @@
-//! Adds up the result lines of test programs.
+//! Sums the result lines of test programs.
 
 use std::fmt;
 
@@ -14,13 +14,13 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Adds what `line` says; any line but a result line says nothing.
+    /// Adds the counts of `line`; a line that is not a result line is ignored.
     pub(crate) fn add(&mut self, line: &str) {
         let plain = without_colour(line);
         let Some((_, counts)) = plain.trim().split_once("test result: ") else {
             return;
         };
-        // The verdict (`ok.`, `FAILED.`) stands before the first count.
+        // The result (`ok.`, `FAILED.`) is in front of the first count.
         for part in counts.split(';') {
             let mut words = part.split_whitespace().rev();
             let (Some(kind), Some(Ok(number))) = (words.next(), words.next().map(str::parse::<u64>)) else {
@@ -42,7 +42,7 @@ impl fmt::Display for Tally {
     }
 }
 
-/// `line` without its colour sequences, `ESC [ … m`.
+/// Returns `line` without its colour sequences, `ESC [ … m`.
 fn without_colour(line: &str) -> String {
     let mut plain = String::with_capacity(line.len());
     let mut pieces = line.split('\u{1b}');
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn result_lines_add_up() {
+    fn result_lines_are_summed() {
         let sum = tally(&[
             "running 3 tests",
             "test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.01s\n",
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn colours_do_not_hide_a_result() {
+    fn coloured_results_are_counted() {
         let line = "test result: \u{1b}[32mok\u{1b}(B\u{1b}[m. 7 passed; 0 failed; 0 ignored; 0 filtered out";
         assert_eq!(tally(&[line]).passed, 7);
         let line = "test result: \u{1b}[31mFAILED\u{1b}[0m. 0 passed; 1 failed; 0 ignored";
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn other_lines_say_nothing() {
+    fn other_lines_are_ignored() {
         assert_eq!(tally(&["test 3 passed ... ok", "", "3 passed; 4 failed"]), Tally::default());
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every check and every test, in the order in which they are cheap to fail.
+//! `cargo xtask test`: every check and every test, the quickest first.
 
 use std::{
     path::PathBuf,
@@ -22,7 +22,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// One step: its name, what it does in words, and its work.
+/// One step: its name, a description and its function.
 struct Step {
     name: &'static str,
     what: &'static str,
@@ -33,22 +33,22 @@ const STEPS: [Step; 19] = [
     Step { name: "fmt", what: "formatting", work: fmt },
     Step { name: "tidy", what: "rules of the repository", work: |workspace, _| tidy::check(workspace) },
     Step { name: "tools", what: "build tools and browser", work: tools },
-    Step { name: "clippy", what: "clippy, natively", work: clippy },
-    Step { name: "clippy-wasm", what: "clippy, for pages", work: clippy_wasm },
+    Step { name: "clippy", what: "clippy, native", work: clippy },
+    Step { name: "clippy-wasm", what: "clippy, WebAssembly", work: clippy_wasm },
     Step { name: "dist", what: "the pages", work: dist },
-    Step { name: "bytes", what: "the tracer's share of a page", work: |workspace, _| bench::check_bytes(workspace) },
+    Step { name: "bytes", what: "size of the browser tracer", work: |workspace, _| bench::check_bytes(workspace) },
     Step { name: "unit", what: "unit, property and integration tests", work: unit },
     Step { name: "doctest", what: "tests in the documentation", work: doctest },
     Step { name: "doc", what: "documentation", work: doc },
-    Step { name: "fuzz", what: "fuzz targets compile", work: fuzz },
+    Step { name: "fuzz", what: "compilation of the fuzz targets", work: fuzz },
     Step { name: "wasm", what: "tests of the browser crate in Chromium", work: wasm },
     Step { name: "server", what: "the programs", work: server },
-    Step { name: "settings", what: "settings are documented", work: settings },
+    Step { name: "settings", what: "documentation of the settings", work: settings },
     Step { name: "clients", what: "OpenTelemetry SDKs of other languages", work: clients },
     Step { name: "e2e", what: "end-to-end tests in Chromium", work: e2e },
     Step { name: "browsers", what: "smoke test in Firefox and WebKitGTK", work: browsers },
     Step { name: "trunk", what: "the development loop with Trunk", work: trunk },
-    Step { name: "fresh-app", what: "a fresh application that joins in three lines a side", work: fresh_app },
+    Step { name: "fresh-app", what: "a fresh application that adds Throughline", work: fresh_app },
 ];
 
 /// Prints the steps.
@@ -58,10 +58,15 @@ pub(crate) fn list() {
     }
 }
 
-/// Runs all steps, or `only` one; stops at the first that fails. The last line is the sum of all tests that ran.
+/// Runs all steps, or `only` one; stops at the first that fails. The last line is the number of tests that passed and
+/// failed.
 pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode> {
     let steps: Vec<&Step> = STEPS.iter().filter(|step| only.is_none_or(|only| only == step.name)).collect();
-    ensure!(!steps.is_empty(), "there is no step `{}`; `cargo xtask test --list` shows them", only.unwrap_or_default());
+    ensure!(
+        !steps.is_empty(),
+        "unknown step `{}`; `cargo xtask test --list` lists the steps",
+        only.unwrap_or_default()
+    );
     let mut progress = Progress::new(steps.len());
     let mut tally = Tally::default();
     let mut times: Vec<(&str, Duration)> = Vec::new();
@@ -79,10 +84,10 @@ pub(crate) fn run(workspace: &Workspace, only: Option<&str>) -> Result<ExitCode>
     for (name, time) in &times {
         println!("{name:<12} {:>12}", show(*time));
     }
-    println!("{:<12} {:>12}", "together", show(times.iter().map(|(_, time)| *time).sum()));
+    println!("{:<12} {:>12}", "total", show(times.iter().map(|(_, time)| *time).sum()));
     if let Some((name, error)) = &failure {
-        println!("\nfailed at {name}: {error:#}");
-        println!("again with: cargo xtask test --only {name}\n");
+        println!("\nstep {name} failed: {error:#}");
+        println!("to run it again: cargo xtask test --only {name}\n");
     }
     println!("{tally}");
     Ok(if failure.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
@@ -136,7 +141,7 @@ fn clippy_wasm(workspace: &Workspace, _: &mut Tally) -> Result<()> {
         "--",
         "-Dwarnings",
     ]);
-    // A configuration of its own: clocks of the standard library panic there.
+    // A separate configuration, because the standard library's clocks panic on this target.
     cargo.env("CLIPPY_CONF_DIR", workspace.root.join(".config/clippy-wasm"));
     process::run(&mut cargo)
 }
@@ -156,7 +161,8 @@ fn doctest(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     counted(cargo.args(NATIVE), tally)
 }
 
-/// One selection of packages for all native tests: another one would unify features differently and compile again.
+/// The packages of all native tests. It is one list, because another selection would unify features differently and compile
+/// again.
 const NATIVE: [&str; 3] = ["--workspace", "--exclude=throughline-bench-browser", "--exclude=throughline-e2e"];
 
 fn doc(workspace: &Workspace, _: &mut Tally) -> Result<()> {
@@ -165,7 +171,7 @@ fn doc(workspace: &Workspace, _: &mut Tally) -> Result<()> {
 
 fn fuzz(workspace: &Workspace, _: &mut Tally) -> Result<()> {
     let mut cargo = workspace.cargo(&["check", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--bins"]);
-    // In the folder of the workspace, to share what the two have in common.
+    // The target directory of the workspace, to share compiled dependencies.
     process::run(cargo.env("CARGO_TARGET_DIR", &workspace.target))
 }
 
@@ -217,7 +223,7 @@ fn e2e(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut cargo = workspace.cargo(&["test", "--no-fail-fast"]);
     cargo
         .args(["--package=throughline-bench-browser", "--package=throughline-e2e", "--lib", "--bins", "--tests"])
-        // Both have a step of their own.
+        // These tests have their own steps.
         .args(["--", "--test-threads=1", "--skip=sdk_of_", "--skip=a_fresh_application"])
         .args(["--skip=a_crud_is_one_joined_trace_in_", "--skip=the_development_loop"])
         .env("THROUGHLINE_E2E_BIN", built(workspace, Program::Cruddur)?)
@@ -236,16 +242,17 @@ fn browsers(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     browsers.lend(&mut cargo);
     let before = tally.passed;
     counted(&mut cargo, tally)?;
-    ensure!(tally.passed == before + 2, "a browser was not tested");
+    ensure!(tally.passed == before + 2, "not all browsers were tested");
     Ok(())
 }
 
 fn trunk(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let chromium = chromium::ensure()?;
     let toolbox = tools::ensure(workspace)?;
-    // Trunk is called with `--offline`, so the dependencies have to be there.
+    // Trunk runs with `--offline`, so the dependencies must have been downloaded.
     process::run(&mut workspace.cargo(&["fetch", "--quiet", "--locked"]))?;
-    let mut cargo = workspace.cargo(&["test", "--no-fail-fast", "--package=throughline-e2e", "--test=development_loop"]);
+    let mut cargo =
+        workspace.cargo(&["test", "--no-fail-fast", "--package=throughline-e2e", "--test=development_loop"]);
     toolbox.lend(&mut cargo)?;
     cargo
         .env("THROUGHLINE_E2E_BIN", built(workspace, Program::Cruddur)?)
@@ -273,11 +280,11 @@ fn fresh_app(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
 
 fn built(workspace: &Workspace, program: Program) -> Result<PathBuf> {
     let binary = server::binary(workspace, Profile::Release, program);
-    ensure!(binary.exists(), "{} is missing: run `cargo xtask build` first", binary.display());
+    ensure!(binary.exists(), "{} is missing; run `cargo xtask build` first", binary.display());
     Ok(binary)
 }
 
-/// Runs tests and adds them to `tally`. A test that was left out is a failure.
+/// Runs tests and adds their results to `tally`. An ignored test is a failure.
 fn counted(command: &mut Command, tally: &mut Tally) -> Result<()> {
     let ignored = tally.ignored;
     process::watch(command, |line| tally.add(line))?;
@@ -290,7 +297,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn steps_have_names_of_their_own() {
+    fn step_names_are_unique() {
         let mut names: Vec<_> = STEPS.iter().map(|step| step.name).collect();
         names.sort_unstable();
         names.dedup();

@@ -47,7 +47,7 @@ fn batch(number: usize) -> Vec<Span> {
 /// Measures response times without an upstream, and with a good, a slow and a broken one. The requests alternate, so that all have
 /// the same conditions. The medians are printed but not asserted, because they depend on the machine.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_application_answers_as_fast_with_a_bad_upstream() {
+async fn the_application_responds_as_fast_with_a_bad_upstream() {
     let rounds = if is_soak() { 3000 } else { 30 };
     let (good, slow, broken) = (
         FakeHoneycomb::start(KEY).await.unwrap(),

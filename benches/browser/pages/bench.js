@@ -1,19 +1,19 @@
-// What the benchmark's page does when the runner calls it by `window.bench`.
+// The functions of the benchmark's page that the runner calls through `window.bench`.
 
-// So many requests are under way at once.
+// The number of concurrent requests.
 const LANES = 8;
-// As OpenTelemetry JS in this benchmark; the default is 5 s, for both.
+// The same as for OpenTelemetry JS in this benchmark; the default of both is 5 s.
 const FLUSH_INTERVAL_MS = 1000;
-// Below the page's origin: Dash0 does not trace requests to URLs that begin as that of its own endpoint does.
+// A path below the page's origin: Dash0 does not trace requests whose URLs start with that of its own endpoint.
 const RECEIVERS = `${location.origin}/telemetry`;
-// Spans that are made in one go, well below what any queue holds.
+// The number of spans created at once, well below the size of any queue.
 const BURST = 200;
 
 let probe;
 let memory;
 let get = (url) => fetch(url).then((response) => response.text());
 
-// Loads and starts a tracer; says how long each took, in milliseconds.
+// Loads and starts a tracer; returns the duration of each in milliseconds.
 async function load(variant) {
   const before = performance.now();
   let start = () => {};
@@ -35,7 +35,7 @@ async function load(variant) {
   return { load_ms: loaded - before, start_ms: started - loaded };
 }
 
-// Fetches `/data/{from}` and what follows, `count` in all, and reads the bodies.
+// Fetches `count` resources from `/data/{from}` on, and reads the bodies.
 async function fetches(from, count) {
   let next = from;
   const lane = async () => {
@@ -46,7 +46,7 @@ async function fetches(from, count) {
   await Promise.all(Array.from({ length: LANES }, lane));
 }
 
-// Makes `spans` spans, `requests` of them by requests from number `from` on, in bursts between which the page breathes.
+// Creates `spans` spans, `requests` of them by requests from number `from` on, in bursts; the page handles its tasks in between.
 async function live(from, spans, requests) {
   const bursts = Math.ceil(spans / BURST);
   let fetched = 0;
@@ -62,7 +62,7 @@ async function live(from, spans, requests) {
   return { fetched, made };
 }
 
-// What the tracer says about itself.
+// Returns the tracer's own counters.
 function state() {
   return { dropped: probe.dropped(), wasm_bytes: memory.buffer.byteLength };
 }

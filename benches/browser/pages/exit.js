@@ -1,8 +1,8 @@
-// A page that makes spans and is gone at once: `?page=<number>&how=close|navigate`.
+// A page that creates spans and is closed or left at once: `?page=<number>&how=close|navigate`.
 
 import init, { get, patches_fetch, ready, span, start } from "/probe/probe.js";
 
-// Longer than the page lives: what arrives was sent on its way out.
+// Longer than the page is open: everything that arrives was sent when it was closed or left.
 const FLUSH_INTERVAL_MS = 5000;
 
 const parameters = new URLSearchParams(location.search);
@@ -20,6 +20,6 @@ await span(`page ${page}`);
 if (parameters.get("how") === "navigate") {
   location.href = `/gone?page=${page}`;
 } else {
-  // The runner closes the page when it hears of this.
+  // The runner closes the page when it receives this.
   navigator.sendBeacon(`/made/${page}`);
 }

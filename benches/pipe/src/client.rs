@@ -1,4 +1,4 @@
-//! A client that costs next to nothing: whole requests made beforehand, one connection a thread.
+//! A client with little overhead: requests are prepared in advance, and each thread has one connection.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -13,10 +13,10 @@ use throughline_otlp::{Encoding, Signal, Span, encode_traces};
 
 use crate::load::{BATCH_SPANS, Load};
 
-/// Every so many batches one trace id is kept, to be asked for.
+/// One trace id is kept for the reads in every this number of batches.
 const SAMPLE_BATCHES: u64 = 2;
 
-/// Requests, and some of the traces that are in them.
+/// Prepared requests, and some of the trace ids in them.
 #[derive(Default)]
 pub(crate) struct Prepared {
     pub(crate) requests: Vec<Vec<u8>>,
@@ -24,26 +24,26 @@ pub(crate) struct Prepared {
 }
 
 impl Prepared {
-    /// Requests of that many spans in all, compressed; every core makes its share.
+    /// Creates compressed requests with this number of spans in total; every core creates its share.
     pub(crate) fn new(spans: u64, seed: u64) -> Result<Self> {
         let batches = spans / BATCH_SPANS as u64;
         let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-        let makers: Vec<_> = (0..cores)
+        let threads: Vec<_> = (0..cores)
             .map(|core| {
                 let share = batches / cores + u64::from(core < batches % cores);
                 thread::spawn(move || Self::share(share, seed ^ (core << 32)))
             })
             .collect();
         let mut shares = Vec::new();
-        for maker in makers {
-            let Ok(share) = maker.join() else { bail!("a maker of requests panicked") };
+        for thread in threads {
+            let Ok(share) = thread.join() else { bail!("a thread that prepares requests panicked") };
             shares.push(share?);
         }
         let mut all = Self::default();
         for share in &mut shares {
             all.traces.append(&mut share.traces);
         }
-        // In turn, so that times go up.
+        // Interleaved, so that times are ascending.
         let mut shares: Vec<_> = shares.into_iter().map(|share| share.requests.into_iter()).collect();
         loop {
             let before = all.requests.len();
@@ -68,14 +68,14 @@ impl Prepared {
     }
 }
 
-/// A whole request with these spans, gzip.
+/// Returns a complete request with these spans, compressed by gzip.
 fn compressed(spans: &[Span]) -> Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
     encoder.write_all(&encode_traces(spans, Encoding::Protobuf))?;
     Ok(request(&encoder.finish()?, "content-encoding: gzip\r\n"))
 }
 
-/// The same without compression.
+/// Returns a complete request with these spans, uncompressed.
 pub(crate) fn plain(spans: &[Span]) -> Vec<u8> {
     request(&encode_traces(spans, Encoding::Protobuf), "")
 }
@@ -92,7 +92,7 @@ fn request(body: &[u8], headers: &str) -> Vec<u8> {
     request
 }
 
-/// One connection that is kept.
+/// A persistent connection.
 pub(crate) struct Connection {
     stream: BufReader<TcpStream>,
     line: String,
@@ -100,17 +100,17 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn open(addr: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect(addr).with_context(|| format!("no connection to {addr}"))?;
+        let stream = TcpStream::connect(addr).with_context(|| format!("cannot connect to {addr}"))?;
         stream.set_nodelay(true)?;
         Ok(Self { stream: BufReader::new(stream), line: String::new() })
     }
 
-    /// Sends a request and waits for its answer: whether it was taken, or has to be sent again.
+    /// Sends a request and waits for the response. Returns true if it was accepted, false if it must be sent again.
     pub(crate) fn send(&mut self, request: &[u8]) -> Result<bool> {
         self.stream.get_mut().write_all(request)?;
         let status_line = self.line()?;
         let status = status_line.split(' ').nth(1).and_then(|status| status.parse::<u16>().ok());
-        let status = status.with_context(|| format!("`{status_line}` is no status line"))?;
+        let status = status.with_context(|| format!("`{status_line}` is not a status line"))?;
         let mut length = 0;
         loop {
             let line = self.line()?.to_ascii_lowercase();
@@ -125,18 +125,18 @@ impl Connection {
         self.stream.read_exact(&mut body)?;
         match status {
             200 => {
-                ensure!(body.is_empty(), "some spans were not taken: {}", String::from_utf8_lossy(&body));
+                ensure!(body.is_empty(), "some spans were rejected: {}", String::from_utf8_lossy(&body));
                 Ok(true)
             }
             429 | 503 => Ok(false),
-            status => bail!("the receiver answers {status}: {}", String::from_utf8_lossy(&body)),
+            status => bail!("the receiver responded with {status}: {}", String::from_utf8_lossy(&body)),
         }
     }
 
     fn line(&mut self) -> Result<&str> {
         self.line.clear();
         self.stream.read_line(&mut self.line)?;
-        ensure!(!self.line.is_empty(), "the connection was closed");
+        ensure!(!self.line.is_empty(), "the server closed the connection");
         Ok(self.line.trim_end())
     }
 }

@@ -1,8 +1,8 @@
-//! Figures beside their targets, as a Markdown table.
+//! Measurements and their targets, as a Markdown table.
 
 use std::time::Duration;
 
-/// What was measured in one section.
+/// The measurements of one section.
 #[derive(Default)]
 pub(crate) struct Figures {
     rows: String,
@@ -10,17 +10,17 @@ pub(crate) struct Figures {
 }
 
 impl Figures {
-    /// A figure that should be no more than its target.
+    /// Adds a measurement that should be at most its target.
     pub(crate) fn at_most(&mut self, what: &str, figure: f64, target: f64, unit: &str) {
         self.row(what, figure, Some((figure <= target, format!("≤ {}", number(target)))), unit);
     }
 
-    /// A figure that should be no less than its target.
+    /// Adds a measurement that should be at least its target.
     pub(crate) fn at_least(&mut self, what: &str, figure: f64, target: f64, unit: &str) {
         self.row(what, figure, Some((figure >= target, format!("≥ {}", number(target)))), unit);
     }
 
-    /// A figure that explains others.
+    /// Adds a measurement without a target.
     pub(crate) fn note(&mut self, what: &str, figure: f64, unit: &str) {
         self.row(what, figure, None, unit);
     }
@@ -44,7 +44,7 @@ impl Figures {
     }
 }
 
-/// Three digits or all before the point, thousands apart.
+/// Formats a number with three significant digits, or all digits before the point, with thousands separators.
 fn number(value: f64) -> String {
     if value.abs() < 100.0 {
         return format!("{value:.*}", if value.abs() < 10.0 { 2 } else { 1 });
@@ -60,7 +60,7 @@ fn number(value: f64) -> String {
     text
 }
 
-/// The time that this share of `times` does not exceed, milliseconds.
+/// Returns the time that this share of `times` does not exceed, in milliseconds.
 pub(crate) fn quantile_ms(times: &mut [Duration], share: f64) -> f64 {
     times.sort_unstable();
     let place = (share * times.len() as f64).ceil() as usize;
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_missed_target_is_remembered() {
+    fn a_missed_target_is_recorded() {
         let mut figures = Figures::default();
         figures.at_most("a", 1.0, 1.0, "ms");
         figures.at_least("b", 100_000.0, 100_000.0, "spans/s");

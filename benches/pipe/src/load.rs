@@ -1,7 +1,7 @@
-//! The spans of an application under load: pages that fetch, a server that answers, statements below it.
+//! The spans of an application under load: requests of pages, the server's spans, and database statements.
 //!
-//! Each span has twelve attributes, keys and values as the OpenTelemetry instrumentations for browsers, HTTP servers,
-//! databases and `tracing` write them. Ids, addresses, times and figures differ from span to span.
+//! Each span has twelve attributes with the keys and values of the OpenTelemetry instrumentations for browsers, HTTP
+//! servers, databases and `tracing`. Ids, addresses, times and numbers differ between spans.
 
 use std::sync::Arc;
 
@@ -10,13 +10,13 @@ use throughline_otlp::{Event, KeyValue, Resource, Scope, Span, SpanKind, Status,
 
 use crate::random::Random;
 
-/// Spans in a batch, as the SDKs send them.
+/// The number of spans in a batch, the default of the SDKs.
 pub(crate) const BATCH_SPANS: usize = 512;
-/// A batch per service.
+/// The number of services; a batch has the spans of one.
 const SERVICES: usize = 2;
-/// When the load begins, Unix nanoseconds.
+/// The start of the first trace in nanoseconds since the Unix epoch.
 const BEGIN_NS: u64 = 1_760_000_000_000_000_000;
-/// How long after one trace the next one begins.
+/// The time between the starts of two traces.
 const EVERY_NS: u64 = 100_000;
 
 const ROUTES: [(&str, &str, &str); 8] = [
@@ -51,17 +51,17 @@ const AGENTS: [&str; 6] = [
 ];
 const HANDLERS: [&str; 4] = ["list", "show", "like", "profile"];
 
-/// Makes batches, one after the other, without end.
+/// An endless generator of batches.
 pub(crate) struct Load {
     random: Random,
     traces: u64,
-    /// What waits for its batch to be full, by service.
+    /// The spans of incomplete batches, by service.
     waiting: [Vec<Span>; SERVICES],
     resources: [Arc<Resource>; SERVICES],
     scopes: [Arc<Scope>; 3],
 }
 
-/// One trace while it is made.
+/// The values that the spans of one trace share.
 struct Click {
     trace_id: TraceId,
     at_ns: u64,
@@ -89,7 +89,7 @@ impl Load {
         }
     }
 
-    /// The next batch: of one service, as it would be sent.
+    /// Returns the next batch, with spans of one service.
     pub(crate) fn batch(&mut self) -> Vec<Span> {
         loop {
             if let Some(full) = self.waiting.iter_mut().find(|spans| spans.len() >= BATCH_SPANS) {
@@ -100,7 +100,7 @@ impl Load {
         }
     }
 
-    /// A click, two requests that follow from it, and what the server does for each: eleven spans.
+    /// Creates a click, its two requests, and the server's spans of each: eleven spans.
     fn click(&mut self) {
         let random = &mut self.random;
         let user = random.below(5_000);
@@ -210,7 +210,7 @@ impl Load {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a span has that many parts, and all callers are above")]
+    #[expect(clippy::too_many_arguments, reason = "a span has this number of fields, and all callers are above")]
     fn span(
         &mut self,
         click: &Click,
@@ -251,7 +251,7 @@ fn page(click: &Click, random: &mut Random, target: &str) -> Vec<KeyValue> {
     ]
 }
 
-/// What `tracing-opentelemetry` says of a function.
+/// Returns the attributes that `tracing-opentelemetry` adds to the span of a function.
 fn program(random: &mut Random, module: &str, function: &str, line: i64) -> Vec<KeyValue> {
     vec![
         text("code.file.path", "backend/src/cruddur/routes.rs"),
@@ -299,10 +299,10 @@ fn text(key: &str, value: &str) -> KeyValue {
 }
 
 fn integer(random: &mut Random, end: u64) -> Value {
-    Value::Int(i64::try_from(random.below(end)).expect("the ends that are asked for are small"))
+    Value::Int(i64::try_from(random.below(end)).expect("all callers use small ranges"))
 }
 
-/// Milliseconds as a page computes them, by subtraction: with digits that mean nothing at their end.
+/// Returns milliseconds as a page computes them, as a difference with rounding noise in the last digits.
 fn ms(random: &mut Random, end_us: u64) -> f64 {
     let begin = random.below(60_000_000) as f64 / 1_000.0;
     let end = begin + random.below(end_us) as f64 / 1_000.0;
@@ -331,7 +331,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     #[test]
-    fn batches_are_as_the_figures_say() {
+    fn batches_have_512_spans_with_12_attributes_and_unique_ids() {
         let mut load = Load::new(1);
         let mut ids = BTreeSet::new();
         for _ in 0..20 {
@@ -339,13 +339,13 @@ mod tests {
             assert_eq!(batch.len(), BATCH_SPANS);
             for span in &batch {
                 assert_eq!(span.attributes.len(), 12, "{}", span.name);
-                assert!(ids.insert((span.trace_id, span.span_id)), "ids are new");
+                assert!(ids.insert((span.trace_id, span.span_id)), "duplicate id");
             }
         }
     }
 
     #[test]
-    fn the_same_seed_is_the_same_load() {
+    fn the_same_seed_creates_the_same_load() {
         assert_eq!(Load::new(7).batch(), Load::new(7).batch());
         assert_ne!(Load::new(7).batch(), Load::new(8).batch());
     }

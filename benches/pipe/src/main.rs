@@ -1,5 +1,5 @@
-//! Measures the pipe: from the OTLP receiver to the disk, and back to a reader. `cargo xtask bench pipe` builds what it takes
-//! and runs it.
+//! Measures the pipeline from the OTLP receiver to the disk, and reads. `cargo xtask bench pipe` builds the server and
+//! runs it.
 //!
 //! Standard output is a section of Markdown.
 
@@ -26,37 +26,37 @@ struct Cli {
     /// The server to measure
     #[arg(long, global = true, default_value = "target/release/throughline")]
     server: PathBuf,
-    /// Where data may be put, on the disk that is meant
+    /// The folder for the data, on the disk to measure
     #[arg(long, global = true, default_value = "target/bench/pipe")]
     folder: PathBuf,
 }
 
 #[derive(Subcommand)]
 enum Section {
-    /// Spans as fast as they are taken: rate, bytes, memory, start, reads
+    /// Spans at the maximum rate: rate, bytes, memory, start-up, reads
     Load {
-        /// Spans in all
+        /// Number of spans
         #[arg(long, default_value_t = 1_000_000)]
         spans: u64,
     },
-    /// Spans at a steady rate: how long an acknowledgement takes
+    /// Spans at a constant rate: time to acknowledgement
     Pace {
-        /// Spans a second
+        /// Spans per second
         #[arg(long, default_value_t = 50_000)]
         rate: u64,
-        /// How long
+        /// Duration in seconds
         #[arg(long, default_value_t = 15)]
         seconds: u64,
     },
     /// Reads among many spans
     Large {
-        /// Spans in all
+        /// Number of spans
         #[arg(long, default_value_t = 10_000_000)]
         spans: u64,
     },
 }
 
-/// How this program ends when all went well but a target is missed.
+/// The exit code if all measurements succeed but a target is missed.
 const MISSED: u8 = 2;
 
 fn main() -> Result<ExitCode> {

@@ -1,4 +1,4 @@
-//! Numbers that look random and are the same in every run.
+//! A pseudo-random number generator with the same sequence in every run.
 
 /// SplitMix64.
 pub(crate) struct Random(u64);
@@ -16,19 +16,19 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Less than `end`.
+    /// Returns a number less than `end`.
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    /// One of them, the first ones more often: most requests go to a few routes.
+    /// Returns one of the items, the first ones more often: most requests go to a few routes.
     pub(crate) fn pick<'a, T>(&mut self, of: &'a [T]) -> &'a T {
         let length = of.len() as u64;
         let index = self.below(length).min(self.below(length));
-        &of[usize::try_from(index).expect("it is less than a length")]
+        &of[usize::try_from(index).expect("the index is less than a length")]
     }
 
-    /// As many random bytes.
+    /// Returns `N` random bytes.
     pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut bytes = [0; N];
         for chunk in bytes.chunks_mut(8) {

@@ -1,4 +1,4 @@
-//! What a reader waits for: one trace, the newest traces.
+//! The duration of reads: one trace by id, and the list of the newest traces.
 
 use std::{
     path::Path,
@@ -9,20 +9,20 @@ use anyhow::{Result, ensure};
 use throughline_context::TraceId;
 use throughline_store::{ListFilter, SpanStore as _, Store};
 
-/// How often the list is asked for.
+/// The number of reads of the list.
 const LISTS: usize = 200;
-/// How many traces are asked for.
+/// The number of reads of traces.
 const TRACES: usize = 5_000;
 
-/// Times of readers.
+/// The durations of reads.
 pub(crate) struct Reads {
-    /// The store's own start, without the server around it.
+    /// The time to open the store, without the server.
     pub(crate) open: Duration,
     pub(crate) traces: Vec<Duration>,
     pub(crate) lists: Vec<Duration>,
 }
 
-/// Reads from the store in `data`, which no server has open.
+/// Reads from the store in `data`. No server may have it open.
 pub(crate) fn measure(data: &Path, traces: &[TraceId]) -> Result<Reads> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let begin = Instant::now();
@@ -30,19 +30,19 @@ pub(crate) fn measure(data: &Path, traces: &[TraceId]) -> Result<Reads> {
     let open = begin.elapsed();
     let reads = runtime.block_on(async {
         let mut reads = Reads { open, traces: Vec::new(), lists: Vec::new() };
-        // Spread over all of them; a step that has nothing in common with most lengths.
+        // Spread over all traces: the step has no common divisor with most lengths.
         for index in 0..TRACES {
             let trace_id = traces[index * 7_919 % traces.len()];
             let begin = Instant::now();
             let spans = store.trace(trace_id).await?;
             reads.traces.push(begin.elapsed());
-            ensure!(!spans.is_empty(), "trace {trace_id} was stored, and is not there");
+            ensure!(!spans.is_empty(), "trace {trace_id} was stored, but is not found");
         }
         for _ in 0..LISTS {
             let begin = Instant::now();
             let list = store.list(ListFilter::default()).await?;
             reads.lists.push(begin.elapsed());
-            ensure!(list.len() == 50, "a list of {} traces", list.len());
+            ensure!(list.len() == 50, "the list has {} traces instead of 50", list.len());
         }
         Ok(reads)
     })?;

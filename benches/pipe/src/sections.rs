@@ -1,4 +1,4 @@
-//! What is measured, one function a section.
+//! The measurements, one function per section.
 
 use std::{
     net::SocketAddr,
@@ -21,17 +21,17 @@ use crate::{
     server::{Server, own_cpu_s, store_bytes},
 };
 
-/// Clients at once: an exporter each.
+/// The number of concurrent clients.
 const CONNECTIONS: usize = 8;
-/// What a client does with a 503.
+/// The time until a client sends a request again after 429 or 503.
 const RETRY: Duration = Duration::from_millis(10);
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// Where things are.
+/// Paths of the server and the data.
 pub(crate) struct Place {
-    /// The server's program.
+    /// The path of the server's program.
     pub(crate) server: PathBuf,
-    /// Where data may be put.
+    /// The folder for the data.
     pub(crate) folder: PathBuf,
 }
 
@@ -42,7 +42,7 @@ impl Place {
     }
 }
 
-/// As fast as it goes, and what is there afterwards.
+/// Measures the maximum rate, and start-up, size and reads afterwards.
 pub(crate) fn load(place: &Place, spans: u64) -> Result<Figures> {
     let data = place.data()?;
     let prepared = Prepared::new(spans, 1)?;
@@ -67,23 +67,23 @@ pub(crate) fn load(place: &Place, spans: u64) -> Result<Figures> {
     let mut figures = Figures::default();
     figures.note("spans", spans, "");
     figures.at_least("durable intake", spans / took_s, 100_000.0, "spans/s");
-    figures.note("the server's processor time, a span", (user_s + system_s) / spans * 1e6, "µs");
-    figures.note("of that, the kernel's", system_s / spans * 1e6, "µs");
-    figures.note("the client's processor time, a span", client_s / spans * 1e6, "µs");
-    figures.note("spans a second of the server's processor time", spans / (user_s + system_s), "");
-    figures.note("requests that had to be repeated", sent.repeated as f64, "");
-    figures.at_most("on disk, a span", stored / spans, 120.0, "bytes");
-    figures.at_most("resident memory at most", peak_bytes as f64 / MIB, 300.0, "MiB");
-    figures.note("of that, before the first span", idle_bytes as f64 / MIB, "MiB");
-    figures.at_most("start of the server", start_s, 2.0, "s");
-    figures.note("of that, the store", reads.open.as_secs_f64() * 1e3, "ms");
+    figures.note("the server's CPU time, per span", (user_s + system_s) / spans * 1e6, "µs");
+    figures.note("of that, in the kernel", system_s / spans * 1e6, "µs");
+    figures.note("the client's CPU time, per span", client_s / spans * 1e6, "µs");
+    figures.note("spans per second of the server's CPU time", spans / (user_s + system_s), "");
+    figures.note("requests that were sent again", sent.repeated as f64, "");
+    figures.at_most("on disk, per span", stored / spans, 120.0, "bytes");
+    figures.at_most("peak resident memory", peak_bytes as f64 / MIB, 300.0, "MiB");
+    figures.note("peak before the first span", idle_bytes as f64 / MIB, "MiB");
+    figures.at_most("start-up of the server", start_s, 2.0, "s");
+    figures.note("of that, opening the store", reads.open.as_secs_f64() * 1e3, "ms");
     figures.note("trace by id, p50", quantile_ms(&mut reads.traces, 0.5), "ms");
     figures.at_most("trace by id, p99", quantile_ms(&mut reads.traces, 0.99), 1.0, "ms");
     figures.at_most("the newest 50 traces, p99", quantile_ms(&mut reads.lists, 0.99), 10.0, "ms");
     Ok(figures)
 }
 
-/// At a rate that is given: how long an acknowledgement takes, from when the batch was due.
+/// Measures the time from when a batch was due to its acknowledgement, at a given rate.
 pub(crate) fn pace(place: &Place, rate: u64, seconds: u64) -> Result<Figures> {
     let data = place.data()?;
     let prepared = Prepared::new(rate * seconds, 2)?;
@@ -100,13 +100,13 @@ pub(crate) fn pace(place: &Place, rate: u64, seconds: u64) -> Result<Figures> {
     figures.note("rate", rate as f64, "spans/s");
     figures.note("acknowledgement, p50", quantile_ms(&mut sent.times, 0.5), "ms");
     figures.at_most("acknowledgement, p99", quantile_ms(&mut sent.times, 0.99), 50.0, "ms");
-    figures.note("acknowledgement, the slowest", quantile_ms(&mut sent.times, 1.0), "ms");
-    figures.note("the server's processor time", cores, "cores");
-    figures.at_most("resident memory at most", peak_bytes as f64 / MIB, 300.0, "MiB");
+    figures.note("acknowledgement, maximum", quantile_ms(&mut sent.times, 1.0), "ms");
+    figures.note("the server's CPU time", cores, "cores");
+    figures.at_most("peak resident memory", peak_bytes as f64 / MIB, 300.0, "MiB");
     Ok(figures)
 }
 
-/// Many spans: what reading takes then. They are made on the way, so that the time to send them is no figure.
+/// Measures reads among a large number of spans. The spans are created while they are sent, so the rate is not measured.
 pub(crate) fn large(place: &Place, spans: u64) -> Result<Figures> {
     let data = place.data()?;
     let server = Server::start(&place.server, data.path())?;
@@ -144,20 +144,20 @@ pub(crate) fn large(place: &Place, spans: u64) -> Result<Figures> {
     figures.at_most("trace by id, p99", quantile_ms(&mut reads.traces, 0.99), 5.0, "ms");
     figures.note("trace by id, p50", quantile_ms(&mut reads.traces, 0.5), "ms");
     figures.note("the newest 50 traces, p99", quantile_ms(&mut reads.lists, 0.99), "ms");
-    figures.note("the store's start", reads.open.as_secs_f64() * 1e3, "ms");
-    figures.at_most("on disk, a span", stored / spans as f64, 120.0, "bytes");
-    figures.at_most("resident memory at most", peak_bytes as f64 / MIB, 300.0, "MiB");
+    figures.note("opening the store", reads.open.as_secs_f64() * 1e3, "ms");
+    figures.at_most("on disk, per span", stored / spans as f64, 120.0, "bytes");
+    figures.at_most("peak resident memory", peak_bytes as f64 / MIB, 300.0, "MiB");
     Ok(figures)
 }
 
-/// What came of sending.
+/// The result of sending.
 struct Sent {
-    /// From when a batch was due, or sent, to its acknowledgement.
+    /// The times from when a batch was due, or sent, to its acknowledgement.
     times: Vec<Duration>,
     repeated: usize,
 }
 
-/// Sends each request until it is taken: at once, or one by one when it is due.
+/// Sends each request until it is accepted: all at once, or each when it is due.
 fn send(receiver: SocketAddr, requests: &[Vec<u8>], every: Option<Duration>) -> Result<Sent> {
     let (next, repeated) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let begin = Instant::now();
@@ -187,7 +187,7 @@ fn send(receiver: SocketAddr, requests: &[Vec<u8>], every: Option<Duration>) -> 
             .collect();
         joined(senders)
     })?;
-    ensure!(!times.is_empty(), "nothing to send");
+    ensure!(!times.is_empty(), "there are no requests to send");
     Ok(Sent { times: times.concat(), repeated: repeated.into_inner() })
 }
 
@@ -199,8 +199,8 @@ fn joined<T>(threads: Vec<thread::ScopedJoinHandle<'_, Result<T>>>) -> Result<Ve
     results.collect()
 }
 
-/// Whether there is a program to be measured.
+/// Returns an error if the program to measure does not exist.
 pub(crate) fn check(server: &Path) -> Result<()> {
-    ensure!(server.is_file(), "there is no server at {}; `cargo xtask bench pipe` builds it", server.display());
+    ensure!(server.is_file(), "{} does not exist; `cargo xtask bench pipe` builds it", server.display());
     Ok(())
 }

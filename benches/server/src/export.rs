@@ -1,4 +1,4 @@
-//! What becomes of the spans: they are posted to nobody, by the exporter of `opentelemetry-otlp` or by `throughline-export`.
+//! Export of the spans to a client that discards them, by the exporter of `opentelemetry-otlp` or by `throughline-export`.
 
 use std::{
     str::FromStr,
@@ -23,22 +23,22 @@ use opentelemetry_sdk::{
 use prost::encoding::{WireType, decode_key, decode_varint};
 use throughline_export::EncodingSpanProcessor;
 
-/// So that the queue never overflows: a span that is dropped would be cheap.
+/// The size of the queue, large enough that no span is dropped: a dropped span would be cheap.
 const QUEUE_SPANS: usize = 262_144;
-/// They take the whole of it.
+/// No limit in bytes.
 const QUEUE_BYTES: usize = usize::MAX;
 
-/// How spans come to the exporter.
+/// The span processor that creates batches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Batches {
-    /// By the batch processor of the SDK.
+    /// The batch processor of the SDK.
     Sdk,
-    /// By `throughline-export`.
+    /// `throughline-export`.
     Encoding,
 }
 
 impl Batches {
-    /// As headings have it.
+    /// Returns its name in headings.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -47,10 +47,10 @@ impl Batches {
         }
     }
 
-    /// A provider whose spans come to `posts`.
+    /// Returns a tracer provider whose spans are sent to `posts`.
     ///
     /// # Errors
-    /// When the exporter or its thread cannot be made.
+    /// Returns an error if the exporter or its thread cannot be created.
     pub fn provider(self, posts: Posts) -> Result<SdkTracerProvider> {
         let builder = SdkTracerProvider::builder();
         Ok(match self {
@@ -78,7 +78,7 @@ impl FromStr for Batches {
         match name {
             "sdk" => Ok(Self::Sdk),
             "encoding" => Ok(Self::Encoding),
-            _ => bail!("sdk or encoding"),
+            _ => bail!("unknown value `{name}`; expected sdk or encoding"),
         }
     }
 }
@@ -87,7 +87,7 @@ fn exporter(client: impl HttpClient + 'static) -> Result<SpanExporter, ExporterB
     SpanExporter::builder().with_http().with_http_client(client).build()
 }
 
-/// Counts what is posted, and answers 200.
+/// An HTTP client that counts the posted spans, discards them and returns 200.
 #[derive(Clone, Debug, Default)]
 pub struct Posts {
     spans: Arc<AtomicU64>,
@@ -95,13 +95,13 @@ pub struct Posts {
 }
 
 impl Posts {
-    /// Spans so far.
+    /// Returns the number of spans so far.
     #[must_use]
     pub fn spans(&self) -> u64 {
         self.spans.load(Ordering::Relaxed)
     }
 
-    /// Their bytes, with all that is around them.
+    /// Returns the size of the bodies so far in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Relaxed)
@@ -118,7 +118,8 @@ impl HttpClient for Posts {
     }
 }
 
-/// How many spans an `ExportTraceServiceRequest` has. They are skipped, not read: that would take longer than what is measured.
+/// Returns the number of spans in an `ExportTraceServiceRequest`. They are skipped, because decoding them would take
+/// longer than the measured code.
 fn count(mut request: &[u8]) -> Result<u64> {
     let mut spans = 0;
     while let Some((_, mut resource_spans)) = field(&mut request)? {
@@ -133,19 +134,19 @@ fn count(mut request: &[u8]) -> Result<u64> {
     Ok(spans)
 }
 
-/// The next field, which has to be one with a length.
+/// Reads the next field, which must be length-delimited.
 fn field<'a>(message: &mut &'a [u8]) -> Result<Option<(u32, &'a [u8])>> {
     if message.is_empty() {
         return Ok(None);
     }
-    let (number, WireType::LengthDelimited) = decode_key(message)? else { bail!("no field with a length") };
+    let (number, WireType::LengthDelimited) = decode_key(message)? else { bail!("a field is not length-delimited") };
     let length = usize::try_from(decode_varint(message)?)?;
-    let value = message.get(..length).context("cut short")?;
+    let value = message.get(..length).context("a field is truncated")?;
     message.advance(length);
     Ok(Some((number, value)))
 }
 
-/// Takes metrics and does nothing with them.
+/// A metric exporter that discards everything.
 #[derive(Clone, Copy, Debug)]
 pub struct Discard;
 

@@ -1,4 +1,4 @@
-//! What an application does beside being traced: a page of a feed, read from a SQLite file and written as JSON.
+//! The work of an application's handler: a page of a feed, read from a SQLite file and written as JSON.
 
 use std::{
     cell::RefCell,
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 const USERS: u32 = 50;
 
-/// The file, which goes with the last clone of this.
+/// The database, whose file is removed with the last clone.
 #[derive(Clone)]
 pub(crate) struct Feed {
     _folder: Arc<TempDir>,
@@ -53,7 +53,7 @@ impl Feed {
             fill.execute("INSERT INTO users VALUES (?1, ?2)", (format!("user{user}"), format!("User {user}")))?;
         }
         for number in 0..10 * USERS {
-            let message = format!("This is what somebody had to say as number {number}.");
+            let message = format!("This is the text of the message with number {number}");
             let handle = format!("user{}", number % USERS);
             fill.execute("INSERT INTO activities VALUES (?1, ?2, ?3, ?1 * 1000)", (number, &handle, message))?;
             fill.execute("INSERT INTO likes VALUES (?1, ?2)", (number, &handle))?;
@@ -62,7 +62,7 @@ impl Feed {
         Ok(Self { _folder: Arc::new(folder), file: Arc::new(file) })
     }
 
-    /// Answers a request.
+    /// Returns the newest activities.
     pub(crate) fn newest(&self) -> Result<Json<Vec<Activity>>, StatusCode> {
         let read = || {
             CONNECTION.with_borrow_mut(|connection| {
@@ -83,8 +83,8 @@ fn open(file: &Path) -> rusqlite::Result<Connection> {
 
 fn select(connection: &Connection) -> rusqlite::Result<Vec<Activity>> {
     let mut statement = connection.prepare_cached(
-        // As many as a page of Cruddur's has. The number is in the text, because SQLite prepares a statement anew each time
-        // that one is bound.
+        // The number of a page of Cruddur's feed. It is in the text, because SQLite prepares a statement again each
+        // time a limit is bound.
         "SELECT a.id, a.handle, u.display_name, a.message, a.created_at_ms,
             (SELECT count(*) FROM likes l WHERE l.activity = a.id)
         FROM activities a JOIN users u USING (handle) ORDER BY a.created_at_ms DESC LIMIT 50",

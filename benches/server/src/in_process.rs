@@ -1,4 +1,4 @@
-//! Processor time of requests that are handled without a socket.
+//! CPU time of requests that are handled without a socket.
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
@@ -12,25 +12,25 @@ use tokio::runtime::{Builder, Runtime};
 
 use crate::stats::Spread;
 
-/// What a request costs.
+/// The cost of a request.
 pub(crate) struct Cost {
-    /// Microseconds of processor time of the thread that handles the request, without the bare router's, round by round.
+    /// CPU time in microseconds of the thread that handles the request, less that of the bare router in the same round.
     pub(crate) added_us: Spread,
-    /// The same of all threads: with the encoding of what the layer says.
+    /// The same for all threads, which includes the export of the layer's spans.
     pub(crate) exported_us: Spread,
 }
 
 pub(crate) fn measure(set_up: &SetUp, subjects: &[Subject], rounds: usize, requests: usize) -> Result<Vec<Cost>> {
     let runtime = Builder::new_current_thread().build()?;
     let mut apps: Vec<(Subject, Router)> = subjects.iter().map(|subject| (*subject, set_up.app(*subject))).collect();
-    // Instruments, routes and buffers are made once.
+    // Instruments, routes and buffers are created once.
     for (subject, app) in &mut apps {
         run(set_up, &runtime, app, *subject, 4 * BATCH)?;
     }
     let mut all = vec![Vec::new(); apps.len()];
     for round in 0..rounds {
-        eprintln!("processor time: round {} of {rounds}", round + 1);
-        // Each round begins with another one, so that none is always after the same.
+        eprintln!("CPU time: round {} of {rounds}", round + 1);
+        // Each round starts with another layer, so that none always follows the same one.
         for index in 0..apps.len() {
             let index = (index + round) % apps.len();
             if let (Some((subject, app)), Some(measured)) = (apps.get_mut(index), all.get_mut(index)) {
@@ -38,7 +38,7 @@ pub(crate) fn measure(set_up: &SetUp, subjects: &[Subject], rounds: usize, reque
             }
         }
     }
-    let bare = all.first().context("there is nothing to measure")?.clone();
+    let bare = all.first().context("there are no layers to measure")?.clone();
     let cost = |measured: Vec<Measured>| {
         let added = |of: fn(&Measured) -> f64| {
             Spread::of(measured.iter().zip(&bare).map(|(measured, bare)| of(measured) - of(bare)).collect())
@@ -48,7 +48,7 @@ pub(crate) fn measure(set_up: &SetUp, subjects: &[Subject], rounds: usize, reque
     Ok(all.into_iter().map(cost).collect())
 }
 
-/// Microseconds of processor time for one request.
+/// CPU time in microseconds for one request.
 #[derive(Clone, Copy)]
 struct Measured {
     thread_us: f64,
@@ -67,7 +67,7 @@ fn run(set_up: &SetUp, runtime: &Runtime, app: &mut Router, subject: Subject, re
     let spans = set_up.flush()? - before;
     let handled = requests / BATCH * BATCH;
     let expected = if subject == Subject::Bare { 0 } else { handled as u64 };
-    ensure!(spans == expected, "{} made {spans} spans for {handled} requests", subject.name());
+    ensure!(spans == expected, "{} created {spans} spans for {handled} requests", subject.name());
     let each_us = |time: std::time::Duration| time.as_secs_f64() * 1e6 / handled as f64;
     Ok(Measured { thread_us: each_us(thread), process_us: each_us(process) })
 }

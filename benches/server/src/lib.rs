@@ -1,5 +1,5 @@
-//! The server layer beside others, in one process and with one exporter: `cargo xtask bench server` measures, and
-//! `cargo test -p throughline-bench-server` compares what is right.
+//! Compares the server layer with others, in one process and with one exporter: `cargo xtask bench server` measures the
+//! cost, and `cargo test -p throughline-bench-server` compares correctness.
 
 pub mod export;
 pub mod feed;

@@ -1,4 +1,4 @@
-//! Requests per second over loopback sockets, with as many under way as keep the processors busy.
+//! Requests per second over loopback sockets, with enough in flight to keep all CPUs busy.
 
 use std::{
     net::SocketAddr,
@@ -20,19 +20,19 @@ use tokio::{
 
 use crate::stats::Spread;
 
-/// Connections, each with one request under way.
+/// The number of connections, each with one request in flight.
 const CONNECTIONS: usize = 64;
 
-/// What is asked for.
+/// The requested resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asked {
-    /// Three numbers: the handler does nothing.
+pub(crate) enum Target {
+    /// Three numbers, from a handler that does nothing.
     Numbers,
     /// Fifty rows of a database.
     Feed,
 }
 
-impl Asked {
+impl Target {
     fn request(self) -> Vec<u8> {
         let path = match self {
             Self::Numbers => "/api/users/7?page=2",
@@ -47,7 +47,7 @@ impl Asked {
         .into_bytes()
     }
 
-    /// How the body ends.
+    /// Returns the end of the body.
     const fn end(self) -> &'static [u8] {
         match self {
             Self::Numbers => b"[7,7,42]",
@@ -56,27 +56,27 @@ impl Asked {
     }
 }
 
-/// How many requests were answered.
+/// The rate of responses.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Rate {
-    /// In a second of the clock.
+    /// Responses per second of wall-clock time.
     pub(crate) per_second: f64,
-    /// In a second of processor time, of client, server and exporter; as a share of the bare router's in the same round. All
-    /// processors are busy, so this is what the rate by the clock would be on a machine that does nothing else.
+    /// Responses per second of CPU time, of client, server and exporter, as a share of the bare router's in the same
+    /// round. As all CPUs are busy, this is the share that wall-clock time would show on an otherwise idle machine.
     pub(crate) of_bare: Spread,
 }
 
-/// What one measurement came to.
+/// The result of one measurement.
 #[derive(Clone, Copy)]
 struct Measured {
     per_second: f64,
-    per_processor_second: f64,
+    per_cpu_second: f64,
 }
 
 pub(crate) fn measure(
     set_up: &SetUp,
     subjects: &[Subject],
-    asked: Asked,
+    target: Target,
     rounds: usize,
     length_ms: u64,
 ) -> Result<Vec<Rate>> {
@@ -92,57 +92,62 @@ pub(crate) fn measure(
     let length = Duration::from_millis(length_ms);
     let mut rates = vec![Vec::new(); subjects.len()];
     for round in 0..rounds {
-        eprintln!("loopback, {asked:?}: round {} of {rounds}", round + 1);
+        eprintln!("loopback, {target:?}: round {} of {rounds}", round + 1);
         for index in 0..addresses.len() {
             let index = (index + round) % addresses.len();
             if let (Some(address), Some(rates)) = (addresses.get(index), rates.get_mut(index)) {
-                rates.push(runtime.block_on(rate(*address, asked, length))?);
+                rates.push(runtime.block_on(rate(*address, target, length))?);
                 set_up.flush()?;
             }
         }
     }
-    let bare = rates.first().context("there is nothing to measure")?.clone();
+    let bare = rates.first().context("there are no layers to measure")?.clone();
     let summary = |rates: Vec<Measured>| Rate {
         of_bare: Spread::of(
-            rates.iter().zip(&bare).map(|(rate, bare)| rate.per_processor_second / bare.per_processor_second).collect(),
+            rates.iter().zip(&bare).map(|(rate, bare)| rate.per_cpu_second / bare.per_cpu_second).collect(),
         ),
         per_second: Spread::of(rates.iter().map(|rate| rate.per_second).collect()).median,
     };
     Ok(rates.into_iter().map(summary).collect())
 }
 
-async fn rate(address: SocketAddr, asked: Asked, length: Duration) -> Result<Measured> {
-    let (answered, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
+async fn rate(address: SocketAddr, target: Target, length: Duration) -> Result<Measured> {
+    let (responses, is_over) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicBool::new(false)));
     let mut clients = Vec::new();
     for _ in 0..CONNECTIONS {
         let stream = TcpStream::connect(address).await.context("cannot connect to the server under test")?;
         stream.set_nodelay(true)?;
-        clients.push(tokio::spawn(ask(stream, asked, Arc::clone(&answered), Arc::clone(&is_over))));
+        clients.push(tokio::spawn(send_requests(stream, target, Arc::clone(&responses), Arc::clone(&is_over))));
     }
-    let (start, processor) = (Instant::now(), ProcessTime::now());
+    let (start, cpu) = (Instant::now(), ProcessTime::now());
     tokio::time::sleep(length).await;
-    let count = answered.load(Ordering::Relaxed);
-    let (elapsed, processor) = (start.elapsed(), processor.elapsed());
+    let count = responses.load(Ordering::Relaxed);
+    let (elapsed, cpu) = (start.elapsed(), cpu.elapsed());
     is_over.store(true, Ordering::Relaxed);
     for client in clients {
         client.await??;
     }
-    let in_each = |time: Duration| count as f64 / time.as_secs_f64();
-    Ok(Measured { per_second: in_each(elapsed), per_processor_second: in_each(processor) })
+    let per_second_of = |time: Duration| count as f64 / time.as_secs_f64();
+    Ok(Measured { per_second: per_second_of(elapsed), per_cpu_second: per_second_of(cpu) })
 }
 
-async fn ask(mut stream: TcpStream, asked: Asked, answered: Arc<AtomicU64>, is_over: Arc<AtomicBool>) -> Result<()> {
-    let (request, end) = (asked.request(), asked.end());
+async fn send_requests(
+    mut stream: TcpStream,
+    target: Target,
+    responses: Arc<AtomicU64>,
+    is_over: Arc<AtomicBool>,
+) -> Result<()> {
+    let (request, end) = (target.request(), target.end());
     let mut buffer = vec![0; 16_384];
     while !is_over.load(Ordering::Relaxed) {
         stream.write_all(&request).await?;
         let mut length = 0;
         while !buffer[..length].ends_with(end) {
-            let read = stream.read(buffer.get_mut(length..).context("the answer is too long")?).await?;
+            let read = stream.read(buffer.get_mut(length..).context("the response is too long")?).await?;
             anyhow::ensure!(read > 0, "the server closed the connection");
             length += read;
         }
-        answered.fetch_add(1, Ordering::Relaxed);
+        responses.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
-//! Measures the server layer beside others. `cargo xtask bench server` builds and runs it.
+//! Measures the cost of the server layer and of others. `cargo xtask bench server` builds and runs it.
 //!
-//! Standard output is a section of Markdown; what is going on goes to standard error.
+//! Standard output is a section of Markdown; progress is written to standard error.
 
 mod in_process;
 mod loopback;
@@ -19,52 +19,53 @@ use throughline_bench_server::{export::Batches, set_up::SetUp, subject::Subject}
 
 use crate::{
     in_process::Cost,
-    loopback::{Asked, Rate},
+    loopback::{Rate, Target},
 };
 
 #[derive(Parser)]
 #[command(about)]
 struct Cli {
-    /// How spans come to the exporter: by the batch processor of the SDK, or encoded where they end
+    /// Export spans with the batch processor of the SDK, or encode them when they end
     #[arg(long, value_name = "sdk|encoding")]
     batches: Batches,
-    /// How often each layer's processor time is measured: often and for a short time, because a machine has phases, and what is
-    /// compared has to be of the same one
+    /// Measurements of each layer's CPU time: a large number of short ones, because the speed of a machine changes over
+    /// time, and all layers must be measured under the same conditions
     #[arg(long, default_value_t = 120)]
     rounds: usize,
-    /// Requests in each of these measurements
+    /// Requests in each measurement of CPU time
     #[arg(long, default_value_t = 2_560)]
     requests: usize,
-    /// How often each layer's requests per second are measured
+    /// Measurements of each layer's requests per second
     #[arg(long, default_value_t = 41)]
     loopback_rounds: usize,
-    /// How long each of these measurements takes, milliseconds
+    /// Duration of each measurement of requests per second, in milliseconds
     #[arg(long, default_value_t = 150)]
     loopback_ms: u64,
-    /// How long reading a `traceparent` takes, nanoseconds, where something else has measured it
+    /// Time to parse a `traceparent` in nanoseconds, if it has already been measured
     #[arg(long)]
     parse_ns: Option<f64>,
-    /// Measure this one alone, beside the bare router: its name as in the table; may be given more than once
+    /// Measure only this layer and the bare router, by its name in the table; can be repeated
     #[arg(long)]
     only: Vec<String>,
 }
 
-/// How this program ends when all went well but a target is missed.
+/// The exit code if all measurements succeed but a target is missed.
 const MISSED: u8 = 2;
 
-/// What our layer may add to a request, microseconds of processor time.
+/// The CPU time that our layer may add to a request, in microseconds.
 const TARGET_ADDED_US: f64 = 10.0;
-/// The share of the bare router's requests per second that has to be left with an application's handler. With one that does nothing a
-/// bare request takes some 16 µs of processor time, the client's included, and 90 % of that were less than any span takes.
+/// The required share of the bare router's requests per second with the handler of an application. With an empty
+/// handler, a bare request takes about 16 µs of CPU time including the client, and 10 % of that is less than the cost
+/// of any span.
 const TARGET_RATE: f64 = 0.9;
-/// Reading a `traceparent`, nanoseconds.
+/// The target for parsing a `traceparent`, in nanoseconds.
 const TARGET_PARSE_NS: f64 = 30.0;
 
-/// What was measured of one layer.
+/// The measurements of one layer.
 struct Row {
     subject: Subject,
     cost: Cost,
-    /// Of a request, on the thread that handles it, beyond the bare router's.
+    /// Allocations for a request on the thread that handles it, less those of the bare router.
     allocations: f64,
     rate: Rate,
     feed_rate: Rate,
@@ -79,8 +80,8 @@ fn main() -> Result<ExitCode> {
     };
     let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(is_wanted).collect();
     let costs = in_process::measure(&set_up, &subjects, cli.rounds, cli.requests)?;
-    let rates = |asked| loopback::measure(&set_up, &subjects, asked, cli.loopback_rounds, cli.loopback_ms);
-    let (empty, feed) = (rates(Asked::Numbers)?, rates(Asked::Feed)?);
+    let rates = |target| loopback::measure(&set_up, &subjects, target, cli.loopback_rounds, cli.loopback_ms);
+    let (empty, feed) = (rates(Target::Numbers)?, rates(Target::Feed)?);
     let parse_ns = cli.parse_ns.unwrap_or_else(parse::traceparent_ns);
     let rows: Vec<Row> = subjects
         .iter()
@@ -102,14 +103,14 @@ fn main() -> Result<ExitCode> {
     Ok(if missed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(MISSED) })
 }
 
-/// As the program beside this one counts them, which measures nothing else.
+/// Runs the program that counts allocations, which is in the same folder.
 fn allocations() -> Result<HashMap<String, f64>> {
     let program = env::current_exe()?.with_file_name(format!("throughline-bench-allocations{EXE_SUFFIX}"));
     let output = Command::new(&program).stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot start {}", program.display()))?;
-    ensure!(output.status.success(), "{} ended with {}", program.display(), output.status);
+    ensure!(output.status.success(), "{} exited with {}", program.display(), output.status);
     let count = |line: &str| {
-        let (name, count) = line.split_once('\t').context("a line without a tab")?;
+        let (name, count) = line.split_once('\t').context("a line has no tab")?;
         Ok((name.to_owned(), count.parse()?))
     };
     String::from_utf8(output.stdout)?.lines().map(count).collect()
@@ -117,14 +118,14 @@ fn allocations() -> Result<HashMap<String, f64>> {
 
 fn print(rows: &[Row], batches: Batches, parse_ns: f64, bytes_per_span: f64) {
     println!(
-        "## What a traced request costs, exported by {}
+        "## Cost of a traced request, exported by {}
 
-One process, one exporter: that of `opentelemetry-otlp`, whose requests, {bytes_per_span:.0} bytes a span on average, go to a client
-that throws them away; metrics where the layer has them. Medians of interleaved rounds. Added are processor time and
-allocations beyond the bare router's, on the thread that handles the request; with export, the time of the exporter's thread too.
-Requests per second are by the clock; their share of the bare router's is by processor time, so that a busy machine changes little.
-The first handler does nothing; the second is an application's: it reads fifty rows, as a page of Cruddur's feed has, from a SQLite
-file and writes them as JSON.
+All layers run in one process with the same exporter, whose requests, {bytes_per_span:.0} bytes per span on average, are discarded
+by the client; metrics are recorded if the layer has them. Values are medians of interleaved rounds. Added CPU time and
+allocations are those on the thread that handles the request, less those of the bare router; with export, the time of the
+exporter's thread is included. Requests per second are by wall-clock time; the share of the bare router is by CPU time, so that a
+busy machine has little influence. The first handler is empty; the second is that of an application: it reads fifty rows, like a
+page of Cruddur's feed, from a SQLite file and writes them as JSON.
 
 | layer | added CPU, µs | quartiles | with export, µs | allocations added | requests/s, empty | of bare | requests/s, feed | of bare |
 | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
@@ -145,7 +146,7 @@ file and writes them as JSON.
             feed_rate.of_bare.median * 100.0,
         );
     }
-    println!("\nReading a valid `traceparent`: {parse_ns:.1} ns.\n");
+    println!("\nParsing a valid `traceparent`: {parse_ns:.1} ns.\n");
 }
 
 fn missed(rows: &[Row], parse_ns: f64) -> Vec<String> {
@@ -155,30 +156,30 @@ fn missed(rows: &[Row], parse_ns: f64) -> Vec<String> {
         let name = ours.subject.name();
         let (added, exported) = (ours.cost.added_us.median, ours.cost.exported_us.median);
         if exported > TARGET_ADDED_US {
-            missed.push(format!("{name} adds {exported:.2} µs to a request, {TARGET_ADDED_US} are allowed"));
+            missed.push(format!("{name} adds {exported:.2} µs to a request; the target is at most {TARGET_ADDED_US}"));
         }
         for peer in peers() {
-            // By the way of `tracing` ours does what others do; the shorter way is the one that has to be the cheapest.
+            // Through `tracing`, our layer does the same as others; only with its own tracer it must be the cheapest.
             if ours.subject == Subject::Ours && added >= peer.cost.added_us.median {
-                missed.push(format!("{name} adds more processor time than {}", peer.subject.name()));
+                missed.push(format!("{name} adds at least as much CPU time as {}", peer.subject.name()));
             }
             if ours.subject == Subject::Ours && exported >= peer.cost.exported_us.median {
-                missed.push(format!("{name} adds more processor time, with export, than {}", peer.subject.name()));
+                missed.push(format!("{name} adds, with export, at least as much CPU time as {}", peer.subject.name()));
             }
             if ours.subject == Subject::Ours && ours.allocations >= peer.allocations {
-                missed.push(format!("{name} allocates more often than {}", peer.subject.name()));
+                missed.push(format!("{name} allocates at least as often as {}", peer.subject.name()));
             }
         }
         let rate = ours.feed_rate.of_bare.median;
         if ours.subject == Subject::Ours && rate < TARGET_RATE {
             let (share, target) = (rate * 100.0, TARGET_RATE * 100.0);
             missed.push(format!(
-                "{name} leaves {share:.1} % of the requests to an application's handler, {target} are wanted"
+                "{name} reaches {share:.1} % of the bare router's requests with an application's handler; the target is {target}"
             ));
         }
     }
     if parse_ns > TARGET_PARSE_NS {
-        missed.push(format!("reading a traceparent takes {parse_ns:.1} ns, {TARGET_PARSE_NS} are allowed"));
+        missed.push(format!("parsing a traceparent takes {parse_ns:.1} ns; the target is at most {TARGET_PARSE_NS}"));
     }
     missed
 }

@@ -1,4 +1,4 @@
-//! How long reading a `traceparent` takes.
+//! The time to parse a `traceparent`.
 
 use std::hint::black_box;
 
@@ -10,7 +10,7 @@ use crate::stats::Spread;
 const ROUNDS: usize = 31;
 const READS: u32 = 100_000;
 
-/// Nanoseconds of processor time; the median of several rounds.
+/// Returns the CPU time in nanoseconds, the median of several rounds.
 pub(crate) fn traceparent_ns() -> f64 {
     let header = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".as_slice();
     let round = |_| {

@@ -7,28 +7,28 @@ use http::{HeaderValue, Request, Uri};
 use http_body_util::BodyExt;
 use tower::Service;
 
-/// Requests between two flushes, so that no queue overflows and the exporter's work is part of what is measured.
+/// The number of requests between two flushes, so that no queue overflows and the exporter's work is measured too.
 pub const BATCH: usize = 512;
 
-/// Has `app` handle `requests`, one after the other, and reads its answers to the end.
+/// Sends `requests` requests to `app` in sequence, and reads the responses to the end.
 ///
 /// # Panics
-/// When one of them is no success.
+/// Panics if a response is not a success.
 pub async fn serve(app: &mut Router, requests: usize) {
     for number in 0..requests {
         let response = match app.call(request(number)).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        assert!(response.status().is_success(), "the application fails");
+        assert!(response.status().is_success(), "the application responded with {}", response.status());
         black_box(response.into_body().collect().await.ok());
     }
 }
 
-/// As a page sends it that is traced.
+/// Returns a request as sent by a traced page.
 fn request(number: usize) -> Request<Body> {
     let mut request = Request::new(Body::empty());
-    // By a tracer of level 2 of the specification, as ours is, and by one of level 1.
+    // Alternately from a tracer of level 2 of the specification, like ours, and one of level 1.
     let (uri, parent) = match number % 2 {
         0 => ("/api/users/7?page=2", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-03"),
         _ => ("/api/users/8", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),

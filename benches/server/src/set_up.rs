@@ -1,4 +1,4 @@
-//! What all layers share: exporter, metrics, propagator, subscriber, and the application that they are around.
+//! The parts that all layers share: exporter, metrics, propagator, subscriber, and the application.
 
 use anyhow::Result;
 use axum::{Json, Router, extract::Path, routing::get};
@@ -17,19 +17,19 @@ use crate::{
     subject::{Extent, Subject},
 };
 
-/// What is global in this process.
+/// The global state of this process.
 pub struct SetUp {
-    /// Whose spans are exported.
+    /// The tracer provider whose spans are exported.
     pub provider: SdkTracerProvider,
     posts: Posts,
     feed: Feed,
 }
 
 impl SetUp {
-    /// Sets all of it; for once in a process.
+    /// Sets the global providers; may be called only once in a process.
     ///
     /// # Errors
-    /// When the exporter, the subscriber or the database cannot be made.
+    /// Returns an error if the exporter, the subscriber or the database cannot be created.
     pub fn new(batches: Batches) -> Result<Self> {
         let posts = Posts::default();
         let provider = batches.provider(posts.clone())?;
@@ -42,7 +42,7 @@ impl SetUp {
         Ok(Self { provider, posts, feed: Feed::new()? })
     }
 
-    /// The application with `subject` around it.
+    /// Returns the application wrapped in `subject`.
     pub fn app(&self, subject: Subject) -> Router {
         let user = |Path(id): Path<u32>| async move { Json([id, 7, 42]) };
         let feed = self.feed.clone();
@@ -52,16 +52,16 @@ impl SetUp {
         subject.around(router, &self.provider, Extent::Default)
     }
 
-    /// Waits until all spans are exported, and says how many there were so far.
+    /// Waits until all spans are exported, and returns their number so far.
     ///
     /// # Errors
-    /// When they cannot be exported.
+    /// Returns an error if they cannot be exported.
     pub fn flush(&self) -> Result<u64> {
         self.provider.force_flush()?;
         Ok(self.posts.spans())
     }
 
-    /// Bytes posted for each span.
+    /// Returns the average number of bytes posted per span.
     #[must_use]
     pub fn bytes_per_span(&self) -> f64 {
         self.posts.bytes() as f64 / self.posts.spans().max(1) as f64

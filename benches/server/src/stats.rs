@@ -1,6 +1,6 @@
 //! Medians and quartiles.
 
-/// The middle of some measurements, and what half of them lie between.
+/// The median and the quartiles of measurements.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Spread {
     pub(crate) lower: f64,
@@ -11,7 +11,7 @@ pub(crate) struct Spread {
 impl Spread {
     pub(crate) fn of(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
-        // Of no values, all three are 0.
+        // Without values, all three are 0.
         let at = |quarter: usize| values.get(values.len().saturating_sub(1) * quarter / 4).copied().unwrap_or(0.0);
         Self { lower: at(1), median: at(2), upper: at(3) }
     }

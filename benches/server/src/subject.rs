@@ -1,4 +1,4 @@
-//! The layers that are compared, set up as their guides have it.
+//! The compared layers, configured as in their guides.
 
 use axum::Router;
 use opentelemetry::{global, trace::TracerProvider as _};
@@ -10,14 +10,14 @@ use tower_http_opentelemetry::{
     http::server::{HttpServerTelemetryConfig, HttpServerTelemetryLayer},
 };
 
-/// What is around the router.
+/// A layer around the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// Nothing.
+    /// No layer.
     Bare,
-    /// Ours, with a tracer of its own.
+    /// Our layer with its own tracer.
     Ours,
-    /// Ours, by way of a `tracing` span.
+    /// Our layer with a `tracing` span.
     OursByTracing,
     /// `axum-tracing-opentelemetry`.
     AxumTracingOpentelemetry,
@@ -31,17 +31,17 @@ pub enum Subject {
     TowerHttpOpentelemetry,
 }
 
-/// How much of what is off at first is turned on.
+/// The features that are enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
-    /// As the guide's first example has it.
+    /// The configuration of the guide's first example.
     Default,
-    /// All that there is for the questions of the correctness table.
+    /// Every feature that the correctness table asks for.
     Full,
 }
 
 impl Subject {
-    /// All of them; the bare router first.
+    /// All layers; the bare router first.
     pub const ALL: [Self; 8] = [
         Self::Bare,
         Self::Ours,
@@ -53,7 +53,7 @@ impl Subject {
         Self::TowerHttpOpentelemetry,
     ];
 
-    /// Its name and version, as tables have it.
+    /// Returns its name and version in tables.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -68,19 +68,20 @@ impl Subject {
         }
     }
 
-    /// Whether it is ours.
+    /// Returns whether it is our layer.
     #[must_use]
     pub fn is_ours(self) -> bool {
         matches!(self, Self::Ours | Self::OursByTracing)
     }
 
-    /// Whether it is somebody else's.
+    /// Returns whether it is a third-party layer.
     #[must_use]
     pub fn is_peer(self) -> bool {
         !self.is_ours() && self != Self::Bare
     }
 
-    /// `router` with the layer around it. Metrics and others' spans go to the global providers, ours to `provider`.
+    /// Returns `router` wrapped in the layer. Metrics and the spans of other layers use the global providers, our spans
+    /// `provider`.
     pub fn around(self, router: Router, provider: &SdkTracerProvider, extent: Extent) -> Router {
         let is_full = extent == Extent::Full;
         match self {
@@ -117,7 +118,7 @@ impl Subject {
         }
     }
 
-    /// Our layer, for those who change more of it.
+    /// Returns our layer, for further configuration.
     #[must_use]
     pub fn ours(self, provider: &SdkTracerProvider, extent: Extent) -> TraceLayer {
         let mut layer = TraceLayer::new("bench").propagator(Propagator::new());

@@ -1,4 +1,4 @@
-//! [`TraceBody`]: the response is on its way; the span ends with its last byte.
+//! [`TraceBody`]: ends the span with the last byte of the response.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
@@ -12,9 +12,9 @@ use http_body::{Body, Frame, SizeHint};
 use crate::{future::Traced, in_flight::End};
 
 pin_project_lite::pin_project! {
-    /// A response body that keeps the request's span open until it has been sent or dropped.
+    /// A response body that keeps the request's span open until the body has been sent or dropped.
     pub struct TraceBody<B> {
-        // Nothing in the answer to a panic.
+        // `None` in the response to a panic.
         #[pin]
         inner: Option<B>,
         traced: Option<Box<Traced>>,
@@ -38,7 +38,7 @@ impl<B> TraceBody<B> {
 }
 
 impl<B: Body> TraceBody<B> {
-    /// A body that is empty, or that nobody will ask for, is at its end.
+    /// Ends the span at once if the body is empty or will not be polled.
     pub(crate) fn traced(inner: B, traced: Box<Traced>) -> Self {
         if inner.is_end_stream() || traced.in_flight.is_complete() {
             traced.in_flight.end(&End::Complete);
@@ -58,7 +58,7 @@ impl<B: Body> Body for TraceBody<B> {
         let Some(in_flight) = this.traced.as_mut().map(|traced| &mut traced.in_flight) else {
             return inner.poll_frame(cx);
         };
-        // What panicked is not polled again: the server drops it.
+        // A body that panicked is not polled again: the server drops it.
         let poll = AssertUnwindSafe(|| in_flight.span.in_scope(|| inner.as_mut().poll_frame(cx)));
         let polled = match catch_unwind(poll) {
             Ok(polled) => ready!(polled),
@@ -67,7 +67,8 @@ impl<B: Body> Body for TraceBody<B> {
                     traced.in_flight.record_panic(&*panic);
                     traced.in_flight.end(&End::Panicked);
                 }
-                // Some bytes are gone: that the rest is missing, the client learns from a connection that breaks.
+                // Some bytes have already been sent. Breaking the connection shows the client that the body is
+                // incomplete.
                 resume_unwind(panic);
             }
         };
@@ -76,7 +77,7 @@ impl<B: Body> Body for TraceBody<B> {
                 if let Some(data) = frame.data_ref() {
                     in_flight.sent(u64::try_from(data.remaining()).unwrap_or(u64::MAX));
                 }
-                // Servers do not ask again when they know that this was the last.
+                // Servers do not poll again when they know that this frame was the last.
                 (inner.is_end_stream() || in_flight.is_complete()).then_some(End::Complete)
             }
             Some(Err(_)) => Some(End::Failed(std::any::type_name::<B::Error>())),

@@ -1,4 +1,4 @@
-//! What the span says of a request, by the OpenTelemetry semantic conventions for HTTP servers.
+//! The name and attributes of a server span, by the OpenTelemetry semantic conventions for HTTP servers.
 
 use std::{
     borrow::Cow,
@@ -22,11 +22,11 @@ use crate::{
     span::Origin,
 };
 
-/// Room for all attributes that a request and its response have as a rule, so that the list does not grow. More would be memory
-/// that is new to the processor for nothing.
+/// The capacity for the attributes of a usual request and response, so that the list does not grow. A larger capacity
+/// would only cost memory.
 const ATTRIBUTES: usize = 14;
 
-/// A request, described.
+/// The name, attributes and metric labels of a request.
 pub(crate) struct Description {
     pub(crate) name: Cow<'static, str>,
     pub(crate) attributes: Vec<KeyValue>,
@@ -59,7 +59,7 @@ pub(crate) fn describe(request: &Parts, settings: &Settings) -> Description {
     }
     let host = match &forwarded.host {
         Some(host) => Some(Host { name: host.host(), port: host.port_u16() }),
-        None => Host::asked(request),
+        None => Host::from_request(request),
     };
     if let Some(Host { name, port }) = host {
         push(attribute::SERVER_ADDRESS, name.to_owned().into());
@@ -69,10 +69,10 @@ pub(crate) fn describe(request: &Parts, settings: &Settings) -> Description {
     }
     if let Some(peer) = peer {
         let client = forwarded.client.filter(|client| *client != peer.ip());
-        push(attribute::CLIENT_ADDRESS, printed(client.unwrap_or(peer.ip())).into());
-        // Where nobody stands between, it would say the same once more.
+        push(attribute::CLIENT_ADDRESS, format_address(client.unwrap_or(peer.ip())).into());
+        // Without a proxy it would only repeat `client.address`.
         if client.is_some() {
-            push(attribute::NETWORK_PEER_ADDRESS, printed(peer.ip()).into());
+            push(attribute::NETWORK_PEER_ADDRESS, format_address(peer.ip()).into());
         }
     }
     if let Some(agent) =
@@ -98,9 +98,9 @@ fn route(request: &Parts, settings: &Settings) -> Option<KnownRoute> {
     }
 }
 
-/// An address as a text, of no more bytes than it has: to give some back takes longer than to print it.
-fn printed(address: IpAddr) -> String {
-    /// As long as the longest of version 4.
+/// Formats an address into a string without spare capacity, because shrinking it takes longer than formatting it.
+fn format_address(address: IpAddr) -> String {
+    /// Holds the longest IPv4 address.
     struct Text([u8; 15], usize);
     impl Text {
         fn push(&mut self, byte: u8) {
@@ -111,7 +111,8 @@ fn printed(address: IpAddr) -> String {
         }
     }
     let IpAddr::V4(address) = address else { return address.to_string() };
-    // By hand: each request has one, and formatting takes longer than all else that is done for an attribute.
+    // By hand: each request has an address, and the formatting machinery would take longer than all other work for an
+    // attribute.
     let mut text = Text([0; 15], 0);
     for (index, octet) in address.octets().into_iter().enumerate() {
         if index > 0 {
@@ -125,11 +126,12 @@ fn printed(address: IpAddr) -> String {
         }
         text.push(b'0' + octet % 10);
     }
-    let digits = text.0.get(..text.1).expect("no longer than the longest address");
-    std::str::from_utf8(digits).expect("digits and dots").to_owned()
+    let digits = text.0.get(..text.1).expect("the buffer holds the longest address");
+    std::str::from_utf8(digits).expect("digits and dots are UTF-8").to_owned()
 }
 
-/// Where the span hangs, and the span of the client: its own, or the one made up for a document.
+/// Returns the parent of the server span, and the span id of the client: the received one, or the one generated for a
+/// document.
 pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<SpanId>) {
     let incoming = remote::read(request, settings);
     let is_continued = || match settings.remote_parent.remote_parent(request) {
@@ -145,10 +147,10 @@ pub(crate) fn origin(request: &Parts, settings: &Settings) -> (Origin, Option<Sp
         };
     }
     if settings.documents.traces(request) {
-        let (context, made_up) = remote::made_up();
-        return (Origin::Below(context), Some(made_up));
+        let (context, page_span) = remote::generate_parent();
+        return (Origin::Below(context), Some(page_span));
     }
-    // Baggage comes without a parent too.
+    // Baggage can arrive without a parent.
     if !incoming.context.baggage().is_empty() && is_continued() {
         return (Origin::Below(incoming.context), None);
     }
@@ -160,10 +162,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_printed_as_everywhere() {
+    fn addresses_are_formatted_as_by_the_standard_library() {
         for address in ["0.0.0.0", "127.0.0.1", "255.255.255.255", "10.99.100.9", "2001:db8::1"] {
             let address: IpAddr = address.parse().unwrap();
-            assert_eq!(printed(address), address.to_string());
+            assert_eq!(format_address(address), address.to_string());
         }
     }
 }

@@ -1,7 +1,8 @@
-//! Who asked, when proxies stand between: RFC 7239 `Forwarded`, and the `X-Forwarded-*` headers that came before it.
+//! The client's address behind proxies: RFC 7239 `Forwarded`, and the older `X-Forwarded-*` headers.
 //!
-//! Anybody can send these headers, so they are believed hop by hop from the near end: the peer's word counts if the peer is a
-//! trusted proxy, the word of the hop before it if that one is trusted too, and so on. The client is the first that is not.
+//! Any client can send these headers, so they are evaluated hop by hop from the near end: the peer's entry is used if
+//! the peer is a trusted proxy, the entry before it if that hop is trusted too, and so on. The first untrusted address
+//! is the client.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -11,25 +12,25 @@ use ipnet::IpNet;
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
 const X_FORWARDED_HOST: &str = "x-forwarded-host";
-/// Of the client alone, as some proxies say it.
+/// Set by some proxies; carries the client's address only.
 const X_REAL_IP: &str = "x-real-ip";
 
-/// How many hops are looked at, from the near end. Longer chains are somebody's play.
+/// The maximum number of hops read, from the near end. Longer chains are not sent by real proxies.
 const MAX_HOPS: usize = 32;
 
-/// What proxies report of a request.
+/// The client's address, scheme and host, as reported by trusted proxies.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Forwarded {
-    /// The client's address; `None` where the peer's own holds.
+    /// The client's address; `None` if it is the peer's address.
     pub client: Option<IpAddr>,
-    /// How the client asked: `http` or `https`.
+    /// The scheme of the client's request: `http` or `https`.
     pub scheme: Option<&'static str>,
-    /// The host, with its port, that the client asked for.
+    /// The host of the client's request, with its port.
     pub host: Option<Authority>,
 }
 
-/// What one hop says of the one before it.
+/// One hop's entry about the hop before it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Hop<'h> {
     client: Option<&'h str>,
@@ -38,8 +39,8 @@ struct Hop<'h> {
 }
 
 impl Forwarded {
-    /// Reads the headers of a request that came from `peer`; nothing of them counts unless `peer` is in `trusted`. With a
-    /// `Forwarded` header, `X-Forwarded-*` are not looked at. Values that cannot be read are none.
+    /// Reads the headers of a request from `peer`. They are ignored unless `peer` is in `trusted`. If a `Forwarded`
+    /// header is present, `X-Forwarded-*` are ignored. Invalid values are treated as absent.
     #[must_use]
     pub fn read(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Self {
         let is_trusted = |address: IpAddr| trusted.iter().any(|net| net.contains(&address.to_canonical()));
@@ -51,8 +52,8 @@ impl Forwarded {
             return Self::walk(hops, is_trusted);
         }
         let list = |name: &'static str| values(headers, name).flat_map(|value| split(value, b',').rev()).map(str::trim);
-        // Proxies add to the list of addresses, but most write scheme and host anew: with one value for each hop the values
-        // belong to the hops, else the last is the nearest proxy's word.
+        // Proxies append to the list of addresses, but most overwrite scheme and host: if there is one value per hop
+        // the values belong to the hops, otherwise the last value is the nearest proxy's.
         let count = list(X_FORWARDED_FOR).take(MAX_HOPS).count();
         let at = |name: &'static str, index: usize| {
             let of_this_hop = list(name).take(MAX_HOPS).count() == count;
@@ -70,12 +71,12 @@ impl Forwarded {
         Self::walk(std::iter::once(alone), is_trusted)
     }
 
-    /// The client addresses that the headers of a request claim: those of `Forwarded`, then of `X-Forwarded-For`, then of
-    /// `X-Real-IP`, each with the nearest hop first; `None` for a hop that hides its client or cannot be read. The claims are
-    /// not verified: they are a reason to reject a request, never a reason to trust one.
+    /// Returns the client addresses that the headers of a request claim: those of `Forwarded`, then of
+    /// `X-Forwarded-For`, then of `X-Real-IP`, each with the nearest hop first. A hop that hides its client or is
+    /// invalid yields `None`. The claims are not verified: use them to reject a request, never to trust one.
     pub fn claims(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
         let elements = move |name: &'static str| {
-            // A value that cannot be read is one hop without an address, so that it is not overlooked.
+            // An invalid value counts as one hop without an address, so that it is not overlooked.
             let values = headers.get_all(name).iter().rev().map(|value| value.to_str().unwrap_or(""));
             values.flat_map(|value| split(value, b',').rev())
         };
@@ -84,12 +85,12 @@ impl Forwarded {
         forwarded.chain(lists)
     }
 
-    /// From the near end on, as long as what is told is itself a trusted proxy.
+    /// Walks the hops from the near end, while each reported address is itself a trusted proxy.
     fn walk<'h>(hops: impl Iterator<Item = Hop<'h>>, is_trusted: impl Fn(IpAddr) -> bool) -> Self {
         let mut found = Self::default();
         for hop in hops.take(MAX_HOPS) {
             let client = hop.client.and_then(address);
-            // Who hides the client, or writes nonsense, ends the chain: what is before it rests on nobody's word.
+            // A hidden or invalid address ends the chain: entries before it come from an unknown sender.
             if let Some(client) = client {
                 found.client = Some(client);
             }
@@ -103,12 +104,12 @@ impl Forwarded {
     }
 }
 
-/// The values of a header, the last first.
+/// Returns the values of a header, the last first.
 fn values<'h>(headers: &'h HeaderMap, name: &'static str) -> impl Iterator<Item = &'h str> {
     headers.get_all(name).iter().rev().filter_map(|value| value.to_str().ok())
 }
 
-/// The parts of a list. What stands in quotes is not divided.
+/// Splits a list at `divider`, except inside quotes.
 fn split(text: &str, divider: u8) -> impl DoubleEndedIterator<Item = &str> {
     let mut parts = Vec::new();
     let (mut start, mut quoted, mut escaped) = (0, false, false);
@@ -128,7 +129,7 @@ fn split(text: &str, divider: u8) -> impl DoubleEndedIterator<Item = &str> {
     parts.into_iter()
 }
 
-/// One element of `Forwarded`: RFC 7239 §4.
+/// Parses one element of `Forwarded` (RFC 7239 §4).
 fn hop(element: &str) -> Hop<'_> {
     let mut hop = Hop::default();
     for pair in split(element, b';') {
@@ -141,13 +142,13 @@ fn hop(element: &str) -> Hop<'_> {
             name if name.eq_ignore_ascii_case("host") => &mut hop.host,
             _ => continue,
         };
-        // Each parameter stands once at most (§4).
+        // Each parameter occurs at most once (§4).
         place.get_or_insert(value);
     }
     hop
 }
 
-/// An address with or without a port, RFC 7239 §6; `unknown` and hidden ones are none.
+/// Parses an address with or without a port (RFC 7239 §6); `None` for `unknown` and obfuscated identifiers.
 fn address(text: &str) -> Option<IpAddr> {
     let address = text.parse::<IpAddr>().ok();
     let address = address.or_else(|| text.parse::<SocketAddr>().ok().map(|address| address.ip()));
@@ -155,7 +156,7 @@ fn address(text: &str) -> Option<IpAddr> {
     Some(address.to_canonical())
 }
 
-/// Only what an HTTP server can have been asked by: it becomes a label of metrics.
+/// Parses `http` or `https`; nothing else, because the scheme is a metric label.
 pub(crate) fn scheme(text: &str) -> Option<&'static str> {
     ["http", "https"].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme))
 }
@@ -183,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stranger_is_not_believed() {
+    fn headers_from_an_untrusted_peer_are_ignored() {
         let headers = [("forwarded", "for=192.0.2.1;proto=https;host=a.example"), (X_FORWARDED_FOR, "192.0.2.1")];
         assert_eq!(read(&headers, "203.0.113.9"), (None, None, None));
     }
@@ -197,8 +198,8 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_the_first_that_is_no_trusted_proxy() {
-        // What stands before it, the client can have written itself.
+    fn the_client_is_the_first_hop_that_is_not_a_trusted_proxy() {
+        // The client can have written the entries before it.
         let list = "198.51.100.66, 192.0.2.1, 10.0.0.7";
         assert_eq!(read(&[(X_FORWARDED_FOR, list)], "10.0.0.1").0, some("192.0.2.1"));
         let headers =
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn who_hides_the_client_ends_the_chain() {
+    fn a_hidden_client_ends_the_chain() {
         assert_eq!(read(&[("forwarded", "for=192.0.2.1, for=_hidden")], "10.0.0.1").0, None);
         assert_eq!(read(&[(X_FORWARDED_FOR, "192.0.2.1, unknown, 10.0.0.7")], "10.0.0.1").0, some("10.0.0.7"));
     }
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn claims_are_all_that_is_said() {
+    fn claims_contain_all_addresses_of_all_headers() {
         let claims = |pairs: &[(&str, &str)]| {
             let headers = pairs
                 .iter()
@@ -250,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn commas_in_quotes_do_not_divide() {
+    fn commas_in_quotes_do_not_split() {
         let value = "for=192.0.2.1;secret=\"a, for=198.51.100.66\"";
         assert_eq!(read(&[("forwarded", value)], "10.0.0.1").0, some("192.0.2.1"));
     }

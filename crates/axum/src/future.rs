@@ -1,4 +1,4 @@
-//! [`TraceFuture`]: the request is being handled.
+//! [`TraceFuture`]: runs the inner service inside the span.
 
 use std::{
     any::Any,
@@ -18,10 +18,10 @@ use crate::{
     in_flight::{End, InFlight},
 };
 
-/// What a panic leaves behind.
+/// The payload of a panic.
 pub(crate) type Payload = Box<dyn Any + Send>;
 
-/// The request as far as it is traced. Boxed: it goes from future to future to body, and each move would copy it.
+/// The traced part of a request. Boxed, because it moves from future to future to body, and each move would copy it.
 pub(crate) struct Traced {
     pub(crate) in_flight: InFlight,
     #[cfg(feature = "upgrades")]
@@ -31,9 +31,10 @@ pub(crate) struct Traced {
 }
 
 pin_project_lite::pin_project! {
-    /// Resolves to the response, whose body then carries the span. Made by [`TraceService`](crate::TraceService).
+    /// The response future of [`TraceService`](crate::TraceService). Resolves to a response whose body carries the
+    /// span.
     pub struct TraceFuture<F> {
-        // Nothing if the service panicked before it gave a future; `panic` then says with what.
+        // `None` if the service panicked before it returned a future; `panic` then holds the payload.
         #[pin]
         pub(crate) inner: Option<F>,
         pub(crate) panic: Option<Payload>,
@@ -58,7 +59,7 @@ where
         let mut this = self.project();
         let outcome = match (this.inner.as_mut().as_pin_mut(), this.traced.as_ref()) {
             (Some(inner), Some(traced)) => {
-                // What panicked is not polled again, so nobody sees it in a broken state.
+                // A future that panicked is not polled again, so its broken state is never observed.
                 let poll = AssertUnwindSafe(|| traced.in_flight.span.in_scope(|| inner.poll(cx)));
                 match catch_unwind(poll) {
                     Ok(polled) => Ok(ready!(polled)),
@@ -71,18 +72,18 @@ where
             (None, _) => Err(this.panic.take().unwrap_or_else(|| Box::new("polled after it panicked"))),
         };
         let Some(traced) = this.traced.take() else {
-            // Polled again after its end, which futures may answer with a panic.
+            // Polled again after completion, where futures are allowed to panic.
             return Poll::Pending;
         };
         if outcome.is_err() {
             this.inner.set(None);
         }
-        Poll::Ready(traced.answer(outcome))
+        Poll::Ready(traced.respond(outcome))
     }
 }
 
 impl Traced {
-    fn answer<B: Body, E>(
+    fn respond<B: Body, E>(
         mut self: Box<Self>,
         outcome: Result<Result<Response<B>, E>, Payload>,
     ) -> Result<Response<TraceBody<B>>, E> {
@@ -92,7 +93,7 @@ impl Traced {
                 self.in_flight.respond(&mut parts, body.size_hint().exact());
                 #[cfg(feature = "upgrades")]
                 if let Some(bridge) = self.bridge.take_if(|_| is_upgraded(parts.status, self.is_connect)) {
-                    bridge.carry(self.in_flight);
+                    bridge.copy(self.in_flight);
                     return Ok(Response::from_parts(parts, TraceBody::untraced(body)));
                 }
                 Ok(Response::from_parts(parts, TraceBody::traced(body, self)))

@@ -1,19 +1,19 @@
-//! Headers that the span records because somebody asked for them by name.
+//! Recording of the headers that were selected by name.
 
 use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, header};
 use opentelemetry::{Array, Key, KeyValue, StringValue, Value};
 
-/// Carry credentials; not recorded, even if they are named.
+/// Headers that carry credentials. Never recorded, even if selected.
 const NEVER: [HeaderName; 4] = [header::AUTHORIZATION, header::COOKIE, header::PROXY_AUTHORIZATION, header::SET_COOKIE];
 
-/// Names of headers, with the keys of their attributes.
+/// The headers to record, with their attribute keys.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RecordedHeaders(Vec<(HeaderName, Key)>);
 
 impl RecordedHeaders {
-    /// Adds `name`, under `prefix` and a dot, unless it is one that is never recorded.
+    /// Adds a header as the attribute `<prefix>.<name>`, unless it is one that is never recorded.
     pub(crate) fn add(&mut self, prefix: &str, name: HeaderName) {
         if !NEVER.contains(&name) && !self.0.iter().any(|(known, _)| *known == name) {
             let key: Arc<str> = format!("{prefix}.{name}").into();
@@ -21,11 +21,11 @@ impl RecordedHeaders {
         }
     }
 
-    /// The values of those headers that are there: a list each, as the conventions want it.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Adds the values of the headers that are present, each as a list, as the semantic conventions require.
     pub(crate) fn record(&self, headers: &HeaderMap, attributes: &mut Vec<KeyValue>) {
         for (name, key) in &self.0 {
             let values: Vec<StringValue> = headers

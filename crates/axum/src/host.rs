@@ -1,15 +1,15 @@
-//! The host that a client asks for.
+//! The host of a request.
 
 use http::{header, request::Parts};
 
-/// A host, and its port if one is named.
+/// A host, and its port if present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Host<'r> {
     pub(crate) name: &'r str,
     pub(crate) port: Option<u16>,
 }
 
-/// Which bytes hosts are made of (RFC 3986 §3.2.2). A table, because each request has a host.
+/// The bytes allowed in a host (RFC 3986 §3.2.2). A lookup table, because every request has a host.
 const IS_HOST: [bool; 256] = {
     let (mut is_host, mut byte) = ([false; 256], 0);
     while byte < 256 {
@@ -26,8 +26,8 @@ const IS_HOST: [bool; 256] = {
 };
 
 impl<'r> Host<'r> {
-    /// From `:authority`, the address in absolute form, or `Host`.
-    pub(crate) fn asked(request: &'r Parts) -> Option<Self> {
+    /// Reads the host from `:authority`, the absolute request target, or `Host`.
+    pub(crate) fn from_request(request: &'r Parts) -> Option<Self> {
         if let Some(authority) = request.uri.authority() {
             return Some(Self { name: authority.host(), port: authority.port_u16() });
         }
@@ -35,7 +35,7 @@ impl<'r> Host<'r> {
     }
 
     fn read(text: &'r str) -> Option<Self> {
-        // What is an address of version 6 stands in brackets; no other host has a colon.
+        // IPv6 addresses are in brackets; no other host contains a colon.
         let (name, port) = match text.rsplit_once(':') {
             Some((name, port)) if !port.ends_with(']') => (name, Some(port.parse().ok()?)),
             _ => (text, None),
@@ -49,24 +49,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_host_is_divided_from_its_port() {
+    fn host_and_port_are_split() {
         let some = |name, port| Some(Host { name, port });
         assert_eq!(Host::read("a.example"), some("a.example", None));
         assert_eq!(Host::read("a.example:8080"), some("a.example", Some(8080)));
         assert_eq!(Host::read("[::1]"), some("[::1]", None));
         assert_eq!(Host::read("[::1]:80"), some("[::1]", Some(80)));
-        for nonsense in ["", ":80", "a:b", "a:99999", "user@a.example", "a/b"] {
-            assert_eq!(Host::read(nonsense), None, "{nonsense}");
+        for invalid in ["", ":80", "a:b", "a:99999", "user@a.example", "a/b"] {
+            assert_eq!(Host::read(invalid), None, "{invalid}");
         }
     }
 
     #[test]
-    fn the_address_itself_goes_before_the_header() {
-        let asked = |uri: &str| {
+    fn the_request_target_takes_precedence_over_the_header() {
+        let host = |uri: &str| {
             let request = http::Request::get(uri).header("host", "b.example:81").body(()).unwrap().into_parts().0;
-            Host::asked(&request).map(|host| (host.name.to_owned(), host.port))
+            Host::from_request(&request).map(|host| (host.name.to_owned(), host.port))
         };
-        assert_eq!(asked("http://a.example:80/"), Some(("a.example".to_owned(), Some(80))));
-        assert_eq!(asked("/"), Some(("b.example".to_owned(), Some(81))));
+        assert_eq!(host("http://a.example:80/"), Some(("a.example".to_owned(), Some(80))));
+        assert_eq!(host("/"), Some(("b.example".to_owned(), Some(81))));
     }
 }

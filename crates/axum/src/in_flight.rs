@@ -1,4 +1,4 @@
-//! [`InFlight`]: a traced request, from its reception to the last byte of its response.
+//! [`InFlight`]: a traced request, from its receipt to the last byte of its response.
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use throughline_context::{SpanId, keys};
 use crate::{
     description::{describe, origin},
     layer::Settings,
-    metrics::{Labels, Over},
+    metrics::{Labels, Outcome},
     policy::panic_message,
     received::Received,
     server_timing,
@@ -22,17 +22,17 @@ const PANIC: &str = "panic";
 
 /// How a request ended.
 pub(crate) enum End {
-    /// The last byte is on its way.
+    /// The last byte was handed to the server.
     Complete,
-    /// The client went away.
+    /// The client disconnected.
     Cancelled,
-    /// Something failed that is no response, named by its type.
+    /// The service or the body returned an error of this type.
     Failed(&'static str),
     /// A handler or a body panicked.
     Panicked,
 }
 
-/// Dropped before it has ended, the request was cancelled.
+/// A traced request. If it is dropped before it has ended, the request counts as cancelled.
 pub(crate) struct InFlight {
     pub(crate) span: ServerSpan,
     pub(crate) settings: Arc<Settings>,
@@ -42,13 +42,13 @@ pub(crate) struct InFlight {
     request_bytes: Option<u64>,
     response_bytes: u64,
     status: Option<StatusCode>,
-    /// From the request's reception to the head of the response.
+    /// Time from the receipt of the request to the response head.
     first_byte: Duration,
     error: Option<StringValue>,
-    /// As many bytes make the response complete, whether or not the body says so.
+    /// The response is complete after this number of bytes, whether or not the body reports its end.
     expected_bytes: Option<u64>,
     is_head: bool,
-    /// Such a response has no end but that the client goes.
+    /// An event stream ends only when the client disconnects.
     is_event_stream: bool,
     is_over: bool,
 }
@@ -63,7 +63,7 @@ impl InFlight {
         let description = describe(request, settings);
         let (origin, client_span) = origin(request, settings);
         let mut attributes = description.attributes;
-        // A request without a body has no size to tell.
+        // No size is recorded for a request without a body.
         let has_body = || request.method != Method::GET && request.headers.contains_key(header::CONTENT_LENGTH);
         let request_bytes = request_bytes.filter(|bytes| *bytes > 0 || has_body());
         if let Some(bytes) = request_bytes {
@@ -89,8 +89,8 @@ impl InFlight {
         }
     }
 
-    /// The head of the response is there. Sets what the span says of it, and what it says of the span. `body_bytes` is how long
-    /// the body says that it is.
+    /// Records the response head on the span, and adds the `Server-Timing` header to it. `body_bytes` is the exact size
+    /// of the body, if it is known.
     pub(crate) fn respond(&mut self, response: &mut response::Parts, body_bytes: Option<u64>) {
         let status = response.status;
         self.status = Some(status);
@@ -117,37 +117,37 @@ impl InFlight {
         }
         self.settings.on_response.on_response(response, &span);
         let parent = self.span.trace_parent();
-        // As late as can be: what comes after counts as network.
+        // As late as possible: later time counts as network time.
         self.first_byte = self.received.elapsed();
         let times = (self.received.unix_ns(), self.received.unix_ns_after(self.first_byte));
         server_timing::append(&mut response.headers, &self.settings, parent, self.client_span, times);
     }
 
-    /// A handler panicked with this.
+    /// Records a panic of a handler or a body.
     pub(crate) fn record_panic(&mut self, payload: &(dyn Any + Send)) {
         exception(&self.span.get(), PANIC, panic_message(payload));
         self.error = Some(PANIC.into());
     }
 
-    /// So many more bytes of the body are on their way.
+    /// Adds to the number of bytes sent to the client.
     pub(crate) fn sent(&mut self, bytes: u64) {
         self.response_bytes = self.response_bytes.saturating_add(bytes);
     }
 
-    /// Adds to the bytes that the client has sent, after an upgrade.
+    /// Adds to the number of bytes received from the client after an upgrade.
     #[cfg(feature = "upgrades")]
     pub(crate) fn received(&mut self, bytes: u64) {
-        // A request without a body has no size until then.
+        // Still unset for a request without a body.
         let before = self.request_bytes.unwrap_or(0);
         self.request_bytes = Some(before.saturating_add(bytes));
     }
 
-    /// Whether all bytes that the response announced are on their way.
+    /// Returns whether all announced bytes of the response have been sent.
     pub(crate) fn is_complete(&self) -> bool {
         self.expected_bytes.is_some_and(|expected| self.response_bytes >= expected)
     }
 
-    /// Ends span and measurements.
+    /// Ends the span and records the metrics.
     pub(crate) fn end(mut self, end: &End) {
         self.finish(end);
     }
@@ -157,17 +157,17 @@ impl InFlight {
         let span = self.span.get();
         let (error, description) = match end {
             End::Complete => (None, ""),
-            End::Cancelled => (Some(CANCELLED), "the client went away before the response was complete"),
+            End::Cancelled => (Some(CANCELLED), "the client disconnected before the response was complete"),
             End::Failed(kind) => (Some(*kind), ""),
             End::Panicked => (Some(PANIC), ""),
         };
         let is_server_error = self.status.is_some_and(|status| status.is_server_error());
         if error.is_some() || is_server_error {
-            // No description of a status: the code stands beside it.
+            // A status code needs no description: it is an attribute of the span.
             span.set_status(Status::error(description));
         }
         if let Some(error) = error {
-            // What came first is the cause.
+            // The first error is the cause.
             self.error.get_or_insert_with(|| error.into());
         }
         if let Some(status) = self.status {
@@ -183,14 +183,14 @@ impl InFlight {
         }
         let duration = self.received.elapsed();
         self.span.end(self.received.wall.checked_add(duration).unwrap_or(self.received.wall));
-        let over = Over {
+        let outcome = Outcome {
             duration,
             status: self.status,
             error: self.error.take(),
             request_bytes: self.request_bytes,
             response_bytes: self.response_bytes,
         };
-        self.settings.metrics().end(&self.labels, &over);
+        self.settings.metrics().end(&self.labels, &outcome);
     }
 }
 
@@ -210,7 +210,7 @@ impl Drop for InFlight {
     }
 }
 
-/// An exception as the conventions record it: an event.
+/// Records an exception as an event, as the semantic conventions define it.
 pub(crate) fn exception(span: &opentelemetry::trace::SpanRef<'_>, kind: &'static str, message: &str) {
     let attributes = vec![
         KeyValue::new(attribute::EXCEPTION_TYPE, kind),
@@ -219,7 +219,7 @@ pub(crate) fn exception(span: &opentelemetry::trace::SpanRef<'_>, kind: &'static
     span.add_event("exception", attributes);
 }
 
-/// RFC 9110 §6.4.1.
+/// Returns whether a response with this status has no body (RFC 9110 §6.4.1).
 fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational() || status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
 }

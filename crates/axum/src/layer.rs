@@ -1,4 +1,4 @@
-//! [`TraceLayer`]: the settings, and the [`tower_layer::Layer`].
+//! [`TraceLayer`]: its settings and the [`tower_layer::Layer`] implementation.
 
 use std::{
     fmt,
@@ -18,12 +18,13 @@ use crate::{
         DefaultFilter, DefaultOnRequest, DefaultOnResponse, DefaultRouteTemplate, DefaultTrustParent, Filter,
         OnRequest, OnResponse, RemoteParent, RemoteParentPolicy, RouteTemplate, TrustParent,
     },
-    remote::asks_for_document,
+    remote::is_document_request,
     service::TraceService,
     span::{ByTracer, ByTracing, Start},
 };
 
-/// Puts a SERVER span around each request, and measures it. See the [crate's page](crate).
+/// A [`tower_layer::Layer`] that creates a SERVER span for each request and records HTTP server metrics. See the [crate
+/// documentation](crate).
 #[derive(Clone)]
 pub struct TraceLayer {
     pub(crate) settings: Arc<Settings>,
@@ -31,13 +32,13 @@ pub struct TraceLayer {
 
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// The beginning of our metric on `Server-Timing`.
+    /// The start of this layer's metric in `Server-Timing`.
     pub(crate) instance: String,
     pub(crate) start: Arc<dyn Start>,
-    /// Made with the first request, because the global provider may be set after the layer is made.
+    /// Created on the first request, because the global provider may be set after the layer is created.
     metrics: Arc<OnceLock<Metrics>>,
     pub(crate) remote_parent: Arc<dyn RemoteParentPolicy>,
-    /// `None` for the global one, which may be set after the layer is made.
+    /// `None` for the global propagator, which may be set after the layer is created.
     pub(crate) propagator: Option<Arc<dyn TextMapPropagator + Send + Sync>>,
     pub(crate) trust_parent: Arc<dyn TrustParent>,
     pub(crate) filter: Arc<dyn Filter>,
@@ -71,10 +72,10 @@ impl fmt::Debug for TraceLayer {
 }
 
 impl TraceLayer {
-    /// A layer that traces every request.
+    /// Creates a layer that traces every request.
     ///
-    /// `instance` is the `service.instance.id` of this process: 1 to 64 of `A-Z a-z 0-9 . _ -`. A browser learns the offset of
-    /// each instance's clock by itself.
+    /// `instance` is the `service.instance.id` of this process: 1 to 64 characters of `A-Z a-z 0-9 . _ -`. Browsers use
+    /// it to estimate the clock offset of each instance separately.
     #[must_use]
     pub fn new(instance: impl AsRef<str>) -> Self {
         Self {
@@ -87,7 +88,7 @@ impl TraceLayer {
                 trust_parent: Arc::new(DefaultTrustParent),
                 filter: Arc::new(DefaultFilter),
                 route: Arc::new(DefaultRouteTemplate),
-                documents: Arc::new(asks_for_document),
+                documents: Arc::new(is_document_request),
                 on_request: Arc::new(DefaultOnRequest),
                 on_response: Arc::new(DefaultOnResponse),
                 trusted_proxies: Vec::new(),
@@ -101,10 +102,10 @@ impl TraceLayer {
         }
     }
 
-    /// Has `tracer` make the server's spans, without a `tracing` span: the fastest way. `tracing` spans in handlers are children
-    /// all the same, and `opentelemetry::Context::current()` is the span's; but there is no `tracing` span around log lines, and
-    /// events outside of a handler's own spans are not on the trace. Default: a `tracing` span, of which a
-    /// `tracing-opentelemetry` layer makes an OpenTelemetry span.
+    /// Creates the server spans with `tracer` instead of `tracing`, which is the fastest option. `tracing` spans in
+    /// handlers are still children, and `opentelemetry::Context::current()` contains the server span. However, log
+    /// lines are not inside a `tracing` span, and events outside of a handler's own spans are not part of the trace.
+    /// Default: a `tracing` span, which a `tracing-opentelemetry` layer turns into an OpenTelemetry span.
     #[must_use]
     pub fn tracer<T>(self, tracer: T) -> Self
     where
@@ -114,59 +115,60 @@ impl TraceLayer {
         self.with(|settings| settings.start = Arc::new(ByTracer(tracer)))
     }
 
-    /// Where the metrics go. Default: OpenTelemetry's global meter provider, as it is when the first request comes.
+    /// Sets the meter for the metrics. Default: OpenTelemetry's global meter provider, read on the first request.
     #[must_use]
     pub fn meter(self, meter: &Meter) -> Self {
         self.with(|settings| settings.metrics = Arc::new(OnceLock::from(Metrics::new(meter))))
     }
 
-    /// The propagator that reads trace context and baggage of a request. Default: OpenTelemetry's global one, as it is when the
-    /// request comes. A global propagator that was never set reads nothing:
-    /// `global::set_text_map_propagator(throughline_propagator::Propagator::new())` sets the one for W3C Trace Context and Baggage.
+    /// Sets the propagator that extracts trace context and baggage from a request. Default: OpenTelemetry's global one,
+    /// read on each request. A global propagator that was never set extracts nothing:
+    /// `global::set_text_map_propagator(throughline_propagator::Propagator::new())` sets the one for W3C Trace Context
+    /// and Baggage.
     #[must_use]
     pub fn propagator(self, propagator: impl TextMapPropagator + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.propagator = Some(Arc::new(propagator)))
     }
 
-    /// Whether a trace that a client began is continued. Default: [`RemoteParent::Always`].
+    /// Sets the policy for continuing a trace that a client started. Default: [`RemoteParent::Always`].
     #[must_use]
     pub fn remote_parent(self, policy: impl RemoteParentPolicy) -> Self {
         self.with(|settings| settings.remote_parent = Arc::new(policy))
     }
 
-    /// Which requests may continue a trace under [`RemoteParent::Trusted`]. Default: none.
+    /// Sets which requests may continue a trace under [`RemoteParent::Trusted`]. Default: none.
     #[must_use]
     pub fn trust_parent(self, trust_parent: impl TrustParent) -> Self {
         self.with(|settings| settings.trust_parent = Arc::new(trust_parent))
     }
 
-    /// Which requests are traced and measured; the others pass untouched. Default: all.
-    /// [`ExceptPaths`](crate::ExceptPaths) leaves some out.
+    /// Sets which requests are traced and measured; the others pass through unchanged. Default: all.
+    /// [`ExceptPaths`](crate::ExceptPaths) excludes paths.
     #[must_use]
     pub fn filter(self, filter: impl Filter) -> Self {
         self.with(|settings| settings.filter = Arc::new(filter))
     }
 
-    /// Where `http.route` comes from, if the router's own template says too little. Default: axum's matched path.
+    /// Sets the source of `http.route`, for routers whose own template is too coarse. Default: axum's matched path.
     #[must_use]
     pub fn route(self, route: impl RouteTemplate) -> Self {
         self.with(|settings| settings.route = Arc::new(route))
     }
 
-    /// Attributes of requests that the conventions do not have. Default: none.
+    /// Adds request attributes that the semantic conventions do not define. Default: none.
     #[must_use]
     pub fn on_request(self, on_request: impl OnRequest) -> Self {
         self.with(|settings| settings.on_request = Arc::new(on_request))
     }
 
-    /// Attributes of responses that the conventions do not have, and headers. Default: none.
+    /// Adds response attributes that the semantic conventions do not define, and response headers. Default: none.
     #[must_use]
     pub fn on_response(self, on_response: impl OnResponse) -> Self {
         self.with(|settings| settings.on_response = Arc::new(on_response))
     }
 
-    /// Networks whose addresses are those of our own proxies: what they say in `Forwarded` or `X-Forwarded-*` is believed.
-    /// Default: none. Takes effect where the peer's address is known: axum's `into_make_service_with_connect_info`.
+    /// Sets the networks of trusted proxies, whose `Forwarded` or `X-Forwarded-*` headers are used. Default: none. Has
+    /// an effect only if the peer's address is known: see axum's `into_make_service_with_connect_info`.
     #[must_use]
     pub fn trusted_proxies(self, networks: impl IntoIterator<Item = IpNet>) -> Self {
         self.with(|settings| settings.trusted_proxies = networks.into_iter().collect())
@@ -179,42 +181,44 @@ impl TraceLayer {
         self.with(|settings| settings.request_headers.add("http.request.header", name))
     }
 
-    /// Records a response header as `http.response.header.<name>`; otherwise as
-    /// [`record_request_header`](Self::record_request_header).
+    /// Records a response header as `http.response.header.<name>`. Default: none. The headers that
+    /// [`record_request_header`](Self::record_request_header) never records are not recorded here either.
     #[must_use]
     pub fn record_response_header(self, name: HeaderName) -> Self {
         self.with(|settings| settings.response_headers.add("http.response.header", name))
     }
 
-    /// Catches a panic in a handler: the client is answered 500 with an empty body. Default: the panic is recorded as an exception of
-    /// the span and goes on. A panic in a body goes on in any case, because the head of the response is sent already.
+    /// Catches a panic in a handler and responds with 500 and an empty body. Default: the panic is recorded as an
+    /// exception of the span and resumed. A panic in a body is always resumed, because the response head has already
+    /// been sent.
     #[must_use]
     pub fn catch_panics(self) -> Self {
         self.with(|settings| settings.catches_panics = true)
     }
 
-    /// Keeps the span of an upgraded connection (WebSocket, and over HTTP/2: RFC 8441) open until the connection ends, and counts its
-    /// bytes. The handler's side of the connection is then a pipe in memory, one copy of each byte, between it and the client.
-    /// Default: the span ends with the head of the response.
+    /// Keeps the span of an upgraded connection (WebSocket, also over HTTP/2: RFC 8441) open until the connection
+    /// closes, and counts its bytes. The handler then reads and writes an in-memory pipe to the client, which copies
+    /// each byte once. Default: the span ends with the response head.
     #[cfg(feature = "upgrades")]
     #[must_use]
     pub fn trace_upgrades(self) -> Self {
         self.with(|settings| settings.traces_upgrades = true)
     }
 
-    /// Which requests without `traceparent` are for a page that traces itself: their parent is made up here and taken over by
-    /// the page. Default: every GET with `Sec-Fetch-Dest: document`, or that accepts `text/html` where a browser does not say.
-    /// `documents` narrows that.
+    /// Sets which requests without `traceparent` are for a page that traces itself: the layer generates their parent
+    /// span id, and the page uses it for its own span. Default: every GET with `Sec-Fetch-Dest: document`, or, without
+    /// that header, one that accepts `text/html`. `documents` can only exclude some of those.
     #[must_use]
     pub fn documents(self, documents: impl Filter) -> Self {
         self.with(|settings| {
             settings.documents =
-                Arc::new(move |request: &Parts| asks_for_document(request) && documents.traces(request));
+                Arc::new(move |request: &Parts| is_document_request(request) && documents.traces(request));
         })
     }
 
     /// Adds an origin whose pages may read the timing of their requests to this server (`Timing-Allow-Origin`), such as
-    /// `HeaderValue::from_static("https://app.example")`; `*` means every origin. Default: only the server's own origin.
+    /// `HeaderValue::from_static("https://app.example")`; `*` allows every origin. Default: only the server's own
+    /// origin.
     #[must_use]
     pub fn timing_allow_origin(self, origin: HeaderValue) -> Self {
         self.with(|settings| settings.timing_allow_origins.push(origin))

@@ -42,19 +42,19 @@ pub use service::TraceService;
 #[cfg(feature = "server-status")]
 pub use status::ServerStatus;
 
-/// The id of the trace that this code runs in, 32 hex digits; `None` outside a traced request.
+/// Returns the trace id of the current span as 32 hex digits, or `None` outside a traced request.
 #[must_use]
 pub fn current_trace_id() -> Option<String> {
     let id = |context: &Context| {
         let span = context.span();
         span.span_context().is_valid().then(|| span.span_context().trace_id().to_string())
     };
-    // The second for subscribers that do not make a span's context the current one.
+    // The `tracing` span is the fallback for subscribers that do not make its OpenTelemetry context current.
     id(&Context::current()).or_else(|| id(&tracing::Span::current().context()))
 }
 
-/// Records a panic that somebody else has caught, as an exception of the span that this code runs in. For applications that answer
-/// panics themselves, inside of the layer.
+/// Records a caught panic as an exception event of the current span. For applications that catch panics inside the
+/// layer and build the response themselves.
 pub fn record_panic(payload: &(dyn Any + Send)) {
     in_flight::exception(&Context::current().span(), "panic", policy::panic_message(payload));
 }

@@ -1,8 +1,8 @@
-//! Methods as the semantic conventions name them.
+//! HTTP methods as named by the semantic conventions.
 
 use http::Method;
 
-/// Methods that stand in names and attributes as they are; any other is [`OTHER`].
+/// Methods that are used in names and attributes unchanged; any other method is [`OTHER`].
 pub(crate) const KNOWN: [(Method, &str); 9] = [
     (Method::GET, "GET"),
     (Method::POST, "POST"),
@@ -14,17 +14,17 @@ pub(crate) const KNOWN: [(Method, &str); 9] = [
     (Method::CONNECT, "CONNECT"),
     (Method::TRACE, "TRACE"),
 ];
-/// What the conventions call a method that is not known.
+/// The attribute value for unknown methods.
 pub(crate) const OTHER: &str = "_OTHER";
-/// The known methods, and all others.
+/// The number of known methods, plus one for all others.
 pub(crate) const COUNT: usize = KNOWN.len() + 1;
 
-/// The place of a method in [`KNOWN`], or behind its end.
+/// Returns the index of a method in [`KNOWN`], or `KNOWN.len()` if it is unknown.
 pub(crate) fn index_of(method: &Method) -> usize {
     KNOWN.iter().position(|(known, _)| known == method).unwrap_or(KNOWN.len())
 }
 
-/// What the method at such a place is called in names of spans: the conventions have `HTTP` for one that is not known.
+/// Returns the name of a method in span names, given its index. The conventions use `HTTP` for an unknown method.
 pub(crate) fn name_of(index: usize) -> &'static str {
     KNOWN.get(index).map_or("HTTP", |(_, text)| text)
 }

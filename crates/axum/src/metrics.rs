@@ -1,5 +1,5 @@
-//! The metrics of HTTP servers by the OpenTelemetry semantic conventions. Labels take few values: nothing that a client can
-//! make up is one.
+//! HTTP server metrics by the OpenTelemetry semantic conventions. The labels have few values: a value that clients
+//! choose freely is never a label.
 
 #[cfg(feature = "bound-instruments")]
 mod bound;
@@ -31,9 +31,9 @@ use direct::Direct as Recorder;
 
 const SCHEMES: [&str; 2] = ["http", "https"];
 
-/// The buckets that the conventions advise for durations, seconds.
+/// The buckets that the semantic conventions recommend for durations, in seconds.
 const DURATION_BUCKETS_S: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
-/// From an empty body to 16 MiB, bytes. The SDK's own buckets end at 10,000.
+/// Buckets from an empty body to 16 MiB, in bytes. The SDK's default buckets end at 10,000.
 const BODY_BUCKETS_BYTES: [f64; 13] = [
     0.0,
     64.0,
@@ -50,7 +50,7 @@ const BODY_BUCKETS_BYTES: [f64; 13] = [
     16_777_216.0,
 ];
 
-/// The instruments.
+/// The instruments and the route templates.
 pub(crate) struct Metrics {
     duration: Histogram<f64>,
     active: UpDownCounter<i64>,
@@ -66,7 +66,7 @@ impl fmt::Debug for Metrics {
     }
 }
 
-/// Who makes spans and metrics, as exporters name it.
+/// Returns the instrumentation scope of the layer's metrics.
 pub(crate) fn scope() -> InstrumentationScope {
     InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
         .with_version(env!("CARGO_PKG_VERSION"))
@@ -109,28 +109,28 @@ impl Metrics {
         self.recorder.change_active(self, labels, 1);
     }
 
-    /// The request is over.
-    pub(crate) fn end(&self, labels: &Labels, over: &Over) {
+    /// Records the end of a request.
+    pub(crate) fn end(&self, labels: &Labels, outcome: &Outcome) {
         self.recorder.change_active(self, labels, -1);
-        self.recorder.record(self, labels, over);
+        self.recorder.record(self, labels, outcome);
     }
 
-    /// The ordinary way: the SDK compares and hashes all labels, for each measurement.
-    fn record(&self, labels: &Labels, over: &Over) {
-        let all = labels.all(over);
-        self.duration.record(over.duration.as_secs_f64(), all.labels());
-        if let Some(bytes) = over.request_bytes {
+    /// Records with unbound instruments: the SDK compares and hashes all labels for each measurement.
+    fn record(&self, labels: &Labels, outcome: &Outcome) {
+        let all = labels.all(outcome);
+        self.duration.record(outcome.duration.as_secs_f64(), all.labels());
+        if let Some(bytes) = outcome.request_bytes {
             self.request_bytes.record(bytes, all.labels());
         }
-        if over.status.is_some() {
-            self.response_bytes.record(over.response_bytes, all.labels());
+        if outcome.status.is_some() {
+            self.response_bytes.record(outcome.response_bytes, all.labels());
         }
     }
 }
 
-/// What is known of a request when it is over.
+/// The result of a request that has ended.
 #[derive(Debug)]
-pub(crate) struct Over {
+pub(crate) struct Outcome {
     pub(crate) duration: Duration,
     pub(crate) status: Option<StatusCode>,
     pub(crate) error: Option<StringValue>,
@@ -138,19 +138,19 @@ pub(crate) struct Over {
     pub(crate) response_bytes: u64,
 }
 
-/// The labels that a request has from its beginning.
+/// The labels that are known when a request starts.
 #[derive(Clone, Debug)]
 pub(crate) struct Labels {
-    /// In [`KNOWN`], or after its end.
+    /// An index into [`KNOWN`], or `KNOWN.len()`.
     method: usize,
-    /// In [`SCHEMES`].
+    /// An index into [`SCHEMES`].
     scheme: usize,
-    /// In [`VERSIONS`].
+    /// An index into [`VERSIONS`].
     version: Option<usize>,
     pub(crate) route: Option<KnownRoute>,
 }
 
-/// Labels in a place without an allocation; only the first `count` are meant.
+/// Labels on the stack; only the first `count` are used.
 struct All {
     labels: [KeyValue; 6],
     count: usize,
@@ -158,22 +158,22 @@ struct All {
 
 impl All {
     fn labels(&self) -> &[KeyValue] {
-        self.labels.get(..self.count).expect("as many labels as were written")
+        self.labels.get(..self.count).expect("count is at most the number of labels")
     }
 }
 
 impl Labels {
-    /// `scheme` is one of [`SCHEMES`].
+    /// Creates the labels. `scheme` must be one of [`SCHEMES`].
     pub(crate) fn new(method: &Method, scheme: &'static str, version: Version, route: Option<KnownRoute>) -> Self {
         Self {
             method: methods::index_of(method),
-            scheme: SCHEMES.iter().position(|known| *known == scheme).expect("the scheme is one of the two"),
+            scheme: SCHEMES.iter().position(|known| *known == scheme).expect("the scheme is http or https"),
             version: VERSIONS.iter().position(|(known, _)| *known == version),
             route,
         }
     }
 
-    /// What the span is called.
+    /// Returns the name of the span.
     pub(crate) fn span_name(&self) -> Cow<'static, str> {
         match &self.route {
             Some(route) => route.span_name(self.method),
@@ -181,22 +181,22 @@ impl Labels {
         }
     }
 
-    /// The method, if it is a known one.
+    /// Returns the method, if it is a known one.
     pub(crate) fn known_method(&self) -> Option<&'static str> {
         KNOWN.get(self.method).map(|(_, text)| *text)
     }
 
-    /// A known method, or `_OTHER`.
+    /// Returns the method, or `_OTHER` if it is unknown.
     pub(crate) fn method(&self) -> &'static str {
         self.known_method().unwrap_or(OTHER)
     }
 
-    /// `http` or `https`.
+    /// Returns `http` or `https`.
     pub(crate) fn scheme(&self) -> &'static str {
-        SCHEMES.get(self.scheme).copied().expect("an index into SCHEMES")
+        SCHEMES.get(self.scheme).copied().expect("the index is within SCHEMES")
     }
 
-    /// The version of HTTP as the conventions write it.
+    /// Returns the HTTP version as the semantic conventions write it.
     pub(crate) fn version(&self) -> Option<&'static str> {
         VERSIONS.get(self.version?).map(|(_, text)| *text)
     }
@@ -208,7 +208,7 @@ impl Labels {
         ]
     }
 
-    fn all(&self, over: &Over) -> All {
+    fn all(&self, outcome: &Outcome) -> All {
         let [method, scheme] = self.of_request();
         let nothing = || KeyValue::new("", false);
         let mut all = All { labels: [method, scheme, nothing(), nothing(), nothing(), nothing()], count: 2 };
@@ -218,7 +218,7 @@ impl Labels {
                 all.count += 1;
             }
         };
-        if let Some(status) = over.status {
+        if let Some(status) = outcome.status {
             push(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()).into());
         }
         if let Some(version) = self.version() {
@@ -227,7 +227,7 @@ impl Labels {
         if let Some(KnownRoute::Kept(template)) = &self.route {
             push(attribute::HTTP_ROUTE, template.as_str().into());
         }
-        if let Some(error) = &over.error {
+        if let Some(error) = &outcome.error {
             push(attribute::ERROR_TYPE, Value::String(error.clone()));
         }
         all

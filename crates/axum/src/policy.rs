@@ -1,4 +1,4 @@
-//! What the layer is told to do. Each decision is a trait; closures implement it, and so does a `Default*` type.
+//! The layer's configurable decisions. Each is a trait that closures and a `Default*` type implement.
 
 use std::{any::Any, borrow::Cow};
 
@@ -6,23 +6,23 @@ use axum::extract::MatchedPath;
 use http::{request, response};
 use opentelemetry::{KeyValue, trace::SpanRef};
 
-/// Whether a trace that a client began is continued.
+/// Whether the server span continues the trace of the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemoteParent {
     /// A valid `traceparent` becomes the parent of the server span.
     #[default]
     Always,
-    /// As [`Always`](Self::Always) for requests that [`TrustParent`] trusts, and as [`Never`](Self::Never) for all others. For
-    /// addresses that are open to the public, where any client may claim any trace.
+    /// [`Always`](Self::Always) for requests that [`TrustParent`] trusts, [`Never`](Self::Never) for all others. For
+    /// public addresses, where any client can send any trace id.
     Trusted,
-    /// The server span is a root of its own; the client's span becomes a link.
+    /// The server span is a root span; the client's span becomes a link.
     Never,
 }
 
-/// Which [`RemoteParent`] holds for a request. A [`RemoteParent`] itself holds for all.
+/// A policy that returns the [`RemoteParent`] of each request. A [`RemoteParent`] value implements it for all requests.
 pub trait RemoteParentPolicy: Send + Sync + 'static {
-    /// What to do with the context of this request.
+    /// Returns how the trace context of this request is used.
     fn remote_parent(&self, request: &request::Parts) -> RemoteParent;
 }
 
@@ -41,9 +41,9 @@ where
     }
 }
 
-/// Whether a request proves that it may continue a trace, for [`RemoteParent::Trusted`].
+/// A policy that decides whether a request may continue a trace, for [`RemoteParent::Trusted`].
 pub trait TrustParent: Send + Sync + 'static {
-    /// Whether the request carries something that only a known client can have, such as a signed token.
+    /// Returns whether the request carries proof that it comes from a known client, such as a signed token.
     fn trusts(&self, request: &request::Parts) -> bool;
 }
 
@@ -56,7 +56,7 @@ where
     }
 }
 
-/// Trusts no request.
+/// A [`TrustParent`] that trusts no request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultTrustParent;
 
@@ -66,9 +66,9 @@ impl TrustParent for DefaultTrustParent {
     }
 }
 
-/// Which requests are traced and measured.
+/// A predicate that selects the requests to trace and measure.
 pub trait Filter: Send + Sync + 'static {
-    /// Whether this request becomes a span.
+    /// Returns whether this request is traced.
     fn traces(&self, request: &request::Parts) -> bool;
 }
 
@@ -81,7 +81,7 @@ where
     }
 }
 
-/// Traces every request.
+/// A [`Filter`] that traces every request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultFilter;
 
@@ -91,12 +91,12 @@ impl Filter for DefaultFilter {
     }
 }
 
-/// Traces all but some paths.
+/// A [`Filter`] that excludes some paths.
 #[derive(Clone, Debug, Default)]
 pub struct ExceptPaths(Vec<String>);
 
 impl ExceptPaths {
-    /// All but these paths and what is below them: `/livez` stands for `/livez` and `/livez/db`, not for `/livezzz`.
+    /// Excludes these paths and everything below them: `/livez` excludes `/livez` and `/livez/db`, but not `/livezzz`.
     #[must_use]
     pub fn new<P: Into<String>>(paths: impl IntoIterator<Item = P>) -> Self {
         Self(paths.into_iter().map(Into::into).collect())
@@ -113,21 +113,22 @@ impl Filter for ExceptPaths {
     }
 }
 
-/// What a request's `http.route` is.
+/// The source of a request's `http.route`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Route {
-    /// The template of the router; none if the router has matched no route.
+    /// The router's template; none if the router matched no route.
     Matched,
-    /// This template. It must be one of few: it is a label of metrics, which accepts at most 1,000 values of 256 bytes.
+    /// This template. It must be one of few, because it is a metric label, which accepts at most 1,000 values of up to
+    /// 256 bytes.
     Template(Cow<'static, str>),
     /// No template.
     Nothing,
 }
 
-/// The template of a request's address, such as `/users/{id}`.
+/// A function from a request to its route template, such as `/users/{id}`.
 pub trait RouteTemplate: Send + Sync + 'static {
-    /// The template, given the router's own if it has one.
+    /// Returns the template. `matched` is the router's template, if it matched a route.
     fn template(&self, matched: Option<&str>, request: &request::Parts) -> Route;
 }
 
@@ -140,7 +141,7 @@ where
     }
 }
 
-/// The router's own template.
+/// A [`RouteTemplate`] that uses the router's template.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultRouteTemplate;
 
@@ -150,14 +151,15 @@ impl RouteTemplate for DefaultRouteTemplate {
     }
 }
 
-/// The template that axum's router has matched, if the layer is where it is known.
+/// Returns the template that axum's router matched, if it is known where the layer is installed.
 pub(crate) fn matched(request: &request::Parts) -> Option<&str> {
     request.extensions.get::<MatchedPath>().map(MatchedPath::as_str)
 }
 
-/// Adds attributes of a request that the conventions do not have.
+/// A callback that adds request attributes that the semantic conventions do not define.
 pub trait OnRequest: Send + Sync + 'static {
-    /// Adds attributes to those that the span begins with, which samplers see. Keys that are there already must not be added.
+    /// Adds attributes to those that the span starts with, which samplers see. Keys that are already present must not
+    /// be added.
     fn on_request(&self, request: &request::Parts, attributes: &mut Vec<KeyValue>);
 }
 
@@ -170,7 +172,7 @@ where
     }
 }
 
-/// Adds nothing.
+/// An [`OnRequest`] that adds nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultOnRequest;
 
@@ -178,10 +180,10 @@ impl OnRequest for DefaultOnRequest {
     fn on_request(&self, _: &request::Parts, _: &mut Vec<KeyValue>) {}
 }
 
-/// Adds attributes of a response that the conventions do not have, and headers.
+/// A callback that adds response attributes that the semantic conventions do not define, and response headers.
 pub trait OnResponse: Send + Sync + 'static {
-    /// Called when the head of the response is there. What it adds to the headers goes out; attributes and status by the
-    /// conventions are set when the span ends.
+    /// Called when the response head is available. Headers added here are sent; the attributes and status of the
+    /// semantic conventions are set when the span ends.
     fn on_response(&self, response: &mut response::Parts, span: &SpanRef<'_>);
 }
 
@@ -194,7 +196,7 @@ where
     }
 }
 
-/// Adds nothing.
+/// An [`OnResponse`] that adds nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct DefaultOnResponse;
 
@@ -202,10 +204,10 @@ impl OnResponse for DefaultOnResponse {
     fn on_response(&self, _: &mut response::Parts, _: &SpanRef<'_>) {}
 }
 
-/// The text of a panic, if it has one.
+/// Returns the panic message, if the payload is a string.
 pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
-    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic without a message")
 }
 
 #[cfg(test)]
@@ -213,7 +215,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_left_out_with_what_is_below_them() {
+    fn paths_and_their_subpaths_are_excluded() {
         let filter = ExceptPaths::new(["/livez", "/assets/"]);
         let traces = |path: &str| filter.traces(&http::Request::get(path).body(()).unwrap().into_parts().0);
         for path in ["/livez", "/livez/db", "/assets", "/assets/a.css"] {

@@ -1,24 +1,24 @@
-//! When a request was received.
+//! The time at which a request was received.
 
 use std::{
     cell::Cell,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-/// How far apart the readings of the two clocks may be.
-const TOGETHER: Duration = Duration::from_micros(50);
-/// How often they are read for that: a machine that interrupts each time is too busy to be exact.
+/// The maximum time between the readings of the two clocks.
+const MAX_GAP: Duration = Duration::from_micros(50);
+/// The maximum number of attempts to read them that close together. If all fail, the machine is too busy to be exact.
 const MAX_READINGS: usize = 8;
-/// For so long what both clocks said once tells what the one says from the other. A wall clock that is set, or a machine that has slept,
-/// is noticed after this.
-const KEPT: Duration = Duration::from_millis(10);
+/// How long the offset between the two clocks is reused. A wall clock change or a sleep of the machine is noticed after
+/// this time.
+const MAX_AGE: Duration = Duration::from_millis(10);
 
 thread_local! {
-    /// When both clocks were read last.
+    /// The last reading of both clocks.
     static LAST: Cell<Option<Received>> = const { Cell::new(None) };
 }
 
-/// By the wall clock for others, by the monotonic one for lengths.
+/// A point in time by the wall clock, for reported times, and by the monotonic clock, for durations.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Received {
     pub(crate) wall: SystemTime,
@@ -30,7 +30,7 @@ impl Received {
         LAST.with(|last| Self::next(last, Instant::now, SystemTime::now))
     }
 
-    /// By the last reading of both clocks as long as that is kept, else by another one.
+    /// Derives the time from the last reading of both clocks while it is recent, and reads both clocks otherwise.
     fn next(last: &Cell<Option<Self>>, mut instant: impl FnMut() -> Instant, wall: impl FnMut() -> SystemTime) -> Self {
         let received = last.get().and_then(|last| last.after(instant()));
         received.unwrap_or_else(|| {
@@ -40,21 +40,21 @@ impl Received {
         })
     }
 
-    /// What the wall clock says at `instant`, if that is soon after: to read it costs as much as encoding half of a span's
-    /// attributes, and to read it at one time with the other twice that.
+    /// Returns the wall clock time at `instant`, if that is soon after `self`. Reading the wall clock costs as much as
+    /// encoding half of a span's attributes, and reading it together with the monotonic clock costs twice that.
     fn after(self, instant: Instant) -> Option<Self> {
-        let since = instant.checked_duration_since(self.instant).filter(|since| *since < KEPT)?;
+        let since = instant.checked_duration_since(self.instant).filter(|since| *since < MAX_AGE)?;
         Some(Self { wall: self.wall.checked_add(since)?, instant })
     }
 
-    /// Reads both at one time. A thread that is interrupted between them would tell times that are early by as much, and every
-    /// clock that is compared with them would be off.
+    /// Reads both clocks at the same time. If the thread were interrupted in between, the reported times would be too
+    /// early, and every clock estimate based on them would be wrong.
     fn read(mut instant: impl FnMut() -> Instant, mut wall: impl FnMut() -> SystemTime) -> Self {
         let mut before = instant();
         let mut received = Self { wall: wall(), instant: before };
         for _ in 1..MAX_READINGS {
             let after = instant();
-            if after.saturating_duration_since(before) <= TOGETHER {
+            if after.saturating_duration_since(before) <= MAX_GAP {
                 break;
             }
             before = after;
@@ -67,15 +67,15 @@ impl Received {
         self.instant.elapsed()
     }
 
-    /// The time of the reception by the wall clock, in Unix nanoseconds.
+    /// Returns the time of receipt by the wall clock, in Unix nanoseconds.
     pub(crate) fn unix_ns(self) -> i64 {
-        // A wall clock that is set to a time before 1970 counts as 1970: OTLP has no earlier time.
+        // A wall clock before 1970 counts as 1970: OTLP has no earlier time.
         let since_epoch = self.wall.duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
         i64::try_from(since_epoch.as_nanos()).unwrap_or(i64::MAX)
     }
 
-    /// So long after the reception, in Unix nanoseconds: a wall clock that is set while a request is handled does not make its
-    /// length negative.
+    /// Returns the time `length` after receipt, in Unix nanoseconds. A wall clock change during a request does not make
+    /// its duration negative.
     pub(crate) fn unix_ns_after(self, length: Duration) -> i64 {
         self.unix_ns().saturating_add(i64::try_from(length.as_nanos()).unwrap_or(i64::MAX))
     }
@@ -87,7 +87,7 @@ mod tests {
 
     use super::*;
 
-    /// Reads clocks of which the one is always right about the other, on a machine that takes as long as given before each reading.
+    /// Reads two clocks that agree exactly, on a machine that pauses for the given time before each reading.
     fn read(pauses_us: &[u64]) -> (Duration, Duration) {
         let (start, passed, pauses) = (Instant::now(), Cell::new(Duration::ZERO), RefCell::new(pauses_us.iter()));
         let next = || {
@@ -100,49 +100,49 @@ mod tests {
     }
 
     #[test]
-    fn both_clocks_are_read_at_one_time() {
+    fn both_clocks_are_read_at_the_same_time() {
         let interrupted: [&[u64]; 5] =
             [&[], &[0, 7_000], &[0, 1, 7_000], &[0, 7_000, 7_000], &[0, 900, 0, 51, 0, 7_000, 300_000, 60, 60]];
         for pauses_us in interrupted {
             let (instant, wall) = read(pauses_us);
-            assert!(wall >= instant && wall - instant <= TOGETHER, "{pauses_us:?}: {instant:?} and {wall:?}");
+            assert!(wall >= instant && wall - instant <= MAX_GAP, "{pauses_us:?}: {instant:?} and {wall:?}");
         }
     }
 
     #[test]
-    fn one_clock_tells_the_other_for_a_while() {
+    fn a_recent_reading_of_both_clocks_is_reused() {
         let last = Received::read(Instant::now, SystemTime::now);
         let after = |length| last.after(last.instant + length);
-        for length in [Duration::ZERO, Duration::from_nanos(1), KEPT - Duration::from_nanos(1)] {
+        for length in [Duration::ZERO, Duration::from_nanos(1), MAX_AGE - Duration::from_nanos(1)] {
             let received = after(length).unwrap();
             assert_eq!((received.instant - last.instant, received.wall), (length, last.wall + length));
         }
-        assert!(after(KEPT).is_none());
-        let earlier = Received { instant: last.instant + KEPT, ..last };
+        assert!(after(MAX_AGE).is_none());
+        let earlier = Received { instant: last.instant + MAX_AGE, ..last };
         assert!(earlier.after(last.instant).is_none());
     }
 
     #[test]
-    fn a_wall_clock_that_is_set_is_noticed_however_often_it_is_asked() {
+    fn a_wall_clock_change_is_noticed_however_often_it_is_read() {
         let (start, passed, set_by) = (Instant::now(), Cell::new(Duration::ZERO), Cell::new(Duration::ZERO));
         let last = Cell::new(None);
-        let ask = || {
+        let error = || {
             let received = Received::next(&last, || start + passed.get(), || UNIX_EPOCH + passed.get() + set_by.get());
             received.wall.duration_since(UNIX_EPOCH).unwrap() - passed.get()
         };
-        assert_eq!(ask(), Duration::ZERO);
+        assert_eq!(error(), Duration::ZERO);
         let hour = Duration::from_secs(3_600);
         set_by.set(hour);
         for _ in 1..10 {
-            passed.set(passed.get() + KEPT / 10);
-            assert_eq!(ask(), Duration::ZERO, "what was read once is kept");
+            passed.set(passed.get() + MAX_AGE / 10);
+            assert_eq!(error(), Duration::ZERO, "the last reading is reused");
         }
-        passed.set(passed.get() + KEPT / 10);
-        assert_eq!(ask(), hour);
+        passed.set(passed.get() + MAX_AGE / 10);
+        assert_eq!(error(), hour);
     }
 
     #[test]
-    fn a_machine_that_interrupts_each_time_is_not_waited_for() {
+    fn reading_the_clocks_gives_up_on_a_busy_machine() {
         let (instant, wall) = read(&[100; 1_000]);
         assert_eq!(wall - instant, Duration::from_micros(100));
     }

@@ -1,4 +1,4 @@
-//! The context that a request brings, or that is made up for it.
+//! The trace context of a request: the one that it carries, or one generated for a page.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, header, request::Parts};
 use opentelemetry::{
@@ -11,18 +11,18 @@ use throughline_context::SpanId;
 use crate::layer::Settings;
 
 static SEC_FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
-/// The flag of W3C Trace Context level 2 for trace ids that end in random bytes.
+/// The random-trace-id flag of W3C Trace Context Level 2.
 const RANDOM: TraceFlags = TraceFlags::new(0x02);
 
-/// What came with a request.
+/// The trace context that a request carries.
 pub(crate) struct Incoming {
-    /// The caller's span and its baggage, if there are any, above what surrounds the layer.
+    /// The current context with the caller's span and baggage, if there are any.
     pub(crate) context: Context,
-    /// The caller's span; `None` without a valid one.
+    /// The caller's span id; `None` without a valid `traceparent`.
     pub(crate) parent_id: Option<SpanId>,
 }
 
-/// Reads the headers by the layer's own propagator, or else by the global one.
+/// Extracts the context with the layer's own propagator, or else with the global one.
 pub(crate) fn read(request: &Parts, settings: &Settings) -> Incoming {
     let surrounding = Context::current();
     let headers = Headers(&request.headers);
@@ -39,11 +39,11 @@ pub(crate) fn read(request: &Parts, settings: &Settings) -> Incoming {
     Incoming { context, parent_id }
 }
 
-/// A parent for the span of a document request. The page takes its id for the span of its own request, so that the page load is
-/// the root and this server's span its child.
-pub(crate) fn made_up() -> (Context, SpanId) {
+/// Generates a parent for the span of a document request. The page uses its id for its own span, so that the page load
+/// is the root span and the server span its child.
+pub(crate) fn generate_parent() -> (Context, SpanId) {
     let parent_id = loop {
-        // One in 2^64 is no valid id.
+        // One value in 2^64 is not a valid id.
         if let Some(id) = SpanId::from_bytes(rand::random()) {
             break id;
         }
@@ -64,7 +64,7 @@ pub(crate) fn made_up() -> (Context, SpanId) {
     (Context::current().with_remote_span_context(page), parent_id)
 }
 
-/// Headers as a propagator reads them.
+/// The headers of a request as an [`Extractor`].
 struct Headers<'r>(&'r HeaderMap);
 
 impl Extractor for Headers<'_> {
@@ -82,14 +82,15 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// A value as a text. One that is none still counts, as a value that no format allows: beside a second `traceparent` the first is
-/// not valid, and a list with it is malformed.
+/// Returns a value as text. A value that is not UTF-8 becomes text that is invalid in every format, so that it is not
+/// ignored: a second `traceparent` makes the first one invalid, and a list that contains such a value is malformed.
 fn text(value: &HeaderValue) -> &str {
     std::str::from_utf8(value.as_bytes()).unwrap_or("\u{fffd}")
 }
 
-/// Whether a browser asks for a page: the one request that cannot carry a context, because the page is not there yet.
-pub(crate) fn asks_for_document(request: &Parts) -> bool {
+/// Returns whether a browser requests a document. This is the one request that cannot carry a trace context, because
+/// the page does not exist yet.
+pub(crate) fn is_document_request(request: &Parts) -> bool {
     if request.method != Method::GET {
         return false;
     }

@@ -1,4 +1,4 @@
-//! Route templates, each kept once: spans and metrics take them without a copy for each request.
+//! Route templates, each stored once, so that spans and metrics use them without a copy for each request.
 
 use std::{borrow::Cow, fmt, sync::OnceLock};
 
@@ -8,29 +8,27 @@ use crate::{
     slots::Slots,
 };
 
-/// How many templates are kept, and become labels of metrics. A router has fewer; a template made of what clients send has not.
+/// The maximum number of templates stored and used as metric labels. A router has fewer; only templates built from
+/// client input exceed it.
 const MAX_ROUTES: usize = 1_000;
 
-/// Longer templates are not kept: what is kept stays, with a name for each method.
+/// Longer templates are not stored, because stored ones are never freed, and each has a span name for each method.
 const MAX_TEMPLATE_BYTES: usize = 256;
-/// Places for them: twice as many, so that few have to be looked at.
-const PLACES: usize = 2_048;
+/// The number of cells: twice the number of templates, so that searches are short.
+const CELLS: usize = 2_048;
 
-/// The templates that were seen so far.
+/// The templates seen so far.
 ///
-/// What is kept is never given back: it is bounded, it is needed as long as requests come, which is as long as the process runs as
-/// a rule, and only a text that lives so long is taken by the SDK without a copy.
+/// Stored templates are leaked: their number is bounded, they are needed as long as requests arrive, which is usually
+/// the life of the process, and the SDK accepts only `'static` text without a copy.
 #[derive(Debug)]
 pub(crate) struct Routes(Slots<&'static str, &'static Kept>);
 
 pub(crate) struct Kept {
     template: &'static str,
-    /// Names of spans, by method.
+    /// The span names, by method.
     names: [OnceLock<&'static str>; COUNT],
-    #[cfg_attr(
-        not(feature = "bound-instruments"),
-        expect(dead_code, reason = "only bound instruments keep something")
-    )]
+    #[cfg_attr(not(feature = "bound-instruments"), expect(dead_code, reason = "only bound instruments store series"))]
     series: AllSeries,
 }
 
@@ -40,16 +38,16 @@ impl fmt::Debug for Kept {
     }
 }
 
-/// A request's template.
+/// The template of a request.
 #[derive(Clone, Debug)]
 pub(crate) enum KnownRoute {
-    /// One that is kept.
+    /// A stored template.
     Kept(Template),
-    /// One more than are kept.
+    /// A template that is not stored, because of its length or because the store is full.
     Other(String),
 }
 
-/// A template that is kept.
+/// A stored template.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Template(&'static Kept);
 
@@ -72,12 +70,12 @@ impl KnownRoute {
         }
     }
 
-    /// The name of a span: the method, given as an index into [`KNOWN`](crate::methods::KNOWN), and the template.
+    /// Returns the span name: the method, given as an index into [`KNOWN`](crate::methods::KNOWN), and the template.
     pub(crate) fn span_name(&self, method: usize) -> Cow<'static, str> {
         let name = |template: &str| [name_of(method), " ", template].concat();
         match self {
             Self::Kept(Template(kept)) => match kept.names.get(method) {
-                Some(place) => (*place.get_or_init(|| name(kept.template).leak())).into(),
+                Some(cell) => (*cell.get_or_init(|| name(kept.template).leak())).into(),
                 None => name(kept.template).into(),
             },
             Self::Other(template) => name(template).into(),
@@ -87,7 +85,7 @@ impl KnownRoute {
 
 impl Routes {
     pub(crate) fn new() -> Self {
-        Self(Slots::new(MAX_ROUTES, PLACES))
+        Self(Slots::new(MAX_ROUTES, CELLS))
     }
 
     pub(crate) fn get(&self, template: &str) -> KnownRoute {
@@ -107,7 +105,7 @@ impl Routes {
     }
 }
 
-/// FNV-1a: templates are short, and the application's own.
+/// The FNV-1a hash. Templates are short and come from the application, so it need not resist collisions.
 fn hash(text: &str) -> usize {
     text.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) as usize
 }
@@ -117,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_is_kept_once_and_the_kept_are_bounded() {
+    fn a_template_is_stored_once_and_their_number_is_bounded() {
         let routes = Routes::new();
         let kept = |route: KnownRoute| match route {
             KnownRoute::Kept(template) => Some(template.as_str()),
@@ -135,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_template_is_not_kept() {
+    fn a_long_template_is_not_stored() {
         let [longest, longer] = [MAX_TEMPLATE_BYTES, MAX_TEMPLATE_BYTES + 1].map(|bytes| "/".repeat(bytes));
         let routes = Routes::new();
         assert!(matches!(routes.get(&longest), KnownRoute::Kept(_)));
@@ -143,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn names_have_method_and_template() {
+    fn span_names_have_method_and_template() {
         let routes = Routes::new();
         for _ in 0..2 {
             assert_eq!(routes.get("/a/{id}").span_name(0), "GET /a/{id}");

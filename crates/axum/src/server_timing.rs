@@ -1,4 +1,4 @@
-//! What the response tells the browser: which span answered, and when by this server's clock.
+//! The `Server-Timing` header: the server span of the response, and its times by the server's clock.
 
 use std::fmt::{self, Write};
 
@@ -11,11 +11,11 @@ use crate::layer::Settings;
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 const TIMING_ALLOW_ORIGIN: HeaderName = HeaderName::from_static("timing-allow-origin");
 
-/// Longer than the longest value: twice a `traceparent`, an instance of 64, two numbers of 20 and a span.
+/// More than the longest value: two `traceparent`s, an instance of 64 bytes, two numbers of 20 digits and a span id.
 const MAX_BYTES: usize = 384;
 
-/// `times` are those of reception and of the head, Unix nanoseconds. Appends, so that an application's own metrics and origins
-/// stay.
+/// Appends the headers, so that the application's own metrics and origins are kept. `times` are the receipt of the
+/// request and the response head, in Unix nanoseconds.
 pub(crate) fn append(
     headers: &mut HeaderMap,
     settings: &Settings,
@@ -23,14 +23,14 @@ pub(crate) fn append(
     client_span: Option<SpanId>,
     times: (i64, i64),
 ) {
-    // Timing-Allow-Origin takes a list, but a proxy may not: one header for each.
+    // Timing-Allow-Origin is a list, but not all proxies accept one: one header per origin.
     for origin in &settings.timing_allow_origins {
         headers.append(TIMING_ALLOW_ORIGIN, origin.clone());
     }
     let mut text = Text { bytes: [0; MAX_BYTES], length: 0 };
-    write(&mut text, settings, span, client_span, times).expect("the longest value has room");
-    let value = text.bytes.get(..text.length).expect("no longer than what holds it");
-    headers.append(SERVER_TIMING, HeaderValue::from_bytes(value).expect("printable ASCII"));
+    write(&mut text, settings, span, client_span, times).expect("the buffer holds the longest value");
+    let value = text.bytes.get(..text.length).expect("the length is within the buffer");
+    headers.append(SERVER_TIMING, HeaderValue::from_bytes(value).expect("the value is printable ASCII"));
 }
 
 fn write(
@@ -50,12 +50,12 @@ fn write(
     }
     text.write_str(&settings.instance)?;
     let client_span = client_span.map(SpanId::to_hex);
-    let client_span = client_span.as_ref().map(|digits| std::str::from_utf8(digits).expect("digits"));
+    let client_span = client_span.as_ref().map(|digits| std::str::from_utf8(digits).expect("hex digits are UTF-8"));
     let (received_ns, sent_ns) = times;
     encode_times(text, received_ns, sent_ns, client_span)
 }
 
-/// A text of limited length on the stack.
+/// A fixed-capacity text buffer on the stack.
 struct Text {
     bytes: [u8; MAX_BYTES],
     length: usize,

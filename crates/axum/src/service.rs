@@ -1,4 +1,4 @@
-//! [`TraceService`]: one request comes in.
+//! [`TraceService`]: starts the span when a request is received.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -20,7 +20,7 @@ use crate::{
     received::Received,
 };
 
-/// Made by [`TraceLayer`](crate::TraceLayer).
+/// A [`Service`] that traces the requests to its inner service. Created by [`TraceLayer`](crate::TraceLayer).
 #[derive(Clone)]
 pub struct TraceService<S> {
     pub(crate) inner: S,
@@ -58,7 +58,7 @@ where
         let in_flight = InFlight::begin(&parts, body.size_hint().exact(), received, &self.settings);
         #[cfg(feature = "upgrades")]
         let bridge = match self.settings.traces_upgrades {
-            true => Bridge::put_between(&mut parts.extensions),
+            true => Bridge::install(&mut parts.extensions),
             false => None,
         };
         let traced = Box::new(Traced {
@@ -69,7 +69,7 @@ where
             is_connect: parts.method == http::Method::CONNECT,
         });
         let request = Request::from_parts(parts, body);
-        // The service itself may be called again after a panic; that is what tower's own catching layers take for granted.
+        // The inner service may be called again after a panic; tower-http's `CatchPanic` makes the same assumption.
         let call = AssertUnwindSafe(|| traced.in_flight.span.in_scope(|| self.inner.call(request)));
         let (inner, panic) = match catch_unwind(call) {
             Ok(inner) => (Some(inner), None),

@@ -1,4 +1,4 @@
-//! The server span: made by an OpenTelemetry tracer directly, or as a `tracing` span.
+//! The server span: created by an OpenTelemetry tracer, or as a `tracing` span.
 
 use std::{borrow::Cow, time::SystemTime};
 
@@ -10,10 +10,10 @@ use throughline_context::TraceParent;
 use throughline_propagator::trace_parent;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// The target of the layer's `tracing` spans: a filter that hides it hides them.
+/// The target of the layer's `tracing` spans, for use in filters.
 pub(crate) const TARGET: &str = "throughline::http";
 
-/// What a span begins with.
+/// The initial state of a span.
 pub(crate) struct Beginning {
     pub(crate) name: Cow<'static, str>,
     pub(crate) start: SystemTime,
@@ -21,18 +21,18 @@ pub(crate) struct Beginning {
     pub(crate) origin: Origin,
 }
 
-/// Where a span hangs.
+/// The parent of a span.
 pub(crate) enum Origin {
-    /// In this context, which came from elsewhere: below its span, with its baggage.
+    /// A child of the span in this extracted context, with its baggage.
     Below(Context),
-    /// A root, with a link to this one.
+    /// A root span with a link to this one.
     Link(SpanContext),
-    /// Below whatever surrounds the layer: nothing, as a rule.
+    /// A child of the current span around the layer; usually there is none.
     Here,
 }
 
 impl Origin {
-    /// What the span is made in.
+    /// Returns the parent context of the span.
     fn context(&self) -> Context {
         match self {
             Self::Below(context) => context.clone(),
@@ -42,12 +42,12 @@ impl Origin {
     }
 }
 
-/// Who makes spans.
+/// Creates server spans.
 pub(crate) trait Start: Send + Sync {
     fn start(&self, beginning: Beginning) -> ServerSpan;
 }
 
-/// An OpenTelemetry tracer: the short way.
+/// Creates spans with an OpenTelemetry tracer.
 pub(crate) struct ByTracer<T>(pub(crate) T);
 
 impl<T> Start for ByTracer<T>
@@ -68,7 +68,7 @@ where
     }
 }
 
-/// A `tracing` span, which a `tracing-opentelemetry` layer makes an OpenTelemetry span of.
+/// Creates `tracing` spans, which a `tracing-opentelemetry` layer turns into OpenTelemetry spans.
 pub(crate) struct ByTracing;
 
 impl Start for ByTracing {
@@ -86,14 +86,14 @@ impl Start for ByTracing {
         }
         // `Here` means the parent that `tracing` has set.
         if !matches!(origin, Origin::Here) {
-            // best effort: without an OpenTelemetry layer there is no span that could have a parent, and a span that another
-            // layer has started already keeps the parent that it has.
+            // best effort: without an OpenTelemetry layer there is no span to set the parent of, and a span that
+            // another layer has already started keeps its parent.
             let _ = span.set_parent(parent.clone());
         }
         if let Origin::Link(linked) = origin {
             span.add_link(linked);
         }
-        // Before the span is started, so that samplers see them.
+        // Set before the span starts, so that samplers see them.
         for KeyValue { key, value, .. } in attributes {
             span.set_attribute(key, value);
         }
@@ -108,32 +108,32 @@ impl Start for ByTracing {
 
 /// The span of a request.
 pub(crate) struct ServerSpan {
-    /// With the span in it; where nobody makes spans, with the client's.
+    /// The context that contains the span, or, if no span was created, the client's.
     context: Context,
-    /// Disabled if a tracer made the span.
+    /// Disabled if a tracer created the span.
     tracing: tracing::Span,
     is_ours: bool,
 }
 
 impl ServerSpan {
-    /// Runs `work` with the span as the current one, for `tracing` and for OpenTelemetry.
+    /// Runs `work` with the span as the current one, in both `tracing` and OpenTelemetry.
     pub(crate) fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
-        // A `tracing` span that has an OpenTelemetry span makes it current by itself.
+        // A `tracing` span that has an OpenTelemetry span makes it current when it is entered.
         let _guard = (self.tracing.is_disabled() || !self.is_ours).then(|| self.context.clone().attach());
         self.tracing.in_scope(work)
     }
 
-    /// To add attributes, events and the status to; does nothing where nobody makes spans.
+    /// Returns the span, to add attributes, events and the status. A no-op span if none was created.
     pub(crate) fn get(&self) -> SpanRef<'_> {
         self.context.span()
     }
 
-    /// The span as it is told to others, with the random flag of its trace; `None` where nobody makes spans.
+    /// Returns the span's `traceparent`, with the random flag of its trace; `None` if no span was created.
     pub(crate) fn trace_parent(&self) -> Option<TraceParent> {
         if self.is_ours { trace_parent(&self.context) } else { None }
     }
 
-    /// Ends the span now. Without this, the end of a `tracing` span would be when it was last entered.
+    /// Ends the span at `end`. Without this call, a `tracing` span ends at the time when it was last exited.
     pub(crate) fn end(&self, end: SystemTime) {
         if self.is_ours {
             self.context.span().end_with_timestamp(end);

@@ -1,4 +1,4 @@
-//! [`ServerStatus`]: whether a request has failed is said by its response, and not by a line of the log.
+//! [`ServerStatus`]: the status of a server span depends on its response, not on log events.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use opentelemetry_sdk::{
 use opentelemetry_semantic_conventions::attribute;
 use throughline_context::keys;
 
-/// An attribute that `tracing-opentelemetry` gives to each event, and others do not.
+/// An attribute that `tracing-opentelemetry`, and nothing else, adds to each event.
 const LEVEL: &str = "level";
 
-/// A span processor before another one, for servers whose spans are made by `tracing`: a server span of
-/// [`TraceLayer`](crate::TraceLayer) is an error if the request has failed.
+/// A span processor that sets the status of [`TraceLayer`](crate::TraceLayer)'s server spans to error only if the
+/// request failed, and passes all spans on to another processor. For servers whose spans are created by `tracing`.
 ///
-/// `tracing-opentelemetry` makes every span an error in which an event of level ERROR stands, and has no setting against it; and
-/// a status that is Error once cannot be taken back while the span is open. So it is taken back when the span has ended: of a
-/// server span of the layer's that names no failure (`error.type`), where such an event stands in it. The event stays. Spans
-/// inside of handlers keep the status that they have.
+/// `tracing-opentelemetry` sets the status of every span with an event of level ERROR to error. It has no setting to
+/// turn this off, and an error status cannot be reset while the span is open. This processor resets it after the span
+/// has ended, if it is a server span of the layer that has such an event but no `error.type`. The event is kept. Spans
+/// inside handlers keep their status.
 ///
 /// ```
 /// use opentelemetry_sdk::trace::{BatchSpanProcessor, SdkTracerProvider};
@@ -39,7 +39,7 @@ pub struct ServerStatus<P> {
 }
 
 impl<P> ServerStatus<P> {
-    /// What it does before `next` gets the span.
+    /// Creates a processor that corrects the status before `next` receives the span.
     #[must_use]
     pub const fn new(next: P) -> Self {
         Self { next }
@@ -52,7 +52,7 @@ impl<P: SpanProcessor> SpanProcessor for ServerStatus<P> {
     }
 
     fn on_end(&self, mut span: SpanData) {
-        if is_wrongly_an_error(&span) {
+        if has_wrong_error_status(&span) {
             span.status = Status::Unset;
         }
         self.next.on_end(span);
@@ -75,8 +75,9 @@ impl<P: SpanProcessor> SpanProcessor for ServerStatus<P> {
     }
 }
 
-/// Whoever sets the status by hand names no event of `tracing`, and the layer names each failure.
-fn is_wrongly_an_error(span: &SpanData) -> bool {
+// A span whose status was set by hand has no `tracing` event with a level, and the layer sets `error.type` for each
+// failure.
+fn has_wrong_error_status(span: &SpanData) -> bool {
     let has = |attributes: &[KeyValue], key| attributes.iter().any(|attribute| attribute.key.as_str() == key);
     matches!(span.status, Status::Error { .. })
         && span.span_kind == SpanKind::Server

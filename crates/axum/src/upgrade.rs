@@ -1,8 +1,8 @@
-//! Upgraded connections, WebSocket for one: their span ends when the stream does.
+//! Upgraded connections, such as WebSocket: their span ends when the connection closes.
 //!
-//! After `101 Switching Protocols` hyper hands the connection to whoever asked for it, and nobody hears of it again. So the layer
-//! asks first, and gives the handler one end of a pipe in its place; what goes through the pipe, goes through the connection.
-//! It costs a copy of each byte, and only for requests that ask for an upgrade.
+//! After `101 Switching Protocols` hyper hands the connection to the handler, and the layer cannot observe it any more.
+//! So the layer takes the upgrade itself and gives the handler one end of a pipe instead; a task copies bytes between
+//! the pipe and the connection. This costs one copy of each byte, and only for requests that ask for an upgrade.
 
 use std::{
     future::Future,
@@ -28,39 +28,39 @@ use tokio::{
 
 use crate::in_flight::{End, InFlight};
 
-/// How much waits in the pipe, each way.
+/// The capacity of the pipe in each direction.
 const PIPE_BYTES: usize = 16 * 1024;
-/// How much is carried at once.
+/// The size of a copy buffer.
 const BUFFER_BYTES: usize = 8 * 1024;
-/// An exchange with ourselves takes a few polls; more would mean that it never ends.
+/// The in-memory upgrade takes a few polls; more would mean that it never completes.
 const MAX_POLLS: usize = 64;
 
-/// Between a connection and the handler that has upgraded it.
+/// Copies between a connection and the handler that upgraded it.
 pub(crate) struct Bridge {
     connection: OnUpgrade,
     near: DuplexStream,
-    gone: oneshot::Receiver<()>,
+    dropped: oneshot::Receiver<()>,
 }
 
 impl Bridge {
-    /// Takes the connection's upgrade out of a request, and puts the pipe's in. `None`, and nothing is changed, if the request
-    /// has none.
-    pub(crate) fn put_between(extensions: &mut Extensions) -> Option<Self> {
+    /// Replaces the connection's upgrade in a request with the pipe's. Returns `None`, and changes nothing, if the
+    /// request has no upgrade.
+    pub(crate) fn install(extensions: &mut Extensions) -> Option<Self> {
         let connection = extensions.get::<OnUpgrade>()?.clone();
         tokio::runtime::Handle::try_current().ok()?;
-        let (near, far, gone) = pipe()?;
+        let (near, far, dropped) = pipe()?;
         extensions.insert(far);
-        Some(Self { connection, near, gone })
+        Some(Self { connection, near, dropped })
     }
 
-    /// Carries bytes both ways until the stream has ended, and then ends the span.
-    pub(crate) fn carry(self, mut in_flight: InFlight) {
+    /// Copies bytes in both directions until the connection closes, and then ends the span.
+    pub(crate) fn copy(self, mut in_flight: InFlight) {
         tokio::spawn(async move {
             let Ok(connection) = self.connection.await else {
                 in_flight.end(&End::Cancelled);
                 return;
             };
-            let (sent, received) = carry(TokioIo::new(connection), self.near, self.gone).await;
+            let (sent, received) = copy(TokioIo::new(connection), self.near, self.dropped).await;
             in_flight.sent(sent);
             in_flight.received(received);
             in_flight.end(&End::Complete);
@@ -68,11 +68,11 @@ impl Bridge {
     }
 }
 
-/// A pipe, whose far end is what hyper gives to those who ask for an upgrade. Hyper alone can make that, so it is asked for one:
-/// it serves a request of ours over the pipe, at once and in memory.
+/// Creates a pipe whose far end is a hyper [`OnUpgrade`]. Only hyper can create one, so it serves an upgrade request
+/// over the pipe, immediately and in memory.
 fn pipe() -> Option<(DuplexStream, OnUpgrade, oneshot::Receiver<()>)> {
     let (mut near, stream) = tokio::io::duplex(PIPE_BYTES);
-    let (here, gone) = oneshot::channel();
+    let (here, dropped) = oneshot::channel();
     let far = Far { stream, _here: here };
     let taken = Arc::new(Mutex::new(None));
     let upgrade = Arc::clone(&taken);
@@ -86,7 +86,7 @@ fn pipe() -> Option<(DuplexStream, OnUpgrade, oneshot::Receiver<()>)> {
         std::future::ready(response)
     });
     let serve = http1::Builder::new().serve_connection(TokioIo::new(far), service).with_upgrades();
-    let ask = async move {
+    let handshake = async move {
         near.write_all(b"GET / HTTP/1.1\r\nhost: pipe\r\nconnection: upgrade\r\nupgrade: pipe\r\n\r\n").await.ok()?;
         let mut last = [0; 4];
         while last != *b"\r\n\r\n" {
@@ -95,33 +95,34 @@ fn pipe() -> Option<(DuplexStream, OnUpgrade, oneshot::Receiver<()>)> {
         }
         Some(near)
     };
-    let (mut serve, mut ask) = (pin!(serve), pin!(ask));
+    let (mut serve, mut handshake) = (pin!(serve), pin!(handshake));
     let mut near = None;
     let mut is_served = false;
-    // Neither side waits for anything but the other, so nobody has to be woken.
+    // Each side waits only for the other, so no waker is needed.
     let mut cx = Context::from_waker(Waker::noop());
     for _ in 0..MAX_POLLS {
         if !is_served {
             is_served = serve.as_mut().poll(&mut cx).is_ready();
         }
         if near.is_none()
-            && let Poll::Ready(asked) = ask.as_mut().poll(&mut cx)
+            && let Poll::Ready(stream) = handshake.as_mut().poll(&mut cx)
         {
-            near = Some(asked?);
+            near = Some(stream?);
         }
         if is_served && near.is_some() {
             break;
         }
     }
     let far = taken.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-    if is_served { Some((near?, far, gone)) } else { None }
+    if is_served { Some((near?, far, dropped)) } else { None }
 }
 
-/// Carries until both directions have ended, or the handler has let go. Gives the bytes to the client and those from it.
-async fn carry(
+/// Copies until both directions have ended or the handler has dropped its end. Returns the bytes sent to and received
+/// from the client.
+async fn copy(
     connection: impl AsyncRead + AsyncWrite,
     near: DuplexStream,
-    mut gone: oneshot::Receiver<()>,
+    mut dropped: oneshot::Receiver<()>,
 ) -> (u64, u64) {
     let (mut from_client, mut to_client) = tokio::io::split(connection);
     let (mut from_handler, mut to_handler) = tokio::io::split(near);
@@ -129,24 +130,25 @@ async fn carry(
     {
         let mut down = pin!(pump(&mut from_handler, &mut to_client, &mut sent));
         let mut up = pin!(pump(&mut from_client, &mut to_handler, &mut received));
-        let (mut is_down_over, mut is_up_over, mut is_gone) = (false, false, false);
-        // What the handler has said before it went is still carried.
-        while !(is_down_over && (is_up_over || is_gone)) {
+        let (mut is_down_over, mut is_up_over, mut is_dropped) = (false, false, false);
+        // Bytes that the handler wrote before it dropped its end are still sent.
+        while !(is_down_over && (is_up_over || is_dropped)) {
             tokio::select! {
                 ended = &mut down, if !is_down_over => {
                     is_down_over = true;
-                    // The client takes nothing more: nothing is left to be said.
-                    is_gone |= ended.is_err();
+                    // The client accepts no more bytes, so there is nothing left to send.
+                    is_dropped |= ended.is_err();
                 }
                 _ = &mut up, if !is_up_over => is_up_over = true,
-                _ = &mut gone, if !is_gone => is_gone = true,
+                _ = &mut dropped, if !is_dropped => is_dropped = true,
             }
         }
     }
     (sent, received)
 }
 
-/// Copies from `from` to `to` until the end, passes the end on, and adds the bytes to `count`. Returns an error if a write fails.
+/// Copies from `from` to `to` until the end, shuts `to` down, and adds the bytes to `count`. Returns an error if a
+/// write fails.
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
@@ -154,18 +156,18 @@ async fn pump(
 ) -> io::Result<()> {
     let mut buffer = vec![0; BUFFER_BYTES];
     loop {
-        // A connection that breaks has ended.
+        // A read error counts as the end of the connection.
         let length = from.read(&mut buffer).await.unwrap_or(0);
         if length == 0 {
             return to.shutdown().await;
         }
-        to.write_all(buffer.get(..length).expect("no more is read than fits")).await?;
+        to.write_all(buffer.get(..length).expect("a read does not exceed the buffer")).await?;
         to.flush().await?;
         *count = count.saturating_add(u64::try_from(length).unwrap_or(u64::MAX));
     }
 }
 
-/// The handler's end of the pipe; tells when it is dropped.
+/// The handler's end of the pipe; signals when it is dropped.
 struct Far {
     stream: DuplexStream,
     _here: oneshot::Sender<()>,
@@ -191,7 +193,7 @@ impl AsyncWrite for Far {
     }
 }
 
-/// The body of an answer that switches protocols.
+/// The empty body of a response that switches protocols.
 struct Nothing;
 
 impl Body for Nothing {

@@ -1,4 +1,4 @@
-//! Versions of HTTP as the semantic conventions name them.
+//! HTTP versions as named by the semantic conventions.
 
 use http::Version;
 

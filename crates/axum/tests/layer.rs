@@ -1,4 +1,4 @@
-//! The layer around a real router, and the spans that come out of the real SDK.
+//! Tests of the layer around a real router, with spans from the real SDK.
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test")]
 
@@ -35,7 +35,7 @@ fn get_request(uri: &str) -> http::request::Builder {
     Request::get(uri).header("host", "app.example:8080")
 }
 
-/// Runs `requests` against a router in `layer`; gives the responses, bodies read, and the spans.
+/// Runs `requests` against a router with `layer`. Returns the responses with their bodies, and the spans.
 async fn drive(layer: TraceLayer, requests: Vec<Request<Body>>) -> (Vec<Response<String>>, Vec<SpanData>) {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
@@ -59,7 +59,7 @@ async fn drive(layer: TraceLayer, requests: Vec<Request<Body>>) -> (Vec<Response
 fn attribute<'s>(span: &'s SpanData, key: &str) -> Option<&'s Value> {
     let mut found = span.attributes.iter().filter(|attribute: &&KeyValue| attribute.key.as_str() == key);
     let value = found.next().map(|attribute| &attribute.value);
-    assert!(found.next().is_none(), "{key} stands twice");
+    assert!(found.next().is_none(), "duplicate {key}");
     value
 }
 
@@ -72,7 +72,7 @@ fn layer() -> TraceLayer {
 }
 
 #[tokio::test]
-async fn the_clients_context_is_continued_and_told_back() {
+async fn the_clients_trace_is_continued_and_reported_in_server_timing() {
     let request = get_request("/users/7?sig=secret&a=b").header("traceparent", PARENT).body(Body::empty()).unwrap();
     let (responses, spans) = drive(layer(), vec![request]).await;
     let [span] = &spans[..] else { panic!("{spans:?}") };
@@ -106,7 +106,7 @@ async fn the_clients_context_is_continued_and_told_back() {
 }
 
 #[tokio::test]
-async fn only_5xx_are_errors_and_without_a_route_there_is_none() {
+async fn only_5xx_are_errors_and_unmatched_requests_have_no_route() {
     let requests = ["/broken", "/missing", "/nowhere"].map(|uri| get_request(uri).body(Body::empty()).unwrap());
     let (_, spans) = drive(layer(), requests.into()).await;
     let [broken, missing, nowhere] = &spans[..] else { panic!("{spans:?}") };
@@ -119,7 +119,7 @@ async fn only_5xx_are_errors_and_without_a_route_there_is_none() {
 }
 
 #[tokio::test]
-async fn an_unknown_method_is_other_and_kept_beside() {
+async fn an_unknown_method_is_recorded_as_other_with_the_original() {
     let request = Request::builder().method("BREW").uri("/users/7").body(Body::empty()).unwrap();
     let (_, spans) = drive(layer(), vec![request]).await;
     assert_eq!(spans[0].name, "HTTP /users/{id}");
@@ -137,7 +137,7 @@ async fn a_context_that_is_not_continued_becomes_a_link() {
 }
 
 #[tokio::test]
-async fn two_contexts_are_none() {
+async fn two_traceparent_headers_are_ignored() {
     let request =
         get_request("/users/7").header("traceparent", PARENT).header("traceparent", PARENT).body(Body::empty());
     let (_, spans) = drive(layer(), vec![request.unwrap()]).await;
@@ -145,7 +145,7 @@ async fn two_contexts_are_none() {
 }
 
 #[tokio::test]
-async fn a_document_gets_a_parent_for_the_page_to_take_over() {
+async fn a_document_request_gets_a_generated_parent_for_the_page() {
     let document = |uri| get_request(uri).header("sec-fetch-dest", "document").body(Body::empty()).unwrap();
     let narrowed = layer().documents(|request: &http::request::Parts| request.uri.path() != "/missing");
     let (responses, spans) = drive(narrowed, vec![document("/users/7"), document("/missing")]).await;
@@ -155,7 +155,7 @@ async fn a_document_gets_a_parent_for_the_page_to_take_over() {
 }
 
 #[tokio::test]
-async fn what_is_filtered_out_passes_untouched() {
+async fn filtered_requests_are_not_traced() {
     let request = get_request("/users/7").body(Body::empty()).unwrap();
     let (responses, spans) = drive(layer().filter(|_: &http::request::Parts| false), vec![request]).await;
     assert!(spans.is_empty());
@@ -163,7 +163,7 @@ async fn what_is_filtered_out_passes_untouched() {
 }
 
 #[tokio::test]
-async fn timing_is_shown_to_the_origins_that_were_named() {
+async fn timing_is_allowed_for_configured_origins() {
     let request = || get_request("/users/7").body(Body::empty()).unwrap();
     let origin = HeaderValue::from_static("https://app.example");
     let (responses, _) = drive(layer().timing_allow_origin(origin), vec![request()]).await;
@@ -173,13 +173,13 @@ async fn timing_is_shown_to_the_origins_that_were_named() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_given_up_ends_as_cancelled() {
+async fn a_dropped_request_is_cancelled() {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
     let subscriber = Registry::default().with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")));
     let request = get_request("/slow").body(Body::empty()).unwrap();
-    let given_up = tokio::time::timeout(Duration::from_millis(10), router(layer()).oneshot(request));
-    assert!(given_up.with_subscriber(subscriber).await.is_err());
+    let dropped = tokio::time::timeout(Duration::from_millis(10), router(layer()).oneshot(request));
+    assert!(dropped.with_subscriber(subscriber).await.is_err());
     let spans = exporter.get_finished_spans().unwrap();
     assert_eq!(text(&spans[0], "error.type"), "cancelled");
     assert!(matches!(spans[0].status, Status::Error { .. }));

@@ -1,5 +1,5 @@
-//! Every rule of W3C Trace Context and W3C Baggage over real HTTP: a request comes in through the layer, and what the traced
-//! client sends on is looked at. The service is the one of the example.
+//! Tests of every rule of W3C Trace Context and W3C Baggage over real HTTP: a request enters through the layer, and the
+//! headers that the traced client sends on are checked. The service is the one from the example.
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test")]
 
@@ -26,11 +26,11 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const SPAN: &str = "00f067aa0ba902b7";
 const VALID: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/// The SDK's default, but where the list asks for it, a member of ours is written.
+/// A sampler like the SDK's default that adds a member to the `tracestate` if the list contains `ask`.
 #[derive(Clone, Debug)]
-struct Writes;
+struct AddsMember;
 
-impl ShouldSample for Writes {
+impl ShouldSample for AddsMember {
     fn should_sample(
         &self,
         parent: Option<&Context>,
@@ -42,8 +42,8 @@ impl ShouldSample for Writes {
     ) -> SamplingResult {
         let usual = Sampler::ParentBased(Box::new(Sampler::AlwaysOn));
         let mut result = usual.should_sample(parent, trace_id, name, kind, attributes, links);
-        let asked = parent.is_some_and(|parent| parent.span().span_context().trace_state().get("ask").is_some());
-        if asked {
+        let is_requested = parent.is_some_and(|parent| parent.span().span_context().trace_state().get("ask").is_some());
+        if is_requested {
             result.trace_state = result.trace_state.insert("ours", "new").unwrap();
         }
         result
@@ -57,14 +57,15 @@ async fn serve(router: Router) -> SocketAddr {
     address
 }
 
-/// The headers of every request that has come, oldest first.
+/// The headers of all received requests, oldest first.
 #[derive(Clone, Default)]
 struct Received(Arc<Mutex<Vec<HeaderMap>>>);
 
-/// Sends `headers` to the service as they stand, and gives those of its `calls` requests.
+/// Sends `headers` unchanged to the service. Returns the headers of its `calls` outgoing requests.
 async fn requests_after(headers: &[(&str, &str)], calls: usize) -> Vec<HeaderMap> {
     static TRACING: Once = Once::new();
-    TRACING.call_once(|| service::start_tracing(&SdkTracerProvider::builder().with_sampler(Writes).build()).unwrap());
+    TRACING
+        .call_once(|| service::start_tracing(&SdkTracerProvider::builder().with_sampler(AddsMember).build()).unwrap());
 
     let received = Received::default();
     let record = |State(received): State<Received>, headers: HeaderMap, body: String| async move {
@@ -87,9 +88,9 @@ async fn requests_after(headers: &[(&str, &str)], calls: usize) -> Vec<HeaderMap
     request.push_str(&body);
     let mut socket = TcpStream::connect(service).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer).await.unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let mut response = String::new();
+    socket.read_to_string(&mut response).await.unwrap();
+    assert!(response.starts_with("HTTP/1.1 200 "), "{response}");
     let received = std::mem::take(&mut *received.0.lock().unwrap());
     assert_eq!(received.len(), calls);
     received
@@ -106,7 +107,7 @@ fn value(headers: &HeaderMap, name: &str) -> String {
     first.unwrap_or_default()
 }
 
-/// The `traceparent` that is sent on: always one, always of version 00.
+/// Returns the `traceparent` that is sent on: always exactly one, with version 00.
 fn parent(headers: &HeaderMap) -> String {
     let parent = value(headers, "traceparent");
     assert!(parent.len() == 55 && parent.starts_with("00-"), "{parent:?}");
@@ -114,7 +115,7 @@ fn parent(headers: &HeaderMap) -> String {
     parent
 }
 
-/// Whether a trace of `TRACE` is continued.
+/// Returns whether the trace `TRACE` is continued.
 async fn continues(headers: &[(&str, &str)]) -> bool {
     parent(&request_after(headers).await)[3..35] == *TRACE
 }
@@ -125,7 +126,7 @@ async fn flags_after(flags: &str) -> String {
     parent[53..].to_owned()
 }
 
-/// The list that is sent on; the trace is continued in any case.
+/// Returns the `tracestate` that is sent on, and checks that the trace is continued.
 async fn state_after(lists: &[&str]) -> String {
     let mut headers = vec![("traceparent", VALID)];
     headers.extend(lists.iter().map(|list| ("tracestate", *list)));
@@ -162,7 +163,7 @@ async fn rule_03_a_later_version_is_read_by_its_first_55_characters() {
 }
 
 #[tokio::test]
-async fn rule_04_a_later_version_goes_on_with_a_dash_or_not_at_all() {
+async fn rule_04_a_later_version_may_only_continue_with_a_dash() {
     for (more, valid) in [("-", true), ("-more-to-come", true), (".more", false), ("0", false)] {
         assert_eq!(continues(&[("traceparent", &format!("42-{TRACE}-{SPAN}-01{more}"))]).await, valid, "{more}");
     }
@@ -207,22 +208,22 @@ async fn rule_07_ids_of_zeros_are_invalid() {
 }
 
 #[tokio::test]
-async fn rule_08_more_than_one_traceparent_is_none() {
+async fn rule_08_more_than_one_traceparent_is_invalid() {
     assert!(!continues(&[("traceparent", VALID), ("traceparent", VALID)]).await);
     assert!(!continues(&[("traceparent", VALID), ("TraceParent", "")]).await);
-    // Bytes that are no text count too.
+    // A header that is not valid UTF-8 counts too.
     assert!(!continues(&[("traceparent", VALID), ("traceparent", "é")]).await);
 }
 
 #[tokio::test]
-async fn rule_09_blanks_around_the_traceparent_do_not_matter() {
+async fn rule_09_whitespace_around_the_traceparent_is_ignored() {
     for (before, after) in [(" ", ""), ("\t", ""), ("", " "), ("", "\t"), (" \t ", "\t \t")] {
         assert!(continues(&[("traceparent", &format!("{before}{VALID}{after}"))]).await);
     }
 }
 
 #[tokio::test]
-async fn rule_10_names_of_headers_have_no_case_and_no_other_spelling() {
+async fn rule_10_header_names_are_case_insensitive_with_one_spelling() {
     for (name, valid) in
         [("TRACEPARENT", true), ("tRaCePaReNt", true), ("trace-parent", false), ("trace.parent", false)]
     {
@@ -262,7 +263,7 @@ async fn rule_14_a_new_root_has_the_random_flag() {
 }
 
 #[tokio::test]
-async fn rule_15_each_request_that_goes_out_is_a_span_of_its_own() {
+async fn rule_15_each_outgoing_request_has_its_own_span() {
     for headers in [&[][..], &[("traceparent", VALID)], &[("traceparent", "00-0-0-00")]] {
         let sent = requests_after(headers, 3).await;
         let parents: Vec<_> = sent.iter().map(parent).collect();
@@ -272,12 +273,12 @@ async fn rule_15_each_request_that_goes_out_is_a_span_of_its_own() {
 }
 
 #[tokio::test]
-async fn rule_16_tracestate_headers_are_one_list_in_their_order() {
+async fn rule_16_tracestate_headers_are_one_list_in_order() {
     assert_eq!(state_after(&["z=1,y=2", "x=3", "w=4,v=5"]).await, "z=1,y=2,x=3,w=4,v=5");
 }
 
 #[tokio::test]
-async fn rule_17_blanks_around_members_are_trimmed() {
+async fn rule_17_whitespace_around_members_is_trimmed() {
     assert_eq!(state_after(&["\t a=1 \t,\t b=  2 ", " c=3"]).await, "a=1,b=  2,c=3");
 }
 
@@ -319,7 +320,7 @@ async fn rule_21_values_have_the_grammar_of_level_2() {
     for value in ["", "a=b", "é", &format!("{most}v")] {
         assert_eq!(state_after(&[&format!("before=1,k={value}")]).await, "", "{value}");
     }
-    // A comma divides, and a blank at the end is trimmed: neither gets into a value.
+    // A comma separates members, and trailing whitespace is trimmed: neither becomes part of a value.
     assert_eq!(state_after(&["k=a,b"]).await, "");
     assert_eq!(state_after(&["k=a "]).await, "k=a");
 }
@@ -332,9 +333,9 @@ async fn rule_22_keys_are_unique() {
 }
 
 #[tokio::test]
-async fn rule_23_a_malformed_list_is_dropped_whole_and_the_trace_kept() {
-    // `state_after` looks at the trace.
-    assert_eq!(state_after(&["a=1", "nonsense", "b=2"]).await, "");
+async fn rule_23_a_malformed_list_is_dropped_and_the_trace_is_kept() {
+    // `state_after` checks that the trace is kept.
+    assert_eq!(state_after(&["a=1", "invalid", "b=2"]).await, "");
 }
 
 #[tokio::test]
@@ -349,27 +350,27 @@ async fn rule_24_without_a_valid_traceparent_the_list_is_ignored() {
 }
 
 #[tokio::test]
-async fn rule_25_ours_stands_first_and_the_order_of_others_is_kept() {
+async fn rule_25_our_member_is_first_and_the_others_keep_their_order() {
     assert_eq!(state_after(&["b=1,ask=2,a=3"]).await, "ours=new,b=1,ask=2,a=3");
     assert_eq!(state_after(&["b=1,ours=old,ask=2"]).await, "ours=new,b=1,ask=2");
     assert_eq!(state_after(&["t@fourteen-chars=1,ask=2,a=3"]).await, "ours=new,t@fourteen-chars=1,ask=2,a=3");
 }
 
 #[tokio::test]
-async fn rule_26_baggage_goes_on_with_and_without_a_trace() {
+async fn rule_26_baggage_is_sent_on_with_and_without_a_trace() {
     assert_eq!(baggage_after(&["a=1,b=2"]).await, "a=1,b=2");
     let sent = request_after(&[("traceparent", VALID), ("baggage", "a=1")]).await;
     assert_eq!((&parent(&sent)[3..35], &*value(&sent, "baggage")), (TRACE, "a=1"));
 }
 
 #[tokio::test]
-async fn rule_27_baggage_has_64_members_over_all_headers() {
+async fn rule_27_baggage_has_at_most_64_members_over_all_headers() {
     let members: Vec<_> = (10..80).map(|n| format!("k{n}=v")).collect();
     assert_eq!(baggage_after(&[&members[..40].join(","), &members[40..].join(",")]).await, members[..64].join(","));
 }
 
 #[tokio::test]
-async fn rule_28_baggage_has_8192_bytes_over_all_headers() {
+async fn rule_28_baggage_has_at_most_8192_bytes_over_all_headers() {
     let half = format!("a={}", "v".repeat(4094));
     let rest = format!("b={}", "v".repeat(4093));
     assert_eq!(baggage_after(&[&half, &rest]).await.len(), 8192);
@@ -377,7 +378,7 @@ async fn rule_28_baggage_has_8192_bytes_over_all_headers() {
 }
 
 #[tokio::test]
-async fn rule_29_a_baggage_member_is_sent_whole_or_not_at_all() {
+async fn rule_29_a_baggage_member_is_never_sent_in_part() {
     let long = format!("b={};p=1", "v".repeat(8000));
     let members = format!("a={},{long},c=1", "v".repeat(200));
     assert_eq!(baggage_after(&[&members]).await, format!("a={},c=1", "v".repeat(200)));

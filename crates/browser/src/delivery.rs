@@ -99,12 +99,12 @@ impl Answer {
         };
         match status {
             200..=299 => Outcome::Accepted,
-            401 => Outcome::NoIngestToken(Status::Refused(status)),
+            401 => Outcome::NoIngestToken(Status::Rejected(status)),
             408 | 429 | 502..=504 => {
                 let wait_ms = self.retry_after_s.map(|seconds| seconds * 1_000.0);
                 Outcome::Later(Status::Unreachable(Some(status)), wait_ms)
             }
-            _ => Outcome::Refused(Status::Refused(status)),
+            _ => Outcome::Refused(Status::Rejected(status)),
         }
     }
 }
@@ -294,7 +294,7 @@ impl Delivery {
         }
         let outcome = match answer.outcome() {
             // The response holds no ingest token.
-            Outcome::Accepted => Outcome::Refused(Status::Refused(answer.status.unwrap_or(0))),
+            Outcome::Accepted => Outcome::Refused(Status::Rejected(answer.status.unwrap_or(0))),
             outcome => outcome,
         };
         self.settle(batch, outcome, now_ms)

@@ -145,7 +145,7 @@ fn rejected_records_are_dropped_and_counted() {
     for code in [400, 403, 404, 413, 415, 500] {
         let mut delivery = filled(100, 2, 3);
         assert_eq!(delivery.next(100.0), Step::Send);
-        assert_eq!(delivery.answered(status(code), 100.0), Some(Status::Refused(code)));
+        assert_eq!(delivery.answered(status(code), 100.0), Some(Status::Rejected(code)));
         assert_eq!(delivery.dropped(), 2);
         assert_eq!(delivery.next(100.0), Step::Send, "the next batch is sent");
     }
@@ -183,7 +183,7 @@ fn a_rejected_ingest_token_is_renewed_once() {
     assert_eq!(delivery.answered(status(401), 0.0), None);
     assert_eq!(delivery.next(0.0), Step::RequestIngestToken(session(b's')));
     delivery.ingest_token(Some(("new".to_owned(), 9e9)), status(200), 0.0);
-    assert_eq!(delivery.answered(status(401), 0.0), Some(Status::Refused(401)), "a second rejection is final");
+    assert_eq!(delivery.answered(status(401), 0.0), Some(Status::Rejected(401)), "a second rejection is final");
     assert_eq!(delivery.dropped(), 1);
 }
 
@@ -199,12 +199,12 @@ fn a_failed_request_for_an_ingest_token_is_retried_or_final() {
     assert_eq!(delivery.ingest_token(None, status(503), 0.0), Some(Status::Unreachable(Some(503))));
     assert_eq!((delivery.next(0.0), delivery.due_ms(), delivery.waiting()), (Step::Wait, Some(1_000.0), 1));
     let mut delivery = ask();
-    assert_eq!(delivery.ingest_token(None, status(403), 0.0), Some(Status::Refused(403)));
+    assert_eq!(delivery.ingest_token(None, status(403), 0.0), Some(Status::Rejected(403)));
     assert_eq!((delivery.waiting(), delivery.dropped()), (0, 1));
     let mut delivery = ask();
     assert_eq!(
         delivery.ingest_token(None, status(200), 0.0),
-        Some(Status::Refused(200)),
+        Some(Status::Rejected(200)),
         "a response without an ingest token"
     );
 }

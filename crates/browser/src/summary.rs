@@ -59,7 +59,7 @@ pub enum Status {
     /// The tracer is off, for this reason.
     Off(&'static str),
     /// The receiver rejected the last batch with this status code. Its records are dropped and counted.
-    Refused(u16),
+    Rejected(u16),
     /// The receiver cannot be reached, or responded with this status code, which is temporary. Records wait and are
     /// sent again, up to the limits of the queue.
     Unreachable(Option<u16>),
@@ -71,7 +71,7 @@ impl fmt::Display for Status {
             Self::Starting => f.write_str("nothing has been sent yet"),
             Self::Ok => f.write_str("the last batch was accepted"),
             Self::Off(why) => f.write_str(why),
-            Self::Refused(status) | Self::Unreachable(Some(status)) => {
+            Self::Rejected(status) | Self::Unreachable(Some(status)) => {
                 write!(f, "the telemetry endpoint answered {status}")
             }
             Self::Unreachable(None) => f.write_str("the telemetry endpoint cannot be reached"),

@@ -405,8 +405,8 @@ async fn a_rejection_by_the_receiver_is_reported_and_affects_no_requests() {
     eval("window.receiverStatus = 403");
     let dropped = throughline_browser::dropped();
     action("click", "Nothing", async {}).await;
-    until(|| statuses.borrow().contains(&Status::Refused(403))).await;
-    assert!(Status::Refused(403).to_string().contains("answered 403"));
+    until(|| statuses.borrow().contains(&Status::Rejected(403))).await;
+    assert!(Status::Rejected(403).to_string().contains("answered 403"));
     assert!(throughline_browser::dropped() > dropped);
     eval("window.receiverStatus = 200");
     assert!(http::send(Request::get("/still").build().unwrap(), None).await.is_ok());

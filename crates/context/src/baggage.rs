@@ -1,4 +1,4 @@
-//! The `baggage` header: W3C Baggage §3.
+//! The `baggage` header (W3C Baggage §3).
 
 use crate::{
     hex::{self, Case},
@@ -7,20 +7,20 @@ use crate::{
 use std::fmt;
 use thiserror::Error;
 
-/// How many members are kept: W3C Baggage §3.3.2.
+/// The maximum number of members kept (W3C Baggage §3.3.2).
 const MAX_MEMBERS: usize = 64;
-/// How many bytes all headers may take together, commas included: W3C Baggage §3.3.2.
+/// The maximum size of all headers together in bytes, commas included (W3C Baggage §3.3.2).
 const MAX_BYTES: usize = 8192;
 
-/// What an application carries along with a request. Never more than 64 members or 8192 bytes, as printed.
+/// Key-value pairs that an application sends along with a request. At most 64 members and 8192 bytes when printed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baggage {
     entries: Vec<Entry>,
-    /// The length of what `Display` writes.
+    /// The length of the `Display` output.
     length: usize,
 }
 
-/// One member of a [`Baggage`].
+/// A member of a [`Baggage`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     key: String,
@@ -28,64 +28,63 @@ pub struct Entry {
     properties: Vec<Property>,
 }
 
-/// What is said about an [`Entry`], after a semicolon.
+/// A property of an [`Entry`], written after a semicolon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Property {
     key: String,
     value: Option<String>,
 }
 
-/// Why a member is not taken.
+/// The reason why a member is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BaggageError {
     /// The key is not a token (RFC 9110 §5.6.2).
     #[error("baggage key is not a token")]
     Key,
-    /// A property is not a token, or its value is not made of `baggage-octet`s.
-    #[error("baggage property is not valid")]
+    /// A property key is not a token, or its value contains a byte that is not a `baggage-octet`.
+    #[error("baggage property is not a token with an optional value")]
     Property,
-    /// There are 64 members already.
-    #[error("baggage has 64 members already")]
+    /// The baggage already has 64 members.
+    #[error("baggage already has 64 members, the maximum")]
     TooManyMembers,
-    /// All together would take more than 8192 bytes.
-    #[error("baggage would take more than 8192 bytes")]
+    /// The baggage would be longer than 8192 bytes.
+    #[error("baggage would be longer than 8192 bytes")]
     TooLong,
 }
 
 impl Entry {
-    /// A member without properties. The value may be any text.
+    /// Creates a member without properties. The value may be any text.
     ///
     /// # Errors
-    /// [`BaggageError::Key`].
+    /// Returns [`BaggageError::Key`] if the key is not a token.
     pub fn new(key: &str, value: &str) -> Result<Self, BaggageError> {
         let key = token(key.as_bytes()).ok_or(BaggageError::Key)?;
         Ok(Self { key, value: value.to_owned(), properties: Vec::new() })
     }
 
-    /// The same member with these properties instead of its own: `p1;p2=v`, percent-encoded as in the header. Empty ones are
-    /// skipped.
+    /// Replaces the properties with `p1;p2=v`, percent-encoded as in the header. Empty properties are skipped.
     ///
     /// # Errors
-    /// [`BaggageError::Property`].
+    /// Returns [`BaggageError::Property`] if a property is malformed.
     pub fn with_properties(mut self, properties: &str) -> Result<Self, BaggageError> {
         self.properties =
             parse_properties(properties.as_bytes().split(|byte| *byte == b';')).ok_or(BaggageError::Property)?;
         Ok(self)
     }
 
-    /// The name: a token, case-sensitive.
+    /// Returns the key: a token, case-sensitive.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The value, percent-decoded; bytes that were not UTF-8 are U+FFFD, as the specification wants.
+    /// Returns the percent-decoded value. Bytes that are not UTF-8 become U+FFFD, as the specification requires.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// In their order.
+    /// Returns the properties, in order.
     #[must_use]
     pub fn properties(&self) -> &[Property] {
         &self.properties
@@ -102,13 +101,13 @@ impl Entry {
 }
 
 impl Property {
-    /// The name: a token.
+    /// Returns the key: a token.
     #[must_use]
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The value as it came, percent-encoding and all; `None` without an equals sign.
+    /// Returns the value as received, still percent-encoded; `None` without an equals sign.
     #[must_use]
     pub fn value(&self) -> Option<&str> {
         self.value.as_deref()
@@ -116,47 +115,46 @@ impl Property {
 }
 
 impl Baggage {
-    /// Reads all `baggage` headers of a request, in their order, as one list. Malformed members are dropped, and
-    /// so are those that would cross a limit; a member is kept whole or not at all. Two members may have the same
-    /// key.
+    /// Parses all `baggage` headers of a request, in order, as one list. Malformed members are dropped, and so are
+    /// those that would exceed a limit; a member is never kept in part. Several members may have the same key.
     #[must_use]
     pub fn parse_headers<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut baggage = Self::default();
         for member in values.into_iter().flat_map(|value| value.split(|byte| *byte == b',')) {
-            // Not read in vain: there may be thousands.
+            // The rest is not parsed: there may be thousands of members.
             if baggage.entries.len() == MAX_MEMBERS {
                 break;
             }
             if let Some(entry) = Entry::parse(member) {
-                // best effort: a member that does not fit is left out, and a shorter one may fit
+                // best effort: a member that does not fit is dropped, and a later, shorter one may fit
                 let _ = baggage.push(entry);
             }
         }
         baggage
     }
 
-    /// The members, in order.
+    /// Returns the members, in order.
     #[must_use]
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// Whether there are no members; the header is then left out.
+    /// Returns whether there are no members. The header is then omitted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The value of `key`; of the last such member, where there are several.
+    /// Returns the value of `key`: that of the last member with this key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.entries.iter().rfind(|entry| entry.key == key).map(Entry::value)
     }
 
-    /// Puts a member last, instead of all with the same key. The value may be any text.
+    /// Appends a member, and removes all others with the same key. The value may be any text.
     ///
     /// # Errors
-    /// See [`BaggageError`]; nothing is changed then.
+    /// Returns a [`BaggageError`] if the key is not a token or a limit is exceeded. The baggage is then unchanged.
     pub fn insert(&mut self, key: &str, value: &str) -> Result<(), BaggageError> {
         let entry = Entry {
             key: token(key.as_bytes()).ok_or(BaggageError::Key)?,
@@ -180,10 +178,10 @@ impl Baggage {
         Ok(())
     }
 
-    /// Puts a member last, whether or not there are others with its key.
+    /// Appends a member. Other members with the same key are kept.
     ///
     /// # Errors
-    /// [`BaggageError::TooManyMembers`], [`BaggageError::TooLong`]; nothing is changed then.
+    /// Returns [`BaggageError::TooManyMembers`] or [`BaggageError::TooLong`]. The baggage is then unchanged.
     pub fn push(&mut self, entry: Entry) -> Result<(), BaggageError> {
         if self.entries.len() == MAX_MEMBERS {
             return Err(BaggageError::TooManyMembers);
@@ -202,7 +200,7 @@ impl Baggage {
     }
 }
 
-/// The header value, percent-encoded; empty if there are no members.
+/// Writes the header value, percent-encoded; empty if there are no members.
 impl fmt::Display for Baggage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, entry) in self.entries.iter().enumerate() {
@@ -213,7 +211,7 @@ impl fmt::Display for Baggage {
     }
 }
 
-/// As it stands in the header, after a semicolon.
+/// Writes the property as in the header, without the semicolon.
 impl fmt::Display for Property {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
@@ -223,7 +221,7 @@ impl fmt::Display for Property {
     }
 }
 
-/// The member as it stands in the header, percent-encoded.
+/// Writes the member as in the header, percent-encoded.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}={}", self.key, PercentEncoded(&self.value))?;
@@ -247,7 +245,7 @@ fn parse_properties<'a>(parts: impl Iterator<Item = &'a [u8]>) -> Option<Vec<Pro
     Some(properties)
 }
 
-/// What stands before and after the first equals sign, without blanks.
+/// Splits at the first equals sign and trims both parts.
 fn pair(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     match text.iter().position(|byte| *byte == b'=') {
         Some(at) => (trim_ows(&text[..at]), Some(trim_ows(&text[at + 1..]))),
@@ -255,23 +253,23 @@ fn pair(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// `token` of RFC 9110 §5.6.2.
+/// Returns the text if it is a `token` of RFC 9110 §5.6.2.
 fn token(text: &[u8]) -> Option<String> {
     let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     (!text.is_empty() && text.iter().all(is_token)).then(|| String::from_utf8_lossy(text).into_owned())
 }
 
-/// A value of nothing but `baggage-octet`s, of which there may be none.
+/// Returns the text if all its bytes are `baggage-octet`s. It may be empty.
 fn octets(text: &[u8]) -> Option<String> {
     text.iter().copied().all(is_octet).then(|| String::from_utf8_lossy(text).into_owned())
 }
 
-/// `baggage-octet`: printable ASCII without blank, `"`, `,`, `;` and `\`.
+/// Returns whether the byte is a `baggage-octet`: printable ASCII without space, `"`, `,`, `;` and `\`.
 const fn is_octet(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e)
 }
 
-/// A `%` that no two hexadecimal digits follow stands for itself.
+/// Percent-decodes text. A `%` that is not followed by two hexadecimal digits is kept.
 fn percent_decode(text: &[u8]) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text;

@@ -1,11 +1,11 @@
-//! The last field of `traceparent`.
+//! The `trace-flags` field of `traceparent`.
 
 use std::{fmt, ops::BitOr};
 
-/// What a caller says about a trace: W3C Trace Context level 2 §3.2.2.5.
+/// The trace flags of a caller (W3C Trace Context Level 2 §3.2.2.5).
 ///
-/// Only the two bits with a meaning are kept: the specification wants all others cleared when a context is
-/// passed on.
+/// Only the two defined bits are kept: the specification requires that all others are cleared when a context is passed
+/// on.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct TraceFlags(u8);
 
@@ -19,31 +19,31 @@ impl TraceFlags {
 
     const KNOWN: u8 = Self::SAMPLED.0 | Self::RANDOM.0;
 
-    /// The known ones of `bits`.
+    /// Creates flags from a bit field, without the unknown bits.
     #[must_use]
     pub const fn new(bits: u8) -> Self {
         Self(bits & Self::KNOWN)
     }
 
-    /// The flags as a bit field.
+    /// Returns the flags as a bit field.
     #[must_use]
     pub const fn bits(self) -> u8 {
         self.0
     }
 
-    /// Whether [`SAMPLED`](Self::SAMPLED) is set.
+    /// Returns whether [`SAMPLED`](Self::SAMPLED) is set.
     #[must_use]
     pub const fn is_sampled(self) -> bool {
         self.0 & Self::SAMPLED.0 != 0
     }
 
-    /// Whether [`RANDOM`](Self::RANDOM) is set.
+    /// Returns whether [`RANDOM`](Self::RANDOM) is set.
     #[must_use]
     pub const fn is_random(self) -> bool {
         self.0 & Self::RANDOM.0 != 0
     }
 
-    /// The same, with [`SAMPLED`](Self::SAMPLED) set or cleared.
+    /// Returns the flags with [`SAMPLED`](Self::SAMPLED) set or cleared.
     #[must_use]
     pub const fn with_sampled(self, sampled: bool) -> Self {
         let others = self.0 & !Self::SAMPLED.0;
@@ -59,7 +59,7 @@ impl BitOr for TraceFlags {
     }
 }
 
-/// Two hexadecimal digits, as in the header.
+/// Writes two hexadecimal digits, as in the header.
 impl fmt::Display for TraceFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:02x}", self.0)

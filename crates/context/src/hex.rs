@@ -1,20 +1,20 @@
-//! Hexadecimal digits. A server reads them eight at a time, because it has few nanoseconds for a header; a page one by one, because
-//! its visitors download the code.
+//! Hexadecimal digits. A server decodes eight at a time, because every header costs it nanoseconds; a page decodes them
+//! one by one, because the code is part of its download.
 
 use std::fmt;
 
 const DIGITS: [u8; 16] = *b"0123456789abcdef";
 
-/// Which letters count as digits.
+/// The letters that are accepted as digits.
 #[derive(Clone, Copy)]
 pub(crate) enum Case {
-    /// `a` to `f` only, as W3C headers have it.
+    /// Only `a` to `f`, as in W3C headers.
     Lower,
-    /// `A` to `F` too, as OTLP/JSON allows.
+    /// Also `A` to `F`, as in OTLP/JSON.
     Either,
 }
 
-/// `2 * N` digits as `N` bytes; `None` for any other length or another byte among them.
+/// Decodes `2 * N` digits to `N` bytes; `None` for any other length or character.
 #[inline]
 pub(crate) fn decode<const N: usize>(text: &[u8], case: Case) -> Option<[u8; N]> {
     if text.len() != 2 * N {
@@ -29,7 +29,8 @@ pub(crate) use by_words::decode_all;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use one_by_one::decode_all;
 
-/// What `decode` does, but the caller sees to the length, and to what is wrong: something, if the second is not zero.
+/// Like `decode`, but the caller checks the length, and the second value of the result: if it is not zero, the text is
+/// invalid.
 #[cfg(not(target_arch = "wasm32"))]
 mod by_words {
     use super::Case;
@@ -37,7 +38,7 @@ mod by_words {
     #[inline]
     pub(crate) fn decode_all<const N: usize>(text: &[u8], case: Case) -> ([u8; N], u64) {
         let mut bytes = [0; N];
-        // One test at the end instead of one for each word: valid input is what there mostly is.
+        // One check at the end instead of one per word: the input is mostly valid.
         let mut wrong = 0;
         let (words, rest) = text.as_chunks::<8>();
         let (fours, last) = bytes.as_chunks_mut::<4>();
@@ -54,26 +55,27 @@ mod by_words {
         (bytes, wrong)
     }
 
-    /// The same byte eight times.
+    /// Returns the same byte eight times.
     const fn all(byte: u8) -> u64 {
         u64::from_ne_bytes([byte; 8])
     }
 
-    /// Eight digits as four bytes, and zero if they are digits. Sums of bytes stay below 256 throughout, so none reaches the next.
+    /// Decodes eight digits to four bytes; the second value is zero if all are digits. Sums of bytes stay below 256, so
+    /// that none carries into the next byte.
     #[inline]
     const fn decode_word(digits: [u8; 8], case: Case) -> ([u8; 4], u64) {
         let mut text = u64::from_le_bytes(digits);
         if matches!(case, Case::Either) {
-            // Whatever has the bit of letters becomes lower case.
+            // Letters, and all other bytes with the bit 0x40, become lower case.
             text |= (text & all(0x40)) >> 1;
         }
         let letters = (text & all(0x40)) >> 6;
         let values = (text & all(0x0f)) + letters * 9;
-        // Digits are what comes out again when the values are written.
+        // The text was valid if encoding the values gives the same text.
         let above_nine = ((values + all(6)) & all(0x10)) >> 4;
         let written = values + all(b'0') + above_nine * (b'a' as u64 - 10 - b'0' as u64);
         let wrong = (written ^ text) | (values & all(0x10));
-        // Pairs of values in every second byte, then those bytes side by side.
+        // Combines pairs of values in every second byte, then moves those bytes together.
         let pairs = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
         let pairs = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
         let [a, b, _, _, c, d, _, _] = pairs.to_le_bytes();
@@ -81,12 +83,12 @@ mod by_words {
     }
 }
 
-/// The same, in less code. Tests compare the two.
+/// The same function in less code. Tests compare the two.
 #[cfg(any(target_arch = "wasm32", test))]
 mod one_by_one {
     use super::Case;
 
-    /// A table's entry for a byte that is no digit. Digits take the low four bits, so any high bit tells.
+    /// The table entry for a byte that is not a digit. Digits use the low four bits, so any high bit marks an error.
     const NOT_A_DIGIT: u8 = 0xf0;
 
     static LOWER: [u8; 256] = table(false);
@@ -123,7 +125,7 @@ mod one_by_one {
     }
 }
 
-/// Writes two digits for each of `bytes` to the start of `text`, as far as there is room.
+/// Writes two digits for each of `bytes` to the start of `text`, up to its length.
 #[inline]
 pub(crate) fn encode(bytes: &[u8], text: &mut [u8]) {
     let (pairs, _) = text.as_chunks_mut::<2>();
@@ -132,7 +134,7 @@ pub(crate) fn encode(bytes: &[u8], text: &mut [u8]) {
     }
 }
 
-/// Hands ASCII to a formatter, with its width and alignment.
+/// Writes ASCII text to a formatter, with its width and alignment.
 pub(crate) fn pad(text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.pad(std::str::from_utf8(text).map_err(|_| fmt::Error)?)
 }
@@ -141,9 +143,9 @@ pub(crate) fn pad(text: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
 mod tests {
     use super::{Case, by_words, one_by_one};
 
-    /// Each byte at each place of a word and of what is left over.
+    /// Tests each byte at each position of a word and of the remainder.
     #[test]
-    fn both_ways_read_the_same() {
+    fn both_implementations_decode_the_same() {
         for case in [Case::Lower, Case::Either] {
             for at in 0..18 {
                 for byte in 0..=u8::MAX {

@@ -4,21 +4,22 @@ use crate::hex::{self, Case};
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 
-/// Why something is not an id.
+/// The reason why an id is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum IdError {
-    /// Not the right number of bytes or digits.
-    #[error("id has length {actual}, {expected} is right")]
+    /// The id has the wrong number of bytes or digits.
+    #[error("id has length {actual}, expected {expected}")]
     Length {
-        /// What would be right, in bytes or digits, as given.
+        /// The expected number of bytes or digits.
         expected: usize,
-        /// What it was.
+        /// The actual number of bytes or digits.
         actual: usize,
     },
-    /// Something other than hexadecimal digits, or upper-case ones where only lower case is allowed.
-    #[error("id has something other than hexadecimal digits in it")]
+    /// The id contains a character that is not a hexadecimal digit, or an upper-case digit where only lower case is
+    /// allowed.
+    #[error("id contains a character that is not a hexadecimal digit")]
     NotHex,
-    /// All zero, which W3C Trace Context and OpenTelemetry both declare invalid.
+    /// The id is all zero, which W3C Trace Context and OpenTelemetry both declare invalid.
     #[error("id is all zero")]
     AllZero,
 }
@@ -30,28 +31,28 @@ macro_rules! id {
         pub struct $name([u8; $bytes]);
 
         impl $name {
-            /// The id with these bytes, most significant first; `None` if all are zero.
+            /// Creates an id from bytes, most significant first; `None` if all are zero.
             #[must_use]
             pub const fn from_bytes(bytes: [u8; $bytes]) -> Option<Self> {
                 if <$integer>::from_ne_bytes(bytes) == 0 { None } else { Some(Self(bytes)) }
             }
 
-            /// The bytes, most significant first.
+            /// Returns the bytes, most significant first.
             #[must_use]
             pub const fn to_bytes(self) -> [u8; $bytes] {
                 self.0
             }
 
-            /// The id with these bytes, as OTLP carries them.
+            /// Creates an id from a slice, as in OTLP.
             ///
             /// # Errors
-            /// [`IdError::Length`], [`IdError::AllZero`].
+            /// Returns [`IdError::Length`] or [`IdError::AllZero`].
             pub fn from_slice(bytes: &[u8]) -> Result<Self, IdError> {
                 let length = IdError::Length { expected: $bytes, actual: bytes.len() };
                 Self::from_bytes(bytes.try_into().map_err(|_| length)?).ok_or(IdError::AllZero)
             }
 
-            /// Lower-case hexadecimal digits.
+            /// Returns the id as lower-case hexadecimal digits.
             #[must_use]
             pub fn to_hex(self) -> [u8; 2 * $bytes] {
                 let mut digits = [0; 2 * $bytes];
@@ -59,10 +60,10 @@ macro_rules! id {
                 digits
             }
 
-            /// Reads hexadecimal digits of either case, as OTLP/JSON and people write them.
+            /// Parses hexadecimal digits of either case, as used in OTLP/JSON and typed by people.
             ///
             /// # Errors
-            /// See [`IdError`].
+            /// Returns an [`IdError`] if the id is invalid.
             pub fn from_hex(digits: &str) -> Result<Self, IdError> {
                 Self::parse(digits.as_bytes(), Case::Either)
             }
@@ -76,7 +77,7 @@ macro_rules! id {
             }
         }
 
-        /// Reads lower-case hexadecimal digits, as W3C headers write them.
+        /// Parses lower-case hexadecimal digits, as in W3C headers.
         impl FromStr for $name {
             type Err = IdError;
 
@@ -85,14 +86,14 @@ macro_rules! id {
             }
         }
 
-        /// Lower-case hexadecimal digits.
+        /// Writes the id as lower-case hexadecimal digits.
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 hex::pad(&self.to_hex(), f)
             }
         }
 
-        /// Lower-case hexadecimal digits.
+        /// Writes the id as lower-case hexadecimal digits.
         impl fmt::Debug for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 fmt::Display::fmt(self, f)
@@ -102,11 +103,11 @@ macro_rules! id {
 }
 
 id! {
-    /// Which trace: 16 bytes, never all zero (W3C Trace Context §3.2.2.3).
+    /// A trace id: 16 bytes, never all zero (W3C Trace Context §3.2.2.3).
     TraceId, 16, u128
 }
 
 id! {
-    /// Which span of a trace: 8 bytes, never all zero (W3C Trace Context §3.2.2.4).
+    /// A span id: 8 bytes, never all zero (W3C Trace Context §3.2.2.4).
     SpanId, 8, u64
 }

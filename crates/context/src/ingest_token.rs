@@ -1,15 +1,15 @@
-//! Names under which a page gets its ingest token and sends it, for the page and the receiver alike.
+//! The names with which a page requests and sends its ingest token, shared by the page and the receiver.
 
-/// The path at which a page asks for a token, by `POST`.
+/// The path at which a page requests a token with `POST`.
 pub const PATH: &str = "/v1/ingest-token";
 
-/// The `Server-Timing` metric whose description is a token that comes with a document.
+/// The `Server-Timing` metric whose description is a token delivered with a document.
 pub const METRIC: &str = "ingest_token";
 
 /// The request header in which a page sends its token.
 pub const HEADER: &str = "x-throughline-ingest-token";
 
-/// The query parameter that carries the token where headers cannot be set, as by `sendBeacon`.
+/// The query parameter that carries the token if headers cannot be set, as with `sendBeacon`.
 pub const PARAMETER: &str = "ingest_token";
 
 /// The former name of [`PATH`], still accepted.

@@ -19,7 +19,7 @@ pub use redact::{UrlParts, redact_query, redact_url};
 pub use traceparent::{TraceParent, TraceParentError};
 pub use tracestate::{TraceState, TraceStateError};
 
-/// Blank space that surrounds a field value or a list member without being part of it: `OWS` of RFC 9110 §5.6.3.
+/// Trims the optional whitespace around a field value or a list member: `OWS` of RFC 9110 §5.6.3.
 fn trim_ows(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;

@@ -1,9 +1,9 @@
-//! What must not be recorded of a URL.
+//! Redaction of credentials in URLs.
 
 use crate::ingest_token;
 
-/// Query parameters whose values are credentials: those of the OpenTelemetry semantic conventions for `url.full` and
-/// `url.query`, and those in which OAuth and our own inspector carry theirs.
+/// The query parameters whose values are credentials: those of the OpenTelemetry semantic conventions for `url.full`
+/// and `url.query`, and those used by OAuth and by our own inspector.
 const SECRET_PARAMETERS: [&str; 9] = [
     "X-Amz-Signature",
     "X-Amz-Credential",
@@ -16,7 +16,8 @@ const SECRET_PARAMETERS: [&str; 9] = [
     ingest_token::PARAMETER,
 ];
 
-/// `url` with its userinfo and the values of signature parameters replaced by `REDACTED`, and without its fragment.
+/// Returns `url` without its fragment, and with its userinfo and the values of credential parameters replaced by
+/// `REDACTED`.
 ///
 /// Follows the OpenTelemetry semantic conventions for `url.full`.
 #[must_use]
@@ -34,30 +35,30 @@ pub fn redact_url(url: &str) -> String {
     out
 }
 
-/// A URL's text in pieces, without its fragment (RFC 3986 §3). Nothing is decoded or checked.
+/// The parts of a URL's text, without its fragment (RFC 3986 §3). They are not decoded or validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UrlParts<'a> {
-    /// With `://`; empty in a relative URL.
+    /// The scheme with `://`; empty in a relative URL.
     pub scheme: &'a str,
-    /// With `@`; empty if there is none.
+    /// The userinfo with `@`; empty if there is none.
     pub userinfo: &'a str,
-    /// With the port, if it is not the scheme's own.
+    /// The host, with the port if there is one.
     pub host: &'a str,
-    /// From its `/` on; all before the query in a relative URL.
+    /// The path from its `/`; in a relative URL, everything before the query.
     pub path: &'a str,
-    /// From its `?` on.
+    /// The query from its `?`; empty if there is none.
     pub query: &'a str,
 }
 
 impl<'a> UrlParts<'a> {
-    /// Divides `url`.
+    /// Splits `url` into its parts.
     #[must_use]
     pub fn of(url: &'a str) -> Self {
         let (url, _) = cut(url, b'#');
         let (before_query, query) = cut(url, b'?');
         let (name, after_name) = cut(before_query, b':');
         let Some(rest) = after_name.strip_prefix("://") else {
-            // What is relative has no authority.
+            // A relative URL has no authority.
             return Self { scheme: "", userinfo: "", host: "", path: before_query, query };
         };
         let (scheme, _) = divide(before_query, Some(name.len() + "://".len()));
@@ -67,16 +68,16 @@ impl<'a> UrlParts<'a> {
         Self { scheme, userinfo, host, path, query }
     }
 
-    /// The host's name, and the digits of its port; no digits if none is written.
+    /// Returns the host's name, and the digits of its port; empty if there is no port.
     #[must_use]
     pub fn name_and_port(&self) -> (&'a str, &'a str) {
         let (name, port) = divide(self.host, self.host.bytes().rposition(|byte| byte == b':'));
-        // An IPv6 address has colons of its own, between brackets.
+        // An IPv6 address contains colons, in brackets.
         if port.ends_with(']') { (self.host, "") } else { (name, port.get(1..).unwrap_or("")) }
     }
 }
 
-/// `query` (without its `?`) with the values of credentials replaced by `REDACTED`.
+/// Returns `query` (without its `?`) with the values of credential parameters replaced by `REDACTED`.
 ///
 /// Follows the OpenTelemetry semantic conventions for `url.query`.
 #[must_use]
@@ -86,7 +87,7 @@ pub fn redact_query(query: &str) -> String {
     out
 }
 
-/// Pair by pair; each begins with what divides it from the one before.
+/// Appends the query pair by pair. Each pair begins with its separator.
 fn push_query(out: &mut String, query: &str) {
     let mut rest = query;
     while !rest.is_empty() {
@@ -101,19 +102,19 @@ fn push_query(out: &mut String, query: &str) {
     }
 }
 
-/// What stands before the first such byte, which is ASCII, and the rest. By bytes, because the patterns of `str` would
-/// be downloaded by every page.
+/// Splits before the first `wanted` byte, which is ASCII. Works on bytes, because the patterns of `str` would add to
+/// the download of every page.
 fn cut(text: &str, wanted: u8) -> (&str, &str) {
     divide(text, text.bytes().position(|byte| byte == wanted))
 }
 
-/// The same, but a byte at the very start does not count.
+/// Like [`cut`], but ignores the first byte of the text.
 fn cut_after_first(text: &str, wanted: u8) -> (&str, &str) {
     let tail = text.as_bytes().get(1..).unwrap_or(&[]);
     divide(text, tail.iter().position(|byte| *byte == wanted).map(|at| at + 1))
 }
 
-/// What stands before `at`, and the rest; all before, if it is nowhere.
+/// Splits at `at`; without it, the first part is the whole text.
 fn divide(text: &str, at: Option<usize>) -> (&str, &str) {
     let at = at.unwrap_or(text.len());
     (text.get(..at).unwrap_or(""), text.get(at..).unwrap_or(""))
@@ -126,7 +127,7 @@ mod tests {
     use super::{UrlParts, redact_query, redact_url};
 
     #[test]
-    fn secrets_are_replaced_and_the_rest_stays() {
+    fn credentials_are_replaced_and_the_rest_is_kept() {
         for (from, to) in [
             ("https://a.example/p?x=1&y=2", "https://a.example/p?x=1&y=2"),
             ("https://a.example/p?x=1&sig=abc&z=", "https://a.example/p?x=1&sig=REDACTED&z="),
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_has_parts() {
+    fn a_url_is_split_into_parts() {
         let url = "https://me:pw@a.example:8443/p/q@r:1?x=/y#z";
         let parts = UrlParts::of(url);
         let expected = UrlParts {
@@ -166,7 +167,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_parts_are_the_whole(url in "([a-z]{1,4}(://|:))?[a-z:@/?\\[\\]]{0,20}") {
+        fn the_parts_add_up_to_the_url(url in "([a-z]{1,4}(://|:))?[a-z:@/?\\[\\]]{0,20}") {
             let UrlParts { scheme, userinfo, host, path, query } = UrlParts::of(&url);
             prop_assert_eq!([scheme, userinfo, host, path, query].concat(), url);
         }
@@ -180,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn it_takes_any_text(url in ".{0,200}") {
+        fn any_text_is_accepted(url in ".{0,200}") {
             prop_assert!(redact_url(&url).len() <= 3 * url.len() + 32);
         }
     }

@@ -1,4 +1,4 @@
-//! Ids as strings of hexadecimal digits: lower case is written, either case read.
+//! Serialization of ids as hexadecimal strings: written in lower case, read in either case.
 
 use crate::{SpanId, TraceId};
 use ::serde::{

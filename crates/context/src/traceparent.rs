@@ -1,4 +1,4 @@
-//! The `traceparent` header: W3C Trace Context level 2 §3.2. Nothing here allocates.
+//! The `traceparent` header (W3C Trace Context Level 2 §3.2). This module does not allocate.
 
 use crate::{
     SpanId, TraceFlags, TraceId,
@@ -9,62 +9,62 @@ use crate::{
 use std::{fmt, str::FromStr};
 use thiserror::Error;
 
-/// The length of version 00, and of what later versions must begin with.
+/// The length of version 00, and of the part of later versions that is read.
 const LENGTH: usize = 55;
 
-/// The trace that a request belongs to, and the span that it comes from.
+/// The trace id, the caller's span id and the flags of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TraceParent {
-    /// The trace.
+    /// The id of the trace.
     pub trace_id: TraceId,
-    /// The caller's span.
+    /// The id of the caller's span.
     pub parent_id: SpanId,
-    /// What the caller says about the trace: requests, not orders.
+    /// The caller's flags. They are hints, not commands.
     pub flags: TraceFlags,
 }
 
-/// Why a header value is not a trace context. All of them mean: start a new trace.
+/// The reason why a header value is not a valid trace context. In all cases a new trace must be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TraceParentError {
-    /// Shorter than 55 bytes.
-    #[error("traceparent has {0} bytes, at least 55 are needed")]
+    /// The value is shorter than 55 bytes.
+    #[error("traceparent has {0} bytes, expected at least 55")]
     TooShort(usize),
     /// The version is not two lower-case hexadecimal digits, or is `ff`.
-    #[error("traceparent has no valid version")]
+    #[error("traceparent has an invalid version")]
     Version,
-    /// No dash where one field ends and the next begins.
+    /// There is no dash between two fields.
     #[error("traceparent lacks a dash between its fields")]
     Delimiter,
     /// The second field is not a trace id.
-    #[error("traceparent has no valid trace id: {0}")]
+    #[error("traceparent has an invalid trace id: {0}")]
     TraceId(#[source] IdError),
     /// The third field is not a span id.
-    #[error("traceparent has no valid parent id: {0}")]
+    #[error("traceparent has an invalid parent id: {0}")]
     ParentId(#[source] IdError),
     /// The fourth field is not two lower-case hexadecimal digits.
-    #[error("traceparent has no valid flags")]
+    #[error("traceparent has invalid flags")]
     Flags,
-    /// More bytes than version 00 has, or, in a later version, something other than a dash after byte 55.
-    #[error("traceparent goes on where it should end")]
+    /// Version 00 is followed by more bytes, or a later version by a byte other than a dash after byte 55.
+    #[error("traceparent is longer than its version allows")]
     Trailing,
 }
 
 impl TraceParent {
-    /// A context to hand on.
+    /// Creates a context.
     #[must_use]
     pub const fn new(trace_id: TraceId, parent_id: SpanId, flags: TraceFlags) -> Self {
         Self { trace_id, parent_id, flags }
     }
 
-    /// Reads one header value. Version 00 has exactly 55 bytes; a later version is read by its first 55, if
+    /// Parses one header value. Version 00 has exactly 55 bytes; a later version is read by its first 55 bytes if
     /// nothing or a dash follows. Unknown flags are dropped.
     ///
     /// # Errors
-    /// See [`TraceParentError`].
+    /// Returns a [`TraceParentError`] if the value is invalid.
     pub fn parse(value: &[u8]) -> Result<Self, TraceParentError> {
         use TraceParentError as E;
         let (head, rest) = value.split_first_chunk::<LENGTH>().ok_or(E::TooShort(value.len()))?;
-        // All fields first, so that none waits for the check of another.
+        // All fields are decoded before the checks, so that no decoding waits for a check.
         let ([version], bad_version) = hex::decode_all(&[head[0], head[1]], Case::Lower);
         let (trace_id, bad_trace_id) = hex::decode_all(&head[3..35], Case::Lower);
         let (parent_id, bad_parent_id) = hex::decode_all(&head[36..52], Case::Lower);
@@ -94,8 +94,8 @@ impl TraceParent {
         Ok(Self::new(trace_id, parent_id, TraceFlags::new(flags)))
     }
 
-    /// Reads the values of all `traceparent` headers of a request: none, more than one, or a malformed one is
-    /// no context. Blanks around a value are not part of it.
+    /// Parses the values of all `traceparent` headers of a request. Returns `None` if there are none or more than one,
+    /// or if the value is malformed. Whitespace around a value is ignored.
     pub fn from_headers<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Option<Self> {
         let mut values = values.into_iter();
         let value = values.next()?;
@@ -105,7 +105,7 @@ impl TraceParent {
         Self::parse(trim_ows(value)).ok()
     }
 
-    /// The header value, in version 00; ASCII.
+    /// Returns the header value in version 00, as ASCII.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; LENGTH] {
         let mut text = [b'-'; LENGTH];
@@ -118,7 +118,7 @@ impl TraceParent {
     }
 }
 
-/// The header value, in version 00.
+/// Writes the header value in version 00.
 impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex::pad(&self.to_bytes(), f)

@@ -1,50 +1,51 @@
-//! The `tracestate` header: W3C Trace Context level 2 §3.3.
+//! The `tracestate` header (W3C Trace Context Level 2 §3.3).
 
 use crate::trim_ows;
 use std::fmt;
 use thiserror::Error;
 
-/// How many members a list may have.
+/// The maximum number of members.
 const MAX_MEMBERS: usize = 32;
 const MAX_KEY: usize = 256;
 const MAX_VALUE: usize = 256;
-/// The parts of a key with an `@` in it.
+/// The maximum lengths of the two parts of a key with an `@`.
 const MAX_TENANT: usize = 241;
 const MAX_SYSTEM: usize = 14;
 
-/// What tracing systems carry along with a trace, most recent first. Keys are unique.
+/// Key-value pairs that tracing systems pass along with a trace, most recent first. Keys are unique.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct TraceState {
-    /// As on the wire, without blanks around members or empty ones: passing it on is the common case.
+    /// The list as sent, without whitespace around members and without empty members. Passing it on is the common case.
     list: String,
 }
 
-/// Why a list is dropped whole, or a member not taken.
+/// The reason why a list or a member is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum TraceStateError {
-    /// More than 32 members.
+    /// The list has more than 32 members.
     #[error("tracestate has more than 32 members")]
     TooManyMembers,
-    /// A member without `=`.
+    /// A member has no `=`.
     #[error("tracestate has a member without an equals sign")]
     NoEquals,
-    /// A key outside the grammar.
-    #[error("tracestate has a key that is not valid")]
+    /// A key does not match the grammar.
+    #[error("tracestate has an invalid key")]
     Key,
-    /// A value outside the grammar.
-    #[error("tracestate has a value that is not valid")]
+    /// A value does not match the grammar.
+    #[error("tracestate has an invalid value")]
     Value,
-    /// Two members with the same key.
+    /// Two members have the same key.
     #[error("tracestate has two members with the same key")]
     DuplicateKey,
 }
 
 impl TraceState {
-    /// Reads all `tracestate` headers of a request, in their order, as one list. Blanks around members are
-    /// dropped, empty members skipped. To be called only where the `traceparent` is valid.
+    /// Parses all `tracestate` headers of a request, in order, as one list. Whitespace around members is removed, and
+    /// empty members are skipped. Call it only if the `traceparent` is valid.
     ///
     /// # Errors
-    /// See [`TraceStateError`]. One bad member makes the whole list bad; the `traceparent` stays good.
+    /// Returns a [`TraceStateError`] if any member is invalid: the whole list is then dropped, while the `traceparent`
+    /// stays valid.
     pub fn parse_headers<'a>(values: impl IntoIterator<Item = &'a [u8]>) -> Result<Self, TraceStateError> {
         let mut state = Self::default();
         let mut count = 0;
@@ -57,7 +58,7 @@ impl TraceState {
             if count > MAX_MEMBERS {
                 return Err(TraceStateError::TooManyMembers);
             }
-            // The grammar is ASCII, so what is not UTF-8 is malformed whichever error says it.
+            // The grammar is ASCII, so text that is not UTF-8 is malformed in any case.
             let member = std::str::from_utf8(member).map_err(|_| TraceStateError::Value)?;
             let (key, value) = member.split_once('=').ok_or(TraceStateError::NoEquals)?;
             check(key, value)?;
@@ -72,29 +73,29 @@ impl TraceState {
         Ok(state)
     }
 
-    /// Whether there are no members; the header is then left out.
+    /// Returns whether there are no members. The header is then omitted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    /// Keys and values, in order.
+    /// Returns the keys and values, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         // An empty list splits into one empty member, which has no equals sign.
         self.list.split(',').filter_map(|member| member.split_once('='))
     }
 
-    /// The value of `key`.
+    /// Returns the value of `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         self.iter().find(|(other, _)| *other == key).map(|(_, value)| value)
     }
 
-    /// Puts a member first, as the system that wrote the `traceparent` does. An older one with this key goes;
-    /// so does the last one, where there would be more than 32.
+    /// Inserts a member at the front, as the system that writes the `traceparent` must. Removes an older member with
+    /// this key, and the last member if there would be more than 32.
     ///
     /// # Errors
-    /// [`TraceStateError::Key`], [`TraceStateError::Value`]; nothing is changed then.
+    /// Returns [`TraceStateError::Key`] or [`TraceStateError::Value`]. The list is then unchanged.
     pub fn insert_first(&mut self, key: &str, value: &str) -> Result<(), TraceStateError> {
         check(key, value)?;
         let mut list = format!("{key}={value}");
@@ -106,7 +107,7 @@ impl TraceState {
     }
 }
 
-/// The header value; empty if there are no members.
+/// Writes the header value; empty if there are no members.
 impl fmt::Display for TraceState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.list)
@@ -123,9 +124,9 @@ fn check(key: &str, value: &str) -> Result<(), TraceStateError> {
     }
 }
 
-/// Level 2 lets a key begin with a digit. Its grammar takes `@` for a character like others, but its conformance
-/// suite wants what level 1 said: one `@` at most, between a tenant and a system of limited lengths. A list that
-/// keeps to both is accepted by everybody.
+/// Returns whether a key is valid. Level 2 allows a leading digit. Its grammar treats `@` like any other character, but
+/// its conformance suite requires the rule of level 1: at most one `@`, between a tenant and a system of limited
+/// lengths. A list that follows both rules is accepted by all implementations.
 fn is_key(key: &[u8]) -> bool {
     match key.iter().position(|byte| *byte == b'@') {
         None => is_key_part(key, MAX_KEY),
@@ -139,7 +140,7 @@ fn is_key_part(part: &[u8], max: usize) -> bool {
         && part.iter().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'*' | b'/'))
 }
 
-/// Printable ASCII without `,` and `=`, not empty, not ending in a blank.
+/// Returns whether a value is valid: printable ASCII without `,` and `=`, not empty, not ending in a space.
 fn is_value(value: &[u8]) -> bool {
     value.len() <= MAX_VALUE
         && value.last().is_some_and(|byte| *byte != b' ')

@@ -1,4 +1,4 @@
-//! Encoded spans, by the scopes that made them, and the bodies of requests made of those.
+//! Batches of encoded spans, grouped by instrumentation scope, and the request bodies built from them.
 
 use bytes::Bytes;
 use opentelemetry::InstrumentationScope;
@@ -6,28 +6,28 @@ use opentelemetry_sdk::Resource;
 
 use crate::encode::{self, framed_len, head, text};
 
-/// Memory that is kept for what comes: twice what the largest batch takes that is not of one span alone.
+/// The maximum memory kept for reuse: twice the size of the largest batch with more than one span.
 pub(crate) const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
-/// Spans that go in one request.
+/// The spans of one request.
 #[derive(Default)]
 pub(crate) struct Batch {
     scopes: Vec<Scope>,
     pub(crate) spans: usize,
-    /// Those of the spans, and of the scopes that have some.
+    /// The encoded size of the spans and of the scopes that have spans.
     pub(crate) bytes: usize,
 }
 
 struct Scope {
     scope: InstrumentationScope,
-    /// The field `ScopeSpans.scope`.
+    /// The encoded field `ScopeSpans.scope`.
     head: Vec<u8>,
-    /// Each a field `ScopeSpans.spans` with its tag and length.
+    /// The encoded fields `ScopeSpans.spans`, each with its tag and length.
     spans: Vec<u8>,
 }
 
 impl Batch {
-    /// Takes the encoding of a span in.
+    /// Adds an encoded span.
     pub(crate) fn push(&mut self, scope: &InstrumentationScope, span: &[u8]) {
         let index = self.scopes.iter().position(|known| known.scope == *scope).unwrap_or_else(|| {
             self.scopes.push(Scope { scope: scope.clone(), head: scope_head(scope), spans: Vec::new() });
@@ -44,12 +44,12 @@ impl Batch {
         self.bytes += framed_len(span.len());
     }
 
-    /// Whether nothing is in it.
+    /// Returns whether the batch has no spans.
     pub(crate) fn is_empty(&self) -> bool {
         self.spans == 0
     }
 
-    /// Empties it, and keeps its memory for the scopes that had spans, unless it is a lot.
+    /// Removes all spans, and keeps the memory of the scopes that had spans, up to [`KEPT_BYTES`].
     pub(crate) fn clear(&mut self) {
         let mut kept = 0;
         self.scopes.retain(|scope| {
@@ -63,10 +63,10 @@ impl Batch {
     }
 }
 
-/// A resource as requests have it.
+/// The encoded resource of the requests.
 #[derive(Default)]
 pub(crate) struct Source {
-    /// A `Resource`.
+    /// The encoded `Resource`.
     resource: Vec<u8>,
     schema_url: String,
 }
@@ -75,12 +75,12 @@ impl Source {
     pub(crate) fn of(resource: &Resource) -> Self {
         let mut encoded = Vec::new();
         encode::resource(&mut encoded, resource);
-        // In proto3, an empty text is an absent one.
+        // In proto3, an empty string is the same as an absent one.
         let schema_url = resource.schema_url().unwrap_or("").to_owned();
         Self { resource: encoded, schema_url }
     }
 
-    /// An `ExportTraceServiceRequest` with all that is in `batch`, in the memory of `body`.
+    /// Encodes `batch` as an `ExportTraceServiceRequest`, into the memory of `body`.
     pub(crate) fn body(&self, batch: &Batch, mut body: Vec<u8>) -> Bytes {
         let scopes = batch.scopes.iter().filter(|scope| !scope.spans.is_empty());
         let inner: usize = scopes.clone().map(|scope| framed_len(scope.len())).sum();
@@ -106,7 +106,7 @@ impl Scope {
         self.head.len() + self.spans.len() + text_len(self.schema_url())
     }
 
-    /// The schema URL; empty if there is none, which is the same in proto3.
+    /// Returns the schema URL, or an empty string if there is none, which is the same in proto3.
     fn schema_url(&self) -> &str {
         self.scope.schema_url().unwrap_or("")
     }
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bytes_are_those_of_the_spans_and_of_each_scope_once() {
+    fn bytes_count_the_spans_and_each_scope_once() {
         let mut batch = Batch::default();
         let with_scope = 2 + 2 + "1".len();
         for spans in 1..4 {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_kept_for_scopes_that_are_used() {
+    fn memory_is_kept_for_scopes_in_use() {
         let mut batch = Batch::default();
         for name in 0..100 {
             batch.push(&scope(name), b"span");
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_of_large_spans_is_given_back() {
+    fn memory_of_large_spans_is_freed() {
         let mut batch = Batch::default();
         batch.push(&scope(0), b"span");
         batch.push(&scope(1), &vec![0; KEPT_BYTES]);

@@ -1,40 +1,40 @@
-//! What has become of the spans.
+//! Counts of exported and lost spans.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
 
-/// How many spans have been exported so far, and how many were lost and why.
+/// The numbers of exported spans, and of lost spans by reason, since the start of the processor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
     /// Accepted by the receiver.
     pub exported: u64,
-    /// Dropped where they ended: the queue was full, or shut down.
+    /// Dropped when they ended: the queue was full or shut down.
     pub dropped: u64,
-    /// Refused by the receiver: with an HTTP status that must not be retried, or as part of a batch (partial success).
+    /// Refused by the receiver: with an HTTP status that is not retried, or as part of a batch (partial success).
     pub refused: u64,
-    /// Given up, because retries failed for too long.
+    /// Given up, because retries failed for longer than `retry_for`.
     pub given_up: u64,
-    /// Not sent when the time for the shutdown was over, or when the exporter's thread panicked.
+    /// Not sent before the shutdown timeout, or lost because the exporter's thread panicked.
     pub unsent: u64,
 }
 
 impl Counts {
-    /// All that were lost, for whatever reason.
+    /// Returns the total number of lost spans.
     #[must_use]
     pub const fn lost(&self) -> u64 {
         self.dropped + self.refused + self.given_up + self.unsent
     }
 }
 
-/// Reads the [`Counts`] of a processor, which the tracer provider owns.
+/// A handle to the [`Counts`] of a processor that a tracer provider owns.
 #[derive(Clone, Debug)]
 pub struct Monitor(pub(crate) Arc<Counters>);
 
 impl Monitor {
-    /// The counts as they are now.
+    /// Returns the current counts.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.0.read()

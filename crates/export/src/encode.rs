@@ -1,7 +1,7 @@
-//! Spans as OTLP protobuf, written at once, without a tree of messages in between.
+//! Encodes spans as OTLP protobuf directly, without a tree of messages in between.
 //!
-//! The bytes are those that `opentelemetry-proto` and `prost` write: fields in the order of their numbers, what is empty left out.
-//! Field numbers are those of `opentelemetry/proto/trace/v1/trace.proto` and `common/v1/common.proto`.
+//! The bytes are the same as those of `opentelemetry-proto` and `prost`: fields in the order of their numbers, empty
+//! ones omitted. Field numbers are those of `opentelemetry/proto/trace/v1/trace.proto` and `common/v1/common.proto`.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,14 +12,14 @@ use opentelemetry::{
 use opentelemetry_sdk::{Resource, trace::SpanData};
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint};
 
-/// `SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK`: whether the parent is remote is known.
+/// `SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK`: it is known whether the parent is remote.
 const HAS_IS_REMOTE: u32 = 0x100;
-/// `SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK`: it is.
+/// `SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK`: the parent is remote.
 const IS_REMOTE: u32 = 0x200;
 const STATUS_OK: u64 = 1;
 const STATUS_ERROR: u64 = 2;
 
-/// A `Span`, without the tag and length that it has within other messages.
+/// Writes a `Span`, without the tag and length that it has inside another message.
 pub(crate) fn span(out: &mut Vec<u8>, span: &SpanData) {
     bytes(out, 1, &span.span_context.trace_id().to_bytes());
     bytes(out, 2, &span.span_context.span_id().to_bytes());
@@ -33,8 +33,8 @@ pub(crate) fn span(out: &mut Vec<u8>, span: &SpanData) {
     fixed64(out, 8, unix_nanos(span.end_time));
     attributes(out, 9, &span.attributes);
     varint(out, 10, span.dropped_attributes_count.into());
-    for told in span.events.iter() {
-        message(out, 11, |out| event(out, told));
+    for recorded in span.events.iter() {
+        message(out, 11, |out| event(out, recorded));
     }
     varint(out, 12, span.events.dropped_count.into());
     for linked in span.links.iter() {
@@ -45,35 +45,35 @@ pub(crate) fn span(out: &mut Vec<u8>, span: &SpanData) {
     flags(out, 16, span.parent_span_is_remote, span.span_context.trace_flags().to_u8());
 }
 
-/// A `Resource`.
+/// Writes a `Resource`.
 pub(crate) fn resource(out: &mut Vec<u8>, resource: &Resource) {
     for (name, value) in resource {
         attribute(out, 1, name, value);
     }
 }
 
-/// An `InstrumentationScope`.
+/// Writes an `InstrumentationScope`.
 pub(crate) fn scope(out: &mut Vec<u8>, scope: &InstrumentationScope) {
     text(out, 1, scope.name());
-    // In proto3, an empty text is an absent one.
+    // In proto3, an empty string is the same as an absent one.
     text(out, 2, scope.version().unwrap_or(""));
     for KeyValue { key, value, .. } in scope.attributes() {
         attribute(out, 3, key, value);
     }
 }
 
-/// How many bytes a field of one byte's tag takes whose value has `length` bytes.
+/// Returns the size of a length-delimited field with a one-byte tag and a value of `length` bytes.
 pub(crate) fn framed_len(length: usize) -> usize {
     1 + encoded_len_varint(length as u64) + length
 }
 
-/// The tag and the length of a field with `length` bytes, which are to be written next.
+/// Writes the tag and the length of a field whose `length` bytes are written next.
 pub(crate) fn head(out: &mut Vec<u8>, field: u32, length: usize) {
     encode_key(field, WireType::LengthDelimited, out);
     encode_varint(length as u64, out);
 }
 
-/// A field of text, left out if it is empty.
+/// Writes a string field, omitted if it is empty.
 pub(crate) fn text(out: &mut Vec<u8>, field: u32, text: &str) {
     if !text.is_empty() {
         bytes(out, field, text.as_bytes());
@@ -124,25 +124,25 @@ fn flags(out: &mut Vec<u8>, field: u32, is_remote: bool, trace_flags: u8) {
 }
 
 fn trace_state(out: &mut Vec<u8>, field: u32, state: &TraceState) {
-    // Most have none, and `header` allocates.
+    // Most spans have none, and `header` allocates.
     if *state != TraceState::NONE {
         text(out, field, &state.header());
     }
 }
 
 fn attributes(out: &mut Vec<u8>, field: u32, attributes: &[KeyValue]) {
-    for told in attributes {
-        attribute(out, field, &told.key, &told.value);
+    for KeyValue { key, value, .. } in attributes {
+        attribute(out, field, key, value);
     }
 }
 
-/// A `KeyValue`.
+/// Writes a `KeyValue`.
 fn attribute(out: &mut Vec<u8>, field: u32, key: &Key, value: &Value) {
     let (key, value_len) = (key.as_str(), any_value_len(value));
     if let (Ok(field_byte @ ..=0x7f), 1.., ..=63, ..=59) =
         (u8::try_from(field << 3 | 2), key.len(), key.len(), value_len)
     {
-        // Nearly all are of this kind: each tag and each length is one byte, which saves half of the time.
+        // The fast path for nearly all attributes: each tag and each length is one byte, which saves half of the time.
         let (key_len, value_len) = (key.len() as u8, value_len as u8);
         out.extend_from_slice(&[field_byte, key_len + value_len + 4, 0x0a, key_len]);
         out.extend_from_slice(key.as_bytes());
@@ -162,7 +162,7 @@ fn attribute(out: &mut Vec<u8>, field: u32, key: &Key, value: &Value) {
     any_value(out, value);
 }
 
-/// What an `AnyValue` is that holds no others.
+/// An `AnyValue` without nested values.
 enum Single<'a> {
     Bool(bool),
     I64(i64),
@@ -181,7 +181,7 @@ impl Single<'_> {
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        // Of a `oneof` a field is written that is empty, too.
+        // A field of a `oneof` is written even if it is empty.
         match self {
             Self::Text(text) => bytes(out, 1, text.as_bytes()),
             Self::Bool(is) => {
@@ -211,7 +211,7 @@ fn any_value_len(value: &Value) -> usize {
     }
 }
 
-/// An `AnyValue`.
+/// Writes an `AnyValue`.
 fn any_value(out: &mut Vec<u8>, value: &Value) {
     match value {
         Value::Bool(is) => Single::Bool(*is).write(out),
@@ -225,7 +225,7 @@ fn any_value(out: &mut Vec<u8>, value: &Value) {
                 single.write(out);
             });
         }
-        // The SDK has no other ones yet.
+        // The SDK has no other variants yet.
         other => Single::Text(&other.as_str()).write(out),
     }
 }
@@ -236,14 +236,14 @@ fn array_len(array: &Array) -> usize {
     length
 }
 
-fn each(array: &Array, mut told: impl FnMut(Single<'_>)) {
+fn each(array: &Array, mut write: impl FnMut(Single<'_>)) {
     match array {
-        Array::Bool(all) => all.iter().for_each(|is| told(Single::Bool(*is))),
-        Array::I64(all) => all.iter().for_each(|number| told(Single::I64(*number))),
-        Array::F64(all) => all.iter().for_each(|number| told(Single::F64(*number))),
-        Array::String(all) => all.iter().for_each(|text| told(Single::Text(text.as_str()))),
-        // The SDK has no other ones yet.
-        other => told(Single::Text(&other.to_string())),
+        Array::Bool(all) => all.iter().for_each(|is| write(Single::Bool(*is))),
+        Array::I64(all) => all.iter().for_each(|number| write(Single::I64(*number))),
+        Array::F64(all) => all.iter().for_each(|number| write(Single::F64(*number))),
+        Array::String(all) => all.iter().for_each(|text| write(Single::Text(text.as_str()))),
+        // The SDK has no other variants yet.
+        other => write(Single::Text(&other.to_string())),
     }
 }
 
@@ -266,21 +266,21 @@ fn fixed64(out: &mut Vec<u8>, field: u32, value: u64) {
     }
 }
 
-/// A message whose length is not known before it is written.
+/// Writes a message whose length is only known afterwards.
 fn message(out: &mut Vec<u8>, field: u32, write: impl FnOnce(&mut Vec<u8>)) {
     encode_key(field, WireType::LengthDelimited, out);
     let begin = out.len();
     write(out);
     let end = out.len();
     encode_varint((end - begin) as u64, out);
-    // The length, which was written behind the message, goes before it.
+    // Moves the length, which was written after the message, in front of it.
     let length_len = out.len() - end;
     if let Some(written) = out.get_mut(begin..) {
         written.rotate_right(length_len);
     }
 }
 
-/// Nanoseconds since 1970, and 0 for what was before.
+/// Returns nanoseconds since 1970, or 0 for earlier times.
 fn unix_nanos(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as u64)
 }

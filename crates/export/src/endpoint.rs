@@ -1,67 +1,67 @@
-//! Where batches are posted, and how.
+//! The URL, headers and compression of the requests.
 
 use std::{fmt, str::FromStr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 use thiserror::Error;
 
-/// The signal's path below a base endpoint.
+/// The signal's path relative to a base endpoint.
 pub(crate) const PATH: &str = "/v1/traces";
 const DEFAULT: &str = "http://localhost:4318/v1/traces";
 
-/// How bodies are compressed.
+/// The compression of request bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Compression {
-    /// `Content-Encoding: gzip`, with the Cargo feature `gzip`.
+    /// `Content-Encoding: gzip`; requires the Cargo feature `gzip`.
     Gzip,
 }
 
-/// Why the settings of an exporter are not valid. No value of a header is part of it.
+/// An invalid exporter setting. Never contains the value of a header.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// Not an address with `http` or `https` and a host.
-    #[error("{name}: `{value}` is no address such as http://localhost:4318")]
+    /// Not an `http` or `https` URL with a host.
+    #[error("{name}: `{value}` is not an http or https URL, such as http://localhost:4318")]
     Endpoint {
-        /// The variable, or `endpoint`.
+        /// The name of the variable, or `endpoint`.
         name: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
     },
-    /// Not `name=value`, or not a valid name or value of a header.
-    #[error("{name}: entry {index} is no `name=value` that an HTTP header can have; values are percent-encoded")]
+    /// Not `name=value`, or not a valid header name or value.
+    #[error("{name}: entry {index} is not a valid header; expected `name=value` with a percent-encoded value")]
     Headers {
-        /// The variable, or `header`.
+        /// The name of the variable, or `header`.
         name: &'static str,
-        /// The place in the list, from 1.
+        /// The position in the list, from 1.
         index: usize,
     },
     /// Not a number of milliseconds.
-    #[error("{name}: `{value}` is no number of milliseconds above 0")]
+    #[error("{name}: `{value}` is not a number of milliseconds above 0")]
     Timeout {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
     },
     /// Neither `gzip` nor `none`.
-    #[error("{name}: `{value}` is not known; known are gzip and none")]
+    #[error("{name}: `{value}` is not supported; expected gzip or none")]
     Compression {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
     },
-    /// `gzip` without the Cargo feature.
+    /// `gzip` was selected and the Cargo feature `gzip` is off.
     #[error("gzip is not compiled into this program; enable the feature `gzip` of throughline-export")]
     NoGzip,
     /// A protocol other than `http/protobuf`.
-    #[error("{name}: `{value}` is not supported; spans are encoded for http/protobuf")]
+    #[error("{name}: `{value}` is not supported; expected http/protobuf")]
     Protocol {
-        /// The variable.
+        /// The name of the variable.
         name: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
     },
     /// The variable is not UTF-8.
@@ -69,7 +69,7 @@ pub enum ConfigError {
     NotUnicode(&'static str),
 }
 
-/// Where batches are posted, and how.
+/// The target of the requests.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) uri: Uri,
@@ -83,7 +83,7 @@ impl Default for Endpoint {
     }
 }
 
-/// Without the values of headers, which are credentials as a rule.
+/// Omits header values, which are usually credentials.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.keys().map(HeaderName::as_str).collect();
@@ -96,14 +96,14 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// An absolute address.
+/// Parses an absolute `http` or `https` URL.
 pub(crate) fn address(name: &'static str, value: &str) -> Result<Uri, ConfigError> {
     let is_absolute = |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.host().is_some();
     let uri = value.parse::<Uri>().ok().filter(is_absolute);
     uri.ok_or_else(|| ConfigError::Endpoint { name, value: value.to_owned() })
 }
 
-/// A header with a value that is not printed.
+/// Parses a header and marks its value as sensitive.
 pub(crate) fn header(
     name: &'static str,
     index: usize,

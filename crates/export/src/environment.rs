@@ -1,4 +1,5 @@
-//! The variables that the OpenTelemetry specification has for OTLP exporters. Those of the signal go before the general ones.
+//! The environment variables that the OpenTelemetry specification defines for OTLP exporters. Variables of the signal
+//! take precedence over the general ones.
 
 use std::{env, time::Duration};
 
@@ -18,7 +19,7 @@ const TRACES_COMPRESSION: &str = "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION";
 const PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
 const TRACES_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL";
 
-/// What the environment says.
+/// The settings from the environment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Environment {
     pub(crate) endpoint: Endpoint,
@@ -35,7 +36,7 @@ impl Environment {
     }
 
     fn of(variable: impl Fn(&'static str) -> Result<Option<String>, ConfigError>) -> Result<Self, ConfigError> {
-        // An empty value is none, as the specification has it.
+        // The specification treats an empty value as unset.
         let set = |name| -> Result<Option<(&'static str, String)>, ConfigError> {
             let value = variable(name)?.map(|value| value.trim().to_owned());
             Ok(value.filter(|value| !value.is_empty()).map(|value| (name, value)))
@@ -76,14 +77,14 @@ impl Environment {
     }
 }
 
-/// The signal's path below a base address, which may have a path of its own.
+/// Appends the signal's path to a base URL, which may have a path itself.
 fn below(name: &'static str, base: &str) -> Result<Uri, ConfigError> {
-    // The base has to be one by itself.
+    // The base must be a valid URL without the path.
     address(name, base)?;
     address(name, &format!("{}{PATH}", base.trim_end_matches('/')))
 }
 
-/// A list as in W3C Baggage, without properties: `name=value`, separated by commas, values percent-encoded.
+/// Parses a list in W3C Baggage format without properties: `name=value`, separated by commas, values percent-encoded.
 fn add_headers(endpoint: &mut Endpoint, name: &'static str, list: &str) -> Result<(), ConfigError> {
     for (index, entry) in (1..).zip(list.split(',')).filter(|(_, entry)| !entry.trim().is_empty()) {
         let (key, value) = entry.split_once('=').ok_or(ConfigError::Headers { name, index })?;
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_signals_endpoint_is_used_as_it_is_and_the_general_one_is_a_base() {
+    fn the_traces_endpoint_is_used_unchanged_and_the_general_one_is_a_base() {
         assert_eq!(uri(&[]), "http://localhost:4318/v1/traces");
         for (base, expected) in [
             ("http://collector:4318", "http://collector:4318/v1/traces"),
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_are_decoded_and_those_of_the_signal_go_first() {
+    fn headers_are_decoded_and_traces_headers_take_precedence() {
         let environment = read(&[
             (HEADERS, "authorization=Bearer%20a%2Cb, x-team = blue,,"),
             (TRACES_HEADERS, "x-team=red,x-equals=a=b"),

@@ -1,4 +1,4 @@
-//! [`EncodingSpanProcessor`].
+//! [`EncodingSpanProcessor`]: encodes spans when they end.
 
 use std::{
     cell::Cell,
@@ -23,36 +23,36 @@ use crate::{
     queue::Queue,
 };
 
-/// How long a flush waits, as in the SDK's own batch processor.
+/// The flush timeout, the same as in the SDK's batch processor.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-/// Memory for one span that a thread keeps; most take below 1 KiB.
+/// The maximum encode buffer that a thread keeps; most spans are smaller than 1 KiB.
 const KEPT_BYTES: usize = 16 * 1024;
 
 thread_local! {
-    /// Where this thread encodes, so that nobody waits for it with a lock.
+    /// This thread's encode buffer, so that encoding needs no lock.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A batch span processor that encodes each span where it ends.
+/// A batch span processor that encodes each span when it ends.
 ///
-/// A span that finds no room in the queue is dropped and counted; nothing here ever waits for an exporter but
-/// [`force_flush`](SpanProcessor::force_flush) and [`shutdown`](SpanProcessor::shutdown). Drop it, or shut the provider down, to end
-/// its thread.
+/// If the queue is full, a span is dropped and counted; only [`force_flush`](SpanProcessor::force_flush) and
+/// [`shutdown`](SpanProcessor::shutdown) wait for the export. Drop the processor, or shut down its provider, to end its
+/// thread.
 pub struct EncodingSpanProcessor {
     queue: Arc<Queue>,
     source: Arc<Mutex<Source>>,
 }
 
 impl EncodingSpanProcessor {
-    /// Settings are the defaults and those of the variables `OTEL_BSP_*`.
+    /// Returns a builder with the defaults and the settings in `OTEL_BSP_*`.
     pub fn builder() -> Builder {
         Builder::new()
     }
 
-    /// Settings are those of the variables `OTEL_BSP_*` and `OTEL_EXPORTER_OTLP_*`.
+    /// Returns a builder with the settings in `OTEL_BSP_*` and `OTEL_EXPORTER_OTLP_*`.
     ///
     /// # Errors
-    /// See [`ConfigError`].
+    /// Returns a [`ConfigError`] if a variable of `OTEL_EXPORTER_OTLP_*` is invalid.
     pub fn builder_from_env() -> Result<Builder, ConfigError> {
         Builder::from_env()
     }
@@ -61,13 +61,14 @@ impl EncodingSpanProcessor {
         Self { queue, source }
     }
 
-    /// How many spans were exported so far, and how many were lost and why.
+    /// Returns the numbers of exported and lost spans.
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.queue.counters().read()
     }
 
-    /// Reads the same when a tracer provider owns the processor, and after its shutdown.
+    /// Returns a handle that reads the counts after a tracer provider has taken ownership of the processor, also after
+    /// its shutdown.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
         Monitor(Arc::clone(self.queue.counters()))
@@ -81,13 +82,13 @@ impl SpanProcessor for EncodingSpanProcessor {
         if !span.span_context.is_sampled() {
             return;
         }
-        // A thread that is ending has none left.
+        // The thread-local buffer of a thread that is ending is already gone.
         let mut encoded = SCRATCH.try_with(Cell::take).unwrap_or_else(|_| Vec::new());
         encoded.clear();
         encode::span(&mut encoded, &span);
         self.queue.push(&span.instrumentation_scope, &encoded);
         if encoded.capacity() <= KEPT_BYTES {
-            // A thread that is ending keeps none.
+            // best effort: a thread that is ending keeps no buffer.
             let _kept = SCRATCH.try_with(|scratch| scratch.set(encoded));
         }
     }
@@ -107,7 +108,7 @@ impl SpanProcessor for EncodingSpanProcessor {
 
 impl Debug for EncodingSpanProcessor {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
-        // Not the spans: nobody can read them, and whoever ends one would wait meanwhile.
+        // Omits the spans: they are encoded, and reading them would block threads that end spans.
         formatter.debug_struct("EncodingSpanProcessor").field("counts", &self.counts()).finish_non_exhaustive()
     }
 }

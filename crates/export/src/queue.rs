@@ -1,7 +1,7 @@
-//! Batches that are being filled, that are full, and that are on their way.
+//! The queue of batches: the open one, the full ones, and the one in flight.
 //!
-//! The queue is bounded in spans and in bytes, those of the batch on its way too. While a batch is retried the others wait behind it, so
-//! a receiver that is away costs nothing until the queue is full; then spans are dropped where they end.
+//! The queue is bounded in spans and in bytes, including the batch in flight. While a batch is retried the others wait
+//! behind it, so an unreachable receiver causes no loss until the queue is full; then spans are dropped when they end.
 
 use std::{
     collections::VecDeque,
@@ -18,64 +18,64 @@ use crate::{
     settings::Settings,
 };
 
-/// A batch is full with as many bytes: receivers have limits, and most take 4 MiB.
+/// The size at which a batch is full. Receivers have limits; most accept 4 MiB.
 const MAX_BATCH_BYTES: usize = 1024 * 1024;
-/// How long the worker goes on sending after the processor was dropped without a shutdown.
+/// How long the worker continues to send after the processor was dropped without a shutdown.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longer than any program runs, and short enough to be added to a time.
+/// Longer than any program runs, and short enough to be added to an `Instant`.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 
 pub(crate) struct Queue {
     settings: Settings,
     max_batch_bytes: usize,
     state: Mutex<State>,
-    /// There is something to do for the worker.
+    /// Signalled when the worker has something to do.
     work: Condvar,
-    /// A batch has gone, or the worker has ended.
+    /// Signalled when a batch is done or the worker has ended.
     progress: Condvar,
     counters: Arc<Counters>,
 }
 
-/// A batch that is to go.
+/// A batch that is ready to be sent.
 pub(crate) struct Closed {
     pub(crate) batch: Batch,
-    /// When it was full.
+    /// When it was closed.
     pub(crate) at: Instant,
 }
 
-/// What has become of a batch.
+/// The final result of a batch.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
-    /// The receiver has all but as many spans.
-    Taken { rejected: u64 },
-    /// The receiver does not want it.
+    /// The receiver accepted all spans but `rejected`.
+    Accepted { rejected: u64 },
+    /// The receiver refused it.
     Refused(String),
     /// Retries failed for too long.
     GivenUp(String),
-    /// The time for the shutdown is over.
+    /// The shutdown timeout has passed.
     Unsent(String),
 }
 
 #[derive(Default)]
 struct State {
     open: Batch,
-    /// When the first span came into `open`.
+    /// When the first span was added to `open`.
     opened: Option<Instant>,
     full: VecDeque<Closed>,
-    /// Emptied, with its memory.
+    /// An empty batch whose memory is reused.
     spare: Option<Batch>,
-    /// Of all batches, those on their way too.
+    /// Totals of all batches, including those in flight.
     spans: usize,
     bytes: usize,
-    /// Batches that were closed so far, and those of them that have gone.
+    /// The number of batches closed so far, and of those that are done.
     closed: u64,
-    gone: u64,
-    /// Which batch failed last, and why.
+    done: u64,
+    /// The number of the last batch that failed, and the reason.
     failure: Option<(u64, String)>,
-    /// Why the last attempt for the batch under way failed.
+    /// Why the last attempt for the batch in flight failed.
     attempt: Option<String>,
     is_shut_down: bool,
-    /// After a shutdown: nothing is sent any more from then on.
+    /// Set by a shutdown: nothing is sent after this time.
     deadline: Option<Instant>,
     is_over: bool,
 }
@@ -97,7 +97,7 @@ impl State {
     }
 }
 
-/// So long after now.
+/// Returns the time `length` from now.
 pub(crate) fn after(length: Duration) -> Instant {
     let now = Instant::now();
     now.checked_add(length).unwrap_or(now + FOREVER)
@@ -105,25 +105,26 @@ pub(crate) fn after(length: Duration) -> Instant {
 
 impl Queue {
     pub(crate) fn new(mut settings: Settings) -> Self {
-        // The queue must not be full before a batch is: nothing would go, and all that comes be dropped, until the delay is over.
+        // A batch must be full before the queue is. Otherwise nothing would be sent, and all spans dropped, until the
+        // delay has passed.
         settings.max_export_batch_size = settings.max_export_batch_size.min(settings.max_queue_size);
         let max_batch_bytes = MAX_BATCH_BYTES.min(settings.max_queue_bytes / 2);
         let (state, work, progress) = Default::default();
         Self { settings, max_batch_bytes, state, work, progress, counters: Arc::default() }
     }
 
-    /// Takes an encoded span in, or drops and counts it where there is no room.
+    /// Adds an encoded span, or drops and counts it if the queue is full.
     pub(crate) fn push(&self, scope: &InstrumentationScope, span: &[u8]) {
         let mut state = self.lock();
         let has_room = state.spans < self.settings.max_queue_size
             && state.bytes.saturating_add(span.len()) <= self.settings.max_queue_bytes;
         if !has_room || state.is_shut_down {
-            // Nothing is logged from here: this is within the end of a span, and a log has spans, too.
+            // Not logged here: this runs while a span ends, and a log event can create spans.
             add(&self.counters.dropped, 1);
             return;
         }
         if span.len() >= self.max_batch_bytes {
-            // It goes alone: who refuses it refuses no others with it.
+            // It gets its own batch, so that a receiver that refuses it refuses no other spans.
             state.close_batch();
         }
         let before = state.open.bytes;
@@ -140,7 +141,7 @@ impl Queue {
             state.close_batch();
         }
         drop(state);
-        // From the first one on the worker watches the clock.
+        // With the first span the worker starts its timer.
         if is_first || is_full {
             self.work.notify_one();
         }
@@ -158,7 +159,8 @@ impl Queue {
         self.lock().is_shut_down
     }
 
-    /// The next batch to go; waits until there is one. `None` after a shutdown, once all has gone or the time for it is over.
+    /// Waits for the next batch to send. Returns `None` after a shutdown, when the queue is empty or the timeout has
+    /// passed.
     pub(crate) fn next(&self) -> Option<Closed> {
         let mut state = self.lock();
         loop {
@@ -185,13 +187,13 @@ impl Queue {
         }
     }
 
-    /// An attempt for the batch under way has failed, and another one may follow.
+    /// Notes why an attempt for the batch in flight failed; another attempt may follow.
     pub(crate) fn attempt_failed(&self, problem: &str) {
         self.lock().attempt = Some(problem.to_owned());
     }
 
-    /// Waits until a batch may be tried again. A shutdown that begins meanwhile ends the wait, unless the receiver has named the time.
-    /// `false` if the time for the shutdown is over, or will be before that.
+    /// Waits until a batch may be retried. A shutdown that begins meanwhile ends the wait, unless the time was set by
+    /// the receiver. Returns `false` if the shutdown timeout has passed or will pass before `until`.
     pub(crate) fn wait_to_retry(&self, until: Instant, is_named: bool) -> bool {
         let mut state = self.lock();
         let was_shut_down = state.is_shut_down;
@@ -211,12 +213,12 @@ impl Queue {
         }
     }
 
-    /// `batch`, the one that [`next`](Self::next) returned last, has gone.
-    pub(crate) fn gone(&self, mut batch: Batch, fate: Fate) {
+    /// Records the result of `batch`, the one that [`next`](Self::next) returned last.
+    pub(crate) fn done(&self, mut batch: Batch, fate: Fate) {
         let (spans, bytes) = (batch.spans, batch.bytes);
         let count = spans as u64;
         let problem = match fate {
-            Fate::Taken { rejected } => {
+            Fate::Accepted { rejected } => {
                 let rejected = rejected.min(count);
                 add(&self.counters.exported, count - rejected);
                 add(&self.counters.refused, rejected);
@@ -235,22 +237,22 @@ impl Queue {
                 Some(problem)
             }
         };
-        // Memory is given back before the lock is taken, and after.
+        // Memory is freed outside of the lock.
         batch.clear();
         let mut state = self.lock();
         state.spans -= spans;
         state.bytes -= bytes;
-        state.gone += 1;
+        state.done += 1;
         state.attempt = None;
         if let Some(problem) = problem {
-            state.failure = Some((state.gone, problem));
+            state.failure = Some((state.done, problem));
         }
         let _surplus = state.spare.replace(batch);
         drop(state);
         self.progress.notify_all();
     }
 
-    /// The worker has ended. What is left, because the time was over or the worker panicked, is lost; no memory is kept.
+    /// Marks the queue as over when the worker ends. The remaining spans are counted as lost, and all memory is freed.
     pub(crate) fn over(&self) {
         let mut state = self.lock();
         (state.is_shut_down, state.is_over) = (true, true);
@@ -260,7 +262,7 @@ impl Queue {
         self.progress.notify_all();
     }
 
-    /// Sends what waits, and waits until it has gone.
+    /// Sends all waiting spans, and waits until they are done.
     pub(crate) fn flush(&self, timeout: Duration) -> OTelSdkResult {
         let state = self.lock();
         if state.is_over { Err(OTelSdkError::AlreadyShutdown) } else { self.send_all(state, timeout) }
@@ -268,26 +270,26 @@ impl Queue {
 
     fn send_all(&self, mut state: MutexGuard<'_, State>, timeout: Duration) -> OTelSdkResult {
         state.close_batch();
-        let (before, target) = (state.gone, state.closed);
+        let (before, target) = (state.done, state.closed);
         self.work.notify_one();
-        let is_waiting = |state: &mut State| state.gone < target && !state.is_over;
+        let is_waiting = |state: &mut State| state.done < target && !state.is_over;
         let (state, waited) =
             self.progress.wait_timeout_while(state, timeout, is_waiting).unwrap_or_else(PoisonError::into_inner);
         let problem = match (&state.failure, &state.attempt) {
             (Some((batch, problem)), _) if *batch > before => Some(problem),
-            (_, attempt) if state.gone < target => attempt.as_ref(),
+            (_, attempt) if state.done < target => attempt.as_ref(),
             _ => None,
         };
         let is_late = waited.timed_out() || state.is_past_deadline();
         match problem {
             Some(problem) => Err(OTelSdkError::InternalFailure(problem.clone())),
-            None if state.gone >= target => Ok(()),
+            None if state.done >= target => Ok(()),
             None if is_late => Err(OTelSdkError::Timeout(timeout)),
             None => Err(OTelSdkError::InternalFailure("the exporter's thread panicked".to_owned())),
         }
     }
 
-    /// Takes no further spans, sends what waits, and waits until the worker has ended.
+    /// Stops accepting spans, sends all waiting spans, and waits until the worker has ended.
     pub(crate) fn shut_down(&self, timeout: Duration) -> OTelSdkResult {
         let begun = Instant::now();
         let mut state = self.lock();
@@ -295,7 +297,7 @@ impl Queue {
             return Err(OTelSdkError::AlreadyShutdown);
         }
         state.deadline = Some(after(timeout));
-        // With the same lock: what fails from now on is part of the result.
+        // Under the same lock, so that every later failure is part of the result.
         let result = self.send_all(state, timeout);
         let rest = timeout.saturating_sub(begun.elapsed());
         let (state, waited) = self
@@ -306,7 +308,7 @@ impl Queue {
         if waited.timed_out() { result.and(Err(OTelSdkError::Timeout(timeout))) } else { result }
     }
 
-    /// Takes no further spans, and has the worker send what waits, for a while.
+    /// Stops accepting spans, and lets the worker send the waiting ones for up to [`CLOSE_TIMEOUT`].
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.is_shut_down = true;
@@ -335,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn where_nobody_works_a_flush_and_a_shutdown_wait_no_longer_than_they_may() {
+    fn a_flush_and_a_shutdown_time_out_without_a_worker() {
         let queue = queue();
         queue.flush(Duration::ZERO).unwrap();
         queue.push(&InstrumentationScope::builder("test").build(), b"span");
@@ -345,33 +347,33 @@ mod tests {
     }
 
     #[test]
-    fn a_flush_does_not_say_what_went_wrong_before() {
+    fn a_flush_does_not_report_earlier_failures() {
         let queue = queue();
         queue.push(&InstrumentationScope::builder("test").build(), b"span");
         let closed = queue.next().unwrap();
-        queue.gone(closed.batch, Fate::Refused("no".to_owned()));
+        queue.done(closed.batch, Fate::Refused("no".to_owned()));
         queue.flush(Duration::ZERO).unwrap();
     }
 
     #[test]
-    fn a_flush_that_takes_too_long_says_why_the_last_attempt_failed() {
+    fn a_flush_that_times_out_reports_why_the_last_attempt_failed() {
         let queue = queue();
         queue.push(&InstrumentationScope::builder("test").build(), b"span");
-        let _under_way = queue.next().unwrap();
+        let _in_flight = queue.next().unwrap();
         queue.attempt_failed("HTTP status 503");
         let error = queue.flush(Duration::from_millis(1)).unwrap_err();
         assert!(matches!(&error, OTelSdkError::InternalFailure(problem) if problem == "HTTP status 503"), "{error}");
     }
 
     #[test]
-    fn a_retry_waits_for_no_longer_than_a_shutdown_may_take() {
+    fn a_retry_waits_no_longer_than_the_shutdown_timeout() {
         let far = after(Duration::MAX);
         let queue = queue();
         assert!(queue.wait_to_retry(Instant::now(), false));
         std::thread::scope(|scope| {
-            // Whether it begins before the shutdown or after it, it ends.
+            // The wait ends whether it begins before or after the shutdown.
             let waiting = scope.spawn(|| queue.wait_to_retry(far, true));
-            assert!(queue.shut_down(Duration::ZERO).is_err(), "no worker ends");
+            assert!(queue.shut_down(Duration::ZERO).is_err(), "there is no worker to end");
             assert!(!waiting.join().unwrap());
         });
         for is_named in [false, true] {

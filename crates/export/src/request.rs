@@ -1,7 +1,7 @@
-//! One request of OTLP over HTTP, and what its response means.
+//! OTLP/HTTP requests, and the meaning of their responses.
 //!
-//! By the OTLP specification, "OTLP/HTTP": 429, 502, 503, 504 and broken connections are retried, with `Retry-After` where it is
-//! sent; 2xx is taken, perhaps in part; all else is refused for good.
+//! As in the OTLP specification, section "OTLP/HTTP": 429, 502, 503, 504 and broken connections are retried, after
+//! `Retry-After` if it is sent; 2xx is success, perhaps partial; every other status is a permanent failure.
 
 use std::{
     any::Any,
@@ -26,21 +26,21 @@ use crate::{
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const AGENT: &str = concat!("throughline-export/", env!("CARGO_PKG_VERSION"));
-/// Of a receiver's own words, characters.
-const MAX_WORDS: usize = 200;
+/// The maximum length of a receiver's message, in characters.
+const MAX_MESSAGE_CHARS: usize = 200;
 
-/// What a request came to.
+/// The result of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Taken, but for as many spans, with the receiver's words about those.
-    Taken { rejected: u64, words: String },
-    /// Not now; perhaps later, and not before a time that the receiver has named.
-    NotNow { problem: String, retry_after: Option<Duration> },
-    /// Never.
+pub(crate) enum RequestResult {
+    /// The batch was accepted, except for `rejected` spans; `message` is the receiver's message.
+    Accepted { rejected: u64, message: String },
+    /// The request failed and can be retried, not before `retry_after` if the receiver sent it.
+    Retry { problem: String, retry_after: Option<Duration> },
+    /// The request failed and must not be retried.
     Refused { problem: String },
 }
 
-/// Posts bodies.
+/// Sends request bodies to the endpoint.
 #[derive(Clone, Debug)]
 pub(crate) struct Poster {
     client: Arc<dyn HttpClient>,
@@ -61,7 +61,7 @@ struct ExportTracePartialSuccess {
     error_message: String,
 }
 
-/// `google.rpc.Status`, as far as it is of interest.
+/// The used part of `google.rpc.Status`.
 #[derive(Clone, PartialEq, Message)]
 struct Status {
     #[prost(string, tag = "2")]
@@ -73,19 +73,19 @@ impl Poster {
         Self { client, endpoint }
     }
 
-    /// The body as it is sent: compressed once, however often it is tried.
+    /// Compresses a body, once for all attempts, if compression is enabled.
     pub(crate) fn compress(&self, body: Bytes) -> Bytes {
         match self.endpoint.compression {
             #[cfg(feature = "gzip")]
             Some(Compression::Gzip) => gzip(&body),
             #[cfg(not(feature = "gzip"))]
-            Some(Compression::Gzip) => unreachable!("an endpoint with gzip is refused without the feature"),
+            Some(Compression::Gzip) => unreachable!("`Builder::build` rejects gzip without the feature"),
             None => body,
         }
     }
 
     /// Posts a body that [`compress`](Self::compress) has returned, and waits for the response.
-    pub(crate) fn post(&self, body: Bytes) -> Answer {
+    pub(crate) fn post(&self, body: Bytes) -> RequestResult {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
         *request.uri_mut() = self.endpoint.uri.clone();
@@ -98,24 +98,27 @@ impl Poster {
         }
         let send = || futures_executor::block_on(self.client.send_bytes(request));
         match catch_unwind(AssertUnwindSafe(send)) {
-            Ok(Ok(response)) => answer(&response),
-            Ok(Err(error)) => Answer::NotNow { problem: root_cause(&*error), retry_after: None },
-            Err(panic) => Answer::Refused { problem: format!("the HTTP client panicked: {}", panic_text(&*panic)) },
+            Ok(Ok(response)) => interpret(&response),
+            Ok(Err(error)) => RequestResult::Retry { problem: root_cause(&*error), retry_after: None },
+            Err(panic) => {
+                RequestResult::Refused { problem: format!("the HTTP client panicked: {}", panic_text(&*panic)) }
+            }
         }
     }
 }
 
-fn answer(response: &Response<Bytes>) -> Answer {
+fn interpret(response: &Response<Bytes>) -> RequestResult {
     let status = response.status();
     if status.is_success() {
-        // A receiver may answer nothing, or in JSON: then all is taken.
+        // An empty or a JSON body counts as full success.
         let response = ExportTraceServiceResponse::decode(response.body().clone());
         let partial = response.ok().and_then(|response| response.partial_success);
         return match partial {
-            Some(ExportTracePartialSuccess { rejected_spans, error_message }) => {
-                Answer::Taken { rejected: rejected_spans.max(0).cast_unsigned(), words: shortened(&error_message) }
-            }
-            None => Answer::Taken { rejected: 0, words: String::new() },
+            Some(ExportTracePartialSuccess { rejected_spans, error_message }) => RequestResult::Accepted {
+                rejected: rejected_spans.max(0).cast_unsigned(),
+                message: shortened(&error_message),
+            },
+            None => RequestResult::Accepted { rejected: 0, message: String::new() },
         };
     }
     let problem = problem(response);
@@ -124,28 +127,28 @@ fn answer(response: &Response<Bytes>) -> Answer {
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => {
-            Answer::NotNow { problem, retry_after: retry_after(response.headers(), SystemTime::now()) }
+            RequestResult::Retry { problem, retry_after: retry_after(response.headers(), SystemTime::now()) }
         }
-        _ => Answer::Refused { problem },
+        _ => RequestResult::Refused { problem },
     }
 }
 
-/// The status, with the receiver's words if it sent some in protobuf.
+/// Describes a failure by the status, and the receiver's message if it sent one in protobuf.
 fn problem(response: &Response<Bytes>) -> String {
     let status = response.status().as_u16();
     let is_protobuf = response.headers().get(CONTENT_TYPE).is_some_and(|kind| *kind == PROTOBUF);
-    let words = if is_protobuf { Status::decode(response.body().clone()).ok() } else { None };
-    match words {
+    let message = if is_protobuf { Status::decode(response.body().clone()).ok() } else { None };
+    match message {
         Some(Status { message }) if !message.is_empty() => format!("HTTP status {status}: {}", shortened(&message)),
         _ => format!("HTTP status {status}"),
     }
 }
 
-fn shortened(words: &str) -> String {
-    words.chars().filter(|character| !character.is_control()).take(MAX_WORDS).collect()
+fn shortened(message: &str) -> String {
+    message.chars().filter(|character| !character.is_control()).take(MAX_MESSAGE_CHARS).collect()
 }
 
-/// The innermost error in words. The outer ones of some clients repeat the address, credentials and all.
+/// Describes the innermost error. The outer errors of some clients contain the URL with its credentials.
 fn root_cause(error: &(dyn StdError + 'static)) -> String {
     let mut cause = error;
     while let Some(source) = cause.source() {
@@ -156,7 +159,7 @@ fn root_cause(error: &(dyn StdError + 'static)) -> String {
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic without a text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("panic without a message")
 }
 
 #[cfg(feature = "gzip")]
@@ -164,7 +167,7 @@ fn gzip(body: &[u8]) -> Bytes {
     use std::io::Write as _;
 
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-    encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to memory does not fail").into()
+    encoder.write_all(body).and_then(|()| encoder.finish()).expect("writing to a Vec does not fail").into()
 }
 
 #[cfg(test)]
@@ -175,36 +178,38 @@ mod tests {
         Response::builder().status(status).header(CONTENT_TYPE, PROTOBUF).body(body.into()).unwrap()
     }
 
-    fn partial(rejected_spans: i64, words: &str) -> Answer {
-        let partial = ExportTracePartialSuccess { rejected_spans, error_message: words.to_owned() };
+    fn partial(rejected_spans: i64, message: &str) -> RequestResult {
+        let partial = ExportTracePartialSuccess { rejected_spans, error_message: message.to_owned() };
         let body = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
-        answer(&response(200, body))
+        interpret(&response(200, body))
     }
 
     #[test]
-    fn what_is_taken_in_part_is_taken() {
-        let taken = |rejected, words: &str| Answer::Taken { rejected, words: words.to_owned() };
-        assert_eq!(partial(0, ""), taken(0, ""));
-        assert_eq!(partial(3, "too\nlong"), taken(3, "toolong"));
-        assert_eq!(partial(-1, ""), taken(0, ""));
-        assert_eq!(answer(&response(202, Vec::new())), taken(0, ""));
-        assert_eq!(answer(&response(200, b"{}".to_vec())), taken(0, ""));
+    fn partial_success_is_success() {
+        let accepted = |rejected, message: &str| RequestResult::Accepted { rejected, message: message.to_owned() };
+        assert_eq!(partial(0, ""), accepted(0, ""));
+        assert_eq!(partial(3, "too\nlong"), accepted(3, "toolong"));
+        assert_eq!(partial(-1, ""), accepted(0, ""));
+        assert_eq!(interpret(&response(202, Vec::new())), accepted(0, ""));
+        assert_eq!(interpret(&response(200, b"{}".to_vec())), accepted(0, ""));
     }
 
     #[test]
-    fn statuses_are_retried_or_not() {
+    fn only_some_statuses_are_retried() {
         for status in [429, 502, 503, 504] {
-            assert!(matches!(answer(&response(status, Vec::new())), Answer::NotNow { retry_after: None, .. }));
+            assert!(matches!(interpret(&response(status, Vec::new())), RequestResult::Retry { retry_after: None, .. }));
         }
         for status in [301, 400, 401, 404, 413, 500, 501] {
-            let refused = answer(&response(status, Vec::new()));
-            assert_eq!(refused, Answer::Refused { problem: format!("HTTP status {status}") });
+            let refused = interpret(&response(status, Vec::new()));
+            assert_eq!(refused, RequestResult::Refused { problem: format!("HTTP status {status}") });
         }
         let mut later = response(503, Vec::new());
         later.headers_mut().insert("retry-after", HeaderValue::from_static("9"));
-        assert!(matches!(answer(&later), Answer::NotNow { retry_after: Some(pause), .. } if pause.as_secs() == 9));
-        let words = Status { message: "no such key".to_owned() }.encode_to_vec();
-        let refused = answer(&response(401, words));
-        assert_eq!(refused, Answer::Refused { problem: "HTTP status 401: no such key".to_owned() });
+        assert!(
+            matches!(interpret(&later), RequestResult::Retry { retry_after: Some(pause), .. } if pause.as_secs() == 9)
+        );
+        let message = Status { message: "no such key".to_owned() }.encode_to_vec();
+        let refused = interpret(&response(401, message));
+        assert_eq!(refused, RequestResult::Refused { problem: "HTTP status 401: no such key".to_owned() });
     }
 }

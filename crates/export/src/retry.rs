@@ -1,17 +1,17 @@
-//! When a batch is tried again.
+//! The pauses between retries.
 
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, header::RETRY_AFTER};
 
-/// Before the first retry, on average.
+/// The average pause before the first retry.
 const FIRST: Duration = Duration::from_millis(500);
-/// Between later ones, on average: a receiver that is back is noticed soon.
+/// The longest average pause, short enough that a receiver's recovery is noticed soon.
 const LONGEST: Duration = Duration::from_secs(5);
-/// The same once the queue is shut down, and the program waits.
+/// The longest average pause during a shutdown, when the program waits.
 const LONGEST_AT_END: Duration = Duration::from_millis(500);
 
-/// Exponential pauses with jitter.
+/// Exponential backoff with jitter.
 #[derive(Debug)]
 pub(crate) struct Backoff {
     next: Duration,
@@ -22,7 +22,8 @@ impl Backoff {
         Self { next: FIRST }
     }
 
-    /// The next pause: between a half and one and a half of a time that doubles, so that many programs do not come back at once.
+    /// Returns the next pause: 0.5 to 1.5 times a duration that doubles, so that many clients do not retry at the same
+    /// time.
     pub(crate) fn next(&mut self, is_at_end: bool) -> Duration {
         let longest = if is_at_end { LONGEST_AT_END } else { LONGEST };
         let pause = self.next.min(longest);
@@ -31,14 +32,14 @@ impl Backoff {
     }
 }
 
-/// `Retry-After` as seconds or as a date; `None` without a valid one.
+/// Parses `Retry-After`, as seconds or as a date; `None` without a valid value.
 pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = httpdate::parse_http_date(value).ok()?;
-    // A date that is over means at once.
+    // A date in the past means an immediate retry.
     Some(date.duration_since(now).unwrap_or(Duration::ZERO))
 }
 
@@ -49,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pauses_double_up_to_a_limit_and_are_not_all_the_same() {
+    fn pauses_double_up_to_a_limit_with_jitter() {
         for (is_at_end, expected_ms) in [(false, [500, 1000, 2000, 4000, 5000, 5000]), (true, [500; 6])] {
             let mut backoff = Backoff::new();
             for expected_ms in expected_ms {

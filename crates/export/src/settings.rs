@@ -1,4 +1,4 @@
-//! How many spans wait, how long, and how many go at once.
+//! The limits and delays of the queue.
 
 use std::{env, time::Duration};
 
@@ -7,10 +7,11 @@ use opentelemetry_sdk::trace::{
     OTEL_BSP_SCHEDULE_DELAY, OTEL_BSP_SCHEDULE_DELAY_DEFAULT,
 };
 
-/// More than the 2,048 of the SDK: a receiver that is away for half a minute must cost nothing, and memory has a limit of its own.
+/// More than the SDK's 2,048: no span should be lost while a receiver is down for half a minute, and memory has its own
+/// limit.
 const MAX_QUEUE_SIZE: usize = 65_536;
 const MAX_QUEUE_BYTES: usize = 16 * 1024 * 1024;
-/// For so long a batch is tried again.
+/// How long a batch is retried.
 const RETRY_FOR: Duration = Duration::from_secs(300);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,14 +28,19 @@ impl Settings {
         Self::read(|name| env::var(name).ok())
     }
 
-    /// By the variables that the specification of the SDK has for batch processors. One that is no number is told and ignored, and so
-    /// is a size of 0.
+    /// Reads the variables that the OpenTelemetry specification defines for batch processors. Values that are not
+    /// numbers, and sizes of 0, are logged and ignored.
     fn read(variable: impl Fn(&str) -> Option<String>) -> Self {
         let number = |name: &'static str, least: u64| {
             let value = variable(name).filter(|value| !value.is_empty())?;
             let number = value.trim().parse().ok().filter(|number| *number >= least);
             if number.is_none() {
-                tracing::warn!(variable = name, value, least, "is no number, or too small a one, and ignored");
+                tracing::warn!(
+                    variable = name,
+                    value,
+                    least,
+                    "invalid number, or less than the minimum; using the default"
+                );
             }
             number
         };
@@ -55,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn variables_are_read_and_wrong_ones_ignored() {
+    fn variables_are_read_and_invalid_ones_are_ignored() {
         let default = Settings::read(|_| None);
         assert_eq!(default.scheduled_delay, Duration::from_secs(5));
         assert_eq!((default.max_export_batch_size, default.max_queue_size), (512, 65_536));
@@ -82,7 +88,7 @@ mod tests {
             assert_eq!(Settings::read(|_| Some(wrong.to_owned())), default, "{wrong:?}");
         }
         let zero = Settings::read(|_| Some("0".to_owned()));
-        assert_eq!(zero, Settings { scheduled_delay: Duration::ZERO, ..default }, "to send at once is allowed");
+        assert_eq!(zero, Settings { scheduled_delay: Duration::ZERO, ..default }, "a delay of 0 is allowed");
         let long = Settings::read(|_| Some("9999999999".to_owned()));
         assert_eq!(long.scheduled_delay, Duration::from_millis(9_999_999_999));
     }

@@ -1,4 +1,4 @@
-//! The thread that posts what was encoded.
+//! The thread that posts the batches.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -11,36 +11,37 @@ use opentelemetry::Context;
 use crate::{
     body::{KEPT_BYTES, Source},
     queue::{Fate, Queue, after},
-    request::{Answer, Poster},
+    request::{Poster, RequestResult},
     retry::Backoff,
 };
 
-/// Posts batch after batch until the queue is shut down and empty, or the time for the shutdown is over.
+/// Posts batches until the queue is shut down and empty, or the shutdown timeout has passed.
 pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, poster: &Poster) {
     let _ending = Ending(queue);
-    // A client that is traced makes no spans of its own of this.
+    // Prevents spans of the HTTP client for these requests.
     let _suppressed = Context::enter_telemetry_suppressed_scope();
     let mut memory = Vec::new();
     let mut reported = 0;
-    // Before this time the receiver wants no request.
+    // The earliest time of the next request, set by the receiver's `Retry-After`.
     let mut not_before = None;
     while let Some(closed) = queue.next() {
         let body = source.lock().unwrap_or_else(PoisonError::into_inner).body(&closed.batch, memory);
         let spans = closed.batch.spans;
         let fate = deliver(queue, poster, closed.at, &poster.compress(body.clone()), &mut not_before);
         match &fate {
-            Fate::Taken { rejected: 0 } => {}
-            Fate::Taken { rejected } => tracing::error!(spans = rejected, "the receiver has rejected spans"),
+            Fate::Accepted { rejected: 0 } => {}
+            Fate::Accepted { rejected } => tracing::error!(spans = rejected, "the receiver rejected spans"),
             Fate::Refused(problem) => tracing::error!(problem, spans, "spans cannot be exported"),
-            Fate::GivenUp(problem) => tracing::error!(problem, spans, "spans are given up after retries"),
-            Fate::Unsent(problem) => tracing::error!(problem, spans, "spans are not sent before the shutdown ends"),
+            Fate::GivenUp(problem) => tracing::error!(problem, spans, "spans were given up after retries"),
+            Fate::Unsent(problem) => tracing::error!(problem, spans, "spans were not sent before the shutdown ended"),
         }
-        queue.gone(closed.batch, fate);
-        // Not each time: for the first one, and when there are more than twice as many as were reported.
+        queue.done(closed.batch, fate);
+        // Reported for the first dropped span, and whenever the count has more than doubled since the last report.
         if dropped(queue) > reported * 2 {
             reported = report_dropped(queue);
         }
-        // The next body is about as long, if this one is not an exception. A client that still has it keeps it.
+        // Reuses the memory, because the next body usually has a similar size, unless it is large or the client still
+        // holds it.
         memory = if body.len() <= KEPT_BYTES && body.is_unique() { Vec::from(body) } else { Vec::new() };
     }
     if dropped(queue) > reported {
@@ -48,27 +49,27 @@ pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, poster: &Poster) {
     }
 }
 
-/// Posts one body until it is taken or refused, or there is no time left.
+/// Posts one body until it is accepted or refused, or there is no time left.
 fn deliver(queue: &Queue, poster: &Poster, closed: Instant, body: &Bytes, not_before: &mut Option<Instant>) -> Fate {
     let mut backoff = Backoff::new();
     if let Some(named) = not_before.take()
         && !queue.wait_to_retry(named, true)
     {
-        return Fate::Unsent("the receiver is not to be asked again yet".to_owned());
+        return Fate::Unsent("the receiver's Retry-After ends after the shutdown timeout".to_owned());
     }
     loop {
         let (problem, retry_after) = match poster.post(body.clone()) {
-            Answer::Taken { rejected, words } => {
-                if !words.is_empty() {
-                    // Without rejected spans it is a warning of the receiver's.
-                    tracing::warn!(words, rejected, "the receiver of spans answers");
+            RequestResult::Accepted { rejected, message } => {
+                if !message.is_empty() {
+                    // Without rejected spans the message is a warning.
+                    tracing::warn!(receiver_message = message, rejected, "the receiver accepted spans with a message");
                 }
-                return Fate::Taken { rejected };
+                return Fate::Accepted { rejected };
             }
-            Answer::Refused { problem } => return Fate::Refused(problem),
-            Answer::NotNow { problem, retry_after } => (problem, retry_after),
+            RequestResult::Refused { problem } => return Fate::Refused(problem),
+            RequestResult::Retry { problem, retry_after } => (problem, retry_after),
         };
-        // As long as a batch is retried is as long as a receiver may be away by its own word.
+        // `Retry-After` is limited to the time for which a batch is retried.
         let named = retry_after.map(|pause| pause.min(queue.retry_for()));
         let pause = named.unwrap_or_else(|| backoff.next(queue.is_shut_down()));
         if is_over(closed.elapsed(), pause, queue.retry_for()) {
@@ -82,12 +83,12 @@ fn deliver(queue: &Queue, poster: &Poster, closed: Instant, body: &Bytes, not_be
     }
 }
 
-/// Whether a batch of this age would be too old after a pause.
+/// Returns whether a batch of this age would be too old after a pause.
 fn is_over(age: Duration, pause: Duration, retry_for: Duration) -> bool {
     age.saturating_add(pause) > retry_for
 }
 
-/// Tells the queue that nobody works any more, after a panic too.
+/// Marks the queue as over when the worker ends, also after a panic.
 struct Ending<'a>(&'a Queue);
 
 impl Drop for Ending<'_> {
@@ -102,7 +103,7 @@ fn dropped(queue: &Queue) -> u64 {
 
 fn report_dropped(queue: &Queue) -> u64 {
     let dropped = dropped(queue);
-    tracing::warn!(dropped, "spans were dropped: more end than can be exported, or some end after the shutdown");
+    tracing::warn!(dropped, "spans were dropped: the queue is full, or they ended after the shutdown");
     dropped
 }
 
@@ -135,7 +136,7 @@ mod tests {
         }
     }
 
-    /// Refuses all. While it posts spans end: each time as many as are left here.
+    /// Refuses every request. During each request it ends the number of spans that it pops from `ending`.
     struct Client {
         queue: Arc<Queue>,
         ending: Mutex<Vec<usize>>,
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_lost_is_logged_but_not_each_time() {
+    fn lost_spans_are_logged_but_not_each_time() {
         let queue = Arc::new(Queue::new(Settings {
             scheduled_delay: Duration::MAX,
             max_export_batch_size: 1,
@@ -170,7 +171,7 @@ mod tests {
             retry_for: Duration::ZERO,
         }));
         (0..4).for_each(|_| push(&queue));
-        // Whatever comes now is dropped.
+        // Later spans are dropped.
         queue.close();
         let client = Client { queue: Arc::clone(&queue), ending: Mutex::new(vec![1, 4, 1, 2]) };
         let poster = Poster::new(Arc::new(client), Endpoint::default());

@@ -59,10 +59,10 @@ impl Records<'_> {
 #[non_exhaustive]
 pub enum Answer {
     /// All records were accepted.
-    Taken,
+    Accepted,
     /// Some records were rejected, and the request must not be sent again. The rejected records are quarantined, and stay in the
     /// store.
-    TakenInPart {
+    PartiallyAccepted {
         /// The number of rejected records; 0 for a warning.
         rejected: u64,
         /// The reason.
@@ -70,7 +70,7 @@ pub enum Answer {
     },
     /// The request was rejected because of a record in it. It is halved and sent again until that record is found, which is then
     /// quarantined.
-    Refused {
+    Rejected {
         /// The reason, without secrets.
         reason: String,
     },
@@ -83,7 +83,7 @@ pub enum Answer {
     },
     /// The sink does not support this signal. Spans are treated as with [`Answer::RetryLater`]; other records are kept, and sent
     /// again after [`ForwardConfig::absent_probe`](crate::ForwardConfig::absent_probe).
-    Absent {
+    Unsupported {
         /// The reason, without secrets.
         reason: String,
         /// The minimum time to wait.
@@ -127,7 +127,7 @@ pub enum Answer {
 ///
 ///     fn send(&self, _: Signal, body: &String) -> impl Future<Output = Answer> + Send {
 ///         self.bodies.lock().unwrap().push(body.clone());
-///         future::ready(Answer::Taken)
+///         future::ready(Answer::Accepted)
 ///     }
 /// }
 ///
@@ -148,7 +148,7 @@ pub trait Sink: fmt::Debug + Send + Sync + 'static {
     /// Converts records into a request. It is called on a thread for blocking operations.
     ///
     /// # Errors
-    /// The reason that these records cannot be sent in one request. It has the same effect as [`Answer::Refused`].
+    /// The reason that these records cannot be sent in one request. It has the same effect as [`Answer::Rejected`].
     fn request(&self, records: Records<'_>) -> Result<Self::Request, String>;
 
     /// Sends a request once, within a bounded time.

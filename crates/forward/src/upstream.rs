@@ -73,11 +73,11 @@ impl Upstream {
             Err(error) => Answer::RetryLater { reason: in_words(error), after: None },
         };
         match &mut answer {
-            Answer::Taken => {}
-            Answer::TakenInPart { message: text, .. }
-            | Answer::Refused { reason: text }
+            Answer::Accepted => {}
+            Answer::PartiallyAccepted { message: text, .. }
+            | Answer::Rejected { reason: text }
             | Answer::RetryLater { reason: text, .. }
-            | Answer::Absent { reason: text, .. }
+            | Answer::Unsupported { reason: text, .. }
             | Answer::Stopped { reason: text } => *text = redact(std::mem::take(text), self.secrets.iter()),
         }
         answer
@@ -134,8 +134,8 @@ async fn answer(mut response: Response) -> Answer {
     };
     if status.is_success() {
         return match response::success(&content_type, &body) {
-            Some(Partial { rejected: 0, message }) if message.is_empty() => Answer::Taken,
-            Some(Partial { rejected, message }) => Answer::TakenInPart { rejected, message },
+            Some(Partial { rejected: 0, message }) if message.is_empty() => Answer::Accepted,
+            Some(Partial { rejected, message }) => Answer::PartiallyAccepted { rejected, message },
             None => {
                 let reason = format!("answered {status} with a body that is not an OTLP response");
                 Answer::RetryLater { reason, after }
@@ -147,10 +147,10 @@ async fn answer(mut response: Response) -> Answer {
     match status {
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Answer::Stopped { reason },
         StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
-            Answer::Refused { reason }
+            Answer::Rejected { reason }
         }
         StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::NOT_IMPLEMENTED => {
-            Answer::Absent { reason, after }
+            Answer::Unsupported { reason, after }
         }
         _ => Answer::RetryLater { reason, after },
     }

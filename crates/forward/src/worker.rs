@@ -14,7 +14,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 use throughline_otlp::Signal;
-use throughline_store::{Outbox, SetAside, SinkCursor, StoreError};
+use throughline_store::{Outbox, Quarantined, SinkCursor, StoreError};
 use tokio::sync::watch;
 
 /// The state of the task that delivers one signal to a sink.
@@ -264,15 +264,15 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
     async fn send(&mut self, request: S::Request) -> Option<Outcome> {
         loop {
             let (state, reason, wait) = match self.sink.send(R::SIGNAL, &request).await {
-                Answer::Taken => return Some(Outcome::Accepted(Partial::default())),
-                Answer::TakenInPart { rejected, message } => {
+                Answer::Accepted => return Some(Outcome::Accepted(Partial::default())),
+                Answer::PartiallyAccepted { rejected, message } => {
                     return Some(Outcome::Accepted(Partial { rejected, message }));
                 }
-                Answer::Refused { reason } => return Some(Outcome::Rejected(reason)),
-                Answer::Absent { reason, .. } if R::SIGNAL != Signal::Traces => {
+                Answer::Rejected { reason } => return Some(Outcome::Rejected(reason)),
+                Answer::Unsupported { reason, .. } if R::SIGNAL != Signal::Traces => {
                     (SinkState::Absent, reason, self.config.absent_probe)
                 }
-                Answer::RetryLater { reason, after } | Answer::Absent { reason, after } => {
+                Answer::RetryLater { reason, after } | Answer::Unsupported { reason, after } => {
                     let backoff = self.backoff.next(chance());
                     (SinkState::Backoff, reason, wait_time(backoff, after, self.config.max_retry_after))
                 }
@@ -321,7 +321,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         if rejected > 0 {
             // The response does not identify the rejected records, and the specification forbids sending the batch again.
             let reason = format!("partial success: {}", partial.message);
-            self.note(SetAside::new(last_place, now_ns(), reason).with_count(rejected)).await;
+            self.note(Quarantined::new(last_place, now_ns(), reason).with_count(rejected)).await;
         }
         let mut was = SinkState::Idle;
         self.status.send_modify(|status| {
@@ -344,7 +344,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
     async fn quarantine(&mut self, record: &R, place: u64, reason: String) {
         self.backoff.reset();
         let (trace_id, span_id) = record.ids();
-        self.note(SetAside::new(place, now_ns(), reason.clone()).with_ids(trace_id, span_id)).await;
+        self.note(Quarantined::new(place, now_ns(), reason.clone()).with_ids(trace_id, span_id)).await;
         let (trace_id, span_id) = (trace_id.map(tracing::field::display), span_id.map(tracing::field::display));
         let (name, what) = (&self.name, R::SIGNAL.record());
         tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream rejected a {what}: it is quarantined");
@@ -358,7 +358,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
 
     /// Stores an entry in the quarantine. This is done before the cursor advances: after a crash in between, the same entry is
     /// stored again, instead of being lost.
-    async fn note(&self, entry: SetAside) {
+    async fn note(&self, entry: Quarantined) {
         if let Err(error) = self.outbox.quarantined(&self.name, entry).await {
             tracing::error!(sink = %self.name, %error, "cannot store an entry of the quarantine");
         }

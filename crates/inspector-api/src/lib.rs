@@ -11,7 +11,7 @@ mod trace;
 pub use error::{ErrorBody, ErrorDetail};
 pub use metrics::MetricsStatus;
 pub use receiver::Receiver;
-pub use sink::{SetAside, Sink, SinkList, SinkState};
+pub use sink::{Quarantined, Sink, SinkList, SinkState};
 pub use trace::{
     Attribute, AttributeValue, Bands, Event, Link, LogRecord, Span, SpanKind, StatusCode, Trace, TraceList,
     TraceSummary, Warning,

@@ -25,7 +25,7 @@ pub enum SinkState {
 
 /// A record, or several, that an upstream rejected permanently; it is still stored here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetAside {
+pub struct Quarantined {
     /// The trace id, 32 hex digits, if the record has one and the upstream identified the record.
     pub trace_id: Option<String>,
     /// The span id, 16 hex digits, under the same conditions.
@@ -67,7 +67,7 @@ pub struct Sink {
     #[serde(with = "optional_decimal")]
     pub next_attempt_ns: Option<u64>,
     /// The last rejections, latest first, including before the start of the server; at most 20.
-    pub quarantined: Vec<SetAside>,
+    pub quarantined: Vec<Quarantined>,
 }
 
 /// The response to `GET /api/traces/sinks`.

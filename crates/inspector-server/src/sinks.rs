@@ -1,7 +1,7 @@
 //! The state of the sinks.
 
 use throughline_forward::{self as forward, Forwarder};
-use throughline_inspector_api::{SetAside, Sink, SinkList, SinkState};
+use throughline_inspector_api::{Quarantined, Sink, SinkList, SinkState};
 use throughline_store::{self as store, Outbox};
 use tokio::sync::watch;
 
@@ -36,7 +36,7 @@ impl Sinks {
     }
 }
 
-fn sink(status: forward::SinkStatus, quarantined: Vec<store::SetAside>) -> Sink {
+fn sink(status: forward::SinkStatus, quarantined: Vec<store::Quarantined>) -> Sink {
     Sink {
         name: status.cursor.to_string(),
         endpoint: status.endpoint,
@@ -58,7 +58,7 @@ fn sink(status: forward::SinkStatus, quarantined: Vec<store::SetAside>) -> Sink 
         next_attempt_ns: status.next_attempt_ns,
         quarantined: quarantined
             .into_iter()
-            .map(|entry| SetAside {
+            .map(|entry| Quarantined {
                 trace_id: entry.trace_id.map(|id| id.to_string()),
                 span_id: entry.span_id.map(|id| id.to_string()),
                 count: entry.count,

@@ -13,7 +13,7 @@ pub(crate) struct Cut {
     /// Values that held a secret.
     pub(crate) redacted: u64,
     /// Records whose times differ too much from the time of reception.
-    pub(crate) far_off: u64,
+    pub(crate) clock_skewed: u64,
 }
 
 impl SpanLimits {

@@ -73,7 +73,7 @@ impl Enrichment<'_> {
         *scope = Arc::clone(new_scope);
 
         let server_keys =
-            [CLIENT_ADDRESS, SESSION_ID, keys::CLIENT_REPORTED, keys::RECEIVED_NS, keys::TIME_FAR_OFF, SAMPLE_RATE];
+            [CLIENT_ADDRESS, SESSION_ID, keys::CLIENT_REPORTED, keys::RECEIVED_NS, keys::TIME_SKEWED, SAMPLE_RATE];
         attributes.retain(|attribute| !server_keys.contains(&attribute.key.as_str()));
         if let Some(address) = self.client_address {
             attributes.push(KeyValue::new(CLIENT_ADDRESS, address.to_string()));
@@ -82,8 +82,8 @@ impl Enrichment<'_> {
         attributes.push(KeyValue::new(keys::CLIENT_REPORTED, true));
         attributes.push(KeyValue::new(keys::RECEIVED_NS, self.received_ns));
         if is_clock_skewed {
-            attributes.push(KeyValue::new(keys::TIME_FAR_OFF, true));
-            cut.far_off += 1;
+            attributes.push(KeyValue::new(keys::TIME_SKEWED, true));
+            cut.clock_skewed += 1;
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Stats {
     /// Values of browsers' spans and log records from which a secret was removed.
     pub redacted_values: u64,
     /// Browsers' spans and log records whose times differ too much from the time of reception.
-    pub far_off: u64,
+    pub clock_skewed: u64,
     /// Bytes of bodies on the wire.
     pub wire_bytes: u64,
     /// Bytes of bodies after decompression.
@@ -91,7 +91,7 @@ pub(crate) struct Counters {
     cut_attributes: AtomicU64,
     cut_values: AtomicU64,
     redacted_values: AtomicU64,
-    far_off: AtomicU64,
+    clock_skewed: AtomicU64,
     pub(crate) wire_bytes: AtomicU64,
     pub(crate) inflated_bytes: AtomicU64,
     accepted_requests: AtomicU64,
@@ -149,7 +149,7 @@ impl Counters {
         self.cut_attributes.fetch_add(cut.attributes, Relaxed);
         self.cut_values.fetch_add(cut.values, Relaxed);
         self.redacted_values.fetch_add(cut.redacted, Relaxed);
-        self.far_off.fetch_add(cut.far_off, Relaxed);
+        self.clock_skewed.fetch_add(cut.clock_skewed, Relaxed);
     }
 
     pub(crate) fn refused(&self, refusal: &Refusal) {
@@ -176,7 +176,7 @@ impl Counters {
             cut_attributes: self.cut_attributes.load(Relaxed),
             cut_values: self.cut_values.load(Relaxed),
             redacted_values: self.redacted_values.load(Relaxed),
-            far_off: self.far_off.load(Relaxed),
+            clock_skewed: self.clock_skewed.load(Relaxed),
             wire_bytes: self.wire_bytes.load(Relaxed),
             inflated_bytes: self.inflated_bytes.load(Relaxed),
             accepted_requests: self.accepted_requests.load(Relaxed),

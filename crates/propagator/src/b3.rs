@@ -1,8 +1,8 @@
-//! B3, the headers of Zipkin: <https://github.com/openzipkin/b3-propagation>.
+//! B3, the headers of Zipkin (<https://github.com/openzipkin/b3-propagation>).
 //!
-//! The published `opentelemetry-zipkin` is not used: it keeps "the decision is left open" in the bit of the flags that W3C Trace
-//! Context level 2 has for random trace ids, so that a random trace is sent on without a decision; it reads `d` as not sampled; and
-//! outside any span it injects `0`, which turns tracing off for the receiver.
+//! The published `opentelemetry-zipkin` is not used: it stores a deferred sampling decision in the flag bit that W3C
+//! Trace Context Level 2 uses for random trace ids, so that a random trace is sent on without a decision; it reads `d`
+//! as not sampled; and outside of a span it injects `0`, which turns tracing off for the receiver.
 
 use opentelemetry::{
     Context, TraceId as OtelTraceId,
@@ -22,36 +22,37 @@ const FLAGS: &str = "x-b3-flags";
 pub(crate) const SINGLE_FIELDS: [&str; 1] = [SINGLE];
 pub(crate) const MULTI_FIELDS: [&str; 4] = [TRACE_ID, SPAN_ID, SAMPLED, FLAGS];
 
-/// A caller's span.
+/// The caller's span.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Caller {
     pub(crate) parent: TraceParent,
     is_debug: bool,
 }
 
-/// What a caller says about sampling.
+/// The caller's sampling decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Decision {
     Drop,
     Sample,
-    /// Sampled, and not to be dropped by anybody.
+    /// Sampled, and no sampler may drop it.
     Debug,
-    /// The receiver decides.
+    /// Deferred to the receiver.
     Open,
 }
 
-/// A trace with the debug flag, in a context.
+/// The debug flag of a trace, stored in a context.
 #[derive(Debug)]
 struct Debug {
     trace_id: OtelTraceId,
 }
 
-/// The caller's span by one header, or else by several, as the OpenTelemetry specification wants it of both propagators.
+/// Extracts the caller's span from the single header, or else from the multiple headers, as the OpenTelemetry
+/// specification requires of both propagators.
 pub(crate) fn extract(extractor: &dyn Extractor) -> Option<Caller> {
     extractor.get(SINGLE).and_then(single).or_else(|| multi(extractor))
 }
 
-/// `{trace id}-{span id}[-{decision}[-{parent's span id}]]`. A decision alone names no span.
+/// Parses `{trace id}-{span id}[-{decision}[-{parent's span id}]]`. A decision alone has no span.
 fn single(value: &str) -> Option<Caller> {
     let mut parts = value.trim().split('-');
     let trace_id = parts.next()?;
@@ -73,7 +74,7 @@ fn single(value: &str) -> Option<Caller> {
 fn multi(extractor: &dyn Extractor) -> Option<Caller> {
     let decision = match (extractor.get(FLAGS).map(str::trim), extractor.get(SAMPLED).map(str::trim)) {
         (Some("1"), _) => Decision::Debug,
-        // Some early tracers send words.
+        // Some early tracers send `true` and `false`.
         (_, Some("1" | "true")) => Decision::Sample,
         (_, Some("0" | "false")) => Decision::Drop,
         (_, None) => Decision::Open,
@@ -84,17 +85,18 @@ fn multi(extractor: &dyn Extractor) -> Option<Caller> {
 
 fn caller(trace_id: &str, span_id: &str, decision: Decision) -> Option<Caller> {
     let trace_id = match trace_id.len() {
-        // 64 bits: the lower half of a trace id here.
+        // A 64-bit id is the lower half of a trace id.
         16 => format!("{:016}{trace_id}", 0).parse::<TraceId>(),
         _ => trace_id.parse::<TraceId>(),
     };
-    // OpenTelemetry's flags cannot leave a decision open. Sampled, the trace is not lost; a sampler here may still drop it.
+    // OpenTelemetry's flags cannot express a deferred decision. As sampled, the trace is not lost, and a sampler can
+    // still drop it.
     let flags = TraceFlags::NONE.with_sampled(decision != Decision::Drop);
     let parent = TraceParent::new(trace_id.ok()?, span_id.parse().ok()?, flags);
     Some(Caller { parent, is_debug: decision == Decision::Debug })
 }
 
-/// Notes the debug flag, which OpenTelemetry's flags do not have, so that it is sent on.
+/// Stores the debug flag, which OpenTelemetry's flags cannot express, so that it is sent on.
 pub(crate) fn with_debug(context: Context, caller: &Caller) -> Context {
     if !caller.is_debug {
         return context;
@@ -123,7 +125,7 @@ pub(crate) fn inject_multi(context: &Context, injector: &mut dyn Injector) {
     injector.set(TRACE_ID, parent.trace_id.to_string());
     injector.set(SPAN_ID, parent.parent_id.to_string());
     if is_debug(context) {
-        // Implies the decision, which is not sent beside it.
+        // Implies the decision, which must not be sent with it.
         injector.set(FLAGS, "1".to_owned());
     } else {
         injector.set(SAMPLED, if parent.flags.is_sampled() { "1" } else { "0" }.to_owned());

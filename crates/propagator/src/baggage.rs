@@ -1,4 +1,4 @@
-//! W3C Baggage.
+//! The W3C Baggage format.
 
 use opentelemetry::{
     Context,
@@ -17,7 +17,7 @@ pub(crate) fn inject(context: &Context, injector: &mut dyn Injector) {
     }
 }
 
-/// `context` with the baggage of a request; `None` if there is none that is valid.
+/// Returns `context` with the baggage of a request; `None` if there is no valid baggage.
 pub(crate) fn extract(context: &Context, extractor: &dyn Extractor) -> Option<Context> {
     let values = extractor.get_all(BAGGAGE)?;
     let baggage = Baggage::parse_headers(values.into_iter().map(str::as_bytes));
@@ -30,7 +30,8 @@ pub(crate) fn extract(context: &Context, extractor: &dyn Extractor) -> Option<Co
     })))
 }
 
-/// The baggage to send on, sorted by key: opentelemetry keeps no order, and the same members have to find no room each time.
+/// Returns the baggage to send on, sorted by key: opentelemetry keeps no order, and the same members should be dropped
+/// each time if there are too many.
 fn to_send(context: &Context) -> Baggage {
     let mut members: Vec<_> = context.baggage().iter().collect();
     members.sort_unstable_by_key(|(key, _)| key.as_str());
@@ -40,7 +41,7 @@ fn to_send(context: &Context) -> Baggage {
             .and_then(|entry| entry.with_properties(properties.as_str()))
             .and_then(|entry| baggage.push(entry));
         if let Err(error) = entry {
-            tracing::debug!(target: "throughline::http", key = key.as_str(), %error, "a baggage member is not sent");
+            tracing::debug!(target: "throughline::http", key = key.as_str(), %error, "baggage member is not sent");
         }
     }
     baggage

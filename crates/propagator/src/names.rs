@@ -1,4 +1,4 @@
-//! The names in `OTEL_PROPAGATORS`.
+//! Parsing of the names in `OTEL_PROPAGATORS`.
 
 use std::env;
 
@@ -6,20 +6,18 @@ use thiserror::Error;
 
 use crate::propagator::{Format, Propagator};
 
-/// The variable's name, as the OpenTelemetry specification has it.
+/// The variable's name in the OpenTelemetry specification.
 const VARIABLE: &str = "OTEL_PROPAGATORS";
 const NONE: &str = "none";
 
-/// Why a list of propagators is not valid.
+/// The reason why a list of propagators is invalid.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PropagatorsError {
     /// No propagator has this name.
-    #[error(
-        "OTEL_PROPAGATORS: there is no propagator `{0}`; known are tracecontext, baggage, b3, b3multi, xray and none"
-    )]
+    #[error("OTEL_PROPAGATORS: unknown propagator `{0}`; expected tracecontext, baggage, b3, b3multi, xray or none")]
     Unknown(String),
-    /// The propagator exists and was left out of this program when it was compiled.
+    /// The Cargo feature of the propagator is off.
     #[error(
         "OTEL_PROPAGATORS: `{name}` is not compiled into this program; enable the feature `{feature}` of throughline-propagator"
     )]
@@ -29,7 +27,7 @@ pub enum PropagatorsError {
         /// The Cargo feature that adds it.
         feature: &'static str,
     },
-    /// `none` is in a list with others.
+    /// `none` is combined with other names.
     #[error("OTEL_PROPAGATORS: `none` must be the only entry")]
     NoneWithOthers,
     /// The variable's value is not UTF-8.
@@ -38,11 +36,11 @@ pub enum PropagatorsError {
 }
 
 impl Propagator {
-    /// The propagator that the environment variable `OTEL_PROPAGATORS` describes, as [`from_names`](Self::from_names) reads it;
-    /// [`Propagator::new`] if it is not set or empty.
+    /// Creates the propagator that the environment variable `OTEL_PROPAGATORS` lists, in the format of
+    /// [`from_names`](Self::from_names), or [`Propagator::new`] if the variable is unset or empty.
     ///
     /// # Errors
-    /// See [`PropagatorsError`].
+    /// Returns a [`PropagatorsError`] if the value is invalid.
     pub fn from_env() -> Result<Self, PropagatorsError> {
         match env::var(VARIABLE) {
             Ok(names) if !names.trim().is_empty() => Self::from_names(&names),
@@ -51,13 +49,13 @@ impl Propagator {
         }
     }
 
-    /// The propagator for a list of names, separated by commas: `tracecontext`, `baggage`, `b3` (one header), `b3multi`, `xray`, or
-    /// `none` alone, which propagates nothing. The order is kept: of two valid contexts in one request the later entry's is the
-    /// parent. A name that is listed twice counts once. Blanks and case do not matter.
+    /// Creates the propagator for a comma-separated list of names: `tracecontext`, `baggage`, `b3` (single header),
+    /// `b3multi`, `xray`, or only `none`, which propagates nothing. The order is kept: if a request has two valid
+    /// contexts, that of the later name becomes the parent. Duplicates, whitespace and case are ignored.
     ///
     /// # Errors
-    /// [`PropagatorsError::Unknown`] for a name that is not in this list, [`PropagatorsError::NotCompiled`] for one whose Cargo
-    /// feature is off, [`PropagatorsError::NoneWithOthers`] for `none` beside another name.
+    /// Returns [`PropagatorsError::Unknown`] for a name that is not in this list, [`PropagatorsError::NotCompiled`] for
+    /// one whose Cargo feature is off, and [`PropagatorsError::NoneWithOthers`] for `none` with another name.
     ///
     /// ```
     /// use opentelemetry::propagation::TextMapPropagator;
@@ -115,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_that_is_not_known_is_an_error_that_lists_the_known_ones() {
+    fn an_unknown_name_is_an_error_that_lists_the_known_ones() {
         for name in ["jaeger", "tracecontext,ottrace", "b 3"] {
             let error = Propagator::from_names(name).unwrap_err().to_string();
             for known in ["tracecontext", "baggage", "b3", "b3multi", "xray", "none"] {
@@ -125,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn none_is_alone() {
+    fn none_must_be_the_only_name() {
         assert_eq!(Propagator::from_names("none, none").unwrap().formats(), []);
         for names in ["none,tracecontext", "baggage,none"] {
             assert_eq!(Propagator::from_names(names).unwrap_err(), PropagatorsError::NoneWithOthers);
@@ -133,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn order_is_kept_and_duplicates_count_once() {
+    fn order_is_kept_and_duplicates_are_ignored() {
         let formats = |names| Propagator::from_names(names).unwrap().formats().to_vec();
         assert_eq!(formats("baggage,TraceContext, baggage,,"), [Format::Baggage, Format::TraceContext]);
         assert_eq!(Propagator::new().formats(), [Format::TraceContext, Format::Baggage]);

@@ -1,4 +1,4 @@
-//! [`Propagator`]: the formats, in the order in which they are read and written.
+//! [`Propagator`]: the list of formats, in the order in which they are extracted and injected.
 
 use opentelemetry::{
     Context,
@@ -13,20 +13,20 @@ use crate::b3;
 use crate::xray;
 use crate::{baggage, trace_context};
 
-/// Trace context and baggage as a propagator of OpenTelemetry.
+/// An OpenTelemetry propagator for trace context and baggage.
 ///
-/// As the global propagator it makes every instrumentation of the process conform: what a server layer, an HTTP client or a gRPC
-/// library reads and writes follows the same rules. [`new`](Self::new) is for W3C Trace Context and W3C Baggage;
+/// As the global propagator, it makes every instrumentation of the process conform: server layers, HTTP clients and
+/// gRPC libraries then follow the same rules. [`new`](Self::new) is for W3C Trace Context and W3C Baggage;
 /// [`from_env`](Self::from_env) reads `OTEL_PROPAGATORS`.
 ///
-/// - All headers of a name are read, if the [`Extractor`] returns them by `get_all`. A request with two `traceparent` headers has
-///   none.
-/// - `tracestate` headers are one list, in their order; a malformed list is dropped whole. Order and members are kept even if
-///   opentelemetry's own type refuses a key that the specification allows.
-/// - The random flag is kept for spans that are not sampled, where the SDK drops it. A trace that begins in this process has it
-///   set, because the SDK's trace ids end in random bytes.
-/// - Baggage never exceeds 64 members or 8192 bytes; a member is sent whole, with its properties, or not at all.
-/// - A context that is not valid never replaces a valid one, whatever the order of the formats.
+/// - All headers with the same name are read, if the [`Extractor`] returns them from `get_all`. A request with two
+///   `traceparent` headers has no trace context.
+/// - All `tracestate` headers are read as one list, in order; a malformed list is dropped. Order and members are kept,
+///   even if opentelemetry's own type rejects a key that the specification allows.
+/// - The random flag is kept for spans that are not sampled, for which the SDK drops it. It is set for traces that
+///   start in this process, because the SDK's trace ids end in random bytes.
+/// - Baggage never exceeds 64 members or 8192 bytes; a member is sent completely, with its properties, or not at all.
+/// - An invalid context never replaces a valid one, whatever the order of the formats.
 ///
 /// ```
 /// opentelemetry::global::set_text_map_propagator(throughline_propagator::Propagator::new());
@@ -37,7 +37,7 @@ pub struct Propagator {
     fields: Vec<String>,
 }
 
-/// One entry of `OTEL_PROPAGATORS`.
+/// A format named in `OTEL_PROPAGATORS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Format {
     TraceContext,
@@ -66,7 +66,7 @@ impl Format {
 }
 
 impl Propagator {
-    /// W3C Trace Context level 2 and W3C Baggage.
+    /// Creates a propagator for W3C Trace Context Level 2 and W3C Baggage.
     #[must_use]
     pub fn new() -> Self {
         Self::of(vec![Format::TraceContext, Format::Baggage])
@@ -83,7 +83,7 @@ impl Propagator {
     }
 }
 
-/// As [`Propagator::new`].
+/// Same as [`Propagator::new`].
 impl Default for Propagator {
     fn default() -> Self {
         Self::new()
@@ -147,8 +147,8 @@ impl TextMapPropagator for Propagator {
     }
 }
 
-/// `context` with `parent`, which came in a format without `tracestate`. Callers that send several formats name the same span in each:
-/// then what `traceparent` and `tracestate` said is more, and is kept.
+/// Returns `context` with `parent`, which came in a format without `tracestate`. Callers that send several formats send
+/// the same span in each: then the `traceparent` and `tracestate`, which contain more, are kept.
 #[cfg(any(feature = "b3", feature = "xray"))]
 fn without_loss(context: &Context, w3c: Option<TraceParent>, parent: TraceParent) -> Context {
     let is_known = w3c.is_some_and(|known| known.trace_id == parent.trace_id && known.parent_id == parent.parent_id);

@@ -1,9 +1,9 @@
-//! AWS X-Ray, `X-Amzn-Trace-Id: Root=1-{8 digits}-{24 digits};Parent={span id};Sampled={0|1|?}`:
-//! <https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>.
+//! AWS X-Ray: `X-Amzn-Trace-Id: Root=1-{8 digits}-{24 digits};Parent={span id};Sampled={0|1|?}`
+//! (<https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader>).
 //!
-//! The published `opentelemetry-aws` is not used: of a header with `Root` alone, as load balancers send it, it makes a context
-//! without a span id that replaces a valid `traceparent` and begins a trace that is not sampled; and it keeps "the decision is left open"
-//! in the bit of the flags that W3C Trace Context level 2 has for random trace ids.
+//! The published `opentelemetry-aws` is not used: from a header with only `Root`, as load balancers send it, it creates
+//! a context without a span id, which replaces a valid `traceparent` and starts a trace that is not sampled; and it
+//! stores a deferred sampling decision in the flag bit that W3C Trace Context Level 2 uses for random trace ids.
 
 use opentelemetry::{
     Context,
@@ -16,18 +16,18 @@ use crate::trace_context::trace_parent;
 const HEADER: &str = "x-amzn-trace-id";
 pub(crate) const FIELDS: [&str; 1] = [HEADER];
 
-/// How many digits of a trace id are the time at which it was made.
+/// The number of digits at the start of a trace id that contain its creation time.
 const TIME_DIGITS: usize = 8;
 
-/// The caller's span. A header without `Parent` names none, and is no context.
+/// Extracts the caller's span. A header without `Parent` has no span, and is no context.
 pub(crate) fn extract(extractor: &dyn Extractor) -> Option<TraceParent> {
     let mut root = None;
     let mut parent = None;
-    // OpenTelemetry's flags cannot leave a decision open (`?`, or nothing). Sampled, the trace is not lost; a sampler here may
-    // still drop it.
+    // OpenTelemetry's flags cannot express a deferred decision (`?`, or none). As sampled, the trace is not lost, and a
+    // sampler can still drop it.
     let mut is_sampled = true;
     for field in extractor.get(HEADER)?.split(';') {
-        // What is no pair, and fields of others, are passed over.
+        // Unknown fields, and text that is not a pair, are ignored.
         let Some((key, value)) = field.split_once('=') else { continue };
         let value = value.trim();
         match key.trim() {

@@ -1,4 +1,4 @@
-//! The propagator with the real SDK, and with the carriers that other instrumentations hand it.
+//! Tests of the propagator with the real SDK, and with the carriers of other instrumentations.
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test")]
 
@@ -40,7 +40,7 @@ fn value(headers: &HeaderMap, name: &str) -> String {
     headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default()
 }
 
-/// What a span of this process below `context` sends on.
+/// Returns the headers that a child span of `context` in this process sends on.
 fn below(context: &Context, sampler: impl ShouldSample + 'static) -> HeaderMap {
     let provider = SdkTracerProvider::builder().with_sampler(sampler).build();
     let span = provider.tracer("test").start_with_context("child", context);
@@ -56,7 +56,7 @@ fn flags_below(flags: &str) -> String {
 }
 
 #[test]
-fn what_is_extracted_is_injected() {
+fn an_extracted_context_is_injected_unchanged() {
     let pairs = [("traceparent", PARENT), ("tracestate", "foo=1,bar=2"), ("baggage", "a=1,b=%20;p;q=2")];
     let sent = inject(&extract(&pairs));
     for (name, expected) in pairs {
@@ -68,7 +68,7 @@ fn what_is_extracted_is_injected() {
 }
 
 #[test]
-fn a_map_of_single_values_will_do() {
+fn a_map_of_single_values_is_a_valid_carrier() {
     let carrier = HashMap::from([("traceparent".to_owned(), PARENT.to_owned())]);
     let context = Propagator::new().extract(&carrier);
     let mut sent = HashMap::new();
@@ -77,11 +77,11 @@ fn a_map_of_single_values_will_do() {
 }
 
 #[test]
-fn nothing_valid_leaves_the_context_as_it_was() {
+fn invalid_headers_leave_the_context_unchanged() {
     let before = extract(&[("traceparent", PARENT), ("baggage", "a=1")]);
     for pairs in [
         &[][..],
-        &[("traceparent", "00-nonsense"), ("tracestate", "foo=1"), ("baggage", "%,=")],
+        &[("traceparent", "00-invalid"), ("tracestate", "foo=1"), ("baggage", "%,=")],
         &[("traceparent", PARENT), ("traceparent", PARENT), ("tracestate", "foo=1")],
         &[("tracestate", "foo=1")],
     ] {
@@ -94,12 +94,12 @@ fn nothing_valid_leaves_the_context_as_it_was() {
 }
 
 #[test]
-fn outside_any_trace_nothing_is_injected() {
+fn nothing_is_injected_outside_of_a_trace() {
     assert!(inject(&Context::new()).is_empty());
 }
 
 #[test]
-fn all_tracestate_headers_are_one_list_and_a_malformed_one_drops_it() {
+fn tracestate_headers_are_one_list_that_one_malformed_header_drops() {
     let list = |headers: &[&str]| {
         let mut pairs = vec![("traceparent", PARENT)];
         pairs.extend(headers.iter().map(|value| ("tracestate", *value)));
@@ -113,29 +113,29 @@ fn all_tracestate_headers_are_one_list_and_a_malformed_one_drops_it() {
 }
 
 #[test]
-fn the_random_flag_is_carried_and_not_invented() {
+fn the_random_flag_is_kept_unchanged() {
     for (received, sent) in [("00", "00"), ("01", "01"), ("02", "02"), ("03", "03"), ("ff", "03"), ("fc", "00")] {
         assert_eq!(flags_below(received), sent, "{received}");
     }
 }
 
 #[test]
-fn a_trace_that_begins_here_is_random() {
+fn a_new_trace_is_random() {
     for (sampler, flags) in [(Sampler::AlwaysOn, "03"), (Sampler::AlwaysOff, "02")] {
         assert_eq!(value(&below(&Context::new(), sampler), "traceparent")[53..], *flags);
     }
-    // Of the trace that came along nothing is said in one that does not continue it.
+    // The flag of an extracted trace does not apply to another trace.
     let note = extract(&[("traceparent", PARENT)]);
     let provider = SdkTracerProvider::builder().build();
     let root = provider.tracer("test").start_with_context("root", &Context::new());
     assert_eq!(value(&inject(&note.with_span(root)), "traceparent")[53..], *"03");
 }
 
-/// As long as the specification allows, and longer than opentelemetry's own type does.
+/// A key that the specification allows and opentelemetry's own type rejects.
 const LONG_KEY: &str = "tenant@fourteen-chars";
 
 #[test]
-fn members_that_opentelemetry_refuses_are_kept_in_their_place() {
+fn members_that_opentelemetry_rejects_keep_their_position() {
     assert_eq!(LONG_KEY.split_once('@').unwrap().1.len(), 14);
     let list = format!("foo=1,{LONG_KEY}=2,bar=3");
     let context = extract(&[("traceparent", PARENT), ("tracestate", &list)]);
@@ -144,11 +144,11 @@ fn members_that_opentelemetry_refuses_are_kept_in_their_place() {
     assert_eq!(value(&below(&context, Sampler::AlwaysOff), "tracestate"), list);
 }
 
-/// A sampler that changes the list, as those with a probability do.
+/// A sampler that changes the `tracestate`, like probability samplers.
 #[derive(Clone, Debug)]
-struct Changes(fn(&TraceState) -> TraceState);
+struct ChangesState(fn(&TraceState) -> TraceState);
 
-impl ShouldSample for Changes {
+impl ShouldSample for ChangesState {
     fn should_sample(
         &self,
         parent: Option<&Context>,
@@ -168,27 +168,27 @@ impl ShouldSample for Changes {
 }
 
 #[test]
-fn what_a_sampler_writes_stands_first() {
+fn members_added_by_a_sampler_come_first() {
     for long in ["x", LONG_KEY] {
         let list = format!("foo=1,{long}=2,ot=3");
         let context = extract(&[("traceparent", PARENT), ("tracestate", &list)]);
-        let written = below(&context, Changes(|state| state.insert("ot", "th:8").unwrap()));
+        let written = below(&context, ChangesState(|state| state.insert("ot", "th:8").unwrap()));
         assert_eq!(value(&written, "tracestate"), format!("ot=th:8,foo=1,{long}=2"));
-        let both = below(&context, Changes(|state| state.insert("a", "1").unwrap().insert("b", "2").unwrap()));
+        let both = below(&context, ChangesState(|state| state.insert("a", "1").unwrap().insert("b", "2").unwrap()));
         assert_eq!(value(&both, "tracestate"), format!("b=2,a=1,{list}"));
-        let removed = below(&context, Changes(|state| state.delete("foo").unwrap()));
+        let removed = below(&context, ChangesState(|state| state.delete("foo").unwrap()));
         assert_eq!(value(&removed, "tracestate"), format!("{long}=2,ot=3"));
-        // Whoever receives what is no valid list drops it whole.
-        let invalid = below(&context, Changes(|state| state.insert("ot", "ü").unwrap()));
+        // Receivers drop an invalid list.
+        let invalid = below(&context, ChangesState(|state| state.insert("ot", "ü").unwrap()));
         assert_eq!(value(&invalid, "tracestate"), "");
     }
 }
 
 #[test]
-fn with_32_members_the_last_makes_room_for_ours() {
+fn the_last_of_32_members_is_dropped_for_a_new_one() {
     let members: Vec<_> = (0..32).map(|n| format!("k{n}=1")).collect();
     let context = extract(&[("traceparent", PARENT), ("tracestate", &members.join(","))]);
-    let sent = value(&below(&context, Changes(|state| state.insert("ot", "1").unwrap())), "tracestate");
+    let sent = value(&below(&context, ChangesState(|state| state.insert("ot", "1").unwrap())), "tracestate");
     assert_eq!(sent, format!("ot=1,{}", members[..31].join(",")));
 }
 
@@ -200,12 +200,12 @@ fn baggage_is_read_from_all_headers_and_properties_are_kept() {
 }
 
 #[test]
-fn baggage_stays_within_its_limits_and_members_are_whole() {
+fn baggage_stays_within_its_limits_without_partial_members() {
     let many = (0..70).map(|n| KeyValue::new(format!("k{n:02}"), "v"));
     let sent = value(&inject(&Context::new().with_baggage(many)), "baggage");
     assert_eq!(sent.split(',').count(), 64);
 
-    // In memory these are 8,000 bytes, on the wire three times as many.
+    // 8,000 bytes in memory, and three times as much when encoded.
     let long = (0..8).map(|n| KeyValue::new(format!("k{n}"), " ".repeat(999)));
     let sent = value(&inject(&Context::new().with_baggage(long)), "baggage");
     assert_eq!(sent, format!("k0={0},k1={0}", "%20".repeat(999)));
@@ -216,7 +216,7 @@ fn baggage_stays_within_its_limits_and_members_are_whole() {
 
 proptest! {
     #[test]
-    fn valid_headers_come_back(
+    fn valid_headers_round_trip(
         trace in "[0-9a-f]{31}[1-9a-f]",
         span in "[0-9a-f]{15}[1-9a-f]",
         flags in 0..4_u8,
@@ -241,7 +241,7 @@ proptest! {
     }
 
     #[test]
-    fn any_headers_are_read(values: Vec<Vec<u8>>, near in prop::collection::vec("[0-9a-f@=,;% -]{0,80}", 0..6)) {
+    fn any_headers_do_not_panic(values: Vec<Vec<u8>>, near in prop::collection::vec("[0-9a-f@=,;% -]{0,80}", 0..6)) {
         let values = values.into_iter().chain(near.into_iter().map(String::into_bytes));
         let mut headers = HeaderMap::new();
         for (index, value) in values.enumerate() {
@@ -251,7 +251,7 @@ proptest! {
         }
         let context = Propagator::new().extract_with_context(&Context::new(), &HeaderExtractor(&headers));
         let sent = inject(&context);
-        // What was understood is understood again.
+        // Injected headers are extracted unchanged.
         let again = Propagator::new().extract_with_context(&Context::new(), &HeaderExtractor(&sent));
         prop_assert_eq!(inject(&again), sent);
     }

@@ -1,4 +1,4 @@
-//! The body of a response: the span ends with its last byte.
+//! [`TracedBody`]: ends the span with the last byte of the response.
 
 use std::{
     pin::Pin,
@@ -11,19 +11,19 @@ use tracing::Span;
 use crate::span::on_error;
 
 pin_project_lite::pin_project! {
-    /// A body that keeps the span of its request open until it has been read or dropped.
+    /// A response body that keeps the request's span open until the body has been read or dropped.
     pub(crate) struct TracedBody {
         #[pin]
         inner: reqwest::Body,
         span: Option<Span>,
-        // The status was an error already.
+        // The status was already an error.
         failed: bool,
     }
 }
 
 impl TracedBody {
     pub(crate) fn new(inner: reqwest::Body, span: Span, failed: bool) -> Self {
-        // Nobody reads an empty body.
+        // An empty body is never polled.
         let span = (!inner.is_end_stream()).then_some(span);
         Self { inner, span, failed }
     }

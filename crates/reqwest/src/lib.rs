@@ -16,9 +16,9 @@ use body::TracedBody;
 
 const BAGGAGE: &str = "baggage";
 
-/// Makes a request a traced one.
+/// An extension trait that adds tracing to a request.
 pub trait RequestBuilderExt {
-    /// The same request, with a span around it when it is sent.
+    /// Returns the request with a span around its sending.
     #[must_use = "the request is not sent yet"]
     fn traced(self) -> TracedRequest;
 }
@@ -30,7 +30,7 @@ impl RequestBuilderExt for RequestBuilder {
     }
 }
 
-/// A request that becomes a span when it is sent.
+/// A request that creates a client span when it is sent.
 #[derive(Debug)]
 #[must_use = "the request is not sent yet"]
 pub struct TracedRequest {
@@ -40,7 +40,7 @@ pub struct TracedRequest {
     propagation: Propagation,
 }
 
-/// What writes the context into the request's headers.
+/// The propagator that injects the context into the request's headers.
 #[derive(Clone, Debug)]
 enum Propagation {
     Global,
@@ -48,7 +48,7 @@ enum Propagation {
     None,
 }
 
-/// What a request does not say of itself.
+/// Facts about a request that it does not contain itself.
 #[derive(Debug, Default)]
 struct About {
     url_template: Option<Cow<'static, str>>,
@@ -56,31 +56,34 @@ struct About {
 }
 
 impl TracedRequest {
-    /// The template of the path, such as `/users/{id}`: few different ones, because it becomes part of the span's name.
+    /// Sets the template of the path, such as `/users/{id}`. There should be few different templates, because the
+    /// template is part of the span name.
     pub fn url_template(mut self, template: impl Into<Cow<'static, str>>) -> Self {
         self.about.url_template = Some(template.into());
         self
     }
 
-    /// How often this request has been sent before: 0 for the first time, 1 for the first retry. Each time is a span of its own.
+    /// Sets how often this request has been sent before: 0 for the first time, 1 for the first retry. Each attempt has
+    /// its own span.
     pub fn resend_count(mut self, count: u32) -> Self {
         self.about.resend_count = count;
         self
     }
 
-    /// Writes trace context and baggage by this propagator. Default: OpenTelemetry's global one.
+    /// Sets the propagator that injects trace context and baggage. Default: OpenTelemetry's global one.
     pub fn propagator(mut self, propagator: impl TextMapPropagator + Send + Sync + 'static) -> Self {
         self.propagation = Propagation::Own(Arc::new(propagator));
         self
     }
 
-    /// Sends neither trace context nor baggage, for a server that must not know them.
+    /// Sends neither trace context nor baggage. For servers that must not receive them.
     pub fn without_propagation(mut self) -> Self {
         self.propagation = Propagation::None;
         self
     }
 
-    /// The same request once more, to be sent again if the first time fails; `None` if its body is a stream.
+    /// Clones the request, so that it can be sent again if the first attempt fails. Returns `None` if its body is a
+    /// stream.
     #[must_use]
     pub fn try_clone(&self) -> Option<Self> {
         let request = self.request.as_ref().ok()?.try_clone()?;
@@ -91,9 +94,9 @@ impl TracedRequest {
     /// Sends the request, as [`RequestBuilder::send`] does.
     ///
     /// # Errors
-    /// Those of [`RequestBuilder::send`]. A status such as 404 is none.
+    /// Returns the errors of [`RequestBuilder::send`]. A status such as 404 is not an error.
     pub async fn send(self) -> Result<Response, reqwest::Error> {
-        // What cannot be built is never sent.
+        // A request that cannot be built is never sent and has no span.
         let mut request = self.request?;
         let span = span::make_span(&request, &self.about);
         match &self.propagation {
@@ -116,25 +119,25 @@ impl TracedRequest {
     }
 }
 
-/// Writes the context of `span`, or what surrounds it if nobody makes a span of it.
+/// Injects the context of `span`, or the current context if the span is disabled.
 fn propagate(propagator: &dyn TextMapPropagator, span: &Span, headers: &mut HeaderMap) {
     let mut context = span.context();
     if !context.has_active_span() {
         context = Context::current();
     }
-    // A list must not stay that belongs to another context. Baggage that the application has set belongs to none.
+    // Removes headers that belong to another context. Baggage set by the application belongs to no context and is kept.
     for field in propagator.fields().filter(|field| *field != BAGGAGE) {
         headers.remove(field);
     }
     propagator.inject_context(&context, &mut HeaderInjector(headers));
 }
 
-/// The response, whose body keeps the span open until its end.
+/// Returns the response with a body that keeps the span open until its end.
 fn with_span(response: Response, span: Span) -> Response {
     let url = response.url().clone();
     let failed = span::is_error(response.status());
     let (mut parts, body) = http::Response::from(response).into_parts();
-    // reqwest keeps the address apart, and takes it back from the extensions that its builder sets.
+    // reqwest stores the URL separately, and reads it back from the extensions that its builder sets.
     let carrier = http::response::Builder::new().url(url).body(()).expect("a builder without headers does not fail");
     parts.extensions.extend(carrier.into_parts().0.extensions);
     let body = reqwest::Body::wrap(TracedBody::new(body, span, failed));

@@ -1,4 +1,4 @@
-//! The span of a request that goes out, by the OpenTelemetry semantic conventions for HTTP clients.
+//! The span of an outgoing request, by the OpenTelemetry semantic conventions for HTTP clients.
 
 use std::error::Error;
 
@@ -12,7 +12,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use crate::About;
 
-/// Methods that stand in names and attributes as they are; any other is [`OTHER`].
+/// Methods that are used in names and attributes unchanged; any other method is [`OTHER`].
 const KNOWN: [(Method, &str); 9] = [
     (Method::GET, "GET"),
     (Method::POST, "POST"),
@@ -24,7 +24,7 @@ const KNOWN: [(Method, &str); 9] = [
     (Method::CONNECT, "CONNECT"),
     (Method::TRACE, "TRACE"),
 ];
-/// The conventions' name of a method that is not known.
+/// The attribute value for unknown methods.
 const OTHER: &str = "_OTHER";
 
 pub(crate) fn make_span(request: &Request, about: &About) -> Span {
@@ -51,7 +51,7 @@ pub(crate) fn make_span(request: &Request, about: &About) -> Span {
     let url = request.url();
     span.set_attribute(attribute::URL_FULL, redact_url(url.as_str()));
     if let Some(host) = url.host_str() {
-        // An IPv6 address without what sets it off from a port.
+        // Removes the brackets of an IPv6 address.
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         span.set_attribute(attribute::SERVER_ADDRESS, address.to_owned());
     }
@@ -67,13 +67,13 @@ pub(crate) fn make_span(request: &Request, about: &About) -> Span {
     span
 }
 
-/// The head of the response is there.
+/// Records the response head on the span.
 pub(crate) fn on_response(span: &Span, response: &Response) {
     let status = response.status();
     span.set_attribute(attribute::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
     if is_error(status) {
         span.set_attribute(attribute::ERROR_TYPE, status.as_u16().to_string());
-        // No description: the code stands beside it.
+        // A status code needs no description: it is an attribute of the span.
         span.set_status(Status::error(""));
     }
     if let Some(version) = protocol_version(response.version()) {
@@ -85,7 +85,7 @@ pub(crate) fn on_response(span: &Span, response: &Response) {
     }
 }
 
-/// Versions of HTTP as the conventions name them.
+/// Returns the HTTP version as named by the semantic conventions.
 fn protocol_version(version: Version) -> Option<&'static str> {
     match version {
         Version::HTTP_09 => Some("0.9"),
@@ -101,14 +101,14 @@ pub(crate) fn is_error(status: StatusCode) -> bool {
     status.is_client_error() || status.is_server_error()
 }
 
-/// No response came, or not all of it.
+/// Records that no response was received, or only part of it.
 pub(crate) fn on_error(span: &Span, error: &reqwest::Error) {
     span.set_attribute(attribute::ERROR_TYPE, error_type(error));
     span.set_status(Status::error(root_cause(error)));
 }
 
-/// Few different ones, as the conventions want. What reqwest calls a request's or a body's error is a broken connection mostly, so
-/// the causes are asked first.
+/// Returns one of few error types, as the semantic conventions require. The causes are checked first, because the
+/// request and body errors of reqwest are usually broken connections.
 fn error_type(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         "timeout"
@@ -129,7 +129,7 @@ fn error_type(error: &reqwest::Error) -> &'static str {
     }
 }
 
-/// The innermost error in words. The outermost ones repeat the address of the request, credentials and all.
+/// Describes the innermost error. The outer errors contain the URL of the request with its credentials.
 fn root_cause(error: &reqwest::Error) -> String {
     let mut cause: &dyn Error = error;
     while let Some(source) = cause.source() {

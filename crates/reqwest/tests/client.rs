@@ -1,4 +1,4 @@
-//! The traced client against real servers on this machine, and the spans that come out of the real SDK.
+//! Tests of the traced client with real servers on this machine, and spans from the real SDK.
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test")]
 
@@ -36,13 +36,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tracing::{Instrument, instrument::WithSubscriber};
 use tracing_subscriber::{Registry, layer::SubscriberExt};
 
-/// Runs `work` with a subscriber of its own; gives what it gave, and the spans that have ended.
+/// Runs `work` with its own subscriber. Returns its result and the ended spans.
 async fn traced<T>(work: impl AsyncFnOnce(InMemorySpanExporter) -> T) -> (T, Vec<SpanData>) {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
     let subscriber = Registry::default().with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test")));
-    let given = work(exporter.clone()).with_subscriber(subscriber).await;
-    (given, exporter.get_finished_spans().unwrap())
+    let result = work(exporter.clone()).with_subscriber(subscriber).await;
+    (result, exporter.get_finished_spans().unwrap())
 }
 
 fn client() -> Client {
@@ -51,7 +51,7 @@ fn client() -> Client {
     Client::builder().no_proxy().build().unwrap()
 }
 
-/// A server that tells callers what headers they sent.
+/// Starts a server that returns the received headers in the response body.
 async fn server() -> SocketAddr {
     let echo = |headers: HeaderMap| async move {
         let lines = headers.iter().map(|(name, value)| format!("{name}: {}\n", value.to_str().unwrap()));
@@ -75,8 +75,8 @@ async fn serve(router: Router) -> SocketAddr {
     address
 }
 
-/// A server that answers its one request with these bytes and goes away.
-async fn answers(bytes: &'static [u8]) -> SocketAddr {
+/// Starts a server that responds to one request with these bytes and closes the connection.
+async fn respond_with(bytes: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -90,7 +90,7 @@ async fn answers(bytes: &'static [u8]) -> SocketAddr {
 fn attribute<'s>(span: &'s SpanData, key: &str) -> Option<&'s Value> {
     let mut found = span.attributes.iter().filter(|attribute: &&KeyValue| attribute.key.as_str() == key);
     let value = found.next().map(|attribute| &attribute.value);
-    assert!(found.next().is_none(), "{key} stands twice");
+    assert!(found.next().is_none(), "duplicate {key}");
     value
 }
 
@@ -109,7 +109,7 @@ fn sent(echo: &str, name: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_span_says_what_the_conventions_want() {
+async fn the_span_has_the_attributes_of_the_conventions() {
     let server = server().await;
     let (echo, spans) = traced(async |_| {
         let url = format!("http://me:pw@{server}/echo?sig=secret&page=2#top");
@@ -126,7 +126,7 @@ async fn the_span_says_what_the_conventions_want() {
         ("network.protocol.version", "1.1"),
         ("server.address", "127.0.0.1"),
         ("server.port", &server.port().to_string()),
-        // reqwest makes a header of user name and password.
+        // reqwest moves the user name and the password to a header.
         ("url.full", &format!("http://{server}/echo?sig=REDACTED&page=2")),
         ("url.template", "/echo"),
     ] {
@@ -135,16 +135,16 @@ async fn the_span_says_what_the_conventions_want() {
     for key in ["error.type", "http.request.resend_count", "http.request.method_original"] {
         assert_eq!(attribute(span, key), None, "{key}");
     }
-    // The server was told of this span, and that the trace is random: it began here.
-    let told = TraceParent::parse(sent(&echo, "traceparent").as_bytes()).unwrap();
-    assert_eq!(told.trace_id.to_string(), span.span_context.trace_id().to_string());
-    assert_eq!(told.parent_id.to_string(), span.span_context.span_id().to_string());
-    assert!(told.flags.is_sampled() && told.flags.is_random());
+    // The server received the id of this span, and the random flag, because the trace started here.
+    let received = TraceParent::parse(sent(&echo, "traceparent").as_bytes()).unwrap();
+    assert_eq!(received.trace_id.to_string(), span.span_context.trace_id().to_string());
+    assert_eq!(received.parent_id.to_string(), span.span_context.span_id().to_string());
+    assert!(received.flags.is_sampled() && received.flags.is_random());
     assert_eq!((span.parent_span_id, sent(&echo, "tracestate")), (SpanId::INVALID, String::new()));
 }
 
 #[tokio::test]
-async fn the_span_is_below_the_current_one_and_baggage_goes_along() {
+async fn the_span_is_a_child_of_the_current_one_and_baggage_is_sent() {
     let server = server().await;
     let (echo, spans) = traced(async |_| {
         let _baggage = Context::current_with_baggage([KeyValue::new("user", "é")]).attach();
@@ -160,7 +160,7 @@ async fn the_span_is_below_the_current_one_and_baggage_goes_along() {
 }
 
 #[tokio::test]
-async fn an_unknown_method_is_other_and_kept_beside() {
+async fn an_unknown_method_is_recorded_as_other_with_the_original() {
     let server = server().await;
     let (_, spans) = traced(async |_| {
         let method = Method::from_bytes(b"BREW").unwrap();
@@ -174,7 +174,7 @@ async fn an_unknown_method_is_other_and_kept_beside() {
 }
 
 #[tokio::test]
-async fn statuses_from_400_on_are_errors_of_the_span_and_not_of_the_call() {
+async fn statuses_of_400_and_above_are_errors_of_the_span_only() {
     let server = server().await;
     for (path, status) in [("missing", "404"), ("broken", "502")] {
         let (response, spans) =
@@ -187,7 +187,7 @@ async fn statuses_from_400_on_are_errors_of_the_span_and_not_of_the_call() {
     }
 }
 
-/// What kind of failure a request ends with, which never had a response.
+/// Sends a request that gets no response. Returns the error type and the status of its span.
 async fn failure(client: Client, url: String) -> (String, Status) {
     let (failed, spans) = traced(async |_| client.get(url).traced().send().await.is_err()).await;
     assert!(failed);
@@ -197,7 +197,7 @@ async fn failure(client: Client, url: String) -> (String, Status) {
 }
 
 #[tokio::test]
-async fn a_request_without_response_says_what_kept_it() {
+async fn a_request_without_a_response_has_an_error_type() {
     let server = server().await;
     let closed = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
     let (kind, status) = failure(client(), format!("http://me:secret@{closed}/?sig=secret")).await;
@@ -205,15 +205,15 @@ async fn a_request_without_response_says_what_kept_it() {
     let Status::Error { description } = status else { panic!("{status:?}") };
     assert!(!description.is_empty() && !description.contains("secret"), "{description}");
 
-    let impatient = Client::builder().no_proxy().timeout(Duration::from_millis(50)).build().unwrap();
-    assert_eq!(failure(impatient, format!("http://{server}/never")).await.0, "timeout");
+    let short_timeout = Client::builder().no_proxy().timeout(Duration::from_millis(50)).build().unwrap();
+    assert_eq!(failure(short_timeout, format!("http://{server}/never")).await.0, "timeout");
     assert_eq!(failure(client(), format!("http://{server}/round")).await.0, "redirect");
-    let rude = answers(b"").await;
-    assert_eq!(failure(client(), format!("http://{rude}/")).await.0, "request");
+    let closing = respond_with(b"").await;
+    assert_eq!(failure(client(), format!("http://{closing}/")).await.0, "request");
 }
 
 #[tokio::test]
-async fn what_cannot_be_built_is_no_span() {
+async fn a_request_that_cannot_be_built_has_no_span() {
     let (failed, spans) = traced(async |_| client().get("no address").traced().send().await.is_err()).await;
     assert!(failed && spans.is_empty());
 }
@@ -245,7 +245,7 @@ async fn the_span_ends_with_the_last_byte_of_the_body() {
 }
 
 #[tokio::test]
-async fn the_span_ends_with_the_response_that_nobody_reads() {
+async fn the_span_ends_when_the_response_is_dropped() {
     let server = server().await;
     let ((), spans) = traced(async |exporter| {
         let response = client().get(format!("http://{server}/echo")).traced().send().await.unwrap();
@@ -257,7 +257,7 @@ async fn the_span_ends_with_the_response_that_nobody_reads() {
 }
 
 #[tokio::test]
-async fn the_span_of_an_empty_body_ends_with_the_head() {
+async fn the_span_of_an_empty_response_ends_with_the_head() {
     let server = server().await;
     traced(async |exporter| {
         let response = client().get(format!("http://{server}/empty")).traced().send().await.unwrap();
@@ -268,12 +268,12 @@ async fn the_span_of_an_empty_body_ends_with_the_head() {
 }
 
 #[tokio::test]
-async fn a_body_that_breaks_off_is_an_error_once() {
+async fn an_incomplete_body_is_recorded_as_one_error() {
     for (head, kind) in [
         (&b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nabc"[..], "body"),
         (b"HTTP/1.1 500 No\r\ncontent-length: 10\r\n\r\nabc", "500"),
     ] {
-        let server = answers(head).await;
+        let server = respond_with(head).await;
         let (failed, spans) = traced(async |_| {
             let response = client().get(format!("http://{server}/")).traced().send().await.unwrap();
             response.text().await.is_err()
@@ -287,7 +287,7 @@ async fn a_body_that_breaks_off_is_an_error_once() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_given_up_ends_without_an_error() {
+async fn a_dropped_request_ends_without_an_error() {
     let (arrived, arrives) = oneshot::channel();
     let arrived = Arc::new(Mutex::new(Some(arrived)));
     let never = move || {
@@ -298,7 +298,7 @@ async fn a_request_that_is_given_up_ends_without_an_error() {
     let ((), spans) = traced(async |exporter| {
         tokio::select! {
             response = client().get(format!("http://{server}/")).traced().send() => panic!("{response:?}"),
-            told = arrives => told.unwrap(),
+            arrival = arrives => arrival.unwrap(),
         }
         assert_eq!(exporter.get_finished_spans().unwrap().len(), 1);
     })
@@ -329,12 +329,12 @@ async fn each_attempt_is_a_span_with_its_count() {
 }
 
 #[tokio::test]
-async fn the_response_is_what_it_was() {
+async fn the_response_is_unchanged() {
     let server = server().await;
     let url = format!("http://{server}/moved");
     let (response, spans) = traced(async |_| client().get(&url).traced().send().await.unwrap()).await;
     assert!(spans.is_empty());
-    // Address, peer and length are not in the parts that a span goes between.
+    // The URL, the peer address and the length are not in the parts that the span wraps.
     assert_eq!(response.url().as_str(), format!("http://{server}/echo"));
     assert_eq!(response.remote_addr(), Some(server));
     let length = response.content_length().unwrap();
@@ -347,7 +347,7 @@ async fn echo(request: impl AsyncFnOnce(reqwest::RequestBuilder) -> reqwest::Res
 }
 
 #[tokio::test]
-async fn nothing_goes_along_that_should_not() {
+async fn no_unwanted_headers_are_sent() {
     let (kept, spans) = traced(async |_| {
         echo(async |request| {
             let _baggage = Context::current_with_baggage([KeyValue::new("a", "1")]).attach();
@@ -359,7 +359,7 @@ async fn nothing_goes_along_that_should_not() {
     assert_eq!((sent(&kept, "traceparent"), sent(&kept, "baggage")), (String::new(), String::new()));
     assert_eq!(spans.len(), 1);
 
-    // What somebody wrote before belongs to another span.
+    // Headers that were already present belong to another span.
     let (replaced, spans) = traced(async |_| {
         let old = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         echo(async |request| request.header("traceparent", old).header("tracestate", "a=1").traced().send().await).await
@@ -369,13 +369,13 @@ async fn nothing_goes_along_that_should_not() {
     assert_eq!(sent(&replaced, "tracestate"), "");
 }
 
-/// A future that is polled inside an OpenTelemetry context.
+/// Polls a future inside an OpenTelemetry context.
 async fn within<T>(context: Context, work: impl Future<Output = T>) -> T {
     opentelemetry::context::FutureExt::with_context(work, context).await
 }
 
 #[tokio::test]
-async fn where_nobody_makes_spans_the_context_goes_through() {
+async fn without_a_subscriber_the_context_is_sent_on() {
     use opentelemetry::{
         propagation::TextMapPropagator,
         trace::{SpanContext, TraceContextExt},
@@ -389,7 +389,7 @@ async fn where_nobody_makes_spans_the_context_goes_through() {
 }
 
 #[tokio::test]
-async fn a_propagator_of_the_requests_own_goes_before_the_global_one() {
+async fn the_requests_own_propagator_replaces_the_global_one() {
     let none = Propagator::from_names("none").unwrap();
     let (headers, _) =
         traced(async |_| echo(async |request| request.traced().propagator(none).send().await).await).await;

@@ -6,7 +6,8 @@ use rusqlite::{Connection, Params, Result, Row};
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-/// One statement, with what its span says of it. Its text stands in the program, so no value of a user gets into it.
+/// An SQL statement, with the names for its span. Its text is a constant of the program, so it never contains user
+/// data.
 #[derive(Clone, Copy, Debug)]
 pub struct Statement {
     operation: &'static str,
@@ -15,15 +16,15 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// `operation` is the first word of `sql`, such as `SELECT`; `collection` is the table that it is mainly about. Values have
-    /// placeholders (`?1`) in `sql`.
+    /// Creates a statement. `operation` is the first word of `sql`, such as `SELECT`; `collection` is the main table.
+    /// Values must be placeholders (`?1`) in `sql`.
     #[must_use]
     pub const fn new(operation: &'static str, collection: &'static str, sql: &'static str) -> Self {
         Self { operation, collection, sql }
     }
 }
 
-/// A connection, or a transaction, whose statements become spans.
+/// A connection, or a transaction, that creates a span for each statement.
 #[derive(Clone, Copy, Debug)]
 pub struct TracedConnection<'c> {
     connection: &'c Connection,
@@ -31,22 +32,22 @@ pub struct TracedConnection<'c> {
 }
 
 impl<'c> TracedConnection<'c> {
-    /// `namespace` is the name of the database in spans (`db.namespace`).
+    /// Wraps a connection. `namespace` is the name of the database in spans (`db.namespace`).
     #[must_use]
     pub const fn new(connection: &'c Connection, namespace: &'static str) -> Self {
         Self { connection, namespace }
     }
 
-    /// The connection itself, whose statements are not traced.
+    /// Returns the connection itself, whose statements are not traced.
     #[must_use]
     pub const fn untraced(&self) -> &'c Connection {
         self.connection
     }
 
-    /// All rows of a query, each as `row` reads it. The span has their number.
+    /// Runs a query and returns all rows, each as read by `row`. Their number is recorded on the span.
     ///
     /// # Errors
-    /// Those of SQLite, and those of `row`.
+    /// Returns the errors of SQLite and of `row`.
     pub fn query<T>(
         &self,
         statement: Statement,
@@ -61,10 +62,11 @@ impl<'c> TracedConnection<'c> {
         })
     }
 
-    /// Changes rows, and gives how many. The span has their number as well: the conventions have no other name for it.
+    /// Runs a statement and returns the number of changed rows. It is recorded as `db.response.returned_rows`, because
+    /// the semantic conventions have no attribute for changed rows.
     ///
     /// # Errors
-    /// Those of SQLite.
+    /// Returns the errors of SQLite.
     pub fn execute(&self, statement: Statement, params: impl Params) -> Result<usize> {
         self.in_span(statement, |span| {
             let changed = self.connection.prepare_cached(statement.sql)?.execute(params)?;
@@ -95,7 +97,7 @@ fn set_rows(span: &Span, rows: usize) {
 fn on_error(span: &Span, error: &rusqlite::Error) {
     match error.sqlite_error() {
         Some(sqlite) => {
-            // The extended code says which constraint it was; its kind is one of few.
+            // The extended code identifies the constraint; the primary code has few values, as an error type should.
             span.set_attribute(attribute::DB_RESPONSE_STATUS_CODE, sqlite.extended_code.to_string());
             span.set_attribute(attribute::ERROR_TYPE, format!("{:?}", sqlite.code));
         }

@@ -1,4 +1,4 @@
-//! Statements on a real database, and the spans that come out of the real SDK.
+//! Tests of statements on a real database, with spans from the real SDK.
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test")]
 
@@ -14,7 +14,7 @@ use tracing_subscriber::{Registry, layer::SubscriberExt};
 const INSERT: Statement = Statement::new("INSERT", "users", "INSERT INTO users VALUES (?1, ?2)");
 const SELECT: Statement = Statement::new("SELECT", "users", "SELECT name FROM users WHERE age > ?1");
 
-/// Runs `work` on a database with one table; gives the spans that have ended.
+/// Runs `work` on a database with one table. Returns the ended spans.
 fn spans_of(work: impl FnOnce(TracedConnection<'_>)) -> Vec<SpanData> {
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_simple_exporter(exporter.clone()).build();
@@ -28,12 +28,12 @@ fn spans_of(work: impl FnOnce(TracedConnection<'_>)) -> Vec<SpanData> {
 fn text(span: &SpanData, key: &str) -> String {
     let mut found = span.attributes.iter().filter(|attribute: &&KeyValue| attribute.key.as_str() == key);
     let value = found.next().map(|attribute| attribute.value.to_string());
-    assert!(found.next().is_none(), "{key} stands twice");
+    assert!(found.next().is_none(), "duplicate {key}");
     value.unwrap_or_default()
 }
 
 #[test]
-fn a_statement_is_a_span_by_the_conventions() {
+fn a_statement_has_the_attributes_of_the_conventions() {
     let spans = spans_of(|users| {
         assert_eq!(users.execute(INSERT, params!["Andrew", 31]).unwrap(), 1);
         assert_eq!(users.execute(INSERT, params!["Bayko", 27]).unwrap(), 1);
@@ -62,7 +62,7 @@ fn a_statement_is_a_span_by_the_conventions() {
 }
 
 #[test]
-fn values_are_in_no_span() {
+fn parameter_values_are_not_recorded() {
     let spans = spans_of(|users| {
         users.execute(INSERT, params!["a secret", 1]).unwrap();
         users.execute(INSERT, params!["a secret", 2]).unwrap_err();
@@ -72,7 +72,7 @@ fn values_are_in_no_span() {
 }
 
 #[test]
-fn a_failure_has_a_type_a_code_and_words() {
+fn a_failure_has_a_type_a_code_and_a_description() {
     const WRONG: Statement = Statement::new("SELECT", "nowhere", "SELECT 1 FROM nowhere");
     let spans = spans_of(|users| {
         users.execute(INSERT, params!["Andrew", 31]).unwrap();
@@ -80,11 +80,11 @@ fn a_failure_has_a_type_a_code_and_words() {
         users.query(WRONG, [], |_| Ok(())).unwrap_err();
         users.query(SELECT, params![1], |row| row.get::<_, i64>(0)).unwrap_err();
     });
-    let said = |span: &SpanData| (text(span, "error.type"), text(span, "db.response.status_code"));
-    // SQLITE_CONSTRAINT_UNIQUE, SQLITE_ERROR, and what rusqlite says without asking SQLite.
-    assert_eq!(said(&spans[1]), ("ConstraintViolation".into(), "2067".into()));
-    assert_eq!(said(&spans[2]), ("Unknown".into(), "1".into()));
-    assert_eq!(said(&spans[3]), ("_OTHER".into(), String::new()));
+    let type_and_code = |span: &SpanData| (text(span, "error.type"), text(span, "db.response.status_code"));
+    // SQLITE_CONSTRAINT_UNIQUE, SQLITE_ERROR, and an error of rusqlite itself.
+    assert_eq!(type_and_code(&spans[1]), ("ConstraintViolation".into(), "2067".into()));
+    assert_eq!(type_and_code(&spans[2]), ("Unknown".into(), "1".into()));
+    assert_eq!(type_and_code(&spans[3]), ("_OTHER".into(), String::new()));
     for span in &spans[1..] {
         assert!(matches!(&span.status, Status::Error { description } if !description.is_empty()), "{span:?}");
         assert_eq!(text(span, "db.response.returned_rows"), "");
@@ -92,7 +92,7 @@ fn a_failure_has_a_type_a_code_and_words() {
 }
 
 #[test]
-fn statements_nest_below_the_current_span() {
+fn statements_are_children_of_the_current_span() {
     let spans = spans_of(|users| {
         let _outer = tracing::info_span!("outer").entered();
         users.query(SELECT, params![1], |_| Ok(())).unwrap();

@@ -1,38 +1,38 @@
-//! From what was seen to words and help.
+//! Descriptions and help for failed checks.
 
 use tracing::{Level, level_filters::LevelFilter};
 
 use crate::{Finding, TARGET};
 
-/// Why a span is disabled although there is a subscriber.
+/// Explains why a span is disabled although a subscriber is set.
 pub(crate) fn disabled(compiled: LevelFilter, current: LevelFilter) -> (String, String) {
     if compiled < Level::INFO {
         return (
-            format!("spans at {} are compiled out: `tracing` is built for {compiled} at most", Level::INFO),
+            format!("spans at {} are compiled out: the maximum level of `tracing` is {compiled}", Level::INFO),
             "remove the feature `max_level_…` or `release_max_level_…` of `tracing` from Cargo.toml".to_owned(),
         );
     }
     if current < Level::INFO {
         return (
-            format!("the subscriber takes {current} at most and hides spans at {}", Level::INFO),
-            format!("raise the level (`RUST_LOG={TARGET}=info`), or put the filter on the log's layer alone"),
+            format!("the subscriber's maximum level is {current}, which hides spans at {}", Level::INFO),
+            format!("raise the level (`RUST_LOG={TARGET}=info`), or apply the filter only to the log layer"),
         );
     }
     (
         format!("a filter of the subscriber hides `{TARGET}` at {}", Level::INFO),
-        format!("add `{TARGET}=info` to the filter (`RUST_LOG`), or put the filter on the log's layer alone"),
+        format!("add `{TARGET}=info` to the filter (`RUST_LOG`), or apply the filter only to the log layer"),
     )
 }
 
-/// Why spans are enabled and no OpenTelemetry layer takes them; `versions` are those of tracing-opentelemetry in the lock file, if
-/// there is one.
+/// Explains why spans are enabled but do not reach an OpenTelemetry layer. `versions` are the versions of
+/// tracing-opentelemetry in the lock file, if there is one.
 pub(crate) fn no_layer(versions: Option<&[String]>) -> (String, String) {
     if let Some(versions) = versions
         && versions.len() > 1
     {
         return (
             format!("not found, and versions {} of tracing-opentelemetry are linked", versions.join(" and ")),
-            "use one version of tracing-opentelemetry and opentelemetry everywhere: `cargo tree -d` shows who asks for which"
+            "use one version of tracing-opentelemetry and opentelemetry everywhere: `cargo tree -d` shows what depends on them"
                 .to_owned(),
         );
     }
@@ -44,7 +44,7 @@ pub(crate) fn no_layer(versions: Option<&[String]>) -> (String, String) {
     )
 }
 
-/// What an exporter's failure means. The words are the SDK's: they hold no header.
+/// Explains an error of an exporter. The SDK's error texts contain no headers.
 pub(crate) fn export(check: &'static str, error: &str) -> Finding {
     let status = error
         .split(|character: char| !character.is_ascii_digit())
@@ -54,26 +54,26 @@ pub(crate) fn export(check: &'static str, error: &str) -> Finding {
         Some(status @ (401 | 403)) => Finding::bad(
             check,
             format!("the endpoint refuses the key ({status})"),
-            "check the key in OTEL_EXPORTER_OTLP_HEADERS, and that it may send to this environment",
+            "check the key in OTEL_EXPORTER_OTLP_HEADERS, and that it is allowed to send to this environment",
         ),
         Some(status @ (404 | 405)) => Finding::bad(
             check,
-            format!("there is no OTLP receiver at this path ({status})"),
-            "give the base address without /v1/traces in OTEL_EXPORTER_OTLP_ENDPOINT, and the full one in \
+            format!("no OTLP receiver at this path ({status})"),
+            "set the base URL without /v1/traces in OTEL_EXPORTER_OTLP_ENDPOINT, or the full URL in \
              OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
         ),
         Some(status @ (429 | 502..=504)) => Finding::doubtful(
             check,
-            format!("the endpoint takes nothing at present ({status})"),
-            "try again later; what is sent meanwhile may be lost",
+            format!("the endpoint is overloaded or unavailable ({status})"),
+            "try again later; spans sent in the meantime may be lost",
         ),
         Some(status) => Finding::bad(
             check,
             format!("the endpoint refuses the span ({status})"),
-            "read the endpoint's own log; it may want another protocol (OTEL_EXPORTER_OTLP_PROTOCOL)",
+            "check the log of the endpoint; it may require another protocol (OTEL_EXPORTER_OTLP_PROTOCOL)",
         ),
         None if error.contains("shut") => {
-            Finding::bad(check, "the tracer provider is shut down already", "keep it until the program ends")
+            Finding::bad(check, "the tracer provider is already shut down", "keep it until the program ends")
         }
         None => Finding::bad(
             check,
@@ -89,9 +89,9 @@ mod tests {
     use crate::Outcome;
 
     #[test]
-    fn the_filter_that_hides_is_named() {
+    fn the_filter_that_hides_spans_is_named() {
         assert!(disabled(LevelFilter::WARN, LevelFilter::TRACE).0.contains("compiled out"));
-        assert!(disabled(LevelFilter::TRACE, LevelFilter::ERROR).0.contains("takes error at most"));
+        assert!(disabled(LevelFilter::TRACE, LevelFilter::ERROR).0.contains("maximum level is error"));
         assert!(disabled(LevelFilter::TRACE, LevelFilter::INFO).0.contains("`throughline::http`"));
     }
 
@@ -104,17 +104,17 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_the_exporter_are_told_apart() {
+    fn exporter_failures_are_distinguished() {
         for (error, outcome, words) in [
             ("Operation failed: HTTP export failed with status code: 401", Outcome::Bad, "the key (401)"),
             ("HTTP export failed with status code: 403", Outcome::Bad, "the key (403)"),
             ("HTTP export failed with status code: 404", Outcome::Bad, "no OTLP receiver"),
-            ("HTTP export failed with status code: 503", Outcome::Doubtful, "at present"),
+            ("HTTP export failed with status code: 503", Outcome::Doubtful, "unavailable"),
             ("HTTP export failed with status code: 400", Outcome::Bad, "refuses the span (400)"),
             ("HTTP export failed: network error", Outcome::Bad, "cannot be reached"),
             ("tcp connect error to 127.0.0.1:4318", Outcome::Bad, "cannot be reached"),
             ("Operation timed out after 5s", Outcome::Bad, "cannot be reached"),
-            ("Already shutdown", Outcome::Bad, "shut down already"),
+            ("Already shutdown", Outcome::Bad, "already shut down"),
         ] {
             let finding = export("exporter", error);
             assert_eq!(finding.outcome, outcome, "{error}");

@@ -12,18 +12,18 @@ use tracing_opentelemetry::{OpenTelemetrySpanExt as _, SetParentError};
 
 pub use report::{Finding, Outcome, Report};
 
-/// The target of the span: that of the spans of `throughline-axum` and `throughline-reqwest`, so that a filter that hides those hides
-/// this one too.
+/// The target of the span: the same as that of `throughline-axum` and `throughline-reqwest`, so that a filter that
+/// hides their spans also hides this one.
 const TARGET: &str = "throughline::http";
 
 /// The name of the span.
 pub const SELF_CHECK_SPAN: &str = "self-check";
 
-/// Makes a span `self-check` as the layer makes its own, sends it, and says what became of it.
+/// Creates a span named `self-check` in the same way as the server layer, sends it, and reports the result.
 ///
-/// `flush` exports what has ended, blocks until that is done, and says what went wrong: the `force_flush` of the tracer provider.
-/// The exporter's own timeout bounds it. Call it once the subscriber, the provider and the propagator are set, outside of
-/// asynchronous code (`spawn_blocking`).
+/// `flush` exports all ended spans, blocks until that is done, and returns an error if it fails: usually the
+/// `force_flush` of the tracer provider. The exporter's own timeout limits it. Call this function once the subscriber,
+/// the provider and the propagator are set, outside of async code (`spawn_blocking`).
 ///
 /// ```rust,no_run
 /// # let provider = opentelemetry_sdk::trace::SdkTracerProvider::default();
@@ -39,23 +39,23 @@ pub fn self_check<E: Display>(flush: impl FnOnce() -> Result<(), E>) -> Report {
     drop(context);
     if !is_sampled {
         let help = "set another sampler, or OTEL_TRACES_SAMPLER=parentbased_always_on";
-        report.doubt("sampler", "it drops the span, and no other check can follow", help);
+        report.doubt("sampler", "it drops the span; no further check is possible", help);
         return report;
     }
-    report.good("sampler", "it records the span");
+    report.good("sampler", "it samples the span");
     match flush() {
-        Ok(()) => report.good("exporter", "the endpoint took the span"),
+        Ok(()) => report.good("exporter", "the endpoint accepted the span"),
         Err(error) => report.push(diagnose::export("exporter", &error.to_string())),
     }
     report
 }
 
-/// Makes the span and ends it; its context, if it was one that is exported.
+/// Creates the span and ends it. Returns its context if it would be exported.
 fn make_span(report: &mut Report) -> Option<Context> {
     if dispatcher::get_default(tracing::Dispatch::is::<NoSubscriber>) {
         report.bad(
             "subscriber",
-            "no `tracing` subscriber is set: nothing is recorded",
+            "no `tracing` subscriber is set, so nothing is recorded",
             "call `tracing_subscriber::registry().with(…).init()` before the server starts",
         );
         return None;
@@ -76,30 +76,30 @@ fn make_span(report: &mut Report) -> Option<Context> {
     }
     let context = span.context();
     if !context.span().span_context().is_valid() {
-        // A filter of its own and a tracer that does nothing look the same from here.
+        // A filter on the layer and a no-op tracer cannot be distinguished from here.
         report.bad(
             "OpenTelemetry layer",
-            format!("its own filter hides spans of `{TARGET}` at {}, or its tracer does nothing", Level::INFO),
+            format!("its own filter hides spans of `{TARGET}` at {}, or its tracer is a no-op", Level::INFO),
             format!(
-                "let the layer's filter pass `{TARGET}=info` (a filter for the log belongs on the log's layer), and give it a \
+                "allow `{TARGET}=info` in the layer's filter (a log filter belongs on the log layer), and give the layer a \
                  tracer of an `SdkTracerProvider`"
             ),
         );
         return None;
     }
-    report.good("OpenTelemetry layer", "it makes spans");
+    report.good("OpenTelemetry layer", "it creates spans");
     Some(context)
 }
 
-/// What requests that go out from here would carry.
+/// Checks which headers outgoing requests would carry.
 fn check_propagator(report: &mut Report, context: &Context) {
     let mut headers = std::collections::HashMap::<String, String>::new();
     global::get_text_map_propagator(|propagator| propagator.inject_context(context, &mut headers));
     if headers.is_empty() {
         report.doubt(
             "propagator",
-            "none is set: what this program calls does not join its traces",
-            "call `opentelemetry::global::set_text_map_propagator` at the start, and look at OTEL_PROPAGATORS",
+            "none is set: services that this program calls do not join its traces",
+            "call `opentelemetry::global::set_text_map_propagator` at the start, and check OTEL_PROPAGATORS",
         );
         return;
     }

@@ -1,13 +1,13 @@
-//! Which versions of a package a program was built with, where its `Cargo.lock` is still at hand.
+//! The versions of a package in the program's `Cargo.lock`, if the file is available.
 
-/// The text of the nearest `Cargo.lock`, in the current folder or one above it: a program that is being developed is started
-/// there.
+/// Returns the text of the nearest `Cargo.lock`, in the current directory or one of its parents: a program in
+/// development is usually started there.
 pub(crate) fn nearest() -> Option<String> {
     let here = std::env::current_dir().ok()?;
     here.ancestors().find_map(|folder| std::fs::read_to_string(folder.join("Cargo.lock")).ok())
 }
 
-/// The versions of a package.
+/// Returns the versions of a package in a lock file.
 pub(crate) fn versions(lock: &str, package: &str) -> Vec<String> {
     let value = |line: &str, key: &str| -> Option<String> {
         let rest = line.strip_prefix(key)?.trim_start().strip_prefix('=')?;

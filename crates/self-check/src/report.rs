@@ -1,21 +1,21 @@
-//! What was found.
+//! [`Report`]: the results of all checks.
 
 use std::fmt;
 
-/// The result of one check, from good to bad.
+/// The outcome of a check, from good to bad.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// As it should be.
+    /// The check passed.
     Good,
-    /// It works, but perhaps not as it was meant.
+    /// Tracing works, but perhaps not as intended.
     Doubtful,
-    /// Traces end here.
+    /// Tracing fails at this point.
     Bad,
 }
 
 impl Outcome {
-    /// `ok`, `doubtful`, `bad`.
+    /// Returns `ok`, `doubtful` or `bad`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -26,49 +26,49 @@ impl Outcome {
     }
 }
 
-/// One check.
+/// The result of one check, with its description.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
-    /// What was looked at, in a word or two.
+    /// The name of the check, in a word or two.
     pub check: &'static str,
-    /// How it went.
+    /// The outcome.
     pub outcome: Outcome,
-    /// What was seen.
+    /// What was observed.
     pub what: String,
-    /// What to do about it; empty if there is nothing to be done.
+    /// How to fix it; empty if there is nothing to fix.
     pub help: String,
 }
 
 impl Finding {
-    /// As it should be.
+    /// Creates a finding of a check that passed.
     pub fn good(check: &'static str, what: impl Into<String>) -> Self {
         Self { check, outcome: Outcome::Good, what: what.into(), help: String::new() }
     }
 
-    /// It works, but perhaps not as it was meant.
+    /// Creates a finding that tracing works, but perhaps not as intended.
     pub fn doubtful(check: &'static str, what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { check, outcome: Outcome::Doubtful, what: what.into(), help: help.into() }
     }
 
-    /// Traces end here.
+    /// Creates a finding that tracing fails at this point.
     pub fn bad(check: &'static str, what: impl Into<String>, help: impl Into<String>) -> Self {
         Self { check, outcome: Outcome::Bad, what: what.into(), help: help.into() }
     }
 }
 
-/// What was found, in the order in which it was looked at. As text it is one line for a log; [`Report::table`] has it all.
+/// The findings of all checks, in order. Formatted as one line for a log; [`Report::table`] has all details.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Report {
-    /// Each check.
+    /// One finding for each check.
     pub findings: Vec<Finding>,
-    /// The trace of the span that was sent, 32 hexadecimal digits; `None` if it never became one.
+    /// The trace id of the span that was sent, as 32 hexadecimal digits; `None` if no span was created.
     pub trace_id: Option<String>,
 }
 
 impl Report {
-    /// Adds what was found further down the road.
+    /// Adds the finding of a further check.
     pub fn push(&mut self, finding: Finding) {
         self.findings.push(finding);
     }
@@ -85,13 +85,13 @@ impl Report {
         self.push(Finding::bad(check, what, help));
     }
 
-    /// The worst of all outcomes.
+    /// Returns the worst outcome.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.findings.iter().map(|finding| finding.outcome).max().unwrap_or(Outcome::Good)
     }
 
-    /// Formats the findings as a table: one line for each, with its help below where there is any.
+    /// Formats the findings as a table: one line each, followed by its help if there is any.
     #[must_use]
     pub fn table(&self) -> String {
         let width = |cell: fn(&Finding) -> usize| self.findings.iter().map(cell).max().unwrap_or(0);
@@ -108,12 +108,12 @@ impl Report {
     }
 }
 
-/// `ok`, with the trace; or what is not as it should be, each with its help.
+/// Writes `ok` or the failed checks with their help, and the trace id.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut wrong = self.findings.iter().filter(|finding| finding.outcome != Outcome::Good).peekable();
         if wrong.peek().is_none() {
-            write!(f, "self-check: ok, a span came through")?;
+            write!(f, "self-check: ok, a span was sent")?;
         } else {
             write!(f, "self-check: ")?;
         }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_says_what_is_wrong_and_what_to_do() {
+    fn the_line_has_the_failed_checks_and_their_help() {
         let text = report().to_string();
         assert_eq!(
             text,
@@ -154,11 +154,11 @@ mod tests {
              [trace 4bf92f3577b34da6a3ce929d0e0e4736]"
         );
         let good = Report { findings: vec![Finding::good("subscriber", "one is set")], trace_id: None };
-        assert_eq!(good.to_string(), "self-check: ok, a span came through");
+        assert_eq!(good.to_string(), "self-check: ok, a span was sent");
     }
 
     #[test]
-    fn a_table_is_aligned_and_has_the_help() {
+    fn the_table_is_aligned_and_has_the_help() {
         assert_eq!(
             report().table(),
             "ok        subscriber  one is set\n\
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_counts() {
+    fn the_outcome_is_the_worst_one() {
         assert_eq!(report().outcome(), Outcome::Bad);
         assert_eq!(Report::default().outcome(), Outcome::Good);
     }

@@ -1,5 +1,5 @@
-//! What makes traces end in silence is said in words: with a real subscriber, a real SDK, and endpoints that refuse.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Tests of each reason why spans do not arrive, with a real subscriber, the real SDK, and endpoints that refuse.
+#![expect(clippy::unwrap_used, reason = "a panic is a test failure")]
 
 use std::net::{SocketAddr, TcpListener};
 
@@ -15,10 +15,10 @@ use tracing::{level_filters::LevelFilter, subscriber::with_default};
 use tracing_subscriber::{Layer as _, Registry, filter::Targets, layer::SubscriberExt as _};
 
 fn never() -> Result<(), String> {
-    panic!("there is nothing to send")
+    panic!("flush must not be called")
 }
 
-/// The checks that did not go well, and the words of the first.
+/// Returns the failed checks and the description of the first one.
 fn wrong(report: &Report) -> (Vec<&'static str>, String) {
     let wrong: Vec<_> = report.findings.iter().filter(|finding| finding.outcome == Outcome::Bad).collect();
     assert!(wrong.iter().all(|finding| !finding.help.is_empty()));
@@ -34,7 +34,7 @@ fn without_a_subscriber_nothing_is_recorded() {
 }
 
 #[test]
-fn a_filter_that_hides_spans_is_named() {
+fn a_filter_that_hides_spans_is_reported() {
     let provider = SdkTracerProvider::default();
     let layer = || tracing_opentelemetry::layer().with_tracer(provider.tracer("test"));
     let of_all = Registry::default().with(layer()).with(LevelFilter::WARN);
@@ -43,7 +43,7 @@ fn a_filter_that_hides_spans_is_named() {
 
     let of_the_layer =
         Registry::default().with(layer().with_filter(Targets::new().with_target("shop", LevelFilter::INFO)));
-    // Another layer takes the span, so that it is not disabled.
+    // Another layer enables the span, so that it is not disabled.
     let of_the_layer = of_the_layer.with(tracing_subscriber::fmt::layer().with_writer(std::io::sink));
     let report = with_default(of_the_layer, || self_check(never));
     let (checks, words) = wrong(&report);
@@ -52,7 +52,7 @@ fn a_filter_that_hides_spans_is_named() {
 }
 
 #[test]
-fn a_subscriber_without_the_layer_is_named() {
+fn a_subscriber_without_the_layer_is_reported() {
     let subscriber = Registry::default().with(tracing_subscriber::fmt::layer().with_writer(std::io::sink));
     let report = with_default(subscriber, || self_check(never));
     let (checks, words) = wrong(&report);
@@ -61,7 +61,7 @@ fn a_subscriber_without_the_layer_is_named() {
 }
 
 #[test]
-fn a_sampler_that_drops_all_is_named() {
+fn a_sampler_that_drops_all_spans_is_reported() {
     let provider = SdkTracerProvider::builder().with_sampler(Sampler::AlwaysOff).build();
     let report = with_default(
         Registry::default().with(tracing_opentelemetry::layer().with_tracer(provider.tracer("test"))),
@@ -70,9 +70,9 @@ fn a_sampler_that_drops_all_is_named() {
     assert!(report.to_string().contains("sampler: it drops the span"), "{report}");
 }
 
-/// A check through a real exporter to `address`.
+/// Runs the check with a real exporter to `address`.
 fn through(address: SocketAddr) -> Report {
-    // The second test of a process finds the provider installed, which is as good.
+    // An error means that another test has installed a provider, which can be used.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = SpanExporter::builder()
         .with_http()
@@ -85,7 +85,7 @@ fn through(address: SocketAddr) -> Report {
     with_default(Registry::default().with(layer), || self_check(|| provider.force_flush()))
 }
 
-/// An endpoint that answers everything with this status.
+/// Starts an endpoint that responds to every request with this status.
 fn endpoint(status: StatusCode) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
@@ -101,7 +101,7 @@ fn endpoint(status: StatusCode) -> SocketAddr {
 }
 
 #[test]
-fn what_the_endpoint_says_is_told_in_words() {
+fn the_status_of_the_endpoint_is_explained() {
     for (status, words) in [
         (StatusCode::UNAUTHORIZED, "the endpoint refuses the key (401)"),
         (StatusCode::FORBIDDEN, "the endpoint refuses the key (403)"),
@@ -109,16 +109,16 @@ fn what_the_endpoint_says_is_told_in_words() {
         (StatusCode::BAD_REQUEST, "the endpoint refuses the span (400)"),
     ] {
         let report = through(endpoint(status));
-        let (checks, said) = wrong(&report);
+        let (checks, description) = wrong(&report);
         assert_eq!(checks, ["exporter"], "{report}");
-        assert!(said.contains(words), "{status}: {said}");
+        assert!(description.contains(words), "{status}: {description}");
         assert!(report.trace_id.is_some());
     }
 }
 
 #[test]
-fn an_endpoint_that_is_not_there_is_told() {
-    // Bound and closed again: nobody listens there.
+fn an_unreachable_endpoint_is_reported() {
+    // The port was bound and closed again, so nothing listens on it.
     let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let report = through(address);
     let (checks, words) = wrong(&report);
@@ -127,7 +127,7 @@ fn an_endpoint_that_is_not_there_is_told() {
 }
 
 #[test]
-fn where_all_is_well_one_span_came_through() {
+fn without_problems_one_span_is_exported() {
     global::set_text_map_propagator(TraceContextPropagator::new());
     let exporter = InMemorySpanExporter::default();
     let provider = SdkTracerProvider::builder().with_batch_exporter(exporter.clone()).build();

@@ -43,7 +43,7 @@ pub use crate::{
     inspect::{FileInspection, Inspection, inspect},
     list::{Before, ListFilter, MAX_LIST},
     metrics::{MAX_POINT_BYTES, MAX_QUEUED_BYTES, MAX_QUEUED_POINTS, MAX_SERIES, MetricCounts, Metrics},
-    outbox::{Outbox, SetAside},
+    outbox::{Outbox, Quarantined},
     read::{MAX_AFTER_BYTES, MAX_TRACE_LOGS, MAX_TRACE_SPANS, TraceRun},
     retention::{Retention, Tidied},
     sink_cursor::{SinkCursor, SinkName, SinkNameError},

@@ -48,7 +48,7 @@ CREATE TABLE quarantined (
 /// An entry of the quarantine: records that an upstream permanently rejected. The records stay in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct SetAside {
+pub struct Quarantined {
     /// The record's position in commit order; if `count` is more than one, the last position of their batch.
     pub place: u64,
     /// The record's trace, if it has one and the rejected record is known.
@@ -63,7 +63,7 @@ pub struct SetAside {
     pub reason: String,
 }
 
-impl SetAside {
+impl Quarantined {
     /// Creates an entry for one record at position `place` that was rejected at `at_ns`, in nanoseconds since the Unix epoch.
     #[must_use]
     pub fn new(place: u64, at_ns: u64, reason: impl Into<String>) -> Self {
@@ -182,7 +182,7 @@ impl Outbox {
     ///
     /// # Errors
     /// [`StoreError::Full`], or an error of the database.
-    pub async fn quarantined(&self, sink: &SinkCursor, entry: SetAside) -> Result<(), StoreError> {
+    pub async fn quarantined(&self, sink: &SinkCursor, entry: Quarantined) -> Result<(), StoreError> {
         let sink = sink.clone();
         self.with(move |connection| {
             let transaction = connection.transaction()?;
@@ -216,7 +216,7 @@ impl Outbox {
     ///
     /// # Errors
     /// An error of the database.
-    pub async fn quarantined_by(&self, sink: &SinkCursor, limit: usize) -> Result<Vec<SetAside>, StoreError> {
+    pub async fn quarantined_by(&self, sink: &SinkCursor, limit: usize) -> Result<Vec<Quarantined>, StoreError> {
         let sink = sink.clone();
         self.with(move |connection| {
             let mut select = connection.prepare_cached(
@@ -228,7 +228,7 @@ impl Outbox {
             while let Some(row) = rows.next()? {
                 let trace_id: Option<Vec<u8>> = row.get(1)?;
                 let span_id: Option<Vec<u8>> = row.get(2)?;
-                entries.push(SetAside {
+                entries.push(Quarantined {
                     place: row.get(0)?,
                     trace_id: trace_id.map(|id| TraceId::from_slice(&id)).transpose().map_err(damaged)?,
                     span_id: span_id.map(|id| SpanId::from_slice(&id)).transpose().map_err(damaged)?,
@@ -273,8 +273,8 @@ mod tests {
         SinkName::new(name).unwrap().cursor(Signal::Traces)
     }
 
-    fn entry(place: u64) -> SetAside {
-        SetAside {
+    fn entry(place: u64) -> Quarantined {
+        Quarantined {
             place,
             trace_id: Some(trace(1)),
             span_id: SpanId::from_bytes([2; 8]),

@@ -1,7 +1,7 @@
-//! A TCP proxy whose two directions are delayed independently: a network of which the truth is known.
+//! A TCP proxy whose two directions are delayed independently: a network with known latency.
 //!
-//! Plain threads, because the timers of an asynchronous runtime are a millisecond coarse: a writer sleeps until
-//! shortly before a chunk is due and spins for the rest. Nothing spins while nothing is in flight.
+//! It uses plain threads, because the timers of an asynchronous runtime have a resolution of one millisecond: a writer
+//! sleeps until shortly before a chunk is due and spins for the rest. Nothing spins while nothing is in flight.
 
 use anyhow::Context as _;
 use std::{
@@ -17,19 +17,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How much is read at once.
+/// The size of the read buffer.
 const CHUNK_BYTES: usize = 16 * 1024;
-/// How many chunks may be under way in one direction: 16 MiB, after which the sender is held back.
+/// The number of chunks that may be in flight in one direction: 16 MiB, above which the sender is blocked.
 const CHUNKS_IN_FLIGHT: usize = 1024;
-/// The system's sleep wakes late by less than this on a machine that is not overloaded.
+/// The system's sleep overruns by less than this on a machine that is not overloaded.
 const SPIN: Duration = Duration::from_micros(150);
-/// How long the upstream may take to answer a connection.
+/// The timeout for connecting to the upstream.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A proxy on 127.0.0.1 that passes every byte on exactly so long after it was read. Stopped when dropped.
+/// A proxy on 127.0.0.1 that forwards every byte a fixed time after it was read. It stops when dropped.
 ///
-/// Bytes are delayed and so is the end of a stream; the making of a connection is not: the kernel answers the client
-/// at once, and the upstream is connected to as soon as the client is accepted.
+/// Bytes and the end of a stream are delayed; connecting is not: the kernel accepts the client at once, and the proxy
+/// connects to the upstream as soon as the client is accepted.
 #[derive(Debug)]
 pub struct DelayProxy {
     addr: SocketAddr,
@@ -44,11 +44,11 @@ struct Shared {
     worst_lateness_ns: AtomicU64,
     stopped: AtomicBool,
     next_id: AtomicU64,
-    /// Client's and upstream's socket of each open connection, so that it can be closed from outside.
+    /// The client's and the upstream's socket of each open connection, so that [`DelayProxy::stop`] can close them.
     open: Mutex<HashMap<u64, (TcpStream, TcpStream)>>,
 }
 
-/// What a reader hands to its writer, and when it is due.
+/// A chunk or the end of a stream that a reader passes to its writer, with the time at which it is due.
 enum Piece {
     Bytes(Instant, Vec<u8>),
     End(Instant),
@@ -62,7 +62,7 @@ enum Direction {
 
 impl Shared {
     fn open(&self) -> MutexGuard<'_, HashMap<u64, (TcpStream, TcpStream)>> {
-        // A map of sockets is whole after any panic.
+        // A map of sockets is consistent after any panic.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -80,11 +80,11 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 impl DelayProxy {
-    /// Listens on a free port of 127.0.0.1 and passes connections on to `upstream`: what the client sends `up` later,
-    /// what the upstream sends `down` later.
+    /// Listens on a free port of 127.0.0.1 and forwards connections to `upstream`. Bytes from the client are delayed by
+    /// `up`, bytes from the upstream by `down`.
     ///
     /// # Errors
-    /// Where no port or no thread is to be had.
+    /// Returns an error if it cannot listen or cannot start a thread.
     pub fn start(upstream: SocketAddr, up: Duration, down: Duration) -> anyhow::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot listen on 127.0.0.1")?;
         let addr = listener.local_addr()?;
@@ -98,27 +98,27 @@ impl DelayProxy {
         Ok(Self { addr, shared, acceptor: Some(acceptor) })
     }
 
-    /// Where clients connect.
+    /// Returns the address that clients connect to.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Changes both delays for whatever is read from now on, on open connections too. Order is kept: a chunk never
+    /// Changes both delays for chunks that are read from now on, also on open connections. Order is kept: a chunk never
     /// overtakes an earlier one.
     pub fn set_delays(&self, up: Duration, down: Duration) {
         self.shared.up_ns.store(nanos(up), Ordering::Relaxed);
         self.shared.down_ns.store(nanos(down), Ordering::Relaxed);
     }
 
-    /// The longest time by which a chunk was written after it was due, since the start: how far the truth is from what
-    /// was asked for, on a machine that is busy.
+    /// Returns the longest time by which a chunk was written too late since the start: the error of the configured
+    /// delays, on a machine that is busy.
     #[must_use]
     pub fn worst_lateness(&self) -> Duration {
         Duration::from_nanos(self.shared.worst_lateness_ns.load(Ordering::Relaxed))
     }
 
-    /// Closes every connection, those under way included, and the port.
+    /// Closes every connection, also those being established, and the port.
     pub fn stop(mut self) {
         self.close();
     }
@@ -146,7 +146,7 @@ impl Drop for DelayProxy {
 fn close_both(a: &TcpStream, b: &TcpStream) {
     // best effort: one that is closed already cannot be shut down
     let _ = a.shutdown(Shutdown::Both);
-    // best effort: likewise
+    // best effort: as above
     let _ = b.shutdown(Shutdown::Both);
 }
 
@@ -159,13 +159,13 @@ fn accept(listener: &TcpListener, upstream: SocketAddr, shared: &Arc<Shared>) {
         let shared = Arc::clone(shared);
         let spawned = thread::Builder::new().name("delay-connect".to_owned()).spawn(move || {
             if let Err(error) = connect(&client, upstream, &shared) {
-                tracing::debug!(%error, "delay proxy gave a connection up");
+                tracing::debug!(%error, "delay proxy closed a connection");
                 // best effort: the client may have closed it
                 let _ = client.shutdown(Shutdown::Both);
             }
         });
         if let Err(error) = spawned {
-            tracing::error!(%error, "delay proxy has no thread for a connection");
+            tracing::error!(%error, "delay proxy cannot start a thread for a connection");
         }
     }
 }
@@ -186,15 +186,15 @@ fn connect(client: &TcpStream, upstream: SocketAddr, shared: &Arc<Shared>) -> an
         close_both(client, &server);
     }
     for handle in [up, down].into_iter().flatten().flatten() {
-        // best effort: a thread that panicked has said so on standard error, and its connection is closed
+        // best effort: a panic of the thread was printed to standard error, and its connection is closed
         let _ = handle.join();
     }
     shared.open().remove(&id);
-    anyhow::ensure!(started, "no thread for a direction");
+    anyhow::ensure!(started, "cannot start the threads of a connection");
     Ok(())
 }
 
-/// Starts the two threads that carry `from` to `to`.
+/// Starts the two threads that copy bytes from `from` to `to`.
 fn pump(
     from: &TcpStream,
     to: &TcpStream,
@@ -234,7 +234,7 @@ fn read(
         };
         let due = Instant::now() + shared.delay(direction);
         let piece = if length == 0 { Piece::End(due) } else { Piece::Bytes(due, buffer[..length].to_vec()) };
-        // The writer is gone: it has closed the connection.
+        // If sending fails, the writer has ended and closed the connection.
         if sender.send(piece).is_err() || length == 0 {
             return Ok(());
         }
@@ -252,7 +252,7 @@ fn write(mut to: &TcpStream, receiver: &Receiver<Piece>, shared: &Shared) -> std
                 shared.worst_lateness_ns.fetch_max(lateness, Ordering::Relaxed);
             }
             Piece::End(_) => {
-                // The other direction stays open: a half-close is carried as one.
+                // The other direction stays open: a half-close is forwarded as one.
                 // best effort: the receiver may have closed the connection
                 let _ = to.shutdown(Shutdown::Write);
                 return Ok(());
@@ -289,31 +289,31 @@ mod tests {
     }
 
     #[test]
-    fn each_direction_waits_its_own_time() {
+    fn directions_are_delayed_independently() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (up, down) = (Duration::from_millis(30), Duration::from_millis(5));
         let proxy = DelayProxy::start(listener.local_addr().unwrap(), up, down).unwrap();
         let (mut client, mut server) = pair(&proxy, &listener);
         let sent = Instant::now();
-        client.write_all(b"ask").unwrap();
-        assert_eq!(receive(&server, 3), b"ask");
+        client.write_all(b"ping").unwrap();
+        assert_eq!(receive(&server, 4), b"ping");
         assert!(sent.elapsed() >= up);
         let sent = Instant::now();
-        server.write_all(b"answer").unwrap();
-        assert_eq!(receive(&client, 6), b"answer");
+        server.write_all(b"reply").unwrap();
+        assert_eq!(receive(&client, 5), b"reply");
         assert!(sent.elapsed() >= down);
 
         proxy.set_delays(Duration::ZERO, Duration::from_millis(40));
         let sent = Instant::now();
-        client.write_all(b"ask").unwrap();
-        assert_eq!(receive(&server, 3), b"ask");
-        server.write_all(b"answer").unwrap();
-        assert_eq!(receive(&client, 6), b"answer");
+        client.write_all(b"ping").unwrap();
+        assert_eq!(receive(&server, 4), b"ping");
+        server.write_all(b"reply").unwrap();
+        assert_eq!(receive(&client, 5), b"reply");
         assert!(sent.elapsed() >= Duration::from_millis(40));
     }
 
     #[test]
-    fn chunks_travel_together_and_in_order() {
+    fn chunks_keep_their_order() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy =
             DelayProxy::start(listener.local_addr().unwrap(), Duration::from_millis(20), Duration::ZERO).unwrap();
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn a_half_close_is_carried_and_the_other_half_stays_open() {
+    fn a_half_close_is_forwarded_and_the_other_direction_stays_open() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy =
             DelayProxy::start(listener.local_addr().unwrap(), Duration::from_millis(5), Duration::from_millis(5))
@@ -339,18 +339,18 @@ mod tests {
         let (mut client, mut server) = pair(&proxy, &listener);
         client.write_all(b"last words").unwrap();
         client.shutdown(Shutdown::Write).unwrap();
-        let mut heard = String::new();
-        server.read_to_string(&mut heard).unwrap();
-        assert_eq!(heard, "last words");
+        let mut received = String::new();
+        server.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "last words");
         server.write_all(b"still here").unwrap();
         drop(server);
-        let mut heard = String::new();
-        client.read_to_string(&mut heard).unwrap();
-        assert_eq!(heard, "still here");
+        let mut received = String::new();
+        client.read_to_string(&mut received).unwrap();
+        assert_eq!(received, "still here");
     }
 
     #[test]
-    fn an_upstream_that_is_not_there_closes_the_connection() {
+    fn an_unreachable_upstream_closes_the_connection() {
         let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let proxy = DelayProxy::start(gone, Duration::ZERO, Duration::ZERO).unwrap();
         let mut client = TcpStream::connect(proxy.addr()).unwrap();
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn stop_closes_what_is_open() {
+    fn stop_closes_open_connections() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let proxy =
             DelayProxy::start(listener.local_addr().unwrap(), Duration::from_secs(3600), Duration::ZERO).unwrap();

@@ -1,4 +1,4 @@
-//! An OTLP upstream that is as strict as Honeycomb, keeps what it gets, and misbehaves when told to.
+//! An OTLP upstream that is as strict as Honeycomb, keeps the records it receives, and misbehaves on request.
 
 use anyhow::Context as _;
 use axum::{
@@ -25,56 +25,56 @@ use throughline_otlp::{
 };
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
-/// The header that carries the key.
+/// The header that carries the API key.
 const KEY_HEADER: &str = "x-honeycomb-team";
 const MAX_BODY_BYTES: usize = 15 * 1024 * 1024;
 const MAX_EVENT_BYTES: usize = 1024 * 1024;
 const MAX_FIELDS: usize = 2000;
 const MAX_STRING_BYTES: usize = 64 * 1024;
 
-/// What the fake does with a request.
+/// The fake's reaction to a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Behaviour {
-    /// Checks it, keeps what it holds, says so.
+    /// Validates it, keeps its records and responds with success.
     #[default]
     Ok,
-    /// Answers with this status and, where given, `Retry-After` in seconds; keeps nothing.
+    /// Responds with this status and, if given, `Retry-After` in seconds; keeps nothing.
     Status(u16, Option<u64>),
-    /// Answers 200 with a page of HTML; keeps nothing.
+    /// Responds with 200 and an HTML page; keeps nothing.
     Garbage,
-    /// As [`Behaviour::Ok`], so much later.
+    /// Does the same as [`Behaviour::Ok`] after this time.
     Slow(Duration),
-    /// Keeps what it holds, then breaks the connection in the middle of the answer.
+    /// Keeps the records, then breaks the connection in the middle of the response.
     CutMidway,
-    /// Keeps all of it but says of so many that it rejected them (partial success).
+    /// Keeps all records but reports this number of them as rejected (partial success).
     Partial(u64),
 }
 
-/// One request, as it came.
+/// One received request.
 #[derive(Clone, Debug)]
 pub struct RecordedRequest {
-    /// What it was about.
+    /// The signal of its path.
     pub signal: Signal,
     /// Every header.
     pub headers: HeaderMap,
-    /// How many bytes the body had on the wire.
+    /// The size of the body on the wire.
     pub body_bytes: usize,
-    /// What was answered.
+    /// The status of the response.
     pub status: u16,
 }
 
 #[derive(Debug, Default)]
 struct Kept {
     behaviour: Behaviour,
-    /// Towards log records, where it is another.
+    /// Applies to log records instead, if set.
     logs_behaviour: Option<Behaviour>,
-    /// Towards data points, likewise.
+    /// Applies to data points instead, if set.
     metrics_behaviour: Option<Behaviour>,
     key: String,
     spans: Vec<Span>,
     distinct: HashSet<([u8; 16], [u8; 8])>,
     logs: Vec<LogRecord>,
-    /// What tells log records apart is all that they say.
+    /// Log records are distinguished by their encoding, as they have no id.
     distinct_logs: HashSet<Vec<u8>>,
     data_points: Vec<DataPoint>,
     distinct_data_points: HashSet<Vec<u8>>,
@@ -89,12 +89,12 @@ struct Shared {
 
 impl Shared {
     fn kept(&self) -> MutexGuard<'_, Kept> {
-        // Every change is one push: a panic elsewhere leaves nothing half done.
+        // Every change is one push: a panic elsewhere leaves nothing inconsistent.
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A server on 127.0.0.1 that takes `POST /v1/traces`, `POST /v1/logs` and `POST /v1/metrics`. It stops when dropped.
+/// A server on 127.0.0.1 that accepts `POST /v1/traces`, `POST /v1/logs` and `POST /v1/metrics`. It stops when dropped.
 #[derive(Debug)]
 pub struct FakeHoneycomb {
     addr: SocketAddr,
@@ -103,120 +103,120 @@ pub struct FakeHoneycomb {
 }
 
 impl FakeHoneycomb {
-    /// On a free port; requests must carry `key` in `x-honeycomb-team`.
+    /// Starts it on a free port; requests must carry `key` in `x-honeycomb-team`.
     ///
     /// # Errors
-    /// Where no port is to be had.
+    /// Returns an error if it cannot listen.
     pub async fn start(key: &str) -> anyhow::Result<Self> {
         Self::start_on(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), key).await
     }
 
-    /// On this address: an upstream that comes back where it was.
+    /// Starts it on this address: an upstream that is available again at the same address.
     ///
     /// # Errors
-    /// Where the address is taken.
+    /// Returns an error if the address is in use.
     pub async fn start_on(addr: SocketAddr, key: &str) -> anyhow::Result<Self> {
         let listener = TcpListener::bind(addr).await.with_context(|| format!("cannot listen on {addr}"))?;
         let addr = listener.local_addr()?;
         let shared = Arc::new(Shared::default());
         key.clone_into(&mut shared.kept().key);
         let router = Router::new()
-            .route(Signal::Traces.path(), post(take::<Span>))
-            .route(Signal::Logs.path(), post(take::<LogRecord>))
-            .route(Signal::Metrics.path(), post(take::<DataPoint>))
+            .route(Signal::Traces.path(), post(receive::<Span>))
+            .route(Signal::Logs.path(), post(receive::<LogRecord>))
+            .route(Signal::Metrics.path(), post(receive::<DataPoint>))
             .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                tracing::error!(%error, "fake upstream ended");
+                tracing::error!(%error, "the fake upstream ended");
             }
         });
         Ok(Self { addr, shared, server })
     }
 
-    /// Where it listens.
+    /// Returns the address that it listens on.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// What one would set `OTEL_EXPORTER_OTLP_ENDPOINT` to: no path.
+    /// Returns its URL without a path, as for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     #[must_use]
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.addr)
     }
 
-    /// From the next request on.
+    /// Sets the behaviour from the next request on.
     pub fn set_response(&self, behaviour: Behaviour) {
         self.shared.kept().behaviour = behaviour;
     }
 
-    /// From the next request with log records on, whatever the others get.
+    /// Sets the behaviour for log records from the next request on, in place of the general one.
     pub fn set_logs_response(&self, behaviour: Behaviour) {
         self.shared.kept().logs_behaviour = Some(behaviour);
     }
 
-    /// From the next request with data points on, whatever the others get.
+    /// Sets the behaviour for data points from the next request on, in place of the general one.
     pub fn set_metrics_response(&self, behaviour: Behaviour) {
         self.shared.kept().metrics_behaviour = Some(behaviour);
     }
 
-    /// The key that is right from the next request on.
+    /// Sets the key that is valid from the next request on.
     pub fn set_key(&self, key: &str) {
         key.clone_into(&mut self.shared.kept().key);
     }
 
-    /// Every span that was kept, in order of arrival, repetitions included.
+    /// Returns every span that was kept, in order of arrival, duplicates included.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {
         self.shared.kept().spans.clone()
     }
 
-    /// Every log record that was kept, likewise.
+    /// Returns every log record that was kept, in order of arrival, duplicates included.
     #[must_use]
     pub fn logs(&self) -> Vec<LogRecord> {
         self.shared.kept().logs.clone()
     }
 
-    /// Every data point that was kept, likewise.
+    /// Returns every data point that was kept, in order of arrival, duplicates included.
     #[must_use]
     pub fn data_points(&self) -> Vec<DataPoint> {
         self.shared.kept().data_points.clone()
     }
 
-    /// Every request that came, whatever was answered.
+    /// Returns every received request, including rejected ones.
     #[must_use]
     pub fn requests(&self) -> Vec<RecordedRequest> {
         self.shared.kept().requests.clone()
     }
 
-    /// Waits until `count` different spans have been kept.
+    /// Waits until `count` distinct spans have been kept.
     ///
     /// # Errors
-    /// Where they have not come within `timeout`; says how many have.
+    /// Returns an error with the numbers received if they do not arrive within `timeout`.
     pub async fn wait_for(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
         self.wait_until(timeout, |kept| kept.distinct.len() >= count).await
     }
 
-    /// Waits until `count` different log records have been kept.
+    /// Waits until `count` distinct log records have been kept.
     ///
     /// # Errors
-    /// Where they have not come within `timeout`; says how many have.
+    /// Returns an error with the numbers received if they do not arrive within `timeout`.
     pub async fn wait_for_logs(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
         self.wait_until(timeout, |kept| kept.distinct_logs.len() >= count).await
     }
 
-    /// Waits until `count` different data points have been kept.
+    /// Waits until `count` distinct data points have been kept.
     ///
     /// # Errors
-    /// Where they have not come within `timeout`; says how many have.
+    /// Returns an error with the numbers received if they do not arrive within `timeout`.
     pub async fn wait_for_data_points(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
         self.wait_until(timeout, |kept| kept.distinct_data_points.len() >= count).await
     }
 
-    /// Waits until `count` requests have been answered, whatever the answer.
+    /// Waits until `count` requests have been received, including rejected ones.
     ///
     /// # Errors
-    /// Where they have not come within `timeout`.
+    /// Returns an error with the numbers received if they do not arrive within `timeout`.
     pub async fn wait_for_requests(&self, count: usize, timeout: Duration) -> anyhow::Result<()> {
         self.wait_until(timeout, |kept| kept.requests.len() >= count).await
     }
@@ -224,7 +224,7 @@ impl FakeHoneycomb {
     async fn wait_until(&self, timeout: Duration, done: impl Fn(&Kept) -> bool) -> anyhow::Result<()> {
         let waited = tokio::time::timeout(timeout, async {
             loop {
-                // Registered before the look, so that a change in between is not missed.
+                // Registered before the check, so that a change in between is not missed.
                 let changed = self.shared.changed.notified();
                 tokio::pin!(changed);
                 changed.as_mut().enable();
@@ -237,7 +237,7 @@ impl FakeHoneycomb {
         if waited.await.is_err() {
             let kept = self.shared.kept();
             anyhow::bail!(
-                "after {timeout:?} the fake upstream holds {} different spans, {} log records and {} data points of {} requests",
+                "after {timeout:?} the fake upstream has {} distinct spans, {} log records and {} data points from {} requests",
                 kept.distinct.len(),
                 kept.distinct_logs.len(),
                 kept.distinct_data_points.len(),
@@ -254,7 +254,7 @@ impl Drop for FakeHoneycomb {
     }
 }
 
-/// What is kept of one kind of record.
+/// A kind of record that the fake keeps.
 trait Keep: Record {
     fn keep(self, kept: &mut Kept);
 
@@ -294,7 +294,7 @@ impl Keep for DataPoint {
     }
 }
 
-async fn take<R: Keep>(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+async fn receive<R: Keep>(State(shared): State<Arc<Shared>>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let behaviour = R::behaviour(&shared.kept());
     let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await;
@@ -302,14 +302,14 @@ async fn take<R: Keep>(State(shared): State<Arc<Shared>>, request: Request) -> R
         tokio::time::sleep(delay).await;
     }
     let body_bytes = body.as_ref().map_or(0, Bytes::len);
-    let response = answer::<R>(&shared, &behaviour, &parts.headers, body.ok());
+    let response = respond::<R>(&shared, &behaviour, &parts.headers, body.ok());
     let status = response.status().as_u16();
     shared.kept().requests.push(RecordedRequest { signal: R::SIGNAL, headers: parts.headers, body_bytes, status });
     shared.changed.notify_waiters();
     response
 }
 
-fn answer<R: Keep>(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, body: Option<Bytes>) -> Response {
+fn respond<R: Keep>(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, body: Option<Bytes>) -> Response {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let Some(encoding) = content_type.and_then(Encoding::from_content_type) else {
         return (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported content type").into_response();
@@ -350,7 +350,7 @@ fn answer<R: Keep>(shared: &Shared, behaviour: &Behaviour, headers: &HeaderMap, 
     reply(200, body, encoding)
 }
 
-/// The records of a body that keeps every rule; what is wrong otherwise.
+/// Decodes and validates the records of a body.
 fn read<R: Record>(headers: &HeaderMap, body: &Bytes, encoding: Encoding) -> Result<Vec<R>, String> {
     let body = match headers.get(header::CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"identity") => body.to_vec(),
@@ -388,7 +388,7 @@ fn check<R: Record>(record: &R) -> Result<(), String> {
     let attributes = || record.attributes().iter().chain(&resource.attributes).chain(&scope.attributes);
     let fields = attributes().count();
     if fields > MAX_FIELDS {
-        return Err(format!("{what}: {fields} fields are too many"));
+        return Err(format!("{what}: more than {MAX_FIELDS} fields: {fields}"));
     }
     let long = |attribute: &&KeyValue| matches!(&attribute.value, Value::String(text) if text.len() > MAX_STRING_BYTES);
     if let Some(attribute) = attributes().find(long) {
@@ -409,14 +409,14 @@ fn status_response(status: u16, retry_after: Option<u64>, encoding: Encoding) ->
         400..=499 => RpcCode::InvalidArgument,
         _ => RpcCode::Unavailable,
     };
-    let mut response = reply(status, encode_status(code, "told to say so", encoding), encoding);
+    let mut response = reply(status, encode_status(code, "requested by the test", encoding), encoding);
     if let Some(seconds) = retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }
 
-/// A response with a number of rejected records below 128, which is one byte on the wire.
+/// Encodes a response with a number of rejected records below 128, which is one byte on the wire.
 fn partial_success(signal: Signal, rejected: u64, encoding: Encoding) -> Vec<u8> {
     let field = match signal {
         Signal::Traces => "rejectedSpans",
@@ -429,7 +429,7 @@ fn partial_success(signal: Signal, rejected: u64, encoding: Encoding) -> Vec<u8>
     }
 }
 
-/// A body that breaks after its first bytes.
+/// A body that fails after its first bytes.
 struct Cut {
     half: Option<Bytes>,
 }

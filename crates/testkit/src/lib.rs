@@ -1,5 +1,5 @@
-//! Fakes and fixtures for the tests of this workspace: an upstream that is as strict as the real one, a network with known delays, and
-//! a running server ([`mod@bench`]).
+//! Fakes and fixtures for the tests of this workspace: an upstream that is as strict as Honeycomb, a network with known
+//! delays, and a running server ([`mod@bench`]).
 
 pub mod bench;
 mod delay_proxy;

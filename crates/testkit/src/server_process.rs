@@ -1,4 +1,4 @@
-//! The real server as a child process, on ports and in a directory of its own.
+//! The real server as a child process, on free ports and with its own data directory.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -12,16 +12,16 @@ use std::{
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-/// How a server is started.
+/// Options for starting a server.
 #[derive(Clone, Debug, Default)]
 pub struct ServerOptions {
-    /// Arguments beyond the ports and the data directory.
+    /// Arguments in addition to the ports and the data directory.
     pub args: Vec<String>,
-    /// Environment variables; the test's own environment does not reach the server, but for `PATH`.
+    /// Environment variables; of the test's own environment, the server inherits only `PATH`.
     pub env: Vec<(String, String)>,
-    /// How far its wall clock is off, in seconds, and the library that makes it so (libfaketime); the monotonic clock is
-    /// left alone.
-    pub clock_off: Option<(i64, PathBuf)>,
+    /// The offset of its wall clock in seconds, and the path of libfaketime, which shifts it; the monotonic clock is
+    /// unchanged.
+    pub clock_skew: Option<(i64, PathBuf)>,
 }
 
 /// The addresses that a server reports when it starts, as base URLs.
@@ -29,17 +29,17 @@ pub struct ServerOptions {
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Addresses {
-    /// Pages, API and inspector.
+    /// The address of pages, API and inspector.
     pub listen: String,
     /// The inspector's page, with the access token if the server generated one.
     pub inspector: String,
     /// The OTLP/HTTP receiver for programs.
     pub otlp_http: String,
-    /// The OTLP/gRPC receiver, if it is on.
+    /// The OTLP/gRPC receiver, if it is enabled.
     pub otlp_grpc: Option<String>,
 }
 
-/// A running server. It is killed when this is dropped.
+/// A running server. It is killed when dropped.
 #[derive(Debug)]
 pub struct ServerProcess {
     child: Child,
@@ -50,16 +50,16 @@ pub struct ServerProcess {
 
 impl ServerProcess {
     /// Starts `binary` with its data in `data_dir` and waits until it reports its addresses. The program is `throughline`,
-    /// or an application with `throughline` in it: it accepts the same flags, and `--print-addresses json` among them.
+    /// or an application that embeds it: it accepts the same flags, including `--print-addresses json`.
     ///
     /// # Errors
-    /// The program cannot be started, or ends before it listens; its output is part of the error.
+    /// Returns an error if the program cannot be started or exits before it listens; its output is part of the error.
     pub fn start(binary: &Path, data_dir: &Path, options: &ServerOptions) -> anyhow::Result<Self> {
         let mut command = Command::new(binary);
         command
             .env_clear()
             .args(["--listen", "127.0.0.1:0", "--otlp-listen", "127.0.0.1:0", "--print-addresses", "json"])
-            // Not an argument, so that a test may say something else.
+            // Not an argument, so that a test can override it.
             .env("THROUGHLINE_GRPC_LISTEN", "127.0.0.1:0")
             .arg("--data-dir")
             .arg(data_dir)
@@ -67,12 +67,12 @@ impl ServerProcess {
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        // What a test finds in the store, it has sent itself.
+        // The store must contain only records that the test sent itself.
         command.env("THROUGHLINE_SELF_CHECK", "off");
         if let Some(path) = std::env::var_os("PATH") {
             command.env("PATH", path);
         }
-        if let Some((seconds, library)) = &options.clock_off {
+        if let Some((seconds, library)) = &options.clock_skew {
             command
                 .env("LD_PRELOAD", library)
                 .env("FAKETIME", format!("{seconds:+}s"))
@@ -80,10 +80,10 @@ impl ServerProcess {
                 .env("DONT_FAKE_MONOTONIC", "1");
         }
         command.envs(options.env.iter().map(|(name, value)| (name, value)));
-        let mut child = command.spawn().with_context(|| format!("{} cannot be started", binary.display()))?;
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", binary.display()))?;
         let output = Arc::new(Mutex::new(String::new()));
-        let stderr = child.stderr.take().context("no standard error")?;
-        let stdout = child.stdout.take().context("no standard output")?;
+        let stderr = child.stderr.take().context("standard error is not piped")?;
+        let stdout = child.stdout.take().context("standard output is not piped")?;
         let mut readers = vec![copy(stderr, Arc::clone(&output))];
 
         let mut stdout = BufReader::new(stdout);
@@ -93,15 +93,15 @@ impl ServerProcess {
             Ok(addresses) => addresses,
             Err(error) => {
                 if !line.is_empty() {
-                    // It runs, but it is not a server of this kind.
+                    // It runs, but printed something other than addresses.
                     child.kill()?;
                 }
                 let status = child.wait()?;
                 for reader in readers {
-                    // A panic in it would have been printed.
+                    // A panic of the thread would have been printed.
                     drop(reader.join());
                 }
-                bail!("the server ended with {status} and printed no addresses ({error}): {line}{}", text(&output));
+                bail!("the server printed no addresses ({error}) and exited with {status}: {line}{}", text(&output));
             }
         };
         note(&output, line.trim_end());
@@ -109,61 +109,61 @@ impl ServerProcess {
         Ok(Self { child, addresses, output, readers })
     }
 
-    /// All addresses, as the server reported them.
+    /// Returns the addresses that the server reported.
     #[must_use]
     pub const fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// The id of its process.
+    /// Returns the id of its process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The address of pages, API and inspector.
+    /// Returns the address of pages, API and inspector.
     ///
     /// # Panics
-    /// The server reported something else than `http://` and a socket address.
+    /// Panics if the server reported anything but `http://` and a socket address.
     #[must_use]
     pub fn addr(&self) -> SocketAddr {
         socket_address(&self.addresses.listen)
     }
 
-    /// `http://127.0.0.1:port`.
+    /// Returns the base URL of pages, API and inspector, `http://127.0.0.1:port`.
     #[must_use]
     pub fn base(&self) -> String {
         self.addresses.listen.clone()
     }
 
-    /// The address of the OTLP/HTTP receiver for programs.
+    /// Returns the address of the OTLP/HTTP receiver for programs.
     ///
     /// # Panics
-    /// As [`ServerProcess::addr`].
+    /// Panics under the same condition as [`ServerProcess::addr`].
     #[must_use]
-    pub fn trusted_addr(&self) -> SocketAddr {
+    pub fn otlp_addr(&self) -> SocketAddr {
         socket_address(&self.addresses.otlp_http)
     }
 
-    /// `http://127.0.0.1:port` of the OTLP/HTTP receiver for programs.
+    /// Returns the base URL of the OTLP/HTTP receiver for programs, `http://127.0.0.1:port`.
     #[must_use]
     pub fn otlp_base(&self) -> String {
         self.addresses.otlp_http.clone()
     }
 
-    /// `http://127.0.0.1:port` of the OTLP/gRPC receiver, if it is on.
+    /// Returns the base URL of the OTLP/gRPC receiver, `http://127.0.0.1:port`, if it is enabled.
     #[must_use]
     pub fn grpc_base(&self) -> Option<String> {
         self.addresses.otlp_grpc.clone()
     }
 
-    /// What it printed so far.
+    /// Returns everything it has printed so far.
     #[must_use]
     pub fn output(&self) -> String {
         text(&self.output)
     }
 
-    /// The most memory that it ever had resident, in bytes; `None` where the system does not say.
+    /// Returns its peak resident memory in bytes; `None` if the system does not report it.
     #[must_use]
     pub fn peak_memory_bytes(&self) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
@@ -171,36 +171,36 @@ impl ServerProcess {
         line.split_whitespace().next()?.parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
     }
 
-    /// Takes the process away without a word (SIGKILL).
+    /// Kills the process (SIGKILL).
     ///
     /// # Errors
-    /// It cannot be killed or waited for.
+    /// Returns an error if it cannot be killed or waited for.
     pub fn kill(&mut self) -> anyhow::Result<()> {
         self.child.kill()?;
         self.child.wait()?;
         Ok(())
     }
 
-    /// Asks it to stop, as an operator would (SIGTERM), and waits for its end.
+    /// Asks it to stop (SIGTERM) and waits until it has exited.
     ///
     /// # Errors
-    /// The signal cannot be sent.
+    /// Returns an error if the signal cannot be sent.
     pub fn stop(&mut self) -> anyhow::Result<ExitStatus> {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status()?;
-        anyhow::ensure!(sent.success(), "the signal could not be sent");
+        anyhow::ensure!(sent.success(), "cannot send SIGTERM to process {pid}");
         Ok(self.child.wait()?)
     }
 }
 
 impl Drop for ServerProcess {
     fn drop(&mut self) {
-        // best effort: it may have ended already
+        // best effort: it may have exited already
         let _ = self.child.kill();
         // best effort: it may have been waited for already
         let _ = self.child.wait();
         for reader in self.readers.drain(..) {
-            // best effort: one that panicked leaves less output to show
+            // best effort: if a reader panicked, only part of the output is shown
             let _ = reader.join();
         }
         if std::thread::panicking() {

@@ -1,91 +1,92 @@
-//! The spans of one trace in one clock.
+//! Alignment of the spans of one trace to one clock.
 
 use std::collections::HashMap;
 
-/// How far a server span may stick out of the request that it answers besides the error of the offset, in nanoseconds: both
+/// How far a server span may extend beyond its request, in addition to the error of the offset, in nanoseconds: both
 /// clocks are rounded.
 const JOIN_SLACK_NS: u64 = 1_000_000;
 
-/// What a page measured of the two clocks in one request.
+/// A clock offset that a page measured in one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MeasuredOffset {
     /// Server clock minus page clock, in nanoseconds.
     pub offset_ns: i64,
-    /// By how much that may be wrong at most, in nanoseconds; `None` if it is not known.
+    /// The maximum error of the offset, in nanoseconds; `None` if unknown.
     pub error_ns: Option<u64>,
 }
 
 impl MeasuredOffset {
-    /// The better of two: the one that is wrong by less at most. One whose error is not known is the worst. Of equally good ones
-    /// it is the lesser, so that the order in which they come does not matter.
+    /// Returns the offset with the smaller maximum error. An unknown error is the worst. If the errors are equal it is
+    /// the smaller offset, so that the order of the arguments does not matter.
     #[must_use]
     pub fn better(self, other: Self) -> Self {
         let order = |offset: Self| (offset.error_ns.is_none(), offset.error_ns, offset.offset_ns);
         if order(other) < order(self) { other } else { self }
     }
 
-    /// Whether one true offset can be behind both. Where the error is not known, it counts as none: such an offset is not taken
-    /// for another.
+    /// Returns whether one true offset is compatible with both. An unknown error counts as zero, so that such an offset
+    /// is not confused with another.
     fn agrees_with(self, other: Self) -> bool {
         let errors_ns = self.error_ns.unwrap_or(0).saturating_add(other.error_ns.unwrap_or(0));
         self.offset_ns.abs_diff(other.offset_ns) <= errors_ns
     }
 }
 
-/// What alignment needs to know of a span.
+/// The data of a span that alignment needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockedSpan {
-    /// Its id.
+    /// The id of the span.
     pub id: u64,
     /// The id of its parent, which may be absent from the trace.
     pub parent: Option<u64>,
-    /// Whether its kind is SERVER: it answers its parent, which may be of another program with another clock.
+    /// Whether its kind is SERVER: its parent may be in another program with another clock.
     pub is_server: bool,
-    /// When it began by its own clock, Unix nanoseconds.
+    /// Its start by its own clock, in Unix nanoseconds.
     pub start_ns: u64,
-    /// When it ended, likewise.
+    /// Its end by its own clock, in Unix nanoseconds.
     pub end_ns: u64,
-    /// What was measured in the request that the span is about.
+    /// The offset measured in the request that the span describes.
     pub offset: Option<MeasuredOffset>,
 }
 
-/// Whether a server span lies inside the request that it answers, once both are in one clock.
+/// Whether a server span lies within the span of its request, once both are in one clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// It does, within the error of the offset and a millisecond.
+    /// It does, within the error of the offset plus one millisecond.
     Fits,
-    /// It does not: one of the times is wrong, or the span answers another request.
+    /// It does not: one of the times is wrong, or the span belongs to another request.
     SticksOut,
 }
 
-/// What alignment says about one span.
+/// The result of the alignment for one span.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AlignedSpan {
-    /// What to add to its times to see them in the clock of the trace's root, in nanoseconds.
+    /// The shift from the span's clock to the clock of the trace's root, in nanoseconds.
     pub shift_ns: i64,
-    /// For a server span whose parent has measured the offset: whether it fits.
+    /// For a server span whose parent has a measured offset: whether it fits.
     pub join: Option<Join>,
 }
 
-/// The clocks of one trace.
+/// The aligned clocks of one trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Alignment {
-    /// The [best](MeasuredOffset::better) of all measured offsets: what to add to the times of the page to see them in the clock of
-    /// the server that it was measured with.
+    /// The [best](MeasuredOffset::better) of all measured offsets: the shift from the page's clock to the clock of the
+    /// server with which it was measured.
     pub page: Option<MeasuredOffset>,
-    /// One for each span, in the order given.
+    /// The results for the spans, in the order given.
     pub spans: Vec<AlignedSpan>,
 }
 
 /// Aligns the spans of one trace.
 ///
-/// A span is in the clock of its parent, unless it is a server span whose parent has measured the offset: then that offset is
-/// taken off it, and off everything below it. All requests whose offset agrees with the best one of the trace use that one: they
-/// are about the same two clocks, and a page must not part from the server by another amount in each request. A request to
-/// another server, whose offset does not agree, uses its own. So a page's span that is moved by [`Alignment::page`] into the
-/// server's clock lies where it does when the server's spans are moved into the page's.
+/// A span uses the clock of its parent, unless it is a server span whose parent has a measured offset: then that offset
+/// is subtracted from it and from everything below it. All requests whose offset agrees with the best offset of the
+/// trace use the best one: they involve the same two clocks, and the distance between page and server must not differ
+/// between requests. A request to another server, whose offset does not agree, uses its own. As a result, moving a
+/// page's span into the server's clock by [`Alignment::page`] gives the same distances as moving the server's spans
+/// into the page's clock.
 ///
-/// Of spans with one id the last counts as a parent. A cycle of parents ends where it is met again.
+/// If several spans have the same id, the last one counts as the parent. A cycle of parents is cut where it closes.
 ///
 /// ```
 /// use throughline_timing::{ClockedSpan, MeasuredOffset, align};
@@ -123,7 +124,7 @@ pub fn align(spans: &[ClockedSpan]) -> Alignment {
     Alignment { page, spans: (0..spans.len()).map(aligned).collect() }
 }
 
-/// The offset between the clock of a span and that of its parent; `None` where they are in one clock, as far as is known.
+/// Returns the offset between the clocks of a span and its parent; `None` if they share a clock, as far as is known.
 fn used_offset(
     spans: &[ClockedSpan],
     parents: &[Option<usize>],
@@ -137,10 +138,10 @@ fn used_offset(
     Some(page.filter(|best| best.agrees_with(own)).unwrap_or(own))
 }
 
-/// The shift of each span, by way of its ancestors. Each is visited once.
+/// Computes the shift of each span from its ancestors. Each span is visited once.
 fn shifts(parents: &[Option<usize>], used: impl Fn(usize) -> Option<MeasuredOffset>) -> Vec<i64> {
     let mut shifts: Vec<Option<i64>> = vec![None; parents.len()];
-    let mut is_met = vec![false; parents.len()];
+    let mut is_visited = vec![false; parents.len()];
     let mut path = Vec::new();
     for first in 0..parents.len() {
         let mut at = first;
@@ -149,10 +150,10 @@ fn shifts(parents: &[Option<usize>], used: impl Fn(usize) -> Option<MeasuredOffs
                 break known;
             }
             path.push(at);
-            is_met[at] = true;
+            is_visited[at] = true;
             match parents[at] {
-                // What was met before has its shift, unless it is on this path: then it is a cycle.
-                Some(parent) if !is_met[parent] || shifts[parent].is_some() => at = parent,
+                // A span that was visited before has a shift, unless it is on this path: then this is a cycle.
+                Some(parent) if !is_visited[parent] || shifts[parent].is_some() => at = parent,
                 _ => break 0,
             }
         };
@@ -163,7 +164,7 @@ fn shifts(parents: &[Option<usize>], used: impl Fn(usize) -> Option<MeasuredOffs
             shifts[at] = Some(shift_ns);
         }
     }
-    shifts.into_iter().map(|shift| shift.expect("each span was on a path or had its shift already")).collect()
+    shifts.into_iter().map(|shift| shift.expect("each span was on a path or already had a shift")).collect()
 }
 
 fn join(inner: (&ClockedSpan, i64), outer: (&ClockedSpan, i64), slack_ns: u64) -> Join {

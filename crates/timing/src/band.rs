@@ -1,8 +1,8 @@
-//! How a request is drawn: a coloured piece for each kind of waiting, and its figures as text.
+//! The display of a request: a coloured band for each kind of waiting, and its numbers as text.
 
 use crate::Phase;
 
-/// A kind of waiting, as it is drawn. Several [phases](Phase) may be one band.
+/// A kind of waiting in the display of a request. Several [phases](Phase) can share a band.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Band {
     /// Waiting in the browser's queue.
@@ -15,7 +15,7 @@ pub enum Band {
     Server,
     /// From the server to the browser; an estimate.
     Downlink,
-    /// Network and server together, where nothing tells them apart.
+    /// Network and server together, if they cannot be separated.
     Wait,
     /// The body of the response; measured.
     Download,
@@ -24,7 +24,7 @@ pub enum Band {
 }
 
 impl Band {
-    /// The band that shows a phase.
+    /// Returns the band that displays a phase.
     #[must_use]
     pub const fn of(phase: Phase) -> Self {
         match phase {
@@ -39,7 +39,7 @@ impl Band {
         }
     }
 
-    /// The name in lower case, as in the classes of a style sheet.
+    /// Returns the name in lower case, as in the classes of the style sheet.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -54,7 +54,7 @@ impl Band {
         }
     }
 
-    /// The label inside the band, such as `up`.
+    /// Returns the label inside the band, such as `up`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl Band {
         }
     }
 
-    /// The letter inside a band that is too narrow for its label.
+    /// Returns the letter inside a band that is too narrow for its label.
     #[must_use]
     pub const fn letter(self) -> &'static str {
         match self {
@@ -84,14 +84,14 @@ impl Band {
         }
     }
 
-    /// Whether its length is an estimate rather than a measurement.
+    /// Returns whether its duration is an estimate rather than a measurement.
     #[must_use]
     pub const fn is_estimate(self) -> bool {
         matches!(self, Self::Uplink | Self::Downlink)
     }
 }
 
-/// Milliseconds without the unit: one decimal below 10, none above; `?` for a value that is not finite.
+/// Formats milliseconds without the unit: one decimal below 10, none above; `?` for a value that is not finite.
 #[must_use]
 pub fn format_ms(ms: f64) -> String {
     if !ms.is_finite() {
@@ -103,8 +103,8 @@ pub fn format_ms(ms: f64) -> String {
     }
 }
 
-/// An estimate with its error, both in milliseconds and without the unit: `21±2`, `0.4±0.3`. The error is rounded up, so
-/// that an estimate never looks better than it is.
+/// Formats an estimate with its error, both in milliseconds and without the unit: `21±2`, `0.4±0.3`. The error is
+/// rounded up, so that an estimate never looks more exact than it is.
 #[must_use]
 pub fn format_estimate(estimate_ms: f64, error_ms: f64) -> String {
     if !estimate_ms.is_finite() || !error_ms.is_finite() {
@@ -120,7 +120,7 @@ pub fn format_estimate(estimate_ms: f64, error_ms: f64) -> String {
     }
 }
 
-/// Removes zeros at the end of the fraction, and the minus of a zero.
+/// Removes trailing zeros of the fraction, and the minus sign of zero.
 fn trim(text: &str) -> String {
     let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text };
     if text == "-0" { "0".to_owned() } else { text.to_owned() }
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_band_is_told_apart_by_name_label_and_letter() {
+    fn bands_differ_in_name_label_and_letter() {
         let bands: HashSet<Band> = Phase::ALL.into_iter().map(Band::of).collect();
         assert_eq!(bands.len(), 8);
         for text in [Band::as_str, Band::label, Band::letter] {
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn estimates_never_look_better_than_they_are() {
+    fn estimates_never_look_more_exact_than_they_are() {
         assert_eq!(format_estimate(21.4, 1.6), "21±2");
         assert_eq!(format_estimate(21.4, 2.0), "21±2");
         assert_eq!(format_estimate(21.4, 2.1), "21±3");

@@ -1,9 +1,9 @@
-//! From the browser's marks to phases.
+//! Decomposition of a request into phases, from the browser's timing.
 
 use crate::{Decomposition, Exchange, Phase, Quality, Segment, Split};
 
-/// `PerformanceResourceTiming` (W3C Resource Timing §4), in nanoseconds since the Unix epoch by the client's clock.
-/// Zero means absent, as in the browser.
+/// The marks of a `PerformanceResourceTiming` (W3C Resource Timing §4), in nanoseconds since the Unix epoch by the
+/// client's clock. Zero means absent, as in the browser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResourceTiming {
     /// `startTime`.
@@ -16,27 +16,28 @@ pub struct ResourceTiming {
     pub redirect_end_ns: i64,
     /// `fetchStart`.
     pub fetch_start_ns: i64,
-    /// `domainLookupStart`; equal to `fetchStart` on a connection that was there before.
+    /// `domainLookupStart`; equal to `fetchStart` on a reused connection.
     pub domain_lookup_start_ns: i64,
-    /// `domainLookupEnd`, likewise.
+    /// `domainLookupEnd`; equal to `fetchStart` on a reused connection.
     pub domain_lookup_end_ns: i64,
-    /// `connectStart`, likewise.
+    /// `connectStart`; equal to `fetchStart` on a reused connection.
     pub connect_start_ns: i64,
-    /// `secureConnectionStart`, likewise; between `connectStart` and `connectEnd` otherwise.
+    /// `secureConnectionStart`; equal to `fetchStart` on a reused connection, otherwise between `connectStart` and
+    /// `connectEnd`.
     pub secure_connection_start_ns: i64,
-    /// `connectEnd`; equal to `fetchStart` on a connection that was there before.
+    /// `connectEnd`; equal to `fetchStart` on a reused connection.
     pub connect_end_ns: i64,
     /// `requestStart`.
     pub request_start_ns: i64,
-    /// `finalResponseHeadersStart` if there, else `responseStart`.
+    /// `finalResponseHeadersStart` if present, else `responseStart`.
     pub response_start_ns: i64,
     /// `responseEnd`.
     pub response_end_ns: i64,
 }
 
 impl ResourceTiming {
-    /// Whether the marks that are there stand in the order of Resource Timing §4.5. `workerStart` is left out: what
-    /// it marks the beginning of lies in the stall, and a redirect may put it anywhere there.
+    /// Returns whether the present marks are in the order of Resource Timing §4.5. `workerStart` is excluded: it lies
+    /// within the stall phase, and a redirect may put it anywhere there.
     fn is_ordered(&self) -> bool {
         [
             self.start_ns,
@@ -57,8 +58,8 @@ impl ResourceTiming {
         .is_sorted()
     }
 
-    /// Whether they say anything about the inside of a request from `start_ns` to `end_ns`: another origin may
-    /// hide them, and a clock that was set while the request ran puts them elsewhere.
+    /// Returns whether the marks describe a request from `start_ns` to `end_ns`: another origin may hide them, and a
+    /// clock change during the request shifts them.
     fn is_usable(&self, start_ns: i64, end_ns: i64) -> bool {
         self.request_start_ns != 0
             && self.response_start_ns != 0
@@ -68,11 +69,11 @@ impl ResourceTiming {
     }
 }
 
-/// Divides a request from `start_ns` to `end_ns`, by the client's clock, into its phases.
+/// Decomposes a request from `start_ns` to `end_ns`, by the client's clock, into its phases.
 ///
-/// `server` is the exchange made of the same `timing`, and its split: with it, the wait for the response is uplink,
-/// server and downlink; without it, one piece. Marks outside of the request are moved to its ends. Whatever the
-/// marks are, the parts add up to the whole and none is negative; a request that ends before it starts has none.
+/// `server` is the exchange of the same `timing` and its split: with it, the wait for the response becomes uplink,
+/// server and downlink; without it, it is one phase. Marks outside of the request are moved to its ends. For any marks,
+/// the phases add up to the whole and none is negative; a request that ends before it starts has no phases.
 #[must_use]
 pub fn decompose(
     start_ns: i64,
@@ -116,7 +117,7 @@ pub fn decompose(
     Decomposition { segments: parts.segments, quality }
 }
 
-/// Segments up to `at_ns`. What is added never begins before that, nor ends after `end_ns`.
+/// The segments up to `at_ns`. An added segment never begins before `at_ns` or ends after `end_ns`.
 struct Parts {
     segments: Vec<Segment>,
     at_ns: i64,
@@ -124,7 +125,7 @@ struct Parts {
 }
 
 impl Parts {
-    /// What began where the last part ended. Two of the same phase are one.
+    /// Adds a phase from the end of the last segment to `to_ns`. Adjacent segments of the same phase are merged.
     fn until(&mut self, phase: Phase, to_ns: i64) {
         let to_ns = to_ns.min(self.end_ns);
         if to_ns <= self.at_ns {
@@ -137,8 +138,7 @@ impl Parts {
         self.at_ns = to_ns;
     }
 
-    /// A phase with marks of its own; the time before it was a stall. Nothing, unless both marks are there and
-    /// some time lies between.
+    /// Adds a phase with its own marks, and a stall before it. Adds nothing unless both marks are present and in order.
     fn between(&mut self, phase: Phase, from_ns: i64, to_ns: i64) {
         if from_ns != 0 && from_ns < to_ns {
             self.until(Phase::Stall, from_ns);

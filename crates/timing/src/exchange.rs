@@ -1,4 +1,4 @@
-//! One request and its response, by two clocks.
+//! [`Exchange`]: the times of one request and its response, by two clocks.
 
 use crate::{
     Interval,
@@ -7,8 +7,8 @@ use crate::{
 };
 use thiserror::Error;
 
-/// Four instants: the client sent at t1 and received at t4, by its own clock; the server received at t2 and sent
-/// at t3, by another. All in nanoseconds since the Unix epoch.
+/// Four instants: the client sent the request at t1 and received the response at t4, by its own clock; the server
+/// received it at t2 and responded at t3, by its clock. All in nanoseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exchange {
     t1_ns: i64,
@@ -18,36 +18,36 @@ pub struct Exchange {
     quantum_ns: i64,
 }
 
-/// Why four instants are not an exchange.
+/// The reason why four instants are not a valid exchange.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum ExchangeError {
-    /// An instant more than 146 years from the Unix epoch: no clock says that.
-    #[error("an instant is too far from the present")]
+    /// An instant is more than 146 years from the Unix epoch, which no clock reports.
+    #[error("an instant is more than 146 years from the Unix epoch")]
     OutOfRange,
-    /// The quantum is negative or longer than a second.
-    #[error("a timer cannot have that quantum")]
+    /// The timer quantum is negative or longer than a second.
+    #[error("the timer quantum is not between 0 and 1 second")]
     Quantum,
-    /// Received before sent, by the client's clock.
-    #[error("the response came before the request was sent")]
+    /// The client received the response before it sent the request.
+    #[error("the client received the response before it sent the request")]
     ClientOrder,
-    /// Sent before received, by the server's clock.
-    #[error("the server answered before it was asked")]
+    /// The server responded before it received the request.
+    #[error("the server responded before it received the request")]
     ServerOrder,
-    /// The server says that it took longer than the client waited, by more than two quanta and what clocks drift
-    /// apart in that time ([`DEFAULT_DRIFT_PPM`]).
+    /// The server's duration exceeds the client's by more than two quanta and the clock drift in that time
+    /// ([`DEFAULT_DRIFT_PPM`]).
     #[error("the server took longer than the client waited")]
     ServerLonger,
 }
 
-/// Differences of two such instants, and of two such differences of the same sign, fit 64 bits.
+/// Limits instants so that differences of two instants, and of two such differences of the same sign, fit in 64 bits.
 const MAX_INSTANT_NS: i64 = (1 << 62) - 1;
 const MAX_QUANTUM_NS: i64 = 1_000_000_000;
 
 impl Exchange {
-    /// An exchange by a client whose timer is off by at most `quantum_ns` either way.
+    /// Creates an exchange of a client whose timer has an error of at most ±`quantum_ns`.
     ///
     /// # Errors
-    /// See [`ExchangeError`].
+    /// Returns an [`ExchangeError`] if the instants contradict each other or are out of range.
     pub fn new(t1_ns: i64, t2_ns: i64, t3_ns: i64, t4_ns: i64, quantum_ns: i64) -> Result<Self, ExchangeError> {
         let in_range = |t: i64| (-MAX_INSTANT_NS..=MAX_INSTANT_NS).contains(&t);
         if ![t1_ns, t2_ns, t3_ns, t4_ns].into_iter().all(in_range) {
@@ -63,7 +63,7 @@ impl Exchange {
             return Err(ExchangeError::ServerOrder);
         }
         let (server_ns, client_ns) = (t3_ns - t2_ns, t4_ns - t1_ns);
-        // A server next receiver that works for a second would otherwise be refused for a clock that is 50 µs fast.
+        // Otherwise a nearby server that works for a second would be rejected because its clock is 50 µs fast.
         let drift_ns = drift_ns(server_ns.unsigned_abs(), DEFAULT_DRIFT_PPM);
         if server_ns - client_ns > plus(drift_ns, 2 * quantum_ns) {
             return Err(ExchangeError::ServerLonger);
@@ -71,61 +71,61 @@ impl Exchange {
         Ok(Self { t1_ns, t2_ns, t3_ns, t4_ns, quantum_ns })
     }
 
-    /// When the client sent, by its clock.
+    /// Returns when the client sent the request, by its clock.
     #[must_use]
     pub const fn t1_ns(&self) -> i64 {
         self.t1_ns
     }
 
-    /// When the server received, by its clock.
+    /// Returns when the server received the request, by its clock.
     #[must_use]
     pub const fn t2_ns(&self) -> i64 {
         self.t2_ns
     }
 
-    /// When the server sent, by its clock.
+    /// Returns when the server responded, by its clock.
     #[must_use]
     pub const fn t3_ns(&self) -> i64 {
         self.t3_ns
     }
 
-    /// When the client received, by its clock.
+    /// Returns when the client received the response, by its clock.
     #[must_use]
     pub const fn t4_ns(&self) -> i64 {
         self.t4_ns
     }
 
-    /// How far off the client's timer may be, either way.
+    /// Returns the maximum error of the client's timer in either direction.
     #[must_use]
     pub const fn quantum_ns(&self) -> i64 {
         self.quantum_ns
     }
 
-    /// Network up and down together: `(t4 - t1) - (t3 - t2)`, which needs no agreement between the clocks and is
-    /// right to two quanta. Zero where the timer makes it negative.
+    /// Returns the network time up and down together: `(t4 - t1) - (t3 - t2)`. It does not depend on the clock offset,
+    /// and its error is at most two quanta. Zero if the timer error makes it negative.
     #[must_use]
     pub const fn network_total_ns(&self) -> i64 {
         let total_ns = self.client_ns() - self.server_ns();
         if total_ns < 0 { 0 } else { total_ns }
     }
 
-    /// From request received to response sent, by the server's clock.
+    /// Returns the time from the receipt of the request to the response, by the server's clock.
     #[must_use]
     pub const fn server_ns(&self) -> i64 {
         self.t3_ns - self.t2_ns
     }
 
-    /// From request sent to response received, by the client's clock.
+    /// Returns the time from the request to the receipt of the response, by the client's clock.
     #[must_use]
     pub const fn client_ns(&self) -> i64 {
         self.t4_ns - self.t1_ns
     }
 
-    /// What this exchange alone says of the server's clock minus the client's: neither way took less than no
-    /// time, so `[t3 - t4, t2 - t1]`, and a quantum more on each side for what the timer hides.
+    /// Returns the possible offsets (server clock minus client clock) from this exchange alone. No network time is
+    /// negative, so the interval is `[t3 - t4, t2 - t1]`, plus the timer quantum on each side.
     #[must_use]
     pub fn offset(&self) -> Interval {
-        // Where drift turns them round, the interval between still holds what lies between the two instants.
+        // If drift swaps the two ends, the interval between them still contains the true offsets during the exchange.
         Interval::between(
             minus(self.t3_ns - self.t4_ns, self.quantum_ns),
             plus(self.t2_ns - self.t1_ns, self.quantum_ns),

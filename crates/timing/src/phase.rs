@@ -1,11 +1,11 @@
-//! The parts of a request.
+//! The phases of a request.
 
-/// What a request was waiting for. In the order in which they happen.
+/// A phase of a request, named after what it waits for. The variants are in the order in which phases occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Phase {
-    /// In the browser: queue, worker, preflight, and whatever lies between the other phases.
+    /// In the browser: queue, worker, preflight, and any time between the other phases.
     Stall,
-    /// Requests that were answered with a redirect.
+    /// Requests whose response was a redirect.
     Redirect,
     /// Name resolution.
     Dns,
@@ -17,18 +17,18 @@ pub enum Phase {
     Uplink,
     /// In the server, until the head of its response was sent.
     Server,
-    /// From the server to the browser, until the head of the response was there.
+    /// From the server to the browser, until the head of the response was received.
     Downlink,
-    /// Network and server together, where nothing tells them apart.
+    /// Network and server together, if they cannot be separated.
     Wait,
     /// The body of the response.
     Download,
-    /// From the last byte to the program.
+    /// From the last byte to its delivery to the program.
     Delivery,
 }
 
 impl Phase {
-    /// All of them, in the order in which they happen.
+    /// All phases, in the order in which they occur.
     pub const ALL: [Self; 11] = [
         Self::Stall,
         Self::Redirect,
@@ -43,7 +43,7 @@ impl Phase {
         Self::Delivery,
     ];
 
-    /// Lower case, as in attribute names.
+    /// Returns the name in lower case, as in attribute keys.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -61,7 +61,7 @@ impl Phase {
         }
     }
 
-    /// What was waited for, in words.
+    /// Returns a description of the phase.
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {
@@ -80,19 +80,19 @@ impl Phase {
     }
 }
 
-/// How much is known about the inside of a request.
+/// The level of detail known about a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Quality {
-    /// Every phase, the server's part among them.
+    /// All phases, including the server's part.
     Fine,
-    /// Nothing but start and end: no timing, timing that the other origin hides, or timing out of order.
+    /// Only start and end: the timing is missing, hidden by the other origin, or out of order.
     Coarse,
-    /// The browser's phases, but not which part of the wait was the server's.
+    /// The browser's phases, but not the server's part of the wait.
     Unsynced,
 }
 
 impl Quality {
-    /// As in the attribute `throughline.network.quality`.
+    /// Returns the name, as in the attribute `throughline.network.quality`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -103,31 +103,31 @@ impl Quality {
     }
 }
 
-/// One phase of one request, in nanoseconds of the client's clock. Never of no length.
+/// One phase of one request, in nanoseconds of the client's clock. Never empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
-    /// What was waited for.
+    /// The phase.
     pub phase: Phase,
-    /// From here,
+    /// Its start.
     pub start_ns: i64,
-    /// to here.
+    /// Its end.
     pub end_ns: i64,
 }
 
 impl Segment {
-    /// How long it took.
+    /// Returns its duration.
     #[must_use]
     pub const fn duration_ns(&self) -> i64 {
         self.end_ns.saturating_sub(self.start_ns)
     }
 }
 
-/// A request in parts: in order, each beginning where the one before ends, the first at the request's start, the
-/// last ending at its end.
+/// The phases of a request, in order and without gaps: the first begins at the request's start, the last ends at its
+/// end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decomposition {
-    /// The parts; none if the request took no time.
+    /// The phases; empty if the request took no time.
     pub segments: Vec<Segment>,
-    /// What they rest upon.
+    /// The level of detail of the timing.
     pub quality: Quality,
 }

@@ -1,45 +1,45 @@
-//! Which part of the network's time was the way up, and which the way down.
+//! [`Split`]: the division of the network time into uplink and downlink.
 
 use crate::{
     Exchange, Interval, Offset,
     interval::{minus, plus},
 };
 
-/// An error no greater than this counts as a measurement.
+/// The largest error that counts as a measurement.
 const MEASURED_NS: i64 = 1_000_000;
 
-/// How an uplink time came about. An estimate never looks like a measurement.
+/// The method by which an uplink time was determined. An estimate is never presented as a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Method {
-    /// Known to a millisecond, either way.
+    /// Known to within ±1 millisecond.
     Measured,
-    /// The middle of an interval that other exchanges narrowed.
+    /// The middle of an interval that was narrowed by other exchanges.
     Bounded,
-    /// The middle of what is possible: half the total, as if both ways took the same time.
+    /// The middle of the possible range: half of the total, as if both directions took the same time.
     AssumedSymmetric,
 }
 
 impl Method {
-    /// All of them, the most exact first.
+    /// All methods, the most exact first.
     pub const ALL: [Self; 3] = [Self::Measured, Self::Bounded, Self::AssumedSymmetric];
 
-    /// The method with the name that [`Method::as_str`] returns.
+    /// Returns the method with this name, as returned by [`Method::as_str`].
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|method| method.as_str() == name)
     }
 
-    /// How the estimate was made, in words.
+    /// Returns a description of the method.
     #[must_use]
     pub const fn description(self) -> &'static str {
         match self {
             Self::Measured => "measured: the clocks are known to within a millisecond",
             Self::Bounded => "bounded: several requests narrow the clock offset",
-            Self::AssumedSymmetric => "assumed symmetric: half of the total each way, give or take all of it",
+            Self::AssumedSymmetric => "assumed symmetric: half of the total in each direction, ± that half",
         }
     }
 
-    /// As in the attribute `throughline.network.method`.
+    /// Returns the name, as in the attribute `throughline.network.method`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,29 +50,29 @@ impl Method {
     }
 }
 
-/// The network's part in one exchange. All times in nanoseconds of the client's clock.
+/// The network time of one exchange. All times are in nanoseconds of the client's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Split {
-    /// Up and down together, without the server: `uplink_ns + downlink_ns`.
+    /// Uplink and downlink together, without the server: `uplink_ns + downlink_ns`.
     pub total_ns: i64,
-    /// From the client to the server, the best estimate: in `0..=total_ns`.
+    /// The best estimate of the time from the client to the server, in `0..=total_ns`.
     pub uplink_ns: i64,
-    /// From the server to the client, likewise.
+    /// The best estimate of the time from the server to the client, in `0..=total_ns`.
     pub downlink_ns: i64,
-    /// The true uplink is within this of `uplink_ns`: half the width of the interval in which it lies, and what
-    /// the client's timer hides.
+    /// The maximum error of `uplink_ns`: half the width of the interval of the true uplink, plus the error of the
+    /// client's timer.
     pub error_ns: i64,
-    /// Server clock minus client clock, the best estimate.
+    /// The best estimate of server clock minus client clock.
     pub offset_ns: i64,
-    /// The true offset is within this of `offset_ns`.
+    /// The maximum error of `offset_ns`.
     pub offset_error_ns: i64,
-    /// Where the estimate comes from.
+    /// The method of the estimate.
     pub method: Method,
 }
 
 impl Split {
-    /// Divides the network time of `exchange`, given what [`ClockSync::observe`](crate::ClockSync::observe) said
-    /// of it.
+    /// Splits the network time of `exchange`, given the offset that [`ClockSync::observe`](crate::ClockSync::observe)
+    /// returned for it.
     #[must_use]
     pub fn of(exchange: &Exchange, offset: &Offset) -> Self {
         let total_ns = exchange.network_total_ns();
@@ -84,12 +84,13 @@ impl Split {
         let possible = Interval::between(shortest_ns.clamp(0, total_ns), longest_ns.clamp(0, total_ns));
         let uplink_ns = possible.midpoint_ns();
 
-        // The total is only known to the timer's quantum, and so is t1: the truth may lie a little outside of what
-        // the estimate was chosen from. It never lies farther below the estimate than above: below, zero is the limit.
+        // The total and t1 are only known to the timer's quantum, so the true uplink may lie slightly outside of the
+        // interval from which the estimate was chosen. It is never farther below the estimate than above it, because
+        // the uplink is at least zero.
         let error_ns = minus(plus(longest_ns, quantum_ns), uplink_ns).max(0);
 
-        // The offset that goes with this uplink, not the middle of its interval: a span that is moved by it must land where
-        // the figures say, inside of its fetch.
+        // The offset that matches this uplink, not the middle of its interval: a span shifted by it must lie within its
+        // fetch, at the reported times.
         let offset_ns = raw_ns - uplink_ns;
         let Offset { interval, .. } = offset;
         let offset_error_ns = minus(interval.hi_ns(), offset_ns).max(minus(offset_ns, interval.lo_ns())).max(0);

@@ -1,64 +1,65 @@
-//! What a page learns about the clocks of the servers it talks to.
+//! [`ClockSync`]: a page's estimates of the clock offsets of its servers.
 
 use crate::{Exchange, Interval};
 
-/// How fast two clocks may move apart, in parts per million, if nobody knows better: quartz is good to about 50.
+/// The default limit for the drift between two clocks, in parts per million. Quartz clocks are accurate to about 50.
 pub const DEFAULT_DRIFT_PPM: u32 = 100;
 
-/// How many server instances are remembered; the one not heard of for longest goes.
+/// The maximum number of server instances remembered. The one that was used least recently is replaced.
 const MAX_INSTANCES: usize = 16;
-/// Longer names are not remembered: they are none of ours, and memory is bounded.
+/// Longer names are not remembered: they are not valid instance ids, and memory is bounded.
 const MAX_INSTANCE_BYTES: usize = 64;
 
-/// The offset between the client's clock and a server's.
+/// The offset between a client's clock and a server's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Offset {
-    /// Server clock minus client clock, nanoseconds: the truth is in here.
+    /// Server clock minus client clock, in nanoseconds. Contains the true offset.
     pub interval: Interval,
-    /// Other exchanges made this one's own interval narrower.
+    /// Whether other exchanges made the interval narrower than this exchange alone.
     pub narrowed: bool,
-    /// This exchange contradicts those before (sleep, a clock step), and stands alone now.
+    /// Whether this exchange contradicts the earlier ones (sleep, a clock step), which are discarded.
     pub restarted: bool,
 }
 
-/// One page's knowledge of offsets, for each server instance.
+/// A page's estimates of the clock offsets of its servers, one for each server instance.
 ///
-/// Every exchange bounds the offset; all bounds hold at once, so their intersection does. A bound gets wider with
-/// its age, as clocks drift.
+/// Every exchange bounds the offset. All bounds hold at the same time, so their intersection does too. A bound widens
+/// with its age, because clocks drift.
 #[derive(Clone, Debug)]
 pub struct ClockSync {
     drift_ppm: u32,
     instances: Vec<Known>,
-    /// How many exchanges there were.
+    /// The number of exchanges observed.
     observations: u64,
 }
 
 #[derive(Clone, Debug)]
 struct Known {
     instance: String,
-    /// Holds at `at_ns`.
+    /// The interval of the offset at `at_ns`.
     interval: Interval,
-    /// In the client's clock.
+    /// A time by the client's clock.
     at_ns: i64,
-    /// More than one exchange is behind it.
+    /// Whether it is based on more than one exchange.
     several: bool,
-    /// By which of all exchanges it was heard of last.
+    /// The number of the last exchange with this instance.
     heard: u64,
 }
 
 impl ClockSync {
-    /// Knows nothing yet; `drift_ppm` is an upper bound on how fast the clocks move apart, see
+    /// Creates an empty set of estimates. `drift_ppm` is an upper bound of the drift between the clocks, see
     /// [`DEFAULT_DRIFT_PPM`].
     #[must_use]
     pub const fn new(drift_ppm: u32) -> Self {
         Self { drift_ppm, instances: Vec::new(), observations: 0 }
     }
 
-    /// Takes an exchange with `instance` into account, in whatever order exchanges end, and says what offset
-    /// held during it. `instance` is a `service.instance.id`, at most 64 bytes.
+    /// Adds an exchange with `instance`, and returns the offset during that exchange. Exchanges may be added in any
+    /// order. `instance` is a `service.instance.id` of at most 64 bytes.
     pub fn observe(&mut self, instance: &str, exchange: &Exchange) -> Offset {
         let (t1_ns, t4_ns) = (exchange.t1_ns(), exchange.t4_ns());
-        // The upper bound is of t1, the lower one of t4: with this both hold all the time between.
+        // The upper bound applies at t1 and the lower one at t4. Widened by the drift, both hold during the whole
+        // exchange.
         let own = exchange.offset().widen(self.drift_ns(t1_ns, t4_ns));
         let alone = Offset { interval: own, narrowed: false, restarted: false };
         if instance.len() > MAX_INSTANCE_BYTES {
@@ -79,7 +80,8 @@ impl ClockSync {
         let drift_ns = |a_ns: i64, b_ns: i64| drift_ns(a_ns.abs_diff(b_ns), self.drift_ppm);
         let during =
             known.interval.widen(drift_ns(t1_ns, known.at_ns).max(drift_ns(t4_ns, known.at_ns))).intersect(&own);
-        // What is kept holds at the later of the two instants: an exchange that is told late ages, not the rest.
+        // The stored interval applies at the later of the two instants: an exchange that is reported late is aged, the
+        // others are not.
         let at_ns = t4_ns.max(known.at_ns);
         let kept = known.interval.widen(drift_ns(known.at_ns, at_ns)).intersect(&own.widen(drift_ns(t4_ns, at_ns)));
         if let (Some(interval), Some(kept)) = (during, kept) {
@@ -95,8 +97,8 @@ impl ClockSync {
         }
     }
 
-    /// What is known of `instance` at `now_ns`, by the client's clock; `None` if nothing is. It counts as narrowed
-    /// if more than one exchange is behind it.
+    /// Returns the offset of `instance` at `now_ns`, by the client's clock; `None` if the instance is unknown. It
+    /// counts as narrowed if it is based on more than one exchange.
     #[must_use]
     pub fn current(&self, instance: &str, now_ns: i64) -> Option<Offset> {
         let known = self.instances.iter().find(|known| known.instance == instance)?;
@@ -104,7 +106,7 @@ impl ClockSync {
         Some(Offset { interval, narrowed: known.several, restarted: false })
     }
 
-    /// Forgets everything: after sleep, or a step of the client's clock.
+    /// Discards all estimates. Call it after sleep or a step of the client's clock.
     pub fn reset(&mut self) {
         self.instances.clear();
     }
@@ -114,9 +116,9 @@ impl ClockSync {
     }
 }
 
-/// How far two clocks can move apart in `span_ns`, rounded up.
+/// Returns the maximum drift between two clocks in `span_ns`, rounded up.
 pub(crate) fn drift_ns(span_ns: u64, drift_ppm: u32) -> i64 {
-    // The whole milliseconds apart from the rest: 128-bit division would be downloaded by every page.
+    // Whole milliseconds are computed separately: 128-bit division would add to the download of every page.
     let (whole, rest) = (span_ns / 1_000_000, span_ns % 1_000_000);
     let ppm = u64::from(drift_ppm);
     let drift = whole.saturating_mul(ppm).saturating_add((rest * ppm).div_ceil(1_000_000));

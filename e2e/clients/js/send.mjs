@@ -1,6 +1,6 @@
-// Sends a trace with everything that a span can hold, by the OpenTelemetry SDK.
+// Sends a trace whose spans use every field, with the OpenTelemetry SDK.
 //
-// Usage: send.mjs (http/json | http/protobuf | grpc) ENDPOINT (none | gzip). Prints the ids of what was sent, as JSON.
+// Usage: send.mjs (http/json | http/protobuf | grpc) ENDPOINT (none | gzip). Prints the ids of the spans as JSON.
 
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, createTraceState, trace } from "@opentelemetry/api";
 import { OTLPTraceExporter as GrpcExporter } from "@opentelemetry/exporter-trace-otlp-grpc";
@@ -55,7 +55,7 @@ const child = tracer.startSpan(
   },
   trace.setSpan(ROOT_CONTEXT, root),
 );
-child.addEvent("said", { words: "ouch", loud: true, lines: [1, 2] }, at(1_500));
+child.addEvent("warning", { message: "ouch", loud: true, lines: [1, 2] }, at(1_500));
 child.addEvent("again", at(1_600));
 child.setStatus({ code: SpanStatusCode.ERROR, message: "it broke" });
 child.end(at(2_000));

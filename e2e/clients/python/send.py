@@ -1,6 +1,6 @@
-"""Sends a trace with everything that a span can hold, by the OpenTelemetry SDK.
+"""Sends a trace whose spans use every field, with the OpenTelemetry SDK.
 
-Usage: send.py (http/protobuf | grpc) ENDPOINT (none | gzip). Prints the ids of what was sent, as JSON.
+Usage: send.py (http/protobuf | grpc) ENDPOINT (none | gzip). Prints the ids of the spans as JSON.
 """
 
 import json
@@ -59,7 +59,7 @@ def main():
         start_time=START_NS + 1_000,
     )
     child.set_attribute("huge", 9223372036854775807)
-    child.add_event("said", {"words": "ouch", "loud": True, "lines": [1, 2]}, timestamp=START_NS + 1_500)
+    child.add_event("warning", {"message": "ouch", "loud": True, "lines": [1, 2]}, timestamp=START_NS + 1_500)
     child.add_event("again", timestamp=START_NS + 1_600)
     child.set_status(Status(StatusCode.ERROR, "it broke"))
     child.end(end_time=START_NS + 2_000)

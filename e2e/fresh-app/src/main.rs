@@ -1,4 +1,4 @@
-//! Notes: a page and a route that it reads.
+//! Notes: a page and the route that it requests.
 
 use std::{env, error::Error};
 

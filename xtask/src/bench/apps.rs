@@ -1,4 +1,4 @@
-//! The benchmark's WASM applications, built as the frontend is shipped.
+//! The benchmark's WASM applications, built with the same profile and optimiser flags as the shipped frontend.
 
 use std::{
     fs,
@@ -15,27 +15,27 @@ const PROFILE: &str = "wasm-release";
 /// One application to build.
 #[derive(Clone, Copy)]
 pub(super) struct App {
-    /// Its package is `throughline-bench-` and this.
+    /// The package is named `throughline-bench-` followed by this.
     pub(super) name: &'static str,
-    /// What of the tracer is in it.
+    /// The part of the tracer that is linked into it.
     pub(super) tracer: Tracer,
-    /// What cargo calls the product: a library has underscores.
+    /// The file stem of cargo's output; that of a library has underscores.
     product: &'static str,
 }
 
-/// How much of the tracer is in a page.
+/// The part of the tracer that is linked into a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Tracer {
-    /// Nothing.
+    /// No tracer.
     Without,
-    /// Its default features.
+    /// The tracer with its default features.
     Default,
-    /// All that it can capture.
+    /// The tracer with everything that it can capture.
     Full,
 }
 
 impl Tracer {
-    /// The feature of the applications.
+    /// Returns the feature of the application that enables it.
     const fn feature(self) -> Option<&'static str> {
         match self {
             Self::Without => None,
@@ -46,34 +46,34 @@ impl Tracer {
 }
 
 impl App {
-    /// The page in Leptos.
+    /// Returns the page in Leptos.
     pub(super) const fn leptos(tracer: Tracer) -> Self {
         Self { name: "leptos", tracer, product: "throughline-bench-leptos" }
     }
 
-    /// The page without a framework.
+    /// Returns the page without a framework.
     pub(super) const fn bare(tracer: Tracer) -> Self {
         Self { name: "bare", tracer, product: "throughline-bench-bare" }
     }
 
-    /// The tracer for JavaScript to call.
+    /// The tracer, with functions that JavaScript can call.
     pub(super) const PROBE: Self = Self { name: "probe", tracer: Tracer::Without, product: "throughline_bench_probe" };
 }
 
-/// What a browser loads of an application.
+/// The files of an application that a browser loads.
 pub(super) struct Built {
     /// The optimised module.
     pub(super) wasm: PathBuf,
-    /// wasm-bindgen's JavaScript beside it.
+    /// The JavaScript that wasm-bindgen generated for it.
     pub(super) glue: PathBuf,
 }
 
-/// Builds `app` into a folder of its own below `folder`.
+/// Builds `app` into its own folder below `folder`.
 pub(super) fn build(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path) -> Result<Built> {
     build_with(workspace, toolbox, app, folder, false)
 }
 
-/// The same with the names of functions in the module.
+/// Builds `app` with function names in the module.
 pub(super) fn build_named(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path) -> Result<Built> {
     build_with(workspace, toolbox, app, &folder.join("named"), true)
 }
@@ -87,18 +87,18 @@ fn build_with(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path,
         cargo.arg(format!("--features={feature}"));
     }
     if named {
-        // The profile strips names; with them everything is compiled once more.
+        // The profile strips names, so everything is compiled again.
         cargo.env("CARGO_PROFILE_WASM_RELEASE_STRIP", "none");
     }
     process::run(&mut cargo)?;
-    // Both variants have one name there; wasm-bindgen reads this one before the next is built.
+    // Both variants have the same path; wasm-bindgen reads this one before the next is built.
     let product = workspace.target.join(TARGET).join(PROFILE).join(format!("{}.wasm", app.product));
 
     let folder = folder.join(match app.tracer.feature() {
         Some(feature) => format!("{}-{feature}", app.name),
         None => app.name.to_owned(),
     });
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let mut bindgen = toolbox.command("wasm-bindgen")?;
     bindgen.args(["--target=web", "--no-typescript", "--out-name", app.name, "--out-dir"]).arg(&folder).arg(&product);
     process::run(&mut bindgen)?;
@@ -113,12 +113,12 @@ fn build_with(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path,
         opt.arg("--debuginfo");
     }
     process::run(&mut opt)?;
-    // Under the name that the glue asks for.
+    // The glue loads the module under this name.
     fs::rename(&optimised, &bound).with_context(|| format!("cannot write {}", bound.display()))?;
     Ok(Built { wasm: bound, glue: folder.join(format!("{}.js", app.name)) })
 }
 
-/// The flags with which Trunk has the frontend optimised.
+/// Returns the flags for wasm-opt with which Trunk builds the frontend.
 fn optimiser_flags(workspace: &Workspace) -> Result<Vec<String>> {
     let path = workspace.root.join("frontend/index.html");
     let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attributes_are_read_by_their_whole_name() {
+    fn attributes_are_matched_by_full_name() {
         let page = r#"<link data-wasm-opt="z" data-wasm-opt-params="--enable-a --enable-b">"#;
         assert_eq!(attribute(page, "data-wasm-opt"), Some("z"));
         assert_eq!(attribute(page, "data-wasm-opt-params"), Some("--enable-a --enable-b"));

@@ -1,4 +1,4 @@
-//! `cargo xtask bench browser`: builds what is measured, has it measured, and keeps the tables.
+//! `cargo xtask bench browser`: builds the pages, runs the measurements and writes the tables to a file.
 
 use std::{
     fmt::Write as _,
@@ -18,16 +18,16 @@ use super::{
 };
 use crate::{chromium, process, progress::Progress, tools, workspace::Workspace};
 
-/// What to measure, and whether it matters.
+/// Options of `cargo xtask bench browser`.
 #[derive(Args)]
 pub(crate) struct Browser {
-    /// Measure this alone
+    /// Run only this measurement
     #[arg(long, value_enum)]
     only: Option<Section>,
-    /// With the bytes, show whose functions they are; everything is compiled once more for that
+    /// Also list the bytes by crate and function; this compiles everything again
     #[arg(long)]
     functions: bool,
-    /// Fail where a target is missed
+    /// Fail if a target is missed
     #[arg(long)]
     check: bool,
 }
@@ -41,21 +41,21 @@ enum Section {
     Time,
     /// Time until the tracer is ready
     Start,
-    /// What arrives from pages that are closed
+    /// Telemetry that arrives from pages that are closed
     Exit,
-    /// Memory of a page that lives long
+    /// Memory of a page that stays open for a long time
     Life,
 }
 
 impl Section {
     const ALL: [Self; 5] = [Self::Bytes, Self::Time, Self::Start, Self::Exit, Self::Life];
 
-    /// Whether other tracers are measured too.
+    /// Returns whether other tracers are measured too.
     fn compares(self) -> bool {
         matches!(self, Self::Bytes | Self::Time | Self::Start)
     }
 
-    /// As it is called on the runner's command line.
+    /// Returns its name on the runner's command line.
     fn name(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
@@ -67,7 +67,7 @@ impl Section {
     }
 }
 
-/// Runs the sections one after the other; each is printed when it is there, and all are kept in one file.
+/// Runs the sections in order, prints each when it is done, and writes all to one file.
 pub(super) fn run(workspace: &Workspace, browser: &Browser) -> Result<ExitCode> {
     let sections: Vec<_> =
         Section::ALL.into_iter().filter(|section| browser.only.is_none_or(|only| only == *section)).collect();
@@ -89,7 +89,7 @@ pub(super) fn run(workspace: &Workspace, browser: &Browser) -> Result<ExitCode> 
         let (text, met) = progress.step(section.name(), || match (&runner, section) {
             (Some(runner), section) if section != Section::Bytes => runner.run(section),
             _ => {
-                let peers = peers.as_ref().context("the other tracers are not there")?;
+                let peers = peers.as_ref().context("the other tracers are not installed")?;
                 let (mut text, met) = bytes::measure(workspace, peers)?;
                 if browser.functions {
                     text.push_str(&bytes::functions(workspace)?);
@@ -104,19 +104,19 @@ pub(super) fn run(workspace: &Workspace, browser: &Browser) -> Result<ExitCode> 
             missed.push(section.name());
         }
     }
-    // A single section does not replace what was measured of all.
+    // A single section does not overwrite the file with all sections.
     let name = browser.only.map_or_else(|| "browser.md".to_owned(), |only| format!("browser-{}.md", only.name()));
     let file = workspace.target.join("bench").join(name);
     fs::write(&file, report).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("kept in {}", file.display());
+    println!("written to {}", file.display());
     if missed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    println!("targets are missed: {}", missed.join(", "));
+    println!("targets missed: {}", missed.join(", "));
     Ok(if browser.check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What Chromium loads: our tracer for JavaScript to call, and the others.
+/// Builds the files that Chromium loads: our tracer for JavaScript, and the bundles of the others.
 fn pages(workspace: &Workspace, peers: Option<&Peers>, folder: &Path) -> Result<()> {
     apps::build(workspace, &tools::ensure(workspace)?, App::PROBE, folder)?;
     for (peers, peer) in peers.into_iter().flat_map(|peers| PEERS.iter().map(move |peer| (peers, peer))) {
@@ -141,9 +141,9 @@ impl<'a> Runner<'a> {
         Ok(Self { program, chromedriver, folder })
     }
 
-    /// The section's text, and whether its targets are met.
+    /// Runs a section; returns its text, and whether its targets are met.
     fn run(&self, section: Section) -> Result<(String, bool)> {
-        /// How the runner ends when all went well but a target is missed.
+        /// The runner's exit code if it succeeds but a target is missed.
         const MISSED: i32 = 2;
         let mut command = Command::new(&self.program);
         command.arg(section.name()).arg("--assets").arg(self.folder);
@@ -153,7 +153,7 @@ impl<'a> Runner<'a> {
         match output.status.code() {
             Some(0) => Ok((text, true)),
             Some(MISSED) => Ok((text, false)),
-            _ => bail!("{} ended with {}", process::show(&command), output.status),
+            _ => bail!("{} exited with {}", process::show(&command), output.status),
         }
     }
 }

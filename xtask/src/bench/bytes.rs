@@ -1,4 +1,4 @@
-//! What the tracer costs on the wire, and others beside it.
+//! Bytes on the wire of our tracer and of others.
 
 use std::{
     collections::BTreeMap,
@@ -18,27 +18,28 @@ use super::{
 };
 use crate::{dist, process, tools, workspace::Workspace};
 
-/// What the tracer is to add to a page in Leptos by its default features: module and glue as wasm-bindgen writes it, brotli 11.
+/// The target for the bytes that the tracer with default features adds to a page in Leptos: the module and
+/// wasm-bindgen's glue, brotli 11.
 const TARGET_BYTES: i64 = 14_000;
-/// What it may add as long as the target is missed. Lowered with every byte that is saved, never raised.
+/// The limit as long as the target is missed. It is lowered with every byte that is saved, never raised.
 const CEILING_BYTES: i64 = 20_100;
-/// The same with everything that can be captured.
+/// The limit for the tracer with everything that it can capture.
 const FULL_CEILING_BYTES: i64 = 29_200;
 
-/// Where everything that is built for the benchmark stands.
+/// Creates and returns the folder with everything that is built for the benchmark.
 pub(super) fn folder(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target.join("bench/browser");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     Ok(folder)
 }
 
-/// A page's bytes with brotli 11.
+/// The sizes of a page in bytes, with brotli 11 unless noted.
 #[derive(Clone, Copy)]
 struct Page {
     wasm_raw: i64,
     wasm: i64,
     glue: i64,
-    /// The glue as a bundler would leave it, where there is one.
+    /// The minified glue, if a minifier is available.
     glue_minified: Option<i64>,
     sections: sections::Sections,
 }
@@ -63,14 +64,14 @@ impl Page {
         })
     }
 
-    /// As the table has them.
+    /// Returns the cells of a row of the table.
     fn columns(&self) -> [Option<i64>; 6] {
         let known = [self.wasm_raw, self.wasm, self.glue, self.both()].map(Some);
         [known[0], known[1], known[2], known[3], self.glue_minified, self.both_minified()]
     }
 
     fn parts(&self) -> [i64; 3] {
-        // A module of more than 2 GiB is not what is measured here.
+        // lossless: modules are far below 2 GiB
         [self.sections.code, self.sections.data, self.sections.other].map(|bytes| bytes as i64)
     }
 
@@ -83,7 +84,7 @@ impl Page {
     }
 }
 
-/// An application without the tracer, with it, and with all of it.
+/// An application without the tracer, with its default features, and with all of them.
 struct Pair {
     name: &'static str,
     untraced: Page,
@@ -105,12 +106,12 @@ impl Pair {
         })
     }
 
-    /// What the tracer adds.
+    /// Returns the bytes that the tracer adds with default features.
     fn added(&self) -> i64 {
         self.traced.both() - self.untraced.both()
     }
 
-    /// What all of it adds.
+    /// Returns the bytes that the tracer adds with all features.
     fn added_in_full(&self) -> i64 {
         self.full.both() - self.untraced.both()
     }
@@ -120,14 +121,14 @@ impl Pair {
     }
 }
 
-/// `cargo xtask test --only bytes`: the tracer gets no larger.
+/// `cargo xtask test --only bytes`: fails if the tracer is larger than its limit.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let pair = Pair::build(workspace, App::leptos, None)?;
     print!("{}", align(&ours(std::slice::from_ref(&pair))));
     let verdict = verdict(&pair);
     ensure!(
         pair.added() <= CEILING_BYTES && pair.added_in_full() <= FULL_CEILING_BYTES,
-        "{verdict}\n  module {}, glue {}; `cargo xtask bench browser --only bytes --functions` shows where they are",
+        "{verdict}\n  module {}, glue {}; `cargo xtask bench browser --only bytes --functions` lists them by function",
         thousands(pair.traced.wasm - pair.untraced.wasm),
         thousands(pair.traced.glue - pair.untraced.glue),
     );
@@ -137,8 +138,8 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
 
 fn verdict(pair: &Pair) -> String {
     format!(
-        "throughline-browser adds {} bytes (brotli 11) to a page in Leptos, and {} with all that it can capture; the target is {}, \
-         the ceiling for now {} and {}",
+        "throughline-browser adds {} bytes (brotli 11) to a page in Leptos, and {} with all features; the target is {}, \
+         the limits are {} and {}",
         thousands(pair.added()),
         thousands(pair.added_in_full()),
         thousands(TARGET_BYTES),
@@ -147,11 +148,12 @@ fn verdict(pair: &Pair) -> String {
     )
 }
 
-/// All tables, as Markdown, and whether the budget is kept.
+/// Returns all tables as Markdown, and whether the target is met.
 pub(super) fn measure(workspace: &Workspace, peers: &Peers) -> Result<(String, bool)> {
     let pairs = [Pair::build(workspace, App::leptos, Some(peers))?, Pair::build(workspace, App::bare, Some(peers))?];
-    let mut text =
-        String::from("## Bytes on the wire\n\nBrotli 11. The tracer is what is traced less what is not.\n\n");
+    let mut text = String::from(
+        "## Bytes on the wire\n\nBrotli 11. The row of the tracer is the traced page less the untraced one.\n\n",
+    );
     text.push_str(&ours(&pairs));
     writeln!(text, "\n{}.\n", verdict(&pairs[0]))?;
     text.push_str(&parts(&pairs));
@@ -161,7 +163,7 @@ pub(super) fn measure(workspace: &Workspace, peers: &Peers) -> Result<(String, b
 
 fn ours(pairs: &[Pair]) -> String {
     let mut text = String::from(
-        "| page | | module, raw | module | glue | together | glue minified | together |\n\
+        "| page | | module, raw | module | glue | total | glue minified | total |\n\
          | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for Pair { name, untraced, traced, full } in pairs {
@@ -173,7 +175,7 @@ fn ours(pairs: &[Pair]) -> String {
             ("untraced", &without[..]),
             ("traced", &with[..]),
             ("**tracer**", &less(with)[..]),
-            ("**all of it**", &less(full)[..]),
+            ("**tracer, full**", &less(full)[..]),
         ] {
             let cells: Vec<_> = columns.iter().map(|count| count.map(thousands).unwrap_or_default()).collect();
             text.push_str(&format!("| {name} | {what} | {} |\n", cells.join(" | ")));
@@ -182,7 +184,7 @@ fn ours(pairs: &[Pair]) -> String {
     text
 }
 
-/// In which sections of the module the tracer's bytes are, before compression.
+/// Returns the uncompressed bytes of each kind of section of the modules.
 fn parts(pairs: &[Pair]) -> String {
     let mut text = String::from(
         "The modules, uncompressed:\n\n| page | | code | data | other |\n| --- | --- | ---: | ---: | ---: |\n",
@@ -197,7 +199,7 @@ fn parts(pairs: &[Pair]) -> String {
     text
 }
 
-/// Whose functions the tracer brings into the page in Leptos: by crates, and the largest by themselves.
+/// Returns the bytes of code that the tracer adds to the page in Leptos, by crate, and the largest functions.
 pub(super) fn functions(workspace: &Workspace) -> Result<String> {
     const LARGEST: usize = 40;
     const LONGEST_NAME: usize = 100;
@@ -222,7 +224,7 @@ pub(super) fn functions(workspace: &Workspace) -> Result<String> {
     }
     text.push_str("\n| function | bytes |\n| --- | ---: |\n");
     for (name, bytes) in largest(added.into_iter(), LARGEST) {
-        // A bar would end the cell.
+        // A vertical bar would end the cell.
         let name: String =
             name.chars().take(LONGEST_NAME).map(|letter| if letter == '|' { '/' } else { letter }).collect();
         writeln!(text, "| {name} | {} |", thousands(bytes))?;
@@ -237,7 +239,7 @@ fn largest(all: impl Iterator<Item = (String, i64)>, count: usize) -> Vec<(Strin
     all
 }
 
-/// The other tracers, beside what ours adds to `page`.
+/// Returns the table of the other tracers and of the bytes that ours adds to `page`.
 fn others(workspace: &Workspace, page: &Pair, peers: &Peers, folder: &Path) -> Result<String> {
     let ours = page.added_minified().unwrap_or_else(|| page.added());
     let mut rows = Vec::new();
@@ -251,7 +253,7 @@ fn others(workspace: &Workspace, page: &Pair, peers: &Peers, folder: &Path) -> R
     rows.push(("**throughline-browser, full**", env!("CARGO_PKG_VERSION"), None, all.unwrap_or_default()));
     rows.sort_by_key(|(_, _, _, brotli)| *brotli);
     let mut text = format!(
-        "\nEverything minified by esbuild; ours is what it adds to the page in {}:\n\n\
+        "\nEverything is minified by esbuild. For ours, the bytes are those added to the page in {}:\n\n\
          | tracer | version | minified | brotli 11 | of ours |\n| --- | --- | ---: | ---: | ---: |\n",
         page.name
     );

@@ -1,4 +1,4 @@
-//! Which crate's functions make up a WASM module that still has its names.
+//! The sizes of the functions of a WASM module with names, and the crates that they belong to.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::sections::{self, Reader, Section};
 
-/// The bytes of each function's body by its name; functions of one name count together.
+/// Returns the bytes of each function's body by name; functions with the same name are added up.
 pub(super) fn read(module: &[u8]) -> Result<BTreeMap<String, i64>> {
     const CUSTOM: u8 = 0;
     const IMPORT: u8 = 2;
@@ -26,7 +26,7 @@ pub(super) fn read(module: &[u8]) -> Result<BTreeMap<String, i64>> {
         }
         Ok(())
     })?;
-    ensure!(!names.is_empty(), "the module has no names of functions");
+    ensure!(!names.is_empty(), "the module has no function names");
     let mut sizes = BTreeMap::new();
     for (index, length) in bodies.into_iter().enumerate() {
         let name = names.get(&(imported + index)).map_or("?", String::as_str);
@@ -35,7 +35,7 @@ pub(super) fn read(module: &[u8]) -> Result<BTreeMap<String, i64>> {
     Ok(sizes)
 }
 
-/// The crate that a function belongs to, as far as its name says so. What is generic counts for the crate whose code it is.
+/// Returns the crate that a function belongs to, from its name. A generic function counts for the crate that defines it.
 pub(super) fn crate_of(name: &str) -> &str {
     let path = name.trim_start_matches(|letter: char| !letter.is_alphanumeric() && letter != '_');
     let path = ["dyn ", "mut "].iter().fold(path, |path, word| path.strip_prefix(word).unwrap_or(path));
@@ -45,8 +45,8 @@ pub(super) fn crate_of(name: &str) -> &str {
     }
 }
 
-/// A name without what differs from build to build: `::h` and 16 hex digits at its end, or such digits between brackets
-/// after a crate, depending on rustc's way of mangling.
+/// Returns a name without the hash that differs between builds: `::h` and 16 hex digits at its end, or such digits in
+/// brackets after a crate, depending on rustc's mangling scheme.
 fn without_hash(name: &str) -> String {
     const DIGITS: usize = 16;
     let is_hash = |text: &str| text.len() == DIGITS && text.bytes().all(|digit| digit.is_ascii_hexdigit());
@@ -96,7 +96,7 @@ fn imported_functions(mut reader: Reader<'_>) -> Result<usize> {
                 reader.byte()?;
                 reader.byte()?;
             }
-            kind => anyhow::bail!("an import is of kind {kind}"),
+            kind => anyhow::bail!("unknown kind of import: {kind}"),
         }
     }
     Ok(functions)
@@ -133,14 +133,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn functions_have_their_names_and_sizes() {
+    fn function_sizes_are_read_with_their_names() {
         let mut module = b"\0asm\x01\0\0\0".to_vec();
         let mut section = |id: u8, body: &[u8]| {
             module.push(id);
             module.push(u8::try_from(body.len()).unwrap());
             module.extend(body);
         };
-        // Imported: a memory without a maximum, and `a.b`, a function of type 0, which is therefore number 0.
+        // Imported: a memory without a maximum, and `a.b`, a function of type 0, which has therefore index 0.
         section(2, b"\x02\x01a\x01m\x02\x00\x01\x01a\x01b\x00\x00");
         // Two bodies, of 2 and of 3 bytes.
         section(10, b"\x02\x02\x00\x0b\x03\x00\x01\x0b");

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measurements that are printed as tables, and kept as Markdown.
+//! `cargo xtask bench`: measurements that are printed as tables and written to Markdown files.
 
 mod apps;
 mod browser;
@@ -18,18 +18,18 @@ use clap::Subcommand;
 use crate::workspace::Workspace;
 pub(crate) use bytes::check as check_bytes;
 
-/// What there is to measure.
+/// The measurements.
 #[derive(Subcommand)]
 pub(crate) enum Bench {
-    /// The tracer for pages, beside others: bytes, main-thread time, start-up, exit, long life
+    /// The browser tracer compared with others: bytes, main-thread time, start-up, exit, memory
     Browser(browser::Browser),
-    /// The server layer, beside others: what is right, processor time, allocations, requests per second
+    /// The server layer compared with others: correctness, CPU time, allocations, requests per second
     Server(server::Server),
-    /// The pipe from the OTLP receiver to the disk: rate, acknowledgement, bytes, memory, start, reads
+    /// The pipeline from the OTLP receiver to the disk: rate, acknowledgements, bytes, memory, start-up, reads
     Pipe(pipe::Pipe),
 }
 
-/// Measures; with `--check`, a target that is missed is a failure.
+/// Runs a measurement; with `--check`, a missed target is a failure.
 pub(crate) fn run(workspace: &Workspace, bench: &Bench) -> Result<ExitCode> {
     match bench {
         Bench::Browser(browser) => browser::run(workspace, browser),

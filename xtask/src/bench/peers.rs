@@ -1,4 +1,4 @@
-//! Other tracers, bundled as their users would: by npm and esbuild.
+//! Other tracers, installed by npm and bundled by esbuild.
 
 use std::{
     fs,
@@ -15,13 +15,13 @@ use crate::{process, workspace::Workspace};
 pub(super) struct Peer {
     /// The name of its entry file.
     pub(super) name: &'static str,
-    /// What a person calls it.
+    /// Its name in the tables.
     pub(super) title: &'static str,
-    /// The npm package whose version stands for it.
+    /// The npm package whose version is shown.
     package: &'static str,
 }
 
-/// From small to large.
+/// The other tracers, from small to large.
 pub(super) const PEERS: [Peer; 8] = [
     Peer { name: "dash0", title: "Dash0", package: "@dash0/sdk-web" },
     Peer { name: "otel", title: "OpenTelemetry JS", package: "@opentelemetry/sdk-trace-web" },
@@ -37,23 +37,25 @@ pub(super) const PEERS: [Peer; 8] = [
     Peer { name: "faro", title: "Grafana Faro, tracing", package: "@grafana/faro-web-sdk" },
 ];
 
-/// npm's packages, installed as the lock file has them.
+/// The installed npm packages of the lock file.
 pub(super) struct Peers {
     folder: PathBuf,
     manifest: Value,
 }
 
 impl Peers {
-    /// Installs what is missing; `state` is where it is noted what is there.
+    /// Installs the packages if the lock file has changed; a copy of the installed lock file is kept in `state`.
     pub(super) fn install(workspace: &Workspace, state: &Path) -> Result<Self> {
         let folder = workspace.root.join("benches/browser/peers");
         let read = |name: &str| fs::read(folder.join(name)).with_context(|| format!("cannot read {name} of the peers"));
-        let manifest = serde_json::from_slice(&read("package.json")?).context("package.json of the peers")?;
+        let manifest =
+            serde_json::from_slice(&read("package.json")?).context("cannot parse package.json of the peers")?;
         let lock = read("package-lock.json")?;
         let installed = state.join("peers.lock");
         let esbuild = folder.join("node_modules/.bin/esbuild");
         if !esbuild.exists() || fs::read(&installed).is_ok_and(|installed| installed != lock) || !installed.exists() {
-            let npm = process::find("npm").context("npm is not installed; the other tracers come from there")?;
+            let npm =
+                process::find("npm").context("npm is not installed; it is required to install the other tracers")?;
             let mut npm = Command::new(npm);
             npm.args(["ci", "--no-audit", "--no-fund", "--no-progress"]).current_dir(&folder);
             process::run(&mut npm)?;
@@ -62,18 +64,18 @@ impl Peers {
         Ok(Self { folder, manifest })
     }
 
-    /// The version of `peer` that package.json asks for.
+    /// Returns the version of `peer` in package.json.
     pub(super) fn version(&self, peer: &Peer) -> &str {
         self.manifest["dependencies"][peer.package].as_str().unwrap_or("?")
     }
 
-    /// One minified module with all of `peer`, written to `output`.
+    /// Bundles `peer` into one minified module at `output`.
     pub(super) fn bundle(&self, peer: &Peer, output: &Path) -> Result<()> {
         let entry = self.folder.join("src").join(format!("{}.js", peer.name));
         self.esbuild(&entry, output, &["--bundle"])
     }
 
-    /// `input` without anything that a program does not need.
+    /// Minifies `input` to `output`.
     pub(super) fn minify(&self, input: &Path, output: &Path) -> Result<()> {
         self.esbuild(input, output, &[])
     }

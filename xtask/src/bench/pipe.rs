@@ -1,4 +1,4 @@
-//! `cargo xtask bench pipe`: builds the server, puts it under load, and keeps the tables.
+//! `cargo xtask bench pipe`: builds the server, puts it under load and writes the tables to a file.
 
 use std::{
     fmt::Write as _,
@@ -20,16 +20,16 @@ use crate::{
 };
 
 const PACKAGE: &str = "throughline-bench-pipe";
-/// How the runner ends when all went well but a target is missed.
+/// The runner's exit code if it succeeds but a target is missed.
 const MISSED: i32 = 2;
 
-/// What to measure, and whether it matters.
+/// Options of `cargo xtask bench pipe`.
 #[derive(Args)]
 pub(crate) struct Pipe {
-    /// Measure this alone
+    /// Run only this measurement
     #[arg(long, value_enum)]
     only: Option<Section>,
-    /// Fail where a target is missed
+    /// Fail if a target is missed
     #[arg(long)]
     check: bool,
 }
@@ -37,9 +37,9 @@ pub(crate) struct Pipe {
 /// One measurement.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Section {
-    /// As fast as it goes: rate, bytes, memory, start, reads
+    /// At the maximum rate: rate, bytes, memory, start-up, reads
     Load,
-    /// Acknowledgements at half the rate
+    /// Time to acknowledgement at half the target rate
     Pace,
     /// Reads among ten million spans
     Large,
@@ -48,7 +48,7 @@ enum Section {
 impl Section {
     const ALL: [Self; 3] = [Self::Load, Self::Pace, Self::Large];
 
-    /// As it is called on the runner's command line.
+    /// Returns its name on the runner's command line.
     fn name(self) -> &'static str {
         match self {
             Self::Load => "load",
@@ -58,14 +58,14 @@ impl Section {
     }
 }
 
-/// Runs the sections one after the other; each is printed when it is there, and all are kept in one file.
+/// Runs the sections in order, prints each when it is done, and writes all to one file.
 pub(super) fn run(workspace: &Workspace, pipe: &Pipe) -> Result<ExitCode> {
     let sections: Vec<_> =
         Section::ALL.into_iter().filter(|section| pipe.only.is_none_or(|only| only == *section)).collect();
     let mut progress = Progress::new(sections.len() + server::STEPS + 1);
     let folder = workspace.target.join("bench");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    // Whether the inspector's page is in it makes no difference here.
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    // An empty page of the inspector is enough for this measurement.
     dist::make_outputs(workspace)?;
     server::build(workspace, Profile::Release, &[Program::Throughline], &mut progress)?;
     let server = server::binary(workspace, Profile::Release, Program::Throughline);
@@ -73,7 +73,7 @@ pub(super) fn run(workspace: &Workspace, pipe: &Pipe) -> Result<ExitCode> {
         process::run(&mut workspace.cargo(&["build", "--locked", "--release", "--package", PACKAGE]))?;
         Ok(workspace.target.join("release").join(format!("{PACKAGE}{}", std::env::consts::EXE_SUFFIX)))
     })?;
-    let mut report = String::from("# The pipe\n");
+    let mut report = String::from("# The pipeline\n");
     let mut missed = Vec::new();
     for section in sections {
         let (text, met) = progress.step(section.name(), || measure(&runner, &server, &folder, section))?;
@@ -84,19 +84,19 @@ pub(super) fn run(workspace: &Workspace, pipe: &Pipe) -> Result<ExitCode> {
             missed.push(section.name());
         }
     }
-    // A single section does not replace what was measured of all.
+    // A single section does not overwrite the file with all sections.
     let name = pipe.only.map_or_else(|| "pipe.md".to_owned(), |only| format!("pipe-{}.md", only.name()));
     let file = folder.join(name);
     fs::write(&file, report).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("kept in {}", file.display());
+    println!("written to {}", file.display());
     if missed.is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    println!("targets are missed: {}", missed.join(", "));
+    println!("targets missed: {}", missed.join(", "));
     Ok(if pipe.check { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// The section's text, and whether its targets are met.
+/// Runs a section; returns its text, and whether its targets are met.
 fn measure(runner: &Path, server: &Path, folder: &Path, section: Section) -> Result<(String, bool)> {
     let mut command = Command::new(runner);
     command.arg(section.name()).arg("--server").arg(server).arg("--folder").arg(folder.join("pipe"));
@@ -106,6 +106,6 @@ fn measure(runner: &Path, server: &Path, folder: &Path, section: Section) -> Res
     match output.status.code() {
         Some(0) => Ok((text, true)),
         Some(MISSED) => Ok((text, false)),
-        _ => bail!("{} ended with {}", process::show(&command), output.status),
+        _ => bail!("{} exited with {}", process::show(&command), output.status),
     }
 }

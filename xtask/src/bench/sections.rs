@@ -1,19 +1,19 @@
-//! Where the bytes of a WASM module are.
+//! The sections of a WASM module and their sizes.
 
 use anyhow::{Context, Result, bail};
 
-/// The bytes of a module by the kinds of its sections.
+/// The bytes of a module by kind of section.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Sections {
-    /// Functions' bodies.
+    /// Function bodies.
     pub(super) code: usize,
-    /// Constants: texts, tables of numbers, vtables.
+    /// Constants: strings, tables of numbers, vtables.
     pub(super) data: usize,
-    /// Types, imports, exports, tables, and what tools left behind.
+    /// Types, imports, exports, tables and custom sections.
     pub(super) other: usize,
 }
 
-/// Reads the outline of `module`.
+/// Returns the sizes of the sections of `module`.
 pub(super) fn read(module: &[u8]) -> Result<Sections> {
     const CODE: u8 = 10;
     const DATA: u8 = 11;
@@ -31,37 +31,37 @@ pub(super) fn read(module: &[u8]) -> Result<Sections> {
 
 /// One section of a module.
 pub(super) struct Section<'a> {
-    /// What it is, by the specification's number.
+    /// Its id, as in the specification.
     pub(super) id: u8,
-    /// What is in it.
+    /// Its contents.
     pub(super) body: &'a [u8],
-    /// Its size with what stands before the body.
+    /// Its size including its header.
     pub(super) bytes: usize,
 }
 
-/// Calls `look` with each section.
-pub(super) fn each(module: &[u8], mut look: impl FnMut(Section<'_>) -> Result<()>) -> Result<()> {
-    let mut rest = Reader(module.strip_prefix(b"\0asm\x01\0\0\0").context("this is no WASM module of version 1")?);
+/// Calls `visit` with each section.
+pub(super) fn each(module: &[u8], mut visit: impl FnMut(Section<'_>) -> Result<()>) -> Result<()> {
+    let mut rest = Reader(module.strip_prefix(b"\0asm\x01\0\0\0").context("not a WASM module of version 1")?);
     while !rest.0.is_empty() {
         let before = rest.0.len();
         let (id, body) = (rest.byte()?, rest.bytes()?);
-        look(Section { id, body, bytes: before - rest.0.len() })?;
+        visit(Section { id, body, bytes: before - rest.0.len() })?;
     }
     Ok(())
 }
 
-/// What is left to read of a module.
+/// A reader of the rest of a module.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// One byte.
+    /// Reads one byte.
     pub(super) fn byte(&mut self) -> Result<u8> {
-        let (first, rest) = self.0.split_first().context("the module ends too early")?;
+        let (first, rest) = self.0.split_first().context("the module is truncated")?;
         self.0 = rest;
         Ok(*first)
     }
 
-    /// An unsigned 32-bit number, LEB128.
+    /// Reads an unsigned 32-bit number, LEB128.
     pub(super) fn number(&mut self) -> Result<usize> {
         const LONGEST: u32 = 5;
         let mut value = 0_u64;
@@ -72,13 +72,13 @@ impl<'a> Reader<'a> {
                 return Ok(usize::try_from(value)?);
             }
         }
-        bail!("a number has no end")
+        bail!("a LEB128 number is longer than {LONGEST} bytes")
     }
 
-    /// As many bytes as the number before them says.
+    /// Reads a length and that number of bytes.
     pub(super) fn bytes(&mut self) -> Result<&'a [u8]> {
         let length = self.number()?;
-        let (bytes, rest) = self.0.split_at_checked(length).context("something is longer than the module")?;
+        let (bytes, rest) = self.0.split_at_checked(length).context("the module is truncated")?;
         self.0 = rest;
         Ok(bytes)
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sections_are_told_apart_and_add_up() {
+    fn section_sizes_add_up_to_the_module() {
         let mut module = b"\0asm\x01\0\0\0".to_vec();
         module.extend([1, 2, 0xaa, 0xaa]);
         module.extend([10, 0x83, 0x00, 1, 2, 3]);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_off_is_an_error() {
+    fn a_truncated_module_is_an_error() {
         assert!(read(b"\0asm").is_err());
         assert!(read(b"\0asm\x01\0\0\0\x0a\x05\x00").is_err());
         assert!(read(b"\0asm\x01\0\0\0\x0a\x80\x80\x80\x80\x80\x00").is_err());

@@ -1,4 +1,4 @@
-//! `cargo xtask bench server`: the server layer beside others, and a file with the tables.
+//! `cargo xtask bench server`: compares the server layer with others and writes the tables to a file.
 
 use std::{
     fs,
@@ -13,29 +13,29 @@ use super::table::align;
 use crate::{process, progress::Progress, workspace::Workspace};
 
 const RUNNER: &str = "throughline-bench-server";
-/// Measures reading of contexts by itself, where it is there.
+/// The package that measures parsing of trace contexts, if it exists.
 const CONTEXT: &str = "throughline-bench-context";
 
-/// Whether it matters what is measured.
+/// Options of `cargo xtask bench server`.
 #[derive(Args)]
 pub(crate) struct Server {
-    /// Fail where a target is missed
+    /// Fail if a target is missed
     #[arg(long)]
     check: bool,
-    /// Arguments for the program that measures
+    /// Arguments for the runner
     #[arg(last = true)]
     runner: Vec<String>,
 }
 
-/// Has the requests compared and measured, prints the tables and keeps them.
+/// Runs the correctness test and the measurements, prints the tables and writes them to a file.
 pub(super) fn run(workspace: &Workspace, server: &Server) -> Result<ExitCode> {
     let mut progress = Progress::new(3);
-    let correctness = progress.step("what is right", || correctness(workspace))?;
+    let correctness = progress.step("correctness", || correctness(workspace))?;
     let program = progress.step("programs", || {
         process::run(&mut workspace.cargo(&["build", "--locked", "--release", "--package", RUNNER]))?;
         Ok(workspace.target.join("release").join(format!("{RUNNER}{}", std::env::consts::EXE_SUFFIX)))
     })?;
-    let (costs, met) = progress.step("what it costs", || {
+    let (costs, met) = progress.step("costs", || {
         let parse_ns = parse_ns(workspace)?;
         let (mut costs, mut met) = (Vec::new(), true);
         for batches in ["encoding", "sdk"] {
@@ -50,31 +50,31 @@ pub(super) fn run(workspace: &Workspace, server: &Server) -> Result<ExitCode> {
         }
         Ok((costs.join("\n"), met))
     })?;
-    let report = format!("# The server layer\n\n## What is right\n\n{}\n{}", align(&correctness), align(&costs));
+    let report = format!("# The server layer\n\n## Correctness\n\n{}\n{}", align(&correctness), align(&costs));
     println!("\n{report}");
     let folder = workspace.target.join("bench");
-    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let file = folder.join("server.md");
     fs::write(&file, report).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("kept in {}", file.display());
+    println!("written to {}", file.display());
     Ok(if met || !server.check { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The table that the test prints; the test fails where ours is wrong.
+/// Returns the table that the test prints; the test fails if our layer is wrong.
 fn correctness(workspace: &Workspace) -> Result<String> {
     let mut cargo = workspace.cargo(&["test", "--locked", "--package", RUNNER, "--test", "correctness", "--"]);
     let output = process::output(cargo.arg("--nocapture").env("RUST_BACKTRACE", "0"))?;
     Ok(table(&output))
 }
 
-/// The lines of `output` that are a table's.
+/// Returns the lines of `output` that belong to a table.
 fn table(output: &str) -> String {
     output.lines().filter(|line| line.starts_with('|')).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The runner's text, and whether all targets are met.
+/// Returns the runner's output, and whether all targets are met.
 fn measured(command: &mut Command) -> Result<(String, bool)> {
-    /// How the runner ends when all went well but a target is missed.
+    /// The runner's exit code if it succeeds but a target is missed.
     const MISSED: i32 = 2;
     let output = command.stderr(Stdio::inherit()).output();
     let output = output.with_context(|| format!("cannot start {}", process::show(command)))?;
@@ -82,11 +82,11 @@ fn measured(command: &mut Command) -> Result<(String, bool)> {
     match output.status.code() {
         Some(0) => Ok((text, true)),
         Some(MISSED) => Ok((text, false)),
-        _ => bail!("{} ended with {}", process::show(command), output.status),
+        _ => bail!("{} exited with {}", process::show(command), output.status),
     }
 }
 
-/// Nanoseconds for a `traceparent`, from the package that measures that alone.
+/// Returns the nanoseconds for parsing a `traceparent`, as measured by [`CONTEXT`].
 fn parse_ns(workspace: &Workspace) -> Result<Option<f64>> {
     let packages = workspace.metadata["packages"].as_array();
     if !packages.into_iter().flatten().any(|package| package["name"] == CONTEXT) {
@@ -94,7 +94,8 @@ fn parse_ns(workspace: &Workspace) -> Result<Option<f64>> {
     }
     let text =
         process::output(&mut workspace.cargo(&["run", "--locked", "--release", "--quiet", "--package", CONTEXT]))?;
-    let measured: Value = serde_json::from_str(text.trim()).with_context(|| format!("what {CONTEXT} wrote"))?;
+    let measured: Value =
+        serde_json::from_str(text.trim()).with_context(|| format!("cannot parse the output of {CONTEXT}"))?;
     Ok(measured["traceparent_parse_ns"].as_f64())
 }
 

@@ -1,6 +1,6 @@
-//! Markdown tables that a person can read as they are.
+//! Markdown tables with aligned columns.
 
-/// Pads the cells of every table in `markdown` so that its columns stand below each other, numbers to the right.
+/// Pads the cells of every table in `markdown` so that columns are aligned, numbers to the right.
 pub(super) fn align(markdown: &str) -> String {
     let mut text = String::new();
     let mut table: Vec<Vec<&str>> = Vec::new();
@@ -50,7 +50,7 @@ fn flush(table: &mut Vec<Vec<&str>>, text: &mut String) {
     table.clear();
 }
 
-/// A count with its thousands apart: `14,000`; less than nothing is `−12`.
+/// Formats a number with thousands separators, `14,000`; a negative one as `−12`.
 pub(super) fn thousands(count: i64) -> String {
     let digits = count.unsigned_abs().to_string();
     let mut text = String::new();
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_stand_below_each_other() {
+    fn columns_are_aligned() {
         let table = "# Title\n\n| what | bytes |\n| --- | ---: |\n| a | 1,234 |\n| longer | 7 |\n\nafter\n";
         let aligned =
             "# Title\n\n| what   | bytes |\n| ------ | ----: |\n| a      | 1,234 |\n| longer |     7 |\n\nafter\n";
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_read_naturally() {
+    fn thousands_are_separated() {
         assert_eq!(thousands(0), "0");
         assert_eq!(thousands(999), "999");
         assert_eq!(thousands(1_000), "1,000");

@@ -1,14 +1,14 @@
-//! Re-exports: no crate passes another crate of this repository on as a part of its own interface. A user of an item depends
-//! on the crate that defines it.
+//! Checks that no crate re-exports items of another crate of this repository. A user of an item depends on the crate that
+//! defines it.
 
 use std::collections::BTreeSet;
 
 use super::{imports::is_ours, source::outside_tests};
 
-/// Folders in which crates may re-export: programs that test or measure, on which nothing depends.
+/// Folders in which crates may re-export: tests and benchmarks, which no published crate depends on.
 const FREE: [&str; 2] = ["benches/", "e2e/"];
 
-/// One name of a `use` item: its path, and its name if it is renamed.
+/// One path of a `use` item, with its alias if it is renamed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Use {
     path: Vec<String>,
@@ -16,7 +16,7 @@ struct Use {
 }
 
 impl Use {
-    /// The name under which the item is known in its module.
+    /// Returns the name that it binds in its module.
     fn name(&self) -> &str {
         self.alias.as_deref().or(self.path.last().map(String::as_str)).unwrap_or_default()
     }
@@ -26,26 +26,30 @@ impl Use {
     }
 }
 
-/// The re-exports in `files`, the sources of the repository with their paths.
+/// Returns the forbidden re-exports in `files`, the paths and texts of the repository's sources.
 pub(super) fn check(files: &[(String, String)]) -> Vec<String> {
     let mut problems = Vec::new();
     let checked = files.iter().filter(|(path, _)| !FREE.iter().any(|folder| path.starts_with(folder)));
     for (path, text) in checked {
         let items = items(path, text);
-        // Modules of ours that this file knows by a name of its own.
+        // Names that this file binds to items of our crates.
         let bound: BTreeSet<&str> =
             items.iter().flat_map(|item| &item.uses).filter(|name| name.is_of_ours()).map(Use::name).collect();
         for item in items.iter().filter(|item| item.is_public) {
             let of_ours = |name: &&Use| name.is_of_ours() || goes_through(name, &bound);
             problems.extend(item.uses.iter().filter(of_ours).map(|name| {
-                format!("{path}:{}: `{}` is re-exported from another crate of ours", item.line, name.path.join("::"))
+                format!(
+                    "{path}:{}: `{}` is re-exported from another crate of this repository",
+                    item.line,
+                    name.path.join("::")
+                )
             }));
         }
     }
     problems
 }
 
-/// Whether the path begins with one of `bound`, an imported name.
+/// Returns whether the path begins with one of `bound`, an imported name.
 fn goes_through(name: &Use, bound: &BTreeSet<&str>) -> bool {
     let path = name.path.strip_prefix(&["self".to_owned()][..]).unwrap_or(&name.path);
     path.len() > 1 && bound.contains(path[0].as_str())
@@ -58,7 +62,7 @@ struct Item {
     uses: Vec<Use>,
 }
 
-/// All such items outside tests. It relies on rustfmt: an item begins its line.
+/// Returns all `use` and `extern crate` items outside tests. It relies on rustfmt: an item starts its line.
 fn items(path: &str, text: &str) -> Vec<Item> {
     let mut items = Vec::new();
     let mut lines = outside_tests(path, text).into_iter();
@@ -78,7 +82,7 @@ fn items(path: &str, text: &str) -> Vec<Item> {
     items
 }
 
-/// Whether an item is visible outside its crate, and the text after `use` or `extern crate`.
+/// Returns whether an item is public, and the text after `use` or `extern crate`.
 fn beginning(line: &str) -> Option<(bool, &str)> {
     let (is_public, item) = match line.strip_prefix("pub") {
         Some(rest) => match rest.strip_prefix('(') {
@@ -95,7 +99,7 @@ fn uncommented(line: &str) -> &str {
     line.split("//").next().unwrap_or(line)
 }
 
-/// Takes the tree of a `use` item apart.
+/// Collects the paths of the tree of a `use` item.
 fn flatten(prefix: &[String], tree: &str, uses: &mut Vec<Use>) {
     let tree = tree.trim().trim_start_matches("::");
     if let Some(group) = tree.strip_prefix('{') {
@@ -122,7 +126,7 @@ fn flatten(prefix: &[String], tree: &str, uses: &mut Vec<Use>) {
     uses.push(Use { path, alias });
 }
 
-/// Splits at the commas that are not within braces.
+/// Splits at commas that are not within braces.
 fn split_group(group: &str) -> Vec<&str> {
     let (mut parts, mut depth, mut start) = (Vec::new(), 0_usize, 0);
     for (at, letter) in group.char_indices() {
@@ -150,15 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn a_re_export_of_a_crate_of_ours_is_found_with_its_line() {
+    fn a_re_export_is_reported_with_its_line() {
         assert_eq!(
             problems("crates/otlp/src/lib.rs", "//! x\n\npub use throughline_context as context;\n"),
-            ["crates/otlp/src/lib.rs:3: `throughline_context` is re-exported from another crate of ours"]
+            ["crates/otlp/src/lib.rs:3: `throughline_context` is re-exported from another crate of this repository"]
         );
     }
 
     #[test]
-    fn all_forms_are_found() {
+    fn all_forms_of_re_exports_are_reported() {
         for text in [
             "pub use throughline_context;",
             "pub use ::throughline_context::SpanId;",
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn a_re_export_by_way_of_an_import_is_found() {
+    fn a_re_export_through_an_import_is_reported() {
         for text in [
             "use throughline_context as context;\npub use context::SpanId;",
             "use throughline_context::{self as context, TraceId};\npub use self::context::{SpanId};",
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn imports_and_own_items_are_no_re_exports() {
+    fn imports_and_own_items_are_not_reported() {
         for text in [
             "use throughline_context::SpanId;",
             "pub(crate) use throughline_context::SpanId;",

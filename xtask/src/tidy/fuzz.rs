@@ -1,4 +1,4 @@
-//! Every fuzz target is listed, and every listed one exists.
+//! Checks that every fuzz target is listed in the manifest, and that every listed target exists.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -10,7 +10,7 @@ use crate::{
     workspace::{Workspace, metadata},
 };
 
-/// Compares the folder of targets with the manifest.
+/// Compares the folder of fuzz targets with the manifest.
 pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     let folder = workspace.root.join("fuzz");
     let listed = listed(&metadata(&folder.join("Cargo.toml"))?);
@@ -41,7 +41,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn both_directions_are_checked() {
+    fn unlisted_and_missing_targets_are_reported() {
         let metadata = json!({ "packages": [{ "targets": [
             { "src_path": "/x/fuzz/fuzz_targets/one.rs" },
             { "src_path": "/x/fuzz/fuzz_targets/two.rs" },

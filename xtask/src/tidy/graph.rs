@@ -1,21 +1,20 @@
-//! Packages that must not be linked into a page, and packages that must not be linked into a native program, however
-//! indirectly.
+//! Checks that no page links certain packages, and that no native program links certain others, directly or indirectly.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::{process, workspace::Workspace};
 
-/// Packages that run in a browser; every other package of the product and of the demo is native.
+/// Packages that run in a browser; every other package of the product and the demo is native.
 const PAGES: [&str; 4] =
     ["cruddur-frontend", "throughline-browser", "throughline-browser-standalone", "throughline-inspector"];
 
-/// Folders whose packages are checked: measurements and tests may link what they compare.
+/// Folders whose packages are checked: benchmarks and tests may link any package.
 const FOLDERS: [&str; 4] = ["backend", "crates", "frontend", "shared"];
 
-/// A kind of program and the packages that it must not have.
+/// A kind of program and the packages that it must not link.
 struct Rule {
-    /// `--target` of cargo; `None` is this machine.
+    /// The `--target` of cargo; `None` is the host.
     target: Option<&'static str>,
     without: &'static [&'static str],
 }
@@ -26,14 +25,14 @@ const PAGE: Rule = Rule {
 };
 const NATIVE: Rule = Rule { target: None, without: &["gloo-net", "js-sys", "leptos", "wasm-bindgen", "web-sys"] };
 
-/// Asks cargo for the graphs, with all features. Only linked packages count: no procedural macros, no build scripts, no
-/// dependencies of tests.
+/// Checks the dependency graphs of cargo with all features. Only linked packages count: no procedural macros, no build
+/// scripts, no dev-dependencies.
 pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     let root = workspace.root.to_str().context("the path of the repository is not UTF-8")?;
     let (pages, native) = packages(&workspace.metadata, root);
     let mut problems = Vec::new();
     for (rule, packages) in [(PAGE, pages), (NATIVE, native)] {
-        // One call for all is quick. Where it finds something, a call for each finds where.
+        // One call for all packages is quick. Only if it finds something, each package is checked by itself.
         if found(&tree(workspace, &rule, &packages)?, rule.without).is_empty() {
             continue;
         }
@@ -45,7 +44,7 @@ pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// The checked packages that exist: those of pages, and the native ones.
+/// Returns the names of the checked packages: those of pages, and the native ones.
 fn packages<'a>(metadata: &'a Value, root: &str) -> (Vec<&'a str>, Vec<&'a str>) {
     let all = metadata["packages"].as_array().into_iter().flatten();
     let checked = all.filter(|package| {
@@ -56,7 +55,7 @@ fn packages<'a>(metadata: &'a Value, root: &str) -> (Vec<&'a str>, Vec<&'a str>)
     checked.filter_map(|package| package["name"].as_str()).partition(|name| PAGES.contains(name))
 }
 
-/// The graph of `packages`, one `name vX.Y.Z` a line.
+/// Returns the dependency graph of `packages`, one `name vX.Y.Z` per line.
 fn tree(workspace: &Workspace, rule: &Rule, packages: &[&str]) -> Result<String> {
     let mut cargo = workspace.cargo(&["tree", "--locked", "--edges=normal,no-proc-macro", "--prefix=none"]);
     cargo.args(["--format={p}", "--all-features"]);
@@ -77,7 +76,7 @@ fn describe(rule: &Rule, package: &str, other: &str) -> String {
     )
 }
 
-/// The packages of `without` that are in a tree.
+/// Returns the packages of `without` that are in a tree.
 fn found<'a>(tree: &str, without: &[&'a str]) -> Vec<&'a str> {
     let has = |package: &str| tree.lines().any(|line| line.split(' ').next() == Some(package));
     without.iter().copied().filter(|package| has(package)).collect()
@@ -89,7 +88,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn packages_are_found_by_their_whole_name() {
+    fn packages_are_matched_by_full_name() {
         let tree = "app v0.1.0 (/x)\ntokio-stream v0.1.17\nweb-sys v0.3.106 (*)\n";
         assert_eq!(found(tree, &["tokio", "web-sys"]), ["web-sys"]);
         assert!(found(tree, &["tokio"]).is_empty());
@@ -110,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_no_server_in_it_and_a_server_no_browser() {
+    fn forbidden_packages_are_reported_for_pages_and_native_programs() {
         for package in ["opentelemetry_sdk", "tokio", "reqwest"] {
             assert_eq!(found(&format!("{package} v1.0.0\n"), PAGE.without), [package]);
         }

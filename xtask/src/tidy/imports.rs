@@ -1,9 +1,9 @@
-//! Which package may depend on which, read from the manifests. ARCHITECTURE.md has the reasons.
+//! Checks the dependencies between packages, read from the manifests. ARCHITECTURE.md explains the rules.
 
 use serde_json::Value;
 
-/// Each package of this repository with those that it may depend on. Dependencies of tests do not count. A row may be there
-/// before its package is.
+/// Each package of this repository with the packages that it may depend on, dev-dependencies excluded. A row may exist
+/// before its package.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     // Foundations.
     ("throughline-context", &[]),
@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("throughline-browser", &["throughline-context", "throughline-timing"]),
     ("throughline-browser-standalone", &["throughline-browser"]),
     ("throughline-inspector", &["throughline-context", "throughline-inspector-api", "throughline-timing"]),
-    // The way of a record.
+    // The pipeline.
     ("throughline-store", &["throughline-context", "throughline-otlp", "throughline-timing"]),
     ("throughline-intake", &["throughline-context", "throughline-otlp", "throughline-store"]),
     ("throughline-query", &["throughline-context", "throughline-otlp", "throughline-store", "throughline-timing"]),
@@ -66,7 +66,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         ],
     ),
     ("throughline-testkit", &["throughline-context", "throughline-inspector-api", "throughline-otlp"]),
-    // Cruddur, which uses the product as any application does.
+    // Cruddur, the demo application.
     ("cruddur-shared", &[]),
     ("cruddur-frontend", &["cruddur-shared", "throughline-browser", "throughline-timing"]),
     (
@@ -80,7 +80,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "throughline-rusqlite",
         ],
     ),
-    // Tests and measurements of the whole.
+    // End-to-end tests and benchmarks.
     (
         "throughline-e2e",
         &[
@@ -108,7 +108,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// Packages that are in the graph of nearly every other, with the dependencies of others that they are limited to.
+/// Packages that nearly every other one depends on, with the only third-party dependencies that they may have.
 const MAY_USE: [(&str, &[&str]); 4] = [
     ("throughline-context", &["serde", "thiserror"]),
     ("throughline-timing", &["itoa", "thiserror"]),
@@ -116,38 +116,41 @@ const MAY_USE: [(&str, &[&str]); 4] = [
     ("cruddur-shared", &["serde"]),
 ];
 
-/// The problems in `cargo metadata --no-deps`.
+/// Returns the problems in the output of `cargo metadata --no-deps`.
 pub(super) fn check(metadata: &Value) -> Vec<String> {
     let mut problems = Vec::new();
     for package in metadata["packages"].as_array().into_iter().flatten() {
-        let name = package["name"].as_str().expect("cargo names each package");
-        problems.extend(renamed(package).map(|import| format!("{name} renames {import}; use it by its own name")));
+        let name = package["name"].as_str().expect("cargo metadata names each package");
+        problems
+            .extend(renamed(package).map(|import| format!("{name} renames {import}; depend on it under its own name")));
         if is_product(package) {
             let demo = all_dependencies(package).filter(|import| is_demo(import));
-            problems.extend(demo.map(|import| format!("{name} is a part of the product and must not use {import}")));
+            problems
+                .extend(demo.map(|import| format!("{name} is part of the product and must not depend on {import}")));
         }
         let (ours, others): (Vec<_>, Vec<_>) = normal_dependencies(package).partition(|import| is_ours(import));
         if name == "xtask" {
-            problems.extend(ours.iter().map(|import| format!("xtask imports {import}; it builds them")));
+            problems.extend(ours.iter().map(|import| format!("xtask must not depend on {import}: it builds it")));
             continue;
         }
         match MAY_IMPORT.iter().find(|(package, _)| *package == name) {
-            None => problems.push(format!("{name} is not in the table of imports, xtask/src/tidy/imports.rs")),
+            None => problems.push(format!("{name} is missing from MAY_IMPORT in xtask/src/tidy/imports.rs; add a row")),
             Some((_, allowed)) => {
                 let forbidden = ours.iter().filter(|import| !allowed.contains(import));
-                problems.extend(forbidden.map(|import| format!("{name} must not import {import}")));
+                problems.extend(forbidden.map(|import| format!("{name} must not depend on {import}")));
             }
         }
         if let Some((_, allowed)) = MAY_USE.iter().find(|(package, _)| *package == name) {
             let forbidden = others.iter().filter(|import| !allowed.contains(import));
-            problems
-                .extend(forbidden.map(|import| format!("{name} must not use {import}, only {}", allowed.join(", "))));
+            problems.extend(
+                forbidden.map(|import| format!("{name} must not depend on {import}; allowed: {}", allowed.join(", "))),
+            );
         }
     }
     problems
 }
 
-/// Whether the name of a package or of its crate is one of this repository's.
+/// Returns whether `name` is a package of this repository or its crate.
 pub(super) fn is_ours(name: &str) -> bool {
     is_demo(name) || name == "throughline" || name.starts_with("throughline-") || name.starts_with("throughline_")
 }
@@ -156,7 +159,7 @@ fn is_demo(name: &str) -> bool {
     name == "cruddur" || name.starts_with("cruddur-") || name.starts_with("cruddur_")
 }
 
-/// Whether a package of `cargo metadata` is in the folder of the product.
+/// Returns whether a package of `cargo metadata` is in the folder of the product.
 fn is_product(package: &Value) -> bool {
     package["manifest_path"].as_str().is_some_and(|path| path.replace('\\', "/").contains("/crates/"))
 }
@@ -168,11 +171,11 @@ fn all_dependencies(package: &Value) -> impl Iterator<Item = &str> {
 
 fn normal_dependencies(package: &Value) -> impl Iterator<Item = &str> {
     let dependencies = package["dependencies"].as_array().into_iter().flatten();
-    // `kind` is null for what the library or program itself uses, `dev` or `build` otherwise.
+    // `kind` is null for normal dependencies, `dev` or `build` otherwise.
     dependencies.filter(|dependency| dependency["kind"].is_null()).filter_map(|dependency| dependency["name"].as_str())
 }
 
-/// Dependencies of ours under another name, which the check of re-exports would not recognise.
+/// Returns renamed dependencies of this repository, which the check of re-exports would not recognise.
 fn renamed(package: &Value) -> impl Iterator<Item = &str> {
     let dependencies = package["dependencies"].as_array().into_iter().flatten();
     let renamed = dependencies.filter(|dependency| dependency["rename"].is_string());
@@ -191,66 +194,69 @@ mod tests {
     }
 
     #[test]
-    fn arrows_point_one_way() {
+    fn dependencies_not_in_the_table_are_reported() {
         assert!(problems("throughline-store", &[("throughline-otlp", None), ("tokio", None)]).is_empty());
         assert_eq!(
             problems("throughline-otlp", &[("throughline-store", None)]),
-            ["throughline-otlp must not import throughline-store"]
+            ["throughline-otlp must not depend on throughline-store"]
         );
         assert_eq!(
             problems("throughline-inspector-server", &[("throughline", None)]),
-            ["throughline-inspector-server must not import throughline"]
+            ["throughline-inspector-server must not depend on throughline"]
         );
     }
 
     #[test]
-    fn dependencies_of_tests_do_not_count() {
+    fn dev_dependencies_are_not_checked() {
         assert!(problems("throughline-forward", &[("throughline-testkit", Some("dev"))]).is_empty());
         assert_eq!(problems("throughline-forward", &[("throughline-testkit", None)]).len(), 1);
     }
 
     #[test]
-    fn foundations_have_few_dependencies() {
+    fn third_party_dependencies_of_foundations_are_limited() {
         assert!(problems("throughline-timing", &[("thiserror", None), ("proptest", Some("dev"))]).is_empty());
         assert_eq!(problems("throughline-timing", &[("serde", None)]).len(), 1);
     }
 
     #[test]
-    fn a_new_package_needs_a_row() {
+    fn a_package_without_a_row_is_reported() {
         assert_eq!(problems("throughline-new", &[]).len(), 1);
         assert_eq!(problems("xtask", &[("cruddur-shared", None)]).len(), 1);
     }
 
     #[test]
-    fn a_row_without_a_package_is_no_problem() {
+    fn a_row_without_a_package_is_accepted() {
         assert!(check(&json!({ "packages": [] })).is_empty());
     }
 
     #[test]
-    fn the_demo_is_an_application_and_no_part_of_the_product() {
+    fn the_product_must_not_depend_on_the_demo() {
         assert!(problems("cruddur", &[("throughline", None), ("cruddur-shared", None)]).is_empty());
-        assert_eq!(problems("cruddur", &[("throughline-store", None)]), ["cruddur must not import throughline-store"]);
-        assert_eq!(problems("throughline", &[("cruddur", None)]), ["throughline must not import cruddur"]);
+        assert_eq!(
+            problems("cruddur", &[("throughline-store", None)]),
+            ["cruddur must not depend on throughline-store"]
+        );
+        assert_eq!(problems("throughline", &[("cruddur", None)]), ["throughline must not depend on cruddur"]);
         let for_tests = json!({ "packages": [{
             "name": "throughline",
             "manifest_path": "/x/crates/server/Cargo.toml",
             "dependencies": [{ "name": "cruddur-shared", "kind": "dev" }],
         }] });
-        assert_eq!(check(&for_tests), ["throughline is a part of the product and must not use cruddur-shared"]);
+        assert_eq!(check(&for_tests), ["throughline is part of the product and must not depend on cruddur-shared"]);
     }
 
     #[test]
-    fn a_dependency_under_another_name_is_found() {
+    fn a_renamed_dependency_is_reported() {
         let metadata = json!({ "packages": [{
             "name": "throughline-otlp",
             "dependencies": [{ "name": "throughline-context", "kind": null, "rename": "context" }],
         }] });
-        assert_eq!(check(&metadata), ["throughline-otlp renames throughline-context; use it by its own name"]);
+        assert_eq!(check(&metadata), ["throughline-otlp renames throughline-context; depend on it under its own name"]);
     }
 
     #[test]
-    fn the_table_itself_has_no_circle() {
-        // Each row is below the rows of everything that it imports.
+    fn the_table_has_no_cycle() {
+        // Each row is below the rows of its dependencies.
         for (index, (package, imports)) in MAY_IMPORT.iter().enumerate() {
             for import in *imports {
                 assert!(MAY_IMPORT[..index].iter().any(|(name, _)| name == import), "{package} -> {import}");

@@ -1,6 +1,5 @@
-//! Rules that neither the compiler nor clippy knows: which package may depend on which, which packages stay out of which
-//! graph, re-exports, the name of the demo in the product, where keys are spelled, how long a file may be, words
-//! to avoid.
+//! Rules that neither the compiler nor clippy checks: allowed dependencies, re-exports, mentions of the demo in the
+//! product, where attribute keys are written, the length of files, words to avoid.
 
 mod exports;
 mod fuzz;
@@ -16,12 +15,12 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{fresh_app, fingerprint::entries, workspace::Workspace};
+use crate::{fingerprint::entries, fresh_app, workspace::Workspace};
 
-/// Folders with Rust files.
+/// Folders whose Rust files are checked.
 const FOLDERS: [&str; 8] = ["backend", "benches", "crates", "e2e", "frontend", "fuzz", "shared", "xtask"];
 
-/// Folders of products, wherever they are.
+/// Folders with build output, which are skipped wherever they are.
 const SKIPPED: [&str; 5] = ["dist", "target", "corpus", "artifacts", "node_modules"];
 
 /// Runs all checks and prints every problem.
@@ -46,10 +45,10 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     for problem in &problems {
         println!("{problem}");
     }
-    bail!("{} rules are broken", problems.len());
+    bail!("{} violations of the repository's rules", problems.len());
 }
 
-/// Every Rust file of the workspace: its path from the root, with slashes, and its text.
+/// Returns every Rust file of the workspace: its path relative to the root, with slashes, and its text.
 fn sources(root: &Path) -> Result<Vec<(String, String)>> {
     let mut files = Vec::new();
     for folder in FOLDERS {

@@ -1,4 +1,4 @@
-//! What benchmark and tests take from npm: exact versions, from no registry in particular.
+//! Checks the npm dependencies of benchmarks and tests: exact versions, and no registry in the lock file.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::workspace::Workspace;
 
 const FOLDERS: [&str; 2] = ["benches/browser/peers", "e2e/clients/js"];
 
-/// Looks at the manifests and the lock files of the other tracers.
+/// Checks the manifests and the lock files.
 pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for folder in FOLDERS {
@@ -22,24 +22,24 @@ fn check_folder(workspace: &Workspace, folder: &str) -> Result<Vec<String>> {
     let read = |name: &str| -> Result<Value> {
         let path = workspace.root.join(folder).join(name);
         let text = fs::read(&path).with_context(|| format!("cannot read {folder}/{name}"))?;
-        serde_json::from_slice(&text).with_context(|| format!("{folder}/{name}"))
+        serde_json::from_slice(&text).with_context(|| format!("cannot parse {folder}/{name}"))
     };
     let mut problems = loose(folder, &read("package.json")?);
     problems.extend(registries(folder, &read("package-lock.json")?));
     Ok(problems)
 }
 
-/// Dependencies that ask for a range of versions.
+/// Reports dependencies that are not pinned to one version.
 fn loose(folder: &str, manifest: &Value) -> Vec<String> {
     let dependencies = manifest["dependencies"].as_object().into_iter().flatten();
     let exact = |version: &str| version.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
     dependencies
         .filter(|(_, version)| !version.as_str().is_some_and(exact))
-        .map(|(name, version)| format!("{folder}/package.json: {name} is {version}, not one version"))
+        .map(|(name, version)| format!("{folder}/package.json: {name} is {version}; write an exact version"))
         .collect()
 }
 
-/// Packages that name the server that they came from; npm needs a digest only.
+/// Reports packages that name their registry; npm only needs the digest.
 fn registries(folder: &str, lock: &Value) -> Vec<String> {
     let packages = lock["packages"].as_object().into_iter().flatten();
     packages
@@ -54,13 +54,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_range_is_found() {
+    fn a_version_range_is_reported() {
         let manifest = json!({ "dependencies": { "exact": "1.2.3", "range": "^1.2.3", "any": "*" } });
         assert_eq!(loose("x", &manifest).len(), 2);
     }
 
     #[test]
-    fn a_registry_is_found() {
+    fn a_registry_is_reported() {
         let lock = json!({ "packages": {
             "": { "name": "root" },
             "node_modules/a": { "version": "1.0.0", "integrity": "sha512-x" },

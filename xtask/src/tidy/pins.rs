@@ -1,4 +1,4 @@
-//! The Dockerfile installs the build tools in a layer of its own, so it repeats their versions.
+//! Checks the versions of the build tools in the Dockerfile, which installs them in a separate layer.
 
 use std::fs;
 
@@ -9,7 +9,7 @@ use crate::{
     workspace::Workspace,
 };
 
-/// Compares the versions in the Dockerfile with those of this program.
+/// Compares the versions in the Dockerfile with those in `xtask/src/tools`.
 pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     let text = fs::read_to_string(workspace.root.join("Dockerfile")).context("cannot read Dockerfile")?;
     Ok(missing(&text))
@@ -31,7 +31,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_version_is_found() {
+    fn a_different_version_is_reported() {
         let right = format!(
             "RUN cargo install trunk@{TRUNK_VERSION} wasm-bindgen-cli@{WASM_BINDGEN_VERSION} \\\n && npm install binaryen@{BINARYEN_VERSION}"
         );

@@ -1,4 +1,4 @@
-//! The product does not name the demo: nothing in `crates/` has its name in it, tests and prose included.
+//! Checks that the product does not mention the demo: no file in `crates/` contains its name, tests and prose included.
 
 use std::{fs, path::Path};
 
@@ -7,14 +7,14 @@ use anyhow::{Context, Result};
 use super::SKIPPED;
 use crate::fingerprint::entries;
 
-/// Put together here, so that this file may be checked like any other.
+/// The name of the demo, concatenated so that this file does not contain it.
 const DEMO: &str = concat!("crud", "dur");
 
-/// Text files of the product, by the end of their names.
+/// Extensions of text files.
 const TEXT: [&str; 14] =
     ["css", "html", "js", "json", "jsonl", "md", "mjs", "rs", "snap", "sql", "svg", "toml", "txt", "yaml"];
 
-/// Looks at every text file of the product.
+/// Checks every text file of the product.
 pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     collect(root, &root.join("crates"), &mut problems)?;
@@ -38,12 +38,12 @@ fn collect(root: &Path, folder: &Path, problems: &mut Vec<String>) -> Result<()>
     Ok(())
 }
 
-/// The lines of a file that name the demo, and its own path if that does.
+/// Reports the lines of a file that mention the demo, and its path if that does.
 fn named(path: &str, text: &str) -> Vec<String> {
     let has = |text: &str| text.to_lowercase().contains(DEMO);
     let lines = text.lines().enumerate().filter(|(_, line)| has(line));
-    let lines = lines.map(|(number, _)| format!("{path}:{}: the product does not name the demo", number + 1));
-    let of_the_path = has(path).then(|| format!("{path}: the product does not name the demo"));
+    let lines = lines.map(|(number, _)| format!("{path}:{}: the product must not mention the demo", number + 1));
+    let of_the_path = has(path).then(|| format!("{path}: the product must not mention the demo"));
     of_the_path.into_iter().chain(lines).collect()
 }
 
@@ -52,15 +52,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_demo_is_found_in_any_case_and_in_paths() {
+    fn the_demo_is_reported_in_any_case_and_in_paths() {
         let text = format!("fine\n//! As in {}.\n", DEMO.to_uppercase());
-        assert_eq!(named("crates/x/src/lib.rs", &text), ["crates/x/src/lib.rs:2: the product does not name the demo"]);
+        assert_eq!(
+            named("crates/x/src/lib.rs", &text),
+            ["crates/x/src/lib.rs:2: the product must not mention the demo"]
+        );
         assert_eq!(named(&format!("crates/x/src/{DEMO}.rs"), "").len(), 1);
         assert!(named("crates/x/README.md", "an application\n").is_empty());
     }
 
     #[test]
-    fn every_folder_of_the_product_is_searched_but_not_what_was_built() {
+    fn every_folder_of_the_product_except_build_output_is_searched() {
         let root = tempfile::tempdir().unwrap();
         for file in ["crates/a/README.md", "crates/a/tests/it/main.rs", "crates/a/examples/b/index.html"] {
             write(root.path(), file);

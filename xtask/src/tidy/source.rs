@@ -1,29 +1,30 @@
 //! Rules about the text of one Rust file.
 
-/// The only file that spells our attribute keys.
+/// The only file that may contain our attribute keys as literals.
 const KEYS: &str = "crates/context/src/keys.rs";
 
-const MOST_LINES: usize = 800;
+/// The maximum number of lines of a file.
+const MAX_LINES: usize = 800;
 
-/// What stays out of the repository, tests included. Put together here, so that this file does not find itself.
+/// Code that is forbidden, also in tests, and the reason. Concatenated, so that this file is not reported.
 const FORBIDDEN: [(&str, &str); 3] = [
-    (concat!("todo", "!("), "finish it or leave it out"),
-    (concat!("unimplemented", "!("), "finish it or leave it out"),
-    (concat!("#[", "ignore"), "a test runs or goes"),
+    (concat!("todo", "!("), "finish it or remove it"),
+    (concat!("unimplemented", "!("), "finish it or remove it"),
+    (concat!("#[", "ignore"), "enable the test or remove it"),
 ];
 
-/// Expressions by which a failure disappears. In shipped code, each has a comment that says why.
+/// Expressions that discard a failure. In shipped code, each requires a comment with the reason.
 const SILENT: [&str; 2] = [concat!("unwrap_or", "_default"), concat!("let _", " =")];
 
-/// How such a comment begins: the failure cannot happen, it is not worth more than a try, or the default is what is meant.
+/// The prefixes of such a comment: the failure cannot happen, it does not matter, or the default is intended.
 const REASONS: [&str; 3] = ["// infallible: ", "// best effort: ", "// default: "];
 
-/// What is wrong with the file at `path`, counted from the root.
+/// Returns the problems of the file at `path`, relative to the root.
 pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     let lines = text.lines().count();
-    if lines > MOST_LINES {
-        problems.push(format!("{path}: {lines} lines; at most {MOST_LINES}"));
+    if lines > MAX_LINES {
+        problems.push(format!("{path}: {lines} lines; at most {MAX_LINES}"));
     }
     for (number, line) in text.lines().enumerate() {
         for (needle, why) in FORBIDDEN {
@@ -34,8 +35,8 @@ pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     }
     if path != KEYS && path.contains("/src/") && !path.starts_with("xtask/") {
         for (number, line) in outside_tests(path, text) {
-            if spells_a_key(line) {
-                problems.push(format!("{path}:{number}: attribute keys are spelled in {KEYS} only"));
+            if contains_key_literal(line) {
+                problems.push(format!("{path}:{number}: attribute keys may be written only in {KEYS}"));
             }
         }
     }
@@ -45,7 +46,7 @@ pub(super) fn check(path: &str, text: &str) -> Vec<String> {
     problems
 }
 
-/// Whether the file is part of a crate that is not only for tests or tools.
+/// Returns whether the file belongs to a crate that is shipped, not to tests or tools.
 fn is_shipped(path: &str) -> bool {
     if path.starts_with("crates/testkit/") {
         return false;
@@ -55,7 +56,7 @@ fn is_shipped(path: &str) -> bool {
         && !path.contains("/examples/")
 }
 
-/// Lines on which a failure disappears, without a comment on the same line or on one directly above that gives the reason.
+/// Reports lines that discard a failure without a comment with the reason on the same line or directly above.
 fn silent_failures(path: &str, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
     // Comments directly above the line.
@@ -72,8 +73,8 @@ fn silent_failures(path: &str, text: &str) -> Vec<String> {
         {
             let needle = needle.trim_end_matches(" =");
             problems.push(format!(
-                "{path}:{number}: `{needle}` hides a failure: use `expect` or return the error; where it is right, a comment above \
-                 begins with one of {}",
+                "{path}:{number}: `{needle}` hides a failure: use `expect` or return the error; if it is intended, add a comment \
+                 above that begins with one of {}",
                 REASONS.map(|reason| format!("`{}`", reason.trim_end())).join(", ")
             ));
         }
@@ -82,13 +83,13 @@ fn silent_failures(path: &str, text: &str) -> Vec<String> {
     problems
 }
 
-fn spells_a_key(line: &str) -> bool {
+fn contains_key_literal(line: &str) -> bool {
     let code = line.trim_start();
     !code.starts_with("//") && code.contains("\"throughline.")
 }
 
-/// The numbered lines that are not test code. It relies on rustfmt: a module at the margin ends with a brace at the
-/// margin.
+/// Returns the numbered lines that are not test code. It relies on rustfmt: an unindented module ends with an unindented
+/// brace.
 pub(super) fn outside_tests<'a>(path: &str, text: &'a str) -> Vec<(usize, &'a str)> {
     let file = path.rsplit('/').next().unwrap_or(path);
     if file == "tests.rs" || file.ends_with("_tests.rs") || path.contains("/tests/") {
@@ -115,19 +116,19 @@ mod tests {
     const KEY: &str = "let key = \"throughline.network.total_ms\";";
 
     #[test]
-    fn a_key_is_spelled_in_one_place() {
+    fn a_key_literal_outside_the_key_file_is_reported() {
         assert_eq!(
             check("crates/browser/src/span.rs", KEY),
-            ["crates/browser/src/span.rs:1: attribute keys are spelled in crates/context/src/keys.rs only"]
+            ["crates/browser/src/span.rs:1: attribute keys may be written only in crates/context/src/keys.rs"]
         );
         assert!(check(KEYS, KEY).is_empty());
         assert!(check("crates/browser/tests/wire.rs", KEY).is_empty());
         assert!(check("crates/browser/src/wire/tests.rs", KEY).is_empty());
-        assert!(check("crates/browser/src/span.rs", "/// `\"throughline.x\"` is what it says").is_empty());
+        assert!(check("crates/browser/src/span.rs", "/// `\"throughline.x\"` is a key").is_empty());
     }
 
     #[test]
-    fn tests_inside_a_file_may_spell_keys_and_code_after_them_may_not() {
+    fn a_key_literal_is_allowed_in_a_test_module_but_not_after_it() {
         let text = format!("fn a() {{}}\n#[cfg(test)]\nmod tests {{\n    fn b() {{\n        {KEY}\n    }}\n}}\n");
         assert!(check("backend/src/a.rs", &text).is_empty());
         assert_eq!(check("backend/src/a.rs", &format!("{text}{KEY}\n")).len(), 1);
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn unfinished_code_is_found_with_its_line() {
+    fn forbidden_code_is_reported_with_its_line() {
         for (needle, _) in FORBIDDEN {
             let problems = check("shared/src/lib.rs", &format!("//! x\n    {needle} \n"));
             assert_eq!(problems.len(), 1, "{needle}");
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_does_not_disappear_without_a_reason() {
+    fn discarding_a_failure_requires_a_reason() {
         for (needle, end) in SILENT.into_iter().zip(["()", " f()"]) {
             let line = format!("    a.b({needle}{end});\n");
             let problems = check("crates/intake/src/a.rs", &format!("fn a() {{\n{line}}}\n"));
@@ -153,11 +154,11 @@ mod tests {
             assert!(problems[0].starts_with("crates/intake/src/a.rs:2: "), "{problems:?}");
             assert!(check("crates/intake/src/a.rs", &format!("fn a() {{\n    // other\n{line}}}\n")).len() == 1);
             for reason in REASONS {
-                let above = format!("    {reason}it is a\n    // test\n{line}");
-                let behind = format!("    a.b({needle}{end}); {reason}it is a test\n");
+                let above = format!("    {reason}this is a\n    // test\n{line}");
+                let behind = format!("    a.b({needle}{end}); {reason}this is a test\n");
                 assert!(check("crates/intake/src/a.rs", &above).is_empty());
                 assert!(check("crates/intake/src/a.rs", &behind).is_empty());
-                // A reason is for one line.
+                // A reason applies to one line.
                 assert_eq!(check("crates/intake/src/a.rs", &format!("{above}{line}")).len(), 1);
             }
             assert!(check("crates/intake/tests/a.rs", &line).is_empty());
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn length_is_limited() {
+    fn the_length_of_a_file_is_limited() {
         assert!(check("e2e/tests/a.rs", &"\n".repeat(800)).is_empty());
         assert_eq!(check("e2e/tests/a.rs", &"\n".repeat(801)), ["e2e/tests/a.rs: 801 lines; at most 800"]);
     }

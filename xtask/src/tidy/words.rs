@@ -1,6 +1,6 @@
-//! Words that are not used in this repository, because the field has a term of its own or plain English a shorter word.
+//! Words to avoid in this repository, because the field has its own term or plain English a simpler word.
 //!
-//! Comments, texts and names are checked alike: `_` separates words, and so does a capital letter within a name.
+//! Comments, strings and names are checked: words in names are separated by `_` or by a capital letter.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::{process, workspace::Workspace};
 
-/// A word or phrase, and what is written in its place.
+/// A word or phrase to avoid, and its replacement.
 struct Word {
     avoid: &'static str,
     write: &'static str,
@@ -56,7 +56,7 @@ const WORDS: [Word; 35] = [
     word("trusted listen", "OTLP listen"),
 ];
 
-/// Texts that have a word for a reason: the end of the path, and the word.
+/// Files that may contain a word: the end of the path, and the word, or `*` for all words.
 const EXCEPTIONS: [(&str, &str); 6] = [
     // Former names of settings and of the wire format, which still work.
     ("crates/context/src/ingest_token.rs", "ticket"),
@@ -67,13 +67,12 @@ const EXCEPTIONS: [(&str, &str); 6] = [
     ("xtask/src/tidy/words.rs", "*"),
 ];
 
-const EXTENSIONS: [&str; 12] =
-    ["css", "example", "html", "js", "md", "mjs", "py", "rs", "sh", "toml", "yaml", "yml"];
+const EXTENSIONS: [&str; 12] = ["css", "example", "html", "js", "md", "mjs", "py", "rs", "sh", "toml", "yaml", "yml"];
 
-/// Checks every text that git has.
+/// Checks every text file that git tracks.
 pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
     let mut git = std::process::Command::new("git");
-    // A file that is new and not ignored counts too.
+    // New files that are not ignored are checked too.
     git.args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(&workspace.root);
     let mut problems = Vec::new();
     for name in process::output(&mut git)?.lines() {
@@ -99,13 +98,13 @@ fn is_exception(name: &str, avoid: &str) -> bool {
     EXCEPTIONS.iter().any(|(end, word)| name.ends_with(end) && (*word == avoid || *word == "*"))
 }
 
-/// The words to avoid in a line.
+/// Returns the words to avoid in a line.
 fn find(line: &str) -> impl Iterator<Item = &'static Word> {
     let line = format!(" {} ", words(line));
     WORDS.iter().filter(move |word| line.contains(&format!(" {} ", word.avoid)))
 }
 
-/// The words of a line in lower case, separated by one space.
+/// Returns the words of a line in lower case, separated by one space.
 fn words(line: &str) -> String {
     let mut words = String::with_capacity(line.len());
     let mut was_lower = false;
@@ -135,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_found_in_comments_names_and_settings() {
+    fn words_are_reported_in_comments_names_and_settings() {
         assert_eq!(found("/// Whoever opens the door."), ["door", "whoever"]);
         assert_eq!(found("fn the_door_is_open() -> DoorState {"), ["door"]);
         assert_eq!(found("const TICKET_KEY: &str = \"--ticket-key\";"), ["ticket"]);
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_words_are_not_found() {
+    fn parts_of_words_are_not_reported() {
         assert_eq!(found("a timestamp, understands, indoor"), Vec::<&str>::new());
     }
 

@@ -17,11 +17,11 @@ async fn get(url: &str) -> Result<gloo_net::http::Response, Error> {
 fn main() -> Result<(), JsValue> {
     #[cfg(feature = "traced")]
     throughline_bench_tracer::start();
-    let document = web_sys::window().and_then(|window| window.document()).ok_or("there is no document")?;
+    let document = web_sys::window().and_then(|window| window.document()).ok_or("the window has no document")?;
     let body = document.body().ok_or("the document has no body")?;
     counter(&document, &body)?;
     list(&document, &body)?;
-    answer(&document, &body)?;
+    fetched_data(&document, &body)?;
     #[cfg(feature = "traced")]
     throughline_bench_tracer::app_ready();
     Ok(())
@@ -42,12 +42,12 @@ fn list(document: &Document, parent: &Element) -> Result<(), JsValue> {
     let page = document.clone();
     button(document, parent, "Add", move || {
         length.set(length.get() + 1);
-        // The page is alive as long as its buttons are clicked: this does not fail.
+        // infallible: the document exists as long as its buttons can be clicked.
         let _ = append(&page, &list, "li", &format!("Item {}", length.get()));
     })
 }
 
-fn answer(document: &Document, parent: &Element) -> Result<(), JsValue> {
+fn fetched_data(document: &Document, parent: &Element) -> Result<(), JsValue> {
     let shown = Rc::new(append(document, parent, "pre", "")?);
     button(document, parent, "Fetch", move || {
         let shown = Rc::clone(&shown);

@@ -1,6 +1,6 @@
 //! A small page in Leptos: a counter, a list, and a button that fetches JSON and shows it.
 
-// `#[component]` makes `pub` items out of private ones.
+// `#[component]` generates `pub` items for private ones.
 #![allow(unreachable_pub)]
 
 use gloo_net::Error;

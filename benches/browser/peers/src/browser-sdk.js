@@ -1,4 +1,4 @@
-// OpenTelemetry's SDK for browsers, with fetch and its instrumentations for events.
+// OpenTelemetry's browser SDK with the fetch instrumentation and its event instrumentations.
 import { ErrorsInstrumentation } from "@opentelemetry/browser-instrumentation/experimental/errors";
 import { NavigationInstrumentation } from "@opentelemetry/browser-instrumentation/experimental/navigation";
 import { NavigationTimingInstrumentation } from "@opentelemetry/browser-instrumentation/experimental/navigation-timing";

@@ -1,4 +1,4 @@
-// Dash0's web SDK as its guide has it; every instrumentation is on by default.
+// Dash0's web SDK, configured as in its guide; every instrumentation is enabled by default.
 import { init } from "@dash0/sdk-web";
 
 export function start(base) {

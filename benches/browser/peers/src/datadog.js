@@ -1,4 +1,4 @@
-// Datadog's real user monitoring as its guide has it, with tracing of the page's own origin.
+// Datadog's real user monitoring, configured as in its guide, with tracing of the page's own origin.
 import { datadogRum } from "@datadog/browser-rum";
 
 export function start(base) {

@@ -1,4 +1,4 @@
-// Grafana Faro with tracing as its guide has it.
+// Grafana Faro with tracing, configured as in its guide.
 import { getWebInstrumentations, initializeFaro } from "@grafana/faro-web-sdk";
 import { TracingInstrumentation } from "@grafana/faro-web-tracing";
 

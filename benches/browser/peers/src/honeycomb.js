@@ -1,4 +1,4 @@
-// Honeycomb's distribution of OpenTelemetry JS as its guide has it.
+// Honeycomb's distribution of OpenTelemetry JS, configured as in its guide.
 import { HoneycombWebSDK, WebVitalsInstrumentation } from "@honeycombio/opentelemetry-web";
 import { getWebAutoInstrumentations } from "@opentelemetry/auto-instrumentations-web";
 
@@ -8,7 +8,7 @@ export function start(base) {
     endpoint: base,
     instrumentations: [getWebAutoInstrumentations(), new WebVitalsInstrumentation()],
     serviceName: "bench",
-    // Says nothing, and does not look up where a key belongs.
+    // Without log messages, and without a request that validates the key.
     skipOptionsValidation: true,
   }).start();
 }

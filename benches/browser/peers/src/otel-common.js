@@ -6,7 +6,7 @@ import { UserInteractionInstrumentation } from "@opentelemetry/instrumentation-u
 import { resourceFromAttributes } from "@opentelemetry/resources";
 import { BatchSpanProcessor, WebTracerProvider } from "@opentelemetry/sdk-trace-web";
 
-// As our own tracer in this benchmark; the default is 5 s, for both.
+// The same as for our tracer in this benchmark; the default of both is 5 s.
 const FLUSH_INTERVAL_MS = 1000;
 
 export function trace(base, contextManager) {

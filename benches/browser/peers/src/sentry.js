@@ -1,4 +1,4 @@
-// Sentry with errors and tracing, everything sampled.
+// Sentry with errors and tracing; everything is sampled.
 import { browserTracingIntegration, init } from "@sentry/browser";
 
 export function start(base) {

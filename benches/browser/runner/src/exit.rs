@@ -1,4 +1,4 @@
-//! What arrives from pages that are gone as soon as they have something to say.
+//! Telemetry that arrives from pages that are closed or left as soon as they have created spans.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -11,22 +11,22 @@ use crate::{
     stub::{Received, Stub},
 };
 
-/// How long a page may take to make its spans, and to leave.
+/// The timeout for a page to create its spans and to be left.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// How long what was sent on the way out may take to arrive.
-const LATE: Duration = Duration::from_secs(10);
+/// The timeout for records that were sent at the end of a page.
+const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How a page goes.
+/// The way in which a page ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum How {
     /// The browser closes it.
     Close,
-    /// It leaves for another page.
+    /// It navigates to another page.
     Navigate,
 }
 
 impl How {
-    /// Every other page goes so.
+    /// Returns the way in which this page ends; the two alternate.
     fn of(page: u64) -> Self {
         if page.is_multiple_of(2) { Self::Close } else { Self::Navigate }
     }
@@ -39,7 +39,7 @@ impl How {
     }
 }
 
-/// Opens `pages` pages, one after the other, that go at once.
+/// Opens `pages` pages in sequence, which are closed or left at once.
 pub(crate) async fn measure(stub: &Stub, pages: u64) -> Result<Outcome> {
     let browser = page::browser().await?;
     for number in 0..pages {
@@ -48,7 +48,7 @@ pub(crate) async fn measure(stub: &Stub, pages: u64) -> Result<Outcome> {
             eprintln!("{} of {pages} pages", number + 1);
         }
     }
-    stub.until(LATE, |received| (0..pages).all(|page| is_whole(received, page))).await;
+    stub.until(ARRIVAL_TIMEOUT, |received| (0..pages).all(|page| is_whole(received, page))).await;
     browser.quit().await?;
     report(stub, pages)
 }
@@ -65,37 +65,37 @@ async fn visit(browser: &Browser, stub: &Stub, number: u64) -> Result<()> {
         })
         .await;
     browser.cdp("Target.closeTarget", json!({ "targetId": target })).await?;
-    anyhow::ensure!(went, "it has not made its spans");
+    anyhow::ensure!(went, "the page has not created its spans");
     Ok(())
 }
 
-/// Whether both spans of a page are there: that of its request, and the one it made by name.
+/// Returns whether both spans of a page have arrived: that of its request, and the named one.
 fn is_whole(received: &Received, page: u64) -> bool {
     received.items.contains(&page) && received.names.contains_key(&format!("bench page {page}"))
 }
 
 fn report(stub: &Stub, pages: u64) -> Result<Outcome> {
     let mut text = String::from(
-        "## Exit\n\nPages that make a span and a request and are gone at once; whole is a page of which both spans arrived.\n\n\
-         | the page | pages | whole | request arrived | span arrived |\n| --- | ---: | ---: | ---: | ---: |\n",
+        "## Exit\n\nPages that create a span and a request and are closed or left at once. A page is complete if both spans arrived.\n\n\
+        | the page | pages | complete | request arrived | span arrived |\n| --- | ---: | ---: | ---: | ---: |\n",
     );
     let met = stub.look(|received| {
-        let mut row = |what: &str, of: &dyn Fn(u64) -> bool| {
+        let mut row = |name: &str, of: &dyn Fn(u64) -> bool| {
             let count = |is: &dyn Fn(u64) -> bool| (0..pages).filter(|page| of(*page) && is(*page)).count();
             let named = |page: u64| received.names.contains_key(&format!("bench page {page}"));
             let (all, whole) = (count(&|_| true), count(&|page| is_whole(received, page)));
             let (requests, spans) = (count(&|page| received.items.contains(&page)), count(&named));
-            writeln!(text, "| {what} | {all} | {whole} | {requests} | {spans} |").map(|()| all == whole)
+            writeln!(text, "| {name} | {all} | {whole} | {requests} | {spans} |").map(|()| all == whole)
         };
         row("is closed", &|page| How::of(page) == How::Close)?;
-        row("goes elsewhere", &|page| How::of(page) == How::Navigate)?;
-        row("together", &|_| true)
+        row("navigates", &|page| How::of(page) == How::Navigate)?;
+        row("total", &|_| true)
     })?;
     let unreadable = stub.look(|received| received.unreadable);
     let met = met && unreadable == 0;
     writeln!(
         text,
-        "\nThe target is all of them, and no body that cannot be read ({unreadable} here): {}.",
+        "\nThe target is that all pages are complete and all bodies can be decoded ({unreadable} could not): {}.",
         if met { "met" } else { "missed" }
     )?;
     Ok(Outcome { text, met })

@@ -1,4 +1,4 @@
-//! The memory of a page that makes very many spans.
+//! The memory of a page that creates a large number of spans.
 
 use std::{fmt::Write as _, time::Duration};
 
@@ -11,18 +11,18 @@ use crate::{
     stub::Stub,
 };
 
-/// The page is called so often; each call stays well below the driver's limit of a minute.
+/// The number of calls of the page; each is well below the driver's limit of a minute.
 const STEPS: u64 = 20;
-/// The steps after which memory is looked at: at 10, 25, 50, 75 and 100 %.
+/// The steps after which memory is measured: at 10, 25, 50, 75 and 100 %.
 const SAMPLED: [u64; 5] = [2, 5, 10, 15, 20];
-/// The sample that later ones are compared with.
+/// The index of the sample that later ones are compared with.
 const WARM: usize = 1;
-/// How much more than that is still flat.
+/// The highest ratio to that sample that counts as flat.
 const FLAT: f64 = 1.1;
-/// How long what was made may take to arrive.
+/// The timeout for the created spans to arrive.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The page at one moment.
+/// The state of the page at one moment.
 struct Sample {
     made: u64,
     heap_bytes: u64,
@@ -37,9 +37,9 @@ impl Sample {
     }
 }
 
-/// Makes `spans` spans, `requests` of them by requests, in one page.
+/// Creates `spans` spans in one page, `requests` of them by requests.
 pub(crate) async fn measure(stub: &Stub, spans: u64, requests: u64) -> Result<Outcome> {
-    ensure!(spans >= STEPS && requests <= spans, "there is nothing to measure");
+    ensure!(spans >= STEPS && requests <= spans, "--spans must be at least {STEPS}, and --requests at most --spans");
     let browser = page::browser().await?;
     stub.forget();
     page::open(&browser, stub, OURS).await?;
@@ -68,35 +68,35 @@ pub(crate) async fn measure(stub: &Stub, spans: u64, requests: u64) -> Result<Ou
 
 async fn sample(browser: &Browser, stub: &Stub, made: u64) -> Result<Sample> {
     page::call(browser, "flush()").await?;
-    let said = page::call(browser, "state()").await?;
-    let dropped = said["dropped"].as_u64().or_else(|| said["dropped"].as_f64().map(|count| count as u64));
-    let dropped = dropped.context("the tracer does not say what it dropped")?;
-    // The page's own spans come in addition.
-    stub.until(TIMEOUT, |received| of_ours(received) + dropped >= made).await;
+    let state = page::call(browser, "state()").await?;
+    let dropped = state["dropped"].as_u64().or_else(|| state["dropped"].as_f64().map(|count| count as u64));
+    let dropped = dropped.context("the tracer returned no number of dropped spans")?;
+    // The page has other spans too.
+    stub.until(TIMEOUT, |received| benchmark_spans(received) + dropped >= made).await;
     page::collect_garbage(browser).await?;
     let metrics = page::metrics(browser).await?;
     Ok(Sample {
         made,
         heap_bytes: metrics.heap_bytes,
-        wasm_bytes: said["wasm_bytes"].as_u64().context("the module's memory has no size")?,
-        arrived: stub.look(of_ours),
+        wasm_bytes: state["wasm_bytes"].as_u64().context("the page returned no size of the module's memory")?,
+        arrived: stub.look(benchmark_spans),
         dropped,
     })
 }
 
-/// The spans that the benchmark made.
-fn of_ours(received: &crate::stub::Received) -> u64 {
+/// Returns the number of spans that the benchmark created.
+fn benchmark_spans(received: &crate::stub::Received) -> u64 {
     received.names.get("bench life").copied().unwrap_or(0) + received.items.len() as u64
 }
 
 fn report(samples: &[Sample], requests: u64, fetched: u64) -> Result<Outcome> {
     const MIB: f64 = 1024.0 * 1024.0;
     let (Some(warm), Some(last)) = (samples.get(WARM), samples.last()) else {
-        anyhow::bail!("there are too few samples");
+        anyhow::bail!("too few samples: {}", samples.len());
     };
     let mut text = format!(
         "## Long life\n\n{} spans in one page, {requests} of them requests. Memory after a garbage collection.\n\n\
-         | spans | heap, MiB | WASM, MiB | together | of that at {} | arrived | dropped |\n\
+        | spans | heap, MiB | WASM, MiB | total | ratio to {} spans | arrived | dropped |\n\
          | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         last.made, warm.made
     );
@@ -114,13 +114,13 @@ fn report(samples: &[Sample], requests: u64, fetched: u64) -> Result<Outcome> {
         )?;
     }
     let grown = |of: fn(&Sample) -> u64| of(last) as f64 / of(warm) as f64;
-    // Each by itself: a module's memory that does not grow must not hide a heap that does.
+    // Each is compared separately: constant WASM memory must not hide a growing heap.
     let flat = grown(|sample| sample.heap_bytes) <= FLAT && grown(|sample| sample.wasm_bytes) <= FLAT;
     let accounted = last.arrived + last.dropped >= last.made;
     writeln!(
         text,
-        "\nFlat after the first {} (at most {FLAT} ×, heap and module each): {}. All spans arrived or are counted as dropped: \
-         {}; {fetched} of {requests} requests have theirs.",
+        "\nFlat after the first {} spans (at most {FLAT} ×, heap and module each): {}. All spans arrived or are counted as dropped: \
+        {}; the spans of {fetched} of {requests} requests arrived.",
         warm.made,
         if flat { "yes" } else { "no" },
         if accounted { "yes" } else { "no" }

@@ -1,6 +1,6 @@
-//! Measures the tracer for pages in Chromium, beside others. `cargo xtask bench browser` builds what it takes and runs it.
+//! Measures browser tracers in Chromium. `cargo xtask bench browser` builds the pages and runs it.
 //!
-//! Standard output is a section of Markdown; what is going on goes to standard error.
+//! Standard output is a section of Markdown; progress is written to standard error.
 
 mod exit;
 mod life;
@@ -23,7 +23,7 @@ use crate::stub::Stub;
 struct Cli {
     #[command(subcommand)]
     section: Section,
-    /// Where xtask put what the pages load
+    /// The folder in which xtask has put the files that the pages load
     #[arg(long, global = true, default_value = "target/bench/browser")]
     assets: PathBuf,
 }
@@ -34,21 +34,21 @@ enum Section {
     Time(Time),
     /// Time until the tracer is ready
     Start(Start),
-    /// What arrives from pages that are closed
+    /// Telemetry that arrives from pages that are closed
     Exit(Exit),
-    /// Memory of a page that lives long
+    /// Memory of a page that stays open for a long time
     Life(Life),
 }
 
 #[derive(Args)]
 struct Time {
-    /// How often each tracer is measured
+    /// Measurements of each tracer
     #[arg(long, default_value_t = 7)]
     rounds: usize,
     /// Requests in each measurement
     #[arg(long, default_value_t = 1_000)]
     requests: u64,
-    /// Measure these alone, by the names of their entry files, separated by commas
+    /// Measure only these, by the names of their entry files, separated by commas
     #[arg(long, value_delimiter = ',')]
     tracers: Vec<String>,
 }
@@ -62,33 +62,33 @@ struct Start {
 
 #[derive(Args)]
 struct Exit {
-    /// Pages in all, half of them closed, half left for another page
+    /// Number of pages, half of them closed, half left for another page
     #[arg(long, default_value_t = 100)]
     pages: u64,
 }
 
 #[derive(Args)]
 struct Life {
-    /// Spans in all
+    /// Number of spans
     #[arg(long, default_value_t = 100_000)]
     spans: u64,
-    /// Those of them that are requests
+    /// Number of spans that are requests
     #[arg(long, default_value_t = 5_000)]
     requests: u64,
 }
 
-/// What a section came to: its Markdown, and whether its targets are met.
+/// The result of a section: its Markdown, and whether its targets are met.
 struct Outcome {
     text: String,
     met: bool,
 }
 
-/// How this program ends when all went well but a target is missed.
+/// The exit code if all measurements succeed but a target is missed.
 const MISSED: u8 = 2;
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    // The client of the WebDriver is built without TLS of its own choosing; a second call changes nothing.
+    // best effort: the WebDriver client has no default TLS provider; a second call has no effect.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let cli = Cli::parse();
     let stub = Stub::start(&cli.assets).await?;

@@ -1,4 +1,4 @@
-//! The benchmark's page in Chromium, and what the browser says about it.
+//! The benchmark's page in Chromium, and the browser's metrics of it.
 
 use std::collections::HashMap;
 
@@ -8,12 +8,12 @@ use throughline_e2e::Browser;
 
 use crate::stub::Stub;
 
-/// A tracer, or none, that a page can load.
+/// A tracer that a page can load, or none.
 #[derive(Clone, Copy)]
 pub(crate) struct Variant {
     /// The name of the entry file, `ours` or `untraced`.
     pub(crate) name: &'static str,
-    /// What a person calls it.
+    /// Its name in the tables.
     pub(crate) title: &'static str,
 }
 
@@ -21,42 +21,42 @@ pub(crate) struct Variant {
 pub(crate) const UNTRACED: Variant = Variant { name: "untraced", title: "untraced" };
 /// The tracer of this workspace.
 pub(crate) const OURS: Variant = Variant { name: "ours", title: "**throughline-browser**" };
-/// The tracer that every tracer is compared with.
+/// The tracer that all are compared with.
 pub(crate) const OTEL: Variant = Variant { name: "otel", title: "OpenTelemetry JS" };
 /// The smallest of the others.
 pub(crate) const DASH0: Variant = Variant { name: "dash0", title: "Dash0" };
-/// Those that make a span of every request, wherever it is made.
+/// The other tracers that create a span for every request.
 pub(crate) const OTHERS: [Variant; 4] = [
     Variant { name: "otel-zone", title: "OpenTelemetry JS, zone.js" },
     Variant { name: "browser-sdk", title: "OpenTelemetry browser-sdk" },
     Variant { name: "honeycomb", title: "Honeycomb" },
     Variant { name: "faro", title: "Grafana Faro" },
 ];
-/// Those that make spans of requests within a transaction of theirs, or none.
+/// The other tracers that create spans only for requests within a transaction, or none.
 pub(crate) const OTHERS_AT_START: [Variant; 2] =
     [Variant { name: "sentry", title: "Sentry" }, Variant { name: "datadog", title: "Datadog RUM" }];
 
-/// How long loading and starting a tracer took.
+/// The time for loading and starting a tracer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Loaded {
-    /// From the request for the module until it has run, milliseconds.
+    /// The time from the request for the module until it has run, in milliseconds.
     pub(crate) load_ms: f64,
-    /// The call that starts the tracer, milliseconds.
+    /// The time of the call that starts the tracer, in milliseconds.
     pub(crate) start_ms: f64,
 }
 
-/// What Chromium counts of a page.
+/// Chromium's metrics of a page.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Metrics {
-    /// Time in all tasks of the main thread, milliseconds of its processor time.
+    /// The main thread's CPU time in all tasks, in milliseconds.
     pub(crate) task_ms: f64,
-    /// The part of it in which JavaScript and WASM ran.
+    /// The part of it in JavaScript and WASM.
     pub(crate) script_ms: f64,
-    /// JavaScript's heap, bytes.
+    /// The size of the JavaScript heap in bytes.
     pub(crate) heap_bytes: u64,
 }
 
-/// Starts Chromium and has it count the main thread's own time: other processes do not change that.
+/// Starts Chromium with metrics in CPU time of the main thread, which other processes do not influence.
 pub(crate) async fn browser() -> Result<Browser> {
     let browser = Browser::start().await?;
     browser.cdp("Performance.enable", json!({ "timeDomain": "threadTicks" })).await?;
@@ -64,7 +64,7 @@ pub(crate) async fn browser() -> Result<Browser> {
     Ok(browser)
 }
 
-/// Opens a fresh page and starts `variant` in it.
+/// Opens a new page and starts `variant` in it.
 pub(crate) async fn open(browser: &Browser, stub: &Stub, variant: Variant) -> Result<Loaded> {
     browser.driver.goto(format!("{}/bench.html", stub.base)).await?;
     browser.until("window.bench").await?;
@@ -74,16 +74,16 @@ pub(crate) async fn open(browser: &Browser, stub: &Stub, variant: Variant) -> Re
     Ok(Loaded { load_ms: number("load_ms")?, start_ms: number("start_ms")? })
 }
 
-/// What Chromium has counted since the page began.
+/// Returns Chromium's metrics since the start of the page.
 pub(crate) async fn metrics(browser: &Browser) -> Result<Metrics> {
-    let answer = browser.cdp("Performance.getMetrics", json!({})).await?;
-    let all: HashMap<&str, f64> = answer["metrics"]
+    let response = browser.cdp("Performance.getMetrics", json!({})).await?;
+    let all: HashMap<&str, f64> = response["metrics"]
         .as_array()
         .into_iter()
         .flatten()
         .filter_map(|metric| Some((metric["name"].as_str()?, metric["value"].as_f64()?)))
         .collect();
-    let get = |name: &str| all.get(name).copied().with_context(|| format!("Chromium does not count {name}"));
+    let get = |name: &str| all.get(name).copied().with_context(|| format!("Chromium has no metric {name}"));
     Ok(Metrics {
         task_ms: get("TaskDuration")? * 1e3,
         script_ms: get("ScriptDuration")? * 1e3,
@@ -91,13 +91,13 @@ pub(crate) async fn metrics(browser: &Browser) -> Result<Metrics> {
     })
 }
 
-/// Lets the page forget what it no longer needs, so that this happens at no other time.
+/// Runs a garbage collection, so that none happens during a measurement.
 pub(crate) async fn collect_garbage(browser: &Browser) -> Result<()> {
     browser.cdp("HeapProfiler.collectGarbage", json!({})).await?;
     Ok(())
 }
 
-/// Has the page call `call` of `window.bench` and wait for what it promised.
+/// Calls a function of `window.bench` in the page and awaits its promise.
 pub(crate) async fn call(browser: &Browser, call: &str) -> Result<Value> {
     browser.eval(&format!("return bench.{call}")).await.with_context(|| format!("bench.{call}"))
 }

@@ -1,11 +1,11 @@
-//! What is said about many measurements of one thing.
+//! Medians and quantiles.
 
-/// The middle one; of an even number, the mean of the two in the middle. `NaN` of nothing.
+/// Returns the median; for an even number of values, the mean of the two in the middle. `NaN` without values.
 pub(crate) fn median(values: &[f64]) -> f64 {
     quantile(values, 0.5)
 }
 
-/// The value below which `share` of all lie, between two of them where it must be. `NaN` of nothing.
+/// Returns the value below which `share` of all values are, interpolated between two of them. `NaN` without values.
 pub(crate) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quantiles_lie_between() {
+    fn quantiles_are_interpolated() {
         assert_eq!(median(&[3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
         assert_eq!(quantile(&[1.0, 2.0], 1.0), 2.0);

@@ -1,4 +1,4 @@
-//! The server of the benchmark: it has the pages, answers their requests, and takes whatever telemetry they post.
+//! The server of the benchmark: it serves the pages, responds to their requests, and accepts the telemetry that they post.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,43 +23,43 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::telemetry::{self, DATA, Seen};
+use crate::telemetry::{self, DATA, SeenSpan};
 
-/// A POST here says that page so-and-so has made its spans.
+/// A page posts to this path and its number when it has created its spans.
 const MADE: &str = "/made/";
-/// Where pages go that leave.
+/// The page that other pages navigate to.
 const GONE: &str = "/gone";
-const MOST_BYTES: usize = 16 * 1024 * 1024;
+const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// What has come so far.
+/// The records received so far.
 #[derive(Debug, Default)]
 pub(crate) struct Received {
-    /// Bodies of telemetry.
+    /// The number of telemetry bodies.
     pub(crate) posts: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub(crate) bytes: u64,
-    /// Bodies that could not be read.
+    /// The number of bodies that could not be decoded.
     pub(crate) unreadable: u64,
-    /// The numbers of the requests of which there is a span.
+    /// The numbers of the requests that have a span.
     pub(crate) items: HashSet<u64>,
-    /// How many different spans there are of each name.
+    /// The number of distinct spans of each name.
     pub(crate) names: HashMap<String, u64>,
-    /// The pages that have made their spans.
+    /// The pages that have created their spans.
     pub(crate) made: HashSet<u64>,
-    /// The pages that have left for another.
+    /// The pages that have navigated to another page.
     pub(crate) gone: HashSet<u64>,
     ids: HashSet<Vec<u8>>,
 }
 
 impl Received {
-    /// How many of the requests `from..from + count` have a span.
+    /// Returns the number of requests in `from..from + count` that have a span.
     pub(crate) fn items_within(&self, from: u64, count: u64) -> u64 {
         (from..from + count).filter(|item| self.items.contains(item)).count() as u64
     }
 
-    fn take(&mut self, spans: Vec<Seen>) {
+    fn add(&mut self, spans: Vec<SeenSpan>) {
         for span in spans {
-            // A batch may come twice when a page goes.
+            // A batch may be sent twice when a page is closed.
             if self.ids.insert(span.id) {
                 *self.names.entry(span.name).or_default() += 1;
                 self.items.extend(span.item);
@@ -77,7 +77,7 @@ struct Shared {
 
 impl Shared {
     fn received(&self) -> MutexGuard<'_, Received> {
-        // Nothing in there is left half done by a panic elsewhere.
+        // A panic elsewhere leaves no inconsistent state.
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -97,40 +97,42 @@ pub(crate) struct Stub {
 }
 
 impl Stub {
-    /// Serves the files in `assets` beside its own pages.
+    /// Starts it; it serves the files in `assets` in addition to its own pages.
     pub(crate) async fn start(assets: &Path) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("no port is free")?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("cannot listen on 127.0.0.1")?;
         let base = format!("http://{}", listener.local_addr()?);
         let shared = Arc::new(Shared { assets: assets.to_owned(), ..Shared::default() });
-        let router =
-            Router::new().fallback(answer).layer(DefaultBodyLimit::max(MOST_BYTES)).with_state(Arc::clone(&shared));
+        let router = Router::new()
+            .fallback(respond)
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .with_state(Arc::clone(&shared));
         let server = tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
-                eprintln!("the stub has ended: {error}");
+                eprintln!("the benchmark's server ended: {error}");
             }
         });
         Ok(Self { base, shared, server })
     }
 
-    /// Forgets what came so far.
+    /// Removes the records received so far.
     pub(crate) fn forget(&self) {
         self.shared.change(|received| *received = Received::default());
     }
 
-    /// What `look` sees in what came so far.
+    /// Returns the result of `look` for the records received so far.
     pub(crate) fn look<T>(&self, look: impl FnOnce(&Received) -> T) -> T {
         look(&self.shared.received())
     }
 
-    /// Waits until `is_there` is true of what came; false if it is not within `patience`.
-    pub(crate) async fn until(&self, patience: Duration, is_there: impl Fn(&Received) -> bool) -> bool {
-        let end = Instant::now() + patience;
+    /// Waits until `condition` is true; returns false if it is not within `timeout`.
+    pub(crate) async fn until(&self, timeout: Duration, condition: impl Fn(&Received) -> bool) -> bool {
+        let end = Instant::now() + timeout;
         loop {
-            // Before the look, so that nothing that comes after it goes unnoticed.
+            // Registered before the check, so that a change in between is not missed.
             let changed = self.shared.changed.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            if self.look(&is_there) {
+            if self.look(&condition) {
                 return true;
             }
             if timeout_at(end, changed).await.is_err() {
@@ -146,7 +148,7 @@ impl Drop for Stub {
     }
 }
 
-async fn answer(
+async fn respond(
     State(shared): State<Arc<Shared>>,
     method: Method,
     uri: Uri,
@@ -168,11 +170,11 @@ async fn answer(
         received.posts += 1;
         received.bytes += body.len() as u64;
         match spans {
-            Ok(spans) => received.take(spans),
+            Ok(spans) => received.add(spans),
             Err(_) => received.unreadable += 1,
         }
     });
-    // An answer without partial success is empty in protobuf.
+    // In protobuf, a response without partial success is empty.
     if content_type.contains("protobuf") {
         reply(StatusCode::OK, "application/x-protobuf", "")
     } else {
@@ -208,10 +210,10 @@ async fn asset(shared: &Shared, path: &str) -> Response {
     let content_type = match Path::new(path).extension().and_then(|extension| extension.to_str()) {
         Some("js") => "text/javascript",
         Some("wasm") => "application/wasm",
-        _ => return reply(StatusCode::NOT_FOUND, "text/plain", "there is no such page"),
+        _ => return reply(StatusCode::NOT_FOUND, "text/plain", "not found"),
     };
     if !inside {
-        return reply(StatusCode::NOT_FOUND, "text/plain", "there is no such page");
+        return reply(StatusCode::NOT_FOUND, "text/plain", "not found");
     }
     match tokio::fs::read(shared.assets.join(path)).await {
         Ok(bytes) => reply(StatusCode::OK, content_type, bytes),
@@ -228,10 +230,10 @@ fn reply(status: StatusCode, content_type: &'static str, body: impl Into<Body>) 
     };
     set(header::CONTENT_TYPE, content_type);
     set(header::CACHE_CONTROL, "no-store");
-    // Isolated pages have timers that are exact to 5 µs instead of 100 µs.
+    // Isolated pages have timers with a resolution of 5 µs instead of 100 µs.
     set(header::HeaderName::from_static("cross-origin-opener-policy"), "same-origin");
     set(header::HeaderName::from_static("cross-origin-embedder-policy"), "require-corp");
-    // No tracer says anything to anybody else, whatever its defaults are.
+    // No tracer can send data to other servers, regardless of its defaults.
     set(header::CONTENT_SECURITY_POLICY, "default-src 'self' 'wasm-unsafe-eval' 'unsafe-inline' data: blob:");
     response
 }

@@ -1,4 +1,4 @@
-//! What is in a body that a tracer posted: OTLP as protobuf or JSON, or JSON with OTLP somewhere in it.
+//! Decodes the bodies that tracers post: OTLP as protobuf or JSON, or JSON that contains OTLP.
 
 use std::io::Read as _;
 
@@ -12,84 +12,85 @@ use opentelemetry_proto::tonic::{
 use prost::Message as _;
 use serde_json::Value;
 
-/// No honest body is larger, unpacked.
-const MOST_BYTES: u64 = 64 * 1024 * 1024;
-/// The end of the path to which log records are posted, by OTLP.
+/// The limit of a decompressed body.
+const MAX_BODY_BYTES: u64 = 64 * 1024 * 1024;
+/// The end of the path of log records in OTLP.
 const LOGS: &str = "/v1/logs";
-/// Requests that are counted go to this path and a number.
+/// The path of counted requests, followed by a number.
 pub(crate) const DATA: &str = "/data/";
 
-/// What the benchmark wants to know of a span.
+/// The fields of a span that the benchmark uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// Its id, as it was sent.
+pub(crate) struct SeenSpan {
+    /// Its id, as sent.
     pub(crate) id: Vec<u8>,
     /// Its name.
     pub(crate) name: String,
-    /// The number in its URL, if it is that of a request that is counted.
+    /// The number in its URL, if it is a counted request.
     pub(crate) item: Option<u64>,
 }
 
-/// The spans in `body`, which was posted to `path`. Bodies that hold none are no error; bodies that cannot be read are.
-pub(crate) fn spans(path: &str, content_type: &str, content_encoding: &str, body: &[u8]) -> Result<Vec<Seen>> {
+/// Returns the spans in `body`, which was posted to `path`. A body without spans is not an error; a body that cannot be
+/// decoded is.
+pub(crate) fn spans(path: &str, content_type: &str, content_encoding: &str, body: &[u8]) -> Result<Vec<SeenSpan>> {
     let mut unpacked = Vec::new();
     let body = if content_encoding.eq_ignore_ascii_case("gzip") {
-        GzDecoder::new(body).take(MOST_BYTES).read_to_end(&mut unpacked).context("gzip")?;
+        GzDecoder::new(body).take(MAX_BODY_BYTES).read_to_end(&mut unpacked).context("bad gzip")?;
         &unpacked
     } else {
         body
     };
     if content_type.contains("protobuf") {
-        // The two messages do not say which they are; the path does.
+        // The messages have no type; the path determines it.
         if path.ends_with(LOGS) {
-            ExportLogsServiceRequest::decode(body).context("this is no export request for logs")?;
+            ExportLogsServiceRequest::decode(body).context("not an export request for logs")?;
             return Ok(Vec::new());
         }
-        return of_protobuf(body);
+        return from_protobuf(body);
     }
     let mut found = Vec::new();
-    // Formats of their own are lines of JSON at best; what is none has no spans that could be counted.
+    // Proprietary formats are lines of JSON at best; other bodies contain no spans that could be counted.
     if let Ok(value) = serde_json::from_slice(body) {
-        of_json(&value, &mut found);
+        from_json(&value, &mut found);
     }
     Ok(found)
 }
 
-fn of_protobuf(body: &[u8]) -> Result<Vec<Seen>> {
-    let request = ExportTraceServiceRequest::decode(body).context("this is no export request for traces")?;
+fn from_protobuf(body: &[u8]) -> Result<Vec<SeenSpan>> {
+    let request = ExportTraceServiceRequest::decode(body).context("not an export request for traces")?;
     let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
-    Ok(scopes.flat_map(|scope| scope.spans).map(of_span).collect())
+    Ok(scopes.flat_map(|scope| scope.spans).map(seen_span).collect())
 }
 
-fn of_span(span: Span) -> Seen {
+fn seen_span(span: Span) -> SeenSpan {
     let texts = span.attributes.iter().filter_map(|attribute| match attribute.value.as_ref()?.value.as_ref()? {
         any_value::Value::StringValue(text) => Some(text),
         _ => None,
     });
     let item = texts.filter_map(|text| item(text)).next();
-    Seen { id: span.span_id, name: span.name, item }
+    SeenSpan { id: span.span_id, name: span.name, item }
 }
 
-fn of_json(value: &Value, found: &mut Vec<Seen>) {
+fn from_json(value: &Value, found: &mut Vec<SeenSpan>) {
     match value {
         Value::Object(object) => {
             for (key, value) in object {
                 match value {
-                    Value::Array(spans) if key == "spans" => found.extend(spans.iter().map(|span| Seen {
+                    Value::Array(spans) if key == "spans" => found.extend(spans.iter().map(|span| SeenSpan {
                         id: span["spanId"].as_str().unwrap_or("").as_bytes().to_vec(),
                         name: span["name"].as_str().unwrap_or("").to_owned(),
                         item: item(&span.to_string()),
                     })),
-                    value => of_json(value, found),
+                    value => from_json(value, found),
                 }
             }
         }
-        Value::Array(values) => values.iter().for_each(|value| of_json(value, found)),
+        Value::Array(values) => values.iter().for_each(|value| from_json(value, found)),
         _ => {}
     }
 }
 
-/// The number after the path of the requests that are counted.
+/// Returns the number after the path of counted requests.
 pub(crate) fn item(text: &str) -> Option<u64> {
     let (_, after) = text.split_once(DATA)?;
     let end = after.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(after.len());
@@ -108,7 +109,7 @@ mod tests {
     use std::io::Write as _;
 
     #[test]
-    fn protobuf_and_json_say_the_same() {
+    fn protobuf_and_json_contain_the_same_spans() {
         let url = "http://127.0.0.1:1/data/17?x=1";
         let attribute = KeyValue {
             key: "url.full".to_owned(),
@@ -120,7 +121,7 @@ mod tests {
         let resource = ResourceSpans { scope_spans: vec![scope], ..ResourceSpans::default() };
         let body = ExportTraceServiceRequest { resource_spans: vec![resource] }.encode_to_vec();
         let seen = spans("/v1/traces", "application/x-protobuf", "", &body).unwrap();
-        assert_eq!(seen, [Seen { id: vec![1; 8], name: "GET".to_owned(), item: Some(17) }]);
+        assert_eq!(seen, [SeenSpan { id: vec![1; 8], name: "GET".to_owned(), item: Some(17) }]);
 
         let json = format!(
             r#"{{"traces":{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"spanId":"0101","name":"GET",
@@ -129,11 +130,11 @@ mod tests {
         let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
         packed.write_all(json.as_bytes()).unwrap();
         let seen = spans("/v1/traces", "application/json", "gzip", &packed.finish().unwrap()).unwrap();
-        assert_eq!(seen, [Seen { id: b"0101".to_vec(), name: "GET".to_owned(), item: Some(17) }]);
+        assert_eq!(seen, [SeenSpan { id: b"0101".to_vec(), name: "GET".to_owned(), item: Some(17) }]);
     }
 
     #[test]
-    fn log_records_are_read_as_what_they_are() {
+    fn log_records_are_not_counted_as_spans() {
         let record =
             LogRecord { severity_text: "INFO".to_owned(), event_name: "exception".to_owned(), ..LogRecord::default() };
         let scope = ScopeLogs { log_records: vec![record], ..ScopeLogs::default() };
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_telemetry_has_no_spans() {
+    fn other_bodies_have_no_spans() {
         assert!(spans("/collect", "text/plain", "", b"{}\n{}").unwrap().is_empty());
         assert!(spans("/v1/traces", "application/x-protobuf", "", b"\xff\xff").is_err());
         assert_eq!(item("http://x/data/"), None);

@@ -1,4 +1,4 @@
-//! How long the main thread is busy with 1,000 requests, traced and untraced.
+//! The main thread's CPU time for 1,000 requests, traced and untraced.
 
 use std::{
     fmt::Write as _,
@@ -15,21 +15,21 @@ use crate::{
     stub::Stub,
 };
 
-/// Requests before those that are measured: by then the engine has compiled what it will.
+/// The number of requests before the measurement, in which the engine compiles its code.
 const WARM_UP: u64 = 200;
-/// How long telemetry may take.
+/// The timeout for telemetry to arrive.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// When for so long nothing more has come, nothing more will: the longest timer of a tracer is 5 s.
+/// If no span arrives for this time, no more are expected: the longest timer of a tracer is 5 s.
 const QUIET: Duration = Duration::from_secs(6);
-/// The tracer may take this share of OpenTelemetry JS's time.
-const MOST_OF_OTEL: f64 = 1.0 / 3.0;
+/// The target for our time as a share of that of OpenTelemetry JS.
+const MAX_SHARE_OF_OTEL: f64 = 1.0 / 3.0;
 
 /// One measurement.
 #[derive(Clone, Copy)]
 struct Sample {
     task_ms: f64,
     script_ms: f64,
-    /// Requests of which a span arrived.
+    /// The number of requests whose spans arrived.
     arrived: u64,
 }
 
@@ -44,15 +44,15 @@ impl Series {
         self.samples.iter().map(of).collect()
     }
 
-    /// What each measurement took more than that of `base` in the same round.
+    /// Returns the difference of each measurement to that of `base` in the same round.
     fn added(&self, base: &Self, of: impl Fn(&Sample) -> f64) -> Vec<f64> {
         self.samples.iter().zip(&base.samples).map(|(with, without)| of(with) - of(without)).collect()
     }
 }
 
-/// Measures all tracers in turn, `rounds` times.
+/// Measures all tracers alternately, `rounds` times.
 pub(crate) async fn measure(stub: &Stub, rounds: usize, requests: u64, only: &[String]) -> Result<Outcome> {
-    ensure!(rounds > 0 && requests > 0, "there is nothing to measure");
+    ensure!(rounds > 0 && requests > 0, "--rounds and --requests must be at least 1");
     let variants = [UNTRACED, OURS, OTEL, DASH0].into_iter().chain(OTHERS);
     let mut all: Vec<Series> = variants
         .filter(|variant| {
@@ -62,7 +62,7 @@ pub(crate) async fn measure(stub: &Stub, rounds: usize, requests: u64, only: &[S
         .collect();
     let browser = page::browser().await?;
     for round in 0..rounds {
-        // Another one begins each time, so that no tracer always follows the same one.
+        // Each round starts with another tracer, so that none always follows the same one.
         let count = all.len();
         for index in 0..count {
             let series = &mut all[(index + round) % count];
@@ -103,7 +103,7 @@ async fn sample(browser: &Browser, stub: &Stub, variant: Variant, requests: u64)
     })
 }
 
-/// Waits until the spans of the requests `from..from + count` are there, or no more of them come.
+/// Waits until the spans of the requests `from..from + count` have arrived, or no more arrive.
 async fn arrival(stub: &Stub, from: u64, count: u64) {
     let end = Instant::now() + TIMEOUT;
     let mut arrived = stub.look(|received| received.items_within(from, count));
@@ -123,11 +123,11 @@ fn report(all: &[Series], rounds: usize, requests: u64) -> Result<Outcome> {
     let added = |series: &Series| median(&series.added(base, |sample| sample.task_ms));
     let otel = find(OTEL).map(added);
     let mut text = format!(
-        "## Main-thread time\n\n{requests} requests, 8 at a time, until their spans have arrived; the main thread's own time, \
-         medians of {rounds} rounds in turn. What is added is compared with the untraced page of the same round, with its \
-         quartiles beside it. Script is what Chromium calls so: promises' reactions are tasks, but no script. Dash0 sends \
-         at most 128 spans in 10 s, and the time to send the others is not in its figure.\n\n\
-         | tracer | tasks, ms | script, ms | added, ms | quartiles | µs a request | of OpenTelemetry JS | arrived |\n\
+        "## Main-thread time\n\n{requests} requests, 8 at a time, until their spans have arrived: CPU time of the main thread, \
+        medians of {rounds} interleaved rounds. Added is the difference to the untraced page of the same round, with its \
+        quartiles. Script is Chromium's metric, which excludes promise reactions. Dash0 sends at most 128 spans in 10 s; \
+        the time to send the others is not included.\n\n\
+        | tracer | tasks, ms | script, ms | added, ms | quartiles | µs per request | of OpenTelemetry JS | arrived |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n"
     );
     let mut sorted: Vec<&Series> = all.iter().collect();
@@ -156,8 +156,8 @@ fn report(all: &[Series], rounds: usize, requests: u64) -> Result<Outcome> {
     let ours = find(OURS).map(added);
     if let (Some(ours), Some(otel)) = (ours, otel) {
         let ratio = ours / otel;
-        met &= ratio <= MOST_OF_OTEL;
-        writeln!(text, "\nOurs is {ratio:.2} of OpenTelemetry JS; the target is at most {MOST_OF_OTEL:.2}.")?;
+        met &= ratio <= MAX_SHARE_OF_OTEL;
+        writeln!(text, "\nOurs is {ratio:.2} of OpenTelemetry JS; the target is at most {MAX_SHARE_OF_OTEL:.2}.")?;
     }
     if let (Some(ours), Some(dash0)) = (ours, find(DASH0).map(added)) {
         let ratio = ours / dash0;
@@ -168,7 +168,7 @@ fn report(all: &[Series], rounds: usize, requests: u64) -> Result<Outcome> {
         let whole = ours.samples.iter().all(|sample| sample.arrived == requests);
         met &= whole;
         if !whole {
-            writeln!(text, "\nSpans of ours are missing.")?;
+            writeln!(text, "\nSome spans of ours did not arrive.")?;
         }
     }
     Ok(Outcome { text, met })

@@ -1,7 +1,7 @@
-//! Counts how often each layer allocates for a request, on the thread that handles it.
+//! Counts the allocations of each layer for a request, on the thread that handles it.
 //!
-//! In a program of its own, because the allocator that counts takes time with each allocation. Each line is a layer's name, a tab,
-//! and its allocations beyond the bare router's.
+//! It is a separate program, because the counting allocator is slow. Each output line has a layer's name, a tab, and its
+//! allocations less those of the bare router.
 
 use std::collections::HashMap;
 
@@ -20,17 +20,17 @@ fn main() -> Result<()> {
     let mut counts = HashMap::new();
     for subject in Subject::ALL {
         let mut app = set_up.app(subject);
-        // Instruments, routes and buffers are made once.
+        // Instruments, routes and buffers are created once.
         runtime.block_on(serve(&mut app, 4 * BATCH));
         set_up.flush()?;
         let counted = allocation_counter::measure(|| runtime.block_on(serve(&mut app, BATCH)));
         set_up.flush()?;
         counts.insert(subject.name(), counted.count_total as f64 / BATCH as f64);
     }
-    let bare = counts.get(Subject::Bare.name()).context("the bare router was not counted")?;
+    let bare = counts.get(Subject::Bare.name()).context("the bare router was not measured")?;
     for subject in Subject::ALL {
         let name = subject.name();
-        println!("{name}\t{}", counts.get(name).context("a layer was not counted")? - bare);
+        println!("{name}\t{}", counts.get(name).context("a layer was not measured")? - bare);
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
-//! The same requests through every layer, and what each makes of them. Ours has to be right in every row; the others' answers are
-//! printed beside: `cargo test -p throughline-bench-server --test correctness -- --nocapture`.
+//! Sends the same requests through every layer and compares the telemetry. Ours must be correct in every row; the
+//! results of the others are printed: `cargo test -p throughline-bench-server --test correctness -- --nocapture`.
 
-#![allow(clippy::unwrap_used, reason = "all of this is a test")]
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 mod probe;
 mod requests;
@@ -14,28 +14,28 @@ use crate::{
     requests::{PARENT, Seen},
 };
 
-/// One question, and the right answer.
+/// One property and its correct value.
 struct Row {
-    question: &'static str,
-    right: &'static str,
-    answer: fn(&Seen) -> String,
+    property: &'static str,
+    correct: &'static str,
+    actual: fn(&Seen) -> String,
 }
 
-fn yes(is_so: bool) -> String {
-    if is_so { "yes" } else { "–" }.to_owned()
+fn yes(condition: bool) -> String {
+    if condition { "yes" } else { "–" }.to_owned()
 }
 
 const ROWS: [Row; 23] = [
-    Row { question: "route of a match", right: "template", answer: |seen| route(&seen.ok, "template") },
-    Row { question: "`http.route` on 404", right: "omitted", answer: |seen| route(&seen.not_found, "set") },
-    Row { question: "status on 400", right: "Unset", answer: |seen| status(&seen.bad_request) },
-    Row { question: "status on 500", right: "Error", answer: |seen| status(&seen.broken) },
-    Row { question: "`error.type` on 5xx", right: "yes", answer: |seen| yes(has(&seen.broken, "error.type")) },
-    Row { question: "unknown method", right: "`_OTHER` + original", answer: unknown_method },
+    Row { property: "route of a match", correct: "template", actual: |seen| route(&seen.ok, "template") },
+    Row { property: "`http.route` on 404", correct: "omitted", actual: |seen| route(&seen.not_found, "set") },
+    Row { property: "status on 400", correct: "Unset", actual: |seen| status(&seen.bad_request) },
+    Row { property: "status on 500", correct: "Error", actual: |seen| status(&seen.broken) },
+    Row { property: "`error.type` on 5xx", correct: "yes", actual: |seen| yes(has(&seen.broken, "error.type")) },
+    Row { property: "unknown method", correct: "`_OTHER` + original", actual: unknown_method },
     Row {
-        question: "method as a metric label",
-        right: "bounded",
-        answer: |seen| {
+        property: "method as a metric label",
+        correct: "bounded",
+        actual: |seen| {
             let raw = seen.labels.iter().any(|label| label.contains("BREW"));
             if seen.labels.is_empty() {
                 "no metric"
@@ -47,56 +47,56 @@ const ROWS: [Row; 23] = [
             .to_owned()
         },
     },
-    Row { question: "`client.address` behind a proxy", right: "client", answer: |seen| client(&seen.forwarded) },
+    Row { property: "`client.address` behind a proxy", correct: "client", actual: |seen| client(&seen.forwarded) },
     Row {
-        question: "scheme behind a proxy",
-        right: "https",
-        answer: |seen| text(&seen.forwarded, "url.scheme").unwrap_or_else(|| "–".to_owned()),
+        property: "scheme behind a proxy",
+        correct: "https",
+        actual: |seen| text(&seen.forwarded, "url.scheme").unwrap_or_else(|| "–".to_owned()),
     },
     Row {
-        question: "`network.peer.address` behind a proxy",
-        right: "yes",
-        answer: |seen| yes(has(&seen.forwarded, "network.peer.address")),
+        property: "`network.peer.address` behind a proxy",
+        correct: "yes",
+        actual: |seen| yes(has(&seen.forwarded, "network.peer.address")),
     },
-    Row { question: "`server.address`", right: "yes", answer: |seen| yes(has(&seen.ok, "server.address")) },
-    Row { question: "headers recorded", right: "none", answer: headers },
+    Row { property: "`server.address`", correct: "yes", actual: |seen| yes(has(&seen.ok, "server.address")) },
+    Row { property: "recorded headers", correct: "none", actual: headers },
     Row {
-        question: "query redaction",
-        right: "yes",
-        answer: |seen| yes(has(&seen.secrets, "url.query") && !format!("{:?}", seen.secrets).contains("query-secret")),
+        property: "query redaction",
+        correct: "yes",
+        actual: |seen| yes(has(&seen.secrets, "url.query") && !format!("{:?}", seen.secrets).contains("query-secret")),
     },
     Row {
-        question: "cancelled request",
-        right: "Error + type",
-        answer: |seen| {
+        property: "cancelled request",
+        correct: "Error + type",
+        actual: |seen| {
             let kind = if has(&seen.cancelled, "error.type") { " + type" } else { "" };
             status(&seen.cancelled) + kind
         },
     },
     Row {
-        question: "active count after that",
-        right: "0",
-        answer: |seen| seen.active.map_or_else(|| "no metric".to_owned(), |active| active.to_string()),
+        property: "active requests after cancellation",
+        correct: "0",
+        actual: |seen| seen.active.map_or_else(|| "no metric".to_owned(), |active| active.to_string()),
     },
-    Row { question: "duration histogram", right: "yes", answer: |seen| yes(!seen.labels.is_empty()) },
-    Row { question: "sizes of bodies, as metrics", right: "yes", answer: |seen| yes(seen.has_body_sizes) },
-    Row { question: "span ends with the body", right: "yes", answer: |seen| yes(seen.streamed_to_the_end) },
-    Row { question: "server-sent events", right: "yes", answer: |seen| yes(seen.events_to_the_end) },
-    Row { question: "upgrade", right: "yes", answer: |seen| yes(seen.upgraded_to_the_end) },
+    Row { property: "duration histogram", correct: "yes", actual: |seen| yes(!seen.labels.is_empty()) },
+    Row { property: "body sizes as metrics", correct: "yes", actual: |seen| yes(seen.has_body_sizes) },
+    Row { property: "span ends with the body", correct: "yes", actual: |seen| yes(seen.streamed_to_the_end) },
+    Row { property: "server-sent events", correct: "yes", actual: |seen| yes(seen.events_to_the_end) },
+    Row { property: "upgrade", correct: "yes", actual: |seen| yes(seen.upgraded_to_the_end) },
     Row {
-        question: "panic",
-        right: "500, exception",
-        answer: |seen| {
+        property: "panic",
+        correct: "500, exception",
+        actual: |seen| {
             let exception =
                 seen.panic.as_ref().is_some_and(|span| span.events.iter().any(|event| event.name == "exception"));
-            format!("{}{}", seen.panic_answer, if exception { ", exception" } else { "" })
+            format!("{}{}", seen.panic_response, if exception { ", exception" } else { "" })
         },
     },
-    Row { question: "Server-Timing", right: "yes", answer: |seen| yes(seen.has_server_timing) },
+    Row { property: "Server-Timing", correct: "yes", actual: |seen| yes(seen.has_server_timing) },
     Row {
-        question: "public-endpoint policy",
-        right: "link",
-        answer: |seen| {
+        property: "public-endpoint policy",
+        correct: "link",
+        actual: |seen| {
             let Some(span) = &seen.public else { return "–".to_owned() };
             let links = span.links.iter().any(|link| link.span_context.span_id().to_string() == PARENT[36..52]);
             let is_root = span.parent_span_id == opentelemetry::SpanId::INVALID;
@@ -119,7 +119,7 @@ fn status(span: &Span) -> String {
     match &span.status {
         Status::Unset => "Unset".to_owned(),
         Status::Ok => "Ok".to_owned(),
-        // What a cancellation is, no status code says.
+        // A cancellation has no status code, so a description is correct with `error.type`.
         Status::Error { .. } if !is_described(span) || has(span, "error.type") => "Error".to_owned(),
         Status::Error { .. } => "Error, described".to_owned(),
     }
@@ -144,11 +144,11 @@ fn client(span: &Span) -> String {
 }
 
 fn headers(seen: &Seen) -> String {
-    let told = format!("{:?}", seen.secrets);
-    let credentials = told.contains("cookie-secret") || told.contains("authorization-secret");
+    let recorded = format!("{:?}", seen.secrets);
+    let credentials = recorded.contains("cookie-secret") || recorded.contains("authorization-secret");
     let any = seen.secrets.attributes.iter().any(|attribute| attribute.key.as_str().contains(".header."));
     match (any, credentials) {
-        (_, true) => "all, cookie and authorization too",
+        (_, true) => "all, including cookie and authorization",
         (true, false) => "some",
         (false, false) => "none",
     }
@@ -156,7 +156,7 @@ fn headers(seen: &Seen) -> String {
 }
 
 #[tokio::test]
-async fn our_column_is_right_in_every_row() {
+async fn our_layer_is_correct_in_every_row() {
     let mut probe = Probe::new();
     let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(|subject| *subject != Subject::Bare).collect();
     let mut columns = Vec::new();
@@ -167,13 +167,13 @@ async fn our_column_is_right_in_every_row() {
     subjects.iter().for_each(|subject| print!(" {} |", subject.name()));
     println!("\n| --- |{}", " --- |".repeat(subjects.len()));
     let mut wrong = Vec::new();
-    for Row { question, right, answer } in &ROWS {
-        print!("| {question} |");
+    for Row { property, correct, actual } in &ROWS {
+        print!("| {property} |");
         for (subject, seen) in subjects.iter().zip(&columns) {
-            let given = answer(seen);
-            print!(" {given} |");
-            if subject.is_ours() && given != *right {
-                wrong.push(format!("{}: {question}: {given}, {right} is right", subject.name()));
+            let value = actual(seen);
+            print!(" {value} |");
+            if subject.is_ours() && value != *correct {
+                wrong.push(format!("{}: {property}: {value}, expected {correct}", subject.name()));
             }
         }
         println!();

@@ -1,4 +1,4 @@
-//! What is global in the process: providers that give their spans and metrics to the test.
+//! The global providers, which pass their spans and metrics to the test.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tracing::Level;
 use tracing_subscriber::{Layer as _, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// Only so that a test that waits for what never comes ends.
+/// The timeout for a span, so that a failing test ends.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Probe {
@@ -60,28 +60,28 @@ impl Probe {
         Self { provider, meters, metrics, ended }
     }
 
-    /// The next span that ends.
+    /// Waits for the next span that ends.
     pub(crate) async fn span(&mut self) -> SpanData {
-        tokio::time::timeout(TIMEOUT, self.ended.recv()).await.expect("no span ends").unwrap()
+        tokio::time::timeout(TIMEOUT, self.ended.recv()).await.expect("a span should end before the timeout").unwrap()
     }
 
-    /// Whether a span has ended that was not taken yet; it is taken.
-    pub(crate) fn taken(&mut self) -> Option<SpanData> {
+    /// Returns the next span that has ended already, if any.
+    pub(crate) fn try_span(&mut self) -> Option<SpanData> {
         self.ended.try_recv().ok()
     }
 
-    /// Looks at every metric that belongs to one layer, which is known by the name of its scope.
-    pub(crate) fn metrics(&self, scope: &str, mut look: impl FnMut(&Metric)) {
+    /// Calls `visit` with every metric of one layer, identified by the name of its scope.
+    pub(crate) fn metrics(&self, scope: &str, mut visit: impl FnMut(&Metric)) {
         self.metrics.reset();
         self.meters.force_flush().unwrap();
         for resource in &self.metrics.get_finished_metrics().unwrap() {
             let scopes = ResourceMetrics::scope_metrics(resource).filter(|metrics| metrics.scope().name() == scope);
-            scopes.flat_map(ScopeMetrics::metrics).for_each(&mut look);
+            scopes.flat_map(ScopeMetrics::metrics).for_each(&mut visit);
         }
     }
 }
 
-/// The labels of a histogram of seconds, as texts.
+/// Returns the labels of a histogram of seconds as strings.
 pub(crate) fn labels(metric: &Metric) -> Vec<String> {
     match metric.data() {
         AggregatedMetrics::F64(MetricData::Histogram(histogram)) => histogram
@@ -92,7 +92,7 @@ pub(crate) fn labels(metric: &Metric) -> Vec<String> {
     }
 }
 
-/// The sum over all labels.
+/// Returns the sum over all labels.
 pub(crate) fn sum(metric: &Metric) -> i64 {
     match metric.data() {
         AggregatedMetrics::I64(MetricData::Sum(sum)) => sum.data_points().map(SumDataPoint::value).sum(),
@@ -101,7 +101,7 @@ pub(crate) fn sum(metric: &Metric) -> i64 {
 }
 
 pub(crate) fn text(span: &SpanData, key: &str) -> Option<String> {
-    // Recorded twice, the last counts.
+    // If an attribute is recorded twice, the last one counts.
     let mut found = span.attributes.iter().rev().filter(|attribute| attribute.key.as_str() == key);
     found.next().map(|attribute| attribute.value.to_string())
 }
@@ -110,7 +110,7 @@ pub(crate) fn has(span: &SpanData, key: &str) -> bool {
     text(span, key).is_some()
 }
 
-/// Whether the status has a description.
+/// Returns whether the status has a description.
 pub(crate) fn is_described(span: &SpanData) -> bool {
     matches!(&span.status, opentelemetry::trace::Status::Error { description } if !description.is_empty())
 }

@@ -1,4 +1,4 @@
-//! The application, the requests, and what they leave behind.
+//! The application, the requests, and the resulting telemetry.
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc};
 
@@ -25,7 +25,7 @@ use crate::probe::{Probe, labels, sum};
 
 pub(crate) const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// What came of all requests.
+/// The telemetry and responses of all requests.
 pub(crate) struct Seen {
     pub(crate) ok: SpanData,
     pub(crate) not_found: SpanData,
@@ -39,7 +39,7 @@ pub(crate) struct Seen {
     pub(crate) events_to_the_end: bool,
     pub(crate) upgraded_to_the_end: bool,
     pub(crate) panic: Option<SpanData>,
-    pub(crate) panic_answer: &'static str,
+    pub(crate) panic_response: &'static str,
     pub(crate) public: Option<SpanData>,
     pub(crate) has_server_timing: bool,
     pub(crate) labels: Vec<String>,
@@ -57,20 +57,20 @@ impl Fed {
         (sender, Self(Arc::new(Mutex::new(receiver))))
     }
 
-    /// What is fed from now on.
+    /// Takes the stream of the chunks that the test sends.
     async fn take(&self) -> UnboundedReceiverStream<&'static str> {
         let (_, nothing) = mpsc::unbounded_channel();
         UnboundedReceiverStream::new(std::mem::replace(&mut *self.0.lock().await, nothing))
     }
 }
 
-fn app(chunks: Fed, events: Fed, began: mpsc::UnboundedSender<()>) -> Router {
+fn app(chunks: Fed, events: Fed, started: mpsc::UnboundedSender<()>) -> Router {
     let stream = async move || {
         Body::from_stream(chunks.take().await.map(|chunk| Ok::<_, Infallible>(Bytes::from_static(chunk.as_bytes()))))
     };
     let sse = async move || Sse::new(events.take().await.map(|text| Ok::<_, Infallible>(Event::default().data(text))));
     let slow = move || {
-        began.send(()).unwrap();
+        started.send(()).unwrap();
         std::future::pending::<()>()
     };
     let echo = async |mut socket: WebSocket| {
@@ -115,9 +115,9 @@ async fn send(address: SocketAddr, request: &str) -> TcpStream {
 }
 
 async fn exchange(address: SocketAddr, request: &str) -> String {
-    let mut answer = Vec::new();
-    let _ = send(address, request).await.read_to_end(&mut answer).await;
-    String::from_utf8(answer).unwrap()
+    let mut response = Vec::new();
+    let _ = send(address, request).await.read_to_end(&mut response).await;
+    String::from_utf8(response).unwrap()
 }
 
 async fn read_until(stream: &mut TcpStream, end: &str) {
@@ -127,12 +127,17 @@ async fn read_until(stream: &mut TcpStream, end: &str) {
     }
 }
 
-/// Whether the span lasts as long as the response: it has not ended when the client has the first part.
-async fn lasts(probe: &mut Probe, address: SocketAddr, path: &str, feed: mpsc::UnboundedSender<&'static str>) -> bool {
+/// Returns whether the span lasts as long as the response: it has not ended when the client has received the first part.
+async fn lasts_until_the_end(
+    probe: &mut Probe,
+    address: SocketAddr,
+    path: &str,
+    feed: mpsc::UnboundedSender<&'static str>,
+) -> bool {
     feed.send("first").unwrap();
     let mut stream = send(address, &request("GET", path, "")).await;
     read_until(&mut stream, "first").await;
-    let early = probe.taken();
+    let early = probe.try_span();
     drop(feed);
     read_until(&mut stream, "0\r\n\r\n").await;
     if early.is_none() {
@@ -145,46 +150,47 @@ async fn lasts(probe: &mut Probe, address: SocketAddr, path: &str, feed: mpsc::U
 pub(crate) async fn drive(probe: &mut Probe, subject: Subject) -> Seen {
     let (feed, chunks) = Fed::new();
     let (feed_events, events) = Fed::new();
-    let (began, mut begun) = mpsc::unbounded_channel();
-    let router = app(chunks, events, began);
+    let (started, mut starts) = mpsc::unbounded_channel();
+    let router = app(chunks, events, started);
     let address = serve(subject.around(router.clone(), &probe.provider, Extent::Full)).await;
 
-    let answer = exchange(address, &request("GET", "/users/7", "")).await;
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    let response = exchange(address, &request("GET", "/users/7", "")).await;
+    assert!(response.starts_with("HTTP/1.1 200"), "{response}");
     let ok = probe.span().await;
-    let mut ask = async |method: &str, path: &str, headers: &str| {
+    let mut send_and_wait = async |method: &str, path: &str, headers: &str| {
         exchange(address, &request(method, path, headers)).await;
         probe.span().await
     };
-    let not_found = ask("GET", "/nowhere", "").await;
-    let bad_request = ask("GET", "/bad", "").await;
-    let broken = ask("GET", "/broken", "").await;
-    let unknown_method = ask("BREW", "/users/7", "").await;
-    let forwarded = ask("GET", "/users/7", "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: https\r\n").await;
+    let not_found = send_and_wait("GET", "/nowhere", "").await;
+    let bad_request = send_and_wait("GET", "/bad", "").await;
+    let broken = send_and_wait("GET", "/broken", "").await;
+    let unknown_method = send_and_wait("BREW", "/users/7", "").await;
+    let forwarded =
+        send_and_wait("GET", "/users/7", "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: https\r\n").await;
     let credentials = "cookie: s=cookie-secret\r\nauthorization: Bearer authorization-secret\r\n";
-    let secrets = ask("GET", "/users/7?sig=query-secret", credentials).await;
+    let secrets = send_and_wait("GET", "/users/7?sig=query-secret", credentials).await;
 
     let stream = send(address, &request("GET", "/slow", "")).await;
-    begun.recv().await.unwrap();
+    starts.recv().await.unwrap();
     drop(stream);
     let cancelled = probe.span().await;
 
-    let streamed_to_the_end = lasts(probe, address, "/stream", feed).await;
-    let events_to_the_end = lasts(probe, address, "/events", feed_events).await;
+    let streamed_to_the_end = lasts_until_the_end(probe, address, "/stream", feed).await;
+    let events_to_the_end = lasts_until_the_end(probe, address, "/events", feed_events).await;
 
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut socket, _) = tokio_tungstenite::client_async(format!("ws://{address}/socket"), stream).await.unwrap();
-    let early = probe.taken();
+    let early = probe.try_span();
     socket.close(None).await.unwrap();
     if early.is_none() {
         probe.span().await;
     }
 
-    let answer = exchange(address, &request("GET", "/panic", "")).await;
-    let panic_answer = if answer.starts_with("HTTP/1.1 500") { "500" } else { "connection closed" };
+    let response = exchange(address, &request("GET", "/panic", "")).await;
+    let panic_response = if response.starts_with("HTTP/1.1 500") { "500" } else { "connection closed" };
     let panic = Some(probe.span().await);
 
-    // Whoever has no such policy continues the trace of whoever asks.
+    // A layer without such a policy continues the client's trace.
     let public = if subject.is_ours() {
         let layer = subject.ours(&probe.provider, Extent::Full).remote_parent(RemoteParent::Trusted);
         let address = serve(router.layer(layer)).await;
@@ -193,7 +199,7 @@ pub(crate) async fn drive(probe: &mut Probe, subject: Subject) -> Seen {
     } else {
         None
     };
-    let answer = exchange(address, &request("GET", "/users/7", "")).await;
+    let response = exchange(address, &request("GET", "/users/7", "")).await;
     probe.span().await;
 
     let mut seen = Seen {
@@ -209,9 +215,9 @@ pub(crate) async fn drive(probe: &mut Probe, subject: Subject) -> Seen {
         events_to_the_end,
         upgraded_to_the_end: early.is_none(),
         panic,
-        panic_answer,
+        panic_response,
         public,
-        has_server_timing: answer.to_lowercase().contains("server-timing"),
+        has_server_timing: response.to_lowercase().contains("server-timing"),
         labels: Vec::new(),
         has_body_sizes: false,
         active: None,
@@ -225,7 +231,7 @@ pub(crate) async fn drive(probe: &mut Probe, subject: Subject) -> Seen {
     seen
 }
 
-/// Under which name the layer's metrics come.
+/// Returns the name of the scope of the layer's metrics.
 fn scope(subject: Subject) -> &'static str {
     match subject {
         Subject::Bare => "none",

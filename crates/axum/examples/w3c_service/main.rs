@@ -1,6 +1,6 @@
-//! What the conformance suite of W3C Trace Context wants of a service: `POST /test` with
-//! `[{"url": "http://…", "arguments": […]}]` makes it post `arguments` to each `url`, through [`throughline_axum::TraceLayer`]
-//! and the traced client. Then it answers 200.
+//! The service that the conformance suite of W3C Trace Context tests: `POST /test` with `[{"url": "http://…",
+//! "arguments": […]}]` posts `arguments` to each `url`, through [`throughline_axum::TraceLayer`] and the traced client.
+//! Then it responds with 200.
 //!
 //! ```console
 //! cargo run -p throughline-axum --example w3c_service -- --listen 127.0.0.1:5099
@@ -15,7 +15,7 @@ use opentelemetry_sdk::trace::SdkTracerProvider;
 
 #[derive(Debug, Parser)]
 struct Args {
-    /// Where to listen.
+    /// The address to listen on.
     #[arg(long, default_value = "127.0.0.1:5099")]
     listen: SocketAddr,
 }
@@ -23,13 +23,13 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    // The SDK as it is by default. Spans are made and end; nobody collects them.
+    // The SDK's defaults. Spans are created, but not exported.
     let provider = SdkTracerProvider::builder().build();
     service::start_tracing(&provider)?;
     let listener = tokio::net::TcpListener::bind(args.listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
     let stopped = async {
-        // Without a signal handler there is nothing to wait for: the process ends as any does.
+        // best effort: without a signal handler the process is killed instead of stopping gracefully.
         let _ = tokio::signal::ctrl_c().await;
     };
     axum::serve(listener, service::router()?).with_graceful_shutdown(stopped).await?;

@@ -1,4 +1,4 @@
-//! The service: whatever it is asked to call, it calls in the trace that it was asked in.
+//! The service: it makes the calls that a request lists, in the trace of that request.
 
 use anyhow::Context;
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
@@ -11,20 +11,20 @@ use throughline_propagator::Propagator;
 use throughline_reqwest::RequestBuilderExt;
 use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
-/// One call to make.
+/// A call to make.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Call {
-    /// Whom.
+    /// The address to call.
     url: String,
-    /// With what, as JSON.
+    /// The JSON body to send.
     #[serde(default)]
     arguments: Value,
 }
 
-/// Sets tracing up for the whole process.
+/// Sets up tracing for the whole process.
 ///
 /// # Errors
-/// Where it has been set up already.
+/// Returns an error if it has already been set up.
 pub(crate) fn start_tracing(provider: &SdkTracerProvider) -> anyhow::Result<()> {
     let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("w3c_service"));
     let ours = Targets::new().with_target("throughline", tracing::Level::INFO);
@@ -33,14 +33,14 @@ pub(crate) fn start_tracing(provider: &SdkTracerProvider) -> anyhow::Result<()> 
     Ok(())
 }
 
-/// `POST /test` with a list of [`Call`]s.
+/// Returns the router with `POST /test`, which accepts a list of [`Call`]s.
 ///
 /// # Errors
-/// Where no client can be made.
+/// Returns an error if the HTTP client cannot be built.
 pub(crate) fn router() -> anyhow::Result<Router> {
-    // reqwest comes without a provider; one that is there already is as good.
+    // reqwest has no default provider. An error means that one is already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().build().context("cannot make a client")?;
+    let client = reqwest::Client::builder().no_proxy().build().context("cannot build the HTTP client")?;
     Ok(Router::new().route("/test", post(test)).layer(TraceLayer::new("w3c-service")).with_state(client))
 }
 

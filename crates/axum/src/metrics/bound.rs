@@ -1,31 +1,31 @@
-//! Measurements by instruments that are bound to the labels of what succeeds, as that comes.
+//! Recording with instruments that are bound to the labels of successful requests, as they occur.
 //!
-//! An instrument that is not bound compares and hashes all labels with each measurement, four times for a request, which takes longer
-//! than all else that this layer does.
+//! An unbound instrument compares and hashes all labels for each measurement, four times per request, which takes
+//! longer than everything else in this layer.
 
 use std::sync::OnceLock;
 
 use http::StatusCode;
 use opentelemetry::metrics::{BoundHistogram, BoundUpDownCounter};
 
-use super::{Labels, Metrics, Over, SCHEMES};
+use super::{Labels, Metrics, Outcome, SCHEMES};
 use crate::{methods, routes::KnownRoute, slots::Slots};
 
-/// How many sets of labels are bound for each route: a method or two, with a status or two, by a version or two.
+/// The maximum number of label sets that are bound for each route: about two methods, two statuses and two versions.
 const MAX_SERIES: usize = 16;
 
-/// What is bound so far; that of a route is kept with the route.
+/// The instruments bound so far; those of a route are stored with the route.
 pub(crate) struct Bound {
-    /// By method, the other ones last, and scheme.
+    /// Indexed by method (unknown ones last) and scheme.
     active: [[OnceLock<BoundUpDownCounter<i64>>; SCHEMES.len()]; methods::COUNT],
     /// Requests that matched no route.
     unrouted: AllSeries,
 }
 
-/// What is bound for one route.
+/// The instruments bound for one route.
 pub(crate) struct AllSeries(Slots<SeriesKey, Series>);
 
-/// The labels of a request that has succeeded, without its route.
+/// The labels of a successful request, without its route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct SeriesKey {
     method: usize,
@@ -34,11 +34,11 @@ struct SeriesKey {
     status: StatusCode,
 }
 
-/// Bound to one set of labels.
+/// The instruments bound to one set of labels.
 struct Series {
     duration: BoundHistogram<f64>,
     response_bytes: BoundHistogram<u64>,
-    /// Bound with the first request that has a body: what is bound is exported, if only as nothing.
+    /// Bound on the first request with a body, because a bound instrument is exported even without measurements.
     request_bytes: OnceLock<BoundHistogram<u64>>,
 }
 
@@ -62,34 +62,34 @@ impl Bound {
         }
     }
 
-    pub(super) fn record(&self, metrics: &Metrics, labels: &Labels, over: &Over) {
-        let series = match (over.status, &over.error, &labels.route) {
-            (Some(status), None, None) => series(metrics, &self.unrouted, status, labels, over),
+    pub(super) fn record(&self, metrics: &Metrics, labels: &Labels, outcome: &Outcome) {
+        let series = match (outcome.status, &outcome.error, &labels.route) {
+            (Some(status), None, None) => series(metrics, &self.unrouted, status, labels, outcome),
             (Some(status), None, Some(KnownRoute::Kept(template))) => {
-                series(metrics, template.series(), status, labels, over)
+                series(metrics, template.series(), status, labels, outcome)
             }
-            // Of these there may be many.
+            // Errors and unstored routes can have many label sets, so they are not bound.
             _ => None,
         };
         match series {
-            Some(series) => record_in(metrics, series, labels, over),
-            None => metrics.record(labels, over),
+            Some(series) => record_in(metrics, series, labels, outcome),
+            None => metrics.record(labels, outcome),
         }
     }
 }
 
-/// What is bound to these labels; `None` if there is no room for more.
+/// Returns the instruments bound to these labels, or `None` if there is no room for more.
 fn series<'s>(
     metrics: &Metrics,
     all: &'s AllSeries,
     status: StatusCode,
     labels: &Labels,
-    over: &Over,
+    outcome: &Outcome,
 ) -> Option<&'s Series> {
     let &Labels { method, scheme, version, .. } = labels;
     let key = SeriesKey { method, scheme, version, status };
     let bind = || {
-        let all = labels.all(over);
+        let all = labels.all(outcome);
         let series = Series {
             duration: metrics.duration.bind(all.labels()),
             response_bytes: metrics.response_bytes.bind(all.labels()),
@@ -100,11 +100,11 @@ fn series<'s>(
     all.0.get_or_insert_with(0, |known| *known == key, bind)
 }
 
-fn record_in(metrics: &Metrics, series: &Series, labels: &Labels, over: &Over) {
-    series.duration.record(over.duration.as_secs_f64());
-    series.response_bytes.record(over.response_bytes);
-    if let Some(bytes) = over.request_bytes {
-        let bound = || metrics.request_bytes.bind(labels.all(over).labels());
+fn record_in(metrics: &Metrics, series: &Series, labels: &Labels, outcome: &Outcome) {
+    series.duration.record(outcome.duration.as_secs_f64());
+    series.response_bytes.record(outcome.response_bytes);
+    if let Some(bytes) = outcome.request_bytes {
+        let bound = || metrics.request_bytes.bind(labels.all(outcome).labels());
         series.request_bytes.get_or_init(bound).record(bytes);
     }
 }

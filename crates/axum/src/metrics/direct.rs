@@ -1,14 +1,14 @@
-//! Measurements by the stable API: each carries its labels.
+//! Recording with the stable API: each measurement carries its labels.
 
 use opentelemetry::KeyValue;
 
-use super::{Labels, Metrics, Over};
+use super::{Labels, Metrics, Outcome};
 
-/// Nothing is kept from one request to the next.
+/// A recorder without state.
 #[derive(Default)]
 pub(crate) struct Direct;
 
-/// What is kept for each route: nothing.
+/// The state for each route: none.
 pub(crate) struct AllSeries;
 
 impl AllSeries {
@@ -23,7 +23,7 @@ impl Direct {
         metrics.active.add(change, &labels);
     }
 
-    pub(super) fn record(&self, metrics: &Metrics, labels: &Labels, over: &Over) {
-        metrics.record(labels, over);
+    pub(super) fn record(&self, metrics: &Metrics, labels: &Labels, outcome: &Outcome) {
+        metrics.record(labels, outcome);
     }
 }

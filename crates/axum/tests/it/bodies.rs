@@ -1,4 +1,4 @@
-//! A span ends with the last byte of its response, or when the client goes.
+//! Tests of the end of a span: the last byte of the response, or a disconnect.
 
 use std::convert::Infallible;
 
@@ -16,15 +16,15 @@ use tokio::{
 };
 use tokio_stream::{StreamExt, wrappers::UnboundedReceiverStream};
 
-use crate::harness::{Telemetry, Way, exchange, get as ask, read_until, request, send, serve, text, value};
+use crate::harness::{Telemetry, Way, exchange, get as get_request, read_until, request, send, serve, text, value};
 
 type Chunk = Result<&'static str, std::io::Error>;
 
-/// A router whose `/stream` and `/events` send what is put into the senders.
+/// Returns a router whose `/stream` and `/events` send the items of the returned senders.
 fn streams(layer: TraceLayer) -> (Router, UnboundedSender<Chunk>, UnboundedSender<&'static str>) {
     let (chunks, chunk_receiver) = mpsc::unbounded_channel::<Chunk>();
     let (events, event_receiver) = mpsc::unbounded_channel::<&'static str>();
-    // Each is asked for once.
+    // Each route is requested once.
     let chunk_receiver = std::sync::Mutex::new(Some(chunk_receiver));
     let event_receiver = std::sync::Mutex::new(Some(event_receiver));
     let (chunk_receiver, event_receiver) = (std::sync::Arc::new(chunk_receiver), std::sync::Arc::new(event_receiver));
@@ -47,7 +47,7 @@ async fn the_span_ends_with_the_last_byte() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let (router, chunks, _events) = streams(telemetry.layer());
-        let mut stream = send(serve(router).await, &ask("/stream")).await;
+        let mut stream = send(serve(router).await, &get_request("/stream")).await;
         chunks.send(Ok("first")).unwrap();
         read_until(&mut stream, "first\r\n").await;
         assert!(telemetry.is_quiet(), "the body has not ended");
@@ -66,15 +66,15 @@ async fn the_span_ends_with_the_last_byte() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_in_the_middle_has_cancelled() {
+async fn a_disconnect_during_the_body_is_a_cancellation() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let (router, chunks, _events) = streams(telemetry.layer());
-        let mut stream = send(serve(router).await, &ask("/stream")).await;
+        let mut stream = send(serve(router).await, &get_request("/stream")).await;
         chunks.send(Ok("first")).unwrap();
         read_until(&mut stream, "first\r\n").await;
         drop(stream);
-        // The server learns of it when it reads or writes.
+        // The server notices the disconnect when it reads or writes.
         let span = telemetry.span().await;
         assert_eq!(text(&span, "error.type"), "cancelled");
         assert!(matches!(span.status, Status::Error { .. }));
@@ -85,17 +85,17 @@ async fn a_client_that_goes_in_the_middle_has_cancelled() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_before_the_answer_has_cancelled() {
+async fn a_disconnect_before_the_response_is_a_cancellation() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
-        let (began, mut begun) = mpsc::unbounded_channel();
+        let (started, mut start) = mpsc::unbounded_channel();
         let slow = move || {
-            began.send(()).unwrap();
+            started.send(()).unwrap();
             std::future::pending::<()>()
         };
         let address = serve(Router::new().route("/slow", get(slow)).layer(telemetry.layer())).await;
         let stream = send(address, "GET /slow HTTP/1.1\r\nhost: a\r\n\r\n").await;
-        begun.recv().await.unwrap();
+        start.recv().await.unwrap();
         assert_eq!(telemetry.active(), 1);
         drop(stream);
         let span = telemetry.span().await;
@@ -111,7 +111,7 @@ async fn server_sent_events_end_with_their_stream() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let (router, _chunks, events) = streams(telemetry.layer());
-        let mut stream = send(serve(router).await, &ask("/events")).await;
+        let mut stream = send(serve(router).await, &get_request("/events")).await;
         events.send("one").unwrap();
         read_until(&mut stream, "data: one\n\n\r\n").await;
         assert!(telemetry.is_quiet());
@@ -124,11 +124,11 @@ async fn server_sent_events_end_with_their_stream() {
 }
 
 #[tokio::test]
-async fn who_closes_a_stream_of_events_has_not_failed() {
+async fn a_disconnect_from_server_sent_events_is_not_an_error() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let (router, _chunks, events) = streams(telemetry.layer());
-        let mut stream = send(serve(router).await, &ask("/events")).await;
+        let mut stream = send(serve(router).await, &get_request("/events")).await;
         events.send("one").unwrap();
         read_until(&mut stream, "data: one\n\n\r\n").await;
         drop(stream);
@@ -143,7 +143,7 @@ async fn a_body_that_fails_is_an_error() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let (router, chunks, _events) = streams(telemetry.layer());
-        let mut stream = send(serve(router).await, &ask("/stream")).await;
+        let mut stream = send(serve(router).await, &get_request("/stream")).await;
         chunks.send(Ok("first")).unwrap();
         chunks.send(Err(std::io::Error::other("the disk is gone"))).unwrap();
         let _ = stream.read_to_end(&mut Vec::new()).await;
@@ -158,8 +158,8 @@ async fn a_head_request_is_complete_without_a_body() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let router = Router::new().route("/", get(|| async { "twelve bytes" })).layer(telemetry.layer());
-        let answer = exchange(serve(router).await, &request("HEAD", "/", "")).await;
-        assert!(answer.contains("content-length: 12") && answer.ends_with("\r\n\r\n"), "{answer}");
+        let response = exchange(serve(router).await, &request("HEAD", "/", "")).await;
+        assert!(response.contains("content-length: 12") && response.ends_with("\r\n\r\n"), "{response}");
         let span = telemetry.span().await;
         assert_eq!((span.name.as_ref(), text(&span, "http.response.body.size")), ("HEAD /", "0".into()));
         assert_eq!((span.status.clone(), value(&span, "error.type")), (Status::Unset, None));
@@ -175,7 +175,7 @@ async fn the_size_of_a_request_is_recorded() {
     let span = telemetry.span().await;
     let sizes = (text(&span, "http.request.body.size"), text(&span, "http.response.body.size"));
     assert_eq!(sizes, ("5".into(), "5".into()));
-    // Nobody knows it beforehand where the body comes in chunks.
+    // The size of a chunked body is not known in advance.
     exchange(address, &(request("POST", "/", "transfer-encoding: chunked\r\n") + "2\r\nhi\r\n0\r\n\r\n")).await;
     let span = telemetry.span().await;
     assert_eq!(value(&span, "http.request.body.size"), None);

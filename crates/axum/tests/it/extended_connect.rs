@@ -1,4 +1,5 @@
-//! WebSocket over HTTP/2 (RFC 8441): the span of the stream ends when the stream does, and the connection's others go on.
+//! Tests of WebSocket over HTTP/2 (RFC 8441): the span of a stream ends with the stream, and other streams of the
+//! connection continue.
 
 use axum::{
     Router,
@@ -35,7 +36,7 @@ fn router(layer: TraceLayer) -> Router {
     Router::new().route("/socket", any(upgrade)).route("/fine", get(|| async { "fine" })).layer(layer)
 }
 
-/// A connection of HTTP/2 on which the server has said that it takes extended CONNECT.
+/// An HTTP/2 connection on which the server has announced extended CONNECT.
 struct Client {
     sender: SendRequest<Body>,
     connection: JoinHandle<()>,
@@ -49,12 +50,12 @@ impl Client {
         let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
         let connection = tokio::spawn(async { drop(connection.await) });
         let base = format!("http://{address}");
-        // After an answer the settings of the server are known.
+        // After a response, the settings of the server are known.
         assert_eq!(get_fine(&mut sender, &base).await, StatusCode::OK);
         Self { sender, connection, base }
     }
 
-    async fn ask(&mut self, path: &str) -> hyper::Response<hyper::body::Incoming> {
+    async fn connect_to(&mut self, path: &str) -> hyper::Response<hyper::body::Incoming> {
         let request = Request::builder()
             .method(Method::CONNECT)
             .extension(Protocol::from_static("websocket"))
@@ -66,7 +67,7 @@ impl Client {
     }
 
     async fn open(&mut self) -> Socket {
-        let mut response = self.ask("/socket").await;
+        let mut response = self.connect_to("/socket").await;
         assert_eq!(response.status(), StatusCode::OK);
         assert!(response.headers().contains_key("server-timing"));
         let upgraded = hyper::upgrade::on(&mut response).await.unwrap();
@@ -82,13 +83,13 @@ async fn get_fine(sender: &mut SendRequest<Body>, base: &str) -> StatusCode {
     status
 }
 
-async fn say(socket: &mut Socket, text: &str) {
+async fn echo_text(socket: &mut Socket, text: &str) {
     socket.send(tungstenite::Message::text(text)).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), text);
 }
 
 #[tokio::test]
-async fn a_websocket_over_http_2_lasts_as_long_as_its_span() {
+async fn the_span_of_an_http2_websocket_ends_with_the_stream() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let mut client = Client::connect(router(telemetry.layer().trace_upgrades())).await;
@@ -96,11 +97,11 @@ async fn a_websocket_over_http_2_lasts_as_long_as_its_span() {
         let mut socket = client.open().await;
         let long = "x".repeat(100_000);
         for text in ["hello", &long] {
-            say(&mut socket, text).await;
+            echo_text(&mut socket, text).await;
         }
         assert!(telemetry.is_quiet(), "{way:?}");
         assert_eq!(telemetry.active(), 1);
-        // The connection carries others meanwhile.
+        // The connection serves other requests in the meantime.
         assert_eq!(get_fine(&mut client.sender, &client.base).await, StatusCode::OK);
         assert_eq!(telemetry.span().await.name, "GET /fine");
         socket.close(None).await.unwrap();
@@ -115,13 +116,13 @@ async fn a_websocket_over_http_2_lasts_as_long_as_its_span() {
 }
 
 #[tokio::test]
-async fn a_client_that_vanishes_ends_it() {
+async fn the_span_ends_when_the_client_disconnects() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let mut client = Client::connect(router(telemetry.layer().trace_upgrades())).await;
         telemetry.span().await;
         let mut socket = client.open().await;
-        say(&mut socket, "hello").await;
+        echo_text(&mut socket, "hello").await;
         client.connection.abort();
         drop(socket);
         assert_eq!(text(&telemetry.span().await, "http.response.status_code"), "200");
@@ -130,7 +131,7 @@ async fn a_client_that_vanishes_ends_it() {
 }
 
 #[tokio::test]
-async fn a_handler_that_goes_ends_it_for_the_client_too() {
+async fn the_stream_ends_for_the_client_when_the_handler_returns() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let mut client = Client::connect(router(telemetry.layer().trace_upgrades())).await;
@@ -140,17 +141,17 @@ async fn a_handler_that_goes_ends_it_for_the_client_too() {
         assert_eq!(telemetry.span().await.name, "CONNECT /socket");
         assert!(!matches!(socket.next().await, Some(Ok(_))), "the stream is over");
         assert_eq!(telemetry.active(), 0);
-        assert_eq!(get_fine(&mut client.sender, &client.base).await, StatusCode::OK, "and the connection is not");
+        assert_eq!(get_fine(&mut client.sender, &client.base).await, StatusCode::OK, "the connection stays open");
     }
 }
 
 #[tokio::test]
-async fn one_that_is_refused_is_a_request_like_others() {
+async fn a_refused_upgrade_is_traced_as_a_normal_request() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let mut client = Client::connect(router(telemetry.layer().trace_upgrades())).await;
         telemetry.span().await;
-        let response = client.ask("/fine").await;
+        let response = client.connect_to("/fine").await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         let span = telemetry.span().await;
         assert_eq!((text(&span, "http.response.status_code"), span.status), ("405".into(), Status::Unset));

@@ -1,4 +1,4 @@
-//! A server with the layer, and what it tells.
+//! A server with the layer, and the telemetry that it records.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -22,10 +22,10 @@ use tokio::{
 use tracing::{Level, subscriber::DefaultGuard};
 use tracing_subscriber::{Layer as _, Registry, filter, layer::SubscriberExt};
 
-/// Only so that a test that waits for what never comes ends.
+/// Ends a test that waits for something that never happens.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Who makes the server's spans.
+/// How the server's spans are created.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Way {
     Tracer,
@@ -36,7 +36,7 @@ impl Way {
     pub(crate) const BOTH: [Self; 2] = [Self::Tracer, Self::Tracing];
 }
 
-/// The SDK of one test, whose runtime has one thread: the subscriber is that thread's.
+/// The SDK of one test. The test's runtime has one thread, so the subscriber is set for that thread only.
 pub(crate) struct Telemetry {
     pub(crate) provider: SdkTracerProvider,
     pub(crate) meters: SdkMeterProvider,
@@ -71,7 +71,7 @@ impl Telemetry {
         let provider = SdkTracerProvider::builder().with_span_processor(ServerStatus::new(Ended(sender))).build();
         let metrics = InMemoryMetricExporter::default();
         let meters = SdkMeterProvider::builder().with_reader(PeriodicReader::builder(metrics.clone()).build()).build();
-        // Client and server library have spans of their own, which are not what is tested.
+        // Excludes the spans of the client and server libraries.
         let ours = filter::Targets::new().with_target("it", Level::INFO).with_target("throughline", Level::INFO);
         let spans = tracing_opentelemetry::layer().with_tracer(provider.tracer("handlers")).with_filter(ours);
         let subscriber = tracing::subscriber::set_default(Registry::default().with(spans));
@@ -86,17 +86,17 @@ impl Telemetry {
         }
     }
 
-    /// The next span that ends.
+    /// Waits for the next span that ends.
     pub(crate) async fn span(&mut self) -> SpanData {
         tokio::time::timeout(TIMEOUT, self.ended.recv()).await.expect("no span ends").unwrap()
     }
 
-    /// Whether nothing has ended that was not taken yet.
+    /// Returns whether no further span has ended.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.ended.try_recv().is_err()
     }
 
-    /// Looks at the metric as it is now.
+    /// Reads the current state of a metric.
     pub(crate) fn metric<T>(&self, name: &str, look: impl FnOnce(&Metric) -> T) -> T {
         self.metrics.reset();
         self.meters.force_flush().unwrap();
@@ -105,7 +105,7 @@ impl Telemetry {
         look(metrics.find(|metric| metric.name() == name).unwrap_or_else(|| panic!("no metric {name}")))
     }
 
-    /// The sum of `http.server.active_requests` over all labels.
+    /// Returns the sum of `http.server.active_requests` over all labels.
     pub(crate) fn active(&self) -> i64 {
         self.metric("http.server.active_requests", |metric| match metric.data() {
             AggregatedMetrics::I64(MetricData::Sum(sum)) => sum.data_points().map(SumDataPoint::value).sum(),
@@ -114,7 +114,7 @@ impl Telemetry {
     }
 }
 
-/// Serves `router` on a loopback socket; peers' addresses are known.
+/// Serves `router` on a loopback socket with connection info.
 pub(crate) async fn serve(router: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -123,22 +123,22 @@ pub(crate) async fn serve(router: Router) -> SocketAddr {
     address
 }
 
-/// Sends `request` as it is and reads until the server closes.
+/// Sends `request` unchanged and reads until the server closes the connection.
 pub(crate) async fn exchange(address: SocketAddr, request: &str) -> String {
     let mut stream = send(address, request).await;
-    let mut answer = Vec::new();
-    tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut answer)).await.expect("no answer").unwrap();
-    String::from_utf8(answer).unwrap()
+    let mut response = Vec::new();
+    tokio::time::timeout(TIMEOUT, stream.read_to_end(&mut response)).await.expect("no response").unwrap();
+    String::from_utf8(response).unwrap()
 }
 
-/// Sends `request` as it is.
+/// Sends `request` unchanged.
 pub(crate) async fn send(address: SocketAddr, request: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     stream
 }
 
-/// Reads until what was read ends in `end`.
+/// Reads until the received text ends with `end`.
 pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
     let mut read = Vec::new();
     let reading = async {
@@ -146,16 +146,16 @@ pub(crate) async fn read_until(stream: &mut TcpStream, end: &str) -> String {
             read.push(stream.read_u8().await.unwrap());
         }
     };
-    tokio::time::timeout(TIMEOUT, reading).await.expect("the server says nothing more");
+    tokio::time::timeout(TIMEOUT, reading).await.expect("the server sent nothing more");
     String::from_utf8(read).unwrap()
 }
 
-/// A request without a body, after which the server closes.
+/// Returns a request without a body, after which the server closes the connection.
 pub(crate) fn get(path: &str) -> String {
     request("GET", path, "")
 }
 
-/// A request with more header lines, each ended by `\r\n`.
+/// Returns a request with further header lines, each ended by `\r\n`.
 pub(crate) fn request(method: &str, path: &str, headers: &str) -> String {
     format!("{method} {path} HTTP/1.1\r\nhost: app.example:8080\r\nconnection: close\r\n{headers}\r\n")
 }
@@ -163,7 +163,7 @@ pub(crate) fn request(method: &str, path: &str, headers: &str) -> String {
 pub(crate) fn value<'s>(span: &'s SpanData, key: &str) -> Option<&'s Value> {
     let mut found = span.attributes.iter().filter(|attribute: &&KeyValue| attribute.key.as_str() == key);
     let value = found.next().map(|attribute| &attribute.value);
-    assert!(found.next().is_none(), "{key} stands twice");
+    assert!(found.next().is_none(), "duplicate {key}");
     value
 }
 

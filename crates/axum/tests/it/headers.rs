@@ -1,14 +1,14 @@
-//! Headers: which proxies are believed, and what is recorded.
+//! Tests of forwarding headers and recorded headers.
 
 use axum::{Router, routing::get};
 use http::{HeaderName, header};
 use throughline_axum::{IpNet, TraceLayer};
 
-use crate::harness::{Telemetry, Way, exchange, get as ask, request, serve, text};
+use crate::harness::{Telemetry, Way, exchange, get as get_request, request, serve, text};
 
 fn router(layer: TraceLayer) -> Router {
-    let answer = || async { [("set-cookie", "s=answer-secret"), ("x-answer", "told"), ("etag", "\"1\"")] };
-    Router::new().route("/", get(answer)).layer(layer)
+    let response = || async { [("set-cookie", "s=response-secret"), ("x-response", "recorded"), ("etag", "\"1\"")] };
+    Router::new().route("/", get(response)).layer(layer)
 }
 
 const FORWARDED: &str = "forwarded: for=192.0.2.7;proto=https;host=\"shop.example:8443\"\r\n";
@@ -16,7 +16,7 @@ const X_FORWARDED: &str =
     "x-forwarded-for: 192.0.2.7\r\nx-forwarded-proto: https\r\nx-forwarded-host: shop.example:8443\r\n";
 
 #[tokio::test]
-async fn a_trusted_proxy_says_who_asked_and_how() {
+async fn forwarding_headers_of_a_trusted_proxy_are_used() {
     for way in Way::BOTH {
         for headers in [FORWARDED, X_FORWARDED] {
             let mut telemetry = Telemetry::new(way);
@@ -38,7 +38,7 @@ async fn a_trusted_proxy_says_who_asked_and_how() {
 }
 
 #[tokio::test]
-async fn nobody_else_does() {
+async fn forwarding_headers_of_other_peers_are_ignored() {
     for networks in [vec![], vec!["10.0.0.0/8".parse::<IpNet>().unwrap()]] {
         for headers in [FORWARDED, X_FORWARDED] {
             let mut telemetry = Telemetry::new(Way::Tracer);
@@ -58,7 +58,7 @@ async fn nobody_else_does() {
 }
 
 #[tokio::test]
-async fn no_header_is_recorded_unless_it_is_named() {
+async fn no_header_is_recorded_by_default() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let address = serve(router(telemetry.layer())).await;
@@ -72,11 +72,11 @@ async fn no_header_is_recorded_unless_it_is_named() {
 }
 
 #[tokio::test]
-async fn named_headers_are_recorded_but_never_credentials() {
+async fn selected_headers_are_recorded_except_credentials() {
     let mut telemetry = Telemetry::new(Way::Tracer);
     let never = [header::COOKIE, header::AUTHORIZATION, header::SET_COOKIE, header::PROXY_AUTHORIZATION];
     let mut layer = telemetry.layer().record_request_header(HeaderName::from_static("x-tenant"));
-    layer = layer.record_response_header(HeaderName::from_static("x-answer"));
+    layer = layer.record_response_header(HeaderName::from_static("x-response"));
     for name in never {
         layer = layer.record_request_header(name.clone()).record_response_header(name);
     }
@@ -86,17 +86,17 @@ async fn named_headers_are_recorded_but_never_credentials() {
     exchange(address, &request("GET", "/", headers)).await;
     let span = telemetry.span().await;
     assert_eq!(text(&span, "http.request.header.x-tenant"), "[\"a\",\"b\"]");
-    assert_eq!(text(&span, "http.response.header.x-answer"), "[\"told\"]");
+    assert_eq!(text(&span, "http.response.header.x-response"), "[\"recorded\"]");
     assert!(!format!("{span:?}").contains("secret"), "{span:?}");
     assert_eq!(span.attributes.iter().filter(|kv| kv.key.as_str().contains(".header.")).count(), 2);
 }
 
 #[tokio::test]
-async fn secrets_of_a_query_stay_out() {
+async fn credentials_in_the_query_are_redacted() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let address = serve(router(telemetry.layer())).await;
-        exchange(address, &ask("/?q=1&X-Amz-Signature=hidden&sig=hidden&access_token=hidden")).await;
+        exchange(address, &get_request("/?q=1&X-Amz-Signature=hidden&sig=hidden&access_token=hidden")).await;
         let span = telemetry.span().await;
         let query = text(&span, "url.query");
         assert_eq!(query, "q=1&X-Amz-Signature=REDACTED&sig=REDACTED&access_token=REDACTED");

@@ -1,4 +1,4 @@
-//! The layer in real servers on loopback sockets, with what the real SDK makes of it.
+//! Tests of the layer in real servers on loopback sockets, with the real SDK.
 
 #![allow(clippy::unwrap_used, reason = "all of this is a test")]
 

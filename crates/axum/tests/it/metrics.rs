@@ -1,4 +1,4 @@
-//! The metrics of HTTP servers, and what may be a label.
+//! Tests of the metrics and their labels.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use opentelemetry::KeyValue;
 use opentelemetry_sdk::metrics::data::{AggregatedMetrics, HistogramDataPoint, Metric, MetricData};
 use throughline_axum::{Route, TraceLayer};
 
-use crate::harness::{Telemetry, Way, exchange, get as ask, request, serve};
+use crate::harness::{Telemetry, Way, exchange, get as get_request, request, serve};
 
 fn router(layer: TraceLayer) -> Router {
     Router::new()
@@ -44,19 +44,19 @@ fn bytes(metric: &Metric) -> Vec<(String, u64, u64)> {
 }
 
 #[tokio::test]
-async fn durations_have_the_advised_buckets_and_labels() {
+async fn durations_have_the_recommended_buckets_and_labels() {
     let mut telemetry = Telemetry::new(Way::Tracer);
     let address = serve(router(telemetry.layer())).await;
     for path in ["/users/7", "/users/8", "/broken", "/nowhere/1", "/nowhere/2"] {
-        exchange(address, &ask(path)).await;
+        exchange(address, &get_request(path)).await;
         telemetry.span().await;
     }
     telemetry.metric("http.server.request.duration", |metric| {
         assert_eq!(metric.unit(), "s");
         seconds(metric, |points| {
-            let advised = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+            let recommended = [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
             for point in &points {
-                assert_eq!(point.bounds().collect::<Vec<_>>(), advised);
+                assert_eq!(point.bounds().collect::<Vec<_>>(), recommended);
             }
             let found: BTreeSet<_> = points.iter().map(|point| (labels(point.attributes()), point.count())).collect();
             let common = "http.request.method=GET";
@@ -72,7 +72,7 @@ async fn durations_have_the_advised_buckets_and_labels() {
 }
 
 #[tokio::test]
-async fn sizes_of_bodies_are_measured() {
+async fn body_sizes_are_measured() {
     let mut telemetry = Telemetry::new(Way::Tracing);
     let address = serve(router(telemetry.layer())).await;
     exchange(address, &(request("POST", "/users/7", "content-length: 5\r\n") + "hello")).await;
@@ -83,16 +83,16 @@ async fn sizes_of_bodies_are_measured() {
     assert_eq!((*count, *sum), (1, 4));
 }
 
-/// More combinations than instruments are bound to, with a route and without, with errors and bodies among them, asked for twice
-/// each and in turn.
+/// Sends more label combinations than instruments are bound to, twice each, with and without a route, with errors and
+/// bodies.
 #[tokio::test]
-async fn each_set_of_labels_is_measured_by_itself() {
+async fn each_set_of_labels_is_measured_separately() {
     let telemetry = Telemetry::new(Way::Tracer);
-    let answer = |request: Request<Body>| async move {
+    let handler = |request: Request<Body>| async move {
         let status = request.uri().query().and_then(|status| status.parse::<u16>().ok()).unwrap();
         StatusCode::from_u16(status).unwrap()
     };
-    let app = Router::new().route("/routed", any(answer)).fallback(answer).layer(telemetry.layer());
+    let app = Router::new().route("/routed", any(handler)).fallback(handler).layer(telemetry.layer());
     let mut expected = BTreeSet::new();
     let mut expected_bytes = BTreeSet::new();
     for round in 1..=2 {
@@ -138,17 +138,17 @@ async fn each_set_of_labels_is_measured_by_itself() {
     assert_eq!(telemetry.active(), 0);
 }
 
-/// Both have status 200.
+/// Both kinds of requests have status 200.
 #[tokio::test]
-async fn who_goes_away_is_not_measured_with_those_who_are_answered() {
+async fn cancelled_requests_have_their_own_labels() {
     let telemetry = Telemetry::new(Way::Tracer);
-    let answer = |request: Request<Body>| async move {
+    let handler = |request: Request<Body>| async move {
         match request.uri().query() {
             Some("endless") => Body::from_stream(futures_util::stream::pending::<Result<&str, std::io::Error>>()),
             _ => Body::from("four"),
         }
     };
-    let app = Router::new().route("/routed", any(answer)).fallback(answer).layer(telemetry.layer());
+    let app = Router::new().route("/routed", any(handler)).fallback(handler).layer(telemetry.layer());
     for uri in ["/routed?endless", "/routed", "/routed?endless", "/elsewhere", "/elsewhere?endless", "/elsewhere"] {
         let request = Request::get(uri).body(Body::empty()).unwrap();
         let response = tower::ServiceExt::oneshot(app.clone(), request).await.unwrap();
@@ -173,12 +173,12 @@ async fn who_goes_away_is_not_measured_with_those_who_are_answered() {
 }
 
 #[tokio::test]
-async fn what_clients_make_up_is_no_label() {
+async fn values_chosen_by_clients_are_not_labels() {
     let mut telemetry = Telemetry::new(Way::Tracer);
     let address = serve(router(telemetry.layer())).await;
     for number in 0..50 {
         let method = format!("BREW{number}");
-        // The scheme of a request in absolute form is the client's too.
+        // The scheme in the absolute form of a request target is also chosen by the client.
         let path = format!("made{number}://host{number}.example/users/{number}?q={number}");
         let headers = format!("user-agent: {number}\r\nx-forwarded-proto: p{number}\r\n");
         exchange(address, &request(&method, &path, &headers)).await;
@@ -195,12 +195,12 @@ async fn what_clients_make_up_is_no_label() {
 }
 
 #[tokio::test]
-async fn templates_made_by_a_program_are_bounded_as_labels() {
+async fn the_number_of_route_labels_is_bounded() {
     let telemetry = Telemetry::new(Way::Tracer);
-    // A template for each address that somebody asks for.
-    let careless =
+    // Returns a separate template for each requested path.
+    let unbounded =
         |_: Option<&str>, request: &http::request::Parts| Route::Template(request.uri.path().to_owned().into());
-    let layer = telemetry.layer().route(careless);
+    let layer = telemetry.layer().route(unbounded);
     let app = Router::new().fallback(|| async {}).layer(layer);
     for number in 0..1_100 {
         let request = Request::get(format!("/{number}")).body(Body::empty()).unwrap();

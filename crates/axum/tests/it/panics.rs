@@ -1,4 +1,4 @@
-//! A handler that panics ends one request.
+//! Tests of panics in handlers, bodies and services.
 
 use axum::{Router, body::Body, routing::get};
 use opentelemetry::trace::Status;
@@ -8,7 +8,7 @@ use tokio_stream::StreamExt;
 use tower::ServiceExt;
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::harness::{Telemetry, Way, exchange, get as ask, read_until, send, serve, text, value};
+use crate::harness::{Telemetry, Way, exchange, get as get_request, read_until, send, serve, text, value};
 
 fn router(layer: TraceLayer) -> Router {
     Router::new()
@@ -52,22 +52,22 @@ fn exception(span: &SpanData) -> String {
 }
 
 #[tokio::test]
-async fn a_panic_is_answered_500_and_recorded() {
+async fn a_caught_panic_returns_500_and_is_recorded() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let address = serve(router(telemetry.layer().catch_panics())).await;
         for (path, message) in [("/now", "out of cheese"), ("/later", "static text")] {
             let mut stream = send(address, &format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
-            let answer = read_until(&mut stream, "\r\n\r\n").await;
-            assert!(answer.starts_with("HTTP/1.1 500") && answer.contains("server-timing"), "{answer}");
+            let response = read_until(&mut stream, "\r\n\r\n").await;
+            assert!(response.starts_with("HTTP/1.1 500") && response.contains("server-timing"), "{response}");
             let span = telemetry.span().await;
             assert_eq!(exception(&span), message);
             assert_eq!((span.status.clone(), text(&span, "error.type")), (Status::error(""), "panic".into()));
             assert_eq!(text(&span, "http.response.status_code"), "500");
             assert_eq!(telemetry.active(), 0);
-            // The connection lives on.
+            // The connection stays open.
             use tokio::io::AsyncWriteExt as _;
-            stream.write_all(ask("/fine").as_bytes()).await.unwrap();
+            stream.write_all(get_request("/fine").as_bytes()).await.unwrap();
             assert!(read_until(&mut stream, "fine").await.starts_with("HTTP/1.1 200"));
             telemetry.span().await;
         }
@@ -75,11 +75,11 @@ async fn a_panic_is_answered_500_and_recorded() {
 }
 
 #[tokio::test]
-async fn a_panic_within_a_body_is_no_cancellation() {
+async fn a_panic_in_a_body_is_not_a_cancellation() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let address = serve(router(telemetry.layer())).await;
-        exchange(address, &ask("/body")).await;
+        exchange(address, &get_request("/body")).await;
         let span = telemetry.span().await;
         assert_eq!(exception(&span), "the second chunk is bad");
         assert_eq!((span.status.clone(), text(&span, "error.type")), (Status::error(""), "panic".into()));
@@ -88,7 +88,7 @@ async fn a_panic_within_a_body_is_no_cancellation() {
 }
 
 #[tokio::test]
-async fn a_service_that_panics_before_it_gives_a_future_is_answered_too() {
+async fn a_panic_before_the_future_is_returned_is_caught() {
     let mut telemetry = Telemetry::new(Way::Tracer);
     let inner =
         tower::service_fn(|_: http::Request<String>| -> std::future::Ready<Result<http::Response<String>, ()>> {
@@ -101,7 +101,7 @@ async fn a_service_that_panics_before_it_gives_a_future_is_answered_too() {
 }
 
 #[tokio::test]
-async fn by_default_panics_are_recorded_and_go_on() {
+async fn by_default_panics_are_recorded_and_resumed() {
     let mut telemetry = Telemetry::new(Way::Tracer);
     let app = router(telemetry.layer());
     let request = http::Request::get("/now").body(Body::empty()).unwrap();
@@ -113,7 +113,7 @@ async fn by_default_panics_are_recorded_and_go_on() {
 }
 
 #[tokio::test]
-async fn what_an_application_catches_it_can_record() {
+async fn an_application_can_record_a_panic_that_it_catches() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let inner = Router::new().route(
@@ -124,12 +124,12 @@ async fn what_an_application_catches_it_can_record() {
                 }
             }),
         );
-        let answer = |payload: Box<dyn std::any::Any + Send>| {
+        let response = |payload: Box<dyn std::any::Any + Send>| {
             throughline_axum::record_panic(&*payload);
-            http::Response::builder().status(500).body(Body::from("our own words")).unwrap()
+            http::Response::builder().status(500).body(Body::from("custom body")).unwrap()
         };
-        let app = inner.layer(CatchPanicLayer::custom(answer)).layer(telemetry.layer());
-        assert!(exchange(serve(app).await, &ask("/")).await.ends_with("our own words"));
+        let app = inner.layer(CatchPanicLayer::custom(response)).layer(telemetry.layer());
+        assert!(exchange(serve(app).await, &get_request("/")).await.ends_with("custom body"));
         let span = telemetry.span().await;
         assert_eq!((exception(&span), text(&span, "error.type")), ("caught inside".into(), "500".into()));
     }

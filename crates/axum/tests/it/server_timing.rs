@@ -1,4 +1,4 @@
-//! What the response tells the page.
+//! Tests of the `Server-Timing` header.
 
 use axum::{Router, http::HeaderValue, response::AppendHeaders, routing::get};
 use throughline_context::TraceParent;
@@ -8,15 +8,15 @@ use crate::harness::{Telemetry, Way, exchange, request, serve};
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// The values of all headers with this name, in their order.
-fn values<'a>(answer: &'a str, name: &str) -> Vec<&'a str> {
-    let head = answer.split("\r\n\r\n").next().unwrap();
+/// Returns the values of all headers with this name, in order.
+fn values<'a>(response: &'a str, name: &str) -> Vec<&'a str> {
+    let head = response.split("\r\n\r\n").next().unwrap();
     let lines = head.lines().filter_map(|line| line.split_once(": "));
     lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value).collect()
 }
 
 #[tokio::test]
-async fn an_applications_own_headers_stay() {
+async fn headers_of_the_application_are_kept() {
     for way in Way::BOTH {
         let telemetry = Telemetry::new(way);
         let own =
@@ -24,22 +24,22 @@ async fn an_applications_own_headers_stay() {
         let [a, b] = ["https://a.example", "https://b.example"].map(HeaderValue::from_static);
         let layer = telemetry.layer().timing_allow_origin(a).timing_allow_origin(b);
         let address = serve(Router::new().route("/", get(own)).layer(layer)).await;
-        let answer = exchange(address, &request("GET", "/", "")).await;
-        let timing = values(&answer, "server-timing");
+        let response = exchange(address, &request("GET", "/", "")).await;
+        let timing = values(&response, "server-timing");
         assert_eq!((timing.len(), timing[0]), (2, "db;dur=5"));
-        let origins = values(&answer, "timing-allow-origin");
+        let origins = values(&response, "timing-allow-origin");
         assert_eq!(origins, ["https://own.example", "https://a.example", "https://b.example"]);
     }
 }
 
 #[tokio::test]
-async fn span_times_and_client_are_told() {
+async fn the_header_has_span_times_and_client_span() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let address = serve(Router::new().route("/", get(|| async {})).layer(telemetry.layer())).await;
-        let answer = exchange(address, &request("GET", "/", &format!("traceparent: {PARENT}\r\n"))).await;
+        let response = exchange(address, &request("GET", "/", &format!("traceparent: {PARENT}\r\n"))).await;
         let span = telemetry.span().await;
-        let header = values(&answer, "server-timing");
+        let header = values(&response, "server-timing");
         assert_eq!(header.len(), 1);
         let metrics = parse(header[0]);
         let find = |name: &str| metrics.iter().find(|metric| metric.name == name).unwrap().desc.clone().unwrap();
@@ -51,22 +51,22 @@ async fn span_times_and_client_are_told() {
         let times = ServerTimes::parse(&find(METRIC)).unwrap();
         assert_eq!((times.instance.as_str(), times.client_span.as_deref()), ("instance-1", Some(&PARENT[36..52])));
         assert!(times.sent_ns >= times.received_ns);
-        // As long as it was: the one writer of this format is `throughline-timing`.
+        // `throughline-timing` defines this format, so its output must be the same.
         assert!(header[0].ends_with(&times.encode()), "{} {}", header[0], times.encode());
-        assert!(values(&answer, "timing-allow-origin").is_empty(), "other origins see nothing unless they are named");
+        assert!(values(&response, "timing-allow-origin").is_empty(), "other origins are not allowed by default");
     }
 }
 
 #[tokio::test]
-async fn the_random_flag_is_told_as_it_came_and_set_where_a_trace_begins() {
+async fn the_random_flag_is_kept_and_set_for_new_traces() {
     for way in Way::BOTH {
         let telemetry = Telemetry::new(way);
         let address = serve(Router::new().route("/", get(|| async {})).layer(telemetry.layer())).await;
         for (headers, flags) in [(String::new(), "03"), (format!("traceparent: {PARENT}\r\n"), "01")] {
-            let answer = exchange(address, &request("GET", "/", &headers)).await;
-            let metrics = parse(values(&answer, "server-timing")[0]);
-            let told = metrics.iter().find(|metric| metric.name == "traceparent").unwrap().desc.clone().unwrap();
-            assert!(told.ends_with(&format!("-{flags}")), "{told} after `{headers}`");
+            let response = exchange(address, &request("GET", "/", &headers)).await;
+            let metrics = parse(values(&response, "server-timing")[0]);
+            let traceparent = metrics.iter().find(|metric| metric.name == "traceparent").unwrap().desc.clone().unwrap();
+            assert!(traceparent.ends_with(&format!("-{flags}")), "{traceparent} after `{headers}`");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a span says, by the OpenTelemetry semantic conventions.
+//! Tests of span names, attributes and status against the OpenTelemetry semantic conventions.
 
 use std::sync::{Arc, Mutex};
 
@@ -11,7 +11,7 @@ use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, SdkTracerProvid
 use throughline_axum::TraceLayer;
 use tower::ServiceExt;
 
-use crate::harness::{Telemetry, Way, exchange, get as ask, request, serve, text, value};
+use crate::harness::{Telemetry, Way, exchange, get as get_request, request, serve, text, value};
 
 fn router(layer: TraceLayer) -> Router {
     Router::new()
@@ -23,12 +23,12 @@ fn router(layer: TraceLayer) -> Router {
 }
 
 #[tokio::test]
-async fn a_request_is_described_by_the_conventions() {
+async fn a_span_has_the_attributes_of_the_conventions() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let address = serve(router(telemetry.layer())).await;
-        let asked = request("GET", "/users/7?sig=secret&a=b", "user-agent: test/1.0\r\n");
-        assert!(exchange(address, &asked).await.starts_with("HTTP/1.1 200"));
+        let sent = request("GET", "/users/7?sig=secret&a=b", "user-agent: test/1.0\r\n");
+        assert!(exchange(address, &sent).await.starts_with("HTTP/1.1 200"));
         let span = telemetry.span().await;
         assert_eq!((span.name.as_ref(), &span.span_kind), ("GET /users/{id}", &SpanKind::Server), "{way:?}");
         assert_eq!(span.status, Status::Unset);
@@ -51,17 +51,17 @@ async fn a_request_is_described_by_the_conventions() {
         assert!(matches!(value(&span, "throughline.server.time_to_first_byte_ms"), Some(Value::F64(ms)) if *ms >= 0.0));
         assert_eq!(value(&span, "error.type"), None);
         assert_eq!(value(&span, "http.request.method_original"), None);
-        assert_eq!(value(&span, "network.peer.address"), None, "it is the client's own");
+        assert_eq!(value(&span, "network.peer.address"), None, "the same as client.address");
         assert_eq!(value(&span, "http.request.body.size"), None, "there is no body");
     }
 }
 
 #[tokio::test]
-async fn without_a_match_there_is_no_route() {
+async fn an_unmatched_request_has_no_route() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let address = serve(router(telemetry.layer())).await;
-        assert!(exchange(address, &ask("/nowhere/7")).await.starts_with("HTTP/1.1 404"));
+        assert!(exchange(address, &get_request("/nowhere/7")).await.starts_with("HTTP/1.1 404"));
         let span = telemetry.span().await;
         assert_eq!(span.name, "GET");
         assert_eq!(value(&span, "http.route"), None);
@@ -70,12 +70,12 @@ async fn without_a_match_there_is_no_route() {
 }
 
 #[tokio::test]
-async fn only_5xx_are_errors_and_say_nothing_beside_the_code() {
+async fn only_5xx_are_errors_and_they_have_no_description() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let address = serve(router(telemetry.layer())).await;
         for (path, code) in [("/broken", "500"), ("/unavailable", "503")] {
-            exchange(address, &ask(path)).await;
+            exchange(address, &get_request(path)).await;
             let span = telemetry.span().await;
             assert_eq!(span.status, Status::error(""));
             assert_eq!(
@@ -83,7 +83,7 @@ async fn only_5xx_are_errors_and_say_nothing_beside_the_code() {
                 (code.into(), code.into())
             );
         }
-        exchange(address, &ask("/bad")).await;
+        exchange(address, &get_request("/bad")).await;
         let span = telemetry.span().await;
         assert_eq!((span.status.clone(), value(&span, "error.type")), (Status::Unset, None));
         assert_eq!(text(&span, "http.response.status_code"), "400");
@@ -91,7 +91,7 @@ async fn only_5xx_are_errors_and_say_nothing_beside_the_code() {
 }
 
 #[tokio::test]
-async fn an_unknown_method_is_other_and_kept_beside() {
+async fn an_unknown_method_is_recorded_as_other_with_the_original() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let address = serve(router(telemetry.layer())).await;
@@ -106,11 +106,11 @@ async fn an_unknown_method_is_other_and_kept_beside() {
     }
 }
 
-/// Keeps what it is shown.
+/// A sampler that stores the attributes it receives, and drops every span.
 #[derive(Clone, Debug)]
-struct Watching(Arc<Mutex<Vec<KeyValue>>>);
+struct Recorder(Arc<Mutex<Vec<KeyValue>>>);
 
-impl ShouldSample for Watching {
+impl ShouldSample for Recorder {
     fn should_sample(
         &self,
         _: Option<&Context>,
@@ -126,9 +126,9 @@ impl ShouldSample for Watching {
 }
 
 #[tokio::test]
-async fn samplers_see_what_the_request_says() {
+async fn samplers_see_the_request_attributes() {
     let seen = Arc::new(Mutex::new(Vec::new()));
-    let provider = SdkTracerProvider::builder().with_sampler(Watching(Arc::clone(&seen))).build();
+    let provider = SdkTracerProvider::builder().with_sampler(Recorder(Arc::clone(&seen))).build();
     let app = router(TraceLayer::new("i").tracer(provider.tracer("server")));
     let request = http::Request::get("/users/7").body(axum::body::Body::empty()).unwrap();
     let response = app.oneshot(request).await.unwrap();
@@ -136,7 +136,7 @@ async fn samplers_see_what_the_request_says() {
     for key in ["http.request.method", "http.route", "url.path", "url.scheme", "network.protocol.version"] {
         assert!(seen.iter().any(|attribute| attribute.key.as_str() == key), "{key} in {seen:?}");
     }
-    // What is not sampled has a context all the same, and the page is told that it is not.
+    // An unsampled request still has a context, and its flags tell the page that it is not sampled.
     let timing = response.headers()["server-timing"].to_str().unwrap();
     assert!(timing.contains("-02\""), "{timing}");
 }
@@ -153,13 +153,13 @@ async fn attributes_can_be_added() {
             span.set_attribute(KeyValue::new("app.ok", response.status.is_success()));
         });
     let address = serve(router(layer)).await;
-    exchange(address, &ask("/users/7")).await;
+    exchange(address, &get_request("/users/7")).await;
     let span = telemetry.span().await;
     assert_eq!((text(&span, "app.length"), text(&span, "app.ok")), ("8".into(), "true".into()));
 }
 
 #[tokio::test]
-async fn an_error_instead_of_a_response_is_named_by_its_type() {
+async fn a_service_error_is_recorded_by_its_type() {
     let mut telemetry = Telemetry::new(Way::Tracer);
     let inner = tower::service_fn(|_: http::Request<String>| async {
         Err::<http::Response<String>, _>(std::io::Error::other("no database"))

@@ -1,4 +1,4 @@
-//! The span of an upgraded connection ends when the stream does.
+//! Tests of upgraded connections, whose span ends with the stream.
 
 use axum::{
     Router,
@@ -13,7 +13,7 @@ use tokio_tungstenite::{WebSocketStream, tungstenite};
 
 use crate::harness::{Telemetry, Way, serve, text, value};
 
-/// Echoes until it is told to go.
+/// Echoes messages until it receives `go`.
 pub(crate) async fn echo(mut socket: WebSocket) {
     while let Some(Ok(message)) = socket.recv().await {
         match message {
@@ -37,19 +37,19 @@ async fn connect(router: Router) -> WebSocketStream<TcpStream> {
     socket
 }
 
-async fn say(socket: &mut WebSocketStream<TcpStream>, text: &str) {
+async fn echo_text(socket: &mut WebSocketStream<TcpStream>, text: &str) {
     socket.send(tungstenite::Message::text(text)).await.unwrap();
     assert_eq!(socket.next().await.unwrap().unwrap().into_text().unwrap().as_str(), text);
 }
 
 #[tokio::test]
-async fn a_websocket_lasts_as_long_as_its_span() {
+async fn the_span_of_a_websocket_ends_with_the_stream() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let mut socket = connect(router(telemetry.layer().trace_upgrades())).await;
         let long = "x".repeat(100_000);
         for text in ["hello", &long] {
-            say(&mut socket, text).await;
+            echo_text(&mut socket, text).await;
         }
         assert!(telemetry.is_quiet(), "{way:?}");
         assert_eq!(telemetry.active(), 1);
@@ -63,11 +63,11 @@ async fn a_websocket_lasts_as_long_as_its_span() {
 }
 
 #[tokio::test]
-async fn a_client_that_vanishes_ends_it() {
+async fn the_span_ends_when_the_client_disconnects() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let mut socket = connect(router(telemetry.layer().trace_upgrades())).await;
-        say(&mut socket, "hello").await;
+        echo_text(&mut socket, "hello").await;
         drop(socket);
         assert_eq!(text(&telemetry.span().await, "http.response.status_code"), "101");
         assert_eq!(telemetry.active(), 0);
@@ -75,7 +75,7 @@ async fn a_client_that_vanishes_ends_it() {
 }
 
 #[tokio::test]
-async fn a_handler_that_goes_ends_it_for_the_client_too() {
+async fn the_connection_closes_for_the_client_when_the_handler_returns() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let mut socket = connect(router(telemetry.layer().trace_upgrades())).await;
@@ -88,7 +88,7 @@ async fn a_handler_that_goes_ends_it_for_the_client_too() {
 }
 
 #[tokio::test]
-async fn an_upgrade_that_is_refused_is_a_request_like_others() {
+async fn a_refused_upgrade_is_traced_as_a_normal_request() {
     let mut telemetry = Telemetry::new(Way::Tracer);
     let router = Router::new().route("/socket", get(|| async { "no" })).layer(telemetry.layer().trace_upgrades());
     let address = serve(router).await;
@@ -99,7 +99,7 @@ async fn an_upgrade_that_is_refused_is_a_request_like_others() {
 }
 
 #[tokio::test]
-async fn by_default_the_span_ends_with_the_head_and_the_connection_is_the_handlers() {
+async fn by_default_the_span_ends_with_the_response_head() {
     for way in Way::BOTH {
         let mut telemetry = Telemetry::new(way);
         let mut socket = connect(router(telemetry.layer())).await;
@@ -107,7 +107,7 @@ async fn by_default_the_span_ends_with_the_head_and_the_connection_is_the_handle
         assert_eq!(text(&span, "http.response.status_code"), "101");
         assert_eq!((span.status.clone(), value(&span, "error.type")), (Status::Unset, None));
         assert_eq!(telemetry.active(), 0);
-        say(&mut socket, "hello").await;
+        echo_text(&mut socket, "hello").await;
         socket.close(None).await.unwrap();
         assert!(telemetry.is_quiet());
     }

@@ -30,10 +30,10 @@ thread_local! {
 
 /// Calls `listener` with each finished request once its timing is known.
 ///
-/// To include requests that end before a listener is registered, such as that of the document, call [`keep_requests`]
+/// To include requests that end before a listener is registered, such as that of the document, call [`buffer_requests`]
 /// before [`init`](crate::init).
 pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
-    keep_requests();
+    buffer_requests();
     let mut all = ON_REQUEST.take();
     all.push(Rc::new(listener));
     ON_REQUEST.set(all);
@@ -42,7 +42,7 @@ pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
 }
 
 /// Keeps the first 20 finished requests for a listener that is registered later.
-pub fn keep_requests() {
+pub fn buffer_requests() {
     SUMMARIZE.set(Some(summarize));
     AFTER.set(Some(notify_listeners));
 }

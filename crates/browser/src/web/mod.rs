@@ -44,7 +44,7 @@ use self::{
 };
 pub use self::{
     api::{app_ready, current, dropped, event, flush, session_id, set_attribute, set_baggage, set_user_id},
-    listeners::{keep_requests, on_request, on_status},
+    listeners::{buffer_requests, on_request, on_status},
     navigation::navigation,
     start::start,
 };

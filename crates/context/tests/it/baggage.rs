@@ -58,14 +58,14 @@ fn values_are_percent_encoded() {
 }
 
 #[test]
-fn properties_are_kept_as_they_came() {
+fn properties_are_kept_unchanged() {
     let header = "k=v;p=%41;q;r=a=b";
     assert_eq!(parse(&[header]).to_string(), header);
     assert_eq!(parse(&["k=v ; p = 1 ;; q\t;"]).to_string(), "k=v;p=1;q");
 }
 
 #[test]
-fn malformed_members_are_dropped_and_others_kept() {
+fn malformed_members_are_dropped_and_others_are_kept() {
     for bad in
         ["k", "=v", "k y=v", "k\"=v", "ké=v", "k=v w", "k=\"v\"", "k=\\", "k=é", "k=v;p q", "k=v;=1", "k=v;p=\"1\""]
     {
@@ -82,7 +82,7 @@ fn keys_are_tokens_and_case_sensitive() {
 }
 
 #[test]
-fn duplicates_keep_their_order_and_the_last_one_counts() {
+fn duplicate_keys_are_kept_and_get_returns_the_last() {
     let mut baggage = parse(&["a=1,b=2,a=3"]);
     assert_eq!(pairs(&baggage), [("a", "1"), ("b", "2"), ("a", "3")]);
     assert_eq!(baggage.get("a"), Some("3"));
@@ -102,20 +102,20 @@ fn at_most_64_members() {
 }
 
 #[test]
-fn at_most_8192_bytes_and_never_part_of_a_member() {
+fn at_most_8192_bytes_without_partial_members() {
     let fits = format!("k={}", "v".repeat(8190));
     assert!(parse(&[&fits]).to_string() == fits);
     assert!(parse(&[&format!("{fits}v")]).is_empty());
-    // The comma counts; a shorter member that still fits is kept.
+    // The comma counts, and a later, shorter member that still fits is kept.
     let half = format!("k={}", "v".repeat(4094));
     let baggage = parse(&[&half, &half, "a=1"]);
     assert!(baggage.to_string() == format!("{half},a=1"));
-    // What counts is what would be sent.
+    // The encoded size counts.
     assert!(parse(&[&format!("k={}", "%".repeat(8190))]).is_empty());
 }
 
 #[test]
-fn what_does_not_fit_is_not_inserted() {
+fn invalid_or_too_long_members_are_not_inserted() {
     let mut baggage = parse(&["a=1"]);
     assert_eq!(baggage.insert("b c", "1"), Err(E::Key));
     assert_eq!(baggage.insert("", "1"), Err(E::Key));
@@ -127,7 +127,7 @@ fn what_does_not_fit_is_not_inserted() {
 }
 
 #[test]
-fn members_are_made_with_properties() {
+fn members_are_created_with_properties() {
     let entry = |properties| Entry::new("k", "a b").and_then(|entry| entry.with_properties(properties));
     for (properties, member) in
         [("", "k=a%20b"), ("p", "k=a%20b;p"), (" p = %41 ;; q", "k=a%20b;p=%41;q"), ("p;p", "k=a%20b;p;p")]
@@ -141,7 +141,7 @@ fn members_are_made_with_properties() {
 }
 
 #[test]
-fn a_member_is_pushed_whole_or_not_at_all() {
+fn a_member_is_never_pushed_in_part() {
     let mut baggage = parse(&["a=1"]);
     let long = Entry::new("b", &"v".repeat(8187)).unwrap();
     assert_eq!(baggage.push(long), Err(E::TooLong));
@@ -154,7 +154,7 @@ fn a_member_is_pushed_whole_or_not_at_all() {
     assert_eq!(full.push(Entry::new("a", "1").unwrap()), Err(E::TooManyMembers));
 }
 
-/// What holds of every baggage: within the limits, and the same when printed and read.
+/// Checks that the baggage is within the limits, and that it round-trips.
 fn check(baggage: &Baggage) -> Result<(), TestCaseError> {
     let text = baggage.to_string();
     prop_assert!(text.len() <= 8192 && baggage.entries().len() <= 64);
@@ -166,7 +166,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn any_value_comes_back(
+    fn any_value_round_trips(
         entries in prop::collection::vec(("[a-c!|~]{1,3}", any::<String>()), 0..80), long in 0..3_000_usize,
     ) {
         let mut baggage = Baggage::default();
@@ -181,7 +181,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read(headers: Vec<Vec<u8>>, near in prop::collection::vec("[ab=;,% \t2Cé]{0,80}", 0..4)) {
+    fn any_bytes_do_not_panic(headers: Vec<Vec<u8>>, near in prop::collection::vec("[ab=;,% \t2Cé]{0,80}", 0..4)) {
         check(&Baggage::parse_headers(headers.iter().map(Vec::as_slice)))?;
         check(&Baggage::parse_headers(near.iter().map(String::as_bytes)))?;
     }

@@ -4,7 +4,7 @@ use throughline_context::{IdError, SpanId, TraceFlags, TraceId};
 const HEX: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 #[test]
-fn all_zero_is_no_id() {
+fn an_id_of_zeros_is_invalid() {
     assert_eq!(TraceId::from_bytes([0; 16]), None);
     assert_eq!(SpanId::from_bytes([0; 8]), None);
     assert_eq!(TraceId::from_hex(&"0".repeat(32)), Err(IdError::AllZero));
@@ -29,7 +29,7 @@ fn lengths_are_checked() {
 }
 
 #[test]
-fn every_byte_that_is_no_digit_is_refused() {
+fn every_other_byte_is_rejected() {
     for byte in 0..=u8::MAX {
         let char = char::from(byte);
         let text = format!("123456789012345{char}");
@@ -41,7 +41,7 @@ fn every_byte_that_is_no_digit_is_refused() {
 }
 
 #[test]
-fn unknown_flags_are_not_kept() {
+fn unknown_flags_are_dropped() {
     assert_eq!(TraceFlags::new(0xff), TraceFlags::SAMPLED | TraceFlags::RANDOM);
     assert_eq!(TraceFlags::new(0xfc), TraceFlags::NONE);
     let flags = TraceFlags::RANDOM.with_sampled(true);
@@ -52,7 +52,7 @@ fn unknown_flags_are_not_kept() {
 
 proptest! {
     #[test]
-    fn ids_come_back(trace: [u8; 16], span: [u8; 8]) {
+    fn ids_round_trip(trace: [u8; 16], span: [u8; 8]) {
         if let (Some(trace_id), Some(span_id)) = (TraceId::from_bytes(trace), SpanId::from_bytes(span)) {
             prop_assert_eq!(trace_id.to_bytes(), trace);
             prop_assert_eq!(trace_id.to_string(), trace.map(|byte| format!("{byte:02x}")).concat());
@@ -64,7 +64,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_is_read(text: String) {
+    fn any_text_does_not_panic(text: String) {
         let _ = TraceId::from_hex(&text);
         let _ = SpanId::from_hex(&text);
     }

@@ -1,4 +1,4 @@
-//! The rules of W3C Trace Context and W3C Baggage, each with an example, and the laws.
+//! Tests of the rules of W3C Trace Context and W3C Baggage, with examples and properties.
 
 mod baggage;
 mod id;

@@ -41,7 +41,7 @@ fn a_later_version_is_read_by_its_first_55_bytes() {
         }
         assert_eq!(parse(&format!("{version}-{TRACE}-{SPAN}-0")), Err(E::TooShort(54)));
     }
-    // What is sent on is version 00.
+    // It is sent on as version 00.
     let parent = parse(&format!("cc-{TRACE}-{SPAN}-01-x")).unwrap();
     assert_eq!(parent.to_string(), format!("00-{TRACE}-{SPAN}-01"));
 }
@@ -99,7 +99,7 @@ fn flags_are_two_lower_case_digits() {
 }
 
 #[test]
-fn sampled_and_random_are_carried_and_other_flags_cleared() {
+fn sampled_and_random_are_kept_and_other_flags_are_cleared() {
     for (received, sent) in [("00", "00"), ("01", "01"), ("02", "02"), ("ff", "03"), ("fc", "00")] {
         let parent = parse(&format!("00-{TRACE}-{SPAN}-{received}")).unwrap();
         assert_eq!(parent.to_string(), format!("00-{TRACE}-{SPAN}-{sent}"));
@@ -107,7 +107,7 @@ fn sampled_and_random_are_carried_and_other_flags_cleared() {
 }
 
 #[test]
-fn dashes_are_where_they_belong() {
+fn a_wrong_delimiter_is_rejected() {
     for at in [2, 35, 52] {
         let mut value = format!("00-{TRACE}-{SPAN}-01").into_bytes();
         value[at] = b'_';
@@ -116,7 +116,7 @@ fn dashes_are_where_they_belong() {
 }
 
 #[test]
-fn one_header_or_none() {
+fn exactly_one_header_is_accepted() {
     let value = format!("00-{TRACE}-{SPAN}-01");
     let parent = parse(&value).ok();
     assert_eq!(TraceParent::from_headers([value.as_bytes()]), parent);
@@ -127,7 +127,7 @@ fn one_header_or_none() {
 }
 
 #[test]
-fn blanks_around_the_header_are_not_part_of_it() {
+fn whitespace_around_the_header_is_ignored() {
     let value = format!("00-{TRACE}-{SPAN}-01");
     for (before, after) in [(" ", ""), ("\t", ""), ("", " "), ("", "\t"), ("\t ", " \t")] {
         let padded = format!("{before}{value}{after}");
@@ -138,7 +138,7 @@ fn blanks_around_the_header_are_not_part_of_it() {
 
 proptest! {
     #[test]
-    fn a_context_comes_back(trace: [u8; 16], span: [u8; 8], flags: u8) {
+    fn a_context_round_trips(trace: [u8; 16], span: [u8; 8], flags: u8) {
         if let (Some(trace_id), Some(parent_id)) = (TraceId::from_bytes(trace), SpanId::from_bytes(span)) {
             let parent = TraceParent::new(trace_id, parent_id, TraceFlags::new(flags));
             prop_assert_eq!(TraceParent::parse(&parent.to_bytes()), Ok(parent));
@@ -149,7 +149,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read(bytes: Vec<u8>, near in "[0-9a-fA-F-]{50,60}") {
+    fn any_bytes_do_not_panic(bytes: Vec<u8>, near in "[0-9a-fA-F-]{50,60}") {
         for bytes in [&bytes[..], near.as_bytes()] {
             if let Ok(parent) = TraceParent::parse(bytes) {
                 prop_assert_eq!(&parent.to_bytes()[3..53], &bytes[3..53]);
@@ -157,9 +157,9 @@ proptest! {
         }
     }
 
-    /// One byte changed in a valid value: read as what it says, or not at all.
+    /// Changes one byte in a valid value: it is parsed as a different value or rejected.
     #[test]
-    fn one_wrong_byte_is_noticed(at in 0..55_usize, byte: u8) {
+    fn one_invalid_byte_is_rejected(at in 0..55_usize, byte: u8) {
         let mut value = format!("00-{TRACE}-{SPAN}-01").into_bytes();
         value[at] = byte;
         let hex = matches!(byte, b'0'..=b'9' | b'a'..=b'f');

@@ -5,7 +5,7 @@ fn parse(headers: &[&str]) -> Result<TraceState, E> {
     TraceState::parse_headers(headers.iter().map(|header| header.as_bytes()))
 }
 
-/// What a list reads as, printed again.
+/// Parses a list and formats it again.
 fn printed(headers: &[&str]) -> Result<String, E> {
     parse(headers).map(|state| state.to_string())
 }
@@ -14,7 +14,7 @@ fn ok(list: &str) -> Result<String, E> {
     Ok(list.to_owned())
 }
 
-/// `bar01=01,bar02=02` and so on.
+/// Returns `bar01=01,bar02=02` and so on.
 fn members(count: usize) -> String {
     (1..=count).map(|n| format!("bar{n:02}={n:02}")).collect::<Vec<_>>().join(",")
 }
@@ -45,19 +45,19 @@ fn empty_headers_and_members_are_skipped() {
 }
 
 #[test]
-fn blanks_around_members_are_dropped() {
+fn whitespace_around_members_is_removed() {
     for list in ["foo=1 \t , \t bar=2, \t baz=3", "foo=1\t \t,\t \tbar=2,\t \tbaz=3", "\t foo=1,bar=2,baz=3 \t"] {
         assert_eq!(printed(&[list]), ok("foo=1,bar=2,baz=3"), "{list:?}");
     }
 }
 
 #[test]
-fn blanks_that_begin_a_value_belong_to_it() {
+fn leading_spaces_of_a_value_are_kept() {
     assert_eq!(parse(&["foo=  1 2 , bar=3"]).unwrap().get("foo"), Some("  1 2"));
 }
 
 #[test]
-fn all_allowed_characters() {
+fn all_allowed_characters_are_accepted() {
     let key = "abcdefghijklmnopqrstuvwxyz0123456789_-*/";
     let value: String = (' '..='~').filter(|char| !matches!(char, ',' | '=')).collect();
     for key in [key.to_owned(), format!("{key}@a-z0-9_-*/")] {
@@ -66,7 +66,7 @@ fn all_allowed_characters() {
 }
 
 #[test]
-fn keys_outside_the_grammar() {
+fn keys_outside_the_grammar_are_rejected() {
     for key in ["foo ", "foo\t", "FOO", "foo.bar", "", "_foo", "-foo", "*foo", "/foo", "f\u{7f}", "f\"o"] {
         assert_eq!(printed(&[&format!("{key}=1,bar=2")]), Err(E::Key), "{key:?}");
     }
@@ -78,7 +78,7 @@ fn a_key_may_begin_with_a_digit() {
 }
 
 #[test]
-fn one_at_sign_between_tenant_and_system() {
+fn a_key_has_at_most_one_at_sign() {
     assert!(parse(&["foo@bar=1"]).is_ok());
     for key in ["foo@", "@foo", "@", "foo@@bar", "foo@bar@baz", "foo@_bar"] {
         assert_eq!(printed(&[&format!("{key}=1,bar=2")]), Err(E::Key), "{key}");
@@ -100,7 +100,7 @@ fn keys_have_limited_lengths() {
 }
 
 #[test]
-fn values_outside_the_grammar() {
+fn values_outside_the_grammar_are_rejected() {
     for value in ["", "bar=baz", "=", "a\tb", "a\u{7f}b", "a\nb", "ü", &"x".repeat(257)] {
         assert_eq!(printed(&["bar=2", &format!("foo={value}")]), Err(E::Value), "{value:?}");
     }
@@ -109,7 +109,7 @@ fn values_outside_the_grammar() {
 }
 
 #[test]
-fn a_member_has_an_equals_sign() {
+fn a_member_without_an_equals_sign_is_rejected() {
     assert_eq!(printed(&["foo"]), Err(E::NoEquals));
     assert_eq!(printed(&["foo=1,bar"]), Err(E::NoEquals));
 }
@@ -129,7 +129,7 @@ fn at_most_32_members_over_all_headers() {
 }
 
 #[test]
-fn ours_goes_first() {
+fn an_inserted_member_is_first() {
     let mut state = parse(&["rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"]).unwrap();
     state.insert_first("congo", "ucfJifl5GOE").unwrap();
     assert_eq!(state.to_string(), "congo=ucfJifl5GOE,rojo=00f067aa0ba902b7");
@@ -139,18 +139,18 @@ fn ours_goes_first() {
 }
 
 #[test]
-fn the_last_one_makes_room() {
+fn the_last_member_is_removed_if_there_are_more_than_32() {
     let mut state = parse(&[&members(32)]).unwrap();
     state.insert_first("foo", "1").unwrap();
     assert_eq!(state.to_string(), format!("foo=1,{}", members(31)));
-    // One that was there makes no room necessary.
+    // Replacing a member removes no other.
     state.insert_first("bar05", "x").unwrap();
     assert_eq!(state.iter().count(), 32);
     assert_eq!(state.get("bar31"), Some("31"));
 }
 
 #[test]
-fn what_is_not_valid_is_not_inserted() {
+fn invalid_members_are_not_inserted() {
     let mut state = parse(&["foo=1"]).unwrap();
     for (key, value, error) in [("Foo", "1", E::Key), ("foo", "", E::Value), ("foo", "a ", E::Value)] {
         assert_eq!(state.insert_first(key, value), Err(error));
@@ -160,7 +160,7 @@ fn what_is_not_valid_is_not_inserted() {
 
 proptest! {
     #[test]
-    fn valid_lists_come_back(
+    fn valid_lists_round_trip(
         members in prop::collection::btree_map(
             "[a-z0-9][a-z0-9_*/-]{0,20}(@[a-z0-9][a-z0-9_*/-]{0,13})?", "[ -+--<>-~]{0,20}[!-+--<>-~]", 0..=32,
         ),
@@ -179,7 +179,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_read(headers: Vec<Vec<u8>>, near in "[a-c@=, 1]{0,40}") {
+    fn any_bytes_do_not_panic(headers: Vec<Vec<u8>>, near in "[a-c@=, 1]{0,40}") {
         for headers in [headers, vec![near.into_bytes()]] {
             if let Ok(state) = TraceState::parse_headers(headers.iter().map(Vec::as_slice)) {
                 prop_assert!(state.iter().count() <= 32);

@@ -1,4 +1,4 @@
-//! What is posted is what `opentelemetry-proto` would have posted.
+//! Tests that the request bodies are the same as those of `opentelemetry-proto`.
 
 use std::{
     io::Read as _,
@@ -33,7 +33,7 @@ fn resource() -> Resource {
         .build()
 }
 
-/// In an order that does not hang on who came first in an earlier batch, or on a map.
+/// Sorts scopes and resource attributes, whose order depends on earlier batches and on a map.
 fn sorted(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
     for of_resource in &mut request.resource_spans {
         let name = |scope: &InstrumentationScope| (scope.name.clone(), scope.version.clone());
@@ -45,12 +45,12 @@ fn sorted(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
     request
 }
 
-fn as_the_sdk_has_it(spans: Vec<SpanData>) -> ExportTraceServiceRequest {
+fn expected_request(spans: Vec<SpanData>) -> ExportTraceServiceRequest {
     let resource = ResourceAttributesWithSchema::from(&resource());
     ExportTraceServiceRequest { resource_spans: group_spans_by_resource_and_scope(spans, &resource) }
 }
 
-/// One processor for all cases, so that its memory is used again.
+/// Uses one processor for all cases, so that its memory is reused.
 fn posted(spans: &[SpanData]) -> Request<Bytes> {
     static ONE: Mutex<Option<(EncodingSpanProcessor, Receiver<Request<Bytes>>)>> = Mutex::new(None);
     let mut one = ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -70,16 +70,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
-    fn any_spans_are_encoded_as_the_sdk_encodes_them(spans in vec(any_span(), 1..6)) {
+    fn any_spans_are_encoded_like_opentelemetry_proto(spans in vec(any_span(), 1..6)) {
         let request = posted(&spans);
-        let expected = as_the_sdk_has_it(spans);
+        let expected = expected_request(spans);
         prop_assert_eq!(request.body().len(), expected.encoded_len());
         prop_assert_eq!(sorted(decoded(&request)), sorted(expected));
     }
 
     #[test]
-    fn a_span_is_encoded_to_the_byte_as_the_sdk_encodes_it(span in any_span()) {
-        // Only the order of the resource's attributes is open, so it is left out.
+    fn a_span_has_the_same_bytes_as_in_opentelemetry_proto(span in any_span()) {
+        // Without a resource, because the order of its attributes is not defined.
         let (client, requests) = Client::new();
         let processor = EncodingSpanProcessor::builder().scheduled_delay(Duration::MAX).client(client).build().unwrap();
         processor.on_end(span.clone());
@@ -92,10 +92,10 @@ proptest! {
 }
 
 #[test]
-fn times_before_1970_are_none() {
+fn times_before_1970_are_zero() {
     let mut span = named("early");
     span.start_time = UNIX_EPOCH - Duration::from_secs(1);
-    assert_eq!(sorted(decoded(&posted(std::slice::from_ref(&span)))), sorted(as_the_sdk_has_it(vec![span])));
+    assert_eq!(sorted(decoded(&posted(std::slice::from_ref(&span)))), sorted(expected_request(vec![span])));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! An HTTP client that posts to a test.
+//! A test client that passes its requests to the test.
 
 use std::{
     collections::VecDeque,
@@ -18,20 +18,20 @@ use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 
-/// Long enough that only what never comes takes as long.
+/// Long enough that only a failed test reaches it.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// What is answered: a status, or nothing at all.
+/// The result of a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Answer {
     Status(u16),
-    /// 503, and not before as many seconds.
+    /// 503 with `Retry-After` in seconds.
     RetryAfter(u16),
-    /// 200, but for as many spans.
+    /// 200 with this number of rejected spans.
     Rejects(u8),
     Unreachable,
     Panic,
-    /// A panic that panics when it is forgotten.
+    /// A panic whose payload panics when it is dropped.
     Bomb,
 }
 
@@ -39,16 +39,16 @@ struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
-        panic!("a panic that panics");
+        panic!("a payload that panics");
     }
 }
 
-/// Gives each request to the test, and answers what the test has said, or 200.
+/// Sends each request to the test, and returns the next of the configured results, or 200.
 #[derive(Clone)]
 pub(crate) struct Client {
     requests: Sender<Request<Bytes>>,
     answers: Arc<Mutex<VecDeque<Answer>>>,
-    /// Nothing is answered while the test holds it.
+    /// No request returns while the test holds this lock.
     pub(crate) gate: Arc<Mutex<()>>,
 }
 
@@ -68,9 +68,9 @@ impl Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        // Spans of who sends spans would never end.
+        // Tracing the export requests would create spans endlessly.
         assert!(Context::is_current_telemetry_suppressed());
-        // Who does not look for requests does not want them.
+        // best effort: a test may have dropped the receiver.
         let _ = self.requests.send(request);
         drop(self.gate.lock().unwrap());
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Answer::Status(200));
@@ -84,7 +84,7 @@ impl HttpClient for Client {
                 Ok(Response::new(Bytes::copy_from_slice(&[0x0a, 0x02, 0x08, spans])))
             }
             Answer::Bomb => std::panic::panic_any(Bomb),
-            Answer::Unreachable => Err("nobody is there".into()),
+            Answer::Unreachable => Err("connection refused".into()),
             Answer::Panic => panic!("a client that panics"),
         }
     }
@@ -96,13 +96,13 @@ impl Debug for Client {
     }
 }
 
-/// What was posted.
+/// Decodes the body of a request.
 pub(crate) fn decoded(request: &Request<Bytes>) -> ExportTraceServiceRequest {
     assert_eq!(request.headers()["content-type"], "application/x-protobuf");
     ExportTraceServiceRequest::decode(request.body().clone()).unwrap()
 }
 
-/// The names of the spans that were posted, in their order.
+/// Returns the names of the posted spans, in order.
 pub(crate) fn names(request: &Request<Bytes>) -> Vec<String> {
     let scopes = decoded(request).resource_spans.into_iter().flat_map(|of_resource| of_resource.scope_spans);
     scopes.flat_map(|of_scope| of_scope.spans).map(|span| span.name).collect()

@@ -1,4 +1,4 @@
-//! When spans go, and what becomes of those that do not get through.
+//! Tests of when spans are sent, and of retries and losses.
 
 use std::{collections::HashSet, sync::Arc, thread, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     spans::named,
 };
 
-/// Nothing goes by itself before a test has ended.
+/// No batch is sent because of the delay before a test ends.
 pub(crate) const NEVER: Duration = Duration::from_secs(3600);
 
 pub(crate) fn builder(client: Client) -> Builder {
@@ -24,7 +24,7 @@ pub(crate) fn end_many(processor: &EncodingSpanProcessor, names: std::ops::Range
     names.for_each(|number| processor.on_end(named(&number.to_string())));
 }
 
-/// Flushes until all has gone, however long retries take.
+/// Flushes until all spans are sent, however long retries take.
 fn flush(processor: &EncodingSpanProcessor) {
     while processor.force_flush().is_err() {}
 }
@@ -34,7 +34,7 @@ pub(crate) fn message(result: OTelSdkResult) -> String {
 }
 
 #[test]
-fn a_full_batch_goes_at_once_and_the_rest_waits() {
+fn a_full_batch_is_sent_at_once_and_the_rest_waits() {
     let (client, requests) = Client::new();
     let processor = builder(client).max_export_batch_size(3).build().unwrap();
     end_many(&processor, 0..7);
@@ -43,14 +43,14 @@ fn a_full_batch_goes_at_once_and_the_rest_waits() {
     processor.force_flush().unwrap();
     assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), ["6"]);
     processor.force_flush().unwrap();
-    assert!(requests.try_recv().is_err(), "of nothing no request is made");
+    assert!(requests.try_recv().is_err(), "an empty queue sends no request");
 }
 
 #[test]
-fn a_span_goes_when_it_has_waited_long_enough() {
+fn a_span_is_sent_after_the_scheduled_delay() {
     let (client, requests) = Client::new();
     let processor = builder(client).scheduled_delay(Duration::from_millis(1)).build().unwrap();
-    // Often enough that the thread sleeps already when one ends.
+    // Repeated so that in some runs the thread is already asleep.
     for number in 0..50 {
         end_many(&processor, number..number + 1);
         assert_eq!(names(&requests.recv_timeout(TIMEOUT).unwrap()), [number.to_string()]);
@@ -59,7 +59,7 @@ fn a_span_goes_when_it_has_waited_long_enough() {
 }
 
 #[test]
-fn large_spans_go_in_smaller_batches() {
+fn large_spans_are_sent_in_smaller_batches() {
     let (client, requests) = Client::new();
     let processor = builder(client).build().unwrap();
     let long = "x".repeat(600_000);
@@ -70,7 +70,7 @@ fn large_spans_go_in_smaller_batches() {
 }
 
 #[test]
-fn what_finds_no_room_is_dropped_and_counted_and_room_comes_back() {
+fn spans_are_dropped_and_counted_while_the_queue_is_full() {
     let (client, requests) = Client::new();
     let gate = Arc::clone(&client.gate);
     let processor = builder(client).max_export_batch_size(2).max_queue_size(5).build().unwrap();
@@ -97,14 +97,14 @@ fn the_queue_has_a_limit_in_bytes() {
     let got = || requests.try_iter().flat_map(|request| names(&request)).collect::<Vec<_>>();
     assert_eq!(got(), [long.name.as_ref(), "short"]);
     processor.on_end(named(&"x".repeat(20_000)));
-    assert_eq!(processor.counts().lost(), 2, "one that never fits");
+    assert_eq!(processor.counts().lost(), 2, "a span that never fits");
     processor.on_end(long.clone());
     processor.force_flush().unwrap();
-    assert_eq!(got(), [long.name.as_ref()], "room comes back");
+    assert_eq!(got(), [long.name.as_ref()], "the queue has room again");
 }
 
 #[test]
-fn what_can_be_tried_again_is_tried_with_the_same_bytes() {
+fn retries_send_the_same_bytes() {
     let (client, requests) = Client::answering([Answer::Status(503), Answer::RetryAfter(0), Answer::Unreachable]);
     let processor = builder(client).build().unwrap();
     end_many(&processor, 0..1);
@@ -117,17 +117,17 @@ fn what_can_be_tried_again_is_tried_with_the_same_bytes() {
 }
 
 #[test]
-fn spans_that_end_while_the_receiver_is_away_wait_for_it() {
+fn spans_that_end_while_the_receiver_is_down_wait_for_it() {
     let (client, requests) = Client::answering([Answer::Unreachable; 2]);
     let processor = builder(client).max_export_batch_size(10).build().unwrap();
     end_many(&processor, 0..10);
-    // The first attempt was made, and has failed or is about to.
+    // The first attempt has failed or is about to fail.
     requests.recv_timeout(TIMEOUT).unwrap();
     end_many(&processor, 10..100);
     flush(&processor);
     let counts = processor.counts();
     assert_eq!((counts.exported, counts.lost()), (100, 0));
-    // The first batch goes first, and none goes twice after it was taken.
+    // The first batch is sent first, and no batch is sent again after it was accepted.
     let mut got: Vec<_> = requests.try_iter().map(|request| names(&request)).collect();
     got.dedup();
     let got: Vec<_> = got.concat();
@@ -135,15 +135,15 @@ fn spans_that_end_while_the_receiver_is_away_wait_for_it() {
 }
 
 #[test]
-fn a_flush_says_what_went_wrong_and_the_next_batch_is_another_one() {
-    for (answer, words) in
-        [(Answer::Status(401), "401"), (Answer::Panic, "panicked"), (Answer::Unreachable, "nobody is there")]
+fn a_flush_reports_the_failure_of_its_own_batches_only() {
+    for (answer, expected_text) in
+        [(Answer::Status(401), "401"), (Answer::Panic, "panicked"), (Answer::Unreachable, "connection refused")]
     {
         let (client, requests) = Client::answering([answer]);
         let processor = builder(client).retry_for(Duration::ZERO).build().unwrap();
         processor.on_end(named("lost"));
         let message = message(processor.force_flush());
-        assert!(message.contains(words) && message.starts_with("Operation failed"), "{message}");
+        assert!(message.contains(expected_text) && message.starts_with("Operation failed"), "{message}");
         assert_eq!(message.matches("Operation failed").count(), 1, "{message}");
         assert_eq!(processor.counts().lost(), 1);
         processor.on_end(named("next"));
@@ -157,7 +157,7 @@ fn a_flush_says_what_went_wrong_and_the_next_batch_is_another_one() {
 }
 
 #[test]
-fn a_batch_that_has_to_wait_for_too_long_is_given_up() {
+fn a_batch_with_too_long_a_retry_after_is_given_up() {
     let (client, requests) = Client::answering([Answer::RetryAfter(3_600)]);
     let processor = builder(client).retry_for(Duration::from_secs(60)).build().unwrap();
     processor.on_end(named("lost"));
@@ -165,14 +165,14 @@ fn a_batch_that_has_to_wait_for_too_long_is_given_up() {
     assert!(message.contains("503"), "{message}");
     assert_eq!(processor.counts().given_up, 1);
     assert_eq!(requests.try_iter().count(), 1);
-    // And the receiver is not asked again before its time.
+    // The receiver gets no request before the time it has set.
     processor.on_end(named("next"));
     processor.shutdown_with_timeout(Duration::from_millis(1)).unwrap_err();
     assert!(requests.try_recv().is_err());
 }
 
 #[test]
-fn spans_that_are_rejected_are_counted_and_not_sent_again() {
+fn rejected_spans_are_counted_and_not_sent_again() {
     let (client, requests) = Client::answering([Answer::Rejects(2)]);
     let processor = builder(client).build().unwrap();
     end_many(&processor, 0..5);
@@ -183,7 +183,7 @@ fn spans_that_are_rejected_are_counted_and_not_sent_again() {
 }
 
 #[test]
-fn spans_of_many_threads_come_once_each() {
+fn spans_of_many_threads_are_sent_once_each() {
     const THREADS: usize = 4;
     const EACH: usize = 5_000;
     let (client, requests) = Client::new();
@@ -193,7 +193,7 @@ fn spans_of_many_threads_come_once_each() {
             let processor = &processor;
             scope.spawn(move || end_many(processor, thread * EACH..(thread + 1) * EACH));
         }
-        // Flushes in between take nothing away from anybody.
+        // Flushes in between lose no spans.
         (0..20).for_each(|_| processor.force_flush().unwrap());
     });
     processor.shutdown().unwrap();

@@ -1,4 +1,4 @@
-//! A real client, a real socket, and an upstream that is as strict as Honeycomb.
+//! Tests with a real client and socket, and an upstream that is as strict as Honeycomb.
 
 use opentelemetry::{
     KeyValue,
@@ -23,8 +23,8 @@ fn provider(endpoint: &str, key: &str) -> SdkTracerProvider {
 }
 
 #[test]
-fn spans_reach_honeycomb_with_the_key_and_not_without_it() {
-    // A runtime for the upstream alone: what sends is a blocking client on a thread of its own.
+fn spans_reach_honeycomb_only_with_the_key() {
+    // The runtime is for the upstream only: the processor sends with a blocking client on its own thread.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let upstream = runtime.block_on(FakeHoneycomb::start(KEY)).unwrap();
 
@@ -46,7 +46,7 @@ fn spans_reach_honeycomb_with_the_key_and_not_without_it() {
 }
 
 #[test]
-fn a_flush_within_a_runtime_of_one_thread_does_not_hang() {
+fn a_flush_in_a_single_threaded_runtime_does_not_hang() {
     let of_upstream = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let upstream = of_upstream.block_on(FakeHoneycomb::start(KEY)).unwrap();
     let provider = provider(&upstream.endpoint(), KEY);

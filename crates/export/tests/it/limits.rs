@@ -1,4 +1,4 @@
-//! Settings at their ends, and large spans.
+//! Tests of extreme settings and large spans.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[test]
-fn what_fills_the_queue_goes_at_once_if_it_is_no_batch_yet() {
+fn a_batch_is_sent_at_once_when_the_queue_is_full() {
     let (client, requests) = Client::new();
     let processor = builder(client).max_queue_size(4).build().unwrap();
     end_many(&processor, 0..4);
@@ -25,7 +25,7 @@ fn what_fills_the_queue_goes_at_once_if_it_is_no_batch_yet() {
 }
 
 #[test]
-fn a_large_span_goes_alone() {
+fn a_large_span_has_its_own_batch() {
     let (client, requests) = Client::new();
     let processor = builder(client).build().unwrap();
     let large = "x".repeat(4_000_000);
@@ -38,7 +38,7 @@ fn a_large_span_goes_alone() {
 }
 
 #[test]
-fn names_of_scopes_take_room_too() {
+fn scope_names_count_towards_the_queue_limit() {
     let (client, _requests) = Client::new();
     let gate = Arc::clone(&client.gate);
     let processor = builder(client).max_queue_bytes(10_000).build().unwrap();
@@ -53,7 +53,7 @@ fn names_of_scopes_take_room_too() {
 }
 
 #[test]
-fn the_least_and_the_greatest_settings_work() {
+fn minimum_and_maximum_settings_work() {
     let (client, requests) = Client::new();
     let processor = builder(client)
         .scheduled_delay(Duration::MAX)
@@ -83,7 +83,7 @@ fn the_least_and_the_greatest_settings_work() {
 }
 
 #[test]
-fn what_is_printed_of_a_processor_is_short() {
+fn the_debug_output_of_a_processor_is_short() {
     let (client, _requests) = Client::new();
     let processor = builder(client).build().unwrap();
     processor.on_end(named(&"x".repeat(10_000)));

@@ -1,5 +1,5 @@
-//! The processor through its public interface.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! Tests of the processor through its public interface.
+#![expect(clippy::unwrap_used, reason = "a panic is a test failure")]
 
 mod bytes;
 mod client;

@@ -1,4 +1,4 @@
-//! Spans as the SDK hands them out.
+//! Spans as the SDK passes them to a processor.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use opentelemetry::{
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use proptest::{collection::vec, prelude::*};
 
-/// A sampled span without anything to say.
+/// Returns a sampled span with only a name.
 pub(crate) fn named(name: &str) -> SpanData {
     SpanData {
         span_context: SpanContext::new(TraceId::from(7), SpanId::from(9), TraceFlags::SAMPLED, false, TraceState::NONE),
@@ -28,7 +28,7 @@ pub(crate) fn named(name: &str) -> SpanData {
     }
 }
 
-/// Texts of all the lengths at which lengths take a byte more.
+/// Strings around all lengths at which an encoded length needs another byte.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => "\\PC{0,12}",
@@ -72,13 +72,14 @@ fn context() -> impl Strategy<Value = SpanContext> {
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    (text(), any::<u32>(), attributes(), 0_u32..3).prop_map(|(name, at_s, told, dropped)| {
-        Event::new(name, UNIX_EPOCH + Duration::from_secs(at_s.into()), told, dropped)
+    (text(), any::<u32>(), attributes(), 0_u32..3).prop_map(|(name, at_s, attributes, dropped)| {
+        Event::new(name, UNIX_EPOCH + Duration::from_secs(at_s.into()), attributes, dropped)
     })
 }
 
 fn link() -> impl Strategy<Value = Link> {
-    (context(), attributes(), 0_u32..3).prop_map(|(context, told, dropped)| Link::new(context, told, dropped))
+    (context(), attributes(), 0_u32..3)
+        .prop_map(|(context, attributes, dropped)| Link::new(context, attributes, dropped))
 }
 
 fn scope() -> impl Strategy<Value = InstrumentationScope> {
@@ -88,7 +89,7 @@ fn scope() -> impl Strategy<Value = InstrumentationScope> {
             .with_version("1.2.3")
             .with_schema_url("https://s.example/1")
             .build(),
-        // One that is another by its version alone.
+        // Differs from the first only in its version.
         2 => InstrumentationScope::builder("plain").with_version("2").build(),
         _ => InstrumentationScope::builder("")
             .with_attributes([KeyValue::new("of", "scope"), KeyValue::new("n", 3)])
@@ -110,19 +111,20 @@ fn kind() -> impl Strategy<Value = SpanKind> {
     ]
 }
 
-/// Any span that is sampled.
+/// Any sampled span.
 pub(crate) fn any_span() -> impl Strategy<Value = SpanData> {
     let identity = (context(), any::<[u8; 8]>(), any::<bool>(), kind(), text(), any::<u64>(), any::<u64>());
     let content = (attributes(), 0_u32..300, vec(event(), 0..3), vec(link(), 0..3), 0_u32..3, status(), scope());
     (identity, content).prop_map(|(identity, content)| {
         let (span_context, parent, parent_span_is_remote, span_kind, name, start, end) = identity;
-        let (attributes, dropped_attributes_count, told, linked, dropped, status, instrumentation_scope) = content;
+        let (attributes, dropped_attributes_count, event_list, link_list, dropped, status, instrumentation_scope) =
+            content;
         let (mut events, mut links) = (SpanEvents::default(), SpanLinks::default());
-        (events.events, events.dropped_count) = (told, dropped);
-        (links.links, links.dropped_count) = (linked, dropped);
+        (events.events, events.dropped_count) = (event_list, dropped);
+        (links.links, links.dropped_count) = (link_list, dropped);
         SpanData {
             span_context,
-            // One in many has none.
+            // Some spans have no parent.
             parent_span_id: if parent[0] < 64 { SpanId::INVALID } else { SpanId::from_bytes(parent) },
             parent_span_is_remote,
             span_kind,

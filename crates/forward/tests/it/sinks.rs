@@ -44,10 +44,10 @@ impl Sink for Handle {
         assert_eq!(signal, Signal::Traces);
         self.0.requests.lock().unwrap().1 += 1;
         let answer = self.0.answers.lock().unwrap().pop_front().unwrap_or_else(|| match request.as_slice() {
-            one_or_more if !one_or_more.contains(&7) => Answer::Taken,
-            _ => Answer::Refused { reason: "no sevens".to_owned() },
+            one_or_more if !one_or_more.contains(&7) => Answer::Accepted,
+            _ => Answer::Rejected { reason: "no sevens".to_owned() },
         });
-        if matches!(answer, Answer::Taken | Answer::TakenInPart { .. }) {
+        if matches!(answer, Answer::Accepted | Answer::PartiallyAccepted { .. }) {
             self.0.taken.lock().unwrap().extend(request);
         }
         future::ready(answer)
@@ -63,8 +63,8 @@ async fn each_response_has_its_effect() {
     let answers = [
         Answer::RetryLater { reason: reason(), after: Some(Duration::from_millis(1)) },
         Answer::Stopped { reason: reason() },
-        Answer::Absent { reason: reason(), after: None },
-        Answer::TakenInPart { rejected: 1, message: "one is too old".to_owned() },
+        Answer::Unsupported { reason: reason(), after: None },
+        Answer::PartiallyAccepted { rejected: 1, message: "one is too old".to_owned() },
     ];
     let sink = Handle(Arc::new(Scripted { answers: Mutex::new(answers.into()), ..Scripted::default() }));
     let delivery = Delivery::new(name("list"));

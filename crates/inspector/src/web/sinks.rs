@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use leptos::{leptos_dom::helpers::set_interval_with_handle, prelude::*, task::spawn_local};
-use throughline_inspector_api::{SetAside, Sink, SinkList};
+use throughline_inspector_api::{Quarantined, Sink, SinkList};
 
 use super::{api, clock};
 use throughline_inspector::sinks::{self, Tone};
@@ -91,8 +91,8 @@ fn row(sink: Sink) -> impl IntoView {
 }
 
 /// Renders the records that the upstream rejected permanently, with the reasons.
-fn quarantined(entries: Vec<SetAside>) -> impl IntoView {
-    let entry = |entry: SetAside| {
+fn quarantined(entries: Vec<Quarantined>) -> impl IntoView {
+    let entry = |entry: Quarantined| {
         let when = clock::short(entry.at_ns as f64 / 1e6);
         let many = (entry.count > 1).then(|| format!("{} records: ", sinks::number(entry.count)));
         let link = entry.trace_id.map(|id| {

@@ -98,14 +98,14 @@ async fn skewed_times_are_flagged_and_kept<R: Timed>() {
     assert_eq!(send(bench.public(), request).await.0, StatusCode::OK);
     let stored = bench.stored::<R>().await;
     for record in &stored {
-        let is_flagged = attribute(record, keys::TIME_FAR_OFF) == Some(&Value::Bool(true));
+        let is_flagged = attribute(record, keys::TIME_SKEWED) == Some(&Value::Bool(true));
         assert!(times.contains(&record.time_ns()), "the time was changed");
         // A log record without a time is not flagged, but a span that starts at 0 ends at 1.
         if record.time_ns() != 0 {
             assert_eq!(is_flagged, times[3..5].contains(&record.time_ns()), "{}", record.time_ns());
         }
     }
-    assert!(bench.intake.stats().far_off >= 2);
+    assert!(bench.intake.stats().clock_skewed >= 2);
 }
 
 async fn a_client_is_rate_limited_across_sessions<R: Sample>() {

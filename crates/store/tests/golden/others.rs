@@ -7,7 +7,7 @@ use throughline_otlp::{
     Buckets, DataPoint, Exemplar, ExponentialHistogram, Histogram, KeyValue, LogRecord, Metric, MetricKind, Number,
     PointValue, Quantile, QuantileSummary, Severity, Signal, Temporality, Value,
 };
-use throughline_store::{SetAside, SinkCursor, SinkName};
+use throughline_store::{Quarantined, SinkCursor, SinkName};
 
 use crate::spans::{resource, scope, span_id, trace_id};
 
@@ -48,10 +48,10 @@ pub(crate) fn decisions() -> Vec<(TraceId, u64)> {
 }
 
 /// Returns the quarantined entries, the latest position first.
-pub(crate) fn quarantined() -> Vec<SetAside> {
+pub(crate) fn quarantined() -> Vec<Quarantined> {
     vec![
-        SetAside::new(4, 1_700_000_000_500_000_000, "400 Bad Request").with_ids(Some(trace_id(1)), Some(span_id(2))),
-        SetAside::new(2, 1_700_000_000_400_000_000, "2 spans were rejected").with_count(2),
+        Quarantined::new(4, 1_700_000_000_500_000_000, "400 Bad Request").with_ids(Some(trace_id(1)), Some(span_id(2))),
+        Quarantined::new(2, 1_700_000_000_400_000_000, "2 spans were rejected").with_count(2),
     ]
 }
 

@@ -1,8 +1,8 @@
-//! A running server with a client, made-up telemetry to send to it, and waiting with a deadline.
+//! A running server with a client, synthetic telemetry to send to it, and waiting with a deadline.
 //!
 //! A crate's tests add a trait that starts the program of that crate: [`Bench::start_program`] with
-//! `env!("CARGO_BIN_EXE_…")`. Everything here panics where a test has to fail.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+//! `env!("CARGO_BIN_EXE_…")`. On failure, everything here panics, so that the test fails.
+#![expect(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 mod spans;
 
@@ -24,20 +24,20 @@ use throughline_otlp::{Encoding, Record, encode};
 
 use crate::{ServerOptions, ServerProcess};
 
-/// How long anything may take before a test fails.
+/// The longest time to wait before a test fails.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Calls `probe` until it returns a value.
 ///
 /// # Panics
-/// It returns none within [`DEADLINE`]; the message has `what`.
+/// Panics if it returns none within [`DEADLINE`]; the message contains `what`.
 pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = probe().await {
             return found;
         }
-        assert!(started.elapsed() < DEADLINE, "not within {DEADLINE:?}: {what}");
+        assert!(started.elapsed() < DEADLINE, "timed out after {DEADLINE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
@@ -45,16 +45,16 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>
 /// An HTTP client that uses no proxy, follows no redirect and keeps no cookies.
 #[must_use]
 pub fn client() -> Client {
-    // best effort: the second test of a process finds the provider installed, which is as good.
+    // best effort: the second test of a process finds the provider already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     Client::builder().no_proxy().redirect(redirect::Policy::none()).timeout(DEADLINE).build().unwrap()
 }
 
-/// A server with a data directory of its own, and a client.
+/// A running server with its own data directory, and an HTTP client.
 #[derive(Debug)]
 pub struct Bench {
-    // Declared before the directory, so that the server has ended when the directory goes. Absent only while it is
-    // replaced.
+    // Declared before the directory, so that the server has exited when the directory is removed. `None` only while
+    // the server is stopped.
     server: Option<ServerProcess>,
     binary: PathBuf,
     options: ServerOptions,
@@ -63,28 +63,28 @@ pub struct Bench {
 }
 
 impl Bench {
-    /// Starts the program `binary` with these arguments and environment variables, besides ports and a data directory of its
-    /// own.
+    /// Starts the program `binary` on free ports and with a new data directory, with these additional arguments and
+    /// environment variables.
     #[must_use]
     pub fn start_program(binary: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         let options = ServerOptions {
             args: args.iter().map(|&argument| argument.to_owned()).collect(),
             env: env.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            clock_off: None,
+            clock_skew: None,
         };
         let dir = tempfile::tempdir().unwrap();
         let server = ServerProcess::start(binary, dir.path(), &options).unwrap();
         Self { server: Some(server), binary: binary.to_owned(), options, client: client(), dir }
     }
 
-    /// Stops the server as an operator does, and starts it again over the same data.
+    /// Stops the server with SIGTERM, and starts it again with the same data.
     pub fn restart(&mut self) -> ExitStatus {
         let status = self.stop();
         self.start_again();
         status
     }
 
-    /// Stops the server as an operator does.
+    /// Stops the server with SIGTERM.
     pub fn stop(&mut self) -> ExitStatus {
         self.server.take().unwrap().stop().unwrap()
     }
@@ -95,7 +95,7 @@ impl Bench {
         self.options.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Kills the process (SIGKILL), and starts the server again over the same data.
+    /// Kills the process (SIGKILL), and starts the server again with the same data.
     pub fn kill_and_restart(&mut self) {
         self.server = None;
         self.start_again();
@@ -110,48 +110,48 @@ impl Bench {
         self.server = Some(ServerProcess::start(&self.binary, self.dir.path(), &self.options).unwrap());
     }
 
-    /// The running server.
+    /// Returns the running server.
     ///
     /// # Panics
-    /// It was stopped.
+    /// Panics if it was stopped.
     #[must_use]
     pub fn server(&self) -> &ServerProcess {
         self.server.as_ref().unwrap()
     }
 
-    /// The data directory of the server.
+    /// Returns the data directory of the server.
     #[must_use]
     pub fn data_dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// A URL at the address of the pages.
+    /// Returns the URL of `path` at the address of the pages.
     #[must_use]
     pub fn url(&self, path: &str) -> String {
         format!("{}{path}", self.server().base())
     }
 
-    /// A request to the address of the pages.
+    /// Returns a request to the address of the pages.
     pub fn request(&self, method: &str, path: &str) -> RequestBuilder {
         self.client.request(Method::from_bytes(method.as_bytes()).unwrap(), self.url(path))
     }
 
-    /// A `GET` request to the address of the pages.
+    /// Returns a `GET` request to the address of the pages.
     pub fn get(&self, path: &str) -> RequestBuilder {
         self.request("GET", path)
     }
 
-    /// A `GET` request with a query, whose values are encoded as they must be.
+    /// Returns a `GET` request with a query, whose values are percent-encoded.
     pub fn get_with(&self, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
         self.client.get(Url::parse_with_params(&self.url(path), query).unwrap())
     }
 
-    /// A `POST` request to the OTLP/HTTP receiver for programs.
+    /// Returns a `POST` request to the OTLP/HTTP receiver for programs.
     pub fn trusted(&self, path: &str) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.server().otlp_base()))
     }
 
-    /// The body of the response to a `GET` request, which has to be a success.
+    /// Sends a `GET` request and returns the body of the response, which must be a success.
     pub async fn read<T: DeserializeOwned>(&self, path: &str) -> T {
         read(self.get(path)).await
     }
@@ -163,7 +163,7 @@ impl Bench {
         assert_eq!(response.status(), 200);
     }
 
-    /// The trace, if any of its spans has arrived.
+    /// Returns the trace, if any of its spans has arrived.
     pub async fn find_trace(&self, trace_id: &str) -> Option<Trace> {
         let response = self.get(&format!("/api/traces/{trace_id}")).send().await.unwrap();
         if response.status() == 404 {
@@ -173,13 +173,13 @@ impl Bench {
         Some(response.json().await.unwrap())
     }
 
-    /// The trace, once it has this many spans.
+    /// Waits until the trace has at least this number of spans, and returns it.
     pub async fn trace(&self, trace_id: &str, spans: usize) -> Trace {
         let what = format!("{spans} spans of trace {trace_id}");
         eventually(&what, async || self.find_trace(trace_id).await.filter(|trace| trace.spans.len() >= spans)).await
     }
 
-    /// The server span of a trace, once it has arrived.
+    /// Waits until the server span of a trace has arrived, and returns it.
     pub async fn server_span(&self, trace_id: &str) -> inspector::Span {
         eventually(&format!("the server span of trace {trace_id}"), async || {
             let spans = self.find_trace(trace_id).await?.spans;
@@ -188,13 +188,13 @@ impl Bench {
         .await
     }
 
-    /// The list of traces for this query.
+    /// Returns the list of traces for this query.
     pub async fn list(&self, query: &[(&str, &str)]) -> TraceList {
         read(self.get_with("/api/traces", query)).await
     }
 }
 
-/// The body of the response, which has to be a success.
+/// Sends a request and returns the body of the response, which must be a success.
 pub async fn read<T: DeserializeOwned>(request: RequestBuilder) -> T {
     let response = request.send().await.unwrap();
     let status = response.status();
@@ -203,12 +203,12 @@ pub async fn read<T: DeserializeOwned>(request: RequestBuilder) -> T {
     serde_json::from_str(&body).unwrap()
 }
 
-/// Sends a request that has to be refused with this status and code; the error in the body.
+/// Sends a request that must be rejected with this status and code, and returns the error in the body.
 pub async fn refused(request: RequestBuilder, status: u16, code: &str) -> ErrorDetail {
     refusal(request.send().await.unwrap(), status, code).await
 }
 
-/// Checks that a response is a refusal with this status and code; the error in the body.
+/// Checks that a response is a rejection with this status and code, and returns the error in the body.
 pub async fn refusal(response: Response, status: u16, code: &str) -> ErrorDetail {
     let (given, headers) = (response.status().as_u16(), response.headers().clone());
     let body = response.text().await.unwrap();
@@ -219,13 +219,13 @@ pub async fn refusal(response: Response, status: u16, code: &str) -> ErrorDetail
     assert!(error.message.trim().contains(' '), "not a sentence: {body}");
     if let Some(trace_id) = &error.trace_id {
         assert!(is_hex(trace_id, 32), "{body}");
-        let context = metric(&headers, "traceparent").expect("a traced response has its context");
+        let context = metric(&headers, "traceparent").expect("a traced response has a `traceparent` metric");
         assert!(context.contains(trace_id.as_str()), "the body names {trace_id}, the header {context}");
     }
     error
 }
 
-/// The description of a `Server-Timing` metric.
+/// Returns the description of a `Server-Timing` metric.
 #[must_use]
 pub fn metric(headers: &header::HeaderMap, name: &str) -> Option<String> {
     let metrics = headers.get_all("server-timing").into_iter().flat_map(|value| value.to_str().unwrap().split(", "));
@@ -234,7 +234,7 @@ pub fn metric(headers: &header::HeaderMap, name: &str) -> Option<String> {
         .find_map(|(key, description)| (key == name).then(|| description.trim_matches('"').to_owned()))
 }
 
-/// Whether a text is `length` lower-case hex digits, not all zero.
+/// Returns whether a string is `length` lower-case hex digits, not all zero.
 #[must_use]
 pub fn is_hex(digits: &str, length: usize) -> bool {
     digits.len() == length
@@ -242,7 +242,7 @@ pub fn is_hex(digits: &str, length: usize) -> bool {
         && digits.bytes().any(|byte| byte != b'0')
 }
 
-/// A body, compressed by gzip.
+/// Compresses a body with gzip.
 #[must_use]
 pub fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -1,4 +1,4 @@
-//! Ids and spans for tests, and the attributes of spans that come back.
+//! Ids and spans for tests, and the attributes of spans that the server returns.
 
 use std::{
     sync::Arc,
@@ -9,34 +9,34 @@ use throughline_context::{SpanId, TraceId};
 use throughline_inspector_api::{Attribute, AttributeValue};
 use throughline_otlp::{KeyValue, LogRecord, Resource, Scope, Severity, Span, SpanKind, Value};
 
-/// 32 hex digits that no other test has.
+/// Returns a random trace id, 32 hex digits.
 #[must_use]
 pub fn new_trace_id() -> String {
     uuid::Uuid::new_v4().simple().to_string()
 }
 
-/// 16 hex digits that no other test has.
+/// Returns a random span id, 16 hex digits.
 #[must_use]
 pub fn new_span_id() -> String {
     new_trace_id()[16..].to_owned()
 }
 
-/// The `traceparent` header of a sampled trace.
+/// Returns the `traceparent` header of a sampled trace.
 #[must_use]
 pub fn traceparent(trace_id: &str, span_id: &str) -> String {
     format!("00-{trace_id}-{span_id}-01")
 }
 
-/// The time now, in nanoseconds since the Unix epoch.
+/// Returns the current time, in nanoseconds since the Unix epoch.
 #[must_use]
 pub fn now_ns() -> u64 {
     u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos()).unwrap()
 }
 
-/// A root span of the service `bank` that began just now and took 10 ms.
+/// Returns a root span of the service `bank` that starts now and lasts 10 ms.
 ///
 /// # Panics
-/// The trace id is invalid.
+/// Panics if the trace id is invalid.
 #[must_use]
 pub fn span(trace_id: &str, name: &str) -> Span {
     let resource = Resource { attributes: vec![KeyValue::new("service.name", "bank")], ..Default::default() };
@@ -53,27 +53,27 @@ pub fn span(trace_id: &str, name: &str) -> Span {
     span
 }
 
-/// The log record of an exception of the service `bank`, just now, within that span.
+/// Returns the log record of an exception within `span`, with the current time.
 #[must_use]
-pub fn exception(span: &Span, words: &str) -> LogRecord {
+pub fn exception(span: &Span, message: &str) -> LogRecord {
     let mut record = LogRecord::new(Arc::clone(&span.resource), Arc::clone(&span.scope));
     (record.trace_id, record.span_id) = (Some(span.trace_id), Some(span.span_id));
     record.time_ns = now_ns();
     record.severity = Severity::ERROR;
     record.event_name = "exception".to_owned();
-    record.attributes.push(KeyValue::new("exception.message", words));
+    record.attributes.push(KeyValue::new("exception.message", message));
     record
 }
 
-/// Adds an attribute.
+/// Adds a string attribute to a span.
 pub fn set(span: &mut Span, key: &str, value: &str) {
     span.attributes.push(KeyValue::new(key, Value::from(value)));
 }
 
-/// An attribute as text, numbers and truth values too; `None` if it is absent.
+/// Returns the value of an attribute as a string, also for numbers and booleans; `None` if it is absent.
 ///
 /// # Panics
-/// Its value is a list, a map or bytes.
+/// Panics if the value is an array, a map or bytes.
 #[must_use]
 pub fn text(attributes: &[Attribute], key: &str) -> Option<String> {
     let attribute = attributes.iter().find(|attribute| attribute.key == key)?;
@@ -86,7 +86,8 @@ pub fn text(attributes: &[Attribute], key: &str) -> Option<String> {
     })
 }
 
-/// `ExportTraceServiceRequest` in JSON with a span for each trace id, span id and name. The ids are written as they are given.
+/// Returns an `ExportTraceServiceRequest` in JSON with a span for each trace id, span id and name. The ids are not
+/// validated.
 #[must_use]
 pub fn as_json(spans: &[(&str, &str, &str)]) -> String {
     let start_ns = now_ns();

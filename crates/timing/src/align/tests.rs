@@ -24,7 +24,7 @@ fn shifts_of(spans: &[ClockedSpan]) -> Vec<i64> {
 }
 
 #[test]
-fn requests_to_one_server_use_the_best_offset_and_others_their_own() {
+fn requests_to_one_server_share_the_best_offset() {
     let spans = [
         span(1, None),
         fetch(2, 1, measured(1_000, 50)),
@@ -35,7 +35,7 @@ fn requests_to_one_server_use_the_best_offset_and_others_their_own() {
         fetch(6, 1, measured(90_000, 10)),
         server(7, 6),
         span(8, 7),
-        // It was not measured how good it is: it is taken as it is.
+        // Its error is unknown, so it is used unchanged.
         fetch(9, 1, measured(1_020, None)),
         server(10, 9),
         fetch(11, 1, measured(1_032, None)),
@@ -47,7 +47,7 @@ fn requests_to_one_server_use_the_best_offset_and_others_their_own() {
 }
 
 #[test]
-fn the_best_offset_is_wrong_by_the_least() {
+fn the_best_offset_has_the_smallest_error() {
     let best = |offsets: &[MeasuredOffset]| offsets.iter().copied().reduce(MeasuredOffset::better);
     assert_eq!(best(&[]), None);
     assert_eq!(best(&[measured(2, None), measured(1, None)]), Some(measured(1, None)));
@@ -59,12 +59,12 @@ fn the_best_offset_is_wrong_by_the_least() {
 fn only_a_server_span_below_a_measured_request_changes_the_clock() {
     let offset = measured(500, 1);
     assert_eq!(shifts_of(&[fetch(1, 9, offset), span(2, 1), server(3, 2)]), [0, 0, 0]);
-    // The server's own requests to a further server, which nobody measured.
+    // The server's own requests to another server, whose offset was not measured.
     assert_eq!(shifts_of(&[fetch(1, 9, offset), server(2, 1), span(3, 2), server(4, 3)]), [0, -500, -500, -500]);
 }
 
 #[test]
-fn a_join_is_judged_within_the_error() {
+fn a_join_fits_within_the_error() {
     let of = |start_ms: u64, end_ms: u64, error_ms: Option<u64>| {
         let offset = measured(0, error_ms.map(|ms| ms * MS));
         let outer = ClockedSpan { start_ns: 10 * MS, end_ns: 20 * MS, ..fetch(1, 9, offset) };
@@ -81,8 +81,8 @@ fn a_join_is_judged_within_the_error() {
 }
 
 #[test]
-fn a_long_chain_takes_no_longer_than_it_is() {
-    // The last first: each walk to the root would otherwise be as long as the chain.
+fn a_long_chain_is_aligned_in_linear_time() {
+    // In reverse order: without caching, each walk to the root would be as long as the chain.
     let chain: Vec<_> = (1..200_000_u64).rev().map(|id| span(id, (id > 1).then(|| id - 1))).collect();
     assert!(shifts_of(&chain).iter().all(|shift_ns| *shift_ns == 0));
 }
@@ -97,7 +97,8 @@ fn nothing_overflows() {
     }
 }
 
-/// A trace of one page and one server whose clock is `offset` ahead; what each request measures is wrong by less than it says.
+/// A trace of one page and one server whose clock is `offset` ahead. The error of each measurement is within its stated
+/// maximum.
 /// Parents come before children.
 fn page_and_server() -> impl Strategy<Value = (i64, Vec<ClockedSpan>)> {
     let request =
@@ -125,10 +126,10 @@ fn page_and_server() -> impl Strategy<Value = (i64, Vec<ClockedSpan>)> {
 }
 
 proptest! {
-    /// The inspector moves the server's spans into the page's clock, an upstream gets the page's in the server's: the distance
-    /// between any two spans is the same.
+    /// The inspector moves the server's spans into the page's clock, and an upstream gets the page's spans in the
+    /// server's clock. The distance between any two spans is the same in both.
     #[test]
-    fn both_directions_are_one((_, spans) in page_and_server()) {
+    fn both_directions_give_the_same_distances((_, spans) in page_and_server()) {
         let alignment = align(&spans);
         let page_ns = alignment.page.unwrap().offset_ns;
         for (span, aligned) in spans.iter().zip(&alignment.spans) {
@@ -138,9 +139,9 @@ proptest! {
         }
     }
 
-    /// What truly happened inside a request is within it once it is aligned.
+    /// A span that really lies within a request also lies within it after alignment.
     #[test]
-    fn true_joins_fit_and_shifts_are_wrong_by_the_error_at_most((offset_ns, spans) in page_and_server()) {
+    fn true_joins_fit_and_shifts_are_within_the_error((offset_ns, spans) in page_and_server()) {
         let alignment = align(&spans);
         let page = alignment.page.unwrap();
         prop_assert!(page.offset_ns.abs_diff(offset_ns) <= page.error_ns.unwrap());
@@ -163,7 +164,8 @@ proptest! {
         prop_assert_eq!(by_id(&spans), by_id(&shuffled));
     }
 
-    /// Cycles, absent parents, ids that come twice: each span has a shift, and with its parent it agrees but for a join.
+    /// Includes cycles, absent parents and duplicate ids: each span has a shift, and a join exactly if its parent has
+    /// an offset.
     #[test]
     fn any_spans_are_aligned(
         spans in vec((0..6_u64, option::of(0..8_u64), any::<bool>(), option::of((-9..9_i64, option::of(0..9_u64)))), 0..12),

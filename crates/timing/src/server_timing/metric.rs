@@ -1,14 +1,14 @@
-//! The header, as user agents read it.
+//! Parsing of the header, as done by user agents.
 
 use std::borrow::Cow;
 
-/// How many metrics of one header are read.
+/// The maximum number of metrics read from one header.
 const MAX_METRICS: usize = 64;
 
-/// One entry of a `Server-Timing` header.
+/// An entry of a `Server-Timing` header.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Metric<'a> {
-    /// Its name: a token.
+    /// The name, a token.
     pub name: Cow<'a, str>,
     /// `dur`, in milliseconds; `None` if it is absent or not a finite number.
     pub dur_ms: Option<f64>,
@@ -16,8 +16,9 @@ pub struct Metric<'a> {
     pub desc: Option<Cow<'a, str>>,
 }
 
-/// Reads a header value, at most its first 64 metrics. Lenient as user agents are: of parameters with the same name
-/// the first counts, unknown ones and stray characters are skipped, and a quoted string without an end is empty.
+/// Parses a header value, up to its first 64 metrics. Lenient like user agents: the first of several parameters with
+/// the same name counts, unknown parameters and stray characters are skipped, and an unterminated quoted string is
+/// empty.
 #[must_use]
 pub fn parse(header: &str) -> Vec<Metric<'_>> {
     let mut reader = Reader { rest: header };
@@ -65,7 +66,7 @@ impl<'a> Reader<'a> {
         if self.take(b'"') { self.quoted() } else { Cow::Borrowed(self.token().unwrap_or("")) }
     }
 
-    /// What stands before the closing quote; a backslash makes the character after it an ordinary one.
+    /// Reads up to the closing quote. A backslash escapes the next character.
     fn quoted(&mut self) -> Cow<'a, str> {
         let mut unescaped: Option<String> = None;
         let mut chars = self.rest.char_indices();
@@ -94,7 +95,7 @@ impl<'a> Reader<'a> {
         Cow::Borrowed("")
     }
 
-    /// `token` of RFC 9110 §5.6.2; `None` if there is none.
+    /// Reads a `token` of RFC 9110 §5.6.2; `None` if there is none.
     fn token(&mut self) -> Option<&'a str> {
         let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         let end = self.rest.bytes().position(|byte| !is_token(byte)).unwrap_or(self.rest.len());
@@ -114,7 +115,7 @@ impl<'a> Reader<'a> {
     }
 
     fn skip_to(&mut self, stops: &[u8]) {
-        // Stops are ASCII, so that is a character's boundary.
+        // Stops are ASCII, so this is a character boundary.
         let at = self.rest.bytes().position(|byte| stops.contains(&byte)).unwrap_or(self.rest.len());
         self.rest = self.rest.split_at(at).1;
     }

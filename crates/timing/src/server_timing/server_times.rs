@@ -1,4 +1,4 @@
-//! The two instants of a server, on their way to the browser.
+//! The two times of a server that are sent to the browser.
 
 use std::fmt;
 
@@ -7,39 +7,39 @@ pub const METRIC: &str = "throughline";
 
 const MAX_INSTANCE: usize = 64;
 const CLIENT_SPAN_DIGITS: usize = 16;
-/// As many digits as `u64::MAX` has.
+/// The number of digits of `u64::MAX`.
 const DIGITS: usize = 20;
-/// Longer than any description that can be valid, unless it is full of unknown keys.
+/// The maximum length of a description. Valid ones are shorter, unless they contain many unknown keys.
 const MAX_DESC: usize = 512;
 
-/// When a server received a request and sent the head of its response.
+/// The times at which a server received a request and sent the response head.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerTimes {
-    /// Which instance said so, that is, whose clock: `service.instance.id`, 1 to 64 of `A-Z a-z 0-9 . _ -`.
+    /// The instance whose clock was used: its `service.instance.id`, 1 to 64 characters of `A-Z a-z 0-9 . _ -`.
     pub instance: String,
-    /// Request received, nanoseconds since the Unix epoch.
+    /// The receipt of the request, in nanoseconds since the Unix epoch.
     pub received_ns: i64,
-    /// Head of the response sent, likewise.
+    /// The sending of the response head, in nanoseconds since the Unix epoch.
     pub sent_ns: i64,
-    /// The span that the server made up for the browser to use as its own, 16 lower-case hexadecimal digits: set
-    /// where the request came without a context, as a page load does.
+    /// The span id that the server generated for the browser's own span, 16 lower-case hexadecimal digits. Set if the
+    /// request had no trace context, such as a page load.
     pub client_span: Option<String>,
 }
 
 impl ServerTimes {
-    /// The metric as it stands in the header: `throughline;desc="i=…;r=…;s=…;c=…"`. An instance that is not valid
-    /// is made so, and a client span that is not valid is left out: neither can break the header.
+    /// Formats the metric as in the header: `throughline;desc="i=…;r=…;s=…;c=…"`. Invalid characters of the instance
+    /// are replaced, and an invalid client span is omitted, so that neither can break the header.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut metric = encode_instance(&self.instance);
         let client_span = self.client_span.as_deref().filter(|span| is_client_span(span.as_bytes()));
-        // infallible: a `String` takes all that is written to it
+        // infallible: writing to a `String` does not fail
         let _ = encode_times(&mut metric, self.received_ns, self.sent_ns, client_span);
         metric
     }
 
-    /// Reads the description of a metric [`METRIC`]. Unknown keys are ignored; anything else that [`encode`]
-    /// would not write is `None`: a number with a plus sign, blanks or leading zeros, a key twice, a missing one.
+    /// Parses the description of a metric [`METRIC`]. Unknown keys are ignored. Returns `None` for anything else that
+    /// [`encode`] would not write: a number with a plus sign, spaces or leading zeros, a duplicate or a missing key.
     ///
     /// [`encode`]: Self::encode
     #[must_use]
@@ -47,7 +47,7 @@ impl ServerTimes {
         if desc.len() > MAX_DESC {
             return None;
         }
-        // By bytes, because the patterns of `str` would be downloaded by every page.
+        // Works on bytes, because the patterns of `str` would add to the download of every page.
         let mut values: [Option<&[u8]>; 4] = [None; 4];
         for part in desc.as_bytes().split(|byte| *byte == b';') {
             let equals = part.iter().position(|byte| *byte == b'=')?;
@@ -72,7 +72,8 @@ impl ServerTimes {
     }
 }
 
-/// The beginning of [`ServerTimes::encode`], which is the same for all responses of an instance: `throughline;desc="i=…`.
+/// Formats the start of [`ServerTimes::encode`], which is the same for all responses of an instance:
+/// `throughline;desc="i=…`.
 #[must_use]
 pub fn encode_instance(instance: &str) -> String {
     let mut metric = String::from(METRIC);
@@ -87,18 +88,18 @@ pub fn encode_instance(instance: &str) -> String {
     metric
 }
 
-/// What follows [`encode_instance`]: the times in Unix nanoseconds, the client's span (16 lower-case hexadecimal digits, not all of them
-/// 0, which is not looked at here), and the closing quote. For those who print into a buffer of their own.
+/// Writes the part after [`encode_instance`]: the times in Unix nanoseconds, the client's span (16 lower-case
+/// hexadecimal digits, not all 0, not checked here), and the closing quote. For callers with their own buffer.
 ///
 /// # Errors
-/// Those of `out`.
+/// Returns the errors of `out`.
 pub fn encode_times(
     out: &mut impl fmt::Write,
     received_ns: i64,
     sent_ns: i64,
     client_span: Option<&str>,
 ) -> fmt::Result {
-    // `Display` takes four times as long, and every response has two of these.
+    // `Display` takes four times as long, and every response has two of these numbers.
     let mut number = itoa::Buffer::new();
     out.write_str(";r=")?;
     out.write_str(number.format(received_ns))?;
@@ -111,9 +112,9 @@ pub fn encode_times(
     out.write_char('"')
 }
 
-/// The bytes as a text, if they are of a form that is ASCII.
+/// Returns the bytes as text if they have the given form, which must be ASCII.
 fn text(bytes: &[u8], is_form: fn(&[u8]) -> bool) -> Option<String> {
-    // Byte by byte: what checks UTF-8 would be downloaded by every page.
+    // Byte by byte, because UTF-8 validation would add to the download of every page.
     is_form(bytes).then(|| bytes.iter().copied().map(char::from).collect())
 }
 
@@ -125,14 +126,14 @@ fn is_instance(text: &[u8]) -> bool {
     (1..=MAX_INSTANCE).contains(&text.len()) && text.iter().all(|byte| is_instance_byte(*byte))
 }
 
-/// Digits as in `traceparent`, and not all zero.
+/// Returns whether the text is a span id as in `traceparent`, not all zero.
 fn is_client_span(text: &[u8]) -> bool {
     text.len() == CLIENT_SPAN_DIGITS
         && text.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
         && text.iter().any(|byte| *byte != b'0')
 }
 
-/// An integer in the one form that is printed for it.
+/// Parses an integer in canonical form.
 fn number(text: &[u8]) -> Option<i64> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     let is_negative = digits.len() < text.len();
@@ -141,7 +142,7 @@ fn number(text: &[u8]) -> Option<i64> {
         [b'1'..=b'9', ..] => true,
         _ => false,
     };
-    // So many digits are no more than `u64::MAX` has: no sum of them overflows.
+    // Numbers with fewer digits than `u64::MAX` cannot overflow.
     if digits.len() >= DIGITS {
         return None;
     }
@@ -150,7 +151,7 @@ fn number(text: &[u8]) -> Option<i64> {
         let value = digit.checked_sub(b'0').filter(|value| *value < 10)?;
         number = number * 10 + u64::from(value);
     }
-    // There is one negative number more.
+    // There is one more negative number than positive ones.
     if !is_canonical || number > i64::MAX.unsigned_abs() + u64::from(is_negative) {
         return None;
     }

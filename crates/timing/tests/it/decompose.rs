@@ -3,7 +3,7 @@ use throughline_timing::{
     ClockSync, Decomposition, Exchange, Phase, Quality, ResourceTiming, Segment, Split, decompose,
 };
 
-/// A new TLS connection: every phase that there is.
+/// A new TLS connection, with every phase.
 const FULL: ResourceTiming = ResourceTiming {
     start_ns: 1_010,
     worker_start_ns: 0,
@@ -20,7 +20,7 @@ const FULL: ResourceTiming = ResourceTiming {
     response_end_ns: 1_600,
 };
 
-/// A connection that was there before.
+/// A reused connection.
 const REUSED: ResourceTiming = ResourceTiming {
     start_ns: 1_000,
     fetch_start_ns: 1_000,
@@ -41,15 +41,15 @@ fn lengths(decomposition: &Decomposition) -> Vec<(Phase, i64)> {
     decomposition.segments.iter().map(|part| (part.phase, part.duration_ns())).collect()
 }
 
-/// 50 up, 120 in the server, 80 down, by a clock that knows nothing else.
+/// An exchange of 50 up, 120 in the server and 80 down, and its split without other exchanges.
 fn server() -> (Exchange, Split) {
-    let exchange = Exchange::new(1_250, 9_050, 9_170, 1_500, 0).expect("an exchange");
+    let exchange = Exchange::new(1_250, 9_050, 9_170, 1_500, 0).expect("the exchange is valid");
     let split = Split::of(&exchange, &ClockSync::new(0).observe("a", &exchange));
     (exchange, split)
 }
 
 #[test]
-fn every_phase_of_a_new_connection() {
+fn a_new_connection_has_every_phase() {
     let (exchange, split) = server();
     let whole = decompose(1_000, 1_700, Some(&FULL), Some((&exchange, &split)));
     assert_eq!(whole.quality, Quality::Fine);
@@ -73,7 +73,7 @@ fn every_phase_of_a_new_connection() {
 }
 
 #[test]
-fn a_connection_that_was_there_has_no_handshake() {
+fn a_reused_connection_has_no_handshake() {
     let whole = decompose(990, 1_700, Some(&REUSED), None);
     assert_eq!(whole.quality, Quality::Unsynced);
     assert_eq!(
@@ -98,13 +98,13 @@ fn no_timing_is_coarse() {
 }
 
 #[test]
-fn timing_that_says_nothing_is_coarse() {
+fn opaque_or_disordered_timing_is_coarse() {
     let opaque =
         ResourceTiming { start_ns: 1_000, fetch_start_ns: 1_000, response_end_ns: 1_600, ..ResourceTiming::default() };
     let disordered = ResourceTiming { connect_end_ns: 1_260, ..FULL };
     let tls_before_tcp = ResourceTiming { secure_connection_start_ns: 1_140, ..FULL };
-    let ended_before_it_began = ResourceTiming { response_end_ns: 1_499, ..FULL };
-    for timing in [opaque, disordered, tls_before_tcp, ended_before_it_began] {
+    let response_ended_before_start = ResourceTiming { response_end_ns: 1_499, ..FULL };
+    for timing in [opaque, disordered, tls_before_tcp, response_ended_before_start] {
         let (exchange, split) = server();
         let whole = decompose(1_000, 1_700, Some(&timing), Some((&exchange, &split)));
         assert_eq!(whole.quality, Quality::Coarse, "{timing:?}");
@@ -113,7 +113,7 @@ fn timing_that_says_nothing_is_coarse() {
 }
 
 #[test]
-fn timing_of_another_time_is_coarse() {
+fn timing_outside_of_the_request_is_coarse() {
     for (start, end) in [(0, 1_249), (1_501, 2_000)] {
         let whole = decompose(start, end, Some(&FULL), None);
         assert_eq!(whole.quality, Quality::Coarse);
@@ -129,14 +129,14 @@ fn marks_outside_are_moved_to_the_ends() {
 }
 
 #[test]
-fn without_an_end_of_the_response_the_rest_is_download() {
+fn without_a_response_end_the_rest_is_download() {
     let open = ResourceTiming { response_end_ns: 0, ..FULL };
     let whole = decompose(1_000, 1_700, Some(&open), None);
     assert_eq!(lengths(&whole).last(), Some(&(Phase::Download, 200)));
 }
 
 #[test]
-fn a_server_slower_than_the_wait_takes_all_of_it() {
+fn a_server_slower_than_the_wait_fills_it() {
     // Within two quanta of 200.
     let exchange = Exchange::new(1_250, 0, 600, 1_500, 200).unwrap();
     let split = Split::of(&exchange, &ClockSync::new(0).observe("a", &exchange));
@@ -145,7 +145,7 @@ fn a_server_slower_than_the_wait_takes_all_of_it() {
 }
 
 #[test]
-fn one_mark_of_two_makes_no_phase() {
+fn a_phase_with_only_one_mark_is_omitted() {
     for half in [
         ResourceTiming { redirect_start_ns: 0, ..FULL },
         ResourceTiming { redirect_end_ns: 0, ..FULL },
@@ -155,13 +155,13 @@ fn one_mark_of_two_makes_no_phase() {
         let whole = decompose(1_000, 1_700, Some(&half), None);
         assert_eq!(whole.quality, Quality::Unsynced);
         let found = Phase::ALL.iter().filter(|phase| whole.segments.iter().any(|part| part.phase == **phase));
-        // All but the three that only the server's times make, and the one whose mark is missing.
+        // All phases except the three that need the server's times and the one whose mark is missing.
         assert_eq!(found.count(), Phase::ALL.len() - 4, "{half:?}");
     }
 }
 
 #[test]
-fn no_time_has_no_parts() {
+fn a_request_without_duration_has_no_phases() {
     assert_eq!(decompose(5, 5, Some(&FULL), None).segments, []);
     assert_eq!(decompose(2_000, 1_000, Some(&FULL), None).segments, []);
 }
@@ -176,7 +176,7 @@ fn names_are_distinct_and_in_order() {
     assert_eq!(names, ["fine", "coarse", "unsynced"]);
 }
 
-/// The parts touch and cover the whole, and none is empty.
+/// Checks that the segments cover the whole request without gaps, and that none is empty.
 fn check_cover(start: i64, end: i64, whole: &Decomposition) -> Result<(), TestCaseError> {
     if end <= start {
         prop_assert!(whole.segments.is_empty());
@@ -219,7 +219,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn nonsense_is_covered_too(
+    fn any_marks_are_covered(
         marks in prop::array::uniform13(instants()),
         start in instants(),
         end in instants(),
@@ -240,7 +240,7 @@ proptest! {
     }
 
     #[test]
-    fn marks_in_order_are_fine_and_their_phases_in_order(
+    fn ordered_marks_are_fine_and_their_phases_are_ordered(
         gaps in prop::array::uniform12(0..1_000_i64), lead in 0..100_i64, tail in 0..100_i64,
         ahead in -1_000_000..1_000_000_i64, uplink in 0.0..1.0_f64, server in 0.0..1.0_f64,
     ) {

@@ -12,7 +12,7 @@ fn alone(exchange: &Exchange) -> Offset {
 }
 
 #[test]
-fn each_reason_is_told() {
+fn each_error_is_returned() {
     assert_eq!(exchange(0, 0, 0, i64::MAX, 0), Err(E::OutOfRange));
     assert_eq!(exchange(i64::MIN, 0, 0, 0, 0), Err(E::OutOfRange));
     assert_eq!(exchange(0, 0, 0, 1, -1), Err(E::Quantum));
@@ -23,7 +23,7 @@ fn each_reason_is_told() {
 }
 
 #[test]
-fn a_server_may_seem_slower_than_its_client_by_two_quanta_and_drift() {
+fn a_server_may_exceed_the_client_by_two_quanta_and_drift() {
     let exchange = exchange(0, 0, 1_200, 1_000, 100).unwrap();
     assert_eq!(exchange.network_total_ns(), 0);
     // One second at 100 ppm.
@@ -32,7 +32,7 @@ fn a_server_may_seem_slower_than_its_client_by_two_quanta_and_drift() {
 }
 
 #[test]
-fn the_total_needs_no_agreement_between_clocks() {
+fn the_total_does_not_depend_on_the_clock_offset() {
     for ahead in [0, 3_000 * MS, -3_600_000 * MS] {
         let exchange = exchange(0, 20 * MS + ahead, 25 * MS + ahead, 65 * MS, 0).unwrap();
         assert_eq!(exchange.network_total_ns(), 60 * MS);
@@ -42,7 +42,7 @@ fn the_total_needs_no_agreement_between_clocks() {
 }
 
 #[test]
-fn the_offset_has_a_quantum_more_on_each_side() {
+fn the_offset_is_extended_by_a_quantum_on_each_side() {
     let exchange = exchange(0, 20, 25, 65, 7).unwrap();
     assert_eq!(exchange.offset(), Interval::new(-47, 27).unwrap());
 }
@@ -59,7 +59,7 @@ fn the_first_exchange_is_split_in_halves() {
 #[test]
 fn other_exchanges_bound_the_split() {
     let mut sync = ClockSync::new(0);
-    // Up at once, then down at once: the offset is known to 4 ms.
+    // A fast uplink, then a fast downlink: the offset is known to within 4 ms.
     sync.observe("a", &exchange(0, 2 * MS, 3 * MS, 50 * MS, 0).unwrap());
     sync.observe("a", &exchange(100 * MS, 180 * MS, 181 * MS, 183 * MS, 0).unwrap());
     let exchange = exchange(200 * MS, 300 * MS, 305 * MS, 325 * MS, 0).unwrap();
@@ -72,12 +72,12 @@ fn other_exchanges_bound_the_split() {
 }
 
 #[test]
-fn known_to_a_millisecond_is_measured() {
+fn an_error_of_at_most_a_millisecond_is_measured() {
     let fast = exchange(0, MS, MS, 2 * MS, 0).unwrap();
     assert_eq!(Split::of(&fast, &alone(&fast)).method, Method::Measured);
     let slower = exchange(0, MS, MS, 2 * MS + 2, 0).unwrap();
     assert_eq!(Split::of(&slower, &alone(&slower)).method, Method::AssumedSymmetric);
-    // The timer's quantum counts: it hides as much of t1 as of the offset.
+    // The timer's quantum counts twice: for t1 and for the offset.
     let coarse = exchange(0, MS, MS, 2 * MS, 1_000).unwrap();
     assert_eq!(Split::of(&coarse, &alone(&coarse)).error_ns, MS + 2_000);
 }

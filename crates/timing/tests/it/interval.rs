@@ -2,11 +2,11 @@ use proptest::prelude::*;
 use throughline_timing::Interval;
 
 fn intervals() -> impl Strategy<Value = Interval> {
-    (any::<i64>(), any::<i64>()).prop_filter_map("ends the wrong way round", |(a, b)| Interval::new(a.min(b), a.max(b)))
+    (any::<i64>(), any::<i64>()).prop_filter_map("ends in the wrong order", |(a, b)| Interval::new(a.min(b), a.max(b)))
 }
 
 #[test]
-fn ends_the_wrong_way_round_are_refused() {
+fn ends_in_the_wrong_order_are_rejected() {
     assert_eq!(Interval::new(1, 0), None);
     assert!(Interval::new(1, 1).is_some());
 }
@@ -19,7 +19,7 @@ fn half_of_an_odd_width_is_rounded_up() {
 }
 
 #[test]
-fn disjoint_intervals_have_nothing_in_common() {
+fn disjoint_intervals_have_no_intersection() {
     let (a, b) = (Interval::new(0, 1).unwrap(), Interval::new(2, 3).unwrap());
     assert_eq!(a.intersect(&b), None);
     assert_eq!(a.intersect(&b.widen(1)), Interval::new(1, 1));
@@ -34,7 +34,7 @@ fn the_widest_interval_saturates() {
 
 proptest! {
     #[test]
-    fn everything_in_it_is_within_half_its_width_of_the_middle(interval in intervals(), x: i64) {
+    fn every_number_is_within_half_the_width_of_the_middle(interval in intervals(), x: i64) {
         let middle = interval.midpoint_ns();
         prop_assert!(interval.contains(middle));
         for x in [interval.lo_ns(), interval.hi_ns(), x] {
@@ -45,7 +45,7 @@ proptest! {
     }
 
     #[test]
-    fn an_intersection_holds_what_both_hold(a in intervals(), b in intervals(), x: i64) {
+    fn an_intersection_contains_the_numbers_in_both(a in intervals(), b in intervals(), x: i64) {
         let both = a.intersect(&b).is_some_and(|both| both.contains(x));
         prop_assert_eq!(both, a.contains(x) && b.contains(x));
         prop_assert_eq!(a.intersect(&b), b.intersect(&a));

@@ -1,4 +1,4 @@
-//! The laws of this crate, and an example for each rule.
+//! Property tests of this crate, and an example for each rule.
 
 mod decompose;
 mod exchange;

@@ -14,7 +14,7 @@ fn metric(name: &str, dur: Option<f64>, desc: Option<&str>) -> Plain {
 }
 
 #[test]
-fn the_examples_of_the_specification() {
+fn the_examples_of_the_specification_are_parsed() {
     assert_eq!(
         plain(r#"miss, db;dur=53, app;dur=47.2"#),
         [metric("miss", None, None), metric("db", Some(53.0), None), metric("app", Some(47.2), None)]
@@ -86,7 +86,7 @@ fn times(instance: &str, client_span: Option<&str>) -> ServerTimes {
 }
 
 #[test]
-fn server_times_as_written() {
+fn server_times_have_a_fixed_format() {
     assert_eq!(
         times("web-1", Some("00f067aa0ba902b7")).encode(),
         r#"throughline;desc="i=web-1;r=1790000000000000001;s=-7;c=00f067aa0ba902b7""#
@@ -95,7 +95,7 @@ fn server_times_as_written() {
 }
 
 #[test]
-fn what_is_not_valid_cannot_break_the_header() {
+fn invalid_values_cannot_break_the_header() {
     let long = "x".repeat(1_000);
     for (instance, written) in [("", "_"), ("a\"b;c=ü\r\n", "a_b_c____"), (&long, &long[..64])] {
         let header = times(instance, Some("00F067AA0BA902B7")).encode();
@@ -112,7 +112,7 @@ fn unknown_keys_are_ignored() {
 }
 
 #[test]
-fn anything_else_is_refused() {
+fn anything_else_is_rejected() {
     let long_instance = format!("i={};r=1;s=2", "x".repeat(65));
     let long = format!("i=a;r=1;s=2;x={}", "x".repeat(512));
     for desc in [
@@ -148,7 +148,7 @@ fn anything_else_is_refused() {
 
 proptest! {
     #[test]
-    fn server_times_come_back(
+    fn server_times_round_trip(
         instance in "[A-Za-z0-9._-]{1,64}", received_ns: i64, sent_ns: i64,
         client_span in prop::option::of("[0-9a-f]{15}[1-9a-f]"),
         before in "(a;dur=1, ){0,2}", after in "(, b;desc=\"c\"){0,2}",
@@ -160,14 +160,14 @@ proptest! {
     }
 
     #[test]
-    fn quoted_text_comes_back(text in any::<String>()) {
+    fn quoted_text_round_trips(text in any::<String>()) {
         let quoted = text.replace('\\', r"\\").replace('"', "\\\"");
         let header = format!("a;desc=\"{quoted}\";dur=1,b");
         prop_assert_eq!(plain(&header), [metric("a", Some(1.0), Some(&text)), metric("b", None, None)]);
     }
 
     #[test]
-    fn any_text_is_read(header in any::<String>(), near in "[a-z;,=\" \t\\\\0-9.é-]{0,60}") {
+    fn any_text_does_not_panic(header in any::<String>(), near in "[a-z;,=\" \t\\\\0-9.é-]{0,60}") {
         for header in [header, near] {
             for metric in parse(&header) {
                 prop_assert!(!metric.name.is_empty());

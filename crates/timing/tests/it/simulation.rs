@@ -1,4 +1,4 @@
-//! A path whose truth is known: what is reported must hold it, in every request.
+//! Simulated requests with known true times: the reported intervals must contain them in every request.
 
 use proptest::prelude::*;
 use throughline_timing::{ClockSync, DEFAULT_DRIFT_PPM, Exchange, Split};
@@ -8,7 +8,7 @@ const MS: i64 = 1_000 * US;
 const S: i64 = 1_000 * MS;
 const EPOCH: i64 = 1_790_000_000 * S;
 
-/// A server's clock as a client's true clock sees it.
+/// A server's clock relative to the client's true clock.
 #[derive(Clone, Copy, Debug)]
 struct Server {
     ahead_ns: i64,
@@ -26,7 +26,7 @@ impl Server {
     }
 }
 
-/// One request: how long after the one before it starts, and how long each part of it takes.
+/// A request: the pause before it, and the duration of each of its parts.
 #[derive(Clone, Copy, Debug)]
 struct Request {
     gap_ns: i64,
@@ -48,22 +48,22 @@ fn quanta() -> impl Strategy<Value = i64> {
     prop_oneof![Just(1), Just(5 * US), Just(100 * US), Just(MS), Just(16_667 * US)]
 }
 
-/// What a browser's timer says: the quantum that has begun or, with jitter, from a moment in it that is as good as
-/// random on, the next one. It never goes back.
+/// Simulates a browser's timer: it returns the current quantum or, with jitter, the next one from a pseudo-random
+/// moment in the quantum on. It never goes backwards.
 fn read(ns: i64, quantum: i64, jitter: Option<u64>) -> i64 {
-    let begun = ns.div_euclid(quantum);
+    let current = ns.div_euclid(quantum);
     let next = jitter.is_some_and(|seed| {
-        let moment = (begun as u64 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let moment = (current as u64 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         ns.rem_euclid(quantum) as u64 > moment % quantum as u64
     });
-    (begun + i64::from(next)) * quantum
+    (current + i64::from(next)) * quantum
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn the_truth_is_always_inside(
+    fn intervals_always_contain_the_true_values(
         ahead_ns in prop_oneof![Just(0), Just(3 * S), Just(-3_600 * S), -S..S],
         drift_ppm in -i64::from(DEFAULT_DRIFT_PPM)..=i64::from(DEFAULT_DRIFT_PPM),
         quantum in quanta(),
@@ -82,7 +82,7 @@ proptest! {
             seen.push((request, at, received, sent, sent + request.downlink_ns));
         }
         if late {
-            // As a page learns of them: when they end, and some a good while later.
+            // In the order in which a page observes them: when they end, and some with a delay.
             seen.sort_by_key(|(request, .., end)| (end / S * (1 + request.gap_ns % 2), *end));
         }
 
@@ -103,7 +103,8 @@ proptest! {
             let split = Split::of(&exchange, &offset);
             prop_assert!((split.uplink_ns - request.uplink_ns).abs() <= split.error_ns);
             prop_assert!((split.offset_ns - server.offset_at(t2)).abs() <= split.offset_error_ns);
-            // The figures belong together: sent at t1 and up for so long is received at t2 by a clock that is off by so much.
+            // The values are consistent: a request sent at t1 with this uplink is received at t2 by a clock with this
+            // offset.
             prop_assert_eq!(split.offset_ns + split.uplink_ns, exchange.t2_ns() - exchange.t1_ns());
             let drift = request.server_ns / 10_000 + 1;
             let total = request.uplink_ns + request.downlink_ns;
@@ -111,9 +112,9 @@ proptest! {
         }
     }
 
-    /// With the shortest ways known from other requests, a slow way up is not mistaken for a slow way down.
+    /// If other requests bound the offset, a slow uplink is not mistaken for a slow downlink.
     #[test]
-    fn jitter_on_either_way_is_told_apart(
+    fn a_slow_uplink_and_a_slow_downlink_are_distinguished(
         ahead_ns in -3_600 * S..3_600 * S, slow in 50 * MS..400 * MS, up: bool,
     ) {
         let server = Server { ahead_ns, drift_ppm: 0 };

@@ -4,14 +4,14 @@ use throughline_timing::{ClockSync, Exchange, Interval};
 const MS: i64 = 1_000_000;
 const HOUR: i64 = 3_600_000 * MS;
 
-/// Sent at `at` by a client, 10 ms each way and none in a server that is `ahead`.
+/// An exchange sent at `at`, with 10 ms in each direction and 0 ms in a server whose clock is `ahead`.
 fn ping(at: i64, ahead: i64) -> Exchange {
     let received = at + 10 * MS + ahead;
-    Exchange::new(at, received, received, at + 20 * MS, 0).expect("an exchange")
+    Exchange::new(at, received, received, at + 20 * MS, 0).expect("the exchange is valid")
 }
 
 #[test]
-fn nothing_is_known_at_first() {
+fn an_unknown_instance_has_no_offset() {
     assert_eq!(ClockSync::default().current("a", 0), None);
 }
 
@@ -28,7 +28,7 @@ fn instances_have_their_own_clocks() {
 #[test]
 fn age_widens_by_the_drift_rounded_up() {
     let mut sync = ClockSync::new(100);
-    // 10 ms wide each way, and 2 µs for the 20 ms that the exchange took.
+    // ±10 ms, and 2 µs for the 20 ms that the exchange took.
     let own = 10 * MS + 2_000;
     assert_eq!(sync.observe("a", &ping(0, 0)).interval, Interval::new(-own, own).unwrap());
     let later = |ns| sync.current("a", 20 * MS + ns).unwrap().interval;
@@ -39,7 +39,7 @@ fn age_widens_by_the_drift_rounded_up() {
 }
 
 #[test]
-fn a_contradiction_starts_again() {
+fn a_contradiction_discards_earlier_exchanges() {
     let mut sync = ClockSync::new(100);
     sync.observe("a", &ping(0, 0));
     let offset = sync.observe("a", &ping(1_000 * MS, HOUR));
@@ -50,19 +50,19 @@ fn a_contradiction_starts_again() {
 }
 
 #[test]
-fn an_exchange_told_late_counts_too() {
+fn an_exchange_reported_late_counts_too() {
     let mut sync = ClockSync::new(100);
     sync.observe("a", &ping(10_000 * MS, 0));
     let narrow = Exchange::new(0, MS, MS, 2 * MS, 0).unwrap();
     assert!(!sync.observe("a", &narrow).restarted);
-    // 1 ms, its own 200 ns, and 1002 µs that it has aged by 10,020 ms.
+    // 1 ms, its own drift of 200 ns, and 1002 µs for its age of 10,020 ms.
     let now = sync.current("a", 10_020 * MS).unwrap();
     assert!(now.narrowed && now.interval.contains(0));
     assert_eq!(now.interval.half_width_ns(), MS + 200 + 1_001_800);
 }
 
 #[test]
-fn forgets_on_demand() {
+fn reset_discards_all_offsets() {
     let mut sync = ClockSync::default();
     sync.observe("a", &ping(0, 0));
     sync.reset();
@@ -71,7 +71,7 @@ fn forgets_on_demand() {
 }
 
 #[test]
-fn sixteen_instances_are_remembered_and_the_oldest_goes() {
+fn the_least_recent_of_more_than_16_instances_is_dropped() {
     let mut sync = ClockSync::default();
     for instance in 0..16 {
         sync.observe(&instance.to_string(), &ping(0, 0));
@@ -85,7 +85,7 @@ fn sixteen_instances_are_remembered_and_the_oldest_goes() {
 }
 
 #[test]
-fn an_overlong_name_is_answered_and_not_remembered() {
+fn an_overlong_name_gets_an_offset_but_is_not_remembered() {
     let mut sync = ClockSync::new(0);
     let name = "x".repeat(65);
     assert!(sync.observe(&name, &ping(0, HOUR)).interval.contains(HOUR));
@@ -94,7 +94,7 @@ fn an_overlong_name_is_answered_and_not_remembered() {
 
 proptest! {
     #[test]
-    fn anything_may_be_observed(
+    fn any_exchange_can_be_observed(
         exchanges in prop::collection::vec((any::<[i64; 4]>(), 0_u32..64, 0..MS), 0..20), drift: u32, now: i64,
     ) {
         let mut sync = ClockSync::new(drift);

@@ -1,4 +1,4 @@
-//! The page of the notes: a button that reads one.
+//! The page of the notes application: a button that requests a note.
 
 use gloo_net::http::Request;
 use leptos::{mount::mount_to_body, prelude::*, task::spawn_local};
