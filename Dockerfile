@@ -1,5 +1,5 @@
-# The build tools have a layer of their own: they take minutes and change seldom. The versions are those of
-# xtask/src/tools/mod.rs; `cargo xtask test` compares them.
+# The build tools are a separate layer, because installing them takes minutes and they rarely change. The versions are
+# those of xtask/src/tools/mod.rs; `cargo xtask test` compares them.
 FROM rust:1.95-bookworm AS builder
 RUN apt-get update \
     && apt-get install -y --no-install-recommends nodejs npm \
@@ -25,7 +25,7 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /data --shell /usr/sbin/nologin throughline
 COPY --from=builder /out/bin/ /usr/local/bin/
-# A new volume takes its owner from the folder in the image.
+# A new volume gets its owner from the directory in the image.
 COPY --from=builder --chown=10001:10001 /out/data /data
 ENV THROUGHLINE_LISTEN=0.0.0.0:3000 \
     THROUGHLINE_DATA_DIR=/data
@@ -34,6 +34,6 @@ WORKDIR /data
 VOLUME /data
 EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 CMD ["throughline", "healthcheck"]
-# The demo application with everything embedded. `docker run … throughline` is the same without the demo,
-# `docker run … throughline doctor` a command of it.
+# The demo application with everything embedded. `docker run … throughline` runs without the demo, and
+# `docker run … throughline doctor` runs one of its commands.
 CMD ["cruddur"]
