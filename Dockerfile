@@ -1,5 +1,5 @@
-# The build tools are a separate layer, because installing them takes minutes and they rarely change. The versions are
-# those of xtask/src/tools/mod.rs; `cargo xtask test` compares them.
+# The build tools are a separate layer, because they rarely change. The version of binaryen is that of xtask/src/tools/mod.rs;
+# `cargo xtask test` compares them.
 FROM rust:1.95-bookworm AS builder
 RUN apt-get update \
     && apt-get install -y --no-install-recommends nodejs npm \
@@ -7,13 +7,7 @@ RUN apt-get update \
 RUN npm install --global --no-audit --no-fund binaryen@132
 WORKDIR /build
 COPY rust-toolchain.toml .
-RUN rustup target add wasm32-unknown-unknown \
-    && CARGO_TARGET_DIR=/tmp/tools \
-       CARGO_PROFILE_RELEASE_LTO=off \
-       CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
-       CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
-       cargo install --locked trunk@0.21.14 wasm-bindgen-cli@0.2.129 \
-    && rm -rf /tmp/tools
+RUN rustup target add wasm32-unknown-unknown
 COPY . .
 RUN cargo run --package xtask -- build \
     && install -D -t /out/bin target/release/throughline target/release/cruddur \

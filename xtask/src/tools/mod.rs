@@ -14,7 +14,7 @@ use crate::{process, workspace::Workspace};
 use find::{Found, look};
 
 /// Trunk, the newest that the pinned toolchain compiles.
-pub(crate) const TRUNK_VERSION: &str = "0.21.14";
+const TRUNK_VERSION: &str = "0.21.14";
 /// wasm-bindgen's command line; it must be of the same version as the library in Cargo.lock.
 pub(crate) const WASM_BINDGEN_VERSION: &str = "0.2.129";
 /// The npm package that brings wasm-opt.

@@ -5,7 +5,7 @@ use std::fs;
 use crate::support::{metric_cursor, noise, record, root, store, trace_id};
 use rusqlite::Connection;
 use throughline_otlp::KeyValue;
-use throughline_store::{Archive, Metrics, Outbox, SpanStore, Store, StoreError, backup, quarantined};
+use throughline_store::{Archive, Metrics, Outbox, SpanStore, Store, StoreError, backup, move_damaged_file};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_is_a_snapshot_of_a_store_in_use() {
