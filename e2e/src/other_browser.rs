@@ -47,7 +47,7 @@ impl Engine {
             Self::WebKitGtk => {
                 let options = json!({ "binary": required("THROUGHLINE_E2E_MINIBROWSER")?, "args": ["--automation"] });
                 let mut capabilities = Capabilities::default();
-                capabilities.insert("webkitgtk:browserOptions".to_owned(), options);
+                capabilities.set("webkitgtk:browserOptions", options)?;
                 Ok(capabilities)
             }
         }

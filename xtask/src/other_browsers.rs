@@ -61,9 +61,9 @@ fn packaged() -> Result<(PathBuf, PathBuf)> {
 /// `lib/<architecture>/webkit2gtk-<version>/MiniBrowser`, of the newest version.
 fn find_minibrowser(lib: &Path) -> Option<PathBuf> {
     let folders = entries(lib).ok()?.into_iter().filter(|folder| folder.is_dir());
-    let versions = folders.flat_map(|folder| entries(&folder).unwrap_or_else(|_| Vec::new())).filter(|folder| {
-        folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("webkit2gtk-"))
-    });
+    let versions = folders
+        .flat_map(|folder| entries(&folder).unwrap_or_else(|_| Vec::new()))
+        .filter(|folder| folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with("webkit2gtk-")));
     versions.map(|folder| folder.join("MiniBrowser")).filter(|file| fs::metadata(file).is_ok()).max()
 }
 

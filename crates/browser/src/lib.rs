@@ -34,7 +34,7 @@ pub use record::SpanContext;
 pub use summary::{Network, RequestSummary, Status};
 pub use web::{
     action::{InSpan, action, span},
-    app_ready, current, dropped, event, flush, http, init, buffer_requests, navigation, on_request, on_status,
+    app_ready, buffer_requests, current, dropped, event, flush, http, init, navigation, on_request, on_status,
     session_id, set_attribute, set_baggage, set_user_id, start,
 };
 

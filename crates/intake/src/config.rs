@@ -1,6 +1,6 @@
 //! Settings and limits.
 
-use crate::{RedactionRule, IngestTokenKeys, OtlpToken};
+use crate::{IngestTokenKeys, OtlpToken, RedactionRule};
 use std::time::Duration;
 use throughline_otlp::KeyValue;
 use throughline_store::Metrics;
@@ -140,12 +140,7 @@ impl Default for Limits {
         let timeout = Duration::from_secs(30);
         Self {
             page_body: BodyLimits { wire_bytes: MIB, inflated_bytes: 4 * MIB, timeout, total_bytes: 32 * MIB },
-            otlp_body: BodyLimits {
-                wire_bytes: 16 * MIB,
-                inflated_bytes: 64 * MIB,
-                timeout,
-                total_bytes: 256 * MIB,
-            },
+            otlp_body: BodyLimits { wire_bytes: 16 * MIB, inflated_bytes: 64 * MIB, timeout, total_bytes: 256 * MIB },
             spans_per_batch: 512,
             span: SpanLimits::default(),
             session_rate: RateLimit { per_second: 200, burst: 2_000 },
@@ -231,13 +226,14 @@ impl RateLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Intake, IngestTokenKey};
+    use crate::{IngestTokenKey, Intake};
     use throughline_store::Store;
 
     #[test]
     fn debug_shows_neither_keys_nor_tokens() {
         let token = "0123456789abcdef";
-        let keys = IngestTokenKeys::new(IngestTokenKey::from_bytes([211; 32]), vec![IngestTokenKey::from_bytes([212; 32])]);
+        let keys =
+            IngestTokenKeys::new(IngestTokenKey::from_bytes([211; 32]), vec![IngestTokenKey::from_bytes([212; 32])]);
         let config = IntakeConfig::new(keys, "web").with_otlp_token(OtlpToken::new(token));
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();

@@ -3,9 +3,9 @@
 use crate::{
     bounds::Cut,
     config::Limits,
+    enrich::{Enrichment, Replaced, SESSION_ID},
     item::{FromBrowser, Item},
     refusal::Refusal,
-    enrich::{Replaced, SESSION_ID, Enrichment},
     stats::Rejected,
 };
 use throughline_otlp::{Decoded, Encoding, Reason, Rejection, decode};

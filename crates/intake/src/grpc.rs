@@ -22,8 +22,8 @@ use crate::{
     Intake,
     body::{self, Compression},
     config::BodyLimits,
-    receivers::Shared,
     item::Item,
+    receivers::Shared,
     refusal::Refusal,
 };
 

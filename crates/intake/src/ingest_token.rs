@@ -1,6 +1,6 @@
 //! Ingest tokens, which authenticate browsers.
 
-use crate::{SessionId, IngestTokenKey};
+use crate::{IngestTokenKey, SessionId};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -63,7 +63,12 @@ impl IngestToken {
     ///
     /// # Errors
     /// Returns an error if the token is malformed, was signed with another key or for another service, or has expired.
-    pub fn verify(key: &IngestTokenKey, service: &str, ingest_token: &str, now_s: u64) -> Result<Claims, IngestTokenError> {
+    pub fn verify(
+        key: &IngestTokenKey,
+        service: &str,
+        ingest_token: &str,
+        now_s: u64,
+    ) -> Result<Claims, IngestTokenError> {
         let (claims, signature) = ingest_token.rsplit_once('.').ok_or(IngestTokenError::Malformed)?;
         let parsed = parse(claims).ok_or(IngestTokenError::Malformed)?;
         let mut signature_bytes = [0; 32];

@@ -9,7 +9,7 @@ use std::{
 use secrecy::zeroize::Zeroizing;
 
 use crate::{
-    SessionId, IngestToken, IngestTokenError, IngestTokenKey, IngestTokenKeyError, atomic_file,
+    IngestToken, IngestTokenError, IngestTokenKey, IngestTokenKeyError, SessionId, atomic_file,
     ingest_token::Claims,
     ingest_token_key::{FILE_NAME, LENGTH},
 };

@@ -66,7 +66,8 @@ mod tests {
             .iter()
             .map(|(name, value)| (header::HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        AllowedOrigins::new(&["https://Shop.example/".to_owned()]).admit(&headers, &Uri::from_static("/v1/ingest-token"))
+        AllowedOrigins::new(&["https://Shop.example/".to_owned()])
+            .admit(&headers, &Uri::from_static("/v1/ingest-token"))
     }
 
     #[test]

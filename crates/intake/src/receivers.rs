@@ -1,18 +1,18 @@
 //! The HTTP receivers.
 
 use crate::{
-    IntakeConfig, SessionId, Stats, IngestTokenError, IngestTokenKeys,
+    IngestTokenError, IngestTokenKeys, IntakeConfig, SessionId, Stats,
     body::{self, Buffered, Memory},
     config::BodyLimits,
     decode::{self, Batch},
+    enrich::Enrichment,
     grpc,
     item::{FromBrowser, Item, Stores},
     origin::AllowedOrigins,
     rate::{RateLimiter, Sender},
-    refusal::Refusal,
     redact::Redactor,
+    refusal::Refusal,
     session::SessionIdError,
-    enrich::Enrichment,
     stats::Counters,
 };
 use axum::{
@@ -139,8 +139,13 @@ impl Intake {
             None => SessionId::random().map_err(IssueError::Random)?,
         };
         let (service_name, now_s) = (&config.browser_service_name, unix_now().as_secs());
-        let ingest_token = self.shared.ingest_token_keys().issue(session_id, service_name, now_s, config.ingest_token_ttl);
-        Ok(IssuedIngestToken { ingest_token, session_id: session_id.to_string(), expires_in_s: config.ingest_token_ttl.as_secs() })
+        let ingest_token =
+            self.shared.ingest_token_keys().issue(session_id, service_name, now_s, config.ingest_token_ttl);
+        Ok(IssuedIngestToken {
+            ingest_token,
+            session_id: session_id.to_string(),
+            expires_in_s: config.ingest_token_ttl.as_secs(),
+        })
     }
 
     /// Replaces the keys that sign and verify ingest tokens.

@@ -125,7 +125,8 @@ mod tests {
 
     #[test]
     fn links_that_are_not_supported_are_errors() {
-        for html in ["<link data-trunk>", "<link data-trunk rel=\"sass\" href=\"x\">", "<link data-trunk rel=\"css\">"] {
+        for html in ["<link data-trunk>", "<link data-trunk rel=\"sass\" href=\"x\">", "<link data-trunk rel=\"css\">"]
+        {
             assert!(links(html).is_err(), "{html}");
         }
         assert!(links("<link data-trunk rel=\"css\"").is_err());

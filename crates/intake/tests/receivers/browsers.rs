@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use throughline_context::keys;
-use throughline_intake::{ClientAddress, RateLimit, RedactionRule, INGEST_TOKEN_HEADER, IngestTokenKey, IngestTokenKeys, OtlpToken};
+use throughline_intake::{
+    ClientAddress, INGEST_TOKEN_HEADER, IngestTokenKey, IngestTokenKeys, OtlpToken, RateLimit, RedactionRule,
+};
 use throughline_otlp::{Encoding, KeyValue, LogRecord, Span, Value};
 
 use crate::{

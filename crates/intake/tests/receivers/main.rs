@@ -40,8 +40,8 @@ use std::{
 };
 use throughline_context::keys;
 use throughline_intake::{
-    ClientAddress, Intake, IntakeConfig, RateLimit, RecordStats, SessionId, INGEST_TOKEN_HEADER, IngestToken, IngestTokenKey,
-    page_router, otlp_router,
+    ClientAddress, INGEST_TOKEN_HEADER, IngestToken, IngestTokenKey, Intake, IntakeConfig, RateLimit, RecordStats,
+    SessionId, otlp_router, page_router,
 };
 use throughline_otlp::{Encoding, KeyValue, LogRecord, Signal, Span, Value, encode, encode_response};
 use throughline_store::{SpanStore as _, Store};
@@ -329,7 +329,15 @@ async fn an_endless_gzip_body_is_stopped_at_the_limit<R: Sample>() {
     let bench = bench();
     let request = with(post::<R>(Encoding::Protobuf, Body::new(Bomb)), "content-encoding", "gzip");
     let words = format!("larger than {} bytes after decompression", 4 << 20);
-    refused(bench.public(), with(request, INGEST_TOKEN_HEADER, &bench.ingest_token()), Encoding::Protobuf, 413, 3, &words).await;
+    refused(
+        bench.public(),
+        with(request, INGEST_TOKEN_HEADER, &bench.ingest_token()),
+        Encoding::Protobuf,
+        413,
+        3,
+        &words,
+    )
+    .await;
     // 4 MiB of zeros are about 4 KiB of deflate: no more than that was read.
     assert!(bench.intake.stats().wire_bytes < 10_000, "{:?}", bench.intake.stats());
 }
