@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    thread,
 };
 
 use anyhow::Result;
@@ -62,6 +63,10 @@ const BUNDLES: [Bundle; 2] = [
         ],
     },
 ];
+
+/// Flags for pages that are not optimised. Leptos erases the types of components, without which each page compiles three times as
+/// long; and debug information is larger than the program.
+const DEV_RUSTFLAGS: &str = "--cfg erase_components -C debuginfo=0";
 
 /// What every page is built from.
 const COMMON_INPUTS: [&str; 5] = [".cargo", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml", "xtask/bundle"];
@@ -211,6 +216,9 @@ impl Outdated {
             for bundle in &self.bundles {
                 cargo.args(["--package", bundle.package]);
             }
+            if self.profile == Profile::Dev {
+                cargo.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", DEV_RUSTFLAGS);
+            }
             process::run(&mut cargo)
         })
     }
@@ -227,7 +235,14 @@ impl Outdated {
                 Profile::Dev => None,
                 Profile::Release => tools::wasm_opt()?,
             };
-            self.bundles.iter().try_for_each(|bundle| bundle.bundle(workspace, self.profile, wasm_opt.as_deref()))
+            thread::scope(|scope| {
+                let bundles: Vec<_> = self
+                    .bundles
+                    .iter()
+                    .map(|bundle| scope.spawn(|| bundle.bundle(workspace, self.profile, wasm_opt.as_deref())))
+                    .collect();
+                bundles.into_iter().try_for_each(|bundle| bundle.join().expect("bundling does not panic"))
+            })
         })
     }
 }

@@ -11,6 +11,8 @@ use anyhow::{Context, Result};
 use brotli::enc::BrotliEncoderParams;
 use flate2::{Compression, write::GzEncoder};
 
+use crate::folder::entries;
+
 const EXTENSIONS: [&str; 6] = ["css", "html", "js", "json", "svg", "wasm"];
 
 /// Smaller files fit in one packet uncompressed.
@@ -59,7 +61,7 @@ fn copy(path: &Path, extension: &str, raw: &[u8], encode: fn(&[u8]) -> Result<Ve
 }
 
 /// Compresses with brotli, quality 11.
-pub(crate) fn brotli(mut raw: &[u8]) -> Result<Vec<u8>> {
+fn brotli(mut raw: &[u8]) -> Result<Vec<u8>> {
     let parameters =
         BrotliEncoderParams { quality: 11, lgwin: 22, size_hint: raw.len(), ..BrotliEncoderParams::default() };
     let mut bytes = Vec::new();
@@ -73,12 +75,10 @@ fn gzip(raw: &[u8]) -> Result<Vec<u8>> {
     Ok(encoder.finish()?)
 }
 
-/// The entries of a folder, in the order of their names.
-pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let read = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let mut entries = read.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
-    entries.sort();
-    Ok(entries)
+/// Returns the size in bytes of a file with brotli, quality 11.
+pub(crate) fn brotli_bytes(path: &Path) -> Result<usize> {
+    let raw = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(brotli(&raw)?.len())
 }
 
 #[cfg(test)]

@@ -4,13 +4,15 @@
 //! which take 10 minutes to compile on two cores. `cargo xtask` compiles and calls this program. It is a package of its own so
 //! that `cargo xtask` starts before wasm-bindgen is compiled.
 
+#[cfg(feature = "compress")]
 mod compress;
+mod folder;
 mod html;
 mod page;
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 
 #[derive(Parser)]
@@ -25,6 +27,7 @@ enum Task {
     /// Write a page: HTML, style sheets, icon, JavaScript and WASM, with hashes in their names
     Page(Page),
     /// Print the number of bytes of files with brotli, quality 11
+    #[cfg(feature = "compress")]
     Brotli {
         /// The files
         files: Vec<PathBuf>,
@@ -50,6 +53,7 @@ pub(crate) struct Page {
     #[arg(long)]
     wasm_opt: Option<PathBuf>,
     /// Add copies compressed with brotli and gzip
+    #[cfg(feature = "compress")]
     #[arg(long)]
     compress: bool,
 }
@@ -57,13 +61,11 @@ pub(crate) struct Page {
 fn main() -> Result<()> {
     match Cli::parse().task {
         Task::Page(page) => page.write(),
-        Task::Brotli { files } => {
-            for file in files {
-                let bytes = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-                println!("{}", compress::brotli(&bytes)?.len());
-            }
+        #[cfg(feature = "compress")]
+        Task::Brotli { files } => files.iter().try_for_each(|file| {
+            println!("{}", compress::brotli_bytes(file)?);
             Ok(())
-        }
+        }),
     }
 }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::{
-    Page, compress,
+    Page, folder,
     html::{self, Link},
 };
 
@@ -42,8 +42,9 @@ impl Page {
         })?;
         let page = html::add_to_head(&body, &head.context("the page has no link `rel=\"rust\"`")?)?;
         fs::write(new.path().join("index.html"), page).context("cannot write index.html")?;
+        #[cfg(feature = "compress")]
         if self.compress {
-            for sizes in compress::compress(new.path())? {
+            for sizes in crate::compress::compress(new.path())? {
                 let name = sizes.path.strip_prefix(new.path()).unwrap_or(&sizes.path).display();
                 println!("  {name}: {} bytes, gzip {}, brotli {}", sizes.raw, sizes.gzip, sizes.brotli);
             }
@@ -63,7 +64,7 @@ impl Page {
     }
 
     /// Writes the program and its JavaScript and returns the elements that load them.
-    fn program(&self, level: Option<&str>, parameters: &[String], folder: &Path) -> Result<String> {
+    fn program(&self, level: Option<&str>, parameters: &[String], output: &Path) -> Result<String> {
         let bound = TempDir::new().context("cannot create a temporary folder")?;
         Bindgen::new()
             .input_path(&self.wasm)
@@ -80,15 +81,15 @@ impl Page {
         let stem = self.wasm.file_stem().context("the program has a name")?.to_string_lossy().replace('_', "-");
         let wasm = fs::read(&wasm).with_context(|| format!("cannot read {}", wasm.display()))?;
         let wasm_name = format!("{stem}-{}_bg.wasm", hash(&wasm));
-        fs::write(folder.join(&wasm_name), wasm).with_context(|| format!("cannot write {wasm_name}"))?;
+        fs::write(output.join(&wasm_name), wasm).with_context(|| format!("cannot write {wasm_name}"))?;
 
         let script = bound.path().join(format!("{OUT_NAME}.js"));
         let script = fs::read(&script).with_context(|| format!("cannot read {}", script.display()))?;
         let script_name = format!("{stem}-{}.js", hash(&script));
-        fs::write(folder.join(&script_name), script).with_context(|| format!("cannot write {script_name}"))?;
+        fs::write(output.join(&script_name), script).with_context(|| format!("cannot write {script_name}"))?;
         let snippets = bound.path().join("snippets");
         if snippets.is_dir() {
-            copy_folder(&snippets, &folder.join("snippets"))?;
+            folder::copy(&snippets, &output.join("snippets"))?;
         }
 
         let url = &self.public_url;
@@ -127,19 +128,6 @@ fn replace(new: TempDir, output: &Path) -> Result<()> {
     fs::rename(&new, output).with_context(|| format!("cannot rename {} to {}", new.display(), output.display()))
 }
 
-fn copy_folder(from: &Path, to: &Path) -> Result<()> {
-    fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
-    for entry in compress::entries(from)? {
-        let target = to.join(entry.file_name().context("an entry has a name")?);
-        if entry.is_dir() {
-            copy_folder(&entry, &target)?;
-        } else {
-            fs::copy(&entry, &target).with_context(|| format!("cannot copy {}", entry.display()))?;
-        }
-    }
-    Ok(())
-}
-
 /// The hash in a file's name: 64 bits of SHA-256 in hex.
 fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
@@ -163,12 +151,13 @@ mod tests {
             output: folder.join("out"),
             public_url: "/p/".to_owned(),
             wasm_opt: None,
+            #[cfg(feature = "compress")]
             compress: false,
         }
     }
 
     fn names(folder: &Path) -> Vec<String> {
-        let names = compress::entries(folder).unwrap().into_iter();
+        let names = folder::entries(folder).unwrap().into_iter();
         names.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect()
     }
 
