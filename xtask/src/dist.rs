@@ -213,7 +213,8 @@ impl Outdated {
             tools::wasm_target(workspace)?;
             let (profile, _) = self.profile.of_pages();
             let mut cargo = workspace.cargo(&["build", "--target", WASM_TARGET, "--profile", profile]);
-            for bundle in &self.bundles {
+            // All of them, whichever is outdated: with other packages cargo selects other features, and compiles dependencies again.
+            for bundle in &BUNDLES {
                 cargo.args(["--package", bundle.package]);
             }
             if self.profile == Profile::Dev {
