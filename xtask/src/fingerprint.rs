@@ -1,7 +1,6 @@
-//! A record of what a build was made from, to tell whether it has to be made again.
+//! The inputs and the output of a build, to find out whether it is up to date.
 //!
-//! The record is a plain listing (path, size, time of modification), not a digest: it costs nothing more to compare and
-//! it can say which file changed.
+//! A fingerprint is a listing (path, size, time of modification) and not a digest, so that it can name the file that changed.
 
 use std::{
     fmt::Write as _,
@@ -12,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Folders that hold what is built, not what it is built from.
+/// Folders of build output, which are no inputs.
 const PRODUCTS: [&str; 3] = ["dist", "node_modules", "target"];
 
 /// A listing of files with one heading line, comparable with an earlier one.
@@ -20,9 +19,8 @@ const PRODUCTS: [&str; 3] = ["dist", "node_modules", "target"];
 pub(crate) struct Fingerprint(String);
 
 impl Fingerprint {
-    /// Lists `inputs` (files or folders below `root`, without the products in them) and everything in `output`.
-    /// `heading` stands for what is no file, such as the profile. What does not exist is left out, so that its
-    /// appearing is a change.
+    /// Lists `inputs` (files or folders below `root`, without build output in them) and everything in `output`. `heading` has the inputs
+    /// that are not files, such as the profile. A file that does not exist is omitted, so creating it is a change.
     pub(crate) fn take(root: &Path, heading: &str, inputs: &[&str], output: &Path) -> Result<Self> {
         let mut text = format!("{heading}\n");
         for input in inputs {
@@ -32,12 +30,12 @@ impl Fingerprint {
         Ok(Self(text))
     }
 
-    /// The one that `write` left in `file`, if there is one.
+    /// Reads the fingerprint that `write` wrote to `file`. Returns `None` if there is none.
     pub(crate) fn read(file: &Path) -> Option<Self> {
         fs::read_to_string(file).ok().map(Self)
     }
 
-    /// Keeps this one in `file`.
+    /// Writes the fingerprint to `file`.
     pub(crate) fn write(&self, file: &Path) -> Result<()> {
         if let Some(folder) = file.parent() {
             fs::create_dir_all(folder)?;
@@ -45,7 +43,7 @@ impl Fingerprint {
         fs::write(file, &self.0).with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// What is different from `earlier`: the first path that was changed, added or removed, or the heading.
+    /// Returns the first path that was changed, added or removed since `earlier`, or the heading if that changed.
     pub(crate) fn difference<'a>(&'a self, earlier: &'a Self) -> Option<&'a str> {
         let ours = self.0.lines().find(|line| !earlier.0.lines().any(|other| other == *line));
         let theirs = || earlier.0.lines().find(|line| !self.0.lines().any(|other| other == *line));
@@ -72,7 +70,7 @@ fn list(root: &Path, path: &Path, leave_out: &[&str], text: &mut String) -> Resu
     Ok(())
 }
 
-/// The entries of a folder, in the order of their names.
+/// Returns the entries of a folder, sorted by name.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let read = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut entries = read.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
@@ -107,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_changed_is_no_difference() {
+    fn unchanged_files_have_no_difference() {
         let tree = Tree::new();
         let file = tree.0.path().join("state/fingerprint");
         tree.fingerprint("release").write(&file).unwrap();
@@ -115,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_change_is_named() {
+    fn every_kind_of_change_is_reported() {
         let tree = Tree::new();
         let before = tree.fingerprint("release");
         assert_eq!(tree.fingerprint("dev").difference(&before), Some("dev"));
@@ -133,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_touched_without_a_change_of_size_counts() {
+    fn a_changed_time_of_modification_is_a_change() {
         let tree = Tree::new();
         let before = tree.fingerprint("release");
         let file = fs::File::options().write(true).open(tree.0.path().join("src/lib.rs")).unwrap();
@@ -142,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_built_among_the_inputs_does_not_count() {
+    fn build_output_among_the_inputs_is_ignored() {
         let tree = Tree::new();
         let before = tree.fingerprint("release");
         tree.write("src/dist/new.js", "");

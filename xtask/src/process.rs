@@ -1,4 +1,4 @@
-//! Child processes: streamed to the terminal, named in errors.
+//! Child processes, whose output goes to the terminal and whose command lines are in errors.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -9,14 +9,18 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// Runs `command` with its output on the terminal; anything but success is an error.
+/// Runs `command` with its output on the terminal.
+///
+/// # Errors
+///
+/// The command cannot be started, or its exit code is not 0.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot start {}", show(command)))?;
     ensure!(status.success(), "{} ended with {status}", show(command));
     Ok(())
 }
 
-/// Runs `command` and hands over what it wrote to standard output; standard error stays on the terminal.
+/// Runs `command` and returns its standard output. Its standard error goes to the terminal.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output =
         command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start {}", show(command)))?;
@@ -24,7 +28,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     String::from_utf8(output.stdout).with_context(|| format!("{} wrote bytes that are not UTF-8", show(command)))
 }
 
-/// Runs `command`, repeats every line of its standard output at once and shows it to `look` too.
+/// Runs `command`, and prints every line of its standard output and passes it to `look`.
 pub(crate) fn watch(command: &mut Command, mut look: impl FnMut(&str)) -> Result<()> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().with_context(|| format!("cannot start {}", show(command)))?;
@@ -46,25 +50,25 @@ pub(crate) fn watch(command: &mut Command, mut look: impl FnMut(&str)) -> Result
     Ok(())
 }
 
-/// The first program called `name` in the folders of `path`.
+/// Returns the first program called `name` in the folders of `path`.
 pub(crate) fn find_in(path: &OsStr, name: &str) -> Option<PathBuf> {
     let file = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     std::env::split_paths(path).map(|folder| folder.join(&file)).find(|candidate| is_program(candidate))
 }
 
-/// The first program called `name` on this process's `PATH`.
+/// Returns the first program called `name` in the folders of `PATH`.
 pub(crate) fn find(name: &str) -> Option<PathBuf> {
     find_in(&std::env::var_os("PATH").unwrap_or_default(), name)
 }
 
-/// `folders` first, then this process's `PATH`.
+/// Returns a `PATH` that starts with `folders`.
 pub(crate) fn path_with(folders: &[PathBuf]) -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let all = folders.iter().cloned().chain(std::env::split_paths(&path));
-    std::env::join_paths(all).context("a folder of PATH has a character that cannot stand there")
+    std::env::join_paths(all).context("a folder has a character that is not allowed in PATH")
 }
 
-/// The command line as one would type it.
+/// Returns the command line, in backticks.
 pub(crate) fn show(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let program = program.file_stem().unwrap_or(program.as_os_str());
@@ -89,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_is_named_in_the_error() {
+    fn errors_contain_the_command_line() {
         let error = run(Command::new("no-such-program-here").arg("--flag")).unwrap_err();
         assert!(error.to_string().contains("`no-such-program-here --flag`"), "{error}");
     }

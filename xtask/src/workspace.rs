@@ -1,4 +1,4 @@
-//! Where things are: the repository's root, its target folder, its members, its lock file.
+//! The paths of the repository, its packages, and its lock file.
 
 use std::{
     path::{Path, PathBuf},
@@ -10,18 +10,18 @@ use serde_json::Value;
 
 use crate::process;
 
-/// What cargo says about this workspace, without its dependencies.
+/// This workspace, without its dependencies.
 pub(crate) struct Workspace {
     /// The repository's root, an absolute path.
     pub(crate) root: PathBuf,
-    /// Cargo's target folder, wherever the user's configuration puts it.
+    /// Cargo's target folder, which the user's configuration may set.
     pub(crate) target: PathBuf,
     /// `cargo metadata --no-deps`.
     pub(crate) metadata: Value,
 }
 
 impl Workspace {
-    /// Asks cargo; fails where the manifests do not parse.
+    /// Runs `cargo metadata`, which fails if a manifest is invalid.
     pub(crate) fn load() -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
         let metadata = metadata(&root.join("Cargo.toml"))?;
@@ -29,19 +29,23 @@ impl Workspace {
         Ok(Self { root: root.to_owned(), target: PathBuf::from(target), metadata })
     }
 
-    /// `cargo …` in the root, with the toolchain that runs this program.
+    /// Returns the command `cargo …` in the root, with the toolchain that runs this program.
     pub(crate) fn cargo(&self, arguments: &[&str]) -> Command {
         let mut command = cargo();
         command.args(arguments).current_dir(&self.root);
         command
     }
 
-    /// The folder for what this program keeps between runs.
+    /// The folder for state that is kept between runs.
     pub(crate) fn state(&self) -> PathBuf {
         self.target.join("xtask")
     }
 
-    /// The locked version of a package that the lock file has once.
+    /// Returns the locked version of a package.
+    ///
+    /// # Errors
+    ///
+    /// The lock file does not have the package, or has it in several versions.
     pub(crate) fn locked_version(&self, package: &str) -> Result<String> {
         let path = self.root.join("Cargo.lock");
         let lock = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -101,7 +105,7 @@ version = "0.15.2"
 "#;
 
     #[test]
-    fn versions_are_read_by_the_whole_name() {
+    fn versions_are_found_by_the_exact_name() {
         assert_eq!(locked_versions(LOCK, "wasm-bindgen"), ["0.2.129"]);
         assert_eq!(locked_versions(LOCK, "hashbrown"), ["0.14.5", "0.15.2"]);
         assert!(locked_versions(LOCK, "wasm").is_empty());

@@ -193,7 +193,7 @@ async fn follow_ingest_token_keys(data_dir: PathBuf, intake: Intake) {
                 tracing::info!("a new key for ingest tokens was loaded");
             }
             Err(error) => {
-                tracing::error!(%error, "cannot load the new key for ingest tokens; the previous key stays in use")
+                tracing::error!(%error, "cannot load the new key for ingest tokens; the previous key stays in use");
             }
         }
         known = changed;

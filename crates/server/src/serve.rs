@@ -157,7 +157,7 @@ fn stop_signal() -> impl Future<Output = ()> {
                 return;
             }
             Err(error) => {
-                tracing::warn!(%error, "cannot handle SIGTERM, which will kill the process without a graceful shutdown")
+                tracing::warn!(%error, "cannot handle SIGTERM, which will kill the process without a graceful shutdown");
             }
         }
         interrupt.await;

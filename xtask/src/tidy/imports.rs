@@ -129,8 +129,8 @@ pub(super) fn check(metadata: &Value) -> Vec<String> {
                 .extend(demo.map(|import| format!("{name} is part of the product and must not depend on {import}")));
         }
         let (ours, others): (Vec<_>, Vec<_>) = normal_dependencies(package).partition(|import| is_ours(import));
-        if name == "xtask" {
-            problems.extend(ours.iter().map(|import| format!("xtask must not depend on {import}: it builds it")));
+        if name == "xtask" || name == "xtask-bundle" {
+            problems.extend(ours.iter().map(|import| format!("{name} must not depend on {import}: it builds it")));
             continue;
         }
         match MAY_IMPORT.iter().find(|(package, _)| *package == name) {

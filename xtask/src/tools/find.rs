@@ -1,21 +1,21 @@
-//! Which version of a program stands where.
+//! Finds installed programs and their versions.
 
 use std::{ffi::OsStr, path::PathBuf, process::Command};
 
 use crate::process;
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// All programs, in the version that is wanted; the folder of the first.
+    /// All programs have the required version. The folder of the first.
     Right(PathBuf),
-    /// The first of the programs that is of another version, which it says.
+    /// A program has another version, which is given.
     Other(String),
-    /// A program is not there, or does not run.
+    /// A program is not installed, or does not run.
     Missing,
 }
 
-/// Looks for all of `programs` in the folders of `path`.
+/// Searches the folders of `path` for all of `programs`.
 pub(super) fn look(programs: &[&str], wanted: &str, path: &OsStr) -> Found {
     let mut folder = None;
     for program in programs {
@@ -28,7 +28,7 @@ pub(super) fn look(programs: &[&str], wanted: &str, path: &OsStr) -> Found {
     folder.map_or(Found::Missing, Found::Right)
 }
 
-/// The folder and the version of the first `program` in the folders of `path`.
+/// Returns the folder and the version of the first `program` in the folders of `path`.
 pub(super) fn version(program: &str, path: &OsStr) -> Option<(PathBuf, String)> {
     let program = process::find_in(path, program)?;
     let output = Command::new(&program).arg("--version").output().ok().filter(|output| output.status.success())?;
@@ -36,7 +36,7 @@ pub(super) fn version(program: &str, path: &OsStr) -> Option<(PathBuf, String)> 
     Some((program.parent()?.to_owned(), version))
 }
 
-/// The version in what a program prints about itself: its first word that starts with a digit.
+/// Returns the version in the output of `--version`: the first word that starts with a digit.
 fn parse_version(text: &str) -> Option<&str> {
     text.split_whitespace().find(|word| word.starts_with(|first: char| first.is_ascii_digit()))
 }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions_as_the_programs_print_them() {
+    fn versions_are_parsed_from_the_output_of_each_tool() {
         assert_eq!(parse_version("trunk 0.21.14\n"), Some("0.21.14"));
         assert_eq!(parse_version("wasm-bindgen 0.2.129 (3b1cb9c)\n"), Some("0.2.129"));
         assert_eq!(parse_version("wasm-opt version 132 (version_132)\n"), Some("132"));
@@ -58,17 +58,17 @@ mod tests {
         use super::*;
         use std::path::Path;
 
-        /// Makes a program. Another process writes the file: a thread of this one that forks meanwhile would have it open
-        /// for writing until it executes something, and until then the file cannot be executed ("text file busy").
-        fn program(folder: &Path, name: &str, says: &str) {
+        /// Creates a program. Another process writes the file: a thread of this process that forks meanwhile would have it open for
+        /// writing until it executes a program, and until then the file cannot be executed ("text file busy").
+        fn program(folder: &Path, name: &str, version: &str) {
             let write = r#"printf '#!/bin/sh\necho %s\n' "$2" > "$1" && chmod 755 "$1""#;
             let mut shell = Command::new("/bin/sh");
-            let status = shell.args(["-c", write, "write"]).arg(folder.join(name)).arg(says).status().unwrap();
+            let status = shell.args(["-c", write, "write"]).arg(folder.join(name)).arg(version).status().unwrap();
             assert!(status.success());
         }
 
         #[test]
-        fn all_programs_have_to_be_of_the_wanted_version() {
+        fn all_programs_must_have_the_required_version() {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().as_os_str();
             assert_eq!(look(&["one", "two"], "1.0.0", path), Found::Missing);

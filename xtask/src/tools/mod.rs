@@ -15,11 +15,11 @@ use find::{Found, look};
 
 /// Trunk, the newest that the pinned toolchain compiles.
 const TRUNK_VERSION: &str = "0.21.14";
-/// wasm-bindgen's command line; it must be of the same version as the library in Cargo.lock.
+/// The command line of wasm-bindgen, in the version of the library in Cargo.lock.
 pub(crate) const WASM_BINDGEN_VERSION: &str = "0.2.129";
-/// The npm package that brings wasm-opt.
+/// The npm package with `wasm-opt`.
 pub(crate) const BINARYEN_VERSION: &str = "132";
-/// The oldest wasm-opt that takes what rustc makes.
+/// The oldest `wasm-opt` that accepts the output of rustc.
 const WASM_OPT_AT_LEAST: u32 = 120;
 
 /// The compiler's target for pages.
@@ -41,13 +41,13 @@ const WASM_BINDGEN: CargoTool = CargoTool {
 
 const GECKODRIVER: CargoTool = CargoTool { package: "geckodriver", version: "0.36.0", programs: &["geckodriver"] };
 
-/// Where the tools are that are not on `PATH`, or stand behind another version there.
+/// The folders of tools that are not on `PATH`, or are on it after another version.
 pub(crate) struct Toolbox {
     folders: Vec<PathBuf>,
 }
 
 impl Toolbox {
-    /// A command that finds the tools, and whose children find them too.
+    /// Returns a command for `program`, with the tools on its `PATH`.
     pub(crate) fn command(&self, program: &str) -> Result<Command> {
         let path = process::path_with(&self.folders)?;
         let program = process::find_in(&path, program).with_context(|| format!("{program} is not installed"))?;
@@ -56,7 +56,7 @@ impl Toolbox {
         Ok(command)
     }
 
-    /// Lets `command` find the tools.
+    /// Puts the tools on the `PATH` of `command`.
     pub(crate) fn lend(&self, command: &mut Command) -> Result<()> {
         command.env("PATH", process::path_with(&self.folders)?);
         Ok(())
@@ -92,7 +92,7 @@ pub(crate) fn check_wasm_bindgen(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The standard library for the page.
+/// Installs the standard library for pages if it is missing.
 pub(crate) fn wasm_target(workspace: &Workspace) -> Result<()> {
     let installed = || -> Result<bool> {
         let mut rustc = Command::new("rustc");
@@ -106,7 +106,7 @@ pub(crate) fn wasm_target(workspace: &Workspace) -> Result<()> {
     println!("installing the target {WASM_TARGET}: {command}");
     process::run(Command::new("rustup").args(["target", "add", WASM_TARGET]).current_dir(&workspace.root))
         .with_context(|| {
-            format!("the target {WASM_TARGET} is missing and could not be installed; it takes: {command}")
+            format!("the target {WASM_TARGET} is missing and could not be installed; to install it: {command}")
         })?;
     ensure!(installed()?, "the target {WASM_TARGET} is still missing after `{command}`");
     Ok(())
@@ -123,7 +123,7 @@ pub(crate) fn geckodriver(workspace: &Workspace) -> Result<PathBuf> {
     program.with_context(|| format!("{name} is not installed"))
 }
 
-/// The folder to put on `PATH` for `tool`, if it takes one.
+/// Installs `tool` if it is missing. Returns its folder, or `None` if that is on `PATH`.
 fn cargo_tool(workspace: &Workspace, tool: &CargoTool) -> Result<Option<PathBuf>> {
     let path = env::var_os("PATH").unwrap_or_default();
     let on_path = look(tool.programs, tool.version, &path);
@@ -136,10 +136,10 @@ fn cargo_tool(workspace: &Workspace, tool: &CargoTool) -> Result<Option<PathBuf>
             return Ok(Some(folder));
         }
     }
-    // Another version on PATH is the user's and stays; then this one gets a folder of its own.
+    // Another version on PATH belongs to the user and is not replaced; this one is then installed into a separate folder.
     let root = match &on_path {
         Found::Other(version) => {
-            println!("{} is here in version {version}, {} is wanted", tool.package, tool.version);
+            println!("{} {version} is installed, but {} is required", tool.package, tool.version);
             Some(own_root.as_path())
         }
         _ => None,
@@ -156,7 +156,7 @@ fn cargo_tool(workspace: &Workspace, tool: &CargoTool) -> Result<Option<PathBuf>
         .with_context(|| format!("{} {} was installed, but is not found", tool.package, tool.version))
 }
 
-/// Installs with cargo-binstall if it is there and can, otherwise from source.
+/// Installs a tool with cargo-binstall if that is installed, otherwise from source.
 fn install(workspace: &Workspace, tool: &CargoTool, root: Option<&Path>) -> Result<()> {
     let wanted = format!("{}@{}", tool.package, tool.version);
     let cargo = |arguments: &[&str]| {
@@ -180,12 +180,12 @@ fn install(workspace: &Workspace, tool: &CargoTool, root: Option<&Path>) -> Resu
     println!("installing {wanted}, which takes some minutes: {by_hand}");
     from_source
         .env("CARGO_TARGET_DIR", workspace.target.join("tools"))
-        // A build tool runs for seconds; optimising it would take longer than it ever saves.
+        // A build tool runs for seconds; optimising it takes longer than that saves.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
     process::run(&mut from_source)
-        .with_context(|| format!("{wanted} is missing and could not be installed; it takes: {by_hand}"))
+        .with_context(|| format!("{wanted} is missing and could not be installed; to install it: {by_hand}"))
 }
 
 /// The path of `wasm-opt`, which is installed with npm if it is missing. `None`, with a message, if that fails.
@@ -231,14 +231,14 @@ pub(crate) fn wasm_opt() -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// Where `cargo install` may put programs.
+/// The folders into which `cargo install` may install programs.
 fn cargo_bins() -> impl Iterator<Item = PathBuf> {
     let install_root = env::var_os("CARGO_INSTALL_ROOT").map(PathBuf::from);
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
     install_root.into_iter().chain(home).map(|root| root.join("bin"))
 }
 
-/// The folder for tools that must not get in the user's way.
+/// The folder of tools that are not installed for the user.
 fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
         // The specification says that a relative path there is invalid.
