@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let outbox = Outbox::open(dir.path())?;
     outbox.decide(others::decisions(), others::DECIDED_S).await?;
     for entry in others::quarantined() {
-        outbox.quarantined(&others::cursor(Signal::Traces), entry).await?;
+        outbox.quarantine(&others::cursor(Signal::Traces), entry).await?;
     }
     drop(outbox);
     let metrics = Metrics::open(dir.path())?;
