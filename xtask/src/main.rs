@@ -6,9 +6,12 @@ mod bench;
 mod chromium;
 mod clients;
 mod dist;
+mod examples;
+mod features;
 mod fingerprint;
 mod fresh_app;
 mod other_browsers;
+mod package;
 mod process;
 mod progress;
 mod server;
@@ -50,6 +53,8 @@ enum Task {
     Build(Build),
     /// Build the pages only, with their compressed copies
     Dist(Build),
+    /// Make the packages that are published, and install the program from them
+    Package,
     /// Install the build tools that are missing
     Tools,
     /// Run every check and every test
@@ -135,6 +140,10 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         }
         Task::Dist(Build { dev }) => {
             dist::build(&workspace, Profile::from_dev(dev), &mut Progress::new(dist::STEPS))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Package => {
+            package::build(&workspace)?;
             Ok(ExitCode::SUCCESS)
         }
         Task::Tools => {

@@ -11,9 +11,9 @@ use anyhow::{Result, ensure};
 use crate::{
     bench, chromium, clients,
     dist::{self, Profile},
-    fresh_app,
+    examples, features, fresh_app,
     other_browsers::OtherBrowsers,
-    process,
+    package, process,
     progress::{Progress, show},
     server::{self, Program},
     settings,
@@ -29,15 +29,18 @@ struct Step {
     work: fn(&Workspace, &mut Tally) -> Result<()>,
 }
 
-const STEPS: [Step; 19] = [
+const STEPS: [Step; 22] = [
     Step { name: "fmt", what: "formatting", work: fmt },
     Step { name: "tidy", what: "rules of the repository", work: |workspace, _| tidy::check(workspace) },
     Step { name: "tools", what: "build tools and browser", work: tools },
     Step { name: "clippy", what: "clippy, native", work: clippy },
     Step { name: "clippy-wasm", what: "clippy, WebAssembly", work: clippy_wasm },
+    Step { name: "features", what: "each feature of the packages", work: |workspace, _| features::check(workspace) },
     Step { name: "dist", what: "the pages", work: dist },
+    Step { name: "package", what: "files of the packages", work: |workspace, _| package::check(workspace) },
     Step { name: "bytes", what: "size of the browser tracer", work: |workspace, _| bench::check_bytes(workspace) },
     Step { name: "unit", what: "unit, property and integration tests", work: unit },
+    Step { name: "examples", what: "examples of the packages", work: |workspace, _| examples::run(workspace, &NATIVE) },
     Step { name: "doctest", what: "tests in the documentation", work: doctest },
     Step { name: "doc", what: "documentation", work: doc },
     Step { name: "fuzz", what: "compilation of the fuzz targets", work: fuzz },

@@ -57,6 +57,27 @@ impl Workspace {
     }
 }
 
+/// A package of this workspace.
+pub(crate) struct Package<'a> {
+    pub(crate) name: &'a str,
+    /// Its part of `cargo metadata`.
+    pub(crate) metadata: &'a Value,
+}
+
+impl Workspace {
+    /// Returns the packages that are published, sorted by name.
+    pub(crate) fn published(&self) -> Result<Vec<Package<'_>>> {
+        let packages = self.metadata["packages"].as_array().context("cargo metadata has no packages")?;
+        let published = packages.iter().filter(|package| package["publish"].is_null());
+        let named = published.map(|metadata| {
+            Ok(Package { name: metadata["name"].as_str().context("a package has no name")?, metadata })
+        });
+        let mut named: Vec<_> = named.collect::<Result<_>>()?;
+        named.sort_by_key(|package| package.name);
+        Ok(named)
+    }
+}
+
 /// `cargo metadata --no-deps` of any manifest.
 pub(crate) fn metadata(manifest: &Path) -> Result<Value> {
     let mut command = cargo();

@@ -50,8 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     drop(traces);
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     fs::write(golden.join("block-1.bin"), block)?;
-    for name in ["traces", "outbox", "metrics"] {
-        copy(&dir.path().join(format!("{name}.db")), &golden.join(format!("{name}-1.db")))?;
+    for (name, version) in [("traces", 1), ("outbox", 2), ("metrics", 1)] {
+        copy(&dir.path().join(format!("{name}.db")), &golden.join(format!("{name}-{version}.db")))?;
     }
     Ok(())
 }

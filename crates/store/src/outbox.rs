@@ -18,7 +18,7 @@ use crate::{SinkCursor, StoreError, fold::column_ns, format::Format, read::damag
 
 pub(crate) const FILE: &str = "outbox.db";
 /// The format of `outbox.db`.
-pub(crate) const FORMAT: Format = Format::new(FILE, b"TLob", b"THLO", &[TABLES]);
+pub(crate) const FORMAT: Format = Format::new(FILE, b"TLob", b"THLO", &[TABLES, RENAME_QUARANTINE]);
 /// The maximum number of quarantined entries of one sink; the oldest are deleted first.
 const MAX_QUARANTINED: i64 = 10_000;
 /// The maximum number of decisions that one call deletes.
@@ -33,7 +33,7 @@ CREATE TABLE decisions (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX decisions_by_age ON decisions (decided_s);
 
-CREATE TABLE quarantined (
+CREATE TABLE set_aside (
     sink TEXT NOT NULL,
     place INTEGER NOT NULL,
     trace_id BLOB,
@@ -44,6 +44,8 @@ CREATE TABLE quarantined (
     PRIMARY KEY (sink, place)
 ) STRICT, WITHOUT ROWID;
 ";
+
+const RENAME_QUARANTINE: &str = "ALTER TABLE set_aside RENAME TO quarantined";
 
 /// An entry of the quarantine: records that an upstream permanently rejected. The records stay in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]

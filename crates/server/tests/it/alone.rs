@@ -17,7 +17,7 @@ async fn the_data_directory_has_only_throughlines_files() {
     // SQLite may keep or remove the files of its write-ahead log.
     let files: Vec<&str> =
         files.iter().map(String::as_str).filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm")).collect();
-    assert_eq!(files, ["in-use.lock", "metrics.db", "outbox.db", "ingest-token.key", "traces.db"]);
+    assert_eq!(files, ["in-use.lock", "ingest-token.key", "metrics.db", "outbox.db", "traces.db"]);
 }
 
 #[tokio::test]

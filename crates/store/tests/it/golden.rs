@@ -14,12 +14,20 @@ use crate::{
     spans::{spans, trace_id},
 };
 
-/// Creates a directory with copies of the golden files of version 1.
+/// The files, and the version of each that this program writes.
+const VERSIONS: [(&str, u32); 3] = [("traces", 1), ("outbox", 2), ("metrics", 1)];
+
+/// Creates a directory with copies of the golden files of the current versions.
 fn golden() -> TempDir {
+    golden_of(VERSIONS)
+}
+
+/// Creates a directory with copies of the golden files of these versions.
+fn golden_of(versions: [(&str, u32); 3]) -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let files = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for name in ["traces", "outbox", "metrics"] {
-        fs::copy(files.join(format!("{name}-1.db")), dir.path().join(format!("{name}.db"))).unwrap();
+    for (name, version) in versions {
+        fs::copy(files.join(format!("{name}-{version}.db")), dir.path().join(format!("{name}.db"))).unwrap();
     }
     dir
 }
@@ -71,13 +79,15 @@ async fn a_golden_store_is_read() {
 
 #[tokio::test]
 async fn a_golden_outbox_is_read() {
-    let dir = golden();
-    let outbox = Outbox::open(dir.path()).unwrap();
-    let ids = (1..=4).map(trace_id).collect();
-    assert_eq!(outbox.rates(ids).await.unwrap(), others::decisions().into_iter().collect());
-    assert_eq!(outbox.quarantined_by(&others::cursor(Signal::Traces), 100).await.unwrap(), others::quarantined());
-    assert_eq!(outbox.forget_decisions(DECIDED_S).await.unwrap(), 0);
-    assert_eq!(outbox.forget_decisions(DECIDED_S + 1).await.unwrap(), 3);
+    for version in 1..=2 {
+        let dir = golden_of([("traces", 1), ("outbox", version), ("metrics", 1)]);
+        let outbox = Outbox::open(dir.path()).unwrap();
+        let ids = (1..=4).map(trace_id).collect();
+        assert_eq!(outbox.rates(ids).await.unwrap(), others::decisions().into_iter().collect());
+        assert_eq!(outbox.quarantined_by(&others::cursor(Signal::Traces), 100).await.unwrap(), others::quarantined());
+        assert_eq!(outbox.forget_decisions(DECIDED_S).await.unwrap(), 0);
+        assert_eq!(outbox.forget_decisions(DECIDED_S + 1).await.unwrap(), 3);
+    }
 }
 
 #[tokio::test]
@@ -132,14 +142,15 @@ fn change(file: &Path, statement: &str) -> Vec<u8> {
 
 #[test]
 fn a_file_of_a_later_version_is_rejected_and_not_changed() {
-    for name in ["traces.db", "outbox.db", "metrics.db"] {
-        let dir = golden();
-        let file = dir.path().join(name);
-        let before = change(&file, "PRAGMA user_version = 2");
-        for error in errors(dir.path(), name) {
-            assert!(matches!(error, StoreError::NewerFormat { found: 2, supported: 1, .. }), "{error:?}");
+    for (name, version) in VERSIONS {
+        let (dir, name, later) = (golden(), format!("{name}.db"), version + 1);
+        let file = dir.path().join(&name);
+        let before = change(&file, &format!("PRAGMA user_version = {later}"));
+        for error in errors(dir.path(), &name) {
+            assert!(matches!(error, StoreError::NewerFormat { .. }), "{error:?}");
             let (error, shown) = (error.to_string(), file.display());
-            let start = format!("{shown} has format version 2, and this program reads versions up to 1: ");
+            let start =
+                format!("{shown} has format version {later}, and this program reads versions up to {version}: ");
             assert!(error.starts_with(&start) && error.contains("move the file away"), "{error}");
         }
         assert_eq!(fs::read(&file).unwrap(), before, "{name}");
@@ -153,7 +164,7 @@ fn a_file_from_before_the_first_release_is_rejected_and_not_changed() {
         let file = dir.path().join(name);
         let before = change(&file, &format!("PRAGMA application_id = {id}; PRAGMA user_version = 3"));
         for error in errors(dir.path(), name) {
-            assert!(matches!(error, StoreError::UnreleasedFormat { supported: 1, .. }), "{error:?}");
+            assert!(matches!(error, StoreError::UnreleasedFormat { .. }), "{error:?}");
             let (error, shown) = (error.to_string(), file.display().to_string());
             assert!(error.starts_with(&shown) && error.contains("move the file away"), "{error}");
         }

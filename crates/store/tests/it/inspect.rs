@@ -56,11 +56,13 @@ async fn closed_files_are_read_and_do_not_change() {
     assert_eq!(state(&dir), before);
     let counts = inspection.counts.unwrap();
     assert_eq!((counts.spans, counts.traces, counts.log_records), (2, 2, 1));
-    for (file, name) in
-        [(inspection.traces, "traces.db"), (inspection.outbox, "outbox.db"), (inspection.metrics, "metrics.db")]
-    {
+    for (file, name, version) in [
+        (inspection.traces, "traces.db", 1),
+        (inspection.outbox, "outbox.db", 2),
+        (inspection.metrics, "metrics.db", 1),
+    ] {
         let length = fs::metadata(dir.join(name)).unwrap().len();
-        assert_eq!(file.map(|file| (file.version, file.bytes)), Some((1, length)), "{name}");
+        assert_eq!(file.map(|file| (file.version, file.bytes)), Some((version, length)), "{name}");
     }
 }
 
