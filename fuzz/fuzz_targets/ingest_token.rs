@@ -3,7 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
-use throughline_intake::{SessionId, IngestToken, IngestTokenError, IngestTokenKey};
+use throughline_intake::{IngestToken, IngestTokenError, IngestTokenKey, SessionId};
 
 const SERVICE: &str = "web";
 const TTL: Duration = Duration::from_secs(900);
