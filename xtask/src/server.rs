@@ -4,6 +4,7 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::{Command, ExitCode},
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -11,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::{
     dist::{self, Outdated, Profile},
     process,
-    progress::Progress,
+    progress::{Progress, show},
     workspace::Workspace,
 };
 
@@ -19,7 +20,7 @@ use crate::{
 pub(crate) const STEPS: usize = 1;
 /// The steps of `run` and their durations in seconds at the first run on two cores: compile the pages, compile the server and the
 /// bundler, bundle the pages, start the server.
-const RUN_STEPS_S: [u32; 4] = [110, 155, 8, 1];
+const RUN_STEPS_S: [u32; 4] = [135, 160, 8, 1];
 
 /// A server of this repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,12 @@ pub(crate) fn build_demo(workspace: &Workspace, profile: Profile) -> Result<Demo
     let progress = match profile {
         Profile::Dev => {
             let mut progress = Progress::with_estimate(&RUN_STEPS_S);
+            if !path.exists() {
+                println!(
+                    "the first run compiles everything: about {} on two cores; it can be interrupted and continued",
+                    show(Duration::from_secs(RUN_STEPS_S.iter().map(|seconds| u64::from(*seconds)).sum()))
+                );
+            }
             let outdated = Outdated::find(workspace, profile)?;
             outdated.compile(workspace, &mut progress)?;
             // A server that is not optimised reads its pages from disk, so it is compiled before they are bundled, together with
