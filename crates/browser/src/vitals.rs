@@ -24,7 +24,7 @@ const WINDOW_GAP_MS: f64 = 1_000.0;
 const WINDOW_MS: f64 = 5_000.0;
 
 /// A single shift of the layout.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Shift {
     pub(crate) value: f64,
     pub(crate) at_ms: f64,
@@ -41,8 +41,10 @@ pub(crate) struct LayoutShift {
     window: f64,
     window_start_ms: f64,
     last_ms: f64,
-    /// The largest single shift of the current window.
-    current: Shift,
+    /// The value of the largest single shift of the current window.
+    largest_of_window: f64,
+    /// That shift, until its window becomes the largest.
+    candidate: Option<Shift>,
 }
 
 impl LayoutShift {
@@ -55,15 +57,18 @@ impl LayoutShift {
         } else {
             self.window = value;
             self.window_start_ms = at_ms;
-            self.current.value = 0.0;
+            self.largest_of_window = 0.0;
         }
         self.last_ms = at_ms;
-        if value > self.current.value {
-            self.current = Shift { value, at_ms, target: target() };
+        if value > self.largest_of_window {
+            self.largest_of_window = value;
+            self.candidate = Some(Shift { value, at_ms, target: target() });
         }
         if self.window > self.value {
             self.value = self.window;
-            self.largest.clone_from(&self.current);
+            if let Some(shift) = self.candidate.take() {
+                self.largest = shift;
+            }
         }
     }
 }
