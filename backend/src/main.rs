@@ -55,7 +55,7 @@ fn cruddur(context: &Context) -> Result<Application, BoxError> {
         .route(route))
 }
 
-/// Whether a request can be for the page. A request to the API never is, regardless of its headers.
+/// Returns whether a request can be for the page. A request to the API never is, regardless of its headers.
 fn is_page(request: &Parts) -> bool {
     let path = request.uri.path();
     path != "/api" && !path.starts_with("/api/")

@@ -56,7 +56,7 @@ impl Problem {
         }
     }
 
-    /// Whether the resource does not exist (404).
+    /// Returns whether the resource does not exist (404).
     pub(crate) const fn is_missing(&self) -> bool {
         matches!(self, Self::Rejected { status: 404, .. })
     }

@@ -196,7 +196,7 @@ impl Outdated {
         Ok(Self { bundles, profile })
     }
 
-    /// Whether every page is up to date.
+    /// Returns whether every page is up to date.
     pub(crate) fn is_empty(&self) -> bool {
         self.bundles.is_empty()
     }
