@@ -74,7 +74,7 @@ pub(crate) enum Command {
     },
     /// Prints every setting as a Markdown table.
     Settings,
-    /// Generates a new key for ingest tokens in the data directory. A running server starts to use it; tokens signed with the old key
+    /// Generates a new ingest token key in the data directory. A running server starts to use it; tokens signed with the old key
     /// are valid until they expire.
     #[command(alias = "rotate-ticket-key")]
     RotateIngestTokenKey,
