@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_two_dashes_goes_to_the_server() {
+    fn arguments_after_two_dashes_are_passed_to_the_server() {
         let cli = Cli::parse_from(["xtask", "run", "--port", "4000", "--", "--otlp-listen", "x"]);
         let Task::Run(run) = cli.task else { panic!("not run") };
         assert_eq!(run.port, Some(4000));

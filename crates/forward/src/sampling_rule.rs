@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_multiply() {
+    fn sample_rates_are_multiplied() {
         let mut fresh = Span::new(trace(1), SpanId::from_bytes([1; 8]).unwrap(), Arc::default(), Arc::default());
         weigh(&mut fresh, 1);
         assert_eq!(fresh.attribute(SAMPLE_RATE), None);

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn two_versions_are_named() {
+    fn two_linked_versions_are_reported() {
         let versions = ["0.31.0".to_owned(), "0.34.0".to_owned()];
         assert!(no_layer(Some(&versions)).0.contains("0.31.0 and 0.34.0"));
         assert!(no_layer(Some(&versions[..1])).0.contains("has none"));

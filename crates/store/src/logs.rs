@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_of_the_browser_receiver_are_ignored() {
+    fn attributes_added_by_the_receiver_are_ignored() {
         let mut again = record();
         again.attributes[1] = KeyValue::new(keys::RECEIVED_NS, 8);
         again.attributes.push(KeyValue::new("client.address", "192.0.2.1"));

@@ -129,7 +129,7 @@ mod tests {
         let error = |name: &str| SinkName::new(name).unwrap_err().to_string();
         assert!(error("a/logs").contains("`a/logs` of a sink contains a slash"), "{}", error("a/logs"));
         assert!(error("").contains("0 characters, expected 1 to 64"));
-        assert!(error(&"x".repeat(65)).contains("not 65"));
+        assert!(error(&"x".repeat(65)).contains("has 65 characters"));
         assert!(error("a b").contains("\"a b\""));
         assert!(error("a\n").contains("\"a\\n\""), "{}", error("a\n"));
         assert!(SinkName::new(&"ü".repeat(64)).is_ok());

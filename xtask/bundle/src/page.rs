@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_cannot_be_built_leaves_the_old_one() {
+    fn a_failed_build_keeps_the_old_page() {
         let folder = tempfile::tempdir().unwrap();
         let page = page(folder.path());
         page.write().unwrap();

@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_a_package_is_accepted() {
+    fn a_table_row_without_a_package_is_accepted() {
         assert!(check(&json!({ "packages": [] })).is_empty());
     }
 
