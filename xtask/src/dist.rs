@@ -64,7 +64,7 @@ const BUNDLES: [Bundle; 2] = [
     },
 ];
 
-/// Flags for pages that are not optimised. Leptos erases the types of components, without which each page compiles three times as
+/// Flags for pages that are not optimized. Leptos erases the types of components, without which each page compiles three times as
 /// long; and debug information is larger than the program.
 const DEV_RUSTFLAGS: &str = "--cfg erase_components -C debuginfo=0";
 
@@ -74,7 +74,7 @@ const COMMON_INPUTS: [&str; 5] = [".cargo", "Cargo.lock", "Cargo.toml", "rust-to
 /// How pages and programs are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Quick to build: not optimised, without compressed copies.
+    /// Quick to build: not optimized, without compressed copies.
     Dev,
     /// As shipped.
     Release,

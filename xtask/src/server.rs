@@ -89,7 +89,7 @@ pub(crate) fn build_demo(workspace: &Workspace, profile: Profile) -> Result<Demo
             let mut progress = Progress::with_estimate(&RUN_STEPS_S);
             let outdated = Outdated::find(workspace, profile)?;
             outdated.compile(workspace, &mut progress)?;
-            // A server that is not optimised reads its pages from disk, so it is compiled before they are bundled, together with
+            // A server that is not optimized reads its pages from disk, so it is compiled before they are bundled, together with
             // the bundler: cargo is slowest where few crates can be compiled at once.
             dist::make_outputs(workspace)?;
             progress.step("compiling the server", || {
@@ -116,7 +116,7 @@ pub(crate) fn binary(workspace: &Workspace, profile: Profile, program: Program) 
 }
 
 /// The server's arguments. A flag is passed only if it was given, so that environment variables apply otherwise. The default of the
-/// data folder is `data` in `root`, wherever the task was called. `is_set` returns whether an environment variable has a value.
+/// data directory is `data` in `root`, wherever the task was called. `is_set` returns whether an environment variable has a value.
 pub(crate) fn default_settings(root: &Path, settings: Settings, is_set: impl Fn(&str) -> bool) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = Vec::new();
     if let Some(listen) = settings.listen {

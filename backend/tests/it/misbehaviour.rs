@@ -81,7 +81,7 @@ async fn a_misbehaving_upstream_does_not_slow_the_application_down() {
         ["without an upstream", "with a healthy one", "with a slow one", "with a broken one"].iter().zip(medians)
     {
         let change = (median.as_secs_f64() / medians[1].as_secs_f64() - 1.0) * 100.0;
-        println!("GET /api/activities/home {case}: median {median:.1?} of {rounds}, {change:+.1} % compared with a healthy one");
+        println!("GET /api/activities/home {case}: median {median:.1?} of {rounds}, {change:+.1} % to a healthy one");
     }
     for (bench, upstream) in [(&benches[2], &slow), (&benches[3], &broken)] {
         eventually("the sink reports an error", async || {

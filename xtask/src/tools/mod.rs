@@ -180,7 +180,7 @@ fn install(workspace: &Workspace, tool: &CargoTool, root: Option<&Path>) -> Resu
     println!("installing {wanted}, which takes some minutes: {by_hand}");
     from_source
         .env("CARGO_TARGET_DIR", workspace.target.join("tools"))
-        // A build tool runs for seconds; optimising it takes longer than that saves.
+        // A build tool runs for seconds; optimizing it takes longer than that saves.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
