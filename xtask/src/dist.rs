@@ -68,10 +68,10 @@ const BUNDLES: [Bundle; 2] = [
 /// long; and debug information is larger than the program.
 const DEV_RUSTFLAGS: &str = "--cfg erase_components -C debuginfo=0";
 
-/// What every page is built from.
+/// The inputs of every page.
 const COMMON_INPUTS: [&str; 5] = [".cargo", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml", "xtask/bundle"];
 
-/// How pages and programs are built.
+/// The profile with which pages and programs are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
     /// Quick to build: not optimized, without compressed copies.
@@ -81,12 +81,12 @@ pub(crate) enum Profile {
 }
 
 impl Profile {
-    /// Release, or dev with the flag `--dev`.
+    /// Returns `Release`, or `Dev` with the flag `--dev`.
     pub(crate) fn from_dev(dev: bool) -> Self {
         if dev { Self::Dev } else { Self::Release }
     }
 
-    /// The name of cargo's folder for programs.
+    /// Returns the name of cargo's folder for programs.
     pub(crate) fn folder(self) -> &'static str {
         match self {
             Self::Dev => "debug",
@@ -94,7 +94,7 @@ impl Profile {
         }
     }
 
-    /// Cargo's profile for pages, and the name of its folder.
+    /// Returns cargo's profile for pages, and the name of its folder.
     fn of_pages(self) -> (&'static str, &'static str) {
         match self {
             Self::Dev => ("dev", "debug"),
@@ -112,14 +112,15 @@ impl Bundle {
         workspace.state().join(format!("{}.fingerprint", self.name))
     }
 
-    /// The fingerprint of the page's inputs and output. The output is part of it because `trunk serve` writes there too.
+    /// Returns the fingerprint of the page's inputs and output. The output is part of it because `trunk serve` writes
+    /// there too.
     fn fingerprint(&self, workspace: &Workspace, profile: Profile) -> Result<Fingerprint> {
         let heading = format!("{} wasm-bindgen {WASM_BINDGEN_VERSION}", profile.folder());
         let inputs: Vec<&str> = COMMON_INPUTS.iter().chain(self.inputs).copied().collect();
         Fingerprint::take(&workspace.root, &heading, &inputs, &self.output(workspace))
     }
 
-    /// Why the page has to be built; `None` if it is up to date.
+    /// Returns why the page has to be built; `None` if it is up to date.
     fn reason(&self, workspace: &Workspace, profile: Profile) -> Result<Option<String>> {
         let built = Fingerprint::read(&self.fingerprint_file(workspace));
         let built = built.filter(|_| self.output(workspace).join("index.html").exists());
@@ -157,7 +158,7 @@ impl Bundle {
     }
 }
 
-/// `xtask-bundle`, which has to be compiled.
+/// Returns the command `xtask-bundle`, which has to be compiled before.
 pub(crate) fn bundler(workspace: &Workspace) -> Command {
     let name = format!("{BUNDLER}{}", std::env::consts::EXE_SUFFIX);
     Command::new(workspace.target.join(Profile::Dev.folder()).join(name))
@@ -269,7 +270,7 @@ mod tests {
         ALL.iter().find(|bundle| bundle.name == name).expect("a bundle")
     }
 
-    /// The value of a key in a configuration of Trunk.
+    /// Returns the value of a key in a configuration of Trunk.
     fn value<'a>(config: &'a str, key: &str) -> Option<&'a str> {
         let line = config.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")))?;
         Some(line.trim_matches('"'))

@@ -83,7 +83,7 @@ impl Propagator {
     }
 }
 
-/// Same as [`Propagator::new`].
+/// Creates the same propagator as [`Propagator::new`].
 impl Default for Propagator {
     fn default() -> Self {
         Self::new()

@@ -9,7 +9,7 @@ use throughline_otlp::{LogRecord, Value, encode_record};
 
 use crate::{Appended, append::unix_s, fold::column_ns, resources::Resources};
 
-/// The attributes that the browser receiver adds, which differ when a record is sent again.
+/// The attributes that the receiver for pages adds, which differ when a record is sent again.
 const OF_RECEPTION: [&str; 2] = ["client.address", keys::RECEIVED_NS];
 
 /// Stores a batch of log records, and adds their traces to `changed`.
@@ -60,8 +60,8 @@ pub(crate) fn key(record: &LogRecord, resource_id: i64) -> [u8; 16] {
     key
 }
 
-/// Returns the record without the attributes that the browser receiver added. A record from the OTLP receiver may have its own
-/// `client.address`, which is part of its content.
+/// Returns the record without the attributes that the receiver for pages added. A record from the OTLP receiver may
+/// have its own `client.address`, which is part of its content.
 fn as_sent(record: &LogRecord) -> Cow<'_, LogRecord> {
     if record.attribute(keys::CLIENT_REPORTED) != Some(&Value::Bool(true)) {
         return Cow::Borrowed(record);

@@ -66,7 +66,7 @@ fn parse(attributes: &str) -> Result<Link> {
     }
 }
 
-/// The value of `name="…"`.
+/// Returns the value of `name="…"`.
 fn attribute(attributes: &str, name: &str) -> Option<String> {
     let (_, rest) = attributes.split_once(&format!(" {name}=\""))?;
     Some(rest.split_once('"')?.0.to_owned())

@@ -34,7 +34,7 @@ enum Task {
     },
 }
 
-/// What a page is made from.
+/// The inputs and the output of a page.
 #[derive(Args)]
 pub(crate) struct Page {
     /// The page's `index.html`, with the `data-trunk` links of Trunk

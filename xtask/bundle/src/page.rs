@@ -16,7 +16,7 @@ use crate::{
     html::{self, Link},
 };
 
-/// What wasm-bindgen names its output by.
+/// The base name of the output of wasm-bindgen.
 const OUT_NAME: &str = "page";
 
 impl Page {
@@ -128,7 +128,7 @@ fn replace(new: TempDir, output: &Path) -> Result<()> {
     fs::rename(&new, output).with_context(|| format!("cannot rename {} to {}", new.display(), output.display()))
 }
 
-/// The hash in a file's name: 64 bits of SHA-256 in hex.
+/// Returns the hash in a file's name: 64 bits of SHA-256 in hex.
 fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }

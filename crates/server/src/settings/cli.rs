@@ -96,7 +96,7 @@ const FORMER_NAMES: [FormerName; 5] = [
     FormerName { id: "redact_pattern", flag: "scrub-pattern", environment: "THROUGHLINE_SCRUB_PATTERN" },
 ];
 
-/// The id of the argument with the former key `key` in a configuration file; `key` itself if there is none.
+/// Returns the id of the argument with the former key `key` in a configuration file; `key` itself if there is none.
 pub(super) fn id_of_key(key: &str) -> &str {
     let former = FORMER_NAMES.iter().find(|former| former.flag.replace('-', "_") == key);
     former.map_or(key, |former| former.id)

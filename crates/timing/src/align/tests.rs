@@ -97,9 +97,8 @@ fn extreme_values_do_not_overflow() {
     }
 }
 
-/// A trace of one page and one server whose clock is `offset` ahead. The error of each measurement is within its stated
-/// maximum.
-/// Parents come before children.
+/// Generates a trace of one page and one server whose clock is `offset` ahead. The error of each measurement is within
+/// its stated maximum. Parents come before children.
 fn page_and_server() -> impl Strategy<Value = (i64, Vec<ClockedSpan>)> {
     let request =
         (-100..100_i64, 100..200_u64, 0..1_000_u64, 0..1_000_u64).prop_map(|(wrong, error, start_ms, lasted_ms)| {

@@ -41,7 +41,7 @@ fn lengths(decomposition: &Decomposition) -> Vec<(Phase, i64)> {
     decomposition.segments.iter().map(|part| (part.phase, part.duration_ns())).collect()
 }
 
-/// An exchange of 50 up, 120 in the server and 80 down, and its split without other exchanges.
+/// Returns an exchange of 50 up, 120 in the server and 80 down, and its split without other exchanges.
 fn server() -> (Exchange, Split) {
     let exchange = Exchange::new(1_250, 9_050, 9_170, 1_500, 0).expect("the exchange is valid");
     let split = Split::of(&exchange, &ClockSync::new(0).observe("a", &exchange));

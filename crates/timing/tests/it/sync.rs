@@ -4,7 +4,7 @@ use throughline_timing::{ClockSync, Exchange, Interval};
 const MS: i64 = 1_000_000;
 const HOUR: i64 = 3_600_000 * MS;
 
-/// An exchange sent at `at`, with 10 ms in each direction and 0 ms in a server whose clock is `ahead`.
+/// Returns an exchange sent at `at`, with 10 ms in each direction and 0 ms in a server whose clock is `ahead`.
 fn ping(at: i64, ahead: i64) -> Exchange {
     let received = at + 10 * MS + ahead;
     Exchange::new(at, received, received, at + 20 * MS, 0).expect("the exchange is valid")
