@@ -88,7 +88,7 @@ enum Outcome {
     NoIngestToken(Status),
     /// The batch will never be accepted.
     Refused(Status),
-    /// The batch may be accepted later; with the delay in milliseconds that the receiver asked for, if any.
+    /// The batch may be accepted later; with the delay in milliseconds that the receiver requested, if any.
     Later(Status, Option<f64>),
 }
 

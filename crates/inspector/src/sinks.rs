@@ -7,11 +7,11 @@ use crate::format;
 /// The urgency of a sink's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tone {
-    /// Nothing to do.
+    /// The sink needs no attention.
     Good,
     /// Work is in progress.
     Busy,
-    /// Somebody should look into it.
+    /// An operator should investigate.
     Bad,
 }
 

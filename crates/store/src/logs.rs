@@ -49,7 +49,7 @@ pub(crate) fn append_logs(
 }
 
 /// Returns a 128-bit hash of a record as it was sent: a log record has no id, and a retry sends exactly the same content. The
-/// hash is cryptographic, so that nobody can craft a record that suppresses another one as its duplicate.
+/// hash is cryptographic, so that no sender can craft a record that suppresses another one as its duplicate.
 pub(crate) fn key(record: &LogRecord, resource_id: i64) -> [u8; 16] {
     let hash = Sha256::new()
         .chain_update(resource_id.to_be_bytes())
