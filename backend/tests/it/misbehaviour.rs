@@ -44,7 +44,7 @@ fn batch(number: usize) -> Vec<Span> {
     (0..BATCH).map(of).collect()
 }
 
-/// Measures response times without an upstream, and with a good, a slow and a broken one. The requests alternate, so that all have
+/// Measures response times without an upstream, and with a healthy, a slow and a broken one. The requests alternate, so that all have
 /// the same conditions. The medians are printed but not asserted, because they depend on the machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_misbehaving_upstream_does_not_slow_the_application_down() {
