@@ -214,7 +214,7 @@ impl Outdated {
             tools::wasm_target(workspace)?;
             let (profile, _) = self.profile.of_pages();
             let mut cargo = workspace.cargo(&["build", "--target", WASM_TARGET, "--profile", profile]);
-            // All programs are compiled, even if only one is outdated: with other packages cargo selects other features, and compiles dependencies again.
+            // All are compiled, even if one is outdated: with other packages cargo selects other features, and compiles dependencies again.
             for bundle in &BUNDLES {
                 cargo.args(["--package", bundle.package]);
             }
