@@ -32,7 +32,7 @@ impl Database {
         Ok(Self { connection: Arc::new(Mutex::new(connection)) })
     }
 
-    /// Whether the database responds to a query.
+    /// Returns whether the database responds to a query.
     pub(crate) async fn is_ready(&self) -> bool {
         self.call(|session| Ok(session.untraced().query_row("SELECT 1", [], |_| Ok(()))?)).await.is_ok()
     }

@@ -55,7 +55,7 @@ fn cruddur(context: &Context) -> Result<Application, BoxError> {
         .route(route))
 }
 
-/// Whether a request can be for the page. A request to the API never is, regardless of its headers.
+/// Returns whether a request can be for the page. A request to the API never is, regardless of its headers.
 fn is_page(request: &Parts) -> bool {
     let path = request.uri.path();
     path != "/api" && !path.starts_with("/api/")
@@ -71,7 +71,7 @@ fn route(matched: Option<&str>, request: &Parts) -> Route {
         }
         // A catch-all is not a route.
         Some("/api" | "/api/{*rest}") => Route::Nothing,
-        // The page of a profile has no pattern in the router; it is recognised by its first character.
+        // The page of a profile has no pattern in the router; it is recognized by its first character.
         None if path.strip_prefix("/@").is_some_and(|handle| !handle.is_empty() && !handle.contains('/')) => {
             Route::Template("/@{handle}".into())
         }

@@ -31,7 +31,7 @@ pub(crate) fn router() -> Router {
         .fallback(fallback)
 }
 
-/// Whether a path is that of an embedded file. The page itself does not count, because it has routes.
+/// Returns whether a path is that of an embedded file. The page itself does not count, because it has routes.
 pub(crate) fn is_file(path: &str) -> bool {
     BUNDLE.has_file(path.trim_start_matches('/'))
 }

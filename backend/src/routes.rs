@@ -324,7 +324,7 @@ async fn choose(
 }
 
 fn known_user(session: &TracedConnection<'_>, handle: &str) -> Result<User, ApiError> {
-    let unknown = || ApiError::not_found("unknown_handle", "nobody has this handle");
+    let unknown = || ApiError::not_found("unknown_handle", "no user has this handle");
     if !is_handle(handle) {
         return Err(unknown());
     }

@@ -76,7 +76,7 @@ pub(super) fn prepare(connection: &mut Connection) -> anyhow::Result<()> {
     let version: i32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     anyhow::ensure!(
         version <= VERSION,
-        "cruddur.db has schema version {version}, from a newer version of Cruddur; this one supports up to {VERSION}"
+        "cruddur.db has schema version {version}, and this program supports up to {VERSION}: start the newer program, or move the file away"
     );
     if version < VERSION {
         transaction.execute_batch(TABLES)?;

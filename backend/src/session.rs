@@ -29,7 +29,7 @@ impl Me {
     }
 }
 
-/// Whether a text has the form of a handle: 1 to 32 lower-case letters, digits and underscores.
+/// Returns whether a text has the form of a handle: 1 to 32 lower-case letters, digits and underscores.
 pub(crate) fn is_handle(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }

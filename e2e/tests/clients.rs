@@ -80,7 +80,7 @@ async fn check_client(client: Client, protocol: &str, compression: &str) -> Resu
     let trace_id = TraceId::from_hex(&sent.root.trace_id)?;
     let mut spans = store.trace(trace_id).await?;
     ensure!(spans.len() == 2, "{} spans: {spans:?}", spans.len());
-    let (child, root) = (spans.pop().context("two spans")?, spans.pop().context("two spans")?);
+    let (child, root) = (spans.pop().context("expected two spans")?, spans.pop().context("expected two spans")?);
 
     assert_eq!(root, expected_root(&sent, &root)?);
     assert_eq!(child, expected_child(client, &sent, &child)?);

@@ -30,7 +30,7 @@ async fn complete_like(site: &Site) -> anyhow::Result<Trace> {
 }
 
 /// Clicks this number of Like buttons that are not pressed, and waits each time until the page shows the error.
-async fn like_and_fail(browser: &Browser, times: usize) -> anyhow::Result<()> {
+async fn click_likes_that_fail(browser: &Browser, times: usize) -> anyhow::Result<()> {
     for n in 1..=times {
         browser.click("article.crud:not(:has([role=alert])) button.like[aria-pressed=false]").await?;
         browser.until(&format!("document.querySelectorAll('article.crud [role=alert]').length == {n}")).await?;
@@ -115,7 +115,7 @@ async fn unsent_records_are_sent_by_the_next_page(attempted: bool) -> anyhow::Re
     browser.set_offline(true).await?;
     browser.eval("window.__offline = true").await?;
     browser.until("!navigator.onLine").await?;
-    like_and_fail(&browser, TIMES).await?;
+    click_likes_that_fail(&browser, TIMES).await?;
     browser.eval("__throw('without a network')").await?;
     let after_ms = now_ms(&browser).await?;
     if attempted {
@@ -177,7 +177,7 @@ async fn records_are_sent_as_soon_as_the_network_is_back() -> anyhow::Result<()>
     let (site, browser) = start().await?;
     browser.set_offline(true).await?;
     browser.until("!navigator.onLine").await?;
-    like_and_fail(&browser, TIMES).await?;
+    click_likes_that_fail(&browser, TIMES).await?;
     assert!(site.api.spans(|span| span.name == "click Like").await?.is_empty());
     browser.set_offline(false).await?;
     browser.until("navigator.onLine").await?;
@@ -198,7 +198,7 @@ async fn nothing_is_lost_while_the_server_is_down() -> anyhow::Result<()> {
 
     relay.set_upstream(None);
     site.stop_server()?;
-    like_and_fail(&browser, TIMES).await?;
+    click_likes_that_fail(&browser, TIMES).await?;
     // The page has tried to send.
     browser.until("document.querySelector('.dock-status').innerText.includes('cannot be')").await?;
     site.restart_server(&options)?;

@@ -29,7 +29,7 @@ impl Trunk {
     /// Starts `trunk serve` with the `Trunk.toml` of the repository, with another output folder, port and address of the
     /// server.
     fn start(server: &str) -> anyhow::Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the package is in the repository")?;
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the package has no parent folder")?;
         let folder = TempDir::new()?;
         let watched = folder.path().join("watched");
         fs::write(&watched, "")?;

@@ -64,7 +64,7 @@ fn is_inside(fetch: &Span, server: &Span, trace: &Trace) {
     assert!(server.warnings.is_empty() && fetch.warnings.is_empty(), "{}", outline(trace));
 }
 
-async fn like_often(browser: &Browser) -> anyhow::Result<()> {
+async fn send_likes(browser: &Browser) -> anyhow::Result<()> {
     let count = "document.querySelectorAll('.dock-line').length";
     for n in 0..REQUESTS {
         let pressed = browser.eval("return document.querySelector('button.like').getAttribute('aria-pressed')").await?;
@@ -95,7 +95,7 @@ async fn measure(up_ms: u64, down_ms: u64, clock_skew_s: i64) -> anyhow::Result<
     browser.driver.goto(format!("http://{}/", proxy.addr())).await?;
     browser.until("document.querySelector('button.like')").await?;
     let page_off_ms = page_clock_skew_ms(&browser).await?;
-    like_often(&browser).await?;
+    send_likes(&browser).await?;
 
     let mut measured = Vec::new();
     let found = throughline_e2e::eventually(async || {

@@ -22,7 +22,7 @@ async fn every_page_opens_by_url_on_desktop_and_phone_in_both_themes() -> anyhow
         ("/notifications", "document.querySelector('main h1').innerText == 'Notifications'"),
         ("/@mirela", "document.querySelector('main h1').innerText == 'Mirela Ionescu'"),
         ("/search?term=wal", "document.querySelector('article.crud .message').innerText.includes('WAL')"),
-        ("/@nobody", "document.body.innerText.includes('Nobody has this handle')"),
+        ("/@nobody", "document.body.innerText.includes('No user has this handle')"),
         ("/traces", "document.querySelector('a.trace-link')"),
         ("/traces/00000000000000000000000000000abc", "document.body.innerText.includes('No such trace')"),
         ("/traces/abc", "document.body.innerText.includes('32')"),

@@ -95,7 +95,7 @@ fn Shell(dock: DockState) -> impl IntoView {
     }
 }
 
-/// Whether a key is input to a field, or part of a shortcut of the browser.
+/// Returns whether a key is input to a field, or part of a shortcut of the browser.
 fn is_typing(event: &KeyboardEvent) -> bool {
     let target = event.target().and_then(|target| target.dyn_into::<Element>().ok());
     event.default_prevented()

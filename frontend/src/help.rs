@@ -4,9 +4,9 @@ use leptos::{html::Dialog, prelude::*};
 
 const KEYS: [(&str, &str); 5] = [
     ("n", "write a crud"),
-    ("Ctrl Enter", "send it"),
+    ("Ctrl Enter", "publish it"),
     ("/", "search"),
-    ("t", "open or close the dock"),
+    ("t", "show or hide recent requests"),
     ("?", "show this help"),
 ];
 
@@ -20,7 +20,7 @@ pub(crate) fn Help(dialog: NodeRef<Dialog>) -> impl IntoView {
     view! {
         <dialog class="help" node_ref=dialog aria-labelledby="help-title">
             <div class="help-head">
-                <h2 id="help-title">"Keys"</h2>
+                <h2 id="help-title">"Keyboard shortcuts"</h2>
                 <button type="button" class="icon-button" aria-label="Close" on:click=close>"×"</button>
             </div>
             <dl>

@@ -56,7 +56,7 @@ impl Problem {
         }
     }
 
-    /// Whether the resource does not exist (404).
+    /// Returns whether the resource does not exist (404).
     pub(crate) const fn is_missing(&self) -> bool {
         matches!(self, Self::Rejected { status: 404, .. })
     }
@@ -105,9 +105,9 @@ mod tests {
     fn the_message_of_the_server_becomes_a_sentence() {
         let problem = Problem::from_body(
             404,
-            r#"{"error":{"code":"unknown_handle","message":"nobody has this handle","trace_id":"ab"}}"#,
+            r#"{"error":{"code":"unknown_handle","message":"no user has this handle","trace_id":"ab"}}"#,
         );
-        assert_eq!(problem.sentence(), "Nobody has this handle.");
+        assert_eq!(problem.sentence(), "No user has this handle.");
         assert_eq!(problem.code(), "unknown_handle");
         assert_eq!(problem.trace_id(), Some("ab"));
         assert!(problem.is_missing());

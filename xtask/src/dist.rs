@@ -64,29 +64,29 @@ const BUNDLES: [Bundle; 2] = [
     },
 ];
 
-/// Flags for pages that are not optimised. Leptos erases the types of components, without which each page compiles three times as
+/// Flags for pages that are not optimized. Leptos erases the types of components, without which each page compiles three times as
 /// long; and debug information is larger than the program.
 const DEV_RUSTFLAGS: &str = "--cfg erase_components -C debuginfo=0";
 
-/// What every page is built from.
+/// The inputs of every page.
 const COMMON_INPUTS: [&str; 5] = [".cargo", "Cargo.lock", "Cargo.toml", "rust-toolchain.toml", "xtask/bundle"];
 
-/// How pages and programs are built.
+/// The profile with which pages and programs are built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Quick to build: not optimised, without compressed copies.
+    /// Quick to build: not optimized, without compressed copies.
     Dev,
     /// As shipped.
     Release,
 }
 
 impl Profile {
-    /// Release, or dev with the flag `--dev`.
+    /// Returns `Release`, or `Dev` with the flag `--dev`.
     pub(crate) fn from_dev(dev: bool) -> Self {
         if dev { Self::Dev } else { Self::Release }
     }
 
-    /// The name of cargo's folder for programs.
+    /// Returns the name of cargo's folder for programs.
     pub(crate) fn folder(self) -> &'static str {
         match self {
             Self::Dev => "debug",
@@ -94,7 +94,7 @@ impl Profile {
         }
     }
 
-    /// Cargo's profile for pages, and the name of its folder.
+    /// Returns cargo's profile for pages, and the name of its folder.
     fn of_pages(self) -> (&'static str, &'static str) {
         match self {
             Self::Dev => ("dev", "debug"),
@@ -112,14 +112,15 @@ impl Bundle {
         workspace.state().join(format!("{}.fingerprint", self.name))
     }
 
-    /// The fingerprint of the page's inputs and output. The output is part of it because `trunk serve` writes there too.
+    /// Returns the fingerprint of the page's inputs and output. The output is part of it because `trunk serve` writes
+    /// there too.
     fn fingerprint(&self, workspace: &Workspace, profile: Profile) -> Result<Fingerprint> {
         let heading = format!("{} wasm-bindgen {WASM_BINDGEN_VERSION}", profile.folder());
         let inputs: Vec<&str> = COMMON_INPUTS.iter().chain(self.inputs).copied().collect();
         Fingerprint::take(&workspace.root, &heading, &inputs, &self.output(workspace))
     }
 
-    /// Why the page has to be built; `None` if it is up to date.
+    /// Returns why the page has to be built; `None` if it is up to date.
     fn reason(&self, workspace: &Workspace, profile: Profile) -> Result<Option<String>> {
         let built = Fingerprint::read(&self.fingerprint_file(workspace));
         let built = built.filter(|_| self.output(workspace).join("index.html").exists());
@@ -157,7 +158,7 @@ impl Bundle {
     }
 }
 
-/// `xtask-bundle`, which has to be compiled.
+/// Returns the command `xtask-bundle`, which has to be compiled before.
 pub(crate) fn bundler(workspace: &Workspace) -> Command {
     let name = format!("{BUNDLER}{}", std::env::consts::EXE_SUFFIX);
     Command::new(workspace.target.join(Profile::Dev.folder()).join(name))
@@ -196,7 +197,7 @@ impl Outdated {
         Ok(Self { bundles, profile })
     }
 
-    /// Whether every page is up to date.
+    /// Returns whether every page is up to date.
     pub(crate) fn is_empty(&self) -> bool {
         self.bundles.is_empty()
     }
@@ -213,7 +214,7 @@ impl Outdated {
             tools::wasm_target(workspace)?;
             let (profile, _) = self.profile.of_pages();
             let mut cargo = workspace.cargo(&["build", "--target", WASM_TARGET, "--profile", profile]);
-            // All of them, whichever is outdated: with other packages cargo selects other features, and compiles dependencies again.
+            // All are compiled, even if one is outdated: with other packages cargo selects other features, and compiles dependencies again.
             for bundle in &BUNDLES {
                 cargo.args(["--package", bundle.package]);
             }
@@ -269,7 +270,7 @@ mod tests {
         ALL.iter().find(|bundle| bundle.name == name).expect("a bundle")
     }
 
-    /// The value of a key in a configuration of Trunk.
+    /// Returns the value of a key in a configuration of Trunk.
     fn value<'a>(config: &'a str, key: &str) -> Option<&'a str> {
         let line = config.lines().find_map(|line| line.strip_prefix(&format!("{key} = ")))?;
         Some(line.trim_matches('"'))

@@ -42,7 +42,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The selections of a package's features: none, each alone, and all of them.
+/// Returns the selections of a package's features: none, each alone, and all of them.
 fn selections(package: &Package<'_>) -> Result<Vec<String>> {
     let features = package.metadata["features"].as_object().context("cargo metadata has no features")?;
     let is_public = |name: &&String| *name != "default" && *name != INTERNAL;

@@ -94,7 +94,7 @@ fn write(root: &Path, folder: &Path) -> Result<()> {
         let from = root.join(SOURCES).join(name);
         let text = fs::read_to_string(&from).with_context(|| format!("cannot read {}", from.display()))?;
         let to = folder.join(name);
-        let parent = to.parent().context("the path of a file has a parent")?;
+        let parent = to.parent().context("the path of a file has no parent")?;
         fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         fs::write(&to, with_paths(&text, root)?).with_context(|| format!("cannot write {}", to.display()))?;
     }

@@ -47,35 +47,35 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build what changed, without optimisation, and start the demo application with everything embedded
+    /// Build what changed, without optimization, and start the demo application with everything embedded
     Run(Run),
     /// Build the pages and the programs, `throughline` and `cruddur`
     Build(Build),
     /// Build the pages only, with their compressed copies
     Dist(Build),
-    /// Make the packages that are published, and install the program from them
+    /// Build the published packages, and install the program from them
     Package,
     /// Install the build tools that are missing
     Tools,
     /// Run every check and every test
     Test(Test),
-    /// Run what takes too long for every change
+    /// Run the checks that take too long for every change
     Soak(Soak),
-    /// Measure, and compare with others
+    /// Measure performance, and compare it with other libraries
     #[command(subcommand)]
     Bench(Bench),
 }
 
 #[derive(Args)]
 struct Build {
-    /// Build quickly, without optimisation
+    /// Build quickly, without optimization
     #[arg(long)]
     dev: bool,
 }
 
 #[derive(Args)]
 struct Run {
-    /// Build as shipped: optimised, which takes several times as long
+    /// Build as shipped: optimized, which takes several times as long
     #[arg(long)]
     release: bool,
     /// Listen on this port of 127.0.0.1
@@ -84,7 +84,7 @@ struct Run {
     /// Listen on this address, `host:port`
     #[arg(long)]
     listen: Option<String>,
-    /// Keep the data here [default: data in the repository's root]
+    /// The data directory [default: data in the repository's root]
     #[arg(long)]
     data_dir: Option<PathBuf>,
     /// Arguments for the server
@@ -94,7 +94,7 @@ struct Run {
 
 #[derive(Args)]
 struct Test {
-    /// Run this step alone
+    /// Run only this step
     #[arg(long, value_name = "STEP")]
     only: Option<String>,
     /// List the steps
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_two_dashes_goes_to_the_server() {
+    fn arguments_after_two_dashes_are_passed_to_the_server() {
         let cli = Cli::parse_from(["xtask", "run", "--port", "4000", "--", "--otlp-listen", "x"]);
         let Task::Run(run) = cli.task else { panic!("not run") };
         assert_eq!(run.port, Some(4000));

@@ -48,7 +48,7 @@ impl OtherBrowsers {
     }
 }
 
-/// WebKit's driver and browser, if all of [`PACKAGES`] are installed.
+/// Returns WebKit's driver and browser, if all of [`PACKAGES`] are installed.
 fn packaged() -> Result<(PathBuf, PathBuf)> {
     for program in ["firefox", "xvfb-run", "xauth"] {
         process::find(program).with_context(|| format!("{program} is not installed"))?;
@@ -58,7 +58,7 @@ fn packaged() -> Result<(PathBuf, PathBuf)> {
     Ok((driver, browser))
 }
 
-/// `lib/<architecture>/webkit2gtk-<version>/MiniBrowser`, of the newest version.
+/// Finds `lib/<architecture>/webkit2gtk-<version>/MiniBrowser`, of the newest version.
 fn find_minibrowser(lib: &Path) -> Option<PathBuf> {
     let folders = entries(lib).ok()?.into_iter().filter(|folder| folder.is_dir());
     let versions = folders

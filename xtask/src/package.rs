@@ -79,7 +79,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Whether a program has the page of the inspector embedded.
+/// Returns whether a program has the page of the inspector embedded.
 fn has_page(program: &Path) -> Result<bool> {
     let bytes = fs::read(program).with_context(|| format!("cannot read {}", program.display()))?;
     let title = b"<title>Traces";

@@ -14,12 +14,12 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// For a task of `total` steps.
+    /// Creates the progress of a task of `total` steps.
     pub(crate) fn new(total: usize) -> Self {
         Self { started: 0, total, typical_s: &[], start: Instant::now() }
     }
 
-    /// For a task whose steps typically take `typical_s` seconds at the first run; the remaining time is estimated by them.
+    /// Creates the progress of a task whose steps typically take `typical_s` seconds; the remaining time is estimated.
     pub(crate) fn with_estimate(typical_s: &'static [u32]) -> Self {
         Self { typical_s, ..Self::new(typical_s.len()) }
     }
@@ -53,7 +53,7 @@ impl Progress {
         format!("[{}/{}] {what}", self.started, self.total)
     }
 
-    /// The estimate of the time that the remaining steps take, as the end of a line.
+    /// Returns the estimate of the time that the remaining steps take, as the end of a line.
     fn rest(&self) -> String {
         match remaining(self.typical_s, self.started, self.start.elapsed()) {
             Some(left) => format!(", about {} left", show(left)),
@@ -62,8 +62,8 @@ impl Progress {
     }
 }
 
-/// The time that the steps after the first `done` take, if they relate to `elapsed` as they typically do. `None` without an
-/// estimate, and where less than five seconds are left.
+/// Returns the time that the steps after the first `done` take, if they relate to `elapsed` as they typically do.
+/// `None` without an estimate, and where less than five seconds are left.
 fn remaining(typical_s: &[u32], done: usize, elapsed: Duration) -> Option<Duration> {
     let (before, after) = typical_s.split_at_checked(done)?;
     let (before, after): (u32, u32) = (before.iter().sum(), after.iter().sum());
@@ -71,7 +71,7 @@ fn remaining(typical_s: &[u32], done: usize, elapsed: Duration) -> Option<Durati
     (left >= Duration::from_secs(5)).then(|| Duration::from_secs(left.as_secs()))
 }
 
-/// A duration for people: `41.2 s`, `3 min 05 s`.
+/// Formats a duration: `41.2 s`, `3 min 05 s`.
 pub(crate) fn show(duration: Duration) -> String {
     // Rounded to tenths first, so that 59.96 s is a minute and not `60.0 s`.
     let tenths = (duration.as_millis() + 50) / 100;

@@ -35,7 +35,7 @@ impl Program {
     /// Every program that is shipped.
     pub(crate) const ALL: [Self; 2] = [Self::Throughline, Self::Cruddur];
 
-    /// The name of the package and of its binary.
+    /// Returns the name of the package and of its binary.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Throughline => "throughline",
@@ -96,7 +96,7 @@ pub(crate) fn build_demo(workspace: &Workspace, profile: Profile) -> Result<Demo
             }
             let outdated = Outdated::find(workspace, profile)?;
             outdated.compile(workspace, &mut progress)?;
-            // A server that is not optimised reads its pages from disk, so it is compiled before they are bundled, together with
+            // A server that is not optimized reads its pages from disk, so it is compiled before they are bundled, together with
             // the bundler: cargo is slowest where few crates can be compiled at once.
             dist::make_outputs(workspace)?;
             progress.step("compiling the server", || {
@@ -117,13 +117,14 @@ pub(crate) fn build_demo(workspace: &Workspace, profile: Profile) -> Result<Demo
     Ok(Demo { path, progress })
 }
 
-/// The path of a program that was built.
+/// Returns the path of a program that was built.
 pub(crate) fn binary(workspace: &Workspace, profile: Profile, program: Program) -> PathBuf {
     workspace.target.join(profile.folder()).join(format!("{}{}", program.name(), std::env::consts::EXE_SUFFIX))
 }
 
-/// The server's arguments. A flag is passed only if it was given, so that environment variables apply otherwise. The default of the
-/// data folder is `data` in `root`, wherever the task was called. `is_set` returns whether an environment variable has a value.
+/// Returns the server's arguments. A flag is passed only if it was given, so that environment variables apply
+/// otherwise. The default of the data directory is `data` in `root`, wherever the task was called. `is_set` returns
+/// whether an environment variable has a value.
 pub(crate) fn default_settings(root: &Path, settings: Settings, is_set: impl Fn(&str) -> bool) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = Vec::new();
     if let Some(listen) = settings.listen {

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn variables_of_others_are_not_checked() {
+    fn variables_of_other_programs_are_not_checked() {
         let text = "THROUGHLINE_LISTEN THROUGHLINE_OLD OTEL_SERVICE_NAME THROUGHLINE_E2E_FAKETIME";
         assert_eq!(unknown(text, &names(TABLE)).collect::<Vec<_>>(), ["THROUGHLINE_OLD"]);
     }

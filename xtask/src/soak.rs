@@ -76,7 +76,7 @@ fn upstream(workspace: &Workspace, _: &Soak) -> Result<()> {
 }
 
 fn latency(workspace: &Workspace, _: &Soak) -> Result<()> {
-    let name = "misbehaviour::the_application_responds_as_fast_with_a_bad_upstream";
+    let name = "misbehaviour::a_misbehaving_upstream_does_not_slow_the_application_down";
     one_test(server_test(workspace, Program::Cruddur, name)?.env("THROUGHLINE_E2E_SOAK", "1"))
 }
 

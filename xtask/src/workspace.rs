@@ -36,7 +36,7 @@ impl Workspace {
         command
     }
 
-    /// The folder for state that is kept between runs.
+    /// Returns the folder for state that is kept between runs.
     pub(crate) fn state(&self) -> PathBuf {
         self.target.join("xtask")
     }
@@ -78,7 +78,7 @@ impl Workspace {
     }
 }
 
-/// `cargo metadata --no-deps` of any manifest.
+/// Runs `cargo metadata --no-deps` for any manifest.
 pub(crate) fn metadata(manifest: &Path) -> Result<Value> {
     let mut command = cargo();
     command.args(["metadata", "--no-deps", "--format-version=1", "--manifest-path"]).arg(manifest);

@@ -185,7 +185,7 @@ async fn delivered_spans_are_not_sent_again_after_a_restart() {
 }
 
 /// Requests everything that the server serves; returns all headers and bodies.
-async fn everything_served(bench: &Bench, trace_id: &str) -> String {
+async fn all_responses(bench: &Bench, trace_id: &str) -> String {
     let trace = format!("/api/traces/{trace_id}");
     let otlp = format!("{trace}/otlp");
     let mut all = String::new();
@@ -235,7 +235,7 @@ async fn the_key_is_in_no_response_and_no_log() {
     fetch(&bench).await;
     let refused = async || upstream.requests().iter().any(|request| request.status == 401).then_some(());
     eventually("a rejection upstream", refused).await;
-    let served = everything_served(&bench, &trace_id).await;
+    let served = all_responses(&bench, &trace_id).await;
     assert!(!served.contains(KEY), "a response contains the key");
     assert!(served.contains(&trace_id), "the trace was not requested");
     let output = bench.server().output();
@@ -257,6 +257,6 @@ async fn a_secret_in_the_standard_headers_is_in_no_response_and_no_log() {
     let trace_id = fetch(&bench).await;
     let upstream = start_upstream(addr).await;
     arrived(&upstream, &trace_id).await;
-    let served = everything_served(&bench, &trace_id).await;
+    let served = all_responses(&bench, &trace_id).await;
     assert!(!served.contains(KEY) && !bench.server().output().contains(KEY));
 }

@@ -13,7 +13,7 @@ use throughline_otlp::{Encoding, Signal, Span, encode_traces};
 
 use crate::load::{BATCH_SPANS, Load};
 
-/// One trace id is kept for the reads in every this number of batches.
+/// The number of batches of which one trace id is kept for the reads.
 const SAMPLE_BATCHES: u64 = 2;
 
 /// Prepared requests, and some of the trace ids in them.

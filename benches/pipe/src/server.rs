@@ -49,7 +49,7 @@ impl Server {
         Ok(kib * 1024)
     }
 
-    /// Stops it (SIGTERM).
+    /// Stops the server with SIGTERM.
     pub(crate) fn stop(mut self) -> Result<()> {
         let status = self.process.stop()?;
         anyhow::ensure!(status.success(), "the server exited with {status}: {}", self.process.output());

@@ -16,7 +16,7 @@ use crate::stats::Spread;
 pub(crate) struct Cost {
     /// CPU time in microseconds of the thread that handles the request, less that of the bare router in the same round.
     pub(crate) added_us: Spread,
-    /// The same for all threads, which includes the export of the layer's spans.
+    /// The CPU time of all threads, which includes the export of the layer's spans.
     pub(crate) exported_us: Spread,
 }
 

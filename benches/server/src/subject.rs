@@ -36,7 +36,7 @@ pub enum Subject {
 pub enum Extent {
     /// The configuration of the guide's first example.
     Default,
-    /// Every feature that the correctness table asks for.
+    /// Every feature that the correctness table requires.
     Full,
 }
 

@@ -111,7 +111,7 @@ fn format_address(address: IpAddr) -> String {
         }
     }
     let IpAddr::V4(address) = address else { return address.to_string() };
-    // By hand: each request has an address, and the formatting machinery would take longer than all other work for an
+    // Formatted by hand: each request has an address, and `fmt` would take longer than all other work for an
     // attribute.
     let mut text = Text([0; 15], 0);
     for (index, octet) in address.octets().into_iter().enumerate() {

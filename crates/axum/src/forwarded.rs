@@ -12,7 +12,7 @@ use ipnet::IpNet;
 const X_FORWARDED_FOR: &str = "x-forwarded-for";
 const X_FORWARDED_PROTO: &str = "x-forwarded-proto";
 const X_FORWARDED_HOST: &str = "x-forwarded-host";
-/// Set by some proxies; carries the client's address only.
+/// A header of some proxies, with the client's address only.
 const X_REAL_IP: &str = "x-real-ip";
 
 /// The maximum number of hops read, from the near end. Longer chains are not sent by real proxies.

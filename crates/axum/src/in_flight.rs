@@ -20,7 +20,7 @@ use crate::{
 const CANCELLED: &str = "cancelled";
 const PANIC: &str = "panic";
 
-/// How a request ended.
+/// The way in which a request ended.
 pub(crate) enum End {
     /// The last byte was handed to the server.
     Complete,

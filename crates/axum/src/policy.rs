@@ -43,7 +43,7 @@ where
 
 /// A policy that decides whether a request may continue a trace, for [`RemoteParent::Trusted`].
 pub trait TrustParent: Send + Sync + 'static {
-    /// Returns whether the request carries proof that it comes from a known client, such as a signed token.
+    /// Returns whether the request carries proof that it is from a known client, such as a signed token.
     fn trusts(&self, request: &request::Parts) -> bool;
 }
 

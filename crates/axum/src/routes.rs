@@ -105,7 +105,7 @@ impl Routes {
     }
 }
 
-/// The FNV-1a hash. Templates are short and come from the application, so it need not resist collisions.
+/// Returns the FNV-1a hash. Templates are short and come from the application, so it need not resist collisions.
 fn hash(text: &str) -> usize {
     text.bytes().fold(0x811c_9dc5, |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)) as usize
 }

@@ -32,7 +32,7 @@ impl<K, V> Slots<K, V> {
         self.cells_from(start).map_while(OnceLock::get).find_map(|(known, value)| is(known).then_some(value))
     }
 
-    /// Like [`get`](Self::get), but inserts the entry from `make` if there is none. Returns `None` if the map is full.
+    /// Returns the value of a key, and inserts the entry from `make` if there is none; `None` if the map is full.
     pub(crate) fn get_or_insert_with(
         &self,
         start: usize,

@@ -214,7 +214,7 @@ mod tests {
         }
 
         #[test]
-        fn any_number_can_be_converted(anchor: f64, page: f64) {
+        fn any_number_is_converted_without_a_panic(anchor: f64, page: f64) {
             unix_ns(anchor, page);
         }
     }

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn contexts_nest() {
+    fn contexts_can_be_nested() {
         context(1).run(|| {
             assert_eq!(here(), Some(1));
             context(2).run(|| assert_eq!(here(), Some(2)));

@@ -59,7 +59,7 @@ pub(crate) struct IngestToken {
 /// The number of sessions whose ingest tokens are kept: the current one, and those of records that earlier ones left.
 const MAX_INGEST_TOKENS: usize = 4;
 
-/// What the caller of [`Delivery::next`] has to do.
+/// The next action of the caller of [`Delivery::next`].
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// Do nothing until a record is pushed or a response is received.
@@ -88,7 +88,7 @@ enum Outcome {
     NoIngestToken(Status),
     /// The batch will never be accepted.
     Refused(Status),
-    /// The batch may be accepted later; with the delay in milliseconds that the receiver asked for, if any.
+    /// The batch may be accepted later; with the delay in milliseconds that the receiver requested, if any.
     Later(Status, Option<f64>),
 }
 

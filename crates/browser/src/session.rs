@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_begun_by_another_tab_is_adopted_and_not_new() {
+    fn a_session_started_by_another_tab_is_continued_and_not_new() {
         let known = session(1, NOW - IDLE_MS, NOW - IDLE_MS);
         let shared = session(2, NOW - 100.0, NOW - 50.0);
         let found = resolve(Some(known), Some(shared), NOW, never());
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_text_is_not_a_session() {
+    fn other_text_is_not_a_session() {
         for text in ["", "x", "0.1.2", &format!("{:032x}", 1), &format!("{:032x}.1", 1), &format!("{:032x}.1.2.3", 1)] {
             assert_eq!(Session::parse(text), None, "{text}");
         }
@@ -241,7 +241,7 @@ mod tests {
         }
 
         #[test]
-        fn the_determined_session_is_never_over(
+        fn the_resolved_session_has_not_expired(
             known in prop::option::of((0_u8..3, 0.0..3e7, 0.0..3e7)),
             shared in prop::option::of((0_u8..3, 0.0..3e7, 0.0..3e7)),
         ) {

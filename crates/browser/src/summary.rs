@@ -72,7 +72,7 @@ impl fmt::Display for Status {
             Self::Ok => f.write_str("the last batch was accepted"),
             Self::Off(why) => f.write_str(why),
             Self::Rejected(status) | Self::Unreachable(Some(status)) => {
-                write!(f, "the telemetry endpoint answered {status}")
+                write!(f, "the telemetry endpoint returned {status}")
             }
             Self::Unreachable(None) => f.write_str("the telemetry endpoint cannot be reached"),
         }

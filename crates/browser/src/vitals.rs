@@ -75,7 +75,7 @@ impl LayoutShift {
 
 /// The number of longest interactions that are remembered.
 const LONGEST: usize = 10;
-/// For each this many interactions, the longest remaining one is ignored.
+/// The number of interactions for each of which the longest remaining one is ignored.
 const OUTLIER_EVERY: u32 = 50;
 
 /// Interaction to next paint: the longest interaction, ignoring one in fifty.

@@ -73,7 +73,7 @@ async fn spans_nest_have_events_and_are_filtered_by_level() {
 }
 
 #[wasm_bindgen_test]
-async fn guards_that_are_dropped_out_of_order_leave_nothing_behind() {
+async fn guards_that_are_dropped_out_of_order_leave_no_span_entered() {
     begin();
     let (first, second) = (tracing::info_span!("first"), tracing::info_span!("second"));
     let first_guard = first.enter();

@@ -189,7 +189,7 @@ async fn xhr_is_traced_on_success_abort_and_failure() {
 }
 
 #[wasm_bindgen_test]
-async fn an_xhr_can_be_used_again() {
+async fn an_xhr_can_be_reused() {
     start();
     let summaries = summaries();
     eval(

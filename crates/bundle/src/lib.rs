@@ -52,13 +52,14 @@ impl Bundle {
         self
     }
 
-    /// Whether the bundle was built before it was embedded.
+    /// Returns whether the bundle was built before it was embedded.
     #[must_use]
     pub fn is_built(&self) -> bool {
         (self.get)(INDEX).is_some()
     }
 
-    /// Whether `name` (a path without a leading slash) is a file of the bundle. The page and the compressed copies are not.
+    /// Returns whether `name` (a path without a leading slash) is a file of the bundle. The page and the compressed
+    /// copies are not.
     #[must_use]
     pub fn has_file(&self, name: &str) -> bool {
         name != INDEX && !ENCODINGS.iter().any(|(_, suffix)| name.ends_with(suffix)) && (self.get)(name).is_some()
@@ -141,15 +142,15 @@ impl Bundle {
     }
 }
 
-/// Whether `accept` (RFC 9110, section 12.5.1) names `text/html`. `*/*` does not count: a program that accepts anything gets no
-/// page.
+/// Returns whether `accept` (RFC 9110, section 12.5.1) names `text/html`. `*/*` does not count: a program that accepts
+/// anything gets no page.
 #[must_use]
 pub fn accepts_html(headers: &HeaderMap) -> bool {
     accepts(headers, &header::ACCEPT, "text/html")
 }
 
-/// Whether the last segment of a path looks like a file name. A missing file should be a 404, because a page in place of a script
-/// hides the mistake.
+/// Returns whether the last segment of a path looks like a file name. A missing file should be a 404, because a page in
+/// place of a script hides the mistake.
 #[must_use]
 pub fn looks_like_file(path: &str) -> bool {
     path.rsplit('/').next().is_some_and(|last| last.contains('.') && !last.starts_with('@'))
@@ -207,7 +208,7 @@ fn content_type(file: &EmbeddedFile) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("application/octet-stream"))
 }
 
-/// Whether `if-none-match` (RFC 9110, section 13.1.2) contains the tag, compared weakly, or is `*`.
+/// Returns whether `if-none-match` (RFC 9110, section 13.1.2) contains the tag, compared weakly, or is `*`.
 fn matches(headers: &HeaderMap, tag: &[u8]) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)
@@ -218,7 +219,7 @@ fn matches(headers: &HeaderMap, tag: &[u8]) -> bool {
         .any(|known| known.as_bytes() == tag || known == "*")
 }
 
-/// Whether the list in a content negotiation header contains `wanted` without `q=0`.
+/// Returns whether the list in a content negotiation header contains `wanted` without `q=0`.
 fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
         |item| {
@@ -232,7 +233,8 @@ fn accepts(headers: &HeaderMap, name: &HeaderName, wanted: &str) -> bool {
     )
 }
 
-/// Whether a file name contains a hash of the content, as in `app-1a2b3c4d5e6f7a8b.js` or `app-1a2b3c4d5e6f7a8b_bg.wasm`.
+/// Returns whether a file name contains a hash of the content, as in `app-1a2b3c4d5e6f7a8b.js` or
+/// `app-1a2b3c4d5e6f7a8b_bg.wasm`.
 fn is_hashed(name: &str) -> bool {
     let Some(stem) = name.split('.').next() else { return false };
     let stem = stem.strip_suffix("_bg").unwrap_or(stem);

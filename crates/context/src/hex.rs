@@ -29,8 +29,8 @@ pub(crate) use by_words::decode_all;
 #[cfg(target_arch = "wasm32")]
 pub(crate) use one_by_one::decode_all;
 
-/// Like `decode`, but the caller checks the length, and the second value of the result: if it is not zero, the text is
-/// invalid.
+/// Decodes like `decode`, but the caller checks the length, and the second value of the result: if it is not zero, the
+/// text is invalid.
 #[cfg(not(target_arch = "wasm32"))]
 mod by_words {
     use super::Case;
@@ -83,7 +83,7 @@ mod by_words {
     }
 }
 
-/// The same function in less code. Tests compare the two.
+/// An implementation of `by_words` in less code. Tests compare the two.
 #[cfg(any(target_arch = "wasm32", test))]
 mod one_by_one {
     use super::Case;

@@ -108,7 +108,7 @@ fn cut(text: &str, wanted: u8) -> (&str, &str) {
     divide(text, text.bytes().position(|byte| byte == wanted))
 }
 
-/// Like [`cut`], but ignores the first byte of the text.
+/// Calls [`cut`], but ignores the first byte of the text.
 fn cut_after_first(text: &str, wanted: u8) -> (&str, &str) {
     let tail = text.as_bytes().get(1..).unwrap_or(&[]);
     divide(text, tail.iter().position(|byte| *byte == wanted).map(|at| at + 1))

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 const SPANS: i64 = 1_000;
 
-/// A receiver that prints the number of spans in each request.
+/// Handles requests as a receiver that prints the number of spans in each request.
 async fn receive(body: Bytes) -> StatusCode {
     match decode_traces(&body, Encoding::Protobuf) {
         Ok(decoded) => {

@@ -32,8 +32,8 @@ pub(crate) fn run(queue: &Queue, source: &Mutex<Source>, poster: &Poster) {
             Fate::Accepted { rejected: 0 } => {}
             Fate::Accepted { rejected } => tracing::error!(spans = rejected, "the receiver rejected spans"),
             Fate::Refused(problem) => tracing::error!(problem, spans, "spans cannot be exported"),
-            Fate::GivenUp(problem) => tracing::error!(problem, spans, "spans were given up after retries"),
-            Fate::Unsent(problem) => tracing::error!(problem, spans, "spans were not sent before the shutdown ended"),
+            Fate::GivenUp(problem) => tracing::error!(problem, spans, "spans were lost: all retries failed"),
+            Fate::Unsent(problem) => tracing::error!(problem, spans, "spans were lost: the shutdown timed out"),
         }
         queue.done(closed.batch, fate);
         // Reported for the first dropped span, and whenever the count has more than doubled since the last report.

@@ -50,7 +50,7 @@ mod tests {
     }
 
     #[test]
-    fn chance_shortens_the_wait_by_at_most_half() {
+    fn jitter_shortens_the_wait_by_at_most_half() {
         let mut backoff = Backoff::new(CONFIG);
         assert_eq!(backoff.next(0), Duration::from_millis(500));
         assert_eq!(backoff.next(0), Duration::from_secs(1));

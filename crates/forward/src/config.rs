@@ -105,9 +105,9 @@ pub struct Delivery {
     pub name: SinkName,
     /// The maximum number of spans, log records or data points in one request. Default: 512.
     pub max_records: usize,
-    /// Same as [`OtlpSink::align_clocks`]. Default: false.
+    /// The same setting as [`OtlpSink::align_clocks`]. Default: false.
     pub align_clocks: bool,
-    /// Same as [`OtlpSink::sampling`].
+    /// The same setting as [`OtlpSink::sampling`].
     pub sampling: Option<Sampling>,
 }
 

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shown_url_has_no_secrets() {
+    fn a_displayed_url_has_no_secrets() {
         let url = traces_endpoint("https://user:secret@example.com/otlp?token=secret").unwrap();
         assert_eq!(shown(&url), "https://example.com/otlp/v1/traces");
     }

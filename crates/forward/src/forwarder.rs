@@ -115,7 +115,7 @@ impl Part {
             Err(_) => {
                 self.task.abort();
                 let status = self.status.borrow();
-                tracing::warn!(sink = %status.cursor, waiting = status.waiting, "a sink was stopped with records waiting");
+                tracing::warn!(sink = %status.cursor, waiting = status.waiting, "a sink was stopped before all records were delivered");
             }
         }
     }

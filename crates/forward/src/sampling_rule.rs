@@ -119,7 +119,7 @@ fn scatter(trace_id: TraceId) -> u64 {
     mix(mix((id >> 64) as u64) ^ (id as u64))
 }
 
-/// The finalizer of SplitMix64 (Steele, Lea, Flood 2014): each bit of the result depends on each bit given.
+/// Applies the finalizer of SplitMix64 (Steele, Lea, Flood 2014): each bit of the result depends on each bit given.
 fn mix(number: u64) -> u64 {
     let number = number.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let number = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -159,7 +159,7 @@ mod tests {
         facts
     }
 
-    /// A rule that drops all traces that are neither failed nor slow.
+    /// Returns a rule that drops all traces that are neither failed nor slow.
     fn strict() -> SamplingRule {
         let ms = Duration::from_millis;
         SamplingRule::one_in(NonZeroU64::MAX).with_slow(ms(500)).with_slow_route("/api/fast", ms(50))
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn rates_multiply() {
+    fn sample_rates_are_multiplied() {
         let mut fresh = Span::new(trace(1), SpanId::from_bytes([1; 8]).unwrap(), Arc::default(), Arc::default());
         weigh(&mut fresh, 1);
         assert_eq!(fresh.attribute(SAMPLE_RATE), None);

@@ -90,7 +90,7 @@ impl Upstream {
 
 fn client(endpoint: &Url, config: &ForwardConfig) -> reqwest::Result<Client> {
     if CryptoProvider::get_default().is_none() {
-        // Another thread may have installed a provider in the meantime, which is just as good.
+        // Another thread may have installed a provider in the meantime, which is used then.
         ring::default_provider().install_default().unwrap_or_else(|_| tracing::debug!("a TLS provider is installed"));
     }
     let mut builder = Client::builder()

@@ -347,7 +347,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         self.note(Quarantined::new(place, now_ns(), reason.clone()).with_ids(trace_id, span_id)).await;
         let (trace_id, span_id) = (trace_id.map(tracing::field::display), span_id.map(tracing::field::display));
         let (name, what) = (&self.name, R::SIGNAL.record());
-        tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream rejected a {what}: it is quarantined");
+        tracing::warn!(sink = %name, trace_id, span_id, %reason, "the upstream rejected a {what}, which is quarantined");
         self.status.send_modify(|status| {
             status.state = SinkState::Delivering;
             status.rejected += 1;
@@ -360,7 +360,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
     /// stored again, instead of being lost.
     async fn note(&self, entry: Quarantined) {
         if let Err(error) = self.outbox.quarantine(&self.name, entry).await {
-            tracing::error!(sink = %self.name, %error, "cannot store an entry of the quarantine");
+            tracing::error!(sink = %self.name, %error, "cannot store a quarantine entry");
         }
     }
 
@@ -373,7 +373,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
             _ if was == state => tracing::debug!(sink = %name, %reason, "the upstream still does not accept {what}s"),
             SinkState::Stopped => tracing::error!(
                 sink = %name, %reason,
-                "the upstream refuses the key: delivery stops until the key is accepted; {what}s are kept",
+                "the upstream rejects the key: delivery stops until the key is accepted; {what}s are kept",
             ),
             SinkState::Absent => tracing::warn!(
                 sink = %name, %reason,
@@ -412,7 +412,7 @@ impl<R: Outgoing, S: Sink> Worker<R, S> {
         }
         match self.queue.set_cursor(&self.name, self.cursor).await {
             Ok(()) => self.saved_cursor = self.cursor,
-            Err(error) => tracing::warn!(sink = %self.name, %error, "cannot save the cursor of a sink; it is retried"),
+            Err(error) => tracing::warn!(sink = %self.name, %error, "cannot save the cursor of a sink; retrying"),
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{decimal, optional_decimal};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SinkState {
-    /// Everything is delivered.
+    /// All records are delivered.
     #[default]
     Idle,
     /// The waiting spans are held until their traces are complete and can be sampled.

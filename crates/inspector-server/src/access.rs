@@ -65,7 +65,7 @@ impl Gate {
         Self { token: token.cloned().map(Arc::new), open_to, hosts }
     }
 
-    /// Whether the host of a request is a name of this server.
+    /// Returns whether the host of a request is a name of this server.
     ///
     /// Without a token, a page of another site must not gain access through a domain that it resolves to this server (DNS
     /// rebinding). IP addresses and `localhost` cannot be used for that.
@@ -81,7 +81,7 @@ impl Gate {
         host.iter().chain(uri.authority()).chain(&client.host).all(is_known)
     }
 
-    /// Whether the request has the token.
+    /// Returns whether the request has the token.
     fn has_token(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return false };
         let bearer = headers
@@ -93,7 +93,7 @@ impl Gate {
         bearer.into_iter().chain(cookies.map(Cookie::value)).any(|given| same(given, token))
     }
 
-    /// Whether the request is allowed.
+    /// Returns whether the request is allowed.
     fn admits(&self, uri: &Uri, headers: &HeaderMap, client: &Client) -> Result<(), Rejected> {
         if is_cross_origin(headers, client) {
             return Err(Rejected::OtherOrigin);
@@ -158,8 +158,9 @@ impl IntoResponse for Rejected {
     }
 }
 
-/// Whether the request is from a page of another origin. CORS would only hide the response from such a page; the request
-/// itself is rejected here, so that nothing depends on how a browser handles the response. An allowed origin is another origin too.
+/// Returns whether the request is from a page of another origin. CORS would only hide the response from such a page;
+/// the request itself is rejected here, so that nothing depends on how a browser handles the response. An allowed
+/// origin is another origin too.
 fn is_cross_origin(headers: &HeaderMap, client: &Client) -> bool {
     // A value that is not text counts as an empty one, which matches no origin and no host.
     let text = |name: &header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or(""));

@@ -64,7 +64,7 @@ pub(crate) fn align_logs(records: &[LogRecord], spans: &[Span], placed: &[Placed
         .collect()
 }
 
-/// Whether the end of a browser's span is inconsistent with its time of receipt.
+/// Returns whether the end of a browser's span is inconsistent with its time of receipt.
 fn received_oddly(span: &Span, page: Option<MeasuredOffset>) -> bool {
     let Some(Value::Int(received_ns)) = span.attribute(keys::RECEIVED_NS) else { return false };
     let Some(offset) = measured_offset(span).or(page) else { return false };

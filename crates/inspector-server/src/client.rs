@@ -68,7 +68,8 @@ fn prefix(headers: &HeaderMap) -> String {
     if is_base_path(path) { path.to_owned() } else { String::new() }
 }
 
-/// Whether `path` is a base path: empty, or segments of unreserved characters (RFC 3986, section 2.3), each after a slash.
+/// Returns whether `path` is a base path: empty, or segments of unreserved characters (RFC 3986, section 2.3), each
+/// after a slash.
 #[must_use]
 pub fn is_base_path(path: &str) -> bool {
     let is_segment = |segment: &str| {

@@ -34,7 +34,7 @@ struct Page {
     base_path: Arc<str>,
 }
 
-/// Whether the page was built before it was embedded.
+/// Returns whether the page was built before it was embedded.
 pub(crate) fn is_built() -> bool {
     BUNDLE.is_built()
 }

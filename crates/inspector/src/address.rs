@@ -41,14 +41,14 @@ impl Filter {
         query.text
     }
 
-    /// Whether the filter matches every trace.
+    /// Returns whether the filter matches every trace.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether a trace matches the filter; `None` if its summary cannot decide, because the text is also searched in the
-    /// names of its spans.
+    /// Returns whether a trace matches the filter; `None` if its summary cannot decide, because the text is also
+    /// searched in the names of its spans.
     #[must_use]
     pub fn admits(&self, summary: &TraceSummary) -> Option<bool> {
         if self.errors && summary.error_count == 0
@@ -117,7 +117,7 @@ impl View {
     }
 }
 
-/// Whether `id` is a trace id: 32 hex digits, not all zero.
+/// Returns whether `id` is a trace id: 32 hex digits, not all zero.
 #[must_use]
 pub fn is_trace_id(id: &str) -> bool {
     id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()) && id.bytes().any(|byte| byte != b'0')

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn figures_format_as_the_label_beside_the_bar() {
+    fn network_figures_are_formatted_for_the_label() {
         let mut attributes = vec![
             double(keys::NETWORK_TOTAL_MS, 41.0),
             double(keys::NETWORK_UPLINK_MS, 21.2),

@@ -2,7 +2,8 @@
 
 use throughline_inspector_api::{Attribute, AttributeValue, Span};
 
-/// Whether `needle` occurs in a span's name, service, id, attributes, events, or status message. Case is ignored.
+/// Returns whether `needle` occurs in a span's name, service, id, attributes, events, or status message. Case is
+/// ignored.
 ///
 /// An empty needle matches nothing.
 #[must_use]
@@ -22,7 +23,7 @@ pub fn matches(span: &Span, needle: &str) -> bool {
         })
 }
 
-/// Whether the key or the value of an attribute contains `needle`, which must be lower case.
+/// Returns whether the key or the value of an attribute contains `needle`, which must be lower case.
 #[must_use]
 pub fn attribute_matches(attribute: &Attribute, needle: &str) -> bool {
     attribute.key.to_lowercase().contains(needle) || text(&attribute.value).to_lowercase().contains(needle)

@@ -94,7 +94,7 @@ impl Mark {
     }
 }
 
-/// Whether a record reports an error.
+/// Returns whether a record reports an error.
 #[must_use]
 pub fn is_error(record: &LogRecord) -> bool {
     record.event_name == EXCEPTION || record.severity >= ERROR
@@ -152,7 +152,8 @@ fn json(value: &AttributeValue) -> serde_json::Value {
     }
 }
 
-/// Whether `needle` occurs in a record's name, body, severity, service, or attributes. `needle` must be lower case.
+/// Returns whether `needle` occurs in a record's name, body, severity, service, or attributes. `needle` must be lower
+/// case.
 #[must_use]
 pub fn matches(record: &LogRecord, needle: &str) -> bool {
     let has = |text: &str| text.to_lowercase().contains(needle);
@@ -163,7 +164,7 @@ pub fn matches(record: &LogRecord, needle: &str) -> bool {
         || any_attribute_matches(record, needle)
 }
 
-/// Whether `needle` occurs in one of a record's attributes. `needle` must be lower case.
+/// Returns whether `needle` occurs in one of a record's attributes. `needle` must be lower case.
 #[must_use]
 pub fn any_attribute_matches(record: &LogRecord, needle: &str) -> bool {
     record.attributes.iter().any(|attribute| find::attribute_matches(attribute, needle))

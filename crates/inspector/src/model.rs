@@ -180,7 +180,7 @@ pub fn times(span: &Span, clock: Clock) -> (i64, i64) {
     (start, start.saturating_add_unsigned(span.duration_ns))
 }
 
-/// Whether a span failed.
+/// Returns whether a span failed.
 #[must_use]
 pub fn is_error(span: &Span) -> bool {
     span.status == StatusCode::Error

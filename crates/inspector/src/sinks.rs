@@ -7,11 +7,11 @@ use crate::format;
 /// The urgency of a sink's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tone {
-    /// Nothing to do.
+    /// The sink needs no attention.
     Good,
     /// Work is in progress.
     Busy,
-    /// Somebody should look into it.
+    /// An operator should investigate.
     Bad,
 }
 
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worst_sink_makes_the_headline() {
+    fn the_headline_reports_the_worst_sink() {
         assert_eq!(headline(&[], 0.0), None);
         let (good, absent) = (sink("a", SinkState::Idle), sink("a/logs", SinkState::Absent));
         let line = headline(&[good.clone(), absent.clone()], 0.0);

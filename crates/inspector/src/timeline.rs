@@ -177,7 +177,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bars_lie_inside(a in any::<i64>(), b in any::<i64>(), s in any::<i64>(), e in any::<i64>()) {
+        fn bars_stay_inside_the_window(a in any::<i64>(), b in any::<i64>(), s in any::<i64>(), e in any::<i64>()) {
             let window = Window::new(a, b);
             if let Some(bar) = window.bar(s, e) {
                 prop_assert!(bar.left >= 0.0 && bar.width >= 0.0);

@@ -52,8 +52,8 @@ impl Compression {
         }
     }
 
-    /// The number of compressed bytes that are processed before the task yields: deflate expands at most 1032 times,
-    /// and 4 bytes of zstd may expand to 128 KiB.
+    /// Returns the number of compressed bytes that are processed before the task yields: deflate expands at most 1032
+    /// times, and 4 bytes of zstd may expand to 128 KiB.
     const fn step_bytes(self) -> usize {
         match self {
             Self::None => usize::MAX,

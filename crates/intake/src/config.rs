@@ -114,13 +114,13 @@ pub struct Limits {
     pub spans_per_batch: usize,
     /// Limits on a span or a log record from a page.
     pub span: SpanLimits,
-    /// The rate of spans and log records of one session. Default: 200 per second, 2,000 at once.
+    /// The rate of spans and log records of one session. Default: 200 per second, with bursts of 2,000.
     pub session_rate: RateLimit,
     /// The rate of spans and log records of one client, which is identified by its address (for IPv6, by its /64).
     /// Issuing an ingest token costs as much as a span. Loopback addresses are not limited, since all clients may be
-    /// behind one proxy there. Default: 1,000 per second, 10,000 at once.
+    /// behind one proxy there. Default: 1,000 per second, with bursts of 10,000.
     pub client_rate: RateLimit,
-    /// The rate of spans and log records of all browsers together. Default: 5,000 per second, 20,000 at once.
+    /// The rate of spans and log records of all browsers together. Default: 5,000 per second, with bursts of 20,000.
     pub public_rate: RateLimit,
     /// The maximum number of sessions whose rates are tracked at once; a new one replaces the least recently used.
     /// Default: 10,000.

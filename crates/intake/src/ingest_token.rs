@@ -179,7 +179,7 @@ mod tests {
         }
 
         #[test]
-        fn well_formed_text_is_forged(expiry in 0_u64..999_999_999_999, session: [u8; 16], mac: [u8; 32]) {
+        fn a_token_with_another_signature_is_forged(expiry in 0_u64..999_999_999_999, session: [u8; 16], mac: [u8; 32]) {
             let session = SessionId::from_bytes(session);
             let text = format!("v1.{expiry}.{session}.{}", URL_SAFE_NO_PAD.encode(mac));
             prop_assert_eq!(IngestToken::verify(&key(), "web", &text, 1_000), Err(IngestTokenError::Forged));

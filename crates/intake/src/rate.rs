@@ -19,7 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The maximum time that a client is asked to wait.
+/// The maximum `Retry-After`, in the response to a client above its rate.
 const LONGEST_WAIT: Duration = Duration::from_hours(1);
 
 /// All buckets.

@@ -10,7 +10,7 @@ use throughline_store::StoreError;
 /// Why a request is refused. The message is for the developer of the sender.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Refusal {
-    #[error("requests from pages of this origin are not allowed")]
+    #[error("pages of this origin are not allowed to send requests")]
     Origin,
     #[error(transparent)]
     IngestToken(#[from] IngestTokenError),

@@ -254,7 +254,7 @@ fn too_deep_values_reject_their_span() {
 }
 
 #[test]
-fn bottomless_nesting_is_an_error() {
+fn very_deep_nesting_is_an_error() {
     let deep = 100_000;
     let body = with_fields(&format!(
         r#""attributes":[{{"key":"k","value":{}{}}}]"#,

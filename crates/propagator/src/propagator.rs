@@ -26,7 +26,7 @@ use crate::{baggage, trace_context};
 /// - The random flag is kept for spans that are not sampled, for which the SDK drops it. It is set for traces that
 ///   start in this process, because the SDK's trace ids end in random bytes.
 /// - Baggage never exceeds 64 members or 8192 bytes; a member is sent completely, with its properties, or not at all.
-/// - An invalid context never replaces a valid one, whatever the order of the formats.
+/// - An invalid context never replaces a valid one, regardless of the order of the formats.
 ///
 /// ```
 /// opentelemetry::global::set_text_map_propagator(throughline_propagator::Propagator::new());
@@ -83,7 +83,7 @@ impl Propagator {
     }
 }
 
-/// Same as [`Propagator::new`].
+/// Creates the same propagator as [`Propagator::new`].
 impl Default for Propagator {
     fn default() -> Self {
         Self::new()

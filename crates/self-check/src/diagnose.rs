@@ -53,7 +53,7 @@ pub(crate) fn export(check: &'static str, error: &str) -> Finding {
     match status {
         Some(status @ (401 | 403)) => Finding::bad(
             check,
-            format!("the endpoint refuses the key ({status})"),
+            format!("the endpoint rejects the key ({status})"),
             "check the key in OTEL_EXPORTER_OTLP_HEADERS, and that it is allowed to send to this environment",
         ),
         Some(status @ (404 | 405)) => Finding::bad(
@@ -69,7 +69,7 @@ pub(crate) fn export(check: &'static str, error: &str) -> Finding {
         ),
         Some(status) => Finding::bad(
             check,
-            format!("the endpoint refuses the span ({status})"),
+            format!("the endpoint rejects the span ({status})"),
             "check the log of the endpoint; it may require another protocol (OTEL_EXPORTER_OTLP_PROTOCOL)",
         ),
         None if error.contains("shut") => {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn two_versions_are_named() {
+    fn two_linked_versions_are_reported() {
         let versions = ["0.31.0".to_owned(), "0.34.0".to_owned()];
         assert!(no_layer(Some(&versions)).0.contains("0.31.0 and 0.34.0"));
         assert!(no_layer(Some(&versions[..1])).0.contains("has none"));
@@ -110,7 +110,7 @@ mod tests {
             ("HTTP export failed with status code: 403", Outcome::Bad, "the key (403)"),
             ("HTTP export failed with status code: 404", Outcome::Bad, "no OTLP receiver"),
             ("HTTP export failed with status code: 503", Outcome::Doubtful, "unavailable"),
-            ("HTTP export failed with status code: 400", Outcome::Bad, "refuses the span (400)"),
+            ("HTTP export failed with status code: 400", Outcome::Bad, "rejects the span (400)"),
             ("HTTP export failed: network error", Outcome::Bad, "cannot be reached"),
             ("tcp connect error to 127.0.0.1:4318", Outcome::Bad, "cannot be reached"),
             ("Operation timed out after 5s", Outcome::Bad, "cannot be reached"),

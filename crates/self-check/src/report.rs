@@ -138,7 +138,7 @@ mod tests {
         Report {
             findings: vec![
                 Finding::good("subscriber", "one is set"),
-                Finding::bad("exporter", "the key is refused (401)", "set the key"),
+                Finding::bad("exporter", "the key is rejected (401)", "set the key"),
                 Finding::doubtful("propagator", "none is set", "set one"),
             ],
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),
@@ -150,7 +150,7 @@ mod tests {
         let text = report().to_string();
         assert_eq!(
             text,
-            "self-check: exporter: the key is refused (401) (set the key); propagator: none is set (set one) \
+            "self-check: exporter: the key is rejected (401) (set the key); propagator: none is set (set one) \
              [trace 4bf92f3577b34da6a3ce929d0e0e4736]"
         );
         let good = Report { findings: vec![Finding::good("subscriber", "one is set")], trace_id: None };
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(
             report().table(),
             "ok        subscriber  one is set\n\
-             bad       exporter    the key is refused (401)\n\
+             bad       exporter    the key is rejected (401)\n\
              \x20                     → set the key\n\
              doubtful  propagator  none is set\n\
              \x20                     → set one\n"

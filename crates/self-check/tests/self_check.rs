@@ -103,10 +103,10 @@ fn endpoint(status: StatusCode) -> SocketAddr {
 #[test]
 fn the_status_of_the_endpoint_is_explained() {
     for (status, words) in [
-        (StatusCode::UNAUTHORIZED, "the endpoint refuses the key (401)"),
-        (StatusCode::FORBIDDEN, "the endpoint refuses the key (403)"),
+        (StatusCode::UNAUTHORIZED, "the endpoint rejects the key (401)"),
+        (StatusCode::FORBIDDEN, "the endpoint rejects the key (403)"),
         (StatusCode::NOT_FOUND, "no OTLP receiver at this path"),
-        (StatusCode::BAD_REQUEST, "the endpoint refuses the span (400)"),
+        (StatusCode::BAD_REQUEST, "the endpoint rejects the span (400)"),
     ] {
         let report = through(endpoint(status));
         let (checks, description) = wrong(&report);

@@ -190,10 +190,10 @@ async fn follow_ingest_token_keys(data_dir: PathBuf, intake: Intake) {
         match IngestTokenKeys::load_or_create(&data_dir, INGEST_TOKEN_TTL) {
             Ok(keys) => {
                 intake.set_ingest_token_keys(keys);
-                tracing::info!("a new key for ingest tokens was loaded");
+                tracing::info!("a new ingest token key was loaded");
             }
             Err(error) => {
-                tracing::error!(%error, "cannot load the new key for ingest tokens; the previous key stays in use");
+                tracing::error!(%error, "cannot load the new ingest token key; the previous key remains in use");
             }
         }
         known = changed;
@@ -205,7 +205,7 @@ fn intake_config(settings: &Settings, metrics: Metrics) -> anyhow::Result<Intake
     let ingest_token_keys = match &receivers.ingest_token_keys {
         Some(keys) => keys.clone(),
         None => IngestTokenKeys::load_or_create(&settings.data_dir, INGEST_TOKEN_TTL)
-            .context("cannot read or create the key for ingest tokens")?,
+            .context("cannot read or create the ingest token key")?,
     };
     let mut config = IntakeConfig::new(ingest_token_keys, settings.browser_service_name.clone());
     config.ingest_token_ttl = INGEST_TOKEN_TTL;

@@ -93,6 +93,6 @@ fn run(connection: &Connection, asked: &Receiver<()>, is_near: &AtomicBool) {
 /// Checkpoints as much of the log as is possible without waiting for readers and writers.
 fn write_back(connection: &Connection) {
     if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(())) {
-        tracing::warn!(%error, "cannot checkpoint the store's write-ahead log; it is retried later");
+        tracing::warn!(%error, "cannot checkpoint the store's write-ahead log; retrying later");
     }
 }

@@ -206,7 +206,7 @@ mod tests {
     use super::*;
     use crate::{Store, schema};
 
-    /// The query plan of a page after the first, with all filters.
+    /// Returns the query plan of a page after the first, with all filters.
     fn plan(ids: Option<Ids>) -> Vec<String> {
         let dir = tempfile::tempdir().unwrap();
         drop(Store::open(dir.path()).unwrap());

@@ -9,7 +9,7 @@ use throughline_otlp::{LogRecord, Value, encode_record};
 
 use crate::{Appended, append::unix_s, fold::column_ns, resources::Resources};
 
-/// The attributes that the browser receiver adds, which differ when a record is sent again.
+/// The attributes that the receiver for pages adds, which differ when a record is sent again.
 const OF_RECEPTION: [&str; 2] = ["client.address", keys::RECEIVED_NS];
 
 /// Stores a batch of log records, and adds their traces to `changed`.
@@ -49,7 +49,7 @@ pub(crate) fn append_logs(
 }
 
 /// Returns a 128-bit hash of a record as it was sent: a log record has no id, and a retry sends exactly the same content. The
-/// hash is cryptographic, so that nobody can craft a record that suppresses another one as its duplicate.
+/// hash is cryptographic, so that no sender can craft a record that suppresses another one as its duplicate.
 pub(crate) fn key(record: &LogRecord, resource_id: i64) -> [u8; 16] {
     let hash = Sha256::new()
         .chain_update(resource_id.to_be_bytes())
@@ -60,8 +60,8 @@ pub(crate) fn key(record: &LogRecord, resource_id: i64) -> [u8; 16] {
     key
 }
 
-/// Returns the record without the attributes that the browser receiver added. A record from the OTLP receiver may have its own
-/// `client.address`, which is part of its content.
+/// Returns the record without the attributes that the receiver for pages added. A record from the OTLP receiver may
+/// have its own `client.address`, which is part of its content.
 fn as_sent(record: &LogRecord) -> Cow<'_, LogRecord> {
     if record.attribute(keys::CLIENT_REPORTED) != Some(&Value::Bool(true)) {
         return Cow::Borrowed(record);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_of_the_browser_receiver_are_ignored() {
+    fn attributes_added_by_the_receiver_are_ignored() {
         let mut again = record();
         again.attributes[1] = KeyValue::new(keys::RECEIVED_NS, 8);
         again.attributes.push(KeyValue::new("client.address", "192.0.2.1"));

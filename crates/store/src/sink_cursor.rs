@@ -30,15 +30,13 @@ pub struct SinkName(Arc<str>);
 #[non_exhaustive]
 pub enum SinkNameError {
     /// The name is empty or too long.
-    #[error("the name of a sink has 1 to {MAX_NAME_CHARS} characters, not {0}")]
+    #[error("the name of a sink has {0} characters, expected 1 to {MAX_NAME_CHARS}")]
     Length(usize),
     /// The name could be that of another sink's cursor.
-    #[error(
-        "the name `{0}` of a sink has a slash, which could clash with the name of another sink's cursor; remove it"
-    )]
+    #[error("the name `{0}` of a sink contains a slash, which is reserved for the names of cursors; remove it")]
     Slash(String),
     /// The name has a space or a control character.
-    #[error("the name {0:?} of a sink has a space or a control character; remove it")]
+    #[error("the name {0:?} of a sink contains a space or a control character; remove it")]
     Character(String),
 }
 
@@ -129,9 +127,9 @@ mod tests {
     #[test]
     fn an_invalid_name_is_rejected_with_the_reason() {
         let error = |name: &str| SinkName::new(name).unwrap_err().to_string();
-        assert!(error("a/logs").contains("`a/logs` of a sink has a slash"), "{}", error("a/logs"));
-        assert!(error("").contains("1 to 64 characters, not 0"));
-        assert!(error(&"x".repeat(65)).contains("not 65"));
+        assert!(error("a/logs").contains("`a/logs` of a sink contains a slash"), "{}", error("a/logs"));
+        assert!(error("").contains("0 characters, expected 1 to 64"));
+        assert!(error(&"x".repeat(65)).contains("has 65 characters"));
         assert!(error("a b").contains("\"a b\""));
         assert!(error("a\n").contains("\"a\\n\""), "{}", error("a\n"));
         assert!(SinkName::new(&"ü".repeat(64)).is_ok());

@@ -28,7 +28,7 @@ pub(crate) type Term = i64;
 #[derive(Debug)]
 pub(crate) struct Terms {
     known: HashMap<Arc<str>, (Term, i64)>,
-    /// The same texts by their numbers.
+    /// The texts by their numbers.
     texts: HashMap<Term, Arc<str>>,
     bytes: usize,
 }

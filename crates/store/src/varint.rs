@@ -117,7 +117,7 @@ mod tests {
         }
 
         #[test]
-        fn reading_any_bytes_ends(bytes: Vec<u8>) {
+        fn reading_any_bytes_terminates(bytes: Vec<u8>) {
             let mut reader = Reader(&bytes);
             while reader.number().is_ok() {}
         }

@@ -176,7 +176,7 @@ impl Writer {
             Ok(_) => {}
             Err(error) => {
                 self.state.clear();
-                tracing::warn!(%error, "the store cannot delete old records");
+                tracing::warn!(%error, "cannot delete old records from the store");
             }
         }
         if let Some(reply) = asked.pop() {
@@ -206,7 +206,7 @@ impl Writer {
             }
             Err(error) => match <[Job; 1]>::try_from(group) {
                 Ok([job]) => {
-                    tracing::error!(%error, "the store cannot write");
+                    tracing::error!(%error, "cannot write to the store");
                     job.answer(Err(error));
                 }
                 Err(group) => {
@@ -227,7 +227,7 @@ impl Writer {
                     // It fails only if the last receiver was just dropped.
                     Ok(Some(summary)) => drop(self.changes.send(Arc::new(summary))),
                     Ok(None) => {}
-                    Err(error) => tracing::error!(%error, %trace_id, "live lists do not show a change of a trace"),
+                    Err(error) => tracing::error!(%error, %trace_id, "cannot read a changed trace for the live lists"),
                 }
             }
         }

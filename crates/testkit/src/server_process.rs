@@ -157,7 +157,7 @@ impl ServerProcess {
         self.addresses.otlp_grpc.clone()
     }
 
-    /// Returns everything it has printed so far.
+    /// Returns the output so far.
     #[must_use]
     pub fn output(&self) -> String {
         text(&self.output)
@@ -181,7 +181,7 @@ impl ServerProcess {
         Ok(())
     }
 
-    /// Asks it to stop (SIGTERM) and waits until it has exited.
+    /// Sends SIGTERM and waits until the process has exited.
     ///
     /// # Errors
     /// Returns an error if the signal cannot be sent.

@@ -52,9 +52,9 @@ pub struct ClockedSpan {
 /// Whether a server span lies within the span of its request, once both are in one clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Join {
-    /// It does, within the error of the offset plus one millisecond.
+    /// The server span fits, within the error of the offset plus one millisecond.
     Fits,
-    /// It does not: one of the times is wrong, or the span belongs to another request.
+    /// The server span does not fit: one of the times is wrong, or the span belongs to another request.
     SticksOut,
 }
 

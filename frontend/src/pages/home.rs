@@ -42,7 +42,7 @@ pub(crate) fn HomePage() -> impl IntoView {
         view! {
             <div class="empty">
                 <h2>"Nothing here yet"</h2>
-                <p>"Write the first crud. It appears here, and its request in the dock below."</p>
+                <p>"Write the first crud. It appears here, and its request in the list of requests below."</p>
                 <p>
                     <button type="button" class="button button-accent" on:click=|_| { focus_composer(); }>
                         "Write a crud"

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// The entries of a folder, in the order of their names.
+/// Returns the entries of a folder, in the order of their names.
 pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
     let read = fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?;
     let mut entries = read.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
@@ -19,7 +19,7 @@ pub(crate) fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     fs::create_dir_all(to).with_context(|| format!("cannot create {}", to.display()))?;
     for entry in entries(from)? {
-        let target = to.join(entry.file_name().context("an entry has a name")?);
+        let target = to.join(entry.file_name().context("an entry has no name")?);
         if entry.is_dir() {
             copy(&entry, &target)?;
         } else {

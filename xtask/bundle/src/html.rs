@@ -19,7 +19,7 @@ pub(crate) enum Link {
     },
     /// `rel="rust"`: the program.
     Program {
-        /// `data-wasm-opt`: the level of optimisation, such as `z`.
+        /// `data-wasm-opt`: the level of optimization, such as `z`.
         level: Option<String>,
         /// `data-wasm-opt-params`: further arguments of `wasm-opt`.
         parameters: Vec<String>,
@@ -66,7 +66,7 @@ fn parse(attributes: &str) -> Result<Link> {
     }
 }
 
-/// The value of `name="…"`.
+/// Returns the value of `name="…"`.
 fn attribute(attributes: &str, name: &str) -> Option<String> {
     let (_, rest) = attributes.split_once(&format!(" {name}=\""))?;
     Some(rest.split_once('"')?.0.to_owned())
@@ -75,7 +75,7 @@ fn attribute(attributes: &str, name: &str) -> Option<String> {
 /// Puts `text` before `</head>`.
 pub(crate) fn add_to_head(html: &str, text: &str) -> Result<String> {
     const END: &str = "</head>";
-    ensure!(html.matches(END).count() == 1, "the page has not exactly one `{END}`");
+    ensure!(html.matches(END).count() == 1, "expected exactly one `{END}` in the page");
     Ok(html.replacen(END, &format!("{text}{END}"), 1))
 }
 

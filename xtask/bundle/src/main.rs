@@ -34,7 +34,7 @@ enum Task {
     },
 }
 
-/// What a page is made from.
+/// The inputs and the output of a page.
 #[derive(Args)]
 pub(crate) struct Page {
     /// The page's `index.html`, with the `data-trunk` links of Trunk
@@ -49,7 +49,7 @@ pub(crate) struct Page {
     /// The URL prefix of the page's files, with a slash at its end
     #[arg(long, default_value = "/")]
     public_url: String,
-    /// The `wasm-opt` that optimises the program; without it, the program is bundled as compiled
+    /// The `wasm-opt` that optimizes the program; without it, the program is bundled as compiled
     #[arg(long)]
     wasm_opt: Option<PathBuf>,
     /// Add copies compressed with brotli and gzip

@@ -16,13 +16,13 @@ use crate::{
     html::{self, Link},
 };
 
-/// What wasm-bindgen names its output by.
+/// The base name of the output of wasm-bindgen.
 const OUT_NAME: &str = "page";
 
 impl Page {
     /// Writes the page. The old files are removed once the new ones are complete.
     pub(crate) fn write(&self) -> Result<()> {
-        let parent = self.output.parent().context("the output is a folder in another one")?;
+        let parent = self.output.parent().context("the output folder has no parent folder")?;
         fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         let new = TempDir::with_prefix_in(".new-", parent).context("cannot create a temporary folder")?;
         let text = fs::read_to_string(&self.html).with_context(|| format!("cannot read {}", self.html.display()))?;
@@ -54,10 +54,10 @@ impl Page {
 
     /// Copies a file of the page and returns its URL.
     fn copy(&self, href: &str, folder: &Path) -> Result<String> {
-        let source = self.html.parent().context("the page is in a folder")?.join(href);
+        let source = self.html.parent().context("the path of the page has no parent folder")?.join(href);
         let bytes = fs::read(&source).with_context(|| format!("cannot read {}", source.display()))?;
-        let stem = source.file_stem().context("a file has a name")?.to_string_lossy();
-        let extension = source.extension().context("a file of the page has an extension")?.to_string_lossy();
+        let stem = source.file_stem().context("a file has no name")?.to_string_lossy();
+        let extension = source.extension().context("a file of the page has no extension")?.to_string_lossy();
         let name = format!("{stem}-{}.{extension}", hash(&bytes));
         fs::write(folder.join(&name), bytes).with_context(|| format!("cannot write {name}"))?;
         Ok(format!("{}{name}", self.public_url))
@@ -76,9 +76,9 @@ impl Page {
             .with_context(|| format!("wasm-bindgen cannot process {}", self.wasm.display()))?;
         let mut wasm = bound.path().join(format!("{OUT_NAME}_bg.wasm"));
         if let Some(wasm_opt) = &self.wasm_opt {
-            wasm = optimise(wasm_opt, &wasm, level, parameters)?;
+            wasm = optimize(wasm_opt, &wasm, level, parameters)?;
         }
-        let stem = self.wasm.file_stem().context("the program has a name")?.to_string_lossy().replace('_', "-");
+        let stem = self.wasm.file_stem().context("the program has no file name")?.to_string_lossy().replace('_', "-");
         let wasm = fs::read(&wasm).with_context(|| format!("cannot read {}", wasm.display()))?;
         let wasm_name = format!("{stem}-{}_bg.wasm", hash(&wasm));
         fs::write(output.join(&wasm_name), wasm).with_context(|| format!("cannot write {wasm_name}"))?;
@@ -103,7 +103,7 @@ impl Page {
 }
 
 /// Runs `wasm-opt` and returns the path of its output.
-fn optimise(wasm_opt: &Path, wasm: &Path, level: Option<&str>, parameters: &[String]) -> Result<PathBuf> {
+fn optimize(wasm_opt: &Path, wasm: &Path, level: Option<&str>, parameters: &[String]) -> Result<PathBuf> {
     let output = wasm.with_extension("opt.wasm");
     let level = level.map(|level| format!("-O{level}"));
     let mut command = Command::new(wasm_opt);
@@ -128,7 +128,7 @@ fn replace(new: TempDir, output: &Path) -> Result<()> {
     fs::rename(&new, output).with_context(|| format!("cannot rename {} to {}", new.display(), output.display()))
 }
 
-/// The hash in a file's name: 64 bits of SHA-256 in hex.
+/// Returns the hash in a file's name: 64 bits of SHA-256 in hex.
 fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_cannot_be_built_leaves_the_old_one() {
+    fn a_failed_build_keeps_the_old_page() {
         let folder = tempfile::tempdir().unwrap();
         let page = page(folder.path());
         page.write().unwrap();

@@ -1,4 +1,4 @@
-//! The benchmark's WASM applications, built with the same profile and optimiser flags as the shipped frontend.
+//! The benchmark's WASM applications, built with the same profile and optimizer flags as the shipped frontend.
 
 use std::{
     fs,
@@ -62,7 +62,7 @@ impl App {
 
 /// The files of an application that a browser loads.
 pub(super) struct Built {
-    /// The optimised module.
+    /// The optimized module.
     pub(super) wasm: PathBuf,
     /// The JavaScript that wasm-bindgen generated for it.
     pub(super) glue: PathBuf,
@@ -104,22 +104,22 @@ fn build_with(workspace: &Workspace, toolbox: &Toolbox, app: App, folder: &Path,
     process::run(&mut bindgen)?;
 
     let bound = folder.join(format!("{}_bg.wasm", app.name));
-    let optimised = folder.join("optimised.wasm");
+    let optimized = folder.join("optimized.wasm");
     let mut opt = toolbox.command("wasm-opt")?;
     let mut output = std::ffi::OsString::from("--output=");
-    output.push(&optimised);
-    opt.arg(output).arg("-Oz").args(optimiser_flags(workspace)?).arg(&bound);
+    output.push(&optimized);
+    opt.arg(output).arg("-Oz").args(optimizer_flags(workspace)?).arg(&bound);
     if named {
         opt.arg("--debuginfo");
     }
     process::run(&mut opt)?;
     // The glue loads the module under this name.
-    fs::rename(&optimised, &bound).with_context(|| format!("cannot write {}", bound.display()))?;
+    fs::rename(&optimized, &bound).with_context(|| format!("cannot write {}", bound.display()))?;
     Ok(Built { wasm: bound, glue: folder.join(format!("{}.js", app.name)) })
 }
 
 /// Returns the flags for wasm-opt with which Trunk builds the frontend.
-fn optimiser_flags(workspace: &Workspace) -> Result<Vec<String>> {
+fn optimizer_flags(workspace: &Workspace) -> Result<Vec<String>> {
     let path = workspace.root.join("frontend/index.html");
     let page = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let flags = attribute(&page, "data-wasm-opt-params").context("frontend/index.html has no data-wasm-opt-params")?;

@@ -121,7 +121,7 @@ impl Pair {
     }
 }
 
-/// `cargo xtask test --only bytes`: fails if the tracer is larger than its limit.
+/// Runs `cargo xtask test --only bytes`, which fails if the tracer is larger than its limit.
 pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     let pair = Pair::build(workspace, App::leptos, None)?;
     print!("{}", align(&ours(std::slice::from_ref(&pair))));
@@ -269,7 +269,7 @@ fn size(path: &Path) -> Result<i64> {
     Ok(i64::try_from(fs::metadata(path).with_context(|| format!("cannot read {}", path.display()))?.len())?)
 }
 
-/// The size of a file in bytes with brotli, quality 11.
+/// Returns the size of a file in bytes with brotli, quality 11.
 fn compressed(workspace: &Workspace, path: &Path) -> Result<i64> {
     let output = process::output(dist::bundler(workspace).arg("brotli").arg(path))?;
     output.trim().parse().with_context(|| format!("`{output}` is not a size"))

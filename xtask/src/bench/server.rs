@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_table_is_kept() {
+    fn only_the_table_of_the_output_is_kept() {
         assert_eq!(table("running 1 test\n| a | b |\n| --- | --- |\ntest x ... ok\n"), "| a | b |\n| --- | --- |\n");
     }
 }

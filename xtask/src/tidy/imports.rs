@@ -175,7 +175,7 @@ fn normal_dependencies(package: &Value) -> impl Iterator<Item = &str> {
     dependencies.filter(|dependency| dependency["kind"].is_null()).filter_map(|dependency| dependency["name"].as_str())
 }
 
-/// Returns renamed dependencies of this repository, which the check of re-exports would not recognise.
+/// Returns renamed dependencies of this repository, which the check of re-exports would not recognize.
 fn renamed(package: &Value) -> impl Iterator<Item = &str> {
     let dependencies = package["dependencies"].as_array().into_iter().flatten();
     let renamed = dependencies.filter(|dependency| dependency["rename"].is_string());
@@ -225,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_a_package_is_accepted() {
+    fn a_table_row_without_a_package_is_accepted() {
         assert!(check(&json!({ "packages": [] })).is_empty());
     }
 

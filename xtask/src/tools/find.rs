@@ -81,7 +81,7 @@ mod tests {
         }
 
         #[test]
-        fn a_program_that_fails_is_missing() {
+        fn a_program_that_cannot_report_its_version_is_missing() {
             let folder = tempfile::tempdir().unwrap();
             program(folder.path(), "one", "one 1.0.0; exit 3");
             assert_eq!(look(&["one"], "1.0.0", folder.path().as_os_str()), Found::Missing);

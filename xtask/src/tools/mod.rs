@@ -112,7 +112,7 @@ pub(crate) fn wasm_target(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The WebDriver server of Firefox, which is installed if it is missing.
+/// Returns the WebDriver server of Firefox, which is installed if it is missing.
 pub(crate) fn geckodriver(workspace: &Workspace) -> Result<PathBuf> {
     let folder = cargo_tool(workspace, &GECKODRIVER)?;
     let name = GECKODRIVER.programs[0];
@@ -180,7 +180,7 @@ fn install(workspace: &Workspace, tool: &CargoTool, root: Option<&Path>) -> Resu
     println!("installing {wanted}, which takes some minutes: {by_hand}");
     from_source
         .env("CARGO_TARGET_DIR", workspace.target.join("tools"))
-        // A build tool runs for seconds; optimising it takes longer than that saves.
+        // A build tool runs for seconds; optimizing it takes longer than that saves.
         .env("CARGO_PROFILE_RELEASE_LTO", "off")
         .env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1")
         .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
@@ -188,7 +188,7 @@ fn install(workspace: &Workspace, tool: &CargoTool, root: Option<&Path>) -> Resu
         .with_context(|| format!("{wanted} is missing and could not be installed; to install it: {by_hand}"))
 }
 
-/// The path of `wasm-opt`, which is installed with npm if it is missing. `None`, with a message, if that fails.
+/// Returns the path of `wasm-opt`, which is installed with npm if it is missing. `None`, with a message, if that fails.
 pub(crate) fn wasm_opt() -> Result<Option<PathBuf>> {
     let path = env::var_os("PATH").unwrap_or_default();
     let usable = |path: &std::ffi::OsStr| {
@@ -231,14 +231,14 @@ pub(crate) fn wasm_opt() -> Result<Option<PathBuf>> {
     Ok(None)
 }
 
-/// The folders into which `cargo install` may install programs.
+/// Returns the folders into which `cargo install` may install programs.
 fn cargo_bins() -> impl Iterator<Item = PathBuf> {
     let install_root = env::var_os("CARGO_INSTALL_ROOT").map(PathBuf::from);
     let home = env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| Some(env::home_dir()?.join(".cargo")));
     install_root.into_iter().chain(home).map(|root| root.join("bin"))
 }
 
-/// The folder of tools that are not installed for the user.
+/// Returns the folder of tools that are not installed for the user.
 fn cache() -> Result<PathBuf> {
     let base = match env::var_os("XDG_CACHE_HOME").map(PathBuf::from) {
         // The specification says that a relative path there is invalid.

@@ -21,7 +21,7 @@ const ARRIVAL_TIMEOUT: Duration = Duration::from_secs(10);
 enum How {
     /// The browser closes it.
     Close,
-    /// It navigates to another page.
+    /// The page navigates to another one.
     Navigate,
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct SeenSpan {
 pub(crate) fn spans(path: &str, content_type: &str, content_encoding: &str, body: &[u8]) -> Result<Vec<SeenSpan>> {
     let mut unpacked = Vec::new();
     let body = if content_encoding.eq_ignore_ascii_case("gzip") {
-        GzDecoder::new(body).take(MAX_BODY_BYTES).read_to_end(&mut unpacked).context("bad gzip")?;
+        GzDecoder::new(body).take(MAX_BODY_BYTES).read_to_end(&mut unpacked).context("the body is not valid gzip")?;
         &unpacked
     } else {
         body
@@ -43,7 +43,7 @@ pub(crate) fn spans(path: &str, content_type: &str, content_encoding: &str, body
     if content_type.contains("protobuf") {
         // The messages have no type; the path determines it.
         if path.ends_with(LOGS) {
-            ExportLogsServiceRequest::decode(body).context("not an export request for logs")?;
+            ExportLogsServiceRequest::decode(body).context("the body is not an export request for logs")?;
             return Ok(Vec::new());
         }
         return from_protobuf(body);
@@ -57,7 +57,7 @@ pub(crate) fn spans(path: &str, content_type: &str, content_encoding: &str, body
 }
 
 fn from_protobuf(body: &[u8]) -> Result<Vec<SeenSpan>> {
-    let request = ExportTraceServiceRequest::decode(body).context("not an export request for traces")?;
+    let request = ExportTraceServiceRequest::decode(body).context("the body is not an export request for traces")?;
     let scopes = request.resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
     Ok(scopes.flat_map(|scope| scope.spans).map(seen_span).collect())
 }

@@ -19,7 +19,7 @@ use crate::{
 const WARM_UP: u64 = 200;
 /// The timeout for telemetry to arrive.
 const TIMEOUT: Duration = Duration::from_secs(20);
-/// If no span arrives for this time, no more are expected: the longest timer of a tracer is 5 s.
+/// The time without a new span after which no more are expected: the longest timer of a tracer is 5 s.
 const QUIET: Duration = Duration::from_secs(6);
 /// The target for our time as a share of that of OpenTelemetry JS.
 const MAX_SHARE_OF_OTEL: f64 = 1.0 / 3.0;

@@ -1,4 +1,4 @@
-//! The calls of the tracer by the benchmark's pages. Nothing else in `benches/` uses `throughline_browser`, so that a
+//! The tracer functions that the benchmark's pages call. Nothing else in `benches/` uses `throughline_browser`, so a
 //! change of its interface affects only this file.
 
 use std::future::ready;

@@ -156,7 +156,7 @@ fn headers(seen: &Seen) -> String {
 }
 
 #[tokio::test]
-async fn our_layer_is_correct_in_every_row() {
+async fn throughlines_layer_is_correct_in_every_row() {
     let mut probe = Probe::new();
     let subjects: Vec<Subject> = Subject::ALL.into_iter().filter(|subject| *subject != Subject::Bare).collect();
     let mut columns = Vec::new();

@@ -136,7 +136,7 @@ async fn samplers_see_the_request_attributes() {
     for key in ["http.request.method", "http.route", "url.path", "url.scheme", "network.protocol.version"] {
         assert!(seen.iter().any(|attribute| attribute.key.as_str() == key), "{key} in {seen:?}");
     }
-    // An unsampled request still has a context, and its flags tell the page that it is not sampled.
+    // An unsampled request still has a context, and its flags show the page that it is not sampled.
     let timing = response.headers()["server-timing"].to_str().unwrap();
     assert!(timing.contains("-02\""), "{timing}");
 }

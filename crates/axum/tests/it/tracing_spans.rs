@@ -101,7 +101,7 @@ async fn an_error_event_does_not_fail_the_request_with_server_status() {
                 StatusCode::BAD_REQUEST
             }),
         )
-        // tracing-opentelemetry records an event with an `error` field as an exception, whatever its level.
+        // tracing-opentelemetry records an event with an `error` field as an exception, regardless of its level.
         .route("/field", get(|| async { tracing::warn!(error = "no cheese") }))
         .route("/inner", get(|| async { tracing::info_span!("inner").in_scope(|| tracing::error!("no cheese")) }))
         .route(

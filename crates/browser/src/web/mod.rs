@@ -95,7 +95,7 @@ pub(crate) struct Tracer {
     ambient: u32,
     /// Until when the settle timer is expected to fire, page milliseconds. After that, another is set.
     settles_ms: f64,
-    /// The same for the timer that completes requests whose timing is missing.
+    /// Until when the timer that completes requests without timing is expected to fire, page milliseconds.
     gives_up_ms: f64,
     clocks: ClockSync,
 

@@ -10,7 +10,7 @@ fn pairs(baggage: &Baggage) -> Vec<(&str, &str)> {
 }
 
 #[test]
-fn the_examples_of_the_specification() {
+fn the_examples_of_the_specification_are_parsed() {
     let header = "key1=value1;property1;property2, key2 = value2, key3=value3; propertyKey=propertyValue";
     let baggage = parse(&[header]);
     assert_eq!(pairs(&baggage), [("key1", "value1"), ("key2", "value2"), ("key3", "value3")]);

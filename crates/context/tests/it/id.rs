@@ -12,7 +12,7 @@ fn an_id_of_zeros_is_invalid() {
 }
 
 #[test]
-fn either_case_is_read_and_lower_case_written() {
+fn both_cases_are_parsed_and_lower_case_is_written() {
     let id = TraceId::from_hex(&HEX.to_uppercase()).unwrap();
     assert_eq!(id.to_string(), HEX);
     assert_eq!(format!("{id:?}"), HEX);

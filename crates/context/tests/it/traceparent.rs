@@ -9,7 +9,7 @@ fn parse(value: &str) -> Result<TraceParent, E> {
 }
 
 #[test]
-fn the_examples_of_the_specification() {
+fn the_examples_of_the_specification_are_parsed() {
     for (flags, sampled) in [("01", true), ("00", false)] {
         let value = format!("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}");
         let parent = parse(&value).unwrap();

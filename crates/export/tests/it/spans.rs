@@ -111,7 +111,7 @@ fn kind() -> impl Strategy<Value = SpanKind> {
     ]
 }
 
-/// Any sampled span.
+/// Generates any sampled span.
 pub(crate) fn any_span() -> impl Strategy<Value = SpanData> {
     let identity = (context(), any::<[u8; 8]>(), any::<bool>(), kind(), text(), any::<u64>(), any::<u64>());
     let content = (attributes(), 0_u32..300, vec(event(), 0..3), vec(link(), 0..3), 0_u32..3, status(), scope());

@@ -10,7 +10,7 @@ use throughline_testkit::{Behaviour, FakeHoneycomb};
 
 use crate::support::{Bench, KEY, TIMEOUT, config, numbers, sink, span, span_cursor, until, until_idle, until_logs};
 
-/// A rule that drops all traces that are neither failed nor slow.
+/// Returns a rule that drops all traces that are neither failed nor slow.
 fn strict(quiet: Duration) -> SamplingRule {
     SamplingRule::one_in(NonZeroU64::MAX).with_quiet(quiet)
 }

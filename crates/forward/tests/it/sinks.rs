@@ -55,7 +55,7 @@ impl Sink for Handle {
 }
 
 #[tokio::test]
-async fn each_response_has_its_effect() {
+async fn each_response_of_a_sink_is_handled() {
     let bench = Bench::new();
     bench.append(0..10).await;
     bench.append_logs(0..3).await;

@@ -37,7 +37,7 @@ pub(crate) fn CopyButton(
         let text = text.run(());
         spawn_local(async move {
             let ok = copy(&text).await;
-            result.try_set(Some(if ok { "Copied" } else { "Cannot copy here" }));
+            result.try_set(Some(if ok { "Copied" } else { "Copying failed" }));
             set_timeout(
                 move || {
                     result.try_set(None);

@@ -15,7 +15,7 @@ pub(crate) fn blur(element: &HtmlElement) {
     let _ = element.blur();
 }
 
-/// Whether a key is input to a field, or part of a shortcut of the browser.
+/// Returns whether a key is input to a field, or part of a shortcut of the browser.
 pub(crate) fn is_typing(event: &KeyboardEvent) -> bool {
     event.default_prevented()
         || event.ctrl_key()
@@ -27,7 +27,7 @@ pub(crate) fn is_typing(event: &KeyboardEvent) -> bool {
         })
 }
 
-/// Whether the focus is on an element that handles arrows, Enter and space itself.
+/// Returns whether the focus is on an element that handles arrows, Enter and space itself.
 pub(crate) fn is_on_control(event: &KeyboardEvent) -> bool {
     target(event).is_some_and(|element| element.closest("a, button, summary, .details").ok().flatten().is_some())
 }

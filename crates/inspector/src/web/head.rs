@@ -32,8 +32,8 @@ pub(crate) fn Head(
                     <button
                         type="button"
                         class="icon-button wide-only"
-                        aria-label="Keys"
-                        title="Keys (?)"
+                        aria-label="Keyboard shortcuts"
+                        title="Keyboard shortcuts (?)"
                         on:click=move |_| help.run(())
                     >
                         "?"

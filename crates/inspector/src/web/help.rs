@@ -31,7 +31,7 @@ pub(crate) fn Help(dialog: NodeRef<Dialog>) -> impl IntoView {
     view! {
         <dialog class="help" node_ref=dialog aria-labelledby="help-title">
             <div class="help-head">
-                <h2 id="help-title">"Keys"</h2>
+                <h2 id="help-title">"Keyboard shortcuts"</h2>
                 <button type="button" class="icon-button" aria-label="Close" on:click=close>"×"</button>
             </div>
             {KEYS

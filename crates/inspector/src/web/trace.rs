@@ -231,7 +231,7 @@ fn on_key(
             status.set("");
             let Ok(href) = window().location().href() else { return false };
             spawn_local(async move {
-                status.try_set(if copy(&href).await { "Link copied" } else { "The link could not be copied" });
+                status.try_set(if copy(&href).await { "Link copied" } else { "Copying failed" });
             });
         }
         "/" => {

@@ -92,7 +92,7 @@ async fn only_invalid_points_are_rejected() {
 
 /// Series from browsers could displace those of programs.
 #[tokio::test]
-async fn the_public_receiver_has_no_metrics_route() {
+async fn the_page_receiver_has_no_metrics_route() {
     let (_dir, _metrics, bench) = with_metrics();
     let request = with(post(Encoding::Json, "{}"), INGEST_TOKEN_HEADER, &bench.ingest_token());
     assert_eq!(send(bench.public(), request).await.0, StatusCode::NOT_FOUND);

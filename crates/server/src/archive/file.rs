@@ -74,9 +74,12 @@ pub(super) fn each(
     match format {
         Format::Json => {
             for object in serde_json::Deserializer::from_reader(input).into_iter::<Box<RawValue>>() {
-                let object = object.context("the file is not JSON")?;
+                let object = object.context("the file is not valid JSON")?;
                 let found = kind_of(&object)?;
-                ensure!(kind.is_none_or(|kind| kind == found), "the file has {found:?}, which differs from --signal");
+                ensure!(
+                    kind.is_none_or(|kind| kind == found),
+                    "the file has records of the signal {found:?}; omit --signal to detect it"
+                );
                 take(Message { kind: found, body: object.get().as_bytes().to_vec() })?;
             }
             Ok(())
@@ -139,11 +142,16 @@ struct Fields<'a> {
 fn kind_of(object: &RawValue) -> anyhow::Result<Kind> {
     let fields: Fields<'_> =
         serde_json::from_str(object.get()).context("the file has a value that is not a JSON object")?;
-    ensure!(fields.resource_metrics.is_none(), "metrics cannot be imported");
+    ensure!(
+        fields.resource_metrics.is_none(),
+        "metrics cannot be imported; expected `resourceSpans` or `resourceLogs`"
+    );
     match (fields.resource_spans, fields.resource_logs) {
         (_, None) => Ok(Kind::Traces),
         (None, Some(_)) => Ok(Kind::Logs),
-        (Some(_), Some(_)) => anyhow::bail!("an object has both `resourceSpans` and `resourceLogs`"),
+        (Some(_), Some(_)) => {
+            anyhow::bail!("an object has both `resourceSpans` and `resourceLogs`, expected one of them")
+        }
     }
 }
 

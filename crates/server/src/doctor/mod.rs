@@ -82,8 +82,8 @@ fn read_back(settings: &Settings, server: &Server, client: &Client, trace_id: &s
         Ok(response) if response.status().is_success() => Finding::good(CHECK, "the span was read back"),
         Ok(response) if response.status() == reqwest::StatusCode::UNAUTHORIZED => Finding::doubtful(
             CHECK,
-            "the receiver accepted the span, but the inspector requires a token to read it",
-            "set THROUGHLINE_ACCESS_TOKEN to the token of the running server",
+            "the receiver accepted the span, but the inspector requires an access token to read it",
+            "set THROUGHLINE_ACCESS_TOKEN to the access token of the running server",
         ),
         Ok(response) => Finding::bad(
             CHECK,

@@ -91,8 +91,8 @@ impl Server {
         if line.is_empty() {
             bail!("the server exited before it printed its addresses");
         }
-        let addresses: Addresses =
-            serde_json::from_str(&line).context("the first line of output is not the addresses")?;
+        let addresses: Addresses = serde_json::from_str(&line)
+            .context("the server's first line of output is not a JSON object with its addresses")?;
         let (pages, receiver) = (socket_address(&addresses.listen)?, socket_address(&addresses.otlp_http)?);
         Ok(Self { pages, receiver, is_ours: true, started: Some(started) })
     }

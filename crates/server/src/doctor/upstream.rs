@@ -72,12 +72,12 @@ fn check_status(status: StatusCode, host: &str) -> Finding {
         ),
         StatusCode::TOO_MANY_REQUESTS => Finding::doubtful(
             CHECK,
-            format!("{host} is limiting the rate (429)"),
+            format!("{host} limits the rate of requests (429)"),
             "spans are kept and sent later; check the rate limit of your account",
         ),
         _ if status.is_server_error() => Finding::doubtful(
             CHECK,
-            format!("{host} has an error ({})", status.as_u16()),
+            format!("{host} failed ({})", status.as_u16()),
             "spans are kept and sent when it recovers",
         ),
         _ => Finding::bad(

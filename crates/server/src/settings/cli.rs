@@ -74,7 +74,7 @@ pub(crate) enum Command {
     },
     /// Prints every setting as a Markdown table.
     Settings,
-    /// Generates a new key for ingest tokens in the data directory. A running server starts to use it; tokens signed with the old key
+    /// Generates a new ingest token key in the data directory. A running server starts to use it; tokens signed with the old key
     /// are valid until they expire.
     #[command(alias = "rotate-ticket-key")]
     RotateIngestTokenKey,
@@ -96,7 +96,7 @@ const FORMER_NAMES: [FormerName; 5] = [
     FormerName { id: "redact_pattern", flag: "scrub-pattern", environment: "THROUGHLINE_SCRUB_PATTERN" },
 ];
 
-/// The id of the argument with the former key `key` in a configuration file; `key` itself if there is none.
+/// Returns the id of the argument with the former key `key` in a configuration file; `key` itself if there is none.
 pub(super) fn id_of_key(key: &str) -> &str {
     let former = FORMER_NAMES.iter().find(|former| former.flag.replace('-', "_") == key);
     former.map_or(key, |former| former.id)

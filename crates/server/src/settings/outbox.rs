@@ -90,7 +90,7 @@ pub(crate) struct OutboxArgs {
         value_parser = switch
     )]
     align_clocks: bool,
-    /// Of the traces without errors or slow requests, one in N is forwarded, whole and with `SampleRate`; 1 forwards all
+    /// The N of tail sampling: one in N traces without errors or slow requests is forwarded, whole and with `SampleRate`; 1 forwards all
     #[arg(long, env = "THROUGHLINE_SAMPLE_ONE_IN", value_name = "N", default_value = "1", value_parser = one_in)]
     sample_one_in: NonZeroU64,
     /// The duration in milliseconds from which a request is slow, optionally by route: `1000,/api/search=300`

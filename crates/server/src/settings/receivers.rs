@@ -140,14 +140,14 @@ impl ReceiverArgs {
 }
 
 impl ReceiverSettings {
-    /// Generates a new key for ingest tokens in the data directory. Tokens signed with the old key are valid until they expire.
+    /// Generates a new ingest token key in the data directory. Tokens signed with the old key are valid until they expire.
     pub(crate) fn rotate_ingest_token_key(&self, data_dir: &Path) -> anyhow::Result<()> {
         anyhow::ensure!(
             self.ingest_token_keys.is_none(),
             "the key is set by --ingest-token-key / THROUGHLINE_INGEST_TOKEN_KEY; add a new key before it, separated by a comma"
         );
         IngestTokenKeys::rotate(data_dir)?;
-        println!("generated a new key for ingest tokens; tokens signed with the old key are valid until they expire");
+        println!("generated a new ingest token key; tokens signed with the old key are valid until they expire");
         Ok(())
     }
 }

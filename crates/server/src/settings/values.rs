@@ -114,17 +114,17 @@ pub(super) fn api_key(text: &str) -> Result<SecretString, &'static str> {
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic()) {
         Ok(text.into())
     } else {
-        Err("a key has only printable ASCII characters")
+        Err("expected a key of printable ASCII characters")
     }
 }
 
 /// Parses `key=value,key=value` with percent-encoded values.
 pub(super) fn resource_attributes(text: &str) -> Result<List<(String, String)>, String> {
     List::parse(text, ',', |pair| {
-        let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` has no `=`"))?;
+        let (key, value) = pair.split_once('=').ok_or_else(|| format!("`{pair}` has no `=`; expected key=value"))?;
         let key = key.trim();
         if key.is_empty() {
-            return Err(format!("`{pair}` has no key"));
+            return Err(format!("`{pair}` has no key; expected key=value"));
         }
         let value = percent_encoding::percent_decode_str(value.trim())
             .decode_utf8()

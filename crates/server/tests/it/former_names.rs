@@ -37,7 +37,7 @@ fn flags_and_variables_are_read_by_their_former_names() {
 }
 
 #[test]
-fn the_name_of_today_takes_precedence() {
+fn the_current_name_takes_precedence() {
     let variables = [("THROUGHLINE_OTLP_TOKEN", "short"), ("THROUGHLINE_TRUSTED_TOKEN", "0123456789abcdef")];
     assert_eq!(run(&[], &variables).code, Some(EX_USAGE));
 }
@@ -59,7 +59,7 @@ fn a_key_is_rotated_by_the_former_name_of_the_command() {
 }
 
 #[tokio::test]
-async fn pages_of_former_versions_send_spans() {
+async fn pages_of_earlier_versions_send_spans() {
     let bench = Bench::start();
     let issued: Value = read(bench.request("POST", "/v1/ticket")).await;
     assert!(issued["session_id"].is_string() && issued["expires_in_s"].is_u64(), "{issued}");

@@ -114,7 +114,7 @@ async fn a_rejected_key_is_logged_as_an_error_and_a_restart_with_a_valid_key_res
     // Another thread reads the log.
     let line = eventually("a line of the log", async || {
         let log = bench.server().output();
-        log.lines().find(|line| line.contains("refuses the key")).map(str::to_owned)
+        log.lines().find(|line| line.contains("rejects the key")).map(str::to_owned)
     })
     .await;
     assert!(line.contains("ERROR") && line.contains("unknown API key"), "{line}");

@@ -125,7 +125,7 @@ proptest! {
     }
 
     #[test]
-    fn an_encoder_keeps_nothing_of_the_previous_block(first in vec(span(), 1..6), second in vec(span(), 1..6)) {
+    fn an_encoder_keeps_no_state_between_blocks(first in vec(span(), 1..6), second in vec(span(), 1..6)) {
         let mut encoder = Encoder::new().unwrap();
         encoder.encode(&first.iter().collect::<Vec<_>>()).unwrap();
         let (_, block) = encoder.encode(&second.iter().collect::<Vec<_>>()).unwrap();

@@ -8,7 +8,7 @@ use throughline_otlp::{KeyValue, LogRecord, Scope, Severity, Value};
 use throughline_store::{Appended, MAX_AFTER_BYTES, MAX_TRACE_LOGS, SpanStore, Store, StoreError};
 use tokio::{sync::broadcast::error::TryRecvError, task::JoinSet};
 
-/// A record with something in every field.
+/// Returns a record with something in every field.
 fn full(trace: u8) -> LogRecord {
     LogRecord {
         observed_time_ns: 9,
@@ -30,7 +30,7 @@ fn without_trace(number: u64) -> LogRecord {
     LogRecord { trace_id: None, ..record(1, number, 1) }
 }
 
-/// Adds the attributes of the browser receiver.
+/// Adds the attributes of the receiver for pages.
 fn from_a_page(mut record: LogRecord, received_ns: i64, address: &str) -> LogRecord {
     record.attributes = vec![
         KeyValue::new("client.address", address),

@@ -175,7 +175,7 @@ async fn undelivered_records_are_kept_up_to_the_hard_limit_and_counted_above_it(
 
 /// The writer is busy while a step runs, so the number of rows that a step touches is bounded.
 #[tokio::test]
-async fn steps_are_small() {
+async fn the_rows_of_a_retention_step_are_bounded() {
     let (dir, store) = store_with(for_an_hour());
     // Each span has its own trace, which is the most work.
     for batch in 0..20_u64 {

@@ -7,7 +7,7 @@ use throughline_otlp::{Event, KeyValue, Link, Scope, Span, SpanKind, Value};
 use throughline_store::{Appended, MAX_AFTER_BYTES, SpanStore, Store, StoreError};
 use tokio::{sync::broadcast::error::TryRecvError, task::JoinSet};
 
-/// A span with something in every field.
+/// Returns a span with something in every field.
 fn full(trace: u8, number: u64) -> Span {
     let mut span = child(trace, number, 5, 1);
     span.trace_state = "a=b".to_owned();

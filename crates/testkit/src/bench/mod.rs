@@ -42,7 +42,7 @@ pub async fn eventually<T>(what: &str, mut probe: impl AsyncFnMut() -> Option<T>
     }
 }
 
-/// An HTTP client that uses no proxy, follows no redirect and keeps no cookies.
+/// Returns an HTTP client that uses no proxy, follows no redirect and keeps no cookies.
 #[must_use]
 pub fn client() -> Client {
     // best effort: the second test of a process finds the provider already installed.

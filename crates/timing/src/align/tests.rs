@@ -88,7 +88,7 @@ fn a_long_chain_is_aligned_in_linear_time() {
 }
 
 #[test]
-fn nothing_overflows() {
+fn extreme_values_do_not_overflow() {
     let extreme = [i64::MIN, i64::MAX].map(|offset_ns| measured(offset_ns, u64::MAX));
     for offset in extreme {
         let late = ClockedSpan { start_ns: u64::MAX, end_ns: 0, ..server(2, 1) };
@@ -97,9 +97,8 @@ fn nothing_overflows() {
     }
 }
 
-/// A trace of one page and one server whose clock is `offset` ahead. The error of each measurement is within its stated
-/// maximum.
-/// Parents come before children.
+/// Generates a trace of one page and one server whose clock is `offset` ahead. The error of each measurement is within
+/// its stated maximum. Parents come before children.
 fn page_and_server() -> impl Strategy<Value = (i64, Vec<ClockedSpan>)> {
     let request =
         (-100..100_i64, 100..200_u64, 0..1_000_u64, 0..1_000_u64).prop_map(|(wrong, error, start_ms, lasted_ms)| {
@@ -141,7 +140,7 @@ proptest! {
 
     /// A span that really lies within a request also lies within it after alignment.
     #[test]
-    fn true_joins_fit_and_shifts_are_within_the_error((offset_ns, spans) in page_and_server()) {
+    fn correct_joins_fit_and_the_offset_is_within_the_error((offset_ns, spans) in page_and_server()) {
         let alignment = align(&spans);
         let page = alignment.page.unwrap();
         prop_assert!(page.offset_ns.abs_diff(offset_ns) <= page.error_ns.unwrap());

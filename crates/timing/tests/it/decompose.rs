@@ -41,7 +41,7 @@ fn lengths(decomposition: &Decomposition) -> Vec<(Phase, i64)> {
     decomposition.segments.iter().map(|part| (part.phase, part.duration_ns())).collect()
 }
 
-/// An exchange of 50 up, 120 in the server and 80 down, and its split without other exchanges.
+/// Returns an exchange of 50 up, 120 in the server and 80 down, and its split without other exchanges.
 fn server() -> (Exchange, Split) {
     let exchange = Exchange::new(1_250, 9_050, 9_170, 1_500, 0).expect("the exchange is valid");
     let split = Split::of(&exchange, &ClockSync::new(0).observe("a", &exchange));
@@ -91,7 +91,7 @@ fn without_tls_the_handshake_is_one_phase() {
 }
 
 #[test]
-fn no_timing_is_coarse() {
+fn missing_timing_is_coarse() {
     let whole = decompose(5, 9, None, None);
     let wait = Segment { phase: Phase::Wait, start_ns: 5, end_ns: 9 };
     assert_eq!(whole, Decomposition { segments: vec![wait], quality: Quality::Coarse });
@@ -122,7 +122,7 @@ fn timing_outside_of_the_request_is_coarse() {
 }
 
 #[test]
-fn marks_outside_are_moved_to_the_ends() {
+fn marks_outside_of_the_request_are_moved_to_its_ends() {
     let whole = decompose(1_130, 1_550, Some(&FULL), None);
     assert_eq!(lengths(&whole).first(), Some(&(Phase::Dns, 20)));
     assert_eq!(lengths(&whole).last(), Some(&(Phase::Download, 50)));
@@ -136,7 +136,7 @@ fn without_a_response_end_the_rest_is_download() {
 }
 
 #[test]
-fn a_server_slower_than_the_wait_fills_it() {
+fn server_time_longer_than_the_wait_is_limited_to_the_wait() {
     // Within two quanta of 200.
     let exchange = Exchange::new(1_250, 0, 600, 1_500, 200).unwrap();
     let split = Split::of(&exchange, &ClockSync::new(0).observe("a", &exchange));

@@ -6,7 +6,7 @@ fn intervals() -> impl Strategy<Value = Interval> {
 }
 
 #[test]
-fn ends_in_the_wrong_order_are_rejected() {
+fn an_interval_with_reversed_ends_is_rejected() {
     assert_eq!(Interval::new(1, 0), None);
     assert!(Interval::new(1, 1).is_some());
 }

@@ -4,7 +4,7 @@ use throughline_timing::{ClockSync, Exchange, Interval};
 const MS: i64 = 1_000_000;
 const HOUR: i64 = 3_600_000 * MS;
 
-/// An exchange sent at `at`, with 10 ms in each direction and 0 ms in a server whose clock is `ahead`.
+/// Returns an exchange sent at `at`, with 10 ms in each direction and 0 ms in a server whose clock is `ahead`.
 fn ping(at: i64, ahead: i64) -> Exchange {
     let received = at + 10 * MS + ahead;
     Exchange::new(at, received, received, at + 20 * MS, 0).expect("the exchange is valid")
@@ -26,7 +26,7 @@ fn instances_have_their_own_clocks() {
 }
 
 #[test]
-fn age_widens_by_the_drift_rounded_up() {
+fn an_interval_widens_with_age_by_the_drift_rounded_up() {
     let mut sync = ClockSync::new(100);
     // ±10 ms, and 2 µs for the 20 ms that the exchange took.
     let own = 10 * MS + 2_000;
@@ -39,7 +39,7 @@ fn age_widens_by_the_drift_rounded_up() {
 }
 
 #[test]
-fn a_contradiction_discards_earlier_exchanges() {
+fn a_contradicting_exchange_discards_earlier_ones() {
     let mut sync = ClockSync::new(100);
     sync.observe("a", &ping(0, 0));
     let offset = sync.observe("a", &ping(1_000 * MS, HOUR));

@@ -22,7 +22,7 @@ fn main() {
 }
 
 /// Reads the settings from the page's URL: `?endpoint=http://127.0.0.1:4318` is the endpoint; `&ingest_token` is added for
-/// Throughline's public receiver, which requires an ingest token.
+/// Throughline's receiver for pages, which requires an ingest token.
 fn telemetry(window: &Window) -> Config {
     let query = window.location().search().unwrap_or_default();
     let query = UrlSearchParams::new_with_str(&query).ok();
