@@ -23,33 +23,23 @@ const WINDOW_GAP_MS: f64 = 1_000.0;
 /// The maximum length of a window, milliseconds.
 const WINDOW_MS: f64 = 5_000.0;
 
-/// A single shift of the layout.
-#[derive(Debug, Default)]
-pub(crate) struct Shift {
-    pub(crate) value: f64,
-    pub(crate) at_ms: f64,
-    /// The selector of the element that shifted.
-    pub(crate) target: Option<String>,
-}
-
 /// Cumulative layout shift: the largest window of shifts.
 #[derive(Debug, Default)]
 pub(crate) struct LayoutShift {
     pub(crate) value: f64,
-    /// The largest single shift of the largest window.
-    pub(crate) largest: Shift,
+    /// The value of the shift for which `shift` last returned true.
+    pub(crate) largest: f64,
     window: f64,
     window_start_ms: f64,
     last_ms: f64,
-    /// The value of the largest single shift of the current window.
+    /// The largest single shift of the current window.
     largest_of_window: f64,
-    /// That shift, until its window becomes the largest.
-    candidate: Option<Shift>,
 }
 
 impl LayoutShift {
-    /// Adds a shift that was not caused by an input. `target` is called only if its selector is remembered.
-    pub(crate) fn shift(&mut self, value: f64, at_ms: f64, target: impl FnOnce() -> Option<String>) {
+    /// Adds a shift that was not caused by an input. Returns whether its window is the largest so far, and it is the largest shift in
+    /// that window, so that the element that shifted has to be remembered.
+    pub(crate) fn shift(&mut self, value: f64, at_ms: f64) -> bool {
         let same_window =
             self.window > 0.0 && at_ms - self.last_ms < WINDOW_GAP_MS && at_ms - self.window_start_ms < WINDOW_MS;
         if same_window {
@@ -60,16 +50,18 @@ impl LayoutShift {
             self.largest_of_window = 0.0;
         }
         self.last_ms = at_ms;
-        if value > self.largest_of_window {
+        let is_largest = value > self.largest_of_window;
+        if is_largest {
             self.largest_of_window = value;
-            self.candidate = Some(Shift { value, at_ms, target: target() });
         }
         if self.window > self.value {
             self.value = self.window;
-            if let Some(shift) = self.candidate.take() {
-                self.largest = shift;
+            if is_largest {
+                self.largest = value;
             }
+            return is_largest;
         }
+        false
     }
 }
 
@@ -143,33 +135,28 @@ mod tests {
     #[test]
     fn shifts_in_one_window_add_up() {
         let mut shifts = LayoutShift::default();
-        shifts.shift(0.1, 0.0, || None);
-        shifts.shift(0.05, 900.0, || None);
+        assert!(shifts.shift(0.1, 0.0));
+        assert!(!shifts.shift(0.05, 900.0), "smaller than the previous one");
         assert!((shifts.value - 0.15).abs() < 1e-9);
-        shifts.shift(0.1, 1_950.0, || None);
+        shifts.shift(0.1, 1_950.0);
         assert!((shifts.value - 0.15).abs() < 1e-9, "a gap of more than a second begins a new window");
-        shifts.shift(0.1, 2_900.0, || None);
+        shifts.shift(0.1, 2_900.0);
         assert!((shifts.value - 0.2).abs() < 1e-9);
     }
 
     #[test]
-    fn the_largest_shift_is_that_of_the_largest_window() {
+    fn a_smaller_window_does_not_replace_the_largest_shift() {
         let mut shifts = LayoutShift::default();
-        let target = |name: &'static str| move || Some(name.to_owned());
-        shifts.shift(0.2, 0.0, target("first"));
-        // Neither a smaller window nor the start of the one that becomes the largest is reported.
-        shifts.shift(0.15, 2_000.0, target("second"));
-        assert_eq!(shifts.largest.target.as_deref(), Some("first"));
-        shifts.shift(0.1, 2_500.0, target("third"));
-        assert_eq!(shifts.largest.target.as_deref(), Some("second"));
-        assert_eq!((shifts.largest.value, shifts.largest.at_ms), (0.15, 2_000.0));
+        assert!(shifts.shift(0.2, 0.0));
+        assert!(!shifts.shift(0.15, 2_000.0));
+        assert_eq!(shifts.largest, 0.2);
     }
 
     #[test]
     fn a_window_is_at_most_five_seconds() {
         let mut shifts = LayoutShift::default();
         for n in 0..12 {
-            shifts.shift(0.01, f64::from(n) * 900.0, || None);
+            shifts.shift(0.01, f64::from(n) * 900.0);
         }
         assert!((shifts.value - 0.06).abs() < 1e-9, "{}", shifts.value);
     }
@@ -181,7 +168,7 @@ mod tests {
             let (mut at, mut windows, mut start, mut last) = (0.0, Vec::<f64>::new(), 0.0, f64::NEG_INFINITY);
             for (value, gap) in steps {
                 at += gap;
-                shifts.shift(value, at, || None);
+                shifts.shift(value, at);
                 if at - last < 1_000.0 && at - start < 5_000.0 {
                     *windows.last_mut().unwrap() += value;
                 } else {

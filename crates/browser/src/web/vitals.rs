@@ -26,6 +26,8 @@ const MAX_SCRIPTS: usize = 5;
 #[derive(Default)]
 pub(super) struct Vitals {
     shifts: LayoutShift,
+    shift_target: Option<String>,
+    shift_ms: f64,
     interactions: Interactions<JsValue>,
     /// The number of interactions before the page was restored from the back/forward cache.
     interactions_before: f64,
@@ -86,12 +88,14 @@ impl Tracer {
         let start_ms = js::number(&entry, Name::StartTime);
         let vitals = &mut self.vitals;
         match kind {
-            "layout-shift" if !js::is(&entry, Name::HadRecentInput) => {
-                vitals.shifts.shift(js::number(&entry, Name::Value), start_ms, || {
-                    // default: undefined, whose properties are undefined too
-                    let source = js::items(js::get(&entry, Name::Sources)).next().unwrap_or_default();
-                    platform::selector(&js::get(&source, Name::Node))
-                });
+            "layout-shift"
+                if !js::is(&entry, Name::HadRecentInput)
+                    && vitals.shifts.shift(js::number(&entry, Name::Value), start_ms) =>
+            {
+                // default: undefined, whose properties are undefined too
+                let source = js::items(js::get(&entry, Name::Sources)).next().unwrap_or_default();
+                vitals.shift_target = platform::selector(&js::get(&source, Name::Node));
+                vitals.shift_ms = start_ms;
             }
             "largest-contentful-paint" if !vitals.paints_are_over => vitals.largest_paint = entry,
             "paint" if !vitals.paints_are_over && js::get(&entry, Name::NameOf) == "first-contentful-paint" => {
@@ -176,10 +180,9 @@ impl Tracer {
             all.push((1, "fcp", value, attribution));
         }
         let mut attribution = Attribution::default();
-        let shift = &vitals.shifts.largest;
-        attribution.duration("largest_shift_value", shift.value);
-        attribution.duration("largest_shift_time", shift.at_ms);
-        attribution.text("largest_shift_target", shift.target.as_deref());
+        attribution.duration("largest_shift_value", vitals.shifts.largest);
+        attribution.duration("largest_shift_time", vitals.shift_ms);
+        attribution.text("largest_shift_target", vitals.shift_target.as_deref());
         all.push((2, "cls", vitals.shifts.value, attribution));
         let count = js::number(&self.performance, Name::InteractionCount) - vitals.interactions_before;
         if let Some((duration_ms, entry)) = vitals.interactions.counting(count as u32) {
