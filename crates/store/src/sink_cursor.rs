@@ -32,7 +32,7 @@ pub enum SinkNameError {
     /// The name is empty or too long.
     #[error("the name of a sink has 1 to {MAX_NAME_CHARS} characters, not {0}")]
     Length(usize),
-    /// The name could be that of another sink's cursor.
+    /// The name has a slash, so it could be the name of another sink's cursor.
     #[error(
         "the name `{0}` of a sink has a slash, which could clash with the name of another sink's cursor; remove it"
     )]
