@@ -72,8 +72,8 @@ impl Forwarded {
     }
 
     /// Returns the client addresses that the headers of a request claim: those of `Forwarded`, then of
-    /// `X-Forwarded-For`, then of `X-Real-IP`, each with the nearest hop first. A hop that hides its client or is
-    /// invalid yields `None`. The claims are not verified: use them to reject a request, never to trust one.
+    /// `X-Forwarded-For`, then of `X-Real-IP`, each with the nearest hop first. `None` is an entry that is invalid or
+    /// hides the client's address. The claims are not verified: use them to reject a request, never to trust one.
     pub fn claims(headers: &HeaderMap) -> impl Iterator<Item = Option<IpAddr>> {
         let elements = move |name: &'static str| {
             // An invalid value counts as one hop without an address, so that it is not overlooked.

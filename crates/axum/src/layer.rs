@@ -23,8 +23,9 @@ use crate::{
     span::{ByTracer, ByTracing, Start},
 };
 
-/// A [`tower_layer::Layer`] that creates a SERVER span for each request and records HTTP server metrics. See the [crate
-/// documentation](crate).
+/// A [`tower_layer::Layer`] that creates a SERVER span for each request and records HTTP server metrics.
+///
+/// The [crate documentation](crate) describes its behaviour.
 #[derive(Clone)]
 pub struct TraceLayer {
     pub(crate) settings: Arc<Settings>,
@@ -102,9 +103,9 @@ impl TraceLayer {
         }
     }
 
-    /// Creates the server spans with `tracer` instead of `tracing`, which is the fastest option. `tracing` spans in
-    /// handlers are still children, and `opentelemetry::Context::current()` contains the server span. However, log
-    /// lines are not inside a `tracing` span, and events outside of a handler's own spans are not part of the trace.
+    /// Creates the server spans with `tracer` instead of `tracing`, which is faster. `tracing` spans in handlers are
+    /// still children of the server span, and `opentelemetry::Context::current()` contains it. However, log lines are
+    /// not inside a `tracing` span, and events outside of a handler's own spans are not part of the trace.
     /// Default: a `tracing` span, which a `tracing-opentelemetry` layer turns into an OpenTelemetry span.
     #[must_use]
     pub fn tracer<T>(self, tracer: T) -> Self
@@ -205,9 +206,10 @@ impl TraceLayer {
         self.with(|settings| settings.traces_upgrades = true)
     }
 
-    /// Sets which requests without `traceparent` are for a page that traces itself: the layer generates their parent
-    /// span id, and the page uses it for its own span. Default: every GET with `Sec-Fetch-Dest: document`, or, without
-    /// that header, one that accepts `text/html`. `documents` can only exclude some of those.
+    /// Sets which requests without `traceparent` are for a page that traces itself. For these, the layer generates the
+    /// id of a parent span, and the page uses this id for its own span. Default: every GET with
+    /// `Sec-Fetch-Dest: document`, or, without that header, every GET that accepts `text/html`. `documents` can only
+    /// exclude some of those.
     #[must_use]
     pub fn documents(self, documents: impl Filter) -> Self {
         self.with(|settings| {

@@ -53,8 +53,9 @@ pub fn current_trace_id() -> Option<String> {
     id(&Context::current()).or_else(|| id(&tracing::Span::current().context()))
 }
 
-/// Records a caught panic as an exception event of the current span. For applications that catch panics inside the
-/// layer and build the response themselves.
+/// Records a caught panic as an `exception` event of the current span.
+///
+/// An application calls this if it catches panics inside the layer and builds the response itself.
 pub fn record_panic(payload: &(dyn Any + Send)) {
     in_flight::exception(&Context::current().span(), "panic", policy::panic_message(payload));
 }

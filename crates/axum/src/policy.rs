@@ -6,15 +6,15 @@ use axum::extract::MatchedPath;
 use http::{request, response};
 use opentelemetry::{KeyValue, trace::SpanRef};
 
-/// Whether the server span continues the trace of the client.
+/// How the server span uses the trace context that the client sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemoteParent {
     /// A valid `traceparent` becomes the parent of the server span.
     #[default]
     Always,
-    /// [`Always`](Self::Always) for requests that [`TrustParent`] trusts, [`Never`](Self::Never) for all others. For
-    /// public addresses, where any client can send any trace id.
+    /// Like [`Always`](Self::Always) for requests that [`TrustParent`] trusts, and like [`Never`](Self::Never) for all
+    /// others. Use it on public addresses, where any client can send any trace id.
     Trusted,
     /// The server span is a root span; the client's span becomes a link.
     Never,
@@ -117,10 +117,10 @@ impl Filter for ExceptPaths {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Route {
-    /// The router's template; none if the router matched no route.
+    /// The router's template, or no template if the router matched no route.
     Matched,
-    /// This template. It must be one of few, because it is a metric label, which accepts at most 1,000 values of up to
-    /// 256 bytes.
+    /// This template. An application must have few different ones, because the template is a metric label, which
+    /// accepts at most 1,000 values of up to 256 bytes.
     Template(Cow<'static, str>),
     /// No template.
     Nothing,
@@ -158,8 +158,8 @@ pub(crate) fn matched(request: &request::Parts) -> Option<&str> {
 
 /// A callback that adds request attributes that the semantic conventions do not define.
 pub trait OnRequest: Send + Sync + 'static {
-    /// Adds attributes to those that the span starts with, which samplers see. Keys that are already present must not
-    /// be added.
+    /// Adds attributes to those with which the span starts, and which the sampler can read. Do not add a key that is
+    /// already present.
     fn on_request(&self, request: &request::Parts, attributes: &mut Vec<KeyValue>);
 }
 
@@ -182,8 +182,8 @@ impl OnRequest for DefaultOnRequest {
 
 /// A callback that adds response attributes that the semantic conventions do not define, and response headers.
 pub trait OnResponse: Send + Sync + 'static {
-    /// Called when the response head is available. Headers added here are sent; the attributes and status of the
-    /// semantic conventions are set when the span ends.
+    /// Adds attributes to the span and headers to the response, when the response head is available. The attributes
+    /// and the status that the semantic conventions define are set later, when the span ends.
     fn on_response(&self, response: &mut response::Parts, span: &SpanRef<'_>);
 }
 

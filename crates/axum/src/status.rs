@@ -18,8 +18,9 @@ use throughline_context::keys;
 const LEVEL: &str = "level";
 
 /// A span processor that sets the status of [`TraceLayer`](crate::TraceLayer)'s server spans to error only if the
-/// request failed, and passes all spans on to another processor. For servers whose spans are created by `tracing`.
+/// request failed, and passes all spans on to another processor.
 ///
+/// It is needed only if `tracing` creates the server spans, which is the default without `TraceLayer::tracer`.
 /// `tracing-opentelemetry` sets the status of every span with an event of level ERROR to error. It has no setting to
 /// turn this off, and an error status cannot be reset while the span is open. This processor resets it after the span
 /// has ended, if it is a server span of the layer that has such an event but no `error.type`. The event is kept. Spans

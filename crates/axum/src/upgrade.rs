@@ -1,8 +1,8 @@
 //! Upgraded connections, such as WebSocket: their span ends when the connection closes.
 //!
 //! After `101 Switching Protocols` hyper hands the connection to the handler, and the layer cannot observe it any more.
-//! So the layer takes the upgrade itself and gives the handler one end of a pipe instead; a task copies bytes between
-//! the pipe and the connection. This costs one copy of each byte, and only for requests that ask for an upgrade.
+//! So the layer requests the upgraded connection itself and gives the handler one end of a pipe instead; a task copies
+//! bytes between the pipe and the connection. This copies each byte once, and only for requests with an upgrade.
 
 use std::{
     future::Future,

@@ -168,8 +168,8 @@ impl Config {
         self
     }
 
-    /// Excludes pages for whose path `ignores` returns true: neither their load nor the route change to them becomes a
-    /// span. Default: none.
+    /// Excludes pages by path: if `ignores` returns true, neither the load of the page nor the route change to it becomes
+    /// a span. Default: none.
     #[must_use]
     pub fn ignore_page(mut self, ignores: fn(&str) -> bool) -> Self {
         self.ignore_page = Some(ignores);
@@ -185,15 +185,15 @@ impl Config {
         self
     }
 
-    /// Sets a function that redacts each URL before it is recorded, after userinfo and the values of known signature
-    /// parameters were replaced, and the page's path, which has neither. Default: no further redaction.
+    /// Sets a function that redacts each URL, and the page's path, before it is recorded. It is called after userinfo and
+    /// the values of known signature parameters were replaced in the URL. Default: no further redaction.
     #[must_use]
     pub fn redact(mut self, redact: fn(&str) -> String) -> Self {
         self.redact = Some(redact);
         self
     }
 
-    /// Sets the fraction of sessions that is recorded, 0 to 1. The decision holds for a whole session and is sent in
+    /// Sets the fraction of sessions that is recorded, 0 to 1. The decision is made once for each session, and is sent in
     /// `traceparent`. Errors are always recorded. Default: 1.
     #[must_use]
     pub const fn sample_ratio(mut self, ratio: f64) -> Self {
@@ -302,14 +302,15 @@ impl Config {
         self
     }
 
-    /// Sets the maximum number of records in one request. When that many wait, they are sent at once. Default: 512.
+    /// Sets the maximum number of records in one request. Records are sent at once when this number is waiting. Default:
+    /// 512.
     #[must_use]
     pub const fn max_batch(mut self, records: usize) -> Self {
         self.max_batch = records;
         self
     }
 
-    /// Sets the maximum number of records that wait. Later records are dropped and counted. Default: 2048.
+    /// Sets the maximum number of waiting records. Records above it are dropped and counted. Default: 2048.
     #[must_use]
     pub const fn max_queue(mut self, records: usize) -> Self {
         self.max_queue = records;

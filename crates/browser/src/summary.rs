@@ -7,15 +7,16 @@ use throughline_timing::Phase;
 /// The network figures of one request, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Network {
-    /// Uplink and downlink together; measured.
+    /// Uplink and downlink together. This is a measurement.
     pub total_ms: f64,
-    /// Time from client to server; an estimate, ± `error_ms`.
+    /// Time from the page to the server. This is an estimate with an error of ± `error_ms`.
     pub uplink_ms: f64,
-    /// Time from server to client; an estimate, ± `error_ms`.
+    /// Time from the server to the page. This is an estimate with an error of ± `error_ms`.
     pub downlink_ms: f64,
     /// Half the width of the interval in which the true uplink lies.
     pub error_ms: f64,
-    /// How the split was determined: `measured`, `bounded`, `assumed_symmetric`.
+    /// How the split was determined: `measured` (an error of at most 1 ms), `bounded` (narrowed by other requests to the
+    /// same server) or `assumed_symmetric` (from this request alone).
     pub method: &'static str,
     /// Time from the receipt of the request to the sending of the response head, by the server's clock.
     pub server_ms: f64,
@@ -42,13 +43,14 @@ pub struct RequestSummary {
     pub total_ms: f64,
     /// The phases in order, milliseconds; they sum to `total_ms`.
     pub segments: Vec<(Phase, f64)>,
-    /// The quality of the timing: `fine`, `unsynced`, `coarse`.
+    /// The quality of the timing: `fine`, `unsynced` (the server sent no times) or `coarse` (the browser reports no
+    /// phases).
     pub quality: &'static str,
     /// The network figures, if the server sent its times.
     pub network: Option<Network>,
 }
 
-/// Whether telemetry is delivered. The [`Display`](fmt::Display) output has the reason if it is not.
+/// The status of the delivery of telemetry. If it fails, the [`Display`](fmt::Display) output has the reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Status {
     /// Nothing has been sent yet.

@@ -9,8 +9,8 @@
 //! ```
 //!
 //! A span begins when it is created. Its parent is the `tracing` span in which it is created, or else the span of the
-//! [current](crate::current) context. While it is entered, requests are its children. Its fields become attributes.
-//! Events in it become span events, and an event at `ERROR` marks the span as failed.
+//! [current](crate::current) context. Requests that begin while the span is entered are its children. Its fields become
+//! attributes. Events in it become span events, and an event of level `ERROR` sets the status of the span to error.
 
 use std::{cell::RefCell, fmt};
 
@@ -30,7 +30,7 @@ use crate::{
     web::action::{SpanGuard, begin, with_open},
 };
 
-/// Creates the layer. It records nothing before [`init`](crate::init).
+/// Creates the layer. It records nothing until [`init`](crate::init) is called.
 #[must_use]
 pub const fn layer() -> BrowserLayer {
     BrowserLayer { level: Level::INFO }

@@ -7,8 +7,9 @@ use throughline_otlp::{LogRecord, Span};
 
 use crate::{Counts, StoreError, read, schema, sqlite::FILE};
 
-/// A read-only snapshot of a store: records that are stored after it was opened are not visible. All methods block, so it is
-/// meant for command-line programs.
+/// A read-only snapshot of a store, for command-line programs: all methods block.
+///
+/// Records that are stored after the snapshot was opened are not visible.
 #[derive(Debug)]
 pub struct Archive {
     connection: Connection,

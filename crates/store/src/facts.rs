@@ -7,7 +7,7 @@ use throughline_timing::MeasuredOffset;
 use crate::{StoreError, read, terms};
 
 /// Facts about a trace that are known without reading its spans: whether something failed, how long its requests took, and
-/// the clock offset they measured.
+/// the clock offset that was measured with them.
 ///
 /// The facts cover every span that was ever stored, and every log record that is still stored. If retention has removed a
 /// part of a trace, the failed spans of that part no longer count, but its durations and offsets do.

@@ -75,13 +75,13 @@ INSERT INTO totals VALUES (0, 0, 0, 0, 0, 0);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MetricCounts {
-    /// Points ever received, without duplicates.
+    /// The number of points that were ever received, without duplicates.
     pub received: u64,
-    /// Series whose last point is stored.
+    /// The number of series whose last point is stored.
     pub series: u64,
-    /// Points that are queued for sinks.
+    /// The number of points that are queued for sinks.
     pub queued: u64,
-    /// Points that were dropped because the queue was full, before a sink had delivered them.
+    /// The number of points that were dropped because the queue was full, before a sink had delivered them.
     pub lost: u64,
 }
 

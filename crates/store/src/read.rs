@@ -11,9 +11,9 @@ use crate::{
     fold::{Columns, Fold, column_ns},
 };
 
-/// The maximum number of spans of one trace that are returned; of more, the earliest.
+/// The maximum number of spans of one trace that are returned. If the trace has more, the earliest are returned.
 pub const MAX_TRACE_SPANS: usize = 100_000;
-/// The maximum number of log records of one trace that are returned; of more, the earliest.
+/// The maximum number of log records of one trace that are returned. If the trace has more, the earliest are returned.
 pub const MAX_TRACE_LOGS: usize = 10_000;
 /// The size of records, in bytes before compression, after which `after` and `logs_after` stop. They return at least one block
 /// of spans or one log record, even if it is larger.

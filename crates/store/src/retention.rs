@@ -31,7 +31,7 @@ const STEP_PAGES: u32 = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
-    /// Records that were stored longer ago are deleted.
+    /// The maximum age of a record, counted from when it was stored. Older records are deleted.
     pub age: Option<Duration>,
     /// The approximate size limit of the store, in bytes: above it, the records that were stored first are deleted first. Free
     /// pages are reused, and are returned to the file system while the file is more than a tenth above the limit.
@@ -87,11 +87,11 @@ impl Retention {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Tidied {
-    /// Spans.
+    /// The number of deleted spans.
     pub spans: usize,
-    /// Log records.
+    /// The number of deleted log records.
     pub log_records: usize,
-    /// Deleted records that a sink had not delivered yet; a record that two sinks had not delivered counts twice.
+    /// The number of deleted records that a sink had not delivered yet. A record that two sinks had not delivered counts twice.
     pub lost: usize,
     /// The number of steps.
     pub steps: usize,

@@ -32,8 +32,10 @@ pub enum SinkNameError {
     /// The name is empty or too long.
     #[error("the name of a sink has {0} characters, expected 1 to {MAX_NAME_CHARS}")]
     Length(usize),
-    /// The name could be that of another sink's cursor.
-    #[error("the name `{0}` of a sink contains a slash, which is reserved for the names of cursors; remove it")]
+    /// The name has a slash, so it could be the name of another sink's cursor.
+    #[error(
+        "the name `{0}` of a sink has a slash, which could clash with the name of another sink's cursor; remove it"
+    )]
     Slash(String),
     /// The name has a space or a control character.
     #[error("the name {0:?} of a sink contains a space or a control character; remove it")]

@@ -22,11 +22,11 @@ pub struct Appended {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counts {
-    /// Spans.
+    /// The number of spans.
     pub spans: u64,
-    /// Traces.
+    /// The number of traces.
     pub traces: u64,
-    /// Log records.
+    /// The number of log records.
     pub log_records: u64,
     /// The position of the newest span in commit order; 0 if no span was ever stored. Spans before the first remaining position
     /// have been deleted, so the number of spans alone does not show how far behind a cursor is.
@@ -35,8 +35,9 @@ pub struct Counts {
     pub last_log_record: u64,
 }
 
-/// A durable store of spans and log records. All futures may be dropped at any time; an operation that has started still
-/// completes.
+/// A durable store of spans and log records.
+///
+/// Every future may be dropped at any time. An operation that has started completes nevertheless.
 pub trait SpanStore: Send + Sync + 'static {
     /// Stores a batch of spans, all or none, and resolves once it is on disk. A span with the trace id and span id of a stored
     /// span is a duplicate: the stored one is kept.
@@ -87,14 +88,14 @@ pub trait SpanStore: Send + Sync + 'static {
     fn list(&self, filter: ListFilter) -> impl Future<Output = Result<Vec<Summary>, StoreError>> + Send;
 
     /// Returns spans in commit order, each with its position, starting after `cursor`; 0 is before the first. It may return
-    /// fewer than `limit` spans even if more are stored: only an empty result means the end.
+    /// fewer than `limit` spans even if more are stored: only an empty result means that there are no more.
     ///
     /// # Errors
     /// An error of the database.
     fn after(&self, cursor: u64, limit: usize) -> impl Future<Output = Result<Vec<(u64, Span)>, StoreError>> + Send;
 
     /// Returns the traces of about `limit` spans after `cursor`, in commit order, without reading the spans. Only an empty
-    /// result means the end.
+    /// result means that there are no more.
     ///
     /// # Errors
     /// An error of the database.

@@ -2,19 +2,19 @@
 
 use throughline_context::TraceId;
 
-/// The network's share of a trace's duration: sums over its measured requests, in milliseconds.
+/// The network time of a trace: sums over its measured requests, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Bands {
-    /// Uplink and downlink together; measured.
+    /// Uplink and downlink together. This is a measurement.
     pub network_ms: f64,
-    /// The uplink's share; an estimate.
+    /// The uplink. This is an estimate.
     pub uplink_ms: f64,
-    /// The downlink's share; an estimate.
+    /// The downlink. This is an estimate.
     pub downlink_ms: f64,
     /// The maximum error of the estimates.
     pub error_ms: f64,
-    /// The server's time for the same requests.
+    /// The time of the server for the same requests.
     pub server_ms: f64,
 }
 
@@ -42,6 +42,6 @@ pub struct Summary {
     pub services: Vec<String>,
     /// The user: `user.id`, or else `app.user_id`, of the earliest span that has one.
     pub user: Option<String>,
-    /// The network's share, if any request was measured.
+    /// The network time, if any request was measured.
     pub bands: Option<Bands>,
 }

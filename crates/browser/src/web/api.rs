@@ -24,7 +24,7 @@ pub fn app_ready() {
     with(Tracer::page_ready);
 }
 
-/// Sets `user.id` on all later records and on those that wait and lack it; `None` removes it from later records.
+/// Sets `user.id` on all later records, and on waiting ones that do not have it; `None` removes it from later records.
 pub fn set_user_id(user_id: Option<&str>) {
     match user_id {
         Some(user_id) => set_attribute("user.id", user_id.to_owned()),
@@ -39,7 +39,7 @@ pub fn set_user_id(user_id: Option<&str>) {
     }
 }
 
-/// Sets an attribute on all later spans and events, and on those that wait and lack it.
+/// Sets an attribute on all later spans and events, and on waiting ones that do not have it.
 pub fn set_attribute(key: &str, value: impl Into<Value>) {
     let value = value.into();
     let done = with(|tracer| {
@@ -59,8 +59,8 @@ pub fn set_attribute(key: &str, value: impl Into<Value>) {
 
 /// Sets an entry of W3C Baggage on requests that carry `traceparent`, replacing an earlier value; `None` removes it.
 ///
-/// Every receiver of those requests can read it. An entry is omitted if its key is not a token (RFC 9110 §5.6.2), or if
-/// it exceeds 64 entries or 8192 bytes in total.
+/// Every server that receives those requests can read it. An entry is omitted if its key is not a token (RFC 9110
+/// §5.6.2), or if the baggage would have more than 64 entries or 8192 bytes with it.
 pub fn set_baggage(key: &str, value: Option<&str>) {
     let mut entries = BAGGAGE.take();
     entries.retain(|(known, _)| known != key);
@@ -82,13 +82,15 @@ pub fn session_id() -> Option<String> {
     with(|tracer| tracer.session.id.to_string())
 }
 
-/// Records an event: a log record with this event name, in the current span.
+/// Records an event in the current span. It is sent as a log record with this event name.
 pub fn event(name: &'static str, attributes: Attributes) {
     with(|tracer| tracer.emit_now(name, Severity::Info, attributes));
 }
 
-/// Returns the context in which the code runs: that of the wrapped future or closure, else that of the page load, route
-/// change or user action that has not settled, else none.
+/// Returns the context in which the code runs.
+///
+/// It is that of the future or closure that [`Context`] wraps. Outside of one, it is that of the page load, route change
+/// or user action whose requests have not all ended, if there is one.
 #[must_use]
 pub fn current() -> Context {
     context::attached()

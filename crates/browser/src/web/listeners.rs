@@ -30,8 +30,8 @@ thread_local! {
 
 /// Calls `listener` with each finished request once its timing is known.
 ///
-/// To include requests that end before a listener is registered, such as that of the document, call [`buffer_requests`]
-/// before [`init`](crate::init).
+/// To include requests that end before a listener is registered, such as the request for the document, call
+/// [`buffer_requests`] before [`init`](crate::init).
 pub fn on_request(listener: impl Fn(&RequestSummary) + 'static) {
     buffer_requests();
     let mut all = ON_REQUEST.take();

@@ -26,8 +26,9 @@ pub(super) fn start(window: &wasm_bindgen::JsValue) {
 
 /// Records a route change within the page to `route`, a template such as `/{handle}`.
 ///
-/// Requests until it has settled are children of the span `navigate {route}`. If the change of the URL is also
-/// detected, before or after this call, both become one span.
+/// Requests that begin before it has settled, which is when all of its requests have ended, are children of the span
+/// `navigate {route}`. If the tracer also detects the change of the URL, before or after this call, both become one
+/// span.
 pub fn navigation(route: &str) {
     with(|tracer| {
         if tracer.ambient_of(ActiveKind::Route).is_none_or(|scope| scope.is_named) {
