@@ -34,7 +34,7 @@ pub enum SinkNameError {
     Length(usize),
     /// The name has a slash, so it could be the name of another sink's cursor.
     #[error(
-        "the name `{0}` of a sink has a slash, which could clash with the name of another sink's cursor; remove it"
+        "the name `{0}` of a sink contains a slash, which could clash with the name of another sink's cursor; remove it"
     )]
     Slash(String),
     /// The name has a space or a control character.
