@@ -84,7 +84,8 @@ type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 ///         .layer(telemetry.layer())
 ///         .merge(telemetry.inspector()?);
 ///     let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-///     axum::serve(listener, app).await?;
+///     // With connect info, so that clients on this machine need no access token.
+///     axum::serve(listener, app.into_make_service_with_connect_info::<std::net::SocketAddr>()).await?;
 ///     Ok(())
 /// }
 /// ```

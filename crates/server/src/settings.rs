@@ -104,7 +104,7 @@ pub(crate) struct Args {
         ignore_case = true
     )]
     inspector_access: InspectorAccess,
-    /// The access token of the inspector, at least 16 characters; generated at each start if it is required and not set
+    /// The access token of the inspector, at least 16 characters; if it is required and not set, one is generated: by `throughline` at each start, by an application that embeds the inspector once
     #[arg(
         long,
         env = "THROUGHLINE_ACCESS_TOKEN",
