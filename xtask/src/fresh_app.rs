@@ -21,6 +21,9 @@ const FILES: [&str; 5] = ["Cargo.toml", SERVER, "page/Cargo.toml", "page/index.h
 /// Lines that add Throughline contain one of these words.
 const OURS: [&str; 2] = ["throughline", "telemetry"];
 
+/// The profile of this workspace, so that compiled dependencies are shared.
+const PROFILE: &str = "[profile.dev]\ndebug = \"line-tables-only\"\n\n[profile.dev.package.\"*\"]\ndebug = false\n";
+
 /// The built application. Its folder is removed when it is dropped.
 pub(crate) struct FreshApp {
     folder: TempDir,
@@ -83,9 +86,7 @@ fn trunk(toolbox: &Toolbox) -> Result<Command> {
 
 /// Sets `command` to run in `folder` with the target directory of this workspace, so that not everything is compiled again.
 fn within<'a>(workspace: &Workspace, folder: &Path, command: &'a mut Command) -> &'a mut Command {
-    command.current_dir(folder).env("CARGO_TARGET_DIR", &workspace.target);
-    // As in the profile of this workspace.
-    command.env("CARGO_PROFILE_DEV_DEBUG", "line-tables-only")
+    command.current_dir(folder).env("CARGO_TARGET_DIR", &workspace.target)
 }
 
 /// Copies the application to `folder`, with the lock file of the workspace.
@@ -98,6 +99,9 @@ fn write(root: &Path, folder: &Path) -> Result<()> {
         fs::create_dir_all(parent).with_context(|| format!("cannot create {}", parent.display()))?;
         fs::write(&to, with_paths(&text, root)?).with_context(|| format!("cannot write {}", to.display()))?;
     }
+    let config = folder.join(".cargo/config.toml");
+    fs::create_dir_all(folder.join(".cargo")).with_context(|| format!("cannot create {}", folder.display()))?;
+    fs::write(&config, PROFILE).with_context(|| format!("cannot write {}", config.display()))?;
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock")).context("cannot copy Cargo.lock")?;
     Ok(())
 }
