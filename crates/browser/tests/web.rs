@@ -386,7 +386,7 @@ async fn errors_are_reported() {
     }
     throughline_browser::record_error("ParseError", "by the application");
     assert!(sent("/v1/logs", "by the application").await);
-    assert!(!page::is_sent("/v1/logs", "secret"));
+    assert!(!is_sent("/v1/logs", "secret"));
 }
 
 #[wasm_bindgen_test]
@@ -406,7 +406,7 @@ async fn a_rejection_by_the_receiver_is_reported_and_affects_no_requests() {
     let dropped = throughline_browser::dropped();
     action("click", "Nothing", async {}).await;
     until(|| statuses.borrow().contains(&Status::Rejected(403))).await;
-    assert!(Status::Rejected(403).to_string().contains("answered 403"));
+    assert!(Status::Rejected(403).to_string().contains("returned 403"));
     assert!(throughline_browser::dropped() > dropped);
     eval("window.receiverStatus = 200");
     assert!(http::send(Request::get("/still").build().unwrap(), None).await.is_ok());
