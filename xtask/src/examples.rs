@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::{process, workspace::Workspace};
 
-/// Examples that are tools for developers.
-const TOOLS: [&str; 1] = ["golden"];
+/// Examples that are tools for developers, or services that do not end.
+const TOOLS: [&str; 2] = ["golden", "w3c_service"];
 /// How long an example may run on a busy machine.
 const TIMEOUT: Duration = Duration::from_secs(120);
 
