@@ -32,7 +32,7 @@ pub(crate) fn check(workspace: &Workspace) -> Result<()> {
     problems.extend(pins::check(workspace)?);
     problems.extend(fresh_app::check(workspace)?);
     problems.extend(product::check(&workspace.root)?);
-    problems.extend(words::check(workspace)?);
+    problems.extend(words::check(&workspace.root)?);
     let files = sources(&workspace.root)?;
     problems.extend(exports::check(&files));
     for (path, text) in &files {

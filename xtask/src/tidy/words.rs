@@ -6,7 +6,8 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use crate::{process, workspace::Workspace};
+use super::SKIPPED;
+use crate::fingerprint::entries;
 
 /// A word or phrase to avoid, and its replacement.
 struct Word {
@@ -71,29 +72,39 @@ const EXCEPTIONS: [(&str, &str); 7] = [
 
 const EXTENSIONS: [&str; 12] = ["css", "example", "html", "js", "md", "mjs", "py", "rs", "sh", "toml", "yaml", "yml"];
 
-/// Checks every text file that git tracks.
-pub(super) fn check(workspace: &Workspace) -> Result<Vec<String>> {
-    let mut git = std::process::Command::new("git");
-    // New files that are not ignored are checked too.
-    git.args(["ls-files", "--cached", "--others", "--exclude-standard"]).current_dir(&workspace.root);
+/// Folders that are not searched, in addition to those of build output.
+const NOT_SEARCHED: [&str; 3] = [".git", "data", "ui"];
+
+/// Checks every text of the repository.
+pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     let mut problems = Vec::new();
-    for name in process::output(&mut git)?.lines() {
-        let path = workspace.root.join(name);
-        let is_text = Path::new(name).extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found == *known));
-        if !is_text || !path.is_file() {
+    collect(root, root, &mut problems)?;
+    Ok(problems)
+}
+
+fn collect(root: &Path, folder: &Path, problems: &mut Vec<String>) -> Result<()> {
+    for path in entries(folder)? {
+        if path.is_dir() {
+            if !SKIPPED.iter().chain(&NOT_SEARCHED).any(|name| path.ends_with(name)) {
+                collect(root, &path, problems)?;
+            }
             continue;
         }
+        let is_text = path.extension().is_some_and(|found| EXTENSIONS.iter().any(|known| found == *known));
+        if !is_text {
+            continue;
+        }
+        let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
         for (number, line) in text.lines().enumerate() {
-            for word in find(line) {
-                if !is_exception(name, word.avoid) {
-                    let Word { avoid, write } = word;
+            for Word { avoid, write } in find(line) {
+                if !is_exception(&name, avoid) {
                     problems.push(format!("{name}:{}: `{avoid}`; write: {write}", number + 1));
                 }
             }
         }
     }
-    Ok(problems)
+    Ok(())
 }
 
 fn is_exception(name: &str, avoid: &str) -> bool {
