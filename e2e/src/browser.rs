@@ -1,14 +1,13 @@
 //! Chromium, controlled over WebDriver.
 
-use std::{net::TcpListener, path::Path, process::Stdio, time::Duration};
+use std::{path::Path, time::Duration};
 
-use anyhow::Context;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
 use tokio::process::{Child, Command};
 
-use crate::{api::eventually, required};
+use crate::{api::eventually, required, webdriver};
 
 /// A script that runs before every document. It records violations of the content security policy, and adds functions
 /// that throw or reject from within the page: Chromium hides errors of WebDriver scripts from the page's error
@@ -49,17 +48,9 @@ impl Browser {
     /// # Errors
     /// Returns an error if the variable is not set or Chromium does not start.
     pub async fn start() -> anyhow::Result<Self> {
-        let program = required("THROUGHLINE_E2E_CHROMEDRIVER")?;
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let chromedriver = Command::new(&program)
-            .arg(format!("--port={port}"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            // Chromium is its child: both are in one process group, so that they are killed together.
-            .process_group(0)
-            .spawn()
-            .with_context(|| format!("cannot start {}", program.display()))?;
+        let port = webdriver::free_port()?;
+        let mut command = Command::new(required("THROUGHLINE_E2E_CHROMEDRIVER")?);
+        command.arg(format!("--port={port}"));
         let profile = TempDir::new()?;
         let mut capabilities = DesiredCapabilities::chrome();
         for argument in [
@@ -77,17 +68,7 @@ impl Browser {
             capabilities.add_arg(argument)?;
         }
         capabilities.add_arg(&format!("--user-data-dir={}", profile.path().display()))?;
-        let url = format!("http://127.0.0.1:{port}");
-        let mut error = None;
-        let driver = eventually(async || match WebDriver::new(&url, capabilities.clone()).await {
-            Ok(driver) => Some(driver),
-            Err(failed) => {
-                error = Some(failed);
-                None
-            }
-        })
-        .await;
-        let driver = driver.with_context(|| format!("cannot start Chromium: {error:?}"))?;
+        let (driver, chromedriver) = webdriver::start(command, port, capabilities.into()).await?;
         driver.set_script_timeout(Duration::from_secs(60)).await?;
         let browser = Self { driver, chromedriver, _profile: profile };
         browser.add_helpers().await?;
@@ -257,10 +238,6 @@ impl Browser {
 /// Kills the processes, because a failed test leaves the session open.
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Otherwise the driver's own drop waits for a response that this thread can no longer receive.
-        let _ = self.driver.clone().leak();
-        if let Some(group) = self.chromedriver.id() {
-            let _ = std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
-        }
+        webdriver::kill(&self.driver, &self.chromedriver);
     }
 }

@@ -6,6 +6,7 @@ mod foreign;
 mod other_browser;
 mod relay;
 mod trace;
+mod webdriver;
 
 use std::{
     path::PathBuf,

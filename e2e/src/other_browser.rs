@@ -1,13 +1,11 @@
 //! Browsers other than Chromium, controlled over WebDriver.
 
-use std::{net::TcpListener, process::Stdio};
-
 use anyhow::Context;
 use serde_json::json;
 use thirtyfour::{By, Capabilities, DesiredCapabilities, WebDriver};
 use tokio::process::{Child, Command};
 
-use crate::{api::eventually, required};
+use crate::{api::eventually, required, webdriver};
 
 /// A kind of browser.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,23 +67,8 @@ impl OtherBrowser {
     ///
     /// Returns an error if a program is missing or does not start.
     pub async fn start(engine: Engine) -> anyhow::Result<Self> {
-        let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let mut command = engine.driver(port)?;
-        // The browser is in the same process group, so that both can be killed.
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
-        let server = command.spawn().with_context(|| format!("cannot start the driver of {engine:?}"))?;
-        let url = format!("http://127.0.0.1:{port}");
-        let capabilities = engine.capabilities()?;
-        let mut error = None;
-        let driver = eventually(async || match WebDriver::new(&url, capabilities.clone()).await {
-            Ok(driver) => Some(driver),
-            Err(failed) => {
-                error = Some(failed);
-                None
-            }
-        })
-        .await;
-        let driver = driver.with_context(|| format!("cannot start {engine:?}: {error:?}"))?;
+        let port = webdriver::free_port()?;
+        let (driver, server) = webdriver::start(engine.driver(port)?, port, engine.capabilities()?).await?;
         Ok(Self { driver, server })
     }
 
@@ -133,11 +116,6 @@ impl OtherBrowser {
 
 impl Drop for OtherBrowser {
     fn drop(&mut self) {
-        // best effort: without this, the driver's own drop waits for a response that this thread can no longer receive.
-        let _ = self.driver.clone().leak();
-        if let Some(group) = self.server.id() {
-            // best effort: a failed test leaves the session open.
-            let _ = std::process::Command::new("kill").args(["-KILL", "--", &format!("-{group}")]).status();
-        }
+        webdriver::kill(&self.driver, &self.server);
     }
 }

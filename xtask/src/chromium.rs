@@ -27,20 +27,11 @@ pub(crate) fn ensure() -> Result<TestTools> {
     if let Ok(tools) = locate() {
         return Ok(tools);
     }
-    let install = format!("apt-get install -y --no-install-recommends {}", PACKAGES.join(" "));
-    if process::find("apt-get").is_none() {
-        return locate().context(
-            "the browser tests require Chromium, chromedriver of the same version and libfaketime: install them, and set \
-             THROUGHLINE_E2E_CHROMEDRIVER and THROUGHLINE_E2E_FAKETIME to the paths of the latter two",
-        );
-    }
-    if !is_root() {
-        return locate().with_context(|| {
-            format!("the browser tests require Debian packages: sudo apt-get update && sudo {install}")
-        });
-    }
-    self::install(&PACKAGES)?;
-    locate().with_context(|| format!("a tool is still missing after `{install}`"))
+    install(&PACKAGES).context(
+        "cannot install the browser tests' programs; if they are installed elsewhere, set THROUGHLINE_E2E_CHROMEDRIVER and \
+         THROUGHLINE_E2E_FAKETIME to the paths of chromedriver and libfaketime",
+    )?;
+    locate().context("a program is still missing after its package was installed")
 }
 
 /// Installs Debian packages.
